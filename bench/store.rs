@@ -1,0 +1,265 @@
+//! Figures of the embedded store: durable PUTs, hot look-ups, listing, start and rebuild at a million objects.
+//!
+//!   cargo bench --bench store [-- put | million [ROWS]]
+//!
+//! Prints what it measured; asserts nothing (issue 1 states the floors).
+
+use std::hint::black_box;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use sha2::Digest as _;
+use tidegate::base::conditions::WriteConditions;
+use tidegate::base::digest::{Md5, Sha256, VerifiedSha256};
+use tidegate::base::etag::ETag;
+use tidegate::base::names::{BucketName, ObjectKey, TenantId};
+use tidegate::base::object::{Bucket, CannedAcl, ListQuery, ObjectHeaders};
+use tidegate::base::range::ByteRange;
+use tidegate::base::timestamp::Timestamp;
+use tidegate::ingest::{Content, Received};
+use tidegate::journal::{Journal, OpRef};
+use tidegate::local::rows::{self, ObjectHead, ObjectRow, ObjectTail, Place, key, table};
+use tidegate::local::{Local, Settings};
+use tidegate::origin::{Origin, PutObject, Quota, ReadBy};
+
+/// As the binary has it: figures of memory are those of this allocator.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() {
+    let args: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with("--")).collect();
+    let what = args.first().map_or("all", String::as_str);
+    let rows = args.get(1).and_then(|n| n.parse().ok()).unwrap_or(1_000_000);
+    if let ("current", Some(dir)) = (what, args.get(1)) {
+        return current(Path::new(dir), args.get(2).and_then(|n| n.parse().ok()).unwrap_or(1_000_000));
+    }
+    if matches!(what, "all" | "put") {
+        puts();
+    }
+    if matches!(what, "all" | "million") {
+        million(rows);
+    }
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime")
+}
+
+fn open(dir: &Path) -> Arc<Local> {
+    Local::open(Settings { dir: dir.join("data"), ..Settings::default() }).expect("the store opens")
+}
+
+fn name() -> BucketName {
+    BucketName::parse("bench").expect("a name")
+}
+
+fn acme() -> TenantId {
+    TenantId::parse("acme").expect("a name")
+}
+
+fn bucket() -> Bucket {
+    Bucket { name: name(), owner: acme(), created: Timestamp::now(), acl: CannedAcl::Private, documents: Default::default(), generation: 1 }
+}
+
+/// A body that is like no other, its hashes made up: hashing is ingest's work.
+fn put_of(local: &Local, n: u64, size: usize, as_file: bool) -> PutObject {
+    let mut digest = [0; 32];
+    digest[..8].copy_from_slice(&n.to_le_bytes());
+    digest[8..16].copy_from_slice(&(size as u64).to_le_bytes());
+    digest[16] = as_file.into();
+    let body = vec![n as u8; size];
+    let content = if as_file {
+        let mut file = local.staging(&acme()).create().expect("a file");
+        file.append(&body).expect("written");
+        file.file().sync_data().expect("synced");
+        Content::File(file)
+    } else {
+        Content::Memory(Bytes::from(body))
+    };
+    PutObject {
+        bucket: name(),
+        key: ObjectKey::parse(&format!("{size}/{as_file}/{n:012}")).expect("a key"),
+        owner: acme(),
+        acl: CannedAcl::Private,
+        headers: ObjectHeaders { content_type: "image/png".into(), ..ObjectHeaders::default() },
+        conditions: WriteConditions::default(),
+        received: Received {
+            size: size as u64,
+            md5: Md5([n as u8; 16]),
+            sha256: VerifiedSha256::proven(Sha256(digest)),
+            checksum: None,
+            content,
+        },
+    }
+}
+
+fn puts() {
+    let dir = tempfile::tempdir_in(".").expect("a folder");
+    let runtime = runtime();
+    let local = open(dir.path());
+    runtime.block_on(local.create_bucket(bucket())).expect("a bucket");
+    for (size, as_file) in [(4096, false), (4096, true), (16384, false), (65536, false), (65536, true), (1 << 20, true)] {
+        let count = Arc::new(AtomicU64::new(0));
+        let started = Instant::now();
+        runtime.block_on(async {
+            let writers: Vec<_> = (0..64)
+                .map(|_| {
+                    let (local, count) = (local.clone(), count.clone());
+                    tokio::spawn(async move {
+                        while started.elapsed() < Duration::from_secs(3) {
+                            let n = count.fetch_add(1, Ordering::Relaxed);
+                            let l = local.clone();
+                            let put = tokio::task::spawn_blocking(move || put_of(&l, n, size, as_file)).await.expect("a body");
+                            local.put(put, Quota::default()).await.expect("stored");
+                        }
+                    })
+                })
+                .collect();
+            for writer in writers {
+                writer.await.expect("a writer");
+            }
+        });
+        let rate = count.load(Ordering::Relaxed) as f64 / started.elapsed().as_secs_f64();
+        println!("put {:>7} B {:6} 64 writers: {rate:8.0}/s", size, if as_file { "file" } else { "inline" });
+    }
+    hot(&runtime, &local);
+    local.close();
+}
+
+fn hot(runtime: &tokio::runtime::Runtime, local: &Arc<Local>) {
+    let key = ObjectKey::parse(&format!("4096/false/{:012}", 5)).expect("a key");
+    let range = ByteRange { start: 0, end: 4096 };
+    let object = runtime.block_on(async {
+        let object = local.stat(&name(), &key).await.expect("stat").expect("there");
+        for _ in 0..3 {
+            local.open(&name(), &key, &object, range, ReadBy::Kernel).await.expect("opens");
+        }
+        object
+    });
+    let rounds = 2_000_000u32;
+    let started = Instant::now();
+    for _ in 0..rounds {
+        black_box(local.stat_hot(black_box(&name_of()), black_box(&key)));
+    }
+    println!("stat_hot: {:.0} ns", started.elapsed().as_nanos() as f64 / f64::from(rounds));
+    let started = Instant::now();
+    for _ in 0..rounds {
+        black_box(local.open_hot(black_box(&name_of()), &key, &object, range, ReadBy::Kernel).is_some());
+    }
+    println!("open_hot 4 KiB: {:.0} ns", started.elapsed().as_nanos() as f64 / f64::from(rounds));
+}
+
+/// Cloning the name is what a caller pays anyway.
+fn name_of() -> BucketName {
+    thread_local!(static NAME: BucketName = name());
+    NAME.with(Clone::clone)
+}
+
+fn million(rows: u64) {
+    let dir = tempfile::tempdir_in(".").expect("a folder");
+    drop(open(dir.path()));
+    write_journal(dir.path(), rows);
+    std::fs::remove_dir_all(dir.path().join("data/index")).expect("the index goes");
+    timed(dir.path(), "rebuild", rows).close();
+    // In a process of its own: the memory of a rebuild is not that of a server that was just started.
+    let program = std::env::current_exe().expect("a program");
+    let status = std::process::Command::new(program).arg("current").arg(dir.path()).arg(rows.to_string()).status();
+    assert!(status.expect("it runs").success());
+}
+
+fn timed(dir: &Path, what: &str, rows: u64) -> Arc<Local> {
+    let started = Instant::now();
+    let local = open(dir);
+    let wall = started.elapsed().as_secs_f64();
+    println!("{what} at {rows} objects: {wall:.2} s ({:.2} s of CPU), RssAnon {} MiB", cpu_seconds(), rss_anon());
+    local
+}
+
+/// What a server does with an index of so many objects that is up to date.
+fn current(dir: &Path, rows: u64) {
+    let local = timed(dir, "open, index current", rows);
+    let runtime = runtime();
+    let page = |query: &ListQuery| {
+        let started = Instant::now();
+        for _ in 0..20 {
+            runtime.block_on(local.list(&name(), query)).expect("a page");
+        }
+        started.elapsed().as_secs_f64() * 1000.0 / 20.0
+    };
+    let after = format!("k/{:03}/{:012}", 500, rows / 2);
+    println!("page of 1000: {:.2} ms", page(&ListQuery { after, max: 1000, ..ListQuery::default() }));
+    let folders = ListQuery { prefix: "k/".into(), delimiter: "/".into(), max: 1000, ..ListQuery::default() };
+    println!("1000 common prefixes: {:.2} ms", page(&folders));
+    let started = Instant::now();
+    let random = (0..100_000u64).map(|i| i.wrapping_mul(0x9e37_79b9_7f4a_7c15) % rows);
+    runtime.block_on(async {
+        for n in random {
+            let key = ObjectKey::parse(&format!("k/{:03}/{n:012}", n % 1000)).expect("a key");
+            assert!(local.stat(&name(), &key).await.expect("stat").is_some());
+        }
+    });
+    println!("cold stat: {:.1} us; RssAnon {} MiB", started.elapsed().as_secs_f64() * 10.0, rss_anon());
+    local.close();
+}
+
+/// A journal as PUTs of tiny bodies would have made it.
+fn write_journal(dir: &Path, rows: u64) {
+    let settings = Settings { dir: dir.join("data"), ..Settings::default() };
+    let (mut journal, _) = Journal::open(settings.journal()).expect("a journal");
+    let mut next = 0;
+    let bucket_row = rows::encode(&bucket()).expect("encodes");
+    let mut extra = vec![(table::BUCKETS, key::bucket(&name()), bucket_row)];
+    while next < rows {
+        let batch: Vec<u64> = (next..(next + 1000).min(rows)).collect();
+        next += batch.len() as u64;
+        let bodies: Vec<Bytes> = batch.iter().map(|n| Bytes::from(n.to_le_bytes().repeat(4))).collect();
+        journal
+            .append(&bodies, &mut |places| {
+                let mut out = Vec::new();
+                for (n, at) in batch.iter().zip(places) {
+                    let place = Place::Inline { segment: at.segment, offset: at.offset, len: at.len, crc: at.crc };
+                    let row = object_row(*n, place).encode()?;
+                    let object = key::object(&name(), &ObjectKey::parse(&format!("k/{:03}/{n:012}", n % 1000))?);
+                    assert!(OpRef { table: table::OBJECTS, key: &object, value: Some(&row) }.encode(&mut out));
+                }
+                for (table, key, value) in &extra {
+                    assert!(OpRef { table: *table, key, value: Some(value) }.encode(&mut out));
+                }
+                Ok(out)
+            })
+            .expect("appended");
+        extra.clear();
+    }
+}
+
+fn object_row(n: u64, place: Place) -> ObjectRow {
+    let sha256: [u8; 32] = sha2::Sha256::digest(n.to_le_bytes()).into();
+    ObjectRow {
+        head: ObjectHead { size: 32, etag: ETag::single(Md5([3; 16])), modified: Timestamp::now(), owner: acme(), checksum: None },
+        tail: ObjectTail {
+            generation: n + 1,
+            acl: CannedAcl::Private,
+            headers: ObjectHeaders { content_type: "image/png".into(), ..ObjectHeaders::default() },
+            sha256: Some(VerifiedSha256::proven(Sha256(sha256))),
+            place,
+            parts: None,
+        },
+    }
+}
+
+/// Of this process so far.
+fn cpu_seconds() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+    let ticks = |i: usize| fields.get(i).and_then(|f| f.parse::<f64>().ok()).unwrap_or(0.0);
+    (ticks(11) + ticks(12)) / 100.0
+}
+
+fn rss_anon() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find(|l| l.starts_with("RssAnon:")).unwrap_or_default();
+    line.split_whitespace().nth(1).and_then(|kb| kb.parse::<u64>().ok()).unwrap_or(0) / 1024
+}

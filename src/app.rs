@@ -1,0 +1,197 @@
+//! Builds every part from a `Config`, runs them, and stops them in order.
+//!
+//! Not here: arguments and what is printed (`cli`). Called by `cli` and by tests.
+//! Order of a start: what can be checked without side effects first, then the store, then the ports: a port that is
+//! open is served. Order of a stop: no new connections, running requests, the access log, the store.
+
+mod reload;
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::auth::Auth;
+use crate::auth::operator::OperatorKey;
+use crate::base::error::Error;
+use crate::config::{Config, Listen};
+use crate::http::door::Doors;
+use crate::http::gateway::Gateway;
+use crate::local::{Local, Settings as StoreSettings};
+use crate::net::drain::Tracker;
+use crate::net::listen::Address;
+use crate::net::server::{self, Server};
+use crate::net::tls::Tls;
+use crate::ops::Ops;
+use crate::telemetry::access_log::{self, AccessLog};
+use crate::telemetry::metrics::{Door, Metrics};
+use reload::Reloader;
+
+/// How often certificates and policies are looked at for changes.
+const LOOK_FOR_CHANGES: Duration = Duration::from_secs(2);
+
+pub struct App {
+    gateway: Arc<Gateway>,
+    store: Arc<Local>,
+    server: Server,
+    access_log: Option<access_log::Writer>,
+    addresses: Vec<Address>,
+    reloader: Reloader,
+    drain_timeout: Duration,
+}
+
+pub enum StartError {
+    /// What the operator wrote: every fault, one to a line.
+    Faults(Vec<String>),
+    Failed(String),
+}
+
+impl From<Error> for StartError {
+    fn from(e: Error) -> Self {
+        StartError::Failed(e.to_string())
+    }
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StartError::Faults(faults) => f.write_str(&faults.join("\n")),
+            StartError::Failed(why) => f.write_str(why),
+        }
+    }
+}
+
+/// The end of a run.
+pub struct Stopped {
+    /// The requests that the deadline, or a second signal, cut.
+    pub cut: Vec<String>,
+}
+
+impl App {
+    pub async fn start(config: Config, operator: OperatorKey) -> Result<App, StartError> {
+        let metrics = Arc::new(Metrics::new());
+        let wants_tls = config.wants_tls();
+        let auth = Arc::new(Auth::new(config.auth, config.policies, operator).map_err(faults)?);
+        auth.summary().warnings.iter().for_each(|w| tracing::warn!("{w}"));
+        let tls = if wants_tls { Some(Arc::new(Tls::load(&config.certificates).map_err(faults)?)) } else { None };
+
+        let store = Local::open(StoreSettings { metrics: metrics.clone(), ..config.store })?;
+        let ops = Ops::new(store.clone());
+        ops.load_keys(&auth).await?;
+
+        let addresses = addresses(&config.s3, &config.edge, &config.admin);
+        let listening = server::listen(config.net, &addresses, tls.clone(), metrics.clone())
+            .map_err(|(address, e)| StartError::Failed(format!("can't listen on {address}: {e}")))?;
+        let addresses = listening.addresses();
+        let (log, writer) = start_access_log(&config.access_log, &metrics)?;
+        let gateway = Arc::new(Gateway { auth: auth.clone(), ops, metrics: metrics.clone(), access_log: log, settings: config.doors });
+        let service = gateway.clone();
+        let server = listening
+            .serve(Tracker::default(), move || Doors(service.clone()))
+            .map_err(|e| StartError::Failed(format!("the workers can't be started: {e}")))?;
+        let reloader = Reloader::new(auth, tls, metrics);
+        Ok(App { gateway, store, server, access_log: writer, addresses, reloader, drain_timeout: config.drain_timeout })
+    }
+
+    /// The first address of the door, with the port that was picked.
+    pub fn address(&self, door: Door, tls: bool) -> Option<SocketAddr> {
+        self.addresses.iter().find(|a| a.door == door && a.tls == tls).map(|a| a.address)
+    }
+
+    /// Serves until the first SIGTERM or SIGINT, then drains; a second one cuts the drain short. SIGHUP reloads.
+    pub async fn run(mut self, mut signals: Signals) -> Stopped {
+        let mut looks = tokio::time::interval(LOOK_FOR_CHANGES);
+        loop {
+            tokio::select! {
+                name = signals.stop.next() => {
+                    tracing::info!(signal = name, deadline = ?self.drain_timeout, "stopping: waiting for running requests");
+                    break;
+                }
+                _ = signals.hup.recv() => self.reloader.reload_all(),
+                _ = looks.tick() => self.reloader.look(),
+            }
+        }
+        let cutter = self.server.cutter();
+        let deadline = self.drain_timeout;
+        let stopping = self.stop(deadline);
+        tokio::pin!(stopping);
+        tokio::select! {
+            stopped = &mut stopping => return stopped,
+            name = signals.stop.next() => tracing::warn!(signal = name, "cutting what still runs"),
+        }
+        cutter.cut();
+        stopping.await
+    }
+
+    /// Drains, and closes every part in order.
+    pub async fn stop(self, deadline: Duration) -> Stopped {
+        let cut = self.server.drain(deadline).await;
+        if !cut.is_empty() {
+            tracing::warn!(count = cut.len(), requests = ?cut, "requests were cut");
+        }
+        // The workers are gone, and with them the other handles of the gateway: only then does the log's thread end.
+        match (Arc::into_inner(self.gateway), self.access_log) {
+            (Some(gateway), Some(writer)) => {
+                drop(gateway);
+                writer.finish();
+            }
+            (None, Some(_)) => tracing::warn!("the last lines of the access log may be missing"),
+            (_, None) => {}
+        }
+        self.store.close();
+        tracing::info!("stopped");
+        Stopped { cut }
+    }
+}
+
+/// What a supervisor says. Caught before it is told that the doors are open: it may say stop at once.
+pub struct Signals {
+    stop: StopSignals,
+    hup: Signal,
+}
+
+impl Signals {
+    pub fn catch() -> std::io::Result<Self> {
+        let stop = StopSignals { term: signal(SignalKind::terminate())?, int: signal(SignalKind::interrupt())? };
+        Ok(Signals { stop, hup: signal(SignalKind::hangup())? })
+    }
+}
+
+struct StopSignals {
+    term: Signal,
+    int: Signal,
+}
+
+impl StopSignals {
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.term.recv() => "SIGTERM",
+            _ = self.int.recv() => "SIGINT",
+        }
+    }
+}
+
+fn addresses(s3: &Listen, edge: &Listen, admin: &Listen) -> Vec<Address> {
+    let doors = [(Door::S3, s3), (Door::Edge, edge), (Door::Admin, admin)];
+    let of = |door, addresses: &[SocketAddr], tls| addresses.iter().map(move |&address| Address { door, address, tls }).collect::<Vec<_>>();
+    doors.into_iter().flat_map(|(door, listen)| [of(door, &listen.plain, false), of(door, &listen.tls, true)].concat()).collect()
+}
+
+fn start_access_log(
+    settings: &access_log::Settings,
+    metrics: &Arc<Metrics>,
+) -> Result<(Option<AccessLog>, Option<access_log::Writer>), StartError> {
+    match AccessLog::start(settings, metrics.clone()) {
+        Ok(started) => Ok(started.unzip()),
+        Err(e) => {
+            let file = settings.file.as_ref().map(|f| f.display().to_string()).unwrap_or_default();
+            Err(StartError::Failed(format!("the access log {file} can't be opened: {e}")))
+        }
+    }
+}
+
+fn faults<F: fmt::Display>(faults: Vec<F>) -> StartError {
+    StartError::Faults(faults.iter().map(ToString::to_string).collect())
+}

@@ -1,0 +1,188 @@
+//! Every permission by its IAM name, and sets of them as one word of bits.
+//!
+//! The list holds all actions that AWS defines for general purpose buckets, also those whose operations this gateway
+//! does not have: a policy written for S3 loads here. What is not in the list is a typing error and refused.
+//! Invariant: fewer than 128 actions, so that a set is a `u128`.
+
+/// What an action is asked on: decides which resources a statement must name for it to mean anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Level {
+    Service,
+    Bucket,
+    Object,
+}
+
+macro_rules! actions {
+    ($($level:ident: $($name:ident)*;)*) => {
+        /// A permission. `Action::GetObject` is `s3:GetObject` in policies.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        #[repr(u8)]
+        pub enum Action {
+            $($($name,)*)*
+        }
+
+        impl Action {
+            pub const ALL: &[Action] = &[$($(Action::$name,)*)*];
+
+            /// As IAM writes it, without `s3:`.
+            pub const fn short_name(self) -> &'static str {
+                match self {
+                    $($(Action::$name => stringify!($name),)*)*
+                }
+            }
+
+            /// As IAM writes it.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $($(Action::$name => concat!("s3:", stringify!($name)),)*)*
+                }
+            }
+
+            pub const fn level(self) -> Level {
+                match self {
+                    $($(Action::$name => Level::$level,)*)*
+                }
+            }
+        }
+    };
+}
+
+actions! {
+    Service:
+        ListAllMyBuckets GetAccountPublicAccessBlock PutAccountPublicAccessBlock;
+    Bucket:
+        CreateBucket DeleteBucket ListBucket ListBucketVersions ListBucketMultipartUploads
+        GetBucketLocation GetBucketPolicy PutBucketPolicy DeleteBucketPolicy GetBucketPolicyStatus
+        GetBucketAcl PutBucketAcl GetBucketCORS PutBucketCORS GetBucketVersioning PutBucketVersioning
+        GetBucketTagging PutBucketTagging GetBucketLogging PutBucketLogging GetBucketNotification PutBucketNotification
+        GetBucketOwnershipControls PutBucketOwnershipControls GetBucketPublicAccessBlock PutBucketPublicAccessBlock
+        GetBucketRequestPayment PutBucketRequestPayment GetBucketWebsite PutBucketWebsite DeleteBucketWebsite
+        GetBucketObjectLockConfiguration PutBucketObjectLockConfiguration GetEncryptionConfiguration PutEncryptionConfiguration
+        GetLifecycleConfiguration PutLifecycleConfiguration GetReplicationConfiguration PutReplicationConfiguration
+        GetAccelerateConfiguration PutAccelerateConfiguration GetAnalyticsConfiguration PutAnalyticsConfiguration
+        GetInventoryConfiguration PutInventoryConfiguration GetMetricsConfiguration PutMetricsConfiguration
+        GetIntelligentTieringConfiguration PutIntelligentTieringConfiguration;
+    Object:
+        GetObject PutObject DeleteObject GetObjectVersion DeleteObjectVersion GetObjectAttributes GetObjectVersionAttributes
+        GetObjectAcl PutObjectAcl GetObjectVersionAcl PutObjectVersionAcl
+        GetObjectTagging PutObjectTagging DeleteObjectTagging
+        GetObjectVersionTagging PutObjectVersionTagging DeleteObjectVersionTagging
+        GetObjectRetention PutObjectRetention GetObjectLegalHold PutObjectLegalHold BypassGovernanceRetention
+        AbortMultipartUpload ListMultipartUploadParts RestoreObject GetObjectTorrent GetObjectVersionTorrent
+        ReplicateObject ReplicateDelete ReplicateTags GetObjectVersionForReplication InitiateReplication
+        ObjectOwnerOverrideToBucketOwner;
+}
+
+const _: () = assert!(Action::ALL.len() < 128, "ActionSet has 128 bits");
+
+impl Action {
+    /// `s3:GetObject`, in any case, as IAM takes it.
+    pub fn parse(s: &str) -> Option<Action> {
+        let (service, name) = s.split_once(':')?;
+        if !service.eq_ignore_ascii_case("s3") {
+            return None;
+        }
+        Self::ALL.iter().copied().find(|a| a.short_name().eq_ignore_ascii_case(name))
+    }
+}
+
+impl std::fmt::Display for Action {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ActionSet(u128);
+
+impl ActionSet {
+    pub const EMPTY: ActionSet = ActionSet(0);
+
+    pub const fn of(actions: &[Action]) -> Self {
+        let mut bits = 0;
+        let mut i = 0;
+        while i < actions.len() {
+            bits |= 1 << actions[i] as u8;
+            i += 1;
+        }
+        ActionSet(bits)
+    }
+
+    pub fn all() -> Self {
+        Self::of(Action::ALL)
+    }
+
+    pub const fn contains(self, action: Action) -> bool {
+        self.0 & (1 << action as u8) != 0
+    }
+
+    pub const fn union(self, other: ActionSet) -> Self {
+        ActionSet(self.0 | other.0)
+    }
+
+    pub fn complement(self) -> Self {
+        ActionSet(Self::all().0 & !self.0)
+    }
+
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// All that a policy's `Action` value names, where `*` and `?` are wildcards. None: it names nothing that exists.
+    pub fn matching(pattern: &str) -> Option<Self> {
+        if pattern == "*" {
+            return Some(Self::all());
+        }
+        let (service, name) = pattern.split_once(':')?;
+        if !service.eq_ignore_ascii_case("s3") {
+            return None;
+        }
+        let name = name.to_ascii_lowercase();
+        let mut bits = 0;
+        for action in Action::ALL {
+            if wildcard(name.as_bytes(), action.short_name().to_ascii_lowercase().as_bytes()) {
+                bits |= 1 << *action as u8;
+            }
+        }
+        (bits != 0).then_some(ActionSet(bits))
+    }
+}
+
+/// Only for the short ASCII names of actions, at load.
+fn wildcard(pattern: &[u8], text: &[u8]) -> bool {
+    match (pattern.split_first(), text.split_first()) {
+        (None, None) => true,
+        (Some((b'*', rest)), _) if rest.first() == Some(&b'*') => wildcard(rest, text),
+        (Some((b'*', rest)), _) => (0..=text.len()).any(|i| wildcard(rest, &text[i..])),
+        (Some((p, ps)), Some((t, ts))) => (*p == b'?' || p == t) && wildcard(ps, ts),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_round_trip() {
+        for a in Action::ALL {
+            assert_eq!(Action::parse(a.name()), Some(*a));
+            assert_eq!(ActionSet::matching(a.name()), Some(ActionSet::of(&[*a])));
+        }
+        assert_eq!(Action::parse("s3:getobject"), Some(Action::GetObject));
+        assert_eq!(Action::parse("s3:Nothing"), None);
+        assert_eq!(Action::parse("GetObject"), None);
+    }
+
+    #[test]
+    fn wildcards() {
+        let set = ActionSet::matching("s3:Get*").unwrap();
+        assert!(set.contains(Action::GetObject) && set.contains(Action::GetBucketAcl) && !set.contains(Action::PutObject));
+        assert_eq!(ActionSet::matching("*"), Some(ActionSet::all()));
+        assert_eq!(ActionSet::matching("s3:*"), Some(ActionSet::all()));
+        assert_eq!(ActionSet::matching("s3:?etObject"), Some(ActionSet::of(&[Action::GetObject])));
+        assert_eq!(ActionSet::matching("s3:Gett*"), None);
+        assert_eq!(ActionSet::matching("sqs:*"), None);
+        assert_eq!(ActionSet::all().complement(), ActionSet::EMPTY);
+    }
+}

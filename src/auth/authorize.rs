@@ -1,0 +1,197 @@
+//! May they? Policies of the tenant, of the bucket, and canned ACLs come together here.
+//!
+//! Explicit Deny anywhere > Allow > deny. A tenant's own policies can allow only where the bucket is its own or the
+//! operator's (shared): into another tenant's bucket only that bucket's policy or an ACL leads, so a careless
+//! `Allow s3:* on *` never crosses tenants.
+
+use std::sync::{Arc, LazyLock};
+
+use crate::auth::Auth;
+use crate::auth::acl;
+use crate::auth::action::{Action, ActionSet};
+use crate::auth::grant::{Grant, OperatorGrant};
+use crate::auth::identity::{Caller, Identity, Via};
+use crate::auth::policy::pattern::Text;
+use crate::auth::policy::{Context, Environment, Question, Subject, Verdict};
+use crate::auth::rules::{Rules, Stored};
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::names::{BucketName, ObjectKey, TenantId};
+use crate::base::object::{Bucket, ObjectInfo};
+
+/// What an action is asked on.
+#[derive(Clone, Copy)]
+pub enum Target<'a> {
+    Service,
+    Bucket(&'a Bucket),
+    Object {
+        bucket: &'a Bucket,
+        key: &'a ObjectKey,
+        /// The current version where there is one: its ACL and owner may open it.
+        object: Option<&'a ObjectInfo>,
+    },
+    /// A bucket that is about to be made.
+    NewBucket(&'a BucketName),
+}
+
+impl<'a> Target<'a> {
+    fn bucket(&self) -> Option<&'a Bucket> {
+        match self {
+            Target::Bucket(bucket) | Target::Object { bucket, .. } => Some(bucket),
+            Target::Service | Target::NewBucket(_) => None,
+        }
+    }
+
+    fn names(&self) -> (Option<&'a BucketName>, Option<&'a ObjectKey>) {
+        match self {
+            Target::Service => (None, None),
+            Target::Bucket(bucket) => (Some(&bucket.name), None),
+            Target::Object { bucket, key, .. } => (Some(&bucket.name), Some(key)),
+            Target::NewBucket(name) => (Some(name), None),
+        }
+    }
+
+    fn resource(&self) -> Text<'a> {
+        let (bucket, key) = self.names();
+        Text::joined(bucket.map_or("", |b| b.as_str()), key.map(|k| k.as_str()))
+    }
+}
+
+/// Without these a bucket's owner could lock itself out for good.
+const POLICY_MANAGEMENT: ActionSet = ActionSet::of(&[Action::GetBucketPolicy, Action::PutBucketPolicy, Action::DeleteBucketPolicy]);
+
+static DISPLAY_OPERATOR: LazyLock<Arc<str>> = LazyLock::new(|| "operator".into());
+static DISPLAY_ANONYMOUS: LazyLock<Arc<str>> = LazyLock::new(|| "anonymous".into());
+
+impl Auth {
+    pub fn authorize(&self, caller: &Caller, action: Action, target: Target<'_>, context: &Context<'_>) -> Result<Grant> {
+        self.decide(caller, action, target, Some(context))
+    }
+
+    fn decide(&self, caller: &Caller, action: Action, target: Target<'_>, context: Option<&Context<'_>>) -> Result<Grant> {
+        if !self.allows(action, target, &self.environment(caller, target, context), &caller.identity) {
+            // One text for all reasons: which of them it was would tell what exists.
+            return Err(Error::new(ErrorKind::AccessDenied, "Access Denied"));
+        }
+        let (bucket, key) = target.names();
+        Ok(Grant::new(action, &caller.identity, display(&caller.identity), bucket, key))
+    }
+
+    /// For background work in a tenant's name: the same decision, without a request. A tenant that is gone may nothing.
+    pub fn grant_for_job(&self, tenant: &TenantId, action: Action, target: Target<'_>) -> Result<Grant> {
+        let caller = if tenant.is_operator() {
+            Caller { identity: Identity::Operator, ..Caller::anonymous() }
+        } else {
+            let known = self.tenant(tenant).ok_or_else(|| Error::new(ErrorKind::AccessDenied, "Access Denied"))?;
+            Caller::tenant(known)
+        };
+        self.decide(&caller, action, target, None)
+    }
+
+    /// May the caller learn that a key is not there? Otherwise a missing key must answer AccessDenied, not NoSuchKey.
+    /// Whoever may list exactly this key may.
+    pub fn may_know_absence(&self, caller: &Caller, bucket: &Bucket, key: &ObjectKey, context: &Context<'_>) -> bool {
+        let target = Target::Bucket(bucket);
+        let env = Environment { listing: Some(key.as_str()), ..self.environment(caller, target, Some(context)) };
+        self.allows(Action::ListBucket, target, &env, &caller.identity)
+    }
+
+    /// What only the operator may: keys, snapshots, reloads.
+    pub fn operator(&self, caller: &Caller) -> Result<OperatorGrant> {
+        match caller.identity {
+            Identity::Operator => Ok(OperatorGrant::new()),
+            Identity::Tenant(_) | Identity::Anonymous => Err(Error::new(ErrorKind::AccessDenied, "Access Denied")),
+        }
+    }
+
+    fn allows(&self, action: Action, target: Target<'_>, env: &Environment<'_>, identity: &Identity) -> bool {
+        let bucket = target.bucket();
+        let question = Question { action, resource: target.resource(), env: *env };
+        let rules = bucket.map(|b| self.rules.of(b));
+        let by_bucket = match rules.as_deref().map(|r| &r.policy) {
+            None | Some(Stored::None) => Verdict::Silent,
+            Some(Stored::Policy(policy)) => question.ask(&policy.statements),
+            Some(Stored::Unreadable) => Verdict::Deny,
+        };
+        let owns = bucket.is_some_and(|b| owner_of(identity, b));
+        if by_bucket == Verdict::Deny && !(owns && POLICY_MANAGEMENT.contains(action)) {
+            return false;
+        }
+        match identity {
+            Identity::Operator => return true,
+            Identity::Tenant(tenant) => {
+                let mut verdict = Verdict::Silent;
+                for policy in &tenant.policies {
+                    match question.ask(&policy.statements) {
+                        Verdict::Deny => return false,
+                        Verdict::Allow => verdict = Verdict::Allow,
+                        Verdict::Silent => {}
+                    }
+                }
+                if verdict == Verdict::Allow && bucket.is_none_or(|b| owns || b.owner.is_operator()) {
+                    return true;
+                }
+            }
+            Identity::Anonymous => {}
+        }
+        let (Some(bucket), Some(rules)) = (bucket, rules) else { return false };
+        if by_bucket == Verdict::Allow && !(rules.restrict_public_buckets && rules.policy_is_public && !owns) {
+            return true;
+        }
+        self.acl_allows(identity, action, bucket, target, &rules)
+    }
+
+    fn acl_allows(&self, identity: &Identity, action: Action, bucket: &Bucket, target: Target<'_>, rules: &Rules) -> bool {
+        if !self.settings.acl || rules.acls_disabled {
+            return false;
+        }
+        let object = match target {
+            Target::Object { object, .. } => object,
+            _ => None,
+        };
+        let who = known(identity);
+        acl::object_owner_may(action, who, object) || (!rules.ignore_public_acls && acl::opens(action, who, bucket, object))
+    }
+
+    fn environment<'a>(&'a self, caller: &'a Caller, target: Target<'a>, context: Option<&'a Context<'a>>) -> Environment<'a> {
+        let tenant = known(&caller.identity);
+        let (auth_type, signature_version, signed) = match caller.via {
+            Via::Anonymous => (None, None, None),
+            Via::Header { signed } => (Some("REST-HEADER"), Some("AWS4-HMAC-SHA256"), Some(signed)),
+            Via::Query { signed, .. } => (Some("REST-QUERY-STRING"), Some("AWS4-HMAC-SHA256"), Some(signed)),
+            Via::SigV2Query { .. } => (Some("REST-QUERY-STRING"), Some("AWS"), None),
+        };
+        Environment {
+            subject: Subject { tenant, presigned: caller.via.is_presigned(), auth_type, signature_version, signed },
+            context,
+            listing: None,
+            bucket_owner: match target {
+                Target::NewBucket(_) => tenant,
+                _ => target.bucket().map(|b| &b.owner),
+            },
+            key: target.names().1,
+            trusted_proxies: &self.settings.trusted_proxies,
+        }
+    }
+}
+
+/// None for the anonymous caller; the operator has a name like a tenant's.
+fn known(identity: &Identity) -> Option<&TenantId> {
+    (!identity.is_anonymous()).then(|| identity.id())
+}
+
+/// The operator may manage every bucket's policy.
+fn owner_of(identity: &Identity, bucket: &Bucket) -> bool {
+    match identity {
+        Identity::Operator => true,
+        Identity::Tenant(tenant) => tenant.id == bucket.owner,
+        Identity::Anonymous => false,
+    }
+}
+
+fn display(identity: &Identity) -> Arc<str> {
+    match identity {
+        Identity::Anonymous => Arc::clone(&DISPLAY_ANONYMOUS),
+        Identity::Tenant(tenant) => Arc::clone(&tenant.display),
+        Identity::Operator => Arc::clone(&DISPLAY_OPERATOR),
+    }
+}

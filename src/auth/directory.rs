@@ -1,0 +1,136 @@
+//! All tenants and access keys at one moment: immutable, replaced whole.
+//!
+//! Three sources come together: the operator's key, the `policies` folder, and keys made by `tidegate key` (which the caller
+//! stores). A made key works only while a file names its tenant: taking the file away shuts the tenant out at once.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::auth::fault::Fault;
+use crate::auth::identity::{Identity, Tenant};
+use crate::auth::keys::{AccessKey, Holder, Secret};
+use crate::auth::limits::RateLimiter;
+use crate::auth::operator::OperatorKey;
+use crate::auth::tenants::{Folder, TenantFile};
+use crate::base::names::{AccessKeyId, TenantId};
+use crate::base::timestamp::Timestamp;
+
+/// A key made by `tidegate key`, as it is stored. `tenant` may be `operator`.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredKey {
+    pub access_key: AccessKeyId,
+    pub secret: String,
+    pub tenant: TenantId,
+    pub enabled: bool,
+    pub created: Timestamp,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<Timestamp>,
+}
+
+impl std::fmt::Debug for StoredKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("StoredKey")
+            .field("access_key", &self.access_key)
+            .field("tenant", &self.tenant)
+            .field("enabled", &self.enabled)
+            .finish_non_exhaustive()
+    }
+}
+
+pub struct Entry {
+    pub key: Arc<AccessKey>,
+    pub identity: Identity,
+}
+
+#[derive(Default)]
+pub struct Directory {
+    tenants: HashMap<TenantId, Arc<Tenant>>,
+    keys: HashMap<Box<str>, Entry>,
+}
+
+/// What the folder says, kept so that made keys can change without reading it again.
+pub struct Source {
+    pub folder: Folder,
+    pub operator: OperatorKey,
+    pub dir: PathBuf,
+}
+
+impl Directory {
+    pub fn tenant(&self, id: &TenantId) -> Option<&Arc<Tenant>> {
+        self.tenants.get(id)
+    }
+
+    pub fn tenants(&self) -> impl Iterator<Item = &Arc<Tenant>> {
+        self.tenants.values()
+    }
+
+    pub fn key(&self, id: &str) -> Option<&Entry> {
+        self.keys.get(id)
+    }
+
+    pub fn counts(&self) -> (usize, usize) {
+        (self.tenants.len(), self.keys.len())
+    }
+
+    /// `before` gives its running meters to the tenants that stay.
+    pub fn build(source: &Source, made: &BTreeMap<AccessKeyId, StoredKey>, before: &Directory) -> Result<Directory, Vec<Fault>> {
+        let mut new = Directory::default();
+        let mut faults = Vec::new();
+        new.add(AccessKey::new(source.operator.access_key.clone(), source.operator.secret.clone(), Holder::Operator));
+        for file in &source.folder.tenants {
+            let tenant = Arc::new(tenant(file, before.tenants.get(&file.id)));
+            new.tenants.insert(file.id.clone(), tenant);
+            for (i, k) in file.keys.iter().enumerate() {
+                if new.keys.contains_key(k.id.as_str()) {
+                    let message = format!("{} is the operator's access key", k.id);
+                    faults.push(Fault::new(&file.file, format!("keys[{i}].access_key"), message));
+                    continue;
+                }
+                let mut key = AccessKey::new(k.id.clone(), k.secret.clone(), Holder::Tenant(file.id.clone()));
+                (key.enabled, key.expires) = (k.enabled, k.expires);
+                new.add(key);
+            }
+        }
+        for stored in made.values() {
+            if new.keys.contains_key(stored.access_key.as_str()) {
+                let message = format!("the access key {} was made by `tidegate key` and is in a file as well", stored.access_key);
+                faults.push(Fault::new(&source.dir, "", message));
+                continue;
+            }
+            let holder = if stored.tenant.is_operator() { Holder::Operator } else { Holder::Tenant(stored.tenant.clone()) };
+            let mut key = AccessKey::new(stored.access_key.clone(), Secret::new(&stored.secret), holder);
+            (key.enabled, key.expires) = (stored.enabled, stored.expires);
+            new.add(key);
+        }
+        if faults.is_empty() { Ok(new) } else { Err(faults) }
+    }
+
+    fn add(&mut self, key: AccessKey) {
+        let identity = match &key.holder {
+            Holder::Operator => Identity::Operator,
+            // A key without its tenant opens nothing: it is as if it were not there.
+            Holder::Tenant(id) => match self.tenants.get(id) {
+                Some(tenant) => Identity::Tenant(Arc::clone(tenant)),
+                None => return,
+            },
+        };
+        self.keys.insert(key.id.as_str().into(), Entry { key: Arc::new(key), identity });
+    }
+}
+
+fn tenant(file: &TenantFile, before: Option<&Arc<Tenant>>) -> Tenant {
+    let rate = file.limits.requests_per_second.map(|per_second| {
+        let running = before.and_then(|t| t.rate.clone()).filter(|r| r.per_second() == per_second.max(1));
+        running.unwrap_or_else(|| Arc::new(RateLimiter::new(per_second)))
+    });
+    Tenant {
+        id: file.id.clone(),
+        display: file.display.as_deref().unwrap_or(file.id.as_str()).into(),
+        limits: file.limits.clone(),
+        policies: file.policies.clone(),
+        rate,
+    }
+}

@@ -1,0 +1,137 @@
+//! What a request says of itself beside its signature: looked up where it is asked for, borrowed wherever it can be.
+//!
+//! Called by `authenticate`, by policy conditions, and by the doors for hoisted parameters.
+
+use std::borrow::Cow;
+use std::net::IpAddr;
+
+use http::HeaderName;
+use http::request::Parts;
+use ipnet::IpNet;
+use percent_encoding::percent_decode_str;
+
+use crate::base::timestamp::Timestamp;
+
+/// Addresses looked at in an X-Forwarded-For header: more proxies than anyone chains.
+const MAX_FORWARDED_ADDRESSES: usize = 16;
+
+/// What the door knows of a request before its body.
+#[derive(Clone, Copy)]
+pub struct RequestFacts<'a> {
+    pub parts: &'a Parts,
+    /// The other end of the connection.
+    pub peer: IpAddr,
+    /// TLS on this connection.
+    pub secure: bool,
+    pub now: Timestamp,
+}
+
+impl<'a> RequestFacts<'a> {
+    pub fn header(&self, name: &str) -> Option<&'a str> {
+        self.parts.headers.get(name).and_then(|v| v.to_str().ok())
+    }
+
+    /// The first parameter of that name, decoded.
+    pub fn query(&self, name: &str) -> Option<Cow<'a, str>> {
+        query_pairs(self.parts.uri.query()?).find(|(n, _)| n == name).map(|(_, v)| v)
+    }
+
+    fn is_trusted(proxies: &[IpNet], address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        proxies.iter().any(|net| net.contains(&address))
+    }
+
+    pub fn peer_is_trusted(&self, proxies: &[IpNet]) -> bool {
+        !proxies.is_empty() && Self::is_trusted(proxies, self.peer)
+    }
+
+    /// Who asks: the peer, or where the peer is a trusted proxy, the last address in X-Forwarded-For that is not one.
+    /// Addresses further left are hearsay.
+    pub fn source_ip(&self, proxies: &[IpNet]) -> IpAddr {
+        if !self.peer_is_trusted(proxies) {
+            return self.peer.to_canonical();
+        }
+        let mut source = self.peer.to_canonical();
+        let forwarded = self.parts.headers.get_all("x-forwarded-for").iter().rev();
+        let addresses = forwarded.flat_map(|v| v.to_str().unwrap_or_default().rsplit(','));
+        for address in addresses.take(MAX_FORWARDED_ADDRESSES) {
+            let Ok(address) = address.trim().parse::<IpAddr>() else { break };
+            source = address.to_canonical();
+            if !Self::is_trusted(proxies, source) {
+                break;
+            }
+        }
+        source
+    }
+
+    /// TLS all the way from the client, as far as trusted proxies say so.
+    pub fn is_secure(&self, proxies: &[IpNet]) -> bool {
+        match self.header("x-forwarded-proto") {
+            Some(scheme) if self.peer_is_trusted(proxies) => scheme.trim().eq_ignore_ascii_case("https"),
+            _ => self.secure,
+        }
+    }
+}
+
+/// The value that stands for an `x-amz-*` header: the header, or in a presigned URL the parameter of that name, which its
+/// signature covers. `presigned` is `caller.via.is_presigned()`.
+pub fn amz_value<'a>(parts: &'a Parts, presigned: bool, name: &HeaderName) -> Option<Cow<'a, str>> {
+    if let Some(value) = parts.headers.get(name) {
+        return value.to_str().ok().map(Cow::Borrowed);
+    }
+    if !presigned {
+        return None;
+    }
+    query_pairs(parts.uri.query()?).find(|(n, _)| n.eq_ignore_ascii_case(name.as_str())).map(|(_, v)| v)
+}
+
+/// Names and values, decoded; `+` is a space.
+pub fn query_pairs(query: &str) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
+    query.split('&').filter(|p| !p.is_empty()).map(|pair| {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        (decode(name), decode(value))
+    })
+}
+
+pub fn decode(s: &str) -> Cow<'_, str> {
+    if !s.bytes().any(|c| matches!(c, b'%' | b'+')) {
+        return Cow::Borrowed(s);
+    }
+    if !s.contains('+') {
+        return percent_decode_str(s).decode_utf8_lossy();
+    }
+    let spaced = s.replace('+', " ");
+    Cow::Owned(percent_decode_str(&spaced).decode_utf8_lossy().into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn source(peer: &str, forwarded: &[&str]) -> String {
+        let mut request = http::Request::get("/");
+        for f in forwarded {
+            request = request.header("x-forwarded-for", *f);
+        }
+        let (parts, ()) = request.body(()).unwrap().into_parts();
+        let facts = RequestFacts { parts: &parts, peer: peer.parse().unwrap(), secure: false, now: Timestamp::from_secs(0) };
+        facts.source_ip(&["10.0.0.0/8".parse().unwrap()]).to_string()
+    }
+
+    #[test]
+    fn only_trusted_proxies_speak_for_others() {
+        assert_eq!(source("1.2.3.4", &["9.9.9.9"]), "1.2.3.4");
+        assert_eq!(source("10.0.0.1", &[]), "10.0.0.1");
+        assert_eq!(source("10.0.0.1", &["9.9.9.9"]), "9.9.9.9");
+        assert_eq!(source("::ffff:10.0.0.1", &["9.9.9.9"]), "9.9.9.9");
+        assert_eq!(source("10.0.0.1", &["6.6.6.6, 9.9.9.9, 10.1.1.1"]), "9.9.9.9");
+        assert_eq!(source("10.0.0.1", &["6.6.6.6", "9.9.9.9"]), "9.9.9.9");
+        assert_eq!(source("10.0.0.1", &["9.9.9.9, junk"]), "10.0.0.1");
+    }
+
+    #[test]
+    fn pairs_are_decoded() {
+        let pairs: Vec<_> = query_pairs("a=1+2&b%20c=%2B&&d").map(|(n, v)| format!("{n}|{v}")).collect();
+        assert_eq!(pairs, ["a|1 2", "b c|+", "d|"]);
+    }
+}

@@ -1,0 +1,105 @@
+//! Who is calling and how they showed it: plain values, made by `authenticate`, read by the doors and by policy.
+
+use std::sync::{Arc, LazyLock};
+
+use crate::auth::limits::{Limits, RateLimiter};
+use crate::auth::policy::Policy;
+use crate::auth::streaming::ChunkedForm;
+use crate::base::digest::Sha256;
+use crate::base::names::{AccessKeyId, TenantId};
+use crate::base::timestamp::Timestamp;
+
+static OPERATOR: LazyLock<TenantId> = LazyLock::new(TenantId::operator);
+static ANONYMOUS: LazyLock<TenantId> = LazyLock::new(TenantId::anonymous);
+
+#[derive(Debug)]
+pub struct Tenant {
+    pub id: TenantId,
+    pub display: Arc<str>,
+    pub limits: Limits,
+    pub(super) policies: Vec<Arc<Policy>>,
+    /// Outlives reloads, or each one would hand out a fresh second of requests.
+    pub(super) rate: Option<Arc<RateLimiter>>,
+}
+
+#[derive(Debug, Clone)]
+pub enum Identity {
+    Anonymous,
+    Tenant(Arc<Tenant>),
+    Operator,
+}
+
+impl Identity {
+    /// Also the canonical user id.
+    pub fn id(&self) -> &TenantId {
+        match self {
+            Identity::Anonymous => &ANONYMOUS,
+            Identity::Tenant(t) => &t.id,
+            Identity::Operator => &OPERATOR,
+        }
+    }
+
+    pub fn display(&self) -> &str {
+        match self {
+            Identity::Anonymous => "anonymous",
+            Identity::Tenant(t) => &t.display,
+            Identity::Operator => "operator",
+        }
+    }
+
+    pub fn is_anonymous(&self) -> bool {
+        matches!(self, Identity::Anonymous)
+    }
+}
+
+/// How the caller showed who it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Via {
+    Anonymous,
+    Header {
+        signed: Timestamp,
+    },
+    /// A SigV4 presigned URL.
+    Query {
+        signed: Timestamp,
+        expires: Timestamp,
+    },
+    SigV2Query {
+        expires: Timestamp,
+    },
+}
+
+impl Via {
+    /// `x-amz-*` parameters of a presigned URL stand for headers and are covered by its signature.
+    pub fn is_presigned(self) -> bool {
+        matches!(self, Via::Query { .. } | Via::SigV2Query { .. })
+    }
+}
+
+/// What the signature says of the body.
+#[derive(Debug, Clone)]
+pub enum Payload {
+    Unsigned,
+    Sha256(Sha256),
+    /// aws-chunked, with signed chunks or not, with a trailer or not.
+    Streaming(ChunkedForm),
+}
+
+#[derive(Debug, Clone)]
+pub struct Caller {
+    pub identity: Identity,
+    pub access_key: Option<AccessKeyId>,
+    pub via: Via,
+    pub payload: Payload,
+}
+
+impl Caller {
+    pub fn anonymous() -> Self {
+        Caller { identity: Identity::Anonymous, access_key: None, via: Via::Anonymous, payload: Payload::Unsigned }
+    }
+
+    /// For work that the gateway does in a tenant's name.
+    pub fn tenant(tenant: Arc<Tenant>) -> Self {
+        Caller { identity: Identity::Tenant(tenant), ..Caller::anonymous() }
+    }
+}

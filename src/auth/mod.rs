@@ -1,0 +1,228 @@
+//! Who is calling, and may they. Every request is made by a known tenant, allowed to anyone by a policy, or refused.
+//!
+//! Not here: XML, responses, storage. Keys made by `tidegate key` are stored by the caller, which hands them in.
+//! Called by the doors (`authenticate`, then `authorize`), by jobs (`grant_for_job`) and by the command line (`presign`).
+//! Invariants: only this folder makes a `Grant`; secrets show in no log, error or `Debug`; a reload replaces everything or
+//! nothing; what one tenant's policy says never opens another tenant's bucket.
+
+pub mod acl;
+pub mod action;
+pub mod authenticate;
+pub mod authorize;
+pub mod candidates;
+pub mod canonical;
+pub mod directory;
+pub mod facts;
+pub mod fault;
+pub mod grant;
+pub mod identity;
+pub mod keys;
+pub mod limits;
+pub mod operator;
+pub mod policy;
+pub mod presign;
+pub mod rules;
+pub mod settings;
+pub mod sigv2;
+pub mod sigv4;
+pub mod streaming;
+pub mod tenants;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use arc_swap::ArcSwap;
+
+pub use action::Action;
+pub use authorize::Target;
+pub use directory::StoredKey;
+pub use facts::{RequestFacts, amz_value};
+pub use fault::Fault;
+pub use grant::Grant;
+pub use identity::{Caller, Identity, Payload, Tenant, Via};
+pub use operator::OperatorKey;
+pub use policy::{BucketPolicy, Context};
+pub use settings::Settings;
+pub use streaming::ChunkedForm;
+
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::names::{AccessKeyId, BucketName, TenantId};
+use directory::{Directory, Source};
+use rules::RulesCache;
+
+pub struct Auth {
+    settings: Settings,
+    directory: ArcSwap<Directory>,
+    rules: RulesCache,
+    /// Taken by whoever changes the directory, never by requests.
+    sources: Mutex<Sources>,
+    /// For the meters: a clock that only goes forward.
+    started: Instant,
+}
+
+struct Sources {
+    source: Source,
+    made: BTreeMap<AccessKeyId, StoredKey>,
+}
+
+/// What a reload found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Summary {
+    pub tenants: usize,
+    pub keys: usize,
+    pub policies: usize,
+    pub warnings: Vec<String>,
+}
+
+impl Auth {
+    /// Reads the folder; Err holds every fault in it.
+    pub fn new(settings: Settings, policies_dir: PathBuf, operator: OperatorKey) -> Result<Auth, Vec<Fault>> {
+        settings.check()?;
+        let folder = tenants::read(&policies_dir, &environment)?;
+        let source = Source { folder, operator, dir: policies_dir };
+        let directory = Directory::build(&source, &BTreeMap::new(), &Directory::default())?;
+        Ok(Auth {
+            settings,
+            directory: ArcSwap::from_pointee(directory),
+            rules: RulesCache::default(),
+            sources: Mutex::new(Sources { source, made: BTreeMap::new() }),
+            started: Instant::now(),
+        })
+    }
+
+    /// Reads the folder again. All or nothing: with any fault, what was loaded before stays.
+    pub fn reload(&self) -> Result<Summary, Vec<Fault>> {
+        let mut sources = self.sources();
+        let folder = tenants::read(&sources.source.dir, &environment)?;
+        let source = Source { folder, operator: sources.source.operator.clone(), dir: sources.source.dir.clone() };
+        let directory = Directory::build(&source, &sources.made, &self.directory.load())?;
+        sources.source = source;
+        self.directory.store(Arc::new(directory));
+        drop(sources);
+        Ok(self.summary())
+    }
+
+    pub fn summary(&self) -> Summary {
+        let sources = self.sources();
+        let (tenants, keys) = self.directory.load().counts();
+        let mut warnings = sources.source.folder.warnings.clone();
+        let orphans = sources.made.len() - self.made_in_use(&sources);
+        if orphans > 0 {
+            warnings.push(format!("{orphans} keys made by `tidegate key` are of tenants that have no file: they open nothing"));
+        }
+        Summary { tenants, keys, policies: sources.source.folder.policies, warnings }
+    }
+
+    fn made_in_use(&self, sources: &Sources) -> usize {
+        let directory = self.directory.load();
+        sources.made.keys().filter(|id| directory.key(id.as_str()).is_some()).count()
+    }
+
+    /// Changes when a reload may find something new. Cheap enough to ask every second.
+    pub fn fingerprint(&self) -> u64 {
+        let (dir, secret_files) = {
+            let sources = self.sources();
+            (sources.source.dir.clone(), sources.source.folder.secret_files.clone())
+        };
+        tenants::fingerprint(&dir, &secret_files)
+    }
+
+    /// All keys made by `tidegate key`, as the caller stored them: at start, and when another node changed them.
+    pub fn set_keys(&self, keys: Vec<StoredKey>) -> Result<(), Vec<Fault>> {
+        self.change_made(|made| *made = keys.into_iter().map(|k| (k.access_key.clone(), k)).collect())
+    }
+
+    /// Adds a key, or replaces the one of that id (to disable it, or to give it an end). Store it first.
+    pub fn add_key(&self, key: StoredKey) -> Result<()> {
+        self.check_new_key(&key)?;
+        self.change_made(|made| {
+            made.insert(key.access_key.clone(), key);
+        })
+        .map_err(|_| Error::new(ErrorKind::InvalidArgument, "The key can't be added: its id is in use."))
+    }
+
+    /// What `add_key` would refuse, before the key is stored.
+    pub fn check_new_key(&self, key: &StoredKey) -> Result<()> {
+        if !key.tenant.is_operator() && self.directory.load().tenant(&key.tenant).is_none() {
+            let message = format!("There is no tenant {0}: write policies/tenants/{0}.toml first.", key.tenant);
+            return Err(Error::new(ErrorKind::InvalidArgument, message));
+        }
+        let taken = self.directory.load().key(key.access_key.as_str()).is_some();
+        if taken && !self.sources().made.contains_key(&key.access_key) {
+            return Err(Error::new(ErrorKind::InvalidArgument, "The access key is in use already, in a file or as the operator's."));
+        }
+        Ok(())
+    }
+
+    /// False: no such key was made.
+    pub fn remove_key(&self, id: &AccessKeyId) -> bool {
+        let mut found = false;
+        // Taking one away can make no fault.
+        let _ = self.change_made(|made| found = made.remove(id).is_some());
+        found
+    }
+
+    /// Without secrets being looked at by more than who asks: for `tidegate key list`.
+    pub fn made_keys(&self) -> Vec<StoredKey> {
+        self.sources().made.values().cloned().collect()
+    }
+
+    fn change_made(&self, change: impl FnOnce(&mut BTreeMap<AccessKeyId, StoredKey>)) -> Result<(), Vec<Fault>> {
+        let mut sources = self.sources();
+        let mut made = sources.made.clone();
+        change(&mut made);
+        let directory = Directory::build(&sources.source, &made, &self.directory.load())?;
+        sources.made = made;
+        self.directory.store(Arc::new(directory));
+        Ok(())
+    }
+
+    pub fn tenant(&self, id: &TenantId) -> Option<Arc<Tenant>> {
+        self.directory.load().tenant(id).cloned()
+    }
+
+    pub fn tenants(&self) -> Vec<Arc<Tenant>> {
+        self.directory.load().tenants().cloned().collect()
+    }
+
+    /// For owners and grantees in answers; a tenant that is gone is called by its id.
+    pub fn display_name(&self, tenant: &TenantId) -> Arc<str> {
+        match self.directory.load().tenant(tenant) {
+            Some(t) => Arc::clone(&t.display),
+            None => tenant.as_str().into(),
+        }
+    }
+
+    /// One request of the tenant's allowance for this second.
+    pub fn take_token(&self, caller: &Caller) -> Result<()> {
+        let Identity::Tenant(tenant) = &caller.identity else { return Ok(()) };
+        let Some(rate) = &tenant.rate else { return Ok(()) };
+        if rate.take(self.started.elapsed().as_nanos() as u64) {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::SlowDown, "Please reduce your request rate: the tenant's limit of requests per second is reached."))
+    }
+
+    /// For PutBucketPolicy: MalformedPolicy names the place.
+    pub fn compile_bucket_policy(&self, bucket: &BucketName, json: &[u8]) -> Result<BucketPolicy> {
+        BucketPolicy::compile(bucket, json)
+    }
+
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    fn sources(&self) -> MutexGuard<'_, Sources> {
+        // Every change is made on a copy: a panic in between leaves the old state, which is whole.
+        self.sources.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}

@@ -1,0 +1,264 @@
+//! Conditions of statements: IAM's operators, compiled once, evaluated without allocating for plain strings.
+//!
+//! All conditions of a statement must hold; of several values of one key any is enough (for negated operators: none may
+//! match). A key that the request lacks makes a plain operator fail and a negated or `…IfExists` one hold.
+
+use ipnet::IpNet;
+
+use crate::auth::policy::json::Json;
+use crate::auth::policy::key::{ConditionKey, Environment, KeyKind, Value};
+use crate::auth::policy::pattern::{Pattern, Wildcards};
+use crate::base::names::TenantId;
+use crate::base::timestamp::Timestamp;
+
+#[derive(Debug, Clone)]
+pub struct Condition {
+    key: ConditionKey,
+    test: Test,
+    negated: bool,
+    absent: bool,
+}
+
+#[derive(Debug, Clone)]
+enum Test {
+    Like(Vec<Pattern>),
+    EqualsIgnoringCase(Vec<Pattern>),
+    Number(Order, Vec<f64>),
+    Date(Order, Vec<Timestamp>),
+    Bool(Vec<bool>),
+    Ip(Vec<IpNet>),
+    /// The key must be absent (true) or present (false).
+    Null(bool),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Order {
+    Equal,
+    Less,
+    LessOrEqual,
+    Greater,
+    GreaterOrEqual,
+}
+
+impl Order {
+    fn holds<T: PartialOrd>(self, a: T, b: T) -> bool {
+        match self {
+            Order::Equal => a == b,
+            Order::Less => a < b,
+            Order::LessOrEqual => a <= b,
+            Order::Greater => a > b,
+            Order::GreaterOrEqual => a >= b,
+        }
+    }
+}
+
+/// An operator without its values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Operator {
+    Equals,
+    EqualsIgnoringCase,
+    Like,
+    Number(Order),
+    Date(Order),
+    Bool,
+    Ip,
+    Null,
+}
+
+const OPERATORS: &[(&str, Operator, bool)] = &[
+    ("StringEquals", Operator::Equals, false),
+    ("StringNotEquals", Operator::Equals, true),
+    ("StringEqualsIgnoreCase", Operator::EqualsIgnoringCase, false),
+    ("StringNotEqualsIgnoreCase", Operator::EqualsIgnoringCase, true),
+    ("StringLike", Operator::Like, false),
+    ("StringNotLike", Operator::Like, true),
+    ("ArnEquals", Operator::Like, false),
+    ("ArnNotEquals", Operator::Like, true),
+    ("ArnLike", Operator::Like, false),
+    ("ArnNotLike", Operator::Like, true),
+    ("NumericEquals", Operator::Number(Order::Equal), false),
+    ("NumericNotEquals", Operator::Number(Order::Equal), true),
+    ("NumericLessThan", Operator::Number(Order::Less), false),
+    ("NumericLessThanEquals", Operator::Number(Order::LessOrEqual), false),
+    ("NumericGreaterThan", Operator::Number(Order::Greater), false),
+    ("NumericGreaterThanEquals", Operator::Number(Order::GreaterOrEqual), false),
+    ("DateEquals", Operator::Date(Order::Equal), false),
+    ("DateNotEquals", Operator::Date(Order::Equal), true),
+    ("DateLessThan", Operator::Date(Order::Less), false),
+    ("DateLessThanEquals", Operator::Date(Order::LessOrEqual), false),
+    ("DateGreaterThan", Operator::Date(Order::Greater), false),
+    ("DateGreaterThanEquals", Operator::Date(Order::GreaterOrEqual), false),
+    ("Bool", Operator::Bool, false),
+    ("IpAddress", Operator::Ip, false),
+    ("NotIpAddress", Operator::Ip, true),
+    ("Null", Operator::Null, false),
+];
+
+impl Condition {
+    /// `Condition[operator][key] = values`. Err: what is wrong, for the fault at that place.
+    pub fn compile(operator: &str, key: &str, values: &Json) -> Result<Self, String> {
+        let unknown = || format!("the operator {operator:?} is not known");
+        let key_name = key;
+        let key = ConditionKey::parse(key)
+            .ok_or_else(|| format!("the condition key {key_name:?} is not known here, so the policy would not mean what it says"))?;
+        let (quantifier, name) = match operator.split_once(':') {
+            Some(("ForAllValues", rest)) => (Some(true), rest),
+            Some(("ForAnyValue", rest)) => (Some(false), rest),
+            Some(_) => return Err(unknown()),
+            None => (None, operator),
+        };
+        let (name, if_exists) = match name.strip_suffix("IfExists") {
+            Some(rest) => (rest, true),
+            None => (name, false),
+        };
+        let (_, op, negated) = *OPERATORS.iter().find(|(n, ..)| *n == name).ok_or_else(unknown)?;
+        if op == Operator::Null && (if_exists || quantifier.is_some()) {
+            return Err(unknown());
+        }
+        let values = values.items();
+        if values.is_empty() {
+            return Err("the list of values is empty".into());
+        }
+        check_kind(op, key.kind(), key_name)?;
+        // Every key here has at most one value: the quantifiers differ only where there is none.
+        let absent = match quantifier {
+            Some(all) => all || if_exists,
+            None => negated || if_exists,
+        };
+        Ok(Condition { key, test: compile_values(op, values)?, negated, absent })
+    }
+
+    pub fn holds(&self, env: &Environment<'_>) -> bool {
+        let value = self.key.value(env);
+        if let Test::Null(must_be_absent) = self.test {
+            return value.is_none() == must_be_absent;
+        }
+        match value {
+            None => self.absent,
+            Some(value) => self.test.matches(value, env.subject.tenant) != self.negated,
+        }
+    }
+
+    pub fn has_variables(&self) -> bool {
+        match &self.test {
+            Test::Like(p) | Test::EqualsIgnoringCase(p) => p.iter().any(Pattern::has_variables),
+            _ => false,
+        }
+    }
+
+    /// Does it hold only for callers that it names? Then a statement for everyone is not public.
+    pub fn narrows_callers(&self) -> bool {
+        if self.negated || self.absent || !self.key.names_the_caller() {
+            return false;
+        }
+        match &self.test {
+            // Wider than these is the Internet, by AWS's own measure.
+            Test::Ip(nets) => nets.iter().all(|n| n.prefix_len() >= if n.addr().is_ipv4() { 8 } else { 32 }),
+            Test::Like(patterns) | Test::EqualsIgnoringCase(patterns) => patterns.iter().all(Pattern::is_literal),
+            _ => false,
+        }
+    }
+}
+
+impl Test {
+    fn matches(&self, value: Value<'_>, tenant: Option<&TenantId>) -> bool {
+        match self {
+            Test::Like(patterns) => {
+                let text = value.into_text();
+                patterns.iter().any(|p| p.matches((&*text).into(), tenant))
+            }
+            Test::EqualsIgnoringCase(patterns) => {
+                let text = value.into_text();
+                patterns.iter().any(|p| p.matches_ignoring_case(&text, tenant))
+            }
+            Test::Number(order, limits) => {
+                let number = match value {
+                    Value::Number(n) => Some(n as f64),
+                    other => other.into_text().parse::<f64>().ok(),
+                };
+                number.is_some_and(|n| limits.iter().any(|l| order.holds(n, *l)))
+            }
+            Test::Date(order, limits) => match value {
+                Value::Time(t) => limits.iter().any(|l| order.holds(t, *l)),
+                Value::Number(secs) => limits.iter().any(|l| order.holds(secs, l.secs() as i64)),
+                _ => false,
+            },
+            Test::Bool(wanted) => match value {
+                Value::Bool(b) => wanted.contains(&b),
+                other => parse_bool(&other.into_text()).is_some_and(|b| wanted.contains(&b)),
+            },
+            Test::Ip(nets) => match value {
+                Value::Ip(ip) => nets.iter().any(|n| n.contains(&ip)),
+                _ => false,
+            },
+            // Decided by `holds`, which knows whether there is a value.
+            Test::Null(_) => false,
+        }
+    }
+}
+
+fn check_kind(operator: Operator, kind: KeyKind, key: &str) -> Result<(), String> {
+    let fits = match operator {
+        Operator::Equals | Operator::EqualsIgnoringCase | Operator::Like | Operator::Null => true,
+        Operator::Number(_) => matches!(kind, KeyKind::Number | KeyKind::Text),
+        Operator::Date(_) => matches!(kind, KeyKind::Time) || key.eq_ignore_ascii_case("aws:EpochTime"),
+        Operator::Bool => matches!(kind, KeyKind::Bool | KeyKind::Text),
+        Operator::Ip => kind == KeyKind::Ip,
+    };
+    if fits { Ok(()) } else { Err(format!("the operator does not fit the key {key:?}")) }
+}
+
+fn compile_values(operator: Operator, values: &[Json]) -> Result<Test, String> {
+    let patterns = |wildcards| values.iter().map(|v| Pattern::compile(&scalar(v)?, wildcards)).collect::<Result<Vec<_>, _>>();
+    Ok(match operator {
+        Operator::Equals => Test::Like(patterns(Wildcards::No)?),
+        Operator::Like => Test::Like(patterns(Wildcards::Yes)?),
+        Operator::EqualsIgnoringCase => Test::EqualsIgnoringCase(patterns(Wildcards::No)?),
+        Operator::Number(order) => Test::Number(order, parse_all(values, "a number", |s| s.parse::<f64>().ok().filter(|n| n.is_finite()))?),
+        Operator::Date(order) => Test::Date(order, parse_all(values, "a date such as 2026-01-31T00:00:00Z", parse_date)?),
+        Operator::Bool => Test::Bool(parse_all(values, "true or false", parse_bool)?),
+        Operator::Ip => Test::Ip(parse_all(values, "an address or a network such as 192.0.2.0/24", parse_net)?),
+        Operator::Null => match parse_all(values, "true or false", parse_bool)?[..] {
+            [absent] => Test::Null(absent),
+            _ => return Err("Null takes one value".into()),
+        },
+    })
+}
+
+fn parse_all<T>(values: &[Json], expected: &str, parse: impl Fn(&str) -> Option<T>) -> Result<Vec<T>, String> {
+    values
+        .iter()
+        .map(|v| {
+            let text = scalar(v)?;
+            parse(&text).ok_or_else(|| format!("{text:?} is not {expected}"))
+        })
+        .collect()
+}
+
+/// IAM takes `true` for `"true"` and 10 for `"10"`.
+fn scalar(value: &Json) -> Result<String, String> {
+    match value {
+        Json::Text(s) => Ok(s.clone()),
+        Json::Bool(b) => Ok(b.to_string()),
+        Json::Number(n) => Ok(n.to_string()),
+        other => Err(format!("a string is needed here, not {}", other.kind())),
+    }
+}
+
+fn parse_bool(s: &str) -> Option<bool> {
+    match s {
+        _ if s.eq_ignore_ascii_case("true") => Some(true),
+        _ if s.eq_ignore_ascii_case("false") => Some(false),
+        _ => None,
+    }
+}
+
+fn parse_date(s: &str) -> Option<Timestamp> {
+    Timestamp::parse_iso8601(s)
+        .or_else(|| Timestamp::parse_iso8601(&format!("{s}T00:00:00Z")))
+        .or_else(|| s.parse().ok().map(Timestamp::from_secs))
+}
+
+fn parse_net(s: &str) -> Option<IpNet> {
+    s.parse::<IpNet>().ok().or_else(|| s.parse::<std::net::IpAddr>().ok().map(IpNet::from)).map(|n| n.trunc())
+}

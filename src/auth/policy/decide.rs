@@ -1,0 +1,54 @@
+//! Holding a request against statements. Explicit Deny > Allow > nothing.
+
+use crate::auth::action::Action;
+use crate::auth::policy::document::{Effect, Statement};
+use crate::auth::policy::key::Environment;
+use crate::auth::policy::pattern::Text;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    Deny,
+    Allow,
+    /// No statement speaks of it.
+    Silent,
+}
+
+pub struct Question<'a> {
+    pub action: Action,
+    /// `bucket` or `bucket/key`; empty for the service.
+    pub resource: Text<'a>,
+    pub env: Environment<'a>,
+}
+
+impl Question<'_> {
+    pub fn ask(&self, statements: &[Statement]) -> Verdict {
+        let mut verdict = Verdict::Silent;
+        for statement in statements {
+            // Cheapest first; and an Allow adds nothing to an Allow.
+            let adds = statement.effect == Effect::Deny || verdict == Verdict::Silent;
+            if !adds || !statement.actions.contains(self.action) || !self.applies(statement) {
+                continue;
+            }
+            match statement.effect {
+                Effect::Deny => return Verdict::Deny,
+                Effect::Allow => verdict = Verdict::Allow,
+            }
+        }
+        verdict
+    }
+
+    fn applies(&self, statement: &Statement) -> bool {
+        let tenant = self.env.subject.tenant;
+        if let Some(principals) = &statement.principals
+            && principals.include(tenant) == statement.principals_negated
+        {
+            return false;
+        }
+        // A variable without a value matches nothing, and "not nothing" must not become "everything" in an Allow.
+        if tenant.is_none() && statement.has_variables && statement.effect == Effect::Allow {
+            return false;
+        }
+        let in_resources = statement.resources.iter().any(|p| p.matches(self.resource, tenant));
+        in_resources != statement.resources_negated && statement.conditions.iter().all(|c| c.holds(&self.env))
+    }
+}

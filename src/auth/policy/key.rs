@@ -1,0 +1,236 @@
+//! The condition keys: their names, and how each is read from a request, when a statement asks for it and not before.
+
+use std::borrow::Cow;
+use std::net::IpAddr;
+
+use http::HeaderName;
+use ipnet::IpNet;
+
+use crate::auth::facts::{RequestFacts, amz_value};
+use crate::base::names::{ObjectKey, TenantId};
+use crate::base::timestamp::Timestamp;
+
+/// What a statement is held against, beside action and resource.
+#[derive(Clone, Copy)]
+pub struct Subject<'a> {
+    /// None: anonymous.
+    pub tenant: Option<&'a TenantId>,
+    pub presigned: bool,
+    /// `s3:authType` and `s3:signatureversion`; None: nothing was signed.
+    pub auth_type: Option<&'static str>,
+    pub signature_version: Option<&'static str>,
+    pub signed: Option<Timestamp>,
+}
+
+/// The request's own values for conditions.
+pub type Context<'a> = RequestFacts<'a>;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ConditionKey {
+    SourceIp,
+    SecureTransport,
+    CurrentTime,
+    EpochTime,
+    Username,
+    UserId,
+    PrincipalArn,
+    PrincipalAccount,
+    PrincipalType,
+    BucketOwner,
+    ObjectKey,
+    AuthType,
+    SignatureAge,
+    SignatureVersion,
+    Prefix,
+    Query(&'static str),
+    Number(&'static str),
+    Header(&'static str),
+    CopySource,
+}
+
+/// Which operators make sense on a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyKind {
+    Text,
+    Number,
+    Bool,
+    Time,
+    Ip,
+}
+
+const KEYS: &[(&str, ConditionKey)] = &[
+    ("aws:SourceIp", ConditionKey::SourceIp),
+    ("aws:SecureTransport", ConditionKey::SecureTransport),
+    ("aws:CurrentTime", ConditionKey::CurrentTime),
+    ("aws:EpochTime", ConditionKey::EpochTime),
+    ("aws:UserAgent", ConditionKey::Header("user-agent")),
+    ("aws:Referer", ConditionKey::Header("referer")),
+    ("aws:username", ConditionKey::Username),
+    ("aws:userid", ConditionKey::UserId),
+    ("aws:PrincipalArn", ConditionKey::PrincipalArn),
+    ("aws:PrincipalAccount", ConditionKey::PrincipalAccount),
+    ("aws:PrincipalType", ConditionKey::PrincipalType),
+    ("aws:ResourceAccount", ConditionKey::BucketOwner),
+    ("s3:ResourceAccount", ConditionKey::BucketOwner),
+    ("tidegate:BucketOwner", ConditionKey::BucketOwner),
+    // `Resource` can't say "any bucket, and in it this prefix": its first `*` reaches over slashes into others' prefixes.
+    ("tidegate:Key", ConditionKey::ObjectKey),
+    ("s3:authType", ConditionKey::AuthType),
+    ("s3:signatureAge", ConditionKey::SignatureAge),
+    ("s3:signatureversion", ConditionKey::SignatureVersion),
+    ("s3:prefix", ConditionKey::Prefix),
+    ("s3:delimiter", ConditionKey::Query("delimiter")),
+    ("s3:max-keys", ConditionKey::Number("max-keys")),
+    ("s3:VersionId", ConditionKey::Query("versionId")),
+    ("s3:if-match", ConditionKey::Header("if-match")),
+    ("s3:if-none-match", ConditionKey::Header("if-none-match")),
+    ("s3:x-amz-acl", ConditionKey::Header("x-amz-acl")),
+    ("s3:x-amz-content-sha256", ConditionKey::Header("x-amz-content-sha256")),
+    ("s3:x-amz-copy-source", ConditionKey::CopySource),
+    ("s3:x-amz-metadata-directive", ConditionKey::Header("x-amz-metadata-directive")),
+    ("s3:x-amz-object-ownership", ConditionKey::Header("x-amz-object-ownership")),
+    ("s3:x-amz-server-side-encryption", ConditionKey::Header("x-amz-server-side-encryption")),
+    ("s3:x-amz-server-side-encryption-aws-kms-key-id", ConditionKey::Header("x-amz-server-side-encryption-aws-kms-key-id")),
+    ("s3:x-amz-server-side-encryption-customer-algorithm", ConditionKey::Header("x-amz-server-side-encryption-customer-algorithm")),
+    ("s3:x-amz-storage-class", ConditionKey::Header("x-amz-storage-class")),
+    ("s3:x-amz-website-redirect-location", ConditionKey::Header("x-amz-website-redirect-location")),
+    ("s3:x-amz-grant-full-control", ConditionKey::Header("x-amz-grant-full-control")),
+    ("s3:x-amz-grant-read", ConditionKey::Header("x-amz-grant-read")),
+    ("s3:x-amz-grant-read-acp", ConditionKey::Header("x-amz-grant-read-acp")),
+    ("s3:x-amz-grant-write", ConditionKey::Header("x-amz-grant-write")),
+    ("s3:x-amz-grant-write-acp", ConditionKey::Header("x-amz-grant-write-acp")),
+];
+
+pub enum Value<'a> {
+    Text(Cow<'a, str>),
+    Number(i64),
+    Bool(bool),
+    Time(Timestamp),
+    Ip(IpAddr),
+}
+
+impl<'a> Value<'a> {
+    pub fn into_text(self) -> Cow<'a, str> {
+        match self {
+            Value::Text(s) => s,
+            Value::Number(n) => n.to_string().into(),
+            Value::Bool(b) => if b { "true" } else { "false" }.into(),
+            Value::Time(t) => t.iso8601().into(),
+            Value::Ip(ip) => ip.to_string().into(),
+        }
+    }
+}
+
+/// Everything a condition may look at.
+#[derive(Clone, Copy)]
+pub struct Environment<'a> {
+    pub subject: Subject<'a>,
+    /// None: work without a request (a job).
+    pub context: Option<&'a Context<'a>>,
+    /// Stands for the `prefix` parameter: what would a listing with it show?
+    pub listing: Option<&'a str>,
+    pub bucket_owner: Option<&'a TenantId>,
+    pub key: Option<&'a ObjectKey>,
+    pub trusted_proxies: &'a [IpNet],
+}
+
+impl ConditionKey {
+    /// Names are taken in any case, as IAM does.
+    pub fn parse(name: &str) -> Option<Self> {
+        KEYS.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, k)| *k)
+    }
+
+    pub fn kind(self) -> KeyKind {
+        match self {
+            Self::SourceIp => KeyKind::Ip,
+            Self::SecureTransport => KeyKind::Bool,
+            Self::CurrentTime => KeyKind::Time,
+            Self::EpochTime | Self::SignatureAge | Self::Number(_) => KeyKind::Number,
+            _ => KeyKind::Text,
+        }
+    }
+
+    /// Does the key say who asks or from where? A policy for everyone that is narrowed by such a key is not public.
+    pub fn names_the_caller(self) -> bool {
+        matches!(self, Self::SourceIp | Self::Username | Self::UserId | Self::PrincipalArn | Self::PrincipalAccount)
+    }
+
+    /// None: the request has no such value.
+    pub fn value<'a>(self, env: &Environment<'a>) -> Option<Value<'a>> {
+        let subject = &env.subject;
+        let tenant = subject.tenant;
+        let text = |s: &'a str| Some(Value::Text(Cow::Borrowed(s)));
+        match self {
+            Self::Username | Self::UserId | Self::PrincipalAccount => text(tenant?.as_str()),
+            Self::PrincipalArn => Some(Value::Text(Cow::Owned(format!("arn:aws:iam:::user/{}", tenant?)))),
+            Self::PrincipalType => text(if tenant.is_some() { "User" } else { "Anonymous" }),
+            Self::BucketOwner => text(env.bucket_owner?.as_str()),
+            Self::ObjectKey => text(env.key?.as_str()),
+            Self::AuthType => text(subject.auth_type?),
+            Self::SignatureVersion => text(subject.signature_version?),
+            Self::Prefix => match env.listing {
+                Some(prefix) => text(prefix),
+                None => env.context?.query("prefix").map(Value::Text),
+            },
+            _ => self.value_of_request(env, env.context?),
+        }
+    }
+
+    fn value_of_request<'a>(self, env: &Environment<'a>, facts: &RequestFacts<'a>) -> Option<Value<'a>> {
+        match self {
+            Self::SourceIp => Some(Value::Ip(facts.source_ip(env.trusted_proxies))),
+            Self::SecureTransport => Some(Value::Bool(facts.is_secure(env.trusted_proxies))),
+            Self::CurrentTime => Some(Value::Time(facts.now)),
+            Self::EpochTime => Some(Value::Number(facts.now.secs() as i64)),
+            Self::SignatureAge => Some(Value::Number(facts.now.since(env.subject.signed?).as_millis() as i64)),
+            Self::Query(name) => facts.query(name).map(Value::Text),
+            Self::Number(name) => facts.query(name)?.parse().ok().map(Value::Number),
+            Self::Header(name) => amz_header(env, facts, name).map(Value::Text),
+            Self::CopySource => amz_header(env, facts, "x-amz-copy-source").map(|v| Value::Text(copy_source(v))),
+            // Answered without a request, by `value`.
+            Self::Username
+            | Self::UserId
+            | Self::PrincipalArn
+            | Self::PrincipalAccount
+            | Self::PrincipalType
+            | Self::BucketOwner
+            | Self::ObjectKey
+            | Self::AuthType
+            | Self::SignatureVersion
+            | Self::Prefix => None,
+        }
+    }
+}
+
+fn amz_header<'a>(env: &Environment<'a>, facts: &RequestFacts<'a>, name: &'static str) -> Option<Cow<'a, str>> {
+    if !name.starts_with("x-amz-") {
+        return facts.header(name).map(Cow::Borrowed);
+    }
+    amz_value(facts.parts, env.subject.presigned, &HeaderName::from_static(name))
+}
+
+/// As policies write it: `bucket/key`, decoded.
+fn copy_source(value: Cow<'_, str>) -> Cow<'_, str> {
+    let plain = value.strip_prefix('/').unwrap_or(&value);
+    Cow::Owned(percent_encoding::percent_decode_str(plain).decode_utf8_lossy().into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_header_key_is_a_legal_header_name() {
+        for (_, key) in KEYS {
+            if let ConditionKey::Header(name) = key {
+                assert!(HeaderName::from_lowercase(name.as_bytes()).is_ok(), "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn names_in_any_case() {
+        assert_eq!(ConditionKey::parse("AWS:sourceip"), Some(ConditionKey::SourceIp));
+        assert_eq!(ConditionKey::parse("aws:PrincipalTag/x"), None);
+    }
+}

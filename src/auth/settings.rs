@@ -1,0 +1,138 @@
+//! What an operator can set of identity and policy, with the shipped defaults.
+
+use std::path::Path;
+
+use ipnet::IpNet;
+
+use crate::auth::fault::Fault;
+use crate::base::names::BucketName;
+
+/// Each public host makes more candidates of a signature that failed.
+const MAX_PUBLIC_HOSTS: usize = 8;
+
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// What GetBucketLocation answers; the only region taken in signatures where `strict_region` is on.
+    pub region: String,
+    pub strict_region: bool,
+    /// Canned ACLs count.
+    pub acl: bool,
+    /// SigV2 query signatures for GET, HEAD and PUT of objects: boto3 and aws-cli still presign with them by default.
+    pub sigv2_presigned: bool,
+    /// Base domains of virtual-host style addresses: `bucket.<domain>`.
+    pub domains: Vec<String>,
+    /// Names under which clients know this gateway when a proxy in front of it rewrites Host.
+    pub public_hosts: Vec<String>,
+    /// Whose X-Forwarded-* headers are believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// What a proxy takes off the front of the path, such as `/s3`. Its first segment must not be a possible bucket name, or a
+    /// signature for that bucket could be taken for one with the prefix.
+    pub path_prefix: Option<String>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings {
+            region: "us-east-1".into(),
+            strict_region: false,
+            acl: true,
+            sigv2_presigned: true,
+            domains: Vec::new(),
+            public_hosts: Vec::new(),
+            trusted_proxies: Vec::new(),
+            path_prefix: None,
+        }
+    }
+}
+
+impl Settings {
+    pub fn check(&self) -> Result<(), Vec<Fault>> {
+        let mut faults = Vec::new();
+        let mut fault = |path: &str, message: String| faults.push(Fault::new(Path::new(""), path, message));
+        if self.public_hosts.len() > MAX_PUBLIC_HOSTS {
+            fault("public_hosts", format!("at most {MAX_PUBLIC_HOSTS} names"));
+        }
+        for host in self.public_hosts.iter().chain(&self.domains) {
+            if !host_is_legal(host) {
+                fault("public_hosts", format!("{host:?} is not a host name, with or without a port"));
+            }
+        }
+        if let Some(prefix) = &self.path_prefix {
+            let first = prefix.strip_prefix('/').and_then(|p| p.split('/').next());
+            match first {
+                _ if prefix.ends_with('/') || !prefix.bytes().all(plain_path_byte) => {
+                    fault("path_prefix", "must not end in a slash, and be made of letters, digits, / - _ . ~ only".into());
+                }
+                Some(first) if !first.is_empty() && BucketName::parse(first).is_err() => {}
+                _ => fault(
+                    "path_prefix",
+                    "must begin with a slash and a segment that can't be a bucket's name, such as /s3 or /_files".into(),
+                ),
+            }
+        }
+        if self.region.is_empty() || !self.region.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'-') {
+            fault("region", "letters, digits and - only".into());
+        }
+        if faults.is_empty() { Ok(()) } else { Err(faults) }
+    }
+
+    /// The bucket that a Host names in virtual-host style.
+    pub fn bucket_of_host<'h>(&self, host: &'h str) -> Option<&'h str> {
+        let name = host_without_port(host);
+        self.domains.iter().find_map(|domain| {
+            let bucket_len = name.len().checked_sub(domain.len() + 1)?;
+            let (bucket, rest) = name.split_at_checked(bucket_len)?;
+            let matches = rest.strip_prefix('.').is_some_and(|d| d.eq_ignore_ascii_case(domain));
+            (matches && !bucket.is_empty()).then_some(bucket)
+        })
+    }
+}
+
+pub fn host_without_port(host: &str) -> &str {
+    match host.rsplit_once(':') {
+        Some((name, port)) if !port.is_empty() && port.bytes().all(|c| c.is_ascii_digit()) => name,
+        _ => host,
+    }
+}
+
+fn host_is_legal(host: &str) -> bool {
+    let name = host_without_port(host);
+    !name.is_empty() && name.bytes().all(|c| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'.' | b'_' | b'[' | b']' | b':'))
+}
+
+/// Such a path is its own canonical form.
+fn plain_path_byte(c: u8) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, b'/' | b'-' | b'_' | b'.' | b'~')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn buckets_of_hosts() {
+        let s = Settings { domains: vec!["s3.example.com".into()], ..Settings::default() };
+        for (host, bucket) in [
+            ("b.s3.example.com", Some("b")),
+            ("a.b.S3.example.com:9000", Some("a.b")),
+            ("s3.example.com", None),
+            (".s3.example.com", None),
+            ("xs3.example.com", None),
+            ("example.com", None),
+        ] {
+            assert_eq!(s.bucket_of_host(host), bucket, "{host}");
+        }
+    }
+
+    #[test]
+    fn prefixes_that_could_be_buckets_are_refused() {
+        let check = |p: &str| Settings { path_prefix: Some(p.into()), ..Settings::default() }.check().is_ok();
+        assert!(Settings::default().check().is_ok());
+        for good in ["/s3", "/_files", "/s3/files", "/Storage"] {
+            assert!(check(good), "{good}");
+        }
+        for bad in ["", "/", "s3", "/s3/", "/storage", "/files/s3", "/a b"] {
+            assert!(!check(bad), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,408 @@
+//! The `policies` folder: `*.json` are policies, `tenants/*.toml` are tenants with their keys and limits. Read all at once;
+//! every fault is found in one reading.
+//!
+//! Not here: who may do what. Called by `directory` at start and at each reload.
+
+use std::collections::BTreeMap;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use toml::{Table, Value};
+
+use crate::auth::fault::Fault;
+use crate::auth::keys::Secret;
+use crate::auth::limits::Limits;
+use crate::auth::policy::Policy;
+use crate::base::names::{AccessKeyId, TenantId};
+use crate::base::timestamp::Timestamp;
+
+/// A policy or tenant file larger than this is not one.
+const MAX_FILE_BYTES: u64 = 256 * 1024;
+/// Files in each of the two folders: all are read at each reload.
+const MAX_FILES: usize = 10_000;
+const MAX_SECRET_BYTES: u64 = 4096;
+const MAX_KEYS_PER_TENANT: usize = 100;
+const MAX_POLICIES_PER_TENANT: usize = 10;
+
+pub struct TenantFile {
+    pub file: PathBuf,
+    pub id: TenantId,
+    pub display: Option<String>,
+    pub policies: Vec<Arc<Policy>>,
+    pub limits: Limits,
+    pub keys: Vec<FileKey>,
+}
+
+#[derive(Clone)]
+pub struct FileKey {
+    pub id: AccessKeyId,
+    pub secret: Secret,
+    pub enabled: bool,
+    pub expires: Option<Timestamp>,
+}
+
+#[derive(Default)]
+pub struct Folder {
+    pub tenants: Vec<TenantFile>,
+    pub policies: usize,
+    /// Not wrong, but the operator should know.
+    pub warnings: Vec<String>,
+    /// Secrets in files of their own: their change is a change of the folder.
+    pub secret_files: Vec<PathBuf>,
+}
+
+/// `env` looks up the environment variables that hold secrets.
+pub fn read(dir: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<Folder, Vec<Fault>> {
+    let mut reader = Reader { env, folder: Folder::default(), faults: Vec::new() };
+    let policies = reader.policies(dir);
+    let tenants = dir.join("tenants");
+    // A gateway may have no tenants yet; its policies folder it must have.
+    let files = if tenants.exists() { reader.list(&tenants, "toml") } else { Vec::new() };
+    for file in files {
+        reader.tenant(&file, &policies);
+    }
+    reader.check_duplicates();
+    if reader.faults.is_empty() { Ok(reader.folder) } else { Err(reader.faults) }
+}
+
+struct Reader<'e> {
+    env: &'e dyn Fn(&str) -> Option<String>,
+    folder: Folder,
+    faults: Vec<Fault>,
+}
+
+impl Reader<'_> {
+    fn fault(&mut self, file: &Path, path: impl Into<String>, message: impl Into<String>) {
+        self.faults.push(Fault::new(file, path, message));
+    }
+
+    /// In order of name, so that faults come in the same order each time.
+    fn list(&mut self, dir: &Path, extension: &str) -> Vec<PathBuf> {
+        let entries = match std::fs::read_dir(dir) {
+            Ok(entries) => entries,
+            Err(e) => {
+                self.fault(dir, "", format!("the folder can't be read: {e}"));
+                return Vec::new();
+            }
+        };
+        let mut files: Vec<PathBuf> = entries
+            .filter_map(|e| Some(e.ok()?.path()))
+            .filter(|p| p.extension().is_some_and(|e| e == extension) && !hidden(p) && p.is_file())
+            .take(MAX_FILES + 1)
+            .collect();
+        if files.len() > MAX_FILES {
+            self.fault(dir, "", format!("more than {MAX_FILES} files"));
+            files.clear();
+        }
+        files.sort();
+        files
+    }
+
+    fn policies(&mut self, dir: &Path) -> BTreeMap<String, Arc<Policy>> {
+        let mut policies = BTreeMap::new();
+        for file in self.list(dir, "json") {
+            let Some(name) = file.file_stem().and_then(|s| s.to_str()) else {
+                self.fault(&file, "", "the file's name is not UTF-8");
+                continue;
+            };
+            let name = name.to_owned();
+            let Some(text) = self.read_file(&file) else { continue };
+            match Policy::compile(&file, text.as_bytes()) {
+                Ok(policy) => {
+                    policies.insert(name, Arc::new(policy));
+                }
+                Err(faults) => self.faults.extend(faults),
+            }
+        }
+        self.folder.policies = policies.len();
+        policies
+    }
+
+    fn read_file(&mut self, file: &Path) -> Option<String> {
+        match read_limited(file, MAX_FILE_BYTES) {
+            Ok(text) => Some(text),
+            Err(e) => {
+                self.fault(file, "", e);
+                None
+            }
+        }
+    }
+
+    fn tenant(&mut self, file: &Path, known: &BTreeMap<String, Arc<Policy>>) {
+        let Some(text) = self.read_file(file) else { return };
+        let table = match text.parse::<Table>() {
+            Ok(table) => table,
+            Err(e) => {
+                // The parser's long form quotes the line, which may hold a secret.
+                let line = e.span().map_or(1, |s| text.bytes().take(s.start).filter(|c| *c == b'\n').count() + 1);
+                return self.fault(file, format!("line {line}"), e.message().to_owned());
+            }
+        };
+        let before = self.faults.len();
+        self.unknown_names(file, "", &table, &["id", "display", "policies", "keys", "limits"]);
+        let id = self.tenant_id(file, table.get("id"));
+        let display = self.text(file, "display", table.get("display"));
+        let policies = self.tenant_policies(file, table.get("policies"), known);
+        let limits = self.limits(file, table.get("limits"));
+        let keys = self.keys(file, table.get("keys"));
+        if keys.iter().any(|(_, inline)| *inline) && readable_by_others(file) {
+            self.folder.warnings.push(format!("{}: holds a secret and can be read by others; use mode 0600", file.display()));
+        }
+        let keys = keys.into_iter().map(|(k, _)| k).collect();
+        if let Some(id) = id.filter(|_| self.faults.len() == before) {
+            self.folder.tenants.push(TenantFile { file: file.to_owned(), id, display, policies, limits, keys });
+        }
+    }
+
+    fn unknown_names(&mut self, file: &Path, at: &str, table: &Table, known: &[&str]) {
+        for name in table.keys().filter(|n| !known.contains(&n.as_str())) {
+            self.fault(file, format!("{at}{name}"), format!("not known here; known are {}", known.join(", ")));
+        }
+    }
+
+    fn text(&mut self, file: &Path, at: &str, value: Option<&Value>) -> Option<String> {
+        match value? {
+            Value::String(s) => Some(s.clone()),
+            other => {
+                self.fault(file, at, format!("a string is needed here, not {}", article(other)));
+                None
+            }
+        }
+    }
+
+    fn tenant_id(&mut self, file: &Path, value: Option<&Value>) -> Option<TenantId> {
+        if value.is_none() {
+            self.fault(file, "id", "missing: a tenant needs an id");
+        }
+        let text = self.text(file, "id", value)?;
+        match TenantId::parse(&text) {
+            Ok(id) if id == TenantId::operator() || id == TenantId::anonymous() => {
+                self.fault(file, "id", format!("{text:?} is a reserved name"));
+                None
+            }
+            Ok(id) => Some(id),
+            Err(e) => {
+                self.fault(file, "id", e.message().to_owned());
+                None
+            }
+        }
+    }
+
+    fn tenant_policies(&mut self, file: &Path, value: Option<&Value>, known: &BTreeMap<String, Arc<Policy>>) -> Vec<Arc<Policy>> {
+        let names = match value {
+            None => return Vec::new(),
+            Some(Value::Array(names)) if names.len() <= MAX_POLICIES_PER_TENANT => names,
+            Some(_) => {
+                self.fault(file, "policies", format!("a list of at most {MAX_POLICIES_PER_TENANT} names is needed here"));
+                return Vec::new();
+            }
+        };
+        let mut policies = Vec::new();
+        for (i, name) in names.iter().enumerate() {
+            let at = format!("policies[{i}]");
+            let Some(name) = self.text(file, &at, Some(name)) else { continue };
+            match known.get(&name) {
+                Some(policy) => policies.push(Arc::clone(policy)),
+                None => self.fault(file, at, format!("there is no usable policy {name:?}: policies/{name}.json is missing or at fault")),
+            }
+        }
+        policies
+    }
+
+    fn limits(&mut self, file: &Path, value: Option<&Value>) -> Limits {
+        let table = match value {
+            None => return Limits::default(),
+            Some(Value::Table(table)) => table,
+            Some(other) => {
+                self.fault(file, "limits", format!("a table is needed here, not {}", article(other)));
+                return Limits::default();
+            }
+        };
+        self.unknown_names(file, "limits.", table, &["bytes", "objects", "requests_per_second", "jobs"]);
+        let mut count = |name: &str, max: u64| {
+            let value = table.get(name)?;
+            let parsed = match value {
+                Value::Integer(n) => u64::try_from(*n).ok(),
+                Value::String(s) if name == "bytes" => parse_bytes(s),
+                _ => None,
+            };
+            let parsed = parsed.filter(|n| *n <= max);
+            if parsed.is_none() {
+                let expected = if name == "bytes" { "a size such as \"1TB\" or \"500 MiB\"" } else { "a number" };
+                self.fault(file, format!("limits.{name}"), format!("{expected} is needed here"));
+            }
+            parsed
+        };
+        let small = u64::from(u32::MAX);
+        Limits {
+            bytes: count("bytes", u64::MAX),
+            objects: count("objects", u64::MAX),
+            requests_per_second: count("requests_per_second", small).map(|n| n as u32),
+            jobs: count("jobs", small).map(|n| n as u32),
+        }
+    }
+
+    /// Each with whether its secret stands in the file itself.
+    fn keys(&mut self, file: &Path, value: Option<&Value>) -> Vec<(FileKey, bool)> {
+        match value {
+            None => Vec::new(),
+            Some(Value::Array(keys)) if keys.len() <= MAX_KEYS_PER_TENANT => {
+                keys.iter().enumerate().filter_map(|(i, k)| self.key(file, &format!("keys[{i}]"), k)).collect()
+            }
+            Some(_) => {
+                self.fault(file, "keys", format!("a list of at most {MAX_KEYS_PER_TENANT} keys is needed here"));
+                Vec::new()
+            }
+        }
+    }
+
+    fn key(&mut self, file: &Path, at: &str, value: &Value) -> Option<(FileKey, bool)> {
+        let Value::Table(table) = value else {
+            self.fault(file, at, format!("a table is needed here, not {}", article(value)));
+            return None;
+        };
+        self.unknown_names(file, &format!("{at}."), table, &["access_key", "secret", "enabled", "expires"]);
+        let id = match self.text(file, &format!("{at}.access_key"), table.get("access_key")).map(|s| AccessKeyId::parse(&s)) {
+            Some(Ok(id)) => Some(id),
+            _ => {
+                self.fault(file, format!("{at}.access_key"), "an access key of 3 to 128 of A-Z a-z 0-9 - _ . is needed here");
+                None
+            }
+        };
+        let enabled = match table.get("enabled") {
+            None => true,
+            Some(Value::Boolean(b)) => *b,
+            Some(_) => {
+                self.fault(file, format!("{at}.enabled"), "true or false is needed here");
+                false
+            }
+        };
+        let expires = table.get("expires").and_then(|v| {
+            let parsed = Timestamp::parse_iso8601(v.as_str().map_or_else(|| v.to_string(), str::to_owned).trim());
+            if parsed.is_none() {
+                self.fault(file, format!("{at}.expires"), "a time such as 2027-01-31T00:00:00Z is needed here");
+            }
+            parsed
+        });
+        let (secret, inline) = self.secret(file, &format!("{at}.secret"), table.get("secret"))?;
+        Some((FileKey { id: id?, secret, enabled, expires }, inline))
+    }
+
+    fn secret(&mut self, file: &Path, at: &str, value: Option<&Value>) -> Option<(Secret, bool)> {
+        const FORMS: &str = "{ env = \"NAME\" }, { file = \"path\" } or { value = \"…\" } is needed here";
+        let source = value.and_then(Value::as_table).filter(|t| t.len() == 1).and_then(|t| t.iter().next());
+        let Some((form, Value::String(text))) = source else {
+            self.fault(file, at, FORMS);
+            return None;
+        };
+        let (secret, inline) = match form.as_str() {
+            "value" => (Ok(text.clone()), true),
+            "env" => ((self.env)(text).ok_or_else(|| format!("the environment variable {text} is not set")), false),
+            "file" => {
+                let path = file.parent().unwrap_or(Path::new(".")).join(text);
+                if readable_by_others(&path) {
+                    self.folder.warnings.push(format!("{}: holds a secret and can be read by others; use mode 0600", path.display()));
+                }
+                let secret = read_limited(&path, MAX_SECRET_BYTES).map(|s| s.trim_end_matches(['\r', '\n']).to_owned());
+                self.folder.secret_files.push(path);
+                (secret, false)
+            }
+            _ => (Err(FORMS.to_owned()), false),
+        };
+        match secret {
+            Ok(s) if s.is_empty() => {
+                self.fault(file, at, "the secret is empty");
+                None
+            }
+            Ok(s) => Some((Secret::new(&s), inline)),
+            Err(e) => {
+                self.fault(file, at, e);
+                None
+            }
+        }
+    }
+
+    fn check_duplicates(&mut self) {
+        let mut tenants: BTreeMap<&TenantId, &Path> = BTreeMap::new();
+        let mut keys: BTreeMap<&AccessKeyId, &Path> = BTreeMap::new();
+        let mut faults = Vec::new();
+        for tenant in &self.folder.tenants {
+            if let Some(first) = tenants.insert(&tenant.id, &tenant.file) {
+                faults.push(Fault::new(&tenant.file, "id", format!("{} is in {} already", tenant.id, first.display())));
+            }
+            for (i, key) in tenant.keys.iter().enumerate() {
+                if let Some(first) = keys.insert(&key.id, &tenant.file) {
+                    let message = format!("{} is in {} already", key.id, first.display());
+                    faults.push(Fault::new(&tenant.file, format!("keys[{i}].access_key"), message));
+                }
+            }
+        }
+        self.faults.extend(faults);
+    }
+}
+
+/// Names and times of everything that `read` would read: equal as long as nothing changed. Cheap: no file is opened.
+pub fn fingerprint(dir: &Path, secret_files: &[PathBuf]) -> u64 {
+    use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+    use std::os::unix::fs::MetadataExt as _;
+    let mut hasher = DefaultHasher::new();
+    let mut files: Vec<PathBuf> = [dir.to_owned(), dir.join("tenants")]
+        .iter()
+        .filter_map(|d| std::fs::read_dir(d).ok())
+        .flat_map(|entries| entries.filter_map(|e| Some(e.ok()?.path())).take(MAX_FILES))
+        .filter(|p| !hidden(p) && p.extension().is_some_and(|e| e == "json" || e == "toml"))
+        .chain(secret_files.iter().cloned())
+        .collect();
+    files.sort();
+    for file in files {
+        let meta = std::fs::metadata(&file).ok().map(|m| (m.mtime(), m.mtime_nsec(), m.len(), m.ino()));
+        (file, meta).hash(&mut hasher);
+    }
+    hasher.finish()
+}
+
+/// Editors leave such files while they save.
+fn hidden(path: &Path) -> bool {
+    path.file_name().is_some_and(|n| n.as_encoded_bytes().starts_with(b"."))
+}
+
+fn read_limited(file: &Path, max: u64) -> Result<String, String> {
+    let mut text = String::new();
+    let opened = std::fs::File::open(file).and_then(|f| f.take(max + 1).read_to_string(&mut text));
+    match opened {
+        Err(e) => Err(format!("can't be read: {e}")),
+        Ok(n) if n as u64 > max => Err(format!("larger than {max} bytes")),
+        Ok(_) => Ok(text),
+    }
+}
+
+fn readable_by_others(file: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::metadata(file).is_ok_and(|m| m.permissions().mode() & 0o044 != 0)
+}
+
+/// `1TB`, `500 MiB`, `10`: decimal units by 1000, those with an `i` by 1024.
+fn parse_bytes(s: &str) -> Option<u64> {
+    let s = s.trim();
+    let digits = s.bytes().take_while(u8::is_ascii_digit).count();
+    let number: u64 = s[..digits].parse().ok()?;
+    let unit = s[digits..].trim().to_ascii_lowercase();
+    let (base, prefix) = match unit.strip_suffix('b').unwrap_or(&unit) {
+        p if p.ends_with('i') => (1024u64, &p[..p.len() - 1]),
+        p => (1000, p),
+    };
+    let power = ["", "k", "m", "g", "t", "p"].iter().position(|p| *p == prefix)?;
+    number.checked_mul(base.checked_pow(power as u32)?)
+}
+
+fn article(value: &Value) -> &'static str {
+    match value {
+        Value::String(_) => "a string",
+        Value::Integer(_) | Value::Float(_) => "a number",
+        Value::Boolean(_) => "a boolean",
+        Value::Datetime(_) => "a time",
+        Value::Array(_) => "a list",
+        Value::Table(_) => "a table",
+    }
+}

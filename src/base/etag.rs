@@ -1,0 +1,77 @@
+//! ETags as S3 makes them: the MD5 of the body, or for multipart objects the MD5 of the parts' MD5s and their number.
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::digest::Md5;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct ETag {
+    md5: Md5,
+    /// 0: a single PUT; otherwise the `-N` of a multipart object.
+    parts: u16,
+}
+
+impl ETag {
+    pub fn single(md5: Md5) -> Self {
+        ETag { md5, parts: 0 }
+    }
+
+    pub fn multipart(md5_of_md5s: Md5, parts: u16) -> Self {
+        ETag { md5: md5_of_md5s, parts }
+    }
+
+    pub fn md5(&self) -> &Md5 {
+        &self.md5
+    }
+
+    pub fn parts(&self) -> Option<u16> {
+        (self.parts > 0).then_some(self.parts)
+    }
+
+    /// With the quotes, as in headers and XML.
+    pub fn quoted(&self) -> String {
+        format!("\"{self}\"")
+    }
+
+    /// Accepts what clients send: with or without quotes, in either case. None: not an ETag of ours.
+    pub fn parse(s: &str) -> Option<Self> {
+        let s = s.trim().trim_matches('"');
+        let (hex_part, parts) = match s.split_once('-') {
+            Some((h, n)) => (h, n.parse::<u16>().ok().filter(|n| *n > 0)?),
+            None => (s, 0),
+        };
+        let mut md5 = [0; 16];
+        hex::decode_to_slice(hex_part, &mut md5).ok()?;
+        Some(ETag { md5: Md5(md5), parts })
+    }
+}
+
+impl std::fmt::Display for ETag {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut buf = [0; 32];
+        // 16 bytes always make 32 digits.
+        let _ = hex::encode_to_slice(self.md5.0, &mut buf);
+        f.write_str(std::str::from_utf8(&buf).unwrap_or_default())?;
+        if self.parts > 0 {
+            write!(f, "-{}", self.parts)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn round_trip() {
+        for s in ["d41d8cd98f00b204e9800998ecf8427e", "d41d8cd98f00b204e9800998ecf8427e-3"] {
+            let e = ETag::parse(s).unwrap();
+            assert_eq!(e.to_string(), s);
+            assert_eq!(ETag::parse(&e.quoted()), Some(e));
+        }
+        for s in ["", "abc", "d41d8cd98f00b204e9800998ecf8427e-0", "d41d8cd98f00b204e9800998ecf8427e-x", "*"] {
+            assert_eq!(ETag::parse(s), None);
+        }
+    }
+}

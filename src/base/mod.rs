@@ -1,0 +1,16 @@
+//! The vocabulary everything else speaks: names, ranges, hashes, the one error, time, limits.
+//!
+//! No I/O and no async live here, and nothing here imports from another module of the crate.
+//! Constructors hold the limits: a value of these types is already valid wherever it turns up.
+
+pub mod checksum;
+pub mod conditions;
+pub mod digest;
+pub mod error;
+pub mod etag;
+pub mod limits;
+pub mod media_type;
+pub mod names;
+pub mod object;
+pub mod range;
+pub mod timestamp;

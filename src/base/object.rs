@@ -1,0 +1,166 @@
+//! What the gateway knows of an object, a bucket, an upload: plain values that every layer shares.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::checksum::{Checksum, ChecksumAlgorithm, ChecksumType};
+use super::digest::VerifiedSha256;
+use super::etag::ETag;
+use super::names::{BucketName, ObjectKey, TenantId, UploadId};
+use super::timestamp::Timestamp;
+
+/// The headers that are stored with an object and come back with it. Values are as the client sent them,
+/// already known to be legal header values.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ObjectHeaders {
+    pub content_type: String,
+    pub cache_control: Option<String>,
+    pub content_disposition: Option<String>,
+    /// Without `aws-chunked`, which belongs to the transfer.
+    pub content_encoding: Option<String>,
+    pub content_language: Option<String>,
+    pub expires: Option<String>,
+    pub website_redirect: Option<String>,
+    /// Only ever `STANDARD` on the embedded store; kept so that a client reads back what it wrote.
+    pub storage_class: Option<String>,
+    /// `x-amz-meta-*` without the prefix, names in lower case, values as the bytes that came (ASCII, UTF-8 or not).
+    pub user: BTreeMap<String, Vec<u8>>,
+}
+
+/// Access that comes with a bucket or object itself, besides policies. S3's canned ACLs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum CannedAcl {
+    #[default]
+    Private,
+    PublicRead,
+    PublicReadWrite,
+    AuthenticatedRead,
+    BucketOwnerRead,
+    BucketOwnerFullControl,
+}
+
+impl CannedAcl {
+    pub fn parse(s: &str) -> Option<Self> {
+        Some(match s {
+            "private" => Self::Private,
+            "public-read" => Self::PublicRead,
+            "public-read-write" => Self::PublicReadWrite,
+            "authenticated-read" => Self::AuthenticatedRead,
+            "bucket-owner-read" => Self::BucketOwnerRead,
+            "bucket-owner-full-control" => Self::BucketOwnerFullControl,
+            _ => return None,
+        })
+    }
+}
+
+/// One part of a multipart object, as `partNumber` reads and GetObjectAttributes need it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartInfo {
+    pub number: u16,
+    pub size: u64,
+    pub checksum: Option<Checksum>,
+}
+
+/// One version of an object: immutable, shared between requests.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObjectInfo {
+    pub size: u64,
+    pub etag: ETag,
+    pub modified: Timestamp,
+    /// Names this version and no other, in this store: the position of its record. Pins reads.
+    pub generation: u64,
+    /// Whose object it is: pays for it, and its content is shared with nobody else's.
+    pub owner: TenantId,
+    pub acl: CannedAcl,
+    pub headers: ObjectHeaders,
+    /// None for a moment after a multipart upload was completed, until it was read through.
+    pub sha256: Option<VerifiedSha256>,
+    pub checksum: Option<Checksum>,
+    /// Empty for a single PUT.
+    pub parts: Vec<PartInfo>,
+}
+
+/// A document attached to a bucket. What is not in this list is not implemented.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum BucketDocument {
+    /// The location constraint it was created with, where there was one.
+    Location,
+    Policy,
+    Cors,
+    Ownership,
+    PublicAccessBlock,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bucket {
+    pub name: BucketName,
+    pub owner: TenantId,
+    pub created: Timestamp,
+    pub acl: CannedAcl,
+    pub documents: BTreeMap<BucketDocument, Vec<u8>>,
+    /// Changes whenever anything of the bucket changes: lets callers cache what they compiled from it.
+    pub generation: u64,
+}
+
+/// One row of a listing.
+#[derive(Debug, Clone)]
+pub struct ListedObject {
+    pub key: ObjectKey,
+    pub size: u64,
+    pub etag: ETag,
+    pub modified: Timestamp,
+    pub owner: TenantId,
+    pub checksum: Option<(ChecksumAlgorithm, ChecksumType)>,
+}
+
+#[derive(Debug, Clone)]
+pub enum ListEntry {
+    Object(ListedObject),
+    CommonPrefix(String),
+}
+
+/// Everything is in UTF-8 byte order.
+#[derive(Debug, Clone, Default)]
+pub struct ListQuery {
+    pub prefix: String,
+    /// Empty: none.
+    pub delimiter: String,
+    /// Entries strictly after this key. With a delimiter, a common prefix that is a prefix of it, or equal, is not repeated.
+    pub after: String,
+    pub max: usize,
+}
+
+#[derive(Debug, Clone, Default)]
+pub struct ListPage {
+    pub entries: Vec<ListEntry>,
+    /// Where the next page starts (as `after`); None: this was the last.
+    pub next: Option<String>,
+}
+
+/// An upload in progress.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Upload {
+    pub id: UploadId,
+    pub bucket: BucketName,
+    pub key: ObjectKey,
+    pub owner: TenantId,
+    pub initiated: Timestamp,
+    pub acl: CannedAcl,
+    pub headers: ObjectHeaders,
+    /// What the client announced in CreateMultipartUpload.
+    pub checksum: Option<(ChecksumAlgorithm, ChecksumType)>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UploadedPart {
+    pub number: u16,
+    pub size: u64,
+    pub etag: ETag,
+    pub modified: Timestamp,
+    pub checksum: Option<Checksum>,
+}
+
+pub type SharedBucket = Arc<Bucket>;
+pub type SharedObject = Arc<ObjectInfo>;

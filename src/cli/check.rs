@@ -1,0 +1,50 @@
+//! `tidegate check`: reads everything the operator wrote, opens nothing, and names every fault.
+
+use super::Failure;
+use crate::auth::Auth;
+use crate::auth::operator::OperatorKey;
+use crate::config::fault::Fault;
+use crate::config::{Config, DEFAULT_FILE, reader};
+use crate::net::tls::Tls;
+
+pub fn run(loaded: Result<Config, Vec<Fault>>, environment: &[(String, String)]) -> Result<(), Failure> {
+    for name in reader::unknown_variables(environment) {
+        println!("warning: the environment variable {name} means nothing to this version");
+    }
+    let mut faults = Vec::new();
+    let config = loaded.unwrap_or_else(|found| {
+        faults.extend(found.iter().map(Fault::to_string));
+        Config::default()
+    });
+    // With a faulty configuration the folders it names are not known; the rest waits until that is mended.
+    if faults.is_empty() {
+        let summary = check_folders(&config, &mut faults);
+        if let Some(summary) = summary.filter(|_| faults.is_empty()) {
+            let file = config.file.as_ref().map_or_else(|| format!("no {DEFAULT_FILE}, the defaults"), |f| f.display().to_string());
+            println!("good: {file}; {summary}");
+        }
+    }
+    if faults.is_empty() { Ok(()) } else { Err(Failure::Usage(faults)) }
+}
+
+/// What was found, unless the policies are faulty.
+fn check_folders(config: &Config, faults: &mut Vec<String>) -> Option<String> {
+    if config.wants_tls()
+        && let Err(found) = Tls::load(&config.certificates)
+    {
+        faults.extend(found.iter().map(ToString::to_string));
+    }
+    // Only stands in: checking must not make the operator's key.
+    let operator = OperatorKey::from_strings("tidegate-check", "stands-in").map_err(|e| faults.push(e)).ok()?;
+    match Auth::new(config.auth.clone(), config.policies.clone(), operator) {
+        Ok(auth) => {
+            let summary = auth.summary();
+            summary.warnings.iter().for_each(|w| println!("warning: {w}"));
+            Some(format!("{} tenants, {} keys in files, {} policies", summary.tenants, summary.keys.saturating_sub(1), summary.policies))
+        }
+        Err(found) => {
+            faults.extend(found.iter().map(ToString::to_string));
+            None
+        }
+    }
+}

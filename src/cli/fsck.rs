@@ -1,0 +1,66 @@
+//! `tidegate fsck`: proves that bodies, records and index agree, offline, and prints what does not.
+
+use clap::Args;
+
+use super::Failure;
+use crate::config::Config;
+use crate::local::fsck::{self, Options, Problem, Report};
+
+#[derive(Args)]
+pub struct Fsck {
+    /// Read every body and compare its hash
+    #[arg(long)]
+    verify: bool,
+    /// Only report: leave files that no record speaks of where they are
+    #[arg(long)]
+    dry_run: bool,
+}
+
+pub fn run(command: &Fsck, config: &Config) -> Result<(), Failure> {
+    let report = fsck::fsck(&config.store, Options { verify: command.verify, repair: !command.dry_run })?;
+    print(&report);
+    if report.is_clean() {
+        return Ok(());
+    }
+    // An index that was rebuilt is whole again: only what is left counts.
+    let repaired = report.problems.iter().all(|p| matches!(p, Problem::Index { .. })) && report.index_rebuilt;
+    let orphans_left = report.orphans.len() as u64 - report.orphans_removed;
+    match (repaired, orphans_left) {
+        (true, 0) => Ok(()),
+        (true, n) => Err(Failure::Failed(format!("{n} files that no record speaks of are left"))),
+        (false, _) => Err(Failure::Failed(format!("{} problems", report.problem_count))),
+    }
+}
+
+fn print(report: &Report) {
+    for problem in &report.problems {
+        println!("{}", describe(problem));
+    }
+    if report.problem_count > report.problems.len() as u64 {
+        println!("... and {} more", report.problem_count - report.problems.len() as u64);
+    }
+    for orphan in &report.orphans {
+        println!("no record speaks of {}", orphan.display());
+    }
+    if report.orphans_removed > 0 {
+        println!("{} of them removed", report.orphans_removed);
+    }
+    if report.index_rebuilt {
+        println!("the index was rebuilt from the journal");
+    }
+    println!(
+        "{} objects, {} files, {} bytes; {} bytes hashed again",
+        report.objects, report.files, report.file_bytes, report.verified_bytes
+    );
+}
+
+fn describe(problem: &Problem) -> String {
+    match problem {
+        Problem::Journal(text) => format!("journal: {text}"),
+        Problem::Missing { what } => format!("missing: the body of {what}"),
+        Problem::WrongSize { what, expected, found } => format!("wrong size: {what} has {found} bytes instead of {expected}"),
+        Problem::Damaged { what } => format!("damaged: the bytes of {what} are not those that were stored"),
+        Problem::Index { rows } => format!("index: {rows} rows differ from the journal"),
+        Problem::Foreign { path } => format!("foreign: {} is none of the store's files; it is left alone", path.display()),
+    }
+}

@@ -1,0 +1,135 @@
+//! The command line: one file for each subcommand. Without one it serves.
+//!
+//! Not here: what the commands do; they start an `App`, or ask a running one over its admin door.
+//! Exit status: 0 done, 1 failed, 64 (EX_USAGE) for arguments and configuration that can't be used.
+
+mod admin_client;
+mod check;
+mod fsck;
+mod key;
+mod presign;
+mod serve;
+mod snapshot;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::fault::Fault;
+use crate::config::{Config, reader};
+
+/// EX_USAGE of sysexits.h: a supervisor need not try again.
+const USAGE: u8 = 64;
+
+/// An S3-compatible edge gateway and CDN origin.
+#[derive(Parser)]
+#[command(version, about)]
+struct Arguments {
+    /// The configuration [default: ./gateway.toml, where there is one]
+    #[arg(long, short, global = true, value_name = "FILE", env = "TIDEGATE_CONFIG")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve (the default)
+    Serve,
+    /// Read the configuration, policies, tenants and certificates, and name everything that is wrong
+    Check,
+    /// Tenants' access keys
+    #[command(subcommand)]
+    Key(key::KeyCommand),
+    /// Make a consistent copy of everything that is stored, also while serving
+    Snapshot(snapshot::Snapshot),
+    /// Prove that bodies, records and index agree, and repair the index; the gateway must not be running
+    Fsck(fsck::Fsck),
+    /// A presigned URL, signed with the operator's key
+    Presign(presign::Presign),
+}
+
+/// Why a command ends badly.
+enum Failure {
+    /// Arguments or configuration: every fault, one to a line.
+    Usage(Vec<String>),
+    Failed(String),
+}
+
+impl From<crate::base::error::Error> for Failure {
+    fn from(e: crate::base::error::Error) -> Self {
+        Failure::Failed(e.message().to_owned())
+    }
+}
+
+impl From<crate::app::StartError> for Failure {
+    fn from(e: crate::app::StartError) -> Self {
+        match e {
+            crate::app::StartError::Faults(faults) => Failure::Usage(faults),
+            crate::app::StartError::Failed(why) => Failure::Failed(why),
+        }
+    }
+}
+
+pub fn run() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(e) => {
+            // Help and version are errors to clap, and go to stdout.
+            let _ = e.print();
+            return if e.use_stderr() { ExitCode::from(USAGE) } else { ExitCode::SUCCESS };
+        }
+    };
+    match carry_out(arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Usage(faults)) => {
+            faults.iter().for_each(|f| eprintln!("tidegate: {f}"));
+            ExitCode::from(USAGE)
+        }
+        Err(Failure::Failed(why)) => {
+            eprintln!("tidegate: {why}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn carry_out(arguments: Arguments) -> Result<(), Failure> {
+    let environment: Vec<(String, String)> =
+        std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))).collect();
+    let loaded = reader::load(arguments.config.as_deref(), &environment);
+    if let Some(Command::Check) = arguments.command {
+        return check::run(loaded, &environment);
+    }
+    let config = loaded.map_err(|faults| Failure::Usage(faults.iter().map(Fault::to_string).collect()))?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| Failure::Failed(format!("the runtime can't be started: {e}")))?;
+    runtime.block_on(async {
+        match arguments.command {
+            None | Some(Command::Serve) => serve::run(config, &environment).await,
+            Some(Command::Key(command)) => key::run(command, config).await,
+            Some(Command::Snapshot(command)) => snapshot::run(command, config).await,
+            Some(Command::Fsck(command)) => fsck::run(&command, &config),
+            Some(Command::Presign(command)) => presign::run(command, config),
+            // Done above, before the faults were taken for an end.
+            Some(Command::Check) => Ok(()),
+        }
+    })
+}
+
+/// The operator's key of a store that has been started before, or of the environment. Never makes one: a command in the
+/// wrong folder must not leave a store behind.
+fn existing_operator_key(config: &Config) -> Result<crate::auth::operator::OperatorKey, Failure> {
+    use crate::auth::operator::{FILE_NAME, OperatorKey};
+    let given = std::env::var_os("TIDEGATE_ROOT_ACCESS_KEY").is_some_and(|v| !v.is_empty());
+    let file = config.store.dir.join(FILE_NAME);
+    if !given && !file.exists() {
+        return Err(Failure::Failed(format!(
+            "there is no operator's key: {} is made at the first start; or set TIDEGATE_ROOT_ACCESS_KEY and TIDEGATE_ROOT_SECRET_KEY",
+            file.display()
+        )));
+    }
+    OperatorKey::load_or_create(&config.store.dir, |name| std::env::var(name).ok()).map_err(Failure::Failed)
+}

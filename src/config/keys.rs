@@ -1,0 +1,312 @@
+//! The one list of what can be set in `gateway.toml` and the environment: name, meaning, default, and how it is taken.
+//!
+//! Each key can be overridden by an environment variable: `TIDEGATE_` and the key in capitals with `_` for `.`, except
+//! the few that scripts know by a shorter name.
+
+use super::Config;
+use super::units::{show_duration, show_size};
+use super::value::{Taken, Value, show_list};
+
+pub struct Key {
+    /// `section.name`
+    pub name: &'static str,
+    /// The short name of the environment variable, where it is not the regular one.
+    short: Option<&'static str>,
+    pub meaning: &'static str,
+    /// The value in `config`, as it would stand in the file.
+    pub show: fn(&Config) -> String,
+    pub take: fn(&mut Config, &Value<'_>) -> Taken<()>,
+}
+
+impl Key {
+    pub fn environment(&self) -> String {
+        match self.short {
+            Some(name) => name.to_owned(),
+            None => format!("TIDEGATE_{}", self.name.replace('.', "_").to_ascii_uppercase()),
+        }
+    }
+
+    pub fn section(&self) -> &'static str {
+        self.name.split_once('.').map_or(self.name, |(section, _)| section)
+    }
+}
+
+macro_rules! key {
+    ($name:literal $(($short:literal))?, $meaning:literal, $show:expr, $take:expr) => {
+        Key { name: $name, short: None$(.or(Some($short)))?, meaning: $meaning, show: $show, take: $take }
+    };
+}
+
+/// A key whose value is one field: how it is shown and how it is taken.
+macro_rules! field {
+    ($name:literal $(($short:literal))?, $meaning:literal, $($field:ident).+, $show:expr, $take:ident $(($argument:literal))?) => {
+        key!(
+            $name $(($short))?,
+            $meaning,
+            |c| $show(&c.$($field).+),
+            |c, v| v.$take($($argument)?).map(|taken| c.$($field).+ = taken)
+        )
+    };
+}
+
+pub fn keys() -> Vec<Key> {
+    [s3(), edge_and_admin(), folders(), store(), limits(), log()].into_iter().flatten().collect()
+}
+
+fn s3() -> Vec<Key> {
+    vec![
+        field!(
+            "s3.listen"("TIDEGATE_LISTEN"),
+            "Where SDKs connect. One address or a list; port 0: any free one.",
+            s3.plain,
+            |v: &Vec<_>| show_list(v),
+            addresses
+        ),
+        field!("s3.tls_listen", "The same over TLS; needs a certificate in tls.certs.", s3.tls, |v: &Vec<_>| show_list(v), addresses),
+        field!(
+            "s3.domains",
+            "Base domains of virtual-host style addresses: bucket.<domain>.",
+            auth.domains,
+            |v: &Vec<_>| show_list(v),
+            list("a domain such as \"s3.example.com\", or a list of them")
+        ),
+        field!("s3.region", "The region that clients are told and sign for.", auth.region, |v: &String| format!("{v:?}"), text),
+        field!("s3.strict_region", "Refuse signatures for any other region.", auth.strict_region, |v: &bool| v.to_string(), flag),
+        field!("s3.acl", "Canned ACLs (public-read and so on) count.", auth.acl, |v: &bool| v.to_string(), flag),
+        field!(
+            "s3.sigv2_presigned",
+            "Accept SigV2 presigned URLs for GET, HEAD and PUT of objects: boto3 and aws-cli still make them.",
+            auth.sigv2_presigned,
+            |v: &bool| v.to_string(),
+            flag
+        ),
+        field!(
+            "s3.public_hosts",
+            "Names under which clients know the gateway when a proxy rewrites Host; signatures for them verify too.",
+            auth.public_hosts,
+            |v: &Vec<_>| show_list(v),
+            list("a host name, with or without a port, or a list of them")
+        ),
+        field!(
+            "s3.trusted_proxies",
+            "Networks whose X-Forwarded-* headers are believed, such as \"10.0.0.0/8\".",
+            auth.trusted_proxies,
+            |v: &Vec<_>| show_list(v),
+            list("a network such as \"10.0.0.0/8\", or a list of them")
+        ),
+        key!(
+            "s3.path_prefix",
+            "What a proxy takes off the front of the path, such as \"/s3\"; empty: nothing.",
+            |c| format!("{:?}", c.auth.path_prefix.as_deref().unwrap_or("")),
+            |c, v| { v.optional_text().map(|p| c.auth.path_prefix = p) }
+        ),
+    ]
+}
+
+fn edge_and_admin() -> Vec<Key> {
+    vec![
+        field!(
+            "edge.listen"("TIDEGATE_EDGE_LISTEN"),
+            "Where CDNs and browsers connect: reads only. See [[site]].",
+            edge.plain,
+            |v: &Vec<_>| show_list(v),
+            addresses
+        ),
+        field!("edge.tls_listen", "The same over TLS.", edge.tls, |v: &Vec<_>| show_list(v), addresses),
+        field!(
+            "admin.listen"("TIDEGATE_ADMIN_LISTEN"),
+            "Metrics, health and the operator's commands. Keep it on loopback or a private network.",
+            admin.plain,
+            |v: &Vec<_>| show_list(v),
+            addresses
+        ),
+    ]
+}
+
+fn folders() -> Vec<Key> {
+    vec![
+        key!(
+            "tls.certs",
+            "Pairs NAME.crt (or .pem) and NAME.key; taken up again when they change, or on SIGHUP.",
+            |c| format!("{:?}", c.certificates.display()),
+            |c, v| v.path().map(|p| c.certificates = p)
+        ),
+        key!(
+            "policies.dir"("TIDEGATE_POLICIES"),
+            "Policies (*.json) and tenants (tenants/*.toml); taken up again when they change, or on SIGHUP.",
+            |c| format!("{:?}", c.policies.display()),
+            |c, v| { v.path().map(|p| c.policies = p) }
+        ),
+    ]
+}
+
+fn store() -> Vec<Key> {
+    vec![
+        key!(
+            "store.data"("TIDEGATE_DATA"),
+            "Everything that is stored, and the operator's key.",
+            |c| format!("{:?}", c.store.dir.display()),
+            |c, v| v.path().map(|p| c.store.dir = p)
+        ),
+        field!(
+            "store.inline_limit",
+            "Bodies up to this size share the journal's fsync; larger ones are files of their own.",
+            store.inline_limit,
+            |v: &usize| quoted_size(*v as u64),
+            size
+        ),
+        field!("store.segment_size", "A journal segment.", store.segment_bytes, |v: &u64| quoted_size(*v), size),
+        field!("store.index_cache", "Memory of the index.", store.index_cache_bytes, |v: &u64| quoted_size(*v), size),
+        field!(
+            "store.hot_cache",
+            "Memory for objects' information and small bodies that are read again and again.",
+            store.hot.bytes,
+            |v: &u64| quoted_size(*v),
+            size
+        ),
+        field!("store.hot_body", "The largest body kept there.", store.hot.body_bytes, |v: &u64| quoted_size(*v), size),
+        field!(
+            "store.open_files",
+            "Files kept open (and mapped) for reading.",
+            store.files.open_files,
+            |v: &usize| v.to_string(),
+            positive
+        ),
+        field!(
+            "store.reserve",
+            "PUTs are refused below this much free space, so that deletes can still be recorded.",
+            store.reserve_bytes,
+            |v: &u64| quoted_size(*v),
+            size
+        ),
+        field!("store.grace", "How long a file stays after nothing refers to it.", store.drop_grace, show_time, duration),
+        field!("store.upkeep_interval", "How often the store looks for what may go.", store.upkeep_interval, show_time, duration),
+        field!(
+            "store.compact_segments",
+            "The journal is compacted when it has this many segments: bounds a start.",
+            store.compact_segments,
+            |v: &usize| v.to_string(),
+            positive
+        ),
+        field!(
+            "store.completed_kept",
+            "How long a completed multipart upload answers the same request again.",
+            store.completed_kept,
+            show_time,
+            duration
+        ),
+    ]
+}
+
+fn limits() -> Vec<Key> {
+    vec![
+        field!("limits.workers", "Threads that serve; 0: one for each core.", net.workers, |v: &usize| v.to_string(), number),
+        field!(
+            "limits.blocking_threads",
+            "Threads for disk work and hashing, at most, for each worker.",
+            net.blocking_threads,
+            |v: &usize| v.to_string(),
+            positive
+        ),
+        field!("limits.backlog", "Connections that wait in the kernel.", net.backlog, |v: &u32| v.to_string(), positive),
+        field!(
+            "limits.connections",
+            "Open connections; further ones are answered 503. 0: what the file descriptors allow.",
+            net.max_connections,
+            |v: &usize| v.to_string(),
+            number
+        ),
+        field!(
+            "limits.connections_per_address",
+            "The same for one client address. 0: no limit.",
+            net.max_connections_per_address,
+            |v: &usize| v.to_string(),
+            number
+        ),
+        field!(
+            "limits.header_size",
+            "A request's line and headers; larger ones are answered 431.",
+            net.max_header_bytes,
+            |v: &usize| quoted_size(*v as u64),
+            size
+        ),
+        field!(
+            "limits.uri_size",
+            "Path and query; longer ones are answered 414.",
+            net.max_uri_bytes,
+            |v: &usize| quoted_size(*v as u64),
+            size
+        ),
+        field!("limits.handshake_timeout", "A TLS handshake.", net.handshake_timeout, show_time, duration),
+        field!("limits.header_timeout", "A request's headers, from their first byte.", net.header_timeout, show_time, duration),
+        field!(
+            "limits.idle_timeout",
+            "A connection between requests. Longer than the CDN's own, so that the CDN closes first.",
+            net.idle_timeout,
+            show_time,
+            duration
+        ),
+        field!("limits.body_timeout", "A request body that makes no progress.", net.body_timeout, show_time, duration),
+        field!("limits.write_timeout", "A client that takes nothing of its answer.", net.write_timeout, show_time, duration),
+        field!(
+            "limits.linger_timeout",
+            "The unread rest of a body after an early refusal is dropped for this long, so that the client sees the answer.",
+            net.linger_timeout,
+            show_time,
+            duration
+        ),
+        field!("limits.drain_timeout", "How long a stop waits for requests that are running.", drain_timeout, show_time, duration),
+        field!("limits.h2_streams", "HTTP/2: requests at once on a connection.", net.h2_streams, |v: &u32| v.to_string(), positive),
+        field!(
+            "limits.h2_stream_window",
+            "HTTP/2: bytes of a request body in flight.",
+            net.h2_stream_window,
+            |v: &u32| quoted_size(u64::from(*v)),
+            size
+        ),
+        field!(
+            "limits.h2_connection_window",
+            "HTTP/2: the same for all streams of a connection.",
+            net.h2_connection_window,
+            |v: &u32| quoted_size(u64::from(*v)),
+            size
+        ),
+    ]
+}
+
+fn log() -> Vec<Key> {
+    vec![
+        field!("log.format", "\"text\" or \"json\", on stderr.", log.format, |v: &_| format!("\"{v}\""), parsed("\"text\" or \"json\"")),
+        key!(
+            "log.level",
+            "\"error\", \"warn\", \"info\", \"debug\", \"trace\", also by module: \"info,tidegate::net=debug\".",
+            |c| format!("{:?}", c.log.level),
+            |c, v| {
+                let level = v.text()?;
+                crate::telemetry::log::check_level(&level).map_err(|e| format!("is not a log level: {e}"))?;
+                c.log.level = level;
+                Ok(())
+            }
+        ),
+        key!(
+            "log.access_file",
+            "One line for each request, as S3's server access log; empty: off.",
+            |c| {
+                let file = c.access_log.file.as_ref().map(|f| f.display().to_string());
+                format!("{:?}", file.unwrap_or_default())
+            },
+            |c, v| v.optional_path().map(|p| c.access_log.file = p)
+        ),
+        field!("log.access_format", "\"text\" or \"json\".", access_log.format, |v: &_| format!("\"{v}\""), parsed("\"text\" or \"json\"")),
+        field!("log.access_size", "The file is rotated at this size.", access_log.max_bytes, |v: &u64| quoted_size(*v), size),
+        field!("log.access_keep", "Rotated files that are kept.", access_log.keep, |v: &u32| v.to_string(), number),
+    ]
+}
+
+fn quoted_size(bytes: u64) -> String {
+    format!("\"{}\"", show_size(bytes))
+}
+
+fn show_time(time: &std::time::Duration) -> String {
+    format!("\"{}\"", show_duration(*time))
+}

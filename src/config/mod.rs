@@ -1,0 +1,88 @@
+//! Configuration: `gateway.toml` and the environment, read into the settings that each module owns.
+//!
+//! Not here: what a setting means (its module says), tenants and policies (`auth` reads that folder).
+//! Invariants: every fault is found in one reading, with file, line, key, what was found and what is expected; unknown
+//! keys are refused; nothing has been opened when a fault is reported.
+//! `keys` is the one list of what can be set: the reader, the shipped file and the README's table come from it.
+
+pub mod fault;
+pub mod keys;
+pub mod reader;
+pub mod shipped;
+pub mod sites;
+pub mod units;
+pub mod value;
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::auth::settings::Settings as AuthSettings;
+use crate::http::gateway::Settings as DoorSettings;
+use crate::local::Settings as StoreSettings;
+use crate::net::settings::Settings as NetSettings;
+use crate::telemetry::access_log::Settings as AccessLogSettings;
+use crate::telemetry::log::Settings as LogSettings;
+
+/// The file that is read when none is named.
+pub const DEFAULT_FILE: &str = "gateway.toml";
+
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// None: there was none at the default place, and the defaults hold.
+    pub file: Option<PathBuf>,
+    pub s3: Listen,
+    pub edge: Listen,
+    pub admin: Listen,
+    pub auth: AuthSettings,
+    pub doors: DoorSettings,
+    pub net: NetSettings,
+    pub store: StoreSettings,
+    pub log: LogSettings,
+    pub access_log: AccessLogSettings,
+    /// The folder of certificates; needed only where a TLS address is set.
+    pub certificates: PathBuf,
+    pub policies: PathBuf,
+    /// How long a stop waits for what is running.
+    pub drain_timeout: Duration,
+}
+
+/// Where a door listens; empty: it is closed.
+#[derive(Debug, Clone, Default)]
+pub struct Listen {
+    pub plain: Vec<SocketAddr>,
+    pub tls: Vec<SocketAddr>,
+}
+
+impl Listen {
+    fn loopback(port: u16) -> Self {
+        Listen { plain: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, port))], tls: Vec::new() }
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            file: None,
+            s3: Listen::loopback(9000),
+            edge: Listen::loopback(9080),
+            admin: Listen::loopback(9001),
+            auth: AuthSettings::default(),
+            doors: DoorSettings::default(),
+            net: NetSettings::default(),
+            store: StoreSettings::default(),
+            log: LogSettings::default(),
+            access_log: AccessLogSettings::default(),
+            certificates: "certs".into(),
+            policies: "policies".into(),
+            // Long enough for a large object on an ordinary line; most supervisors kill after 30 s to 90 s.
+            drain_timeout: Duration::from_secs(30),
+        }
+    }
+}
+
+impl Config {
+    pub fn wants_tls(&self) -> bool {
+        [&self.s3, &self.edge, &self.admin].iter().any(|l| !l.tls.is_empty())
+    }
+}

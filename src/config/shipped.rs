@@ -1,0 +1,90 @@
+//! The shipped `gateway.toml` and the README's table, written from the list of keys: neither can grow stale.
+
+use std::fmt::Write as _;
+
+use super::Config;
+use super::keys::keys;
+
+/// Every key with its meaning and its default.
+pub fn file() -> String {
+    let mut out = String::from(HEADER);
+    let mut section = "";
+    let defaults = Config::default();
+    for key in keys() {
+        if key.section() != section {
+            section = key.section();
+            let _ = write!(out, "\n[{section}]\n\n");
+        }
+        let name = key.name.split_once('.').map_or(key.name, |(_, name)| name);
+        let _ = writeln!(out, "# {}  ({})\n{name} = {}\n", key.meaning, key.environment(), (key.show)(&defaults));
+    }
+    out.push_str(SITES);
+    out
+}
+
+const HEADER: &str = "\
+# Tidegate. Every key is here with its default: what you leave out stays as it is shown.
+# The variable in brackets overrides the file. Sizes: \"64MiB\", \"1GB\". Times: \"30s\", \"5m\", \"250ms\".
+# Relative paths start at this file. `tidegate check` reads it and names everything that is wrong.
+# The operator's key is taken from TIDEGATE_ROOT_ACCESS_KEY and TIDEGATE_ROOT_SECRET_KEY, or made at the first start.
+";
+
+const SITES: &str = "\
+# What the edge door shows. The first site whose host matches serves a request; no host: any.
+# With a bucket the path is the key (after the prefix); without one its first segment names the bucket.
+[[site]]
+host = \"\"
+bucket = \"\"
+prefix = \"\"
+";
+
+/// The rows of the README's table.
+pub fn markdown() -> String {
+    let mut out = String::from("| key | default | environment | meaning |\n|---|---|---|---|\n");
+    let defaults = Config::default();
+    for key in keys() {
+        let _ = writeln!(out, "| `{}` | `{}` | `{}` | {} |", key.name, (key.show)(&defaults), key.environment(), key.meaning);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::reader::parse;
+    use std::path::Path;
+
+    #[test]
+    fn the_shipped_file_is_the_defaults() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let path = root.join("gateway.toml");
+        if std::env::var_os("TIDEGATE_WRITE_SHIPPED").is_some() {
+            std::fs::write(&path, file()).unwrap();
+        }
+        assert_eq!(
+            std::fs::read_to_string(&path).unwrap(),
+            file(),
+            "run this test with TIDEGATE_WRITE_SHIPPED=1 to write gateway.toml anew"
+        );
+        let mut parsed = parse(Some((Path::new("gateway.toml"), &file())), &[]).unwrap();
+        parsed.file = None;
+        assert_eq!(format!("{parsed:?}"), format!("{:?}", Config::default()));
+    }
+
+    #[test]
+    fn the_readme_names_every_key() {
+        let readme = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap_or_default();
+        if readme.contains("| key | default | environment |") {
+            assert!(readme.contains(&markdown()), "the README's table of keys should read:\n{}", markdown());
+        }
+    }
+
+    #[test]
+    fn names_are_distinct() {
+        let mut names: Vec<String> = keys().iter().flat_map(|k| [k.name.to_owned(), k.environment()]).collect();
+        let all = names.len();
+        names.sort();
+        names.dedup();
+        assert_eq!(names.len(), all);
+    }
+}

@@ -1,0 +1,155 @@
+//! The admin door, on loopback unless set otherwise: metrics and health for whoever reaches it, and under
+//! `/-/admin/v1/` what the operator does, signed with the operator's key like any S3 request.
+//!
+//! ```text
+//! GET    /metrics
+//! GET    /-/admin/v1/keys
+//! POST   /-/admin/v1/keys                 {"tenant": "acme", "expires": "2027-01-01T00:00:00Z"}
+//! PATCH  /-/admin/v1/keys/ACCESS_KEY      {"enabled": false}
+//! DELETE /-/admin/v1/keys/ACCESS_KEY
+//! POST   /-/admin/v1/snapshot             {"dir": "/backup/2026-11-21"}
+//! POST   /-/admin/v1/reload
+//! ```
+
+use std::path::PathBuf;
+
+use http::{Method, Request, StatusCode};
+use serde::{Deserialize, Serialize};
+
+use crate::auth::{Fault, StoredKey};
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::names::{AccessKeyId, TenantId};
+use crate::base::timestamp::Timestamp;
+use crate::http::door::Visit;
+use crate::http::gateway::Gateway;
+use crate::http::health;
+use crate::http::query::Query;
+use crate::http::respond::{self, Answer};
+use crate::http::s3::exchange::Exchange;
+use crate::net::request_body::RequestBody;
+use crate::net::service::Peer;
+use crate::telemetry::metrics::{Label, Reload};
+
+pub async fn handle(gateway: &Gateway, visit: &mut Visit, request: Request<RequestBody>, peer: Peer) -> Result<Answer> {
+    let (parts, body) = request.into_parts();
+    let path = parts.uri.path().to_owned();
+    if path == "/metrics" {
+        return Ok(health::text(gateway.metrics.encode(), "application/openmetrics-text; version=1.0.0; charset=utf-8"));
+    }
+    let Some(command) = path.strip_prefix("/-/admin/v1/") else {
+        return health::answer(gateway, path.strip_prefix("/-/").unwrap_or(&path)).await;
+    };
+    let method = parts.method.clone();
+    let query = Query::parse(parts.uri.query())?;
+    let mut exchange = Exchange::open(gateway, visit, parts, query, body, peer)?;
+    let grant = gateway.auth.operator(&exchange.caller)?;
+    let (ops, auth) = (&gateway.ops, &gateway.auth);
+    match (method, command.split_once('/').unwrap_or((command, ""))) {
+        (Method::GET, ("keys", "")) => json(&auth.made_keys().iter().map(Shown::of).collect::<Vec<_>>()),
+        (Method::POST, ("keys", "")) => {
+            let wanted: NewKey = parse(&exchange.document().await?)?;
+            let expires = wanted.expires.as_deref().map(date).transpose()?;
+            let key = ops.make_key(&grant, auth, TenantId::parse(&wanted.tenant)?, expires).await?;
+            json(&Made { secret_key: key.secret.clone(), key: Shown::of(&key) })
+        }
+        (Method::PATCH, ("keys", id)) => {
+            let change: KeyChange = parse(&exchange.document().await?)?;
+            json(&Shown::of(&ops.set_key_enabled(&grant, auth, &AccessKeyId::parse(id)?, change.enabled).await?))
+        }
+        (Method::DELETE, ("keys", id)) => {
+            ops.remove_key(&grant, auth, &AccessKeyId::parse(id)?).await?;
+            Ok(respond::empty(StatusCode::NO_CONTENT))
+        }
+        (Method::POST, ("snapshot", "")) => {
+            let wanted: Snapshot = parse(&exchange.document().await?)?;
+            ops.snapshot(&grant, &wanted.dir).await?;
+            json(&serde_json::json!({ "dir": wanted.dir }))
+        }
+        (Method::POST, ("reload", "")) => reload(gateway),
+        _ => Err(Error::new(ErrorKind::NotFound, "There is no such command: keys, snapshot and reload are.")),
+    }
+}
+
+/// Reads the policies again; what was wrong, all of it, is the answer.
+fn reload(gateway: &Gateway) -> Result<Answer> {
+    match gateway.auth.reload() {
+        Ok(summary) => {
+            gateway.metrics.reloads.of(Reload::Policies).inc();
+            tracing::info!(tenants = summary.tenants, keys = summary.keys, policies = summary.policies, "policies reloaded");
+            json(
+                &serde_json::json!({ "tenants": summary.tenants, "keys": summary.keys, "policies": summary.policies, "warnings": summary.warnings }),
+            )
+        }
+        Err(faults) => {
+            gateway.metrics.reload_failures.of(Reload::Policies).inc();
+            let text: Vec<String> = faults.iter().map(Fault::to_string).collect();
+            Err(Error::new(ErrorKind::InvalidRequest, format!("Nothing was changed: {}", text.join("; ")))
+                .detail("What", Reload::Policies.name()))
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewKey {
+    tenant: String,
+    expires: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct KeyChange {
+    enabled: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Snapshot {
+    dir: PathBuf,
+}
+
+/// A key without its secret.
+#[derive(Serialize)]
+struct Shown {
+    access_key: String,
+    tenant: String,
+    enabled: bool,
+    created: String,
+    expires: Option<String>,
+}
+
+/// The one time that a secret is shown.
+#[derive(Serialize)]
+struct Made {
+    #[serde(flatten)]
+    key: Shown,
+    secret_key: String,
+}
+
+impl Shown {
+    fn of(key: &StoredKey) -> Self {
+        Shown {
+            access_key: key.access_key.to_string(),
+            tenant: key.tenant.to_string(),
+            enabled: key.enabled,
+            created: key.created.iso8601(),
+            expires: key.expires.map(Timestamp::iso8601),
+        }
+    }
+}
+
+fn parse<'d, T: Deserialize<'d>>(document: &'d [u8]) -> Result<T> {
+    serde_json::from_slice(document)
+        .map_err(|e| Error::new(ErrorKind::InvalidRequest, format!("The body is not what this command takes: {e}")))
+}
+
+fn date(text: &str) -> Result<Timestamp> {
+    Timestamp::parse_iso8601(text)
+        .ok_or_else(|| Error::new(ErrorKind::InvalidArgument, "expires must be a date such as 2027-01-01T00:00:00Z"))
+}
+
+fn json(value: &impl Serialize) -> Result<Answer> {
+    let mut text = serde_json::to_string_pretty(value).map_err(Error::internal)?;
+    text.push('\n');
+    Ok(health::text(text, "application/json"))
+}

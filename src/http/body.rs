@@ -1,0 +1,91 @@
+//! The body of an answer: nothing, bytes at hand, or pieces from the origin.
+//!
+//! Invariant: exactly the announced length is sent, or the body fails and hyper breaks the connection. A body that
+//! ends early is never ended cleanly.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http_body::{Frame, SizeHint};
+
+use crate::base::error::{Error, Result};
+use crate::origin::{Body, BodySource};
+
+pub enum ResponseBody {
+    Empty,
+    Full(Bytes),
+    Stream { source: Pin<Box<dyn BodySource>>, remaining: u64 },
+}
+
+impl ResponseBody {
+    pub fn text(text: impl Into<Bytes>) -> Self {
+        ResponseBody::Full(text.into())
+    }
+
+    pub fn len(&self) -> u64 {
+        match self {
+            ResponseBody::Empty => 0,
+            ResponseBody::Full(b) => b.len() as u64,
+            ResponseBody::Stream { remaining, .. } => *remaining,
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl From<Body> for ResponseBody {
+    fn from(body: Body) -> Self {
+        match body {
+            Body::Memory(b) if b.is_empty() => ResponseBody::Empty,
+            Body::Memory(b) => ResponseBody::Full(b),
+            Body::Stream(source) => {
+                let remaining = source.remaining();
+                ResponseBody::Stream { source, remaining }
+            }
+        }
+    }
+}
+
+impl http_body::Body for ResponseBody {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>>>> {
+        match &mut *self {
+            ResponseBody::Empty => Poll::Ready(None),
+            ResponseBody::Full(bytes) => {
+                let bytes = std::mem::take(bytes);
+                *self = ResponseBody::Empty;
+                Poll::Ready(Some(Ok(Frame::data(bytes))))
+            }
+            ResponseBody::Stream { source, remaining } => match source.as_mut().poll_next(cx) {
+                Poll::Pending => Poll::Pending,
+                Poll::Ready(Some(Ok(bytes))) => {
+                    let Some(left) = remaining.checked_sub(bytes.len() as u64) else {
+                        return Poll::Ready(Some(Err(Error::internal("a body was longer than its object"))));
+                    };
+                    *remaining = left;
+                    Poll::Ready(Some(Ok(Frame::data(bytes))))
+                }
+                Poll::Ready(Some(Err(e))) => Poll::Ready(Some(Err(e))),
+                Poll::Ready(None) if *remaining == 0 => Poll::Ready(None),
+                Poll::Ready(None) => Poll::Ready(Some(Err(Error::internal("a body ended before its object did")))),
+            },
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            ResponseBody::Empty => true,
+            ResponseBody::Full(b) => b.is_empty(),
+            ResponseBody::Stream { remaining, .. } => *remaining == 0,
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.len())
+    }
+}

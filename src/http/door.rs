@@ -1,0 +1,164 @@
+//! The service that the network calls: opens a visit, lets the door answer, turns an error into an answer, closes the books.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderName, HeaderValue, Method, Request, Response};
+
+use crate::auth::identity::{Caller, Via};
+use crate::base::error::Error;
+use crate::base::timestamp::Timestamp;
+use crate::http::account::{Account, Accounted};
+use crate::http::gateway::Gateway;
+use crate::http::respond::{self, Answer, code_and_status};
+use crate::http::s3::route::Resource;
+use crate::http::{admin, edge, s3};
+use crate::net::request_body::RequestBody;
+use crate::net::service::{Peer, Service};
+use crate::telemetry::access_log::Entry;
+use crate::telemetry::metrics::{Door, Operation};
+use crate::telemetry::request_id::RequestId;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-amz-request-id");
+/// What could not be routed shares the last label.
+const UNROUTED: Operation = Operation { index: usize::MAX, name: "unrouted" };
+
+#[derive(Clone)]
+pub struct Doors(pub Arc<Gateway>);
+
+impl Service for Doors {
+    type Body = Accounted;
+
+    async fn call(&self, request: Request<RequestBody>, from: Peer) -> Response<Accounted> {
+        let gateway = &*self.0;
+        let mut visit = Visit::open(gateway, &request, from);
+        let (head, uri) = (request.method() == Method::HEAD, request.uri().clone());
+        let answered = match from.door {
+            Door::S3 => s3::handle(gateway, &mut visit, request, from).await,
+            Door::Edge => edge::handle(gateway, &mut visit, request, from).await,
+            Door::Admin => admin::handle(gateway, &mut visit, request, from).await,
+        };
+        let answer = answered.unwrap_or_else(|e| visit.failed(gateway, &e, uri.path(), head));
+        visit.close(answer)
+    }
+}
+
+/// One request's identity and account while it is being answered.
+pub struct Visit {
+    pub id: RequestId,
+    account: Account,
+}
+
+impl Visit {
+    fn open(gateway: &Gateway, request: &Request<RequestBody>, from: Peer) -> Self {
+        let id = RequestId::next();
+        let mut account = Account::open(&gateway.metrics, from.door, UNROUTED);
+        if let Some(log) = &gateway.access_log {
+            account.log = Some((log.clone(), Box::new(entry(id, request, from))));
+        }
+        Visit { id, account }
+    }
+
+    pub fn routed(&mut self, index: usize, name: &'static str, log_name: &'static str, resource: &Resource) {
+        self.account.operation = Operation { index, name };
+        if let Some((_, entry)) = &mut self.account.log {
+            entry.operation = log_name.to_owned();
+            match resource {
+                Resource::Service => {}
+                Resource::Bucket(bucket) => entry.bucket = Some(bucket.to_string()),
+                Resource::Object(bucket, key) => {
+                    entry.bucket = Some(bucket.to_string());
+                    entry.key = Some(key.to_string());
+                }
+            }
+        }
+    }
+
+    pub fn called_by(&mut self, gateway: &Gateway, caller: &Caller) {
+        self.account.tenant = Some(gateway.metrics.tenants.get(caller.identity.id()));
+        if let Some((_, entry)) = &mut self.account.log {
+            entry.requester = (!caller.identity.is_anonymous()).then(|| caller.identity.id().to_string());
+            (entry.signature_version, entry.authentication) = match caller.via {
+                Via::Anonymous => (None, None),
+                Via::Header { .. } => (Some("SigV4"), Some("AuthHeader")),
+                Via::Query { .. } => (Some("SigV4"), Some("QueryString")),
+                Via::SigV2Query { .. } => (Some("SigV2"), Some("QueryString")),
+            };
+        }
+    }
+
+    fn failed(&mut self, gateway: &Gateway, error: &Error, path: &str, head: bool) -> Answer {
+        let (code, status) = code_and_status(error.kind());
+        if error.kind().is_our_fault() {
+            tracing::warn!(request_id = %self.id, operation = self.account.operation.name, %error, "request failed");
+        } else {
+            tracing::debug!(request_id = %self.id, operation = self.account.operation.name, %error, "request refused");
+        }
+        if status == 403 || status == 401 {
+            gateway.metrics.refused(code);
+        }
+        if let Some((_, entry)) = &mut self.account.log {
+            entry.error_code = Some(code);
+        }
+        respond::error(error, path, self.id.as_str(), head)
+    }
+
+    fn close(mut self, answer: Answer) -> Response<Accounted> {
+        let (mut head, body) = answer.into_parts();
+        if let Ok(id) = HeaderValue::from_str(self.id.as_str()) {
+            head.headers.insert(REQUEST_ID, id);
+        }
+        self.account.answered(head.status.as_u16());
+        Response::from_parts(head, Accounted::new(body, self.account))
+    }
+}
+
+fn entry(id: RequestId, request: &Request<RequestBody>, from: Peer) -> Entry {
+    let text = |name: HeaderName| request.headers().get(name).and_then(|v| v.to_str().ok()).map(str::to_owned);
+    Entry {
+        bucket_owner: None,
+        bucket: None,
+        time: Timestamp::now(),
+        remote_ip: from.address.ip(),
+        requester: None,
+        request_id: id.to_string(),
+        operation: "-".to_owned(),
+        key: None,
+        method: request.method().to_string(),
+        uri: logged_uri(request),
+        protocol: if request.version() == http::Version::HTTP_2 { "HTTP/2.0" } else { "HTTP/1.1" },
+        status: 0,
+        error_code: None,
+        bytes_sent: 0,
+        object_size: None,
+        total: Duration::ZERO,
+        turn_around: Duration::ZERO,
+        referer: text(http::header::REFERER),
+        user_agent: text(http::header::USER_AGENT),
+        version_id: None,
+        signature_version: None,
+        authentication: None,
+        host: text(http::header::HOST),
+        secure: from.secure,
+    }
+}
+
+/// The target as it was asked for, without what would let a reader of the log use a presigned URL again.
+fn logged_uri(request: &Request<RequestBody>) -> String {
+    let uri = request.uri();
+    match uri.query() {
+        None => uri.path().to_owned(),
+        Some(query) => {
+            let shown: Vec<&str> = query
+                .split('&')
+                .map(|pair| match pair.split_once('=') {
+                    Some((name, _)) if name.eq_ignore_ascii_case("X-Amz-Signature") => "X-Amz-Signature=REDACTED",
+                    Some((name, _)) if name.eq_ignore_ascii_case("Signature") => "Signature=REDACTED",
+                    Some((name, _)) if name.eq_ignore_ascii_case("X-Amz-Security-Token") => "X-Amz-Security-Token=REDACTED",
+                    _ => pair,
+                })
+                .collect();
+            format!("{}?{}", uri.path(), shown.join("&"))
+        }
+    }
+}

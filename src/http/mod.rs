@@ -1,0 +1,18 @@
+//! The doors: `s3` for SDKs, `edge` for CDNs and browsers, `admin` for the operator.
+//!
+//! Each door has one `handle` that names its steps in order. What they share stands beside them and knows no door:
+//! `respond` (the only place where an `Error` becomes a response), `body`, `ranges`, `xml`, `query`, `hot`.
+
+pub mod account;
+pub mod admin;
+pub mod body;
+pub mod door;
+pub mod edge;
+pub mod gateway;
+pub mod health;
+pub mod query;
+pub mod ranges;
+pub mod read;
+pub mod respond;
+pub mod s3;
+pub mod xml;

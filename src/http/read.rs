@@ -1,0 +1,217 @@
+//! Answers a read of one version: conditions, range, headers, body. Shared by the doors, which decided who may.
+
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::{Response, StatusCode};
+
+use crate::auth::grant::Grant;
+use crate::base::checksum::{Checksum, ChecksumType};
+use crate::base::conditions::{ETagMatch, ReadConditions, Verdict};
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::object::{ObjectInfo, SharedObject};
+use crate::base::range::ByteRange;
+use crate::base::timestamp::Timestamp;
+use crate::http::body::ResponseBody;
+use crate::http::ranges::{self, Requested};
+use crate::http::respond::{Answer, value};
+use crate::ops::Ops;
+use crate::origin::ReadBy;
+
+/// What of an object is asked for, beside which one.
+pub struct Read {
+    pub head: bool,
+    pub conditions: ReadConditions,
+    pub range: Requested,
+    pub if_range: Option<IfRange>,
+    /// `partNumber`: one part of a multipart object, in place of a range.
+    pub part: Option<u16>,
+    /// `x-amz-checksum-mode: ENABLED`
+    pub checksums: bool,
+    pub by: ReadBy,
+}
+
+pub enum IfRange {
+    Tag(ETagMatch),
+    Date(Timestamp),
+}
+
+impl Read {
+    pub fn from_headers(headers: &HeaderMap, head: bool, by: ReadBy) -> Self {
+        let text = |name: HeaderName| headers.get(name).and_then(|v| v.to_str().ok());
+        Read {
+            head,
+            conditions: conditions(headers),
+            range: text(header::RANGE).map_or(Requested::Whole, ranges::parse),
+            if_range: text(header::IF_RANGE).map(|v| match Timestamp::parse_http_date(v) {
+                Some(date) => IfRange::Date(date),
+                // RFC 9110 13.1.5: weak tags never match here.
+                None if v.starts_with("W/") => IfRange::Tag(ETagMatch::OneOf(Vec::new())),
+                None => IfRange::Tag(ETagMatch::parse(v)),
+            }),
+            part: None,
+            checksums: false,
+            by,
+        }
+    }
+}
+
+/// Dates that can't be read are ignored (RFC 9110 13.1.3).
+pub fn conditions(headers: &HeaderMap) -> ReadConditions {
+    let text = |name: HeaderName| headers.get(name).and_then(|v| v.to_str().ok());
+    ReadConditions {
+        if_match: text(header::IF_MATCH).map(ETagMatch::parse),
+        if_none_match: text(header::IF_NONE_MATCH).map(ETagMatch::parse),
+        if_modified_since: text(header::IF_MODIFIED_SINCE).and_then(Timestamp::parse_http_date),
+        if_unmodified_since: text(header::IF_UNMODIFIED_SINCE).and_then(Timestamp::parse_http_date),
+    }
+}
+
+/// None: the version was replaced between `object` and its bytes; look again.
+pub async fn answer(ops: &Ops, grant: &Grant, object: &SharedObject, read: &Read) -> Result<Option<Answer>> {
+    if !read.conditions.is_empty() {
+        match read.conditions.evaluate(object) {
+            Verdict::Proceed => {}
+            Verdict::NotModified => return Ok(Some(not_modified(object))),
+            Verdict::Failed(condition) => {
+                return Err(Error::new(ErrorKind::PreconditionFailed, "At least one of the pre-conditions you specified did not hold")
+                    .detail("Condition", condition));
+            }
+        }
+    }
+    let range = selected(object, read)?;
+    let whole = ByteRange { start: 0, end: object.size };
+    let body = if read.head || object.size == 0 {
+        ResponseBody::Empty
+    } else {
+        match ops.open(grant, object, range.unwrap_or(whole), read.by).await? {
+            Some(body) => body.into(),
+            None => return Ok(None),
+        }
+    };
+    let mut response = Response::new(body);
+    let headers = response.headers_mut();
+    headers.reserve(16);
+    object_headers(headers, object);
+    match range {
+        None => {
+            headers.insert(header::CONTENT_LENGTH, HeaderValue::from(object.size));
+        }
+        Some(range) => {
+            headers.insert(header::CONTENT_LENGTH, HeaderValue::from(range.len()));
+            if let Some(v) = value(&range.content_range(object.size)) {
+                headers.insert(header::CONTENT_RANGE, v);
+            }
+        }
+    }
+    // A checksum is of a whole: of the object, or of the part that was asked for.
+    if read.checksums {
+        match read.part.filter(|_| !object.parts.is_empty()) {
+            Some(number) => part_checksum_headers(headers, object, number),
+            None if range.is_none() || read.part.is_some() => checksum_headers(headers, object),
+            None => {}
+        }
+    }
+    if read.part.is_some() && !object.parts.is_empty() {
+        headers.insert("x-amz-mp-parts-count", HeaderValue::from(object.parts.len()));
+    }
+    if range.is_some() || (read.part.is_some() && object.size == 0) {
+        *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+    }
+    Ok(Some(response))
+}
+
+/// The bytes to send; None: all of them, as a 200.
+fn selected(object: &ObjectInfo, read: &Read) -> Result<Option<ByteRange>> {
+    if let Some(number) = read.part {
+        return part_range(object, number);
+    }
+    let spec = match &read.range {
+        Requested::Single(spec) => *spec,
+        Requested::Whole | Requested::Several(_) => return Ok(None),
+    };
+    let current = match &read.if_range {
+        None => true,
+        Some(IfRange::Tag(tag)) => tag.matches(&object.etag),
+        Some(IfRange::Date(date)) => object.modified.secs() == date.secs(),
+    };
+    if !current {
+        return Ok(None);
+    }
+    match spec.resolve(object.size) {
+        Some(range) => Ok(Some(range)),
+        None => Err(Error::new(ErrorKind::InvalidRange, "The requested range is not satisfiable")
+            .detail("ActualObjectSize", object.size.to_string())),
+    }
+}
+
+fn part_range(object: &ObjectInfo, number: u16) -> Result<Option<ByteRange>> {
+    if object.parts.is_empty() && number == 1 {
+        return Ok((object.size > 0).then_some(ByteRange { start: 0, end: object.size }));
+    }
+    let mut start = 0;
+    for (i, part) in object.parts.iter().enumerate() {
+        // Counted from 1 without gaps, whatever numbers the upload used.
+        if i + 1 == usize::from(number) {
+            return Ok((part.size > 0).then_some(ByteRange { start, end: start + part.size }));
+        }
+        start += part.size;
+    }
+    Err(Error::new(ErrorKind::InvalidPart, "The requested partnumber is not satisfiable").detail("PartNumber", number.to_string()))
+}
+
+fn not_modified(object: &ObjectInfo) -> Answer {
+    let mut response = Response::new(ResponseBody::Empty);
+    *response.status_mut() = StatusCode::NOT_MODIFIED;
+    let headers = response.headers_mut();
+    object_headers(headers, object);
+    // They describe a body that is not sent.
+    headers.remove(header::CONTENT_TYPE);
+    headers.remove(header::CONTENT_ENCODING);
+    response
+}
+
+/// The headers of the object itself, the same for 200, 206, 304 and HEAD.
+fn object_headers(headers: &mut HeaderMap, object: &ObjectInfo) {
+    headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    let mut put = |name: HeaderName, text: Option<&str>| {
+        if let Some(v) = text.and_then(value) {
+            headers.insert(name, v);
+        }
+    };
+    let stored = &object.headers;
+    put(header::ETAG, Some(&object.etag.quoted()));
+    put(header::LAST_MODIFIED, Some(&object.modified.http_date()));
+    put(header::CONTENT_TYPE, Some(&stored.content_type));
+    put(header::CACHE_CONTROL, stored.cache_control.as_deref());
+    put(header::CONTENT_DISPOSITION, stored.content_disposition.as_deref());
+    put(header::CONTENT_ENCODING, stored.content_encoding.as_deref());
+    put(header::CONTENT_LANGUAGE, stored.content_language.as_deref());
+    put(header::EXPIRES, stored.expires.as_deref());
+    if stored.website_redirect.is_some() {
+        put(HeaderName::from_static("x-amz-website-redirect-location"), stored.website_redirect.as_deref());
+    }
+    for (name, text) in &stored.user {
+        if let (Ok(name), Some(v)) = (HeaderName::try_from(format!("x-amz-meta-{name}")), HeaderValue::from_bytes(text).ok()) {
+            headers.insert(name, v);
+        }
+    }
+}
+
+pub fn checksum_headers(headers: &mut HeaderMap, object: &ObjectInfo) {
+    if let Some(checksum) = &object.checksum {
+        put_checksum(headers, checksum, checksum.kind());
+    }
+}
+
+fn part_checksum_headers(headers: &mut HeaderMap, object: &ObjectInfo, number: u16) {
+    let part = usize::from(number).checked_sub(1).and_then(|i| object.parts.get(i));
+    if let (Some(checksum), Some(whole)) = (part.and_then(|p| p.checksum.as_ref()), &object.checksum) {
+        put_checksum(headers, checksum, whole.kind());
+    }
+}
+
+fn put_checksum(headers: &mut HeaderMap, checksum: &Checksum, kind: ChecksumType) {
+    if let Some(v) = value(&checksum.to_string()) {
+        headers.insert(HeaderName::from_static(checksum.algorithm.header()), v);
+    }
+    headers.insert("x-amz-checksum-type", HeaderValue::from_static(kind.name()));
+}

@@ -1,0 +1,128 @@
+//! The only place where an `Error` becomes a response: its S3 code, its status, its headers, its document.
+//!
+//! Errors are `private, no-store` so that no CDN keeps them; a fault of ours carries Retry-After and is never a 4xx.
+
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderValue, Response, StatusCode};
+
+use crate::base::error::{Error, ErrorKind};
+use crate::http::body::ResponseBody;
+use crate::http::xml::Writer;
+
+pub type Answer = Response<ResponseBody>;
+
+/// S3's code and status of each kind.
+pub fn code_and_status(kind: ErrorKind) -> (&'static str, u16) {
+    use ErrorKind::*;
+    match kind {
+        AccessDenied => ("AccessDenied", 403),
+        AuthorizationHeaderMalformed => ("AuthorizationHeaderMalformed", 400),
+        AuthorizationQueryParametersError => ("AuthorizationQueryParametersError", 400),
+        InvalidAccessKeyId => ("InvalidAccessKeyId", 403),
+        InvalidToken => ("InvalidToken", 400),
+        RequestTimeTooSkewed => ("RequestTimeTooSkewed", 403),
+        SignatureDoesNotMatch => ("SignatureDoesNotMatch", 403),
+        BadDigest => ("BadDigest", 400),
+        BadRequest => ("BadRequest", 400),
+        EntityTooLarge => ("EntityTooLarge", 400),
+        EntityTooSmall => ("EntityTooSmall", 400),
+        IncompleteBody => ("IncompleteBody", 400),
+        InvalidArgument => ("InvalidArgument", 400),
+        InvalidBucketName => ("InvalidBucketName", 400),
+        InvalidDigest => ("InvalidDigest", 400),
+        InvalidLocationConstraint => ("InvalidLocationConstraint", 400),
+        InvalidPart => ("InvalidPart", 400),
+        InvalidPartOrder => ("InvalidPartOrder", 400),
+        InvalidRange => ("InvalidRange", 416),
+        InvalidRequest => ("InvalidRequest", 400),
+        InvalidStorageClass => ("InvalidStorageClass", 400),
+        InvalidUri => ("InvalidURI", 400),
+        KeyTooLong => ("KeyTooLongError", 400),
+        MalformedPolicy => ("MalformedPolicy", 400),
+        MalformedXml => ("MalformedXML", 400),
+        MetadataTooLarge => ("MetadataTooLarge", 400),
+        MethodNotAllowed => ("MethodNotAllowed", 405),
+        MissingContentLength => ("MissingContentLength", 411),
+        MissingSecurityHeader => ("MissingSecurityHeader", 400),
+        NotImplemented => ("NotImplemented", 501),
+        PreconditionFailed => ("PreconditionFailed", 412),
+        RequestTimeout => ("RequestTimeout", 400),
+        ContentSha256Mismatch => ("XAmzContentSHA256Mismatch", 400),
+        MalformedTrailer => ("MalformedTrailerError", 400),
+        BucketAlreadyExists => ("BucketAlreadyExists", 409),
+        BucketAlreadyOwnedByYou => ("BucketAlreadyOwnedByYou", 409),
+        BucketNotEmpty => ("BucketNotEmpty", 409),
+        NoSuchBucket => ("NoSuchBucket", 404),
+        NoSuchBucketPolicy => ("NoSuchBucketPolicy", 404),
+        NoSuchKey => ("NoSuchKey", 404),
+        NoSuchUpload => ("NoSuchUpload", 404),
+        NoSuchVersion => ("NoSuchVersion", 404),
+        NotFound => ("NotFound", 404),
+        OperationAborted => ("OperationAborted", 409),
+        TooManyBuckets => ("TooManyBuckets", 400),
+        QuotaExceeded => ("QuotaExceeded", 403),
+        InternalError => ("InternalError", 500),
+        ServiceUnavailable => ("ServiceUnavailable", 503),
+        SlowDown => ("SlowDown", 503),
+        StorageFull => ("InsufficientStorage", 507),
+        BadGateway => ("BadGateway", 502),
+        GatewayTimeout => ("GatewayTimeout", 504),
+    }
+}
+
+/// The answer that tells of `error`. `resource` is the path as it was asked for.
+pub fn error(error: &Error, resource: &str, request_id: &str, head: bool) -> Answer {
+    let (code, status) = code_and_status(error.kind());
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut response = Response::new(ResponseBody::Empty);
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
+    if status.is_server_error() && error.kind() != ErrorKind::NotImplemented {
+        headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    for (name, value) in error.details() {
+        let header = match *name {
+            // RFC 9110 15.5.17: a 416 tells the current length.
+            "ActualObjectSize" => (CONTENT_RANGE, format!("bytes */{value}")),
+            "AllowedMethods" => (ALLOW, value.clone()),
+            _ => continue,
+        };
+        if let Ok(value) = HeaderValue::try_from(header.1) {
+            headers.insert(header.0, value);
+        }
+    }
+    if !head {
+        let mut w = Writer::bare("Error");
+        w.leaf("Code", code).leaf("Message", error.message());
+        for (name, value) in error.details() {
+            w.leaf(name, value);
+        }
+        w.leaf("Resource", resource).leaf("RequestId", request_id).leaf("HostId", request_id);
+        let document = w.finish("Error");
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/xml"));
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(document.len()));
+        *response.body_mut() = ResponseBody::text(document);
+    }
+    response
+}
+
+/// 200 with an XML document.
+pub fn xml(document: String) -> Answer {
+    let mut response = Response::new(ResponseBody::Empty);
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/xml"));
+    response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(document.len()));
+    *response.body_mut() = ResponseBody::text(document);
+    response
+}
+
+pub fn empty(status: StatusCode) -> Answer {
+    let mut response = Response::new(ResponseBody::Empty);
+    *response.status_mut() = status;
+    response
+}
+
+/// A header value from text that came from a client or a record. What can't stand in a header is left out.
+pub fn value(text: &str) -> Option<HeaderValue> {
+    HeaderValue::from_bytes(text.as_bytes()).ok()
+}

@@ -1,0 +1,122 @@
+//! Buckets: list, create, head, delete, location, versioning state.
+
+use http::StatusCode;
+use http::header::HeaderValue;
+
+use crate::auth::action::Action;
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::names::BucketName;
+use crate::base::object::BucketDocument;
+use crate::http::respond::{self, Answer, value};
+use crate::http::s3::exchange::Exchange;
+use crate::http::s3::params;
+use crate::http::xml::{Element, Writer};
+
+/// S3's page of ListBuckets where the client sets none: all there can be.
+const MAX_LISTED_BUCKETS: usize = 10_000;
+
+pub async fn list(exchange: &mut Exchange<'_>) -> Result<Answer> {
+    let grant = exchange.authorize_service(Action::ListAllMyBuckets)?;
+    let paged = exchange.query.number::<usize>("max-buckets")?;
+    let max = match paged {
+        Some(n) if !(1..=MAX_LISTED_BUCKETS).contains(&n) => {
+            return Err(
+                Error::new(ErrorKind::InvalidArgument, "max-buckets must be between 1 and 10000").detail("ArgumentName", "max-buckets")
+            );
+        }
+        Some(n) => n,
+        None => MAX_LISTED_BUCKETS,
+    };
+    let prefix = exchange.query.get("prefix").unwrap_or_default();
+    let after = exchange.query.get("continuation-token").unwrap_or_default();
+    let mut buckets = exchange.gateway.ops.list_buckets(&grant, prefix, after, max + 1).await?;
+    let more = buckets.len() > max;
+    buckets.truncate(max);
+    let mut w = Writer::document("ListAllMyBucketsResult");
+    exchange.owner(&mut w, "Owner", exchange.caller.identity.id());
+    w.open("Buckets");
+    for bucket in &buckets {
+        w.open("Bucket").leaf("Name", &bucket.name).leaf("CreationDate", bucket.created.iso8601());
+        w.leaf("BucketRegion", exchange.region()).close("Bucket");
+    }
+    w.close("Buckets");
+    if more && let Some(last) = buckets.last() {
+        w.leaf("ContinuationToken", &last.name);
+    }
+    if !prefix.is_empty() {
+        w.leaf("Prefix", prefix);
+    }
+    Ok(respond::xml(w.finish("ListAllMyBucketsResult")))
+}
+
+pub async fn create(exchange: &mut Exchange<'_>, name: &BucketName) -> Result<Answer> {
+    params::refuse_unimplemented(&exchange.parts.headers)?;
+    let acl = params::acl(&exchange.parts.headers)?;
+    let grant = exchange.authorize_new_bucket(name)?;
+    let document = exchange.document().await?;
+    let mut location = None;
+    if !document.is_empty() {
+        let asked = Element::parse(&document, "CreateBucketConfiguration")?;
+        // Any region that the client was configured with is this one: there is no other to send it to. What is not
+        // a region at all is refused as S3 does.
+        if let Some(region) = asked.text_of("LocationConstraint").filter(|r| !r.is_empty()) {
+            if region.len() > 64 || !region.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'-') {
+                return Err(Error::new(ErrorKind::InvalidLocationConstraint, "The specified location-constraint is not valid")
+                    .detail("LocationConstraint", region));
+            }
+            location = Some(region.to_owned());
+        }
+    }
+    match exchange.gateway.ops.create_bucket(&grant, acl, location).await {
+        // In us-east-1, and only there, S3 lets the owner create a bucket again, as it is.
+        Err(e) if e.kind() == ErrorKind::BucketAlreadyOwnedByYou && exchange.region() == "us-east-1" => {
+            let there = exchange.gateway.ops.bucket_for_decision(name).await?;
+            if there.is_some_and(|b| b.acl != acl) {
+                return Err(Error::new(
+                    ErrorKind::BucketAlreadyExists,
+                    "The bucket exists already, with another ACL: change it with PutBucketAcl.",
+                ));
+            }
+        }
+        created => drop(created?),
+    }
+    let mut answer = respond::empty(StatusCode::OK);
+    if let Some(v) = value(&format!("/{name}")) {
+        answer.headers_mut().insert(http::header::LOCATION, v);
+    }
+    Ok(answer)
+}
+
+pub async fn head(exchange: &mut Exchange<'_>, name: &BucketName) -> Result<Answer> {
+    exchange.on_bucket(Action::ListBucket, name).await?;
+    let mut answer = respond::empty(StatusCode::OK);
+    if let Some(v) = value(exchange.region()) {
+        answer.headers_mut().insert("x-amz-bucket-region", v);
+    }
+    answer.headers_mut().insert("x-amz-access-point-alias", HeaderValue::from_static("false"));
+    Ok(answer)
+}
+
+pub async fn delete(exchange: &mut Exchange<'_>, name: &BucketName) -> Result<Answer> {
+    let grant = exchange.on_bucket(Action::DeleteBucket, name).await?;
+    exchange.gateway.ops.delete_bucket(&grant).await?;
+    Ok(respond::empty(StatusCode::NO_CONTENT))
+}
+
+pub async fn location(exchange: &mut Exchange<'_>, name: &BucketName) -> Result<Answer> {
+    exchange.on_bucket(Action::GetBucketLocation, name).await?;
+    let bucket = exchange.gateway.ops.bucket_for_decision(name).await?;
+    let asked = bucket.and_then(|b| b.documents.get(&BucketDocument::Location).and_then(|l| String::from_utf8(l.clone()).ok()));
+    // The one document whose root holds the text itself; us-east-1 by default is written as nothing.
+    let region = exchange.region();
+    let text = asked.unwrap_or_else(|| if region == "us-east-1" { String::new() } else { region.to_owned() });
+    let mut w = Writer::document("LocationConstraint");
+    w.text(&text);
+    Ok(respond::xml(w.finish("LocationConstraint")))
+}
+
+/// Never enabled: an empty document, as S3 answers for a bucket whose versioning was never set.
+pub async fn versioning(exchange: &mut Exchange<'_>, name: &BucketName) -> Result<Answer> {
+    exchange.on_bucket(Action::GetBucketVersioning, name).await?;
+    Ok(respond::xml(Writer::document("VersioningConfiguration").finish("VersioningConfiguration")))
+}

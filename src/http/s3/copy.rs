@@ -1,0 +1,197 @@
+//! CopyObject and UploadPartCopy. The source needs a grant of its own: the header that names it is only a wish.
+
+use std::pin::pin;
+
+use crate::auth::action::Action;
+use crate::auth::grant::Grant;
+use crate::base::conditions::{ETagMatch, ReadConditions, Verdict};
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::limits::MAX_PUT_BYTES;
+use crate::base::media_type;
+use crate::base::names::{BucketName, ObjectKey};
+use crate::base::object::SharedObject;
+use crate::base::range::{ByteRange, RangeSpec};
+use crate::base::timestamp::Timestamp;
+use crate::http::body::ResponseBody;
+use crate::http::query::decode;
+use crate::http::ranges::{self, Requested};
+use crate::http::respond::{self, Answer};
+use crate::http::s3::exchange::Exchange;
+use crate::http::s3::multipart;
+use crate::http::s3::params::{self, text};
+use crate::http::xml::Writer;
+use crate::ingest::{Expect, receive};
+use crate::origin::{Dedup, ReadBy};
+
+/// How often a copy begins anew because its source was replaced under it.
+const ATTEMPTS: usize = 4;
+
+struct Source {
+    bucket: BucketName,
+    key: ObjectKey,
+    conditions: ReadConditions,
+}
+
+impl Source {
+    fn parse(exchange: &Exchange<'_>) -> Result<Self> {
+        let headers = &exchange.parts.headers;
+        let wrong = || {
+            Error::new(ErrorKind::InvalidArgument, "Copy Source must mention the source bucket and key: sourcebucket/sourcekey")
+                .detail("ArgumentName", "x-amz-copy-source")
+        };
+        let raw = text(headers, "x-amz-copy-source").ok_or_else(wrong)?;
+        let (path, version) = match raw.split_once("?versionId=") {
+            Some((path, version)) => (path, Some(version)),
+            None => (raw, None),
+        };
+        if version.is_some_and(|v| v != "null") {
+            return Err(Error::new(
+                ErrorKind::NoSuchVersion,
+                "The specified version does not exist: buckets of this gateway are not versioned.",
+            ));
+        }
+        let decoded = decode(path)?;
+        let (bucket, key) = decoded.strip_prefix('/').unwrap_or(&decoded).split_once('/').ok_or_else(wrong)?;
+        if key.is_empty() {
+            return Err(wrong());
+        }
+        let date = |name| text(headers, name).and_then(Timestamp::parse_http_date);
+        Ok(Source {
+            bucket: BucketName::parse(bucket)?,
+            key: ObjectKey::parse(key)?,
+            conditions: ReadConditions {
+                if_match: text(headers, "x-amz-copy-source-if-match").map(ETagMatch::parse),
+                if_none_match: text(headers, "x-amz-copy-source-if-none-match").map(ETagMatch::parse),
+                if_modified_since: date("x-amz-copy-source-if-modified-since"),
+                if_unmodified_since: date("x-amz-copy-source-if-unmodified-since"),
+            },
+        })
+    }
+
+    /// The source as it is now, with the right to read it, if the conditions hold.
+    async fn find(&self, exchange: &Exchange<'_>) -> Result<(Grant, SharedObject)> {
+        let (grant, object) = exchange.readable(Action::GetObject, &self.bucket, &self.key).await?;
+        let failed = match self.conditions.evaluate(&object) {
+            Verdict::Proceed => return Ok((grant, object)),
+            Verdict::NotModified if self.conditions.if_none_match.is_some() => "x-amz-copy-source-If-None-Match",
+            Verdict::NotModified => "x-amz-copy-source-If-Modified-Since",
+            Verdict::Failed("If-Match") => "x-amz-copy-source-If-Match",
+            Verdict::Failed(_) => "x-amz-copy-source-If-Unmodified-Since",
+        };
+        Err(Error::new(ErrorKind::PreconditionFailed, "At least one of the pre-conditions you specified did not hold")
+            .detail("Condition", failed))
+    }
+}
+
+pub async fn object(exchange: &mut Exchange<'_>, bucket: &BucketName, key: &ObjectKey) -> Result<Answer> {
+    let headers = &exchange.parts.headers;
+    params::refuse_unimplemented(headers)?;
+    let source = Source::parse(exchange)?;
+    let replace = match text(headers, "x-amz-metadata-directive") {
+        None | Some("COPY") => false,
+        Some("REPLACE") => true,
+        Some(_) => {
+            return Err(
+                Error::new(ErrorKind::InvalidArgument, "Unknown metadata directive.").detail("ArgumentName", "x-amz-metadata-directive")
+            );
+        }
+    };
+    let acl = params::acl(headers)?;
+    let conditions = params::write_conditions(headers)?;
+    let fresh = params::object_headers(headers)?;
+    let grant = exchange.on_object(Action::PutObject, bucket, key).await?;
+    let onto_itself = source.bucket == *bucket && source.key == *key;
+    if onto_itself && !replace && fresh.website_redirect.is_none() && text(headers, "x-amz-storage-class").is_none() {
+        return Err(Error::new(
+            ErrorKind::InvalidRequest,
+            "This copy request is illegal because it is trying to copy an object to itself without changing the object's metadata, storage class, website redirect location or encryption attributes.",
+        ));
+    }
+    for _ in 0..ATTEMPTS {
+        let (source_grant, found) = source.find(exchange).await?;
+        if found.size > MAX_PUT_BYTES {
+            return Err(Error::new(
+                ErrorKind::InvalidRequest,
+                "The specified copy source is larger than the maximum allowable size for a copy source: 5368709120",
+            ));
+        }
+        let mut stored = if replace { fresh.clone() } else { found.headers.clone() };
+        if stored.content_type.is_empty() {
+            stored.content_type = media_type::guess(key.as_str(), &[]).to_owned();
+        }
+        // S3 copies metadata, not where a website sends its visitors.
+        stored.website_redirect = fresh.website_redirect.clone();
+        let copied = exchange.gateway.ops.copy(&grant, &source_grant, found, acl, stored, conditions.clone()).await;
+        let written = match copied {
+            // The version that was granted is gone: look again, decide again.
+            Err(e) if e.kind() == ErrorKind::OperationAborted => continue,
+            other => other?,
+        };
+        let mut w = Writer::document("CopyObjectResult");
+        result(&mut w, &written.object);
+        let mut answer = respond::xml(w.finish("CopyObjectResult"));
+        let dedup = if written.dedup == Dedup::Hit { "hit" } else { "miss" };
+        answer.headers_mut().insert("x-tidegate-dedup", http::HeaderValue::from_static(dedup));
+        return Ok(answer);
+    }
+    Err(replaced())
+}
+
+fn result(w: &mut Writer, object: &SharedObject) {
+    w.leaf("LastModified", object.modified.iso8601()).leaf("ETag", object.etag.quoted());
+    if let Some(checksum) = &object.checksum {
+        w.leaf(checksum.algorithm.element(), checksum).leaf("ChecksumType", checksum.kind().name());
+    }
+}
+
+fn replaced() -> Error {
+    Error::new(ErrorKind::SlowDown, "The copy source is being replaced faster than it can be read. Please try again.")
+}
+
+/// Reads the range of the source and takes it in like any other part.
+pub async fn part(exchange: &mut Exchange<'_>, bucket: &BucketName, key: &ObjectKey) -> Result<Answer> {
+    params::refuse_unimplemented(&exchange.parts.headers)?;
+    let source = Source::parse(exchange)?;
+    let number = multipart::part_number(exchange)?;
+    let grant = exchange.on_object(Action::PutObject, bucket, key).await?;
+    let upload = exchange.gateway.ops.upload(&grant, &multipart::upload_id(exchange)?).await?;
+    for _ in 0..ATTEMPTS {
+        let (source_grant, found) = source.find(exchange).await?;
+        let range = part_range(text(&exchange.parts.headers, "x-amz-copy-source-range"), found.size)?;
+        let mut body = match range {
+            None => ResponseBody::Empty,
+            Some(range) => match exchange.gateway.ops.open(&source_grant, &found, range, ReadBy::UserSpace).await? {
+                Some(body) => body.into(),
+                None => continue,
+            },
+        };
+        let expect =
+            Expect { length: Some(body.len()), max: MAX_PUT_BYTES, compute: Some(multipart::part_algorithm(&upload)), ..Expect::default() };
+        let received = receive(pin!(&mut body), None, &expect, &exchange.gateway.ops.staging(&grant)).await?;
+        let part = exchange.gateway.ops.put_part(&grant, &upload, number, received).await?;
+        let mut w = Writer::document("CopyPartResult");
+        w.leaf("LastModified", part.modified.iso8601()).leaf("ETag", part.etag.quoted());
+        if let Some(checksum) = &part.checksum {
+            w.leaf(checksum.algorithm.element(), checksum);
+        }
+        return Ok(respond::xml(w.finish("CopyPartResult")));
+    }
+    Err(replaced())
+}
+
+/// `bytes=first-last`, inside the source. None: the source is empty and all of it was asked for.
+fn part_range(header: Option<&str>, size: u64) -> Result<Option<ByteRange>> {
+    let Some(header) = header else { return Ok((size > 0).then_some(ByteRange { start: 0, end: size })) };
+    let invalid = |why: &'static str| {
+        Error::new(ErrorKind::InvalidArgument, why).detail("ArgumentName", "x-amz-copy-source-range").detail("ArgumentValue", header)
+    };
+    match ranges::parse(header) {
+        Requested::Single(RangeSpec::FromTo(first, last)) if last < size => Ok(Some(ByteRange { start: first, end: last + 1 })),
+        Requested::Single(RangeSpec::FromTo(..)) => {
+            Err(Error::new(ErrorKind::InvalidRange, "The requested range is not satisfiable").detail("ActualObjectSize", size.to_string()))
+        }
+        _ => Err(invalid(
+            "The x-amz-copy-source-range value must be of the form bytes=first-last where first and last are the zero-based offsets of the first and last bytes to copy",
+        )),
+    }
+}

@@ -1,0 +1,236 @@
+//! One request on the S3 door, after it was authenticated: what its handlers ask of it. Rights come from here
+//! (`on_bucket`, `on_object`, `authorize_*`), and so does its body.
+
+use std::pin::pin;
+
+use bytes::Bytes;
+use http::HeaderName;
+use http::request::Parts;
+
+use crate::auth::{Action, Caller, Grant, Payload, RequestFacts, Target, Via};
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::limits::MAX_XML_BYTES;
+use crate::base::names::{BucketName, ObjectKey, TenantId};
+use crate::base::object::{ObjectInfo, SharedBucket};
+use crate::base::timestamp::Timestamp;
+use crate::http::door::Visit;
+use crate::http::gateway::Gateway;
+use crate::http::query::Query;
+use crate::http::s3::params::{self, text};
+use crate::http::xml::Writer;
+use crate::ingest::{Content, Expect, Received, Staging, receive};
+use crate::net::request_body::RequestBody;
+use crate::net::service::Peer;
+use crate::origin::ReadBy;
+
+pub struct Exchange<'a> {
+    pub gateway: &'a Gateway,
+    pub parts: Parts,
+    pub query: Query,
+    pub caller: Caller,
+    pub peer: Peer,
+    pub now: Timestamp,
+    /// Taken by the handler that wants it.
+    pub body: Option<RequestBody>,
+}
+
+impl<'g> Exchange<'g> {
+    /// Who is calling, and have they requests left? The same on every door. `x-amz-*` parameters of a presigned URL
+    /// become headers here, after the signature was checked over the request as it came.
+    pub fn open(gateway: &'g Gateway, visit: &mut Visit, mut parts: Parts, query: Query, body: RequestBody, peer: Peer) -> Result<Self> {
+        let now = Timestamp::now();
+        let caller = gateway.auth.authenticate(&RequestFacts { parts: &parts, peer: peer.address.ip(), secure: peer.secure, now })?;
+        visit.called_by(gateway, &caller);
+        gateway.auth.take_token(&caller)?;
+        if caller.via.is_presigned() {
+            unhoist(&mut parts, &query, caller.via);
+        }
+        Ok(Exchange { gateway, parts, query, caller, peer, now, body: Some(body) })
+    }
+}
+
+impl Exchange<'_> {
+    pub fn header(&self, name: &'static str) -> Option<&str> {
+        text(&self.parts.headers, name)
+    }
+
+    pub fn is_anonymous(&self) -> bool {
+        self.caller.identity.is_anonymous()
+    }
+
+    pub fn region(&self) -> &str {
+        &self.gateway.auth.settings().region
+    }
+
+    /// TLS is done in user space; else the kernel alone touches the bytes.
+    pub fn reads_by(&self) -> ReadBy {
+        if self.peer.secure { ReadBy::UserSpace } else { ReadBy::Kernel }
+    }
+
+    /// How the client addressed this door.
+    pub fn base_url(&self) -> String {
+        let scheme = if self.peer.secure { "https" } else { "http" };
+        let host = self.parts.uri.authority().map(|a| a.as_str()).or_else(|| text(&self.parts.headers, http::header::HOST));
+        format!("{scheme}://{}", host.unwrap_or("localhost"))
+    }
+
+    // Rights
+
+    fn context(&self) -> RequestFacts<'_> {
+        RequestFacts { parts: &self.parts, peer: self.peer.address.ip(), secure: self.peer.secure, now: self.now }
+    }
+
+    pub fn authorize_service(&self, action: Action) -> Result<Grant> {
+        self.gateway.auth.authorize(&self.caller, action, Target::Service, &self.context())
+    }
+
+    pub fn authorize_new_bucket(&self, name: &BucketName) -> Result<Grant> {
+        self.gateway.auth.authorize(&self.caller, Action::CreateBucket, Target::NewBucket(name), &self.context())
+    }
+
+    pub fn authorize_object(&self, action: Action, bucket: &SharedBucket, key: &ObjectKey, object: Option<&ObjectInfo>) -> Result<Grant> {
+        self.gateway.auth.authorize(&self.caller, action, Target::Object { bucket, key, object }, &self.context())
+    }
+
+    /// Whether the caller may be told that a key is not there.
+    pub fn may_know_absence(&self, bucket: &SharedBucket, key: &ObjectKey) -> bool {
+        self.gateway.auth.may_know_absence(&self.caller, bucket, key, &self.context())
+    }
+
+    /// The bucket that was looked up, or NoSuchBucket; and the client's own check of whose it is.
+    /// That a bucket of some name exists is no secret: names are one space for all tenants, as on S3.
+    pub fn existing(&self, found: Option<SharedBucket>, name: &BucketName) -> Result<SharedBucket> {
+        let Some(bucket) = found else {
+            return Err(Error::new(ErrorKind::NoSuchBucket, "The specified bucket does not exist").detail("BucketName", name.as_str()));
+        };
+        match self.header("x-amz-expected-bucket-owner") {
+            Some(owner) if owner != bucket.owner.as_str() => Err(Error::new(ErrorKind::AccessDenied, "Access Denied")),
+            _ => Ok(bucket),
+        }
+    }
+
+    /// The right to act on an existing bucket.
+    pub async fn on_bucket(&self, action: Action, name: &BucketName) -> Result<Grant> {
+        let bucket = self.gateway.ops.bucket_for_decision(name).await?;
+        let bucket = self.existing(bucket, name)?;
+        self.gateway.auth.authorize(&self.caller, action, Target::Bucket(&bucket), &self.context())
+    }
+
+    /// The right to act on a key of an existing bucket, whether or not there is an object.
+    pub async fn on_object(&self, action: Action, bucket: &BucketName, key: &ObjectKey) -> Result<Grant> {
+        let found = self.gateway.ops.bucket_for_decision(bucket).await?;
+        let found = self.existing(found, bucket)?;
+        let object = match action {
+            // Its owner may change the ACL of an object.
+            Action::PutObjectAcl => self.gateway.ops.object_for_decision(bucket, key).await?,
+            _ => None,
+        };
+        self.authorize_object(action, &found, key, object.as_deref())
+    }
+
+    // The body
+
+    pub fn has_payload_hash(&self) -> bool {
+        matches!(self.caller.payload, Payload::Sha256(_))
+    }
+
+    /// Takes in the body under everything that was promised of it: by headers (`expect`) and by the signature.
+    pub async fn receive(&mut self, mut expect: Expect, staging: &Staging) -> Result<Received> {
+        let body = self.body.take().ok_or_else(|| Error::internal("a body was asked for twice"))?;
+        let content_length = text(&self.parts.headers, http::header::CONTENT_LENGTH).and_then(|l| l.parse::<u64>().ok());
+        let decoder = match &self.caller.payload {
+            Payload::Streaming(form) => {
+                let decoded =
+                    text(&self.parts.headers, "x-amz-decoded-content-length").and_then(|l| l.parse::<u64>().ok()).ok_or_else(|| {
+                        Error::new(ErrorKind::MissingContentLength, "You must provide the x-amz-decoded-content-length HTTP header.")
+                    })?;
+                expect.length = Some(decoded);
+                if expect.trailer.is_some() && !form.has_trailer() {
+                    return Err(Error::new(
+                        ErrorKind::InvalidRequest,
+                        "x-amz-trailer is given, but x-amz-content-sha256 announces no trailer.",
+                    ));
+                }
+                Some(form.clone().decoder(decoded))
+            }
+            other => {
+                if expect.trailer.is_some() {
+                    return Err(Error::new(
+                        ErrorKind::InvalidRequest,
+                        "x-amz-trailer is given, but x-amz-content-sha256 announces no trailer.",
+                    ));
+                }
+                expect.length = content_length;
+                if let Payload::Sha256(hash) = other {
+                    expect.sha256 = Some(*hash);
+                }
+                None
+            }
+        };
+        // An empty body is not polled by hyper, so it sends no interim answer of its own; clients that asked wait for one.
+        receive(pin!(body), decoder, &expect, staging).await
+    }
+
+    /// A small body, such as an XML document, in memory.
+    pub async fn document(&mut self) -> Result<Bytes> {
+        let expect = params::expect(&self.parts.headers, MAX_XML_BYTES as u64, None)?;
+        self.receive_document(expect).await
+    }
+
+    pub async fn receive_document(&mut self, expect: Expect) -> Result<Bytes> {
+        // No file is ever made: what is larger than `max` is refused first.
+        let staging = Staging::new(std::path::PathBuf::new(), MAX_XML_BYTES);
+        match self.receive(expect, &staging).await?.content {
+            Content::Memory(bytes) => Ok(bytes),
+            Content::File(_) => Err(Error::internal("a document outgrew memory")),
+        }
+    }
+
+    // Documents
+
+    pub fn owner(&self, w: &mut Writer, element: &'static str, tenant: &TenantId) {
+        w.open(element).leaf("ID", tenant).leaf("DisplayName", self.gateway.auth.display_name(tenant)).close(element);
+    }
+
+    pub fn grantee(&self, w: &mut Writer, tenant: &TenantId) {
+        w.open_typed("Grantee", "CanonicalUser").leaf("ID", tenant).leaf("DisplayName", self.gateway.auth.display_name(tenant));
+        w.close("Grantee");
+    }
+}
+
+/// Parameters of a presigned URL that are not headers in disguise: the signature's own, and the checksums that some
+/// SDKs put there for a body they don't know yet.
+fn stays_parameter(name: &str) -> bool {
+    const OWN: [&str; 7] = [
+        "x-amz-algorithm",
+        "x-amz-credential",
+        "x-amz-date",
+        "x-amz-expires",
+        "x-amz-signedheaders",
+        "x-amz-signature",
+        "x-amz-security-token",
+    ];
+    !name.starts_with("x-amz-")
+        || OWN.contains(&name)
+        || name.starts_with("x-amz-checksum-")
+        || name == "x-amz-sdk-checksum-algorithm"
+        || name == "x-amz-content-sha256"
+}
+
+/// SDKs hoist `x-amz-*` headers into the query of a presigned URL, whose signature covers them there. From here on
+/// they are headers like any other. What the request says in a header of its own was signed too, and stands.
+fn unhoist(parts: &mut Parts, query: &Query, via: Via) {
+    for (name, value) in query.pairs() {
+        let name = name.to_ascii_lowercase();
+        // SigV2 signs these two by name, and boto3 hoists them like the rest.
+        let signed_by_sigv2 = matches!(via, Via::SigV2Query { .. }) && matches!(name.as_str(), "content-type" | "content-md5");
+        if stays_parameter(&name) && !signed_by_sigv2 {
+            continue;
+        }
+        if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), http::HeaderValue::from_bytes(value.as_bytes()))
+            && !parts.headers.contains_key(&name)
+        {
+            parts.headers.insert(name, value);
+        }
+    }
+}

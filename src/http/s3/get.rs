@@ -1,0 +1,151 @@
+//! GetObject, HeadObject, GetObjectAttributes.
+
+use http::StatusCode;
+use http::header::{self, HeaderName};
+
+use crate::auth::{Action, Grant};
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::names::{BucketName, ObjectKey};
+use crate::base::object::{ObjectInfo, SharedBucket, SharedObject};
+use crate::http::read::{self, Read};
+use crate::http::respond::{self, Answer, value};
+use crate::http::s3::exchange::Exchange;
+use crate::http::xml::Writer;
+
+/// How often a read begins anew because its object was replaced under it, before it is told to come again.
+const ATTEMPTS: usize = 4;
+
+/// The `response-*` parameters and the headers that they set.
+const OVERRIDES: [(&str, HeaderName); 6] = [
+    ("response-cache-control", header::CACHE_CONTROL),
+    ("response-content-disposition", header::CONTENT_DISPOSITION),
+    ("response-content-encoding", header::CONTENT_ENCODING),
+    ("response-content-language", header::CONTENT_LANGUAGE),
+    ("response-content-type", header::CONTENT_TYPE),
+    ("response-expires", header::EXPIRES),
+];
+
+pub async fn read(exchange: &mut Exchange<'_>, bucket: &BucketName, key: &ObjectKey, head: bool) -> Result<Answer> {
+    let mut wanted = Read::from_headers(&exchange.parts.headers, head, exchange.reads_by());
+    wanted.part = exchange.query.number("partNumber")?;
+    wanted.checksums = exchange.header("x-amz-checksum-mode").is_some_and(|v| v.eq_ignore_ascii_case("ENABLED"));
+    if wanted.part.is_some() && exchange.parts.headers.contains_key(header::RANGE) {
+        return Err(Error::new(ErrorKind::InvalidRequest, "Cannot specify both Range header and partNumber query parameter"));
+    }
+    for _ in 0..ATTEMPTS {
+        let (grant, object) = exchange.readable(Action::GetObject, bucket, key).await?;
+        if let Some(mut answer) = read::answer(&exchange.gateway.ops, &grant, &object, &wanted).await? {
+            apply_overrides(exchange, &mut answer)?;
+            return Ok(answer);
+        }
+    }
+    Err(Error::new(ErrorKind::SlowDown, "The object is being replaced faster than it can be read. Please try again."))
+}
+
+fn apply_overrides(exchange: &Exchange<'_>, answer: &mut Answer) -> Result<()> {
+    if exchange.query.is_empty() {
+        return Ok(());
+    }
+    for (parameter, name) in &OVERRIDES {
+        let Some(text) = exchange.query.get(parameter) else { continue };
+        if exchange.is_anonymous() {
+            return Err(Error::new(
+                ErrorKind::InvalidRequest,
+                "Request specific response headers cannot be used for anonymous GET requests.",
+            ));
+        }
+        let Some(v) = value(text) else {
+            return Err(Error::new(ErrorKind::InvalidArgument, "The value can't stand in a header.").detail("ArgumentName", *parameter));
+        };
+        if answer.status() != StatusCode::NOT_MODIFIED {
+            answer.headers_mut().insert(name.clone(), v);
+        }
+    }
+    Ok(())
+}
+
+pub async fn attributes(exchange: &mut Exchange<'_>, bucket: &BucketName, key: &ObjectKey) -> Result<Answer> {
+    let wanted = exchange.header("x-amz-object-attributes").unwrap_or_default().to_owned();
+    let wanted: Vec<&str> = wanted.split(',').map(str::trim).filter(|a| !a.is_empty()).collect();
+    const KNOWN: [&str; 5] = ["ETag", "Checksum", "ObjectParts", "StorageClass", "ObjectSize"];
+    if wanted.is_empty() || wanted.iter().any(|a| !KNOWN.contains(a)) {
+        return Err(
+            Error::new(ErrorKind::InvalidArgument, "Invalid attribute name specified.").detail("ArgumentName", "x-amz-object-attributes")
+        );
+    }
+    exchange.readable(Action::GetObject, bucket, key).await?;
+    let (_, object) = exchange.readable(Action::GetObjectAttributes, bucket, key).await?;
+    let mut w = Writer::document("GetObjectAttributesResponse");
+    if wanted.contains(&"ETag") {
+        w.leaf("ETag", object.etag);
+    }
+    if wanted.contains(&"Checksum")
+        && let Some(checksum) = &object.checksum
+    {
+        w.open("Checksum").leaf(checksum.algorithm.element(), checksum);
+        w.leaf("ChecksumType", checksum.kind().name()).close("Checksum");
+    }
+    if wanted.contains(&"ObjectParts") && !object.parts.is_empty() {
+        object_parts(exchange, &object, &mut w)?;
+    }
+    if wanted.contains(&"StorageClass") {
+        w.leaf("StorageClass", "STANDARD");
+    }
+    if wanted.contains(&"ObjectSize") {
+        w.leaf("ObjectSize", object.size);
+    }
+    let mut answer = respond::xml(w.finish("GetObjectAttributesResponse"));
+    if let Some(v) = value(&object.modified.http_date()) {
+        answer.headers_mut().insert(header::LAST_MODIFIED, v);
+    }
+    Ok(answer)
+}
+
+fn object_parts(exchange: &Exchange<'_>, object: &ObjectInfo, w: &mut Writer) -> Result<()> {
+    let number = |name: &'static str| -> Result<Option<usize>> {
+        exchange
+            .header(name)
+            .map(|v| v.parse())
+            .transpose()
+            .map_err(|_| Error::new(ErrorKind::InvalidArgument, "Not a number.").detail("ArgumentName", name))
+    };
+    let max = number("x-amz-max-parts")?.unwrap_or(1000).min(1000);
+    let marker = number("x-amz-part-number-marker")?.unwrap_or(0);
+    let after: Vec<_> = object.parts.iter().filter(|p| usize::from(p.number) > marker).collect();
+    let page = after.get(..max.min(after.len())).unwrap_or_default();
+    w.open("ObjectParts").leaf("PartsCount", object.parts.len());
+    w.leaf("PartNumberMarker", marker).leaf("NextPartNumberMarker", page.last().map_or(0, |p| p.number));
+    w.leaf("MaxParts", max).leaf("IsTruncated", page.len() < after.len());
+    // S3 lists the parts only where they carry checksums of their own.
+    for part in page.iter().filter(|p| p.checksum.is_some()) {
+        w.open("Part").leaf("PartNumber", part.number).leaf("Size", part.size);
+        if let Some(checksum) = &part.checksum {
+            w.leaf(checksum.algorithm.element(), checksum);
+        }
+        w.close("Part");
+    }
+    w.close("ObjectParts");
+    Ok(())
+}
+
+impl Exchange<'_> {
+    /// The object and the right to do `action` with it.
+    pub async fn readable(&self, action: Action, bucket: &BucketName, key: &ObjectKey) -> Result<(Grant, SharedObject)> {
+        let (found, object) = self.look_up(bucket, key).await?;
+        let grant = self.authorize_object(action, &found, key, Some(&object))?;
+        Ok((grant, object))
+    }
+
+    /// What is there; or NoSuchKey, where the caller may know even that.
+    async fn look_up(&self, bucket: &BucketName, key: &ObjectKey) -> Result<(SharedBucket, SharedObject)> {
+        let found = self.gateway.ops.bucket_for_decision(bucket).await?;
+        let found = self.existing(found, bucket)?;
+        match self.gateway.ops.object_for_decision(bucket, key).await? {
+            Some(object) => Ok((found, object)),
+            None if self.may_know_absence(&found, key) => {
+                Err(Error::new(ErrorKind::NoSuchKey, "The specified key does not exist.").detail("Key", key.as_str()))
+            }
+            None => Err(Error::new(ErrorKind::AccessDenied, "Access Denied")),
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! ListObjects (v1), ListObjectsV2, ListObjectVersions: three documents over one listing.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+use crate::auth::action::Action;
+use crate::auth::grant::Grant;
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::limits::MAX_LIST_KEYS;
+use crate::base::names::BucketName;
+use crate::base::object::{ListEntry, ListPage, ListQuery, ListedObject};
+use crate::http::query::encode_listed;
+use crate::http::respond::{self, Answer};
+use crate::http::s3::exchange::Exchange;
+use crate::http::xml::Writer;
+
+/// What the three have in common.
+struct Listing {
+    max: usize,
+    encoded: bool,
+    prefix: String,
+    delimiter: String,
+}
+
+impl Listing {
+    fn parse(exchange: &Exchange<'_>) -> Result<Self> {
+        let query = &exchange.query;
+        let max = match query.number::<i64>("max-keys")? {
+            None => MAX_LIST_KEYS,
+            Some(n) if !(0..=i64::from(i32::MAX)).contains(&n) => {
+                return Err(Error::new(ErrorKind::InvalidArgument, "Argument maxKeys must be an integer between 0 and 2147483647")
+                    .detail("ArgumentName", "maxKeys")
+                    .detail("ArgumentValue", n.to_string()));
+            }
+            Some(n) => (n as usize).min(MAX_LIST_KEYS),
+        };
+        let encoded = match query.value("encoding-type") {
+            None => false,
+            Some("url") => true,
+            Some(other) => {
+                return Err(Error::new(ErrorKind::InvalidArgument, "Invalid Encoding Method specified in Request")
+                    .detail("ArgumentName", "encoding-type")
+                    .detail("ArgumentValue", other));
+            }
+        };
+        let text = |name: &str| query.get(name).unwrap_or_default().to_owned();
+        Ok(Listing { max, encoded, prefix: text("prefix"), delimiter: text("delimiter") })
+    }
+
+    async fn page(&self, exchange: &Exchange<'_>, grant: &Grant, after: &str) -> Result<ListPage> {
+        if self.max == 0 {
+            return Ok(ListPage::default());
+        }
+        let query = ListQuery { prefix: self.prefix.clone(), delimiter: self.delimiter.clone(), after: after.to_owned(), max: self.max };
+        exchange.gateway.ops.list(grant, &query).await
+    }
+
+    fn name(&self, key: &str) -> String {
+        if self.encoded { encode_listed(key) } else { key.to_owned() }
+    }
+
+    fn head(&self, w: &mut Writer, bucket: &BucketName, prefix: &str) {
+        w.leaf("Name", bucket).leaf("Prefix", prefix);
+        if !self.delimiter.is_empty() {
+            w.leaf("Delimiter", self.name(&self.delimiter));
+        }
+        w.leaf("MaxKeys", self.max);
+        if self.encoded {
+            w.leaf("EncodingType", "url");
+        }
+    }
+
+    fn entries(&self, w: &mut Writer, exchange: &Exchange<'_>, page: &ListPage, with_owner: bool) {
+        for entry in &page.entries {
+            if let ListEntry::Object(object) = entry {
+                w.open("Contents");
+                self.object(w, object);
+                if with_owner {
+                    exchange.owner(w, "Owner", &object.owner);
+                }
+                w.close("Contents");
+            }
+        }
+        self.common_prefixes(w, page);
+    }
+
+    fn object(&self, w: &mut Writer, object: &ListedObject) {
+        w.leaf("Key", self.name(object.key.as_str())).leaf("LastModified", object.modified.iso8601());
+        w.leaf("ETag", object.etag.quoted());
+        if let Some((algorithm, kind)) = object.checksum {
+            w.leaf("ChecksumAlgorithm", algorithm.name()).leaf("ChecksumType", kind.name());
+        }
+        w.leaf("Size", object.size).leaf("StorageClass", "STANDARD");
+    }
+
+    fn common_prefixes(&self, w: &mut Writer, page: &ListPage) {
+        for entry in &page.entries {
+            if let ListEntry::CommonPrefix(prefix) = entry {
+                w.open("CommonPrefixes").leaf("Prefix", self.name(prefix)).close("CommonPrefixes");
+            }
+        }
+    }
+}
+
+pub async fn v1(exchange: &mut Exchange<'_>, bucket: &BucketName) -> Result<Answer> {
+    let grant = exchange.on_bucket(Action::ListBucket, bucket).await?;
+    let listing = Listing::parse(exchange)?;
+    let marker = exchange.query.get("marker").unwrap_or_default();
+    let page = listing.page(exchange, &grant, marker).await?;
+    let mut w = Writer::document("ListBucketResult");
+    // SDKs decode every name of this document but the prefix.
+    listing.head(&mut w, bucket, &listing.prefix);
+    w.leaf("Marker", listing.name(marker)).leaf("IsTruncated", page.next.is_some());
+    // S3 gives NextMarker only with a delimiter; without one the client takes the last key.
+    if let Some(next) = page.next.as_ref().filter(|_| !listing.delimiter.is_empty()) {
+        w.leaf("NextMarker", listing.name(next));
+    }
+    listing.entries(&mut w, exchange, &page, true);
+    Ok(respond::xml(w.finish("ListBucketResult")))
+}
+
+pub async fn v2(exchange: &mut Exchange<'_>, bucket: &BucketName) -> Result<Answer> {
+    let grant = exchange.on_bucket(Action::ListBucket, bucket).await?;
+    let listing = Listing::parse(exchange)?;
+    let start_after = exchange.query.get("start-after").unwrap_or_default();
+    let token = exchange.query.get("continuation-token");
+    let after = match token {
+        Some(token) if !token.is_empty() => from_token(token)?,
+        // An empty token stands for none.
+        _ => start_after.to_owned(),
+    };
+    let page = listing.page(exchange, &grant, &after).await?;
+    let mut w = Writer::document("ListBucketResult");
+    listing.head(&mut w, bucket, &listing.name(&listing.prefix));
+    w.leaf("KeyCount", page.entries.len()).leaf("IsTruncated", page.next.is_some());
+    w.leaf_if("ContinuationToken", token);
+    if let Some(next) = &page.next {
+        w.leaf("NextContinuationToken", URL_SAFE_NO_PAD.encode(next));
+    }
+    if !start_after.is_empty() {
+        w.leaf("StartAfter", listing.name(start_after));
+    }
+    let with_owner = exchange.query.get("fetch-owner").is_some_and(|v| v.eq_ignore_ascii_case("true"));
+    listing.entries(&mut w, exchange, &page, with_owner);
+    Ok(respond::xml(w.finish("ListBucketResult")))
+}
+
+/// A token is the place where the page before ended; opaque to clients.
+fn from_token(token: &str) -> Result<String> {
+    let decoded = URL_SAFE_NO_PAD.decode(token).ok().and_then(|b| String::from_utf8(b).ok()).filter(|s| !s.is_empty());
+    decoded.ok_or_else(|| {
+        Error::new(ErrorKind::InvalidArgument, "The continuation token provided is incorrect").detail("ArgumentName", "continuation-token")
+    })
+}
+
+/// Buckets are not versioned: each object is its own latest version, called `null`.
+pub async fn versions(exchange: &mut Exchange<'_>, bucket: &BucketName) -> Result<Answer> {
+    let grant = exchange.on_bucket(Action::ListBucketVersions, bucket).await?;
+    let listing = Listing::parse(exchange)?;
+    let marker = exchange.query.get("key-marker").unwrap_or_default();
+    let page = listing.page(exchange, &grant, marker).await?;
+    let mut w = Writer::document("ListVersionsResult");
+    listing.head(&mut w, bucket, &listing.name(&listing.prefix));
+    w.leaf("KeyMarker", listing.name(marker)).leaf("VersionIdMarker", exchange.query.get("version-id-marker").unwrap_or_default());
+    w.leaf("IsTruncated", page.next.is_some());
+    if let Some(next) = &page.next {
+        w.leaf("NextKeyMarker", listing.name(next)).leaf("NextVersionIdMarker", "null");
+    }
+    for entry in &page.entries {
+        if let ListEntry::Object(object) = entry {
+            w.open("Version");
+            listing.object(&mut w, object);
+            w.leaf("VersionId", "null").leaf("IsLatest", true);
+            exchange.owner(&mut w, "Owner", &object.owner);
+            w.close("Version");
+        }
+    }
+    listing.common_prefixes(&mut w, &page);
+    Ok(respond::xml(w.finish("ListVersionsResult")))
+}

@@ -1,0 +1,113 @@
+//! The S3 door. `handle` is the whole of it, top to bottom; the files beside it are one family of operations each.
+
+pub mod acl;
+pub mod buckets;
+pub mod copy;
+pub mod exchange;
+pub mod get;
+pub mod list;
+pub mod multipart;
+pub mod objects;
+pub mod params;
+pub mod policy;
+pub mod route;
+
+use http::header::ORIGIN;
+use http::request::Parts;
+use http::{Method, Request};
+
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::names::{BucketName, ObjectKey};
+use crate::http::door::Visit;
+use crate::http::gateway::Gateway;
+use crate::http::health;
+use crate::http::query::Query;
+use crate::http::respond::Answer;
+use crate::http::s3::exchange::Exchange;
+use crate::http::s3::route::{Operation, Resource};
+use crate::net::request_body::RequestBody;
+use crate::net::service::Peer;
+
+/// One request from its head to its answer.
+pub async fn handle(gateway: &Gateway, visit: &mut Visit, request: Request<RequestBody>, peer: Peer) -> Result<Answer> {
+    let (parts, body) = request.into_parts();
+    let host = route::host(&parts);
+    let bucket_in_host = host.and_then(|h| gateway.auth.settings().bucket_of_host(h));
+    if let Some(reserved) = route::reserved(&parts, bucket_in_host) {
+        return health::answer(gateway, reserved).await;
+    }
+    if parts.method == Method::OPTIONS {
+        return Err(no_cors(&parts));
+    }
+    let resource = route::resource(bucket_in_host, parts.uri.path())?;
+    let query = Query::parse(parts.uri.query())?;
+    let operation = route::operation(&parts.method, &resource, &query, &parts.headers)?;
+    visit.routed(operation.index(), operation.name(), operation.log_name(), &resource);
+
+    let mut exchange = Exchange::open(gateway, visit, parts, query, body, peer)?;
+    dispatch(&mut exchange, operation, &resource).await
+}
+
+/// Buckets have no CORS rules yet, and this is how S3 answers a preflight for a bucket without.
+fn no_cors(parts: &Parts) -> Error {
+    match parts.headers.contains_key(ORIGIN) {
+        true => Error::new(ErrorKind::AccessDenied, "CORSResponse: CORS is not enabled for this bucket."),
+        false => Error::new(ErrorKind::BadRequest, "Insufficient information. Origin request header needed."),
+    }
+}
+
+/// Carries out one routed operation. Each function asks for the grants that it needs.
+async fn dispatch(exchange: &mut Exchange<'_>, operation: Operation, resource: &Resource) -> Result<Answer> {
+    match resource {
+        Resource::Service => buckets::list(exchange).await,
+        Resource::Bucket(bucket) => on_bucket(exchange, operation, bucket).await,
+        Resource::Object(bucket, key) => on_object(exchange, operation, bucket, key).await,
+    }
+}
+
+async fn on_bucket(exchange: &mut Exchange<'_>, operation: Operation, bucket: &BucketName) -> Result<Answer> {
+    use Operation::*;
+    match operation {
+        CreateBucket => buckets::create(exchange, bucket).await,
+        HeadBucket => buckets::head(exchange, bucket).await,
+        DeleteBucket => buckets::delete(exchange, bucket).await,
+        GetBucketLocation => buckets::location(exchange, bucket).await,
+        GetBucketVersioning => buckets::versioning(exchange, bucket).await,
+        ListObjects => list::v1(exchange, bucket).await,
+        ListObjectsV2 => list::v2(exchange, bucket).await,
+        ListObjectVersions => list::versions(exchange, bucket).await,
+        ListMultipartUploads => multipart::list_uploads(exchange, bucket).await,
+        DeleteObjects => objects::delete_many(exchange, bucket).await,
+        GetBucketPolicy => policy::get(exchange, bucket).await,
+        GetBucketPolicyStatus => policy::status(exchange, bucket).await,
+        PutBucketPolicy => policy::put(exchange, bucket).await,
+        DeleteBucketPolicy => policy::delete(exchange, bucket).await,
+        GetBucketAcl => acl::get_bucket(exchange, bucket).await,
+        PutBucketAcl => acl::put_bucket(exchange, bucket).await,
+        other => Err(misrouted(other)),
+    }
+}
+
+async fn on_object(exchange: &mut Exchange<'_>, operation: Operation, bucket: &BucketName, key: &ObjectKey) -> Result<Answer> {
+    use Operation::*;
+    match operation {
+        GetObject | HeadObject => get::read(exchange, bucket, key, operation == HeadObject).await,
+        GetObjectAttributes => get::attributes(exchange, bucket, key).await,
+        PutObject => objects::put(exchange, bucket, key).await,
+        CopyObject => copy::object(exchange, bucket, key).await,
+        DeleteObject => objects::delete(exchange, bucket, key).await,
+        GetObjectAcl => acl::get_object(exchange, bucket, key).await,
+        PutObjectAcl => acl::put_object(exchange, bucket, key).await,
+        CreateMultipartUpload => multipart::create(exchange, bucket, key).await,
+        UploadPart => multipart::upload_part(exchange, bucket, key).await,
+        UploadPartCopy => copy::part(exchange, bucket, key).await,
+        CompleteMultipartUpload => multipart::complete(exchange, bucket, key).await,
+        AbortMultipartUpload => multipart::abort(exchange, bucket, key).await,
+        ListParts => multipart::list_parts(exchange, bucket, key).await,
+        other => Err(misrouted(other)),
+    }
+}
+
+fn misrouted(operation: Operation) -> Error {
+    Error::internal(format!("{operation:?} was routed to the wrong kind of resource"))
+}

@@ -1,0 +1,238 @@
+//! Request headers of S3 writes as values: what is stored with an object, what the body was promised to be,
+//! under which conditions, with which ACL. Each fault names the header.
+
+use http::HeaderMap;
+use http::header::{self, HeaderName};
+
+use crate::base::checksum::{Checksum, ChecksumAlgorithm};
+use crate::base::conditions::{ETagMatch, WriteConditions};
+use crate::base::digest::Md5;
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::limits::MAX_USER_METADATA_BYTES;
+use crate::base::object::{CannedAcl, ObjectHeaders};
+use crate::base::timestamp::Timestamp;
+use crate::ingest::Expect;
+
+/// Headers whose meaning is known and not implemented: to ignore one would be to lie about what was done.
+const NOT_IMPLEMENTED: &[&str] = &[
+    "x-amz-server-side-encryption",
+    "x-amz-server-side-encryption-aws-kms-key-id",
+    "x-amz-server-side-encryption-context",
+    "x-amz-server-side-encryption-customer-algorithm",
+    "x-amz-copy-source-server-side-encryption-customer-algorithm",
+    "x-amz-object-lock-mode",
+    "x-amz-object-lock-retain-until-date",
+    "x-amz-object-lock-legal-hold",
+    "x-amz-bucket-object-lock-enabled",
+    "x-amz-tagging",
+    "x-amz-grant-read",
+    "x-amz-grant-write",
+    "x-amz-grant-read-acp",
+    "x-amz-grant-write-acp",
+    "x-amz-grant-full-control",
+    "x-amz-write-offset-bytes",
+    "x-amz-rename-source",
+];
+
+const STORAGE_CLASSES: &[&str] = &[
+    "STANDARD",
+    "REDUCED_REDUNDANCY",
+    "STANDARD_IA",
+    "ONEZONE_IA",
+    "INTELLIGENT_TIERING",
+    "GLACIER",
+    "DEEP_ARCHIVE",
+    "OUTPOSTS",
+    "GLACIER_IR",
+    "SNOW",
+    "EXPRESS_ONEZONE",
+];
+
+pub fn refuse_unimplemented(headers: &HeaderMap) -> Result<()> {
+    // "false" asks for nothing: rclone says so of the object lock of each bucket it makes.
+    let asked = |name: &&&str| headers.get_all(**name).iter().any(|v| !v.as_bytes().eq_ignore_ascii_case(b"false"));
+    match NOT_IMPLEMENTED.iter().find(asked) {
+        None => Ok(()),
+        Some(name) => Err(Error::new(ErrorKind::NotImplemented, "A header you provided implies functionality that is not implemented.")
+            .detail("Header", *name)),
+    }
+}
+
+/// A header's text: ASCII or UTF-8. None: not there, or empty.
+pub fn text(headers: &HeaderMap, name: impl header::AsHeaderName) -> Option<&str> {
+    headers.get(name).and_then(|v| std::str::from_utf8(v.as_bytes()).ok()).map(str::trim).filter(|v| !v.is_empty())
+}
+
+/// What is stored with an object. The content type is empty where the client sent none.
+pub fn object_headers(headers: &HeaderMap) -> Result<ObjectHeaders> {
+    if let Some(class) = text(headers, "x-amz-storage-class")
+        && !STORAGE_CLASSES.contains(&class)
+    {
+        return Err(Error::new(ErrorKind::InvalidStorageClass, "The storage class you specified is not valid.")
+            .detail("StorageClassRequested", class));
+    }
+    let owned = |name: HeaderName| text(headers, name).map(str::to_owned);
+    let mut stored = ObjectHeaders {
+        content_type: owned(header::CONTENT_TYPE).unwrap_or_default(),
+        cache_control: owned(header::CACHE_CONTROL),
+        content_disposition: owned(header::CONTENT_DISPOSITION),
+        content_encoding: owned(header::CONTENT_ENCODING).and_then(without_transfer_coding),
+        content_language: owned(header::CONTENT_LANGUAGE),
+        expires: owned(header::EXPIRES),
+        website_redirect: text(headers, "x-amz-website-redirect-location").map(str::to_owned),
+        ..ObjectHeaders::default()
+    };
+    let mut bytes = 0;
+    for (name, value) in headers {
+        let Some(meta) = name.as_str().strip_prefix("x-amz-meta-") else { continue };
+        bytes += meta.len() + value.len();
+        let entry: &mut Vec<u8> = stored.user.entry(meta.to_owned()).or_default();
+        // The same name twice is one value with a comma, as S3 stores it.
+        if !entry.is_empty() {
+            entry.push(b',');
+        }
+        entry.extend_from_slice(value.as_bytes());
+    }
+    if bytes > MAX_USER_METADATA_BYTES {
+        return Err(Error::new(ErrorKind::MetadataTooLarge, "Your metadata headers exceed the maximum allowed metadata size.")
+            .detail("Size", bytes.to_string())
+            .detail("MaxSizeAllowed", MAX_USER_METADATA_BYTES.to_string()));
+    }
+    Ok(stored)
+}
+
+/// `aws-chunked` says how the body travels, not what it is. The rest stays as it was written.
+fn without_transfer_coding(encoding: String) -> Option<String> {
+    let is_transfer = |c: &str| c.trim().eq_ignore_ascii_case("aws-chunked");
+    if !encoding.split(',').any(is_transfer) {
+        return Some(encoding);
+    }
+    let kept: Vec<&str> = encoding.split(',').filter(|c| !is_transfer(c)).map(str::trim).collect();
+    (!kept.is_empty()).then(|| kept.join(", "))
+}
+
+pub fn acl(headers: &HeaderMap) -> Result<CannedAcl> {
+    match text(headers, "x-amz-acl") {
+        None => Ok(CannedAcl::Private),
+        Some(name) => CannedAcl::parse(name).ok_or_else(|| {
+            Error::new(ErrorKind::InvalidArgument, "Unknown canned ACL.").detail("ArgumentName", "x-amz-acl").detail("ArgumentValue", name)
+        }),
+    }
+}
+
+/// What the client promised of a body: length, Content-MD5, checksum. `compute`: the checksum to keep if it promised none.
+pub fn expect(headers: &HeaderMap, max: u64, compute: Option<ChecksumAlgorithm>) -> Result<Expect> {
+    // An empty one is wrong, not absent.
+    let md5 = headers.get("content-md5").map(|v| content_md5(v.to_str().unwrap_or_default())).transpose()?;
+    let checksum = checksum(headers)?;
+    let trailer = match text(headers, "x-amz-trailer") {
+        None => None,
+        Some(name) => Some(trailer_algorithm(name)?),
+    };
+    if checksum.is_some() && trailer.is_some() {
+        return Err(Error::new(ErrorKind::InvalidRequest, "Expecting a single x-amz-checksum- header or trailer, found both."));
+    }
+    if let Some(name) = text(headers, "x-amz-sdk-checksum-algorithm") {
+        let named = algorithm(name)?;
+        let promised = checksum.as_ref().map(|c| c.algorithm).or(trailer);
+        match promised {
+            None => {
+                return Err(Error::new(
+                    ErrorKind::InvalidRequest,
+                    "x-amz-sdk-checksum-algorithm specified, but no corresponding x-amz-checksum-* or x-amz-trailer headers were found.",
+                ));
+            }
+            Some(other) if other != named => {
+                return Err(Error::new(ErrorKind::InvalidRequest, "Value for x-amz-sdk-checksum-algorithm header is invalid."));
+            }
+            Some(_) => {}
+        }
+    }
+    Ok(Expect { length: None, max, md5, sha256: None, checksum, trailer, compute })
+}
+
+pub fn content_md5(value: &str) -> Result<Md5> {
+    use base64::Engine as _;
+    let bytes = base64::engine::general_purpose::STANDARD.decode(value).ok().and_then(|b| <[u8; 16]>::try_from(b).ok());
+    bytes
+        .map(Md5)
+        .ok_or_else(|| Error::new(ErrorKind::InvalidDigest, "The Content-MD5 you specified is not valid.").detail("Content-MD5", value))
+}
+
+pub fn algorithm(name: &str) -> Result<ChecksumAlgorithm> {
+    ChecksumAlgorithm::parse(name)
+        .ok_or_else(|| Error::new(ErrorKind::InvalidRequest, "Checksum algorithm provided is unsupported. Please try again with any of the valid types: [CRC32, CRC32C, CRC64NVME, SHA1, SHA256]"))
+}
+
+fn trailer_algorithm(name: &str) -> Result<ChecksumAlgorithm> {
+    ChecksumAlgorithm::ALL.into_iter().find(|a| a.header().eq_ignore_ascii_case(name)).ok_or_else(|| {
+        Error::new(ErrorKind::InvalidRequest, "The value specified in the x-amz-trailer header is not supported")
+            .detail("ArgumentValue", name)
+    })
+}
+
+/// The one `x-amz-checksum-<algorithm>` header.
+pub fn checksum(headers: &HeaderMap) -> Result<Option<Checksum>> {
+    let mut found = None;
+    for algorithm in ChecksumAlgorithm::ALL {
+        let Some(value) = text(headers, algorithm.header()) else { continue };
+        if found.is_some() {
+            return Err(Error::new(
+                ErrorKind::InvalidRequest,
+                "Expecting a single x-amz-checksum- header. Multiple checksum Types are not allowed.",
+            ));
+        }
+        let parsed = Checksum::parse(algorithm, value);
+        found =
+            Some(parsed.ok_or_else(|| Error::new(ErrorKind::BadDigest, format!("Value for {} header is invalid.", algorithm.header())))?);
+    }
+    Ok(found)
+}
+
+/// Conditions of PutObject, CopyObject (destination), CompleteMultipartUpload and DeleteObject.
+pub fn write_conditions(headers: &HeaderMap) -> Result<WriteConditions> {
+    let number = |name: &'static str| match text(headers, name) {
+        None => Ok(None),
+        Some(v) => v.parse().map(Some).map_err(|_| Error::new(ErrorKind::InvalidArgument, "Not a number.").detail("ArgumentName", name)),
+    };
+    Ok(WriteConditions {
+        if_none_match: text(headers, header::IF_NONE_MATCH).map(ETagMatch::parse),
+        if_match: text(headers, header::IF_MATCH).map(ETagMatch::parse),
+        if_match_size: number("x-amz-if-match-size")?,
+        if_match_modified: text(headers, "x-amz-if-match-last-modified-time")
+            .and_then(|v| Timestamp::parse_http_date(v).or_else(|| Timestamp::parse_iso8601(v))),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        pairs.iter().map(|(n, v)| (HeaderName::from_static(n), http::HeaderValue::from_static(v))).collect()
+    }
+
+    #[test]
+    fn stores_what_belongs_to_the_object() {
+        let stored =
+            object_headers(&headers(&[("content-encoding", "aws-chunked, gzip"), ("x-amz-meta-a", "1"), ("x-amz-unknown", "2")])).unwrap();
+        assert_eq!(stored.content_encoding.as_deref(), Some("gzip"));
+        assert_eq!(stored.user.get("a").map(Vec::as_slice), Some(&b"1"[..]));
+        assert_eq!(stored.user.len(), 1);
+        assert_eq!(object_headers(&headers(&[("content-encoding", "aws-chunked")])).unwrap().content_encoding, None);
+    }
+
+    #[test]
+    fn promises_of_a_body() {
+        let e = |pairs: &[(&'static str, &'static str)]| expect(&headers(pairs), 1, None).map_err(|e| e.kind());
+        assert!(e(&[("x-amz-checksum-crc32", "AAAAAA==")]).unwrap().checksum.is_some());
+        assert_eq!(e(&[("x-amz-trailer", "x-amz-checksum-crc32c")]).unwrap().trailer, Some(ChecksumAlgorithm::Crc32c));
+        assert_eq!(e(&[("x-amz-checksum-crc32", "AAAA")]).unwrap_err(), ErrorKind::BadDigest);
+        assert_eq!(
+            e(&[("x-amz-checksum-crc32", "AAAAAA=="), ("x-amz-checksum-crc32c", "AAAAAA==")]).unwrap_err(),
+            ErrorKind::InvalidRequest
+        );
+        assert_eq!(e(&[("x-amz-sdk-checksum-algorithm", "CRC32")]).unwrap_err(), ErrorKind::InvalidRequest);
+        assert_eq!(e(&[("content-md5", "x")]).unwrap_err(), ErrorKind::InvalidDigest);
+    }
+}

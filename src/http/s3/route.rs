@@ -1,0 +1,325 @@
+//! From method, host, path and query to one operation. Pure.
+//!
+//! What is not in `Operation` is not implemented: a known sub-resource without an operation answers 501, parameters
+//! that S3 doesn't know are ignored.
+
+use http::request::Parts;
+use http::{HeaderMap, Method};
+
+use crate::auth::action::Action;
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::names::{BucketName, ObjectKey};
+use crate::http::query::{Query, decode};
+
+/// What a path names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Resource {
+    Service,
+    Bucket(BucketName),
+    Object(BucketName, ObjectKey),
+}
+
+macro_rules! operations {
+    ($($name:ident)*) => {
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum Operation {
+            $($name,)*
+        }
+
+        impl Operation {
+            pub const ALL: &[Operation] = &[$(Operation::$name,)*];
+
+            /// S3's name for it; also the label of metrics.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Operation::$name => stringify!($name),)*
+                }
+            }
+        }
+    };
+}
+
+operations! {
+    ListBuckets CreateBucket HeadBucket DeleteBucket GetBucketLocation GetBucketVersioning ListObjects ListObjectsV2
+    ListObjectVersions DeleteObjects ListMultipartUploads GetBucketPolicy GetBucketPolicyStatus PutBucketPolicy
+    DeleteBucketPolicy GetBucketAcl PutBucketAcl GetObject HeadObject PutObject CopyObject DeleteObject
+    GetObjectAttributes GetObjectAcl PutObjectAcl CreateMultipartUpload UploadPart UploadPartCopy CompleteMultipartUpload
+    AbortMultipartUpload ListParts
+}
+
+impl Operation {
+    /// Its place in `ALL`.
+    pub const fn index(self) -> usize {
+        self as usize
+    }
+
+    /// What the caller must be allowed to do. The source of a copy and each key of a batch are decided besides.
+    pub fn needs(self) -> Action {
+        use Operation::*;
+        match self {
+            ListBuckets => Action::ListAllMyBuckets,
+            CreateBucket => Action::CreateBucket,
+            HeadBucket | ListObjects | ListObjectsV2 => Action::ListBucket,
+            ListObjectVersions => Action::ListBucketVersions,
+            DeleteBucket => Action::DeleteBucket,
+            GetBucketLocation => Action::GetBucketLocation,
+            GetBucketVersioning => Action::GetBucketVersioning,
+            ListMultipartUploads => Action::ListBucketMultipartUploads,
+            GetBucketPolicy => Action::GetBucketPolicy,
+            GetBucketPolicyStatus => Action::GetBucketPolicyStatus,
+            PutBucketPolicy => Action::PutBucketPolicy,
+            DeleteBucketPolicy => Action::DeleteBucketPolicy,
+            GetBucketAcl => Action::GetBucketAcl,
+            PutBucketAcl => Action::PutBucketAcl,
+            GetObject | HeadObject => Action::GetObject,
+            GetObjectAttributes => Action::GetObjectAttributes,
+            GetObjectAcl => Action::GetObjectAcl,
+            PutObjectAcl => Action::PutObjectAcl,
+            PutObject | CopyObject | CreateMultipartUpload | UploadPart | UploadPartCopy | CompleteMultipartUpload => Action::PutObject,
+            DeleteObject | DeleteObjects => Action::DeleteObject,
+            AbortMultipartUpload => Action::AbortMultipartUpload,
+            ListParts => Action::ListMultipartUploadParts,
+        }
+    }
+
+    /// The access log's word for it.
+    pub fn log_name(self) -> &'static str {
+        use Operation::*;
+        match self {
+            ListBuckets => "REST.GET.SERVICE",
+            CreateBucket => "REST.PUT.BUCKET",
+            HeadBucket => "REST.HEAD.BUCKET",
+            DeleteBucket => "REST.DELETE.BUCKET",
+            GetBucketLocation => "REST.GET.LOCATION",
+            GetBucketVersioning => "REST.GET.VERSIONING",
+            ListObjects | ListObjectsV2 => "REST.GET.BUCKET",
+            ListObjectVersions => "REST.GET.BUCKETVERSIONS",
+            DeleteObjects => "REST.POST.MULTI_OBJECT_DELETE",
+            ListMultipartUploads => "REST.GET.UPLOADS",
+            GetBucketPolicy => "REST.GET.BUCKETPOLICY",
+            GetBucketPolicyStatus => "REST.GET.POLICY_STATUS",
+            PutBucketPolicy => "REST.PUT.BUCKETPOLICY",
+            DeleteBucketPolicy => "REST.DELETE.BUCKETPOLICY",
+            GetBucketAcl | GetObjectAcl => "REST.GET.ACL",
+            PutBucketAcl | PutObjectAcl => "REST.PUT.ACL",
+            GetObject => "REST.GET.OBJECT",
+            HeadObject => "REST.HEAD.OBJECT",
+            PutObject => "REST.PUT.OBJECT",
+            CopyObject => "REST.COPY.OBJECT",
+            DeleteObject => "REST.DELETE.OBJECT",
+            GetObjectAttributes => "REST.GET.OBJECT_ATTRIBUTES",
+            CreateMultipartUpload => "REST.POST.UPLOADS",
+            UploadPart => "REST.PUT.PART",
+            UploadPartCopy => "REST.COPY.PART",
+            CompleteMultipartUpload => "REST.POST.UPLOAD",
+            AbortMultipartUpload => "REST.DELETE.UPLOAD",
+            ListParts => "REST.GET.UPLOAD",
+        }
+    }
+}
+
+/// Sub-resources of S3 that have no operation here. `select` and `restore` stand for their POSTs.
+const NOT_IMPLEMENTED: &[&str] = &[
+    "abac",
+    "accelerate",
+    "analytics",
+    "annotation",
+    "cors",
+    "encryption",
+    "intelligent-tiering",
+    "inventory",
+    "legal-hold",
+    "lifecycle",
+    "logging",
+    "metadataConfiguration",
+    "metadataTable",
+    "metrics",
+    "notification",
+    "object-lock",
+    "ownershipControls",
+    "publicAccessBlock",
+    "renameObject",
+    "replication",
+    "requestPayment",
+    "restore",
+    "retention",
+    "select",
+    "session",
+    "tagging",
+    "torrent",
+    "website",
+];
+
+/// The name the client addressed: the authority of HTTP/2, the Host header of HTTP/1.
+pub fn host(parts: &Parts) -> Option<&str> {
+    parts.uri.authority().map(|a| a.as_str()).or_else(|| parts.headers.get(http::header::HOST).and_then(|h| h.to_str().ok()))
+}
+
+/// The rest of a `/-/…` path: reserved on the base host, since "-" can't be a bucket name.
+pub fn reserved<'p>(parts: &'p Parts, bucket_in_host: Option<&str>) -> Option<&'p str> {
+    let rest = parts.uri.path().strip_prefix("/-/")?;
+    bucket_in_host.is_none().then_some(rest)
+}
+
+/// What host and path name. `bucket_in_host`: the bucket of a virtual-host style address.
+pub fn resource(bucket_in_host: Option<&str>, raw_path: &str) -> Result<Resource> {
+    let path = raw_path.strip_prefix('/').unwrap_or(raw_path);
+    if let Some(bucket) = bucket_in_host {
+        let bucket = BucketName::parse(bucket)?;
+        return if path.is_empty() {
+            Ok(Resource::Bucket(bucket))
+        } else {
+            Ok(Resource::Object(bucket, ObjectKey::parse(&decode(path)?)?))
+        };
+    }
+    if path.is_empty() {
+        return Ok(Resource::Service);
+    }
+    let (bucket, key) = path.split_once('/').unwrap_or((path, ""));
+    let bucket = BucketName::parse(&decode(bucket)?)?;
+    if key.is_empty() { Ok(Resource::Bucket(bucket)) } else { Ok(Resource::Object(bucket, ObjectKey::parse(&decode(key)?)?)) }
+}
+
+pub fn operation(method: &Method, resource: &Resource, query: &Query, headers: &HeaderMap) -> Result<Operation> {
+    if !query.is_empty() {
+        if let Some(name) = query.names().find(|n| NOT_IMPLEMENTED.contains(n)) {
+            return Err(Error::new(
+                ErrorKind::NotImplemented,
+                format!("The sub-resource '{name}' is not implemented by this gateway; its README lists what is."),
+            ));
+        }
+        check_version(query)?;
+    }
+    let found = match resource {
+        Resource::Service => (method == Method::GET).then_some(Operation::ListBuckets),
+        Resource::Bucket(_) => bucket_operation(method, query)?,
+        Resource::Object(..) => object_operation(method, query, headers),
+    };
+    found.ok_or_else(|| method_not_allowed(resource))
+}
+
+fn bucket_operation(method: &Method, query: &Query) -> Result<Option<Operation>> {
+    use Operation::*;
+    Ok(Some(match *method {
+        Method::GET if query.is_empty() => ListObjects,
+        Method::GET if query.has("location") => GetBucketLocation,
+        Method::GET if query.has("versioning") => GetBucketVersioning,
+        Method::GET if query.has("versions") => ListObjectVersions,
+        Method::GET if query.has("uploads") => ListMultipartUploads,
+        Method::GET if query.has("policyStatus") => GetBucketPolicyStatus,
+        Method::GET if query.has("policy") => GetBucketPolicy,
+        Method::GET if query.has("acl") => GetBucketAcl,
+        Method::GET if query.get("list-type") == Some("2") => ListObjectsV2,
+        Method::GET => ListObjects,
+        Method::HEAD => HeadBucket,
+        Method::PUT if query.has("policy") => PutBucketPolicy,
+        Method::PUT if query.has("acl") => PutBucketAcl,
+        Method::PUT if query.has("versioning") => {
+            return Err(Error::new(ErrorKind::NotImplemented, "Versioning is not implemented by this gateway; its README lists what is."));
+        }
+        Method::PUT => CreateBucket,
+        Method::DELETE if query.has("policy") => DeleteBucketPolicy,
+        Method::DELETE => DeleteBucket,
+        Method::POST if query.has("delete") => DeleteObjects,
+        Method::POST => {
+            return Err(Error::new(
+                ErrorKind::NotImplemented,
+                "Browser form uploads (POST policy) are not implemented by this gateway; its README lists what is.",
+            ));
+        }
+        _ => return Ok(None),
+    }))
+}
+
+/// In a presigned URL `exchange::unhoist` makes a header of it: taken for anything but a copy, the request would
+/// replace its target by an empty body.
+fn has_hoisted_copy_source(query: &Query) -> bool {
+    let presigned = query.has("X-Amz-Signature") || query.has("Signature");
+    presigned && query.names().any(|n| n.eq_ignore_ascii_case("x-amz-copy-source"))
+}
+
+fn object_operation(method: &Method, query: &Query, headers: &HeaderMap) -> Option<Operation> {
+    use Operation::*;
+    let copies = headers.contains_key("x-amz-copy-source") || has_hoisted_copy_source(query);
+    Some(match *method {
+        Method::GET if query.is_empty() => GetObject,
+        Method::GET if query.has("uploadId") => ListParts,
+        Method::GET if query.has("attributes") => GetObjectAttributes,
+        Method::GET if query.has("acl") => GetObjectAcl,
+        Method::GET => GetObject,
+        Method::HEAD => HeadObject,
+        Method::PUT if query.has("acl") => PutObjectAcl,
+        Method::PUT if query.has("uploadId") && copies => UploadPartCopy,
+        Method::PUT if query.has("uploadId") => UploadPart,
+        Method::PUT if copies => CopyObject,
+        Method::PUT => PutObject,
+        Method::DELETE if query.has("uploadId") => AbortMultipartUpload,
+        Method::DELETE => DeleteObject,
+        Method::POST if query.has("uploads") => CreateMultipartUpload,
+        Method::POST if query.has("uploadId") => CompleteMultipartUpload,
+        _ => return None,
+    })
+}
+
+/// Buckets here are not versioned: their one version is called `null`.
+fn check_version(query: &Query) -> Result<()> {
+    match query.get("versionId") {
+        None | Some("null") => Ok(()),
+        Some("") => {
+            Err(Error::new(ErrorKind::InvalidArgument, "Version id cannot be the empty string").detail("ArgumentName", "versionId"))
+        }
+        Some(v) => {
+            Err(Error::new(ErrorKind::NoSuchVersion, "The specified version does not exist: buckets of this gateway are not versioned.")
+                .detail("VersionId", v))
+        }
+    }
+}
+
+fn method_not_allowed(resource: &Resource) -> Error {
+    let allowed = match resource {
+        Resource::Service => "GET",
+        Resource::Bucket(_) => "GET, HEAD, PUT, POST, DELETE",
+        Resource::Object(..) => "GET, HEAD, PUT, POST, DELETE",
+    };
+    Error::new(ErrorKind::MethodNotAllowed, "The specified method is not allowed against this resource.").detail("AllowedMethods", allowed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn object(bucket: &str, key: &str) -> Resource {
+        Resource::Object(BucketName::parse(bucket).unwrap(), ObjectKey::parse(key).unwrap())
+    }
+
+    #[test]
+    fn names_from_paths() {
+        let r = |bucket: Option<&str>, path: &str| resource(bucket, path).unwrap();
+        assert_eq!(r(None, "/"), Resource::Service);
+        assert_eq!(r(None, "/abc"), Resource::Bucket(BucketName::parse("abc").unwrap()));
+        assert_eq!(r(None, "/abc/"), Resource::Bucket(BucketName::parse("abc").unwrap()));
+        assert_eq!(r(None, "/abc/a%2Fb//../c"), object("abc", "a/b//../c"));
+        assert_eq!(r(Some("abc"), "/a+b"), object("abc", "a+b"));
+        assert_eq!(r(Some("a.b.c"), "//x"), object("a.b.c", "/x"));
+        assert_eq!(r(Some("abc"), "/"), Resource::Bucket(BucketName::parse("abc").unwrap()));
+        assert!(resource(None, "/A_B/x").is_err());
+        assert!(resource(None, "/abc/%ff").is_err());
+    }
+
+    #[test]
+    fn operations() {
+        let op = |method: Method, path: &str, query: &str| {
+            operation(&method, &resource(None, path).unwrap(), &Query::parse(Some(query)).unwrap(), &HeaderMap::new()).map_err(|e| e.kind())
+        };
+        assert_eq!(op(Method::GET, "/", ""), Ok(Operation::ListBuckets));
+        assert_eq!(op(Method::PUT, "/abc", ""), Ok(Operation::CreateBucket));
+        assert_eq!(op(Method::GET, "/abc", "list-type=2&x-id=1"), Ok(Operation::ListObjectsV2));
+        assert_eq!(op(Method::GET, "/abc", "prefix=x"), Ok(Operation::ListObjects));
+        assert_eq!(op(Method::GET, "/abc/k", "x-id=GetObject"), Ok(Operation::GetObject));
+        assert_eq!(op(Method::PUT, "/abc/k", "partNumber=1&uploadId=x"), Ok(Operation::UploadPart));
+        assert_eq!(op(Method::GET, "/abc", "lifecycle"), Err(ErrorKind::NotImplemented));
+        assert_eq!(op(Method::GET, "/abc/k", "versionId=3"), Err(ErrorKind::NoSuchVersion));
+        assert_eq!(op(Method::GET, "/abc/k", "versionId=null&unknown=1"), Ok(Operation::GetObject));
+        assert_eq!(op(Method::PATCH, "/abc/k", ""), Err(ErrorKind::MethodNotAllowed));
+    }
+}

@@ -1,0 +1,331 @@
+//! Receives one body: pieces come in on the reactor, are hashed and written on blocking threads while the next
+//! piece arrives. Memory per body: two pieces.
+//!
+//! Not here: aws-chunked framing (`chunked`), names and records (the origin).
+//! Called by the S3 door and by jobs, with a body whose errors are already ours.
+
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+
+use bytes::Bytes;
+use http_body::Body;
+use sha2::Digest as _;
+use tokio::task::{JoinHandle, spawn_blocking};
+
+use crate::base::checksum::{Checksum, ChecksumAlgorithm};
+use crate::base::digest::{Md5, Sha256, VerifiedSha256};
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::ingest::chunked::Decoder;
+use crate::ingest::hasher::ChecksumHasher;
+use crate::ingest::md5::Md5Hasher;
+use crate::ingest::{Content, StagedFile, Staging};
+
+/// A piece is handed to the blocking threads when it reaches this size: large enough that the hand-over (20 µs)
+/// is lost in the hashing (500 µs), small enough that 64 uploads hold 64 MiB.
+const PIECE_BYTES: usize = 512 * 1024;
+/// ... or this many slices: each may keep a read buffer of the connection alive.
+const PIECE_SLICES: usize = 256;
+/// Bodies up to this size are hashed where they are (25 µs); larger ones off the reactor.
+const HASH_INLINE_BYTES: usize = 16 * 1024;
+/// New files tried when writing or syncing fails, before the client is told.
+const TRIES: u8 = 3;
+
+/// What the client promised of the body. All of it is checked before a `Received` exists.
+#[derive(Debug, Default, Clone)]
+pub struct Expect {
+    /// The decoded length, where the client said it.
+    pub length: Option<u64>,
+    pub max: u64,
+    pub md5: Option<Md5>,
+    /// `x-amz-content-sha256` where it is a hash.
+    pub sha256: Option<Sha256>,
+    /// `x-amz-checksum-*` from the headers.
+    pub checksum: Option<Checksum>,
+    /// Announced by `x-amz-trailer`: the value comes after the body.
+    pub trailer: Option<ChecksumAlgorithm>,
+    /// Compute and keep this one where the client sent no value.
+    pub compute: Option<ChecksumAlgorithm>,
+}
+
+impl Expect {
+    fn algorithm(&self) -> Option<ChecksumAlgorithm> {
+        self.checksum.as_ref().map(|c| c.algorithm).or(self.trailer).or(self.compute)
+    }
+}
+
+/// A body that arrived whole and is what the client said it is.
+#[derive(Debug)]
+pub struct Received {
+    pub size: u64,
+    pub md5: Md5,
+    pub sha256: VerifiedSha256,
+    pub checksum: Option<Checksum>,
+    pub content: Content,
+}
+
+/// Reads `body` to its end. With a decoder, `body` is aws-chunked and the decoder verifies the chunks.
+pub async fn receive<B>(mut body: Pin<&mut B>, mut decoder: Option<Decoder>, expect: &Expect, staging: &Staging) -> Result<Received>
+where
+    B: Body<Data = Bytes, Error = Error> + ?Sized,
+{
+    if expect.length.is_some_and(|l| l > expect.max) {
+        return Err(too_large(expect.max));
+    }
+    let mut intake = Intake::new(staging.clone(), expect.algorithm());
+    let mut size = 0u64;
+    while let Some(frame) = poll_fn(|cx| body.as_mut().poll_frame(cx)).await {
+        let Ok(mut data) = frame?.into_data() else { continue };
+        match &mut decoder {
+            None => {
+                size += data.len() as u64;
+                check_size(size, expect)?;
+                intake.push(data).await?;
+            }
+            Some(decoder) => {
+                while let Some(payload) = decoder.push(&mut data)? {
+                    size += payload.len() as u64;
+                    check_size(size, expect)?;
+                    intake.push(payload).await?;
+                }
+            }
+        }
+    }
+    if expect.length.is_some_and(|l| l != size) {
+        return Err(Error::new(
+            ErrorKind::IncompleteBody,
+            "You did not provide the number of bytes specified by the Content-Length HTTP header.",
+        ));
+    }
+    let promised = match decoder {
+        None => expect.checksum.clone(),
+        Some(decoder) => trailing_checksum(decoder, expect)?,
+    };
+    let (md5, sha256, checksum, content) = intake.finish().await?;
+    verify(expect, promised.as_ref(), &md5, &sha256, checksum.as_ref())?;
+    Ok(Received { size, md5, sha256: VerifiedSha256::proven(sha256), checksum, content })
+}
+
+fn check_size(size: u64, expect: &Expect) -> Result<()> {
+    if size > expect.max {
+        return Err(too_large(expect.max));
+    }
+    // More than announced can never be right: stop here instead of taking in the rest.
+    if expect.length.is_some_and(|l| size > l) {
+        return Err(Error::new(ErrorKind::IncompleteBody, "The body is longer than the request announced."));
+    }
+    Ok(())
+}
+
+fn too_large(max: u64) -> Error {
+    Error::new(ErrorKind::EntityTooLarge, "Your proposed upload exceeds the maximum allowed size; use multipart upload.")
+        .detail("MaxSizeAllowed", max.to_string())
+}
+
+/// The trailer's checksum must be there if it was announced, and be the one that was announced.
+fn trailing_checksum(decoder: Decoder, expect: &Expect) -> Result<Option<Checksum>> {
+    let trailers = decoder.finish()?;
+    let Some(algorithm) = expect.trailer else { return Ok(expect.checksum.clone()) };
+    let value = trailers.iter().find(|(name, _)| name.eq_ignore_ascii_case(algorithm.header()));
+    let Some((_, value)) = value else {
+        return Err(Error::new(ErrorKind::MalformedTrailer, "The trailer that x-amz-trailer announced did not come."));
+    };
+    match Checksum::parse(algorithm, value) {
+        Some(checksum) => Ok(Some(checksum)),
+        None => Err(Error::new(ErrorKind::InvalidRequest, format!("Value for {} trailing header is invalid.", algorithm.header()))),
+    }
+}
+
+fn verify(expect: &Expect, promised: Option<&Checksum>, md5: &Md5, sha256: &Sha256, checksum: Option<&Checksum>) -> Result<()> {
+    if expect.md5.is_some_and(|m| m != *md5) {
+        return Err(Error::new(ErrorKind::BadDigest, "The Content-MD5 you specified did not match what we received."));
+    }
+    if let Some(expected) = expect.sha256.filter(|s| s != sha256) {
+        return Err(Error::new(
+            ErrorKind::ContentSha256Mismatch,
+            "The provided 'x-amz-content-sha256' header does not match what was computed.",
+        )
+        .detail("ClientComputedContentSHA256", expected.hex())
+        .detail("S3ComputedContentSHA256", sha256.hex()));
+    }
+    if let Some(promised) = promised
+        && Some(promised.bytes()) != checksum.map(|c| c.bytes())
+    {
+        return Err(Error::new(
+            ErrorKind::BadDigest,
+            format!("The {} you specified did not match the calculated checksum.", promised.algorithm.name()),
+        ));
+    }
+    Ok(())
+}
+
+/// Bytes on their way to memory or to a staged file.
+struct Intake {
+    staging: Staging,
+    algorithm: Option<ChecksumAlgorithm>,
+    piece: Vec<Bytes>,
+    piece_bytes: usize,
+    /// Begun when the body outgrew memory.
+    file: Option<FileIntake>,
+}
+
+/// Two hashings at once, so that one large upload uses both cores; each goes on only when its last piece is done.
+struct FileIntake {
+    write: JoinHandle<Result<Writer>>,
+    md5: JoinHandle<Md5Hasher>,
+}
+
+impl Intake {
+    fn new(staging: Staging, algorithm: Option<ChecksumAlgorithm>) -> Self {
+        Intake { staging, algorithm, piece: Vec::new(), piece_bytes: 0, file: None }
+    }
+
+    async fn push(&mut self, data: Bytes) -> Result<()> {
+        self.piece_bytes += data.len();
+        self.piece.push(data);
+        let full = self.piece_bytes >= PIECE_BYTES || self.piece.len() >= PIECE_SLICES;
+        let outgrown = self.file.is_none() && self.piece_bytes > self.staging.memory_limit;
+        if outgrown || (full && self.file.is_some()) {
+            return self.flush().await;
+        }
+        if full {
+            // Still small enough for memory, but in many slices: one copy frees the buffers behind them.
+            let whole = Bytes::from(self.piece.concat());
+            self.piece.clear();
+            self.piece.push(whole);
+        }
+        Ok(())
+    }
+
+    async fn flush(&mut self) -> Result<()> {
+        let piece = std::mem::take(&mut self.piece);
+        self.piece_bytes = 0;
+        let for_md5 = piece.clone();
+        self.file = Some(match self.file.take() {
+            None => {
+                let (staging, algorithm) = (self.staging.clone(), self.algorithm);
+                FileIntake {
+                    write: spawn_blocking(move || Writer::begin(staging, algorithm)?.write(&piece)),
+                    md5: spawn_blocking(move || hash_md5(Md5Hasher::new(), &for_md5)),
+                }
+            }
+            Some(FileIntake { write, md5 }) => {
+                let writer = join(write).await??;
+                let hasher = join(md5).await?;
+                FileIntake { write: spawn_blocking(move || writer.write(&piece)), md5: spawn_blocking(move || hash_md5(hasher, &for_md5)) }
+            }
+        });
+        Ok(())
+    }
+
+    async fn finish(mut self) -> Result<(Md5, Sha256, Option<Checksum>, Content)> {
+        if self.file.is_some() {
+            self.flush().await?;
+        }
+        let Some(FileIntake { write, md5 }) = self.file else {
+            return self.finish_in_memory().await;
+        };
+        let writer = join(write).await??;
+        let md5 = join(md5).await?.finish();
+        let (sha256, checksum, file) = join(spawn_blocking(move || writer.finish())).await??;
+        Ok((md5, sha256, checksum, Content::File(file)))
+    }
+
+    async fn finish_in_memory(mut self) -> Result<(Md5, Sha256, Option<Checksum>, Content)> {
+        let body = match self.piece.len() {
+            1 => self.piece.swap_remove(0),
+            _ => Bytes::from(self.piece.concat()),
+        };
+        let algorithm = self.algorithm;
+        let hash = move |body: &Bytes| {
+            let sha256 = Sha256(sha2::Sha256::digest(body).into());
+            let checksum = algorithm.and_then(|a| {
+                let mut h = ChecksumHasher::new(a);
+                h.update(body);
+                h.finish(&sha256.0)
+            });
+            (Md5Hasher::digest(body), sha256, checksum)
+        };
+        let (md5, sha256, checksum) = if body.len() <= HASH_INLINE_BYTES {
+            hash(&body)
+        } else {
+            let body = body.clone();
+            join(spawn_blocking(move || hash(&body))).await?
+        };
+        // What is kept must not keep a connection's larger read buffer alive.
+        Ok((md5, sha256, checksum, Content::Memory(Bytes::copy_from_slice(&body))))
+    }
+}
+
+fn hash_md5(mut hasher: Md5Hasher, piece: &[Bytes]) -> Md5Hasher {
+    piece.iter().for_each(|b| hasher.update(b));
+    hasher
+}
+
+async fn join<T>(handle: JoinHandle<T>) -> Result<T> {
+    handle.await.map_err(Error::internal)
+}
+
+/// Owns the staged file and the hashes that go with its bytes. Lives on blocking threads only.
+struct Writer {
+    staging: Staging,
+    file: StagedFile,
+    sha256: sha2::Sha256,
+    checksum: Option<ChecksumHasher>,
+    failures: u8,
+}
+
+impl Writer {
+    fn begin(staging: Staging, algorithm: Option<ChecksumAlgorithm>) -> Result<Self> {
+        let file = staging.create().map_err(Error::storage)?;
+        Ok(Writer { staging, file, sha256: sha2::Sha256::new(), checksum: algorithm.map(ChecksumHasher::new), failures: 0 })
+    }
+
+    fn write(mut self, piece: &[Bytes]) -> Result<Self> {
+        for bytes in piece {
+            while let Err(e) = self.file.append(bytes) {
+                self.renew(e)?;
+            }
+            self.sha256.update(bytes);
+            if let Some(c) = &mut self.checksum {
+                c.update(bytes);
+            }
+        }
+        Ok(self)
+    }
+
+    fn finish(mut self) -> Result<(Sha256, Option<Checksum>, StagedFile)> {
+        while let Err(e) = self.file.file().sync_data() {
+            // Never a second fsync on this descriptor: the kernel may have dropped the pages and say all is well.
+            self.renew(e)?;
+        }
+        let sha256 = Sha256(self.sha256.finalize().into());
+        Ok((sha256, self.checksum.and_then(|c| c.finish(&sha256.0)), self.file))
+    }
+
+    /// Goes on in a new file after a fault: what was written so far is copied and proven by its hash.
+    fn renew(&mut self, fault: io::Error) -> Result<()> {
+        self.failures += 1;
+        tracing::warn!(error = %fault, failures = self.failures, "writing a staged file failed");
+        if self.failures >= TRIES {
+            return Err(Error::storage(fault));
+        }
+        let mut file = self.staging.create().map_err(Error::storage)?;
+        let mut hash = sha2::Sha256::new();
+        let mut buffer = vec![0; PIECE_BYTES];
+        let mut at = 0;
+        while at < self.file.len() {
+            use std::os::unix::fs::FileExt;
+            let want = buffer.len().min((self.file.len() - at) as usize);
+            self.file.file().read_exact_at(&mut buffer[..want], at).map_err(Error::storage)?;
+            hash.update(&buffer[..want]);
+            file.append(&buffer[..want]).map_err(Error::storage)?;
+            at += want as u64;
+        }
+        if hash.finalize() != self.sha256.clone().finalize() {
+            return Err(Error::storage(io::Error::other("a staged file read back differently than it was written")));
+        }
+        self.file = file;
+        Ok(())
+    }
+}

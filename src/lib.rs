@@ -1,0 +1,17 @@
+//! Tidegate: an S3-compatible edge gateway and CDN-origin proxy. The map of the modules is in the README, section Architecture.
+
+pub mod app;
+pub mod auth;
+pub mod base;
+pub mod cli;
+pub mod config;
+pub mod files;
+pub mod http;
+pub mod index;
+pub mod ingest;
+pub mod journal;
+pub mod local;
+pub mod net;
+pub mod ops;
+pub mod origin;
+pub mod telemetry;

@@ -1,0 +1,174 @@
+//! A consistent copy of the store into an empty folder, while it serves. The copy is a data folder like any other.
+//!
+//! The journal is rolled, which fixes a moment; then what the log up to there speaks of is hard-linked (segments and bodies
+//! are never written again), or copied where the folder is on another file system. Nothing is let go meanwhile. `FORMAT`
+//! comes last: a copy that was cut off is refused as a data folder.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+use std::sync::{Arc, PoisonError};
+
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::journal::compact::{self, Input};
+use crate::journal::log::{disk_error, sync_dir};
+use crate::journal::{Position, segment};
+use crate::local::layout::{Layout, make_dir, write_format};
+use crate::local::open::Local;
+use crate::local::replay::input_of;
+use crate::local::rows::{self, Manifest, ObjectRow, PartRow, Place, key, table};
+use crate::local::shared::Shared;
+
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Report {
+    pub files: u64,
+    pub segments: u64,
+    /// Of the files that had to be copied because they could not be linked.
+    pub copied_bytes: u64,
+}
+
+impl Local {
+    /// Blocks for as long as it takes; reads and writes go on.
+    pub fn backup(&self, target: &Path) -> Result<Report> {
+        self.shared.backup(target)
+    }
+}
+
+impl Shared {
+    pub fn backup(self: &Arc<Self>, target: &Path) -> Result<Report> {
+        prepare(target)?;
+        let shared = self.clone();
+        let _hold = shared.hold.lock().unwrap_or_else(PoisonError::into_inner);
+        let queue = shared.queue.clone();
+        let (input, end) = crate::local::open::on_a_thread(move || {
+            queue.between(|journal| {
+                journal.roll();
+                (input_of(journal), journal.end())
+            })
+        })??;
+        let copy = Layout::new(target.to_path_buf());
+        let mut report = Report::default();
+        make_dir(&copy.journal()).map_err(disk_error)?;
+        copy_journal(&shared.layout, &copy, &input, end, &mut report).map_err(disk_error)?;
+        copy_bodies(&shared.layout, &copy, &input, &mut report)?;
+        sync_tree(&copy.blobs()).map_err(disk_error)?;
+        sync_dir(&copy.journal()).map_err(disk_error)?;
+        copy_neighbours(&shared.layout, &copy, &mut report).map_err(disk_error)?;
+        write_format(&copy.format_file()).map_err(disk_error)?;
+        sync_dir(copy.root()).map_err(disk_error)?;
+        Ok(report)
+    }
+}
+
+/// What others keep in the folder beside the store, such as the operator's key: whoever starts from the copy needs it.
+fn copy_neighbours(from: &Layout, to: &Layout, report: &mut Report) -> io::Result<()> {
+    for entry in std::fs::read_dir(from.root())? {
+        let entry = entry?;
+        let is_own = [from.format_file(), from.lock_file()].contains(&entry.path());
+        if entry.file_type()?.is_file() && !is_own {
+            // A copy, with its mode: unlike the store's own files this one may be written again.
+            let target = to.root().join(entry.file_name());
+            report.copied_bytes += std::fs::copy(entry.path(), &target)?;
+            File::open(&target)?.sync_all()?;
+        }
+    }
+    Ok(())
+}
+
+fn prepare(target: &Path) -> Result<()> {
+    make_dir(target).map_err(disk_error)?;
+    if std::fs::read_dir(target).map_err(disk_error)?.next().is_some() {
+        return Err(Error::new(ErrorKind::InvalidArgument, "the folder for the snapshot is not empty"));
+    }
+    Ok(())
+}
+
+fn copy_journal(from: &Layout, to: &Layout, input: &Input, end: Position, report: &mut Report) -> io::Result<()> {
+    if let Some(name) = input.snapshot.as_ref().and_then(|p| p.file_name()) {
+        place(&from.journal().join(name), &to.journal().join(name), report)?;
+    }
+    for entry in std::fs::read_dir(from.journal())? {
+        let name = entry?.file_name();
+        let Some(number) = segment::parse_name(&name.to_string_lossy(), ".seg").filter(|n| *n <= end.segment) else { continue };
+        report.segments += 1;
+        let (source, target) = (from.journal().join(&name), to.journal().join(&name));
+        if number < end.segment {
+            place(&source, &target, report)?;
+            continue;
+        }
+        // No successor says how far the last one is valid, so the copy ends there.
+        let mut copy = File::create_new(&target)?;
+        report.copied_bytes += io::copy(&mut File::open(&source)?.take(end.offset), &mut copy)?;
+        copy.sync_all()?;
+    }
+    Ok(())
+}
+
+/// Exactly the files that live rows speak of.
+fn copy_bodies(from: &Layout, to: &Layout, input: &Input, report: &mut Report) -> Result<()> {
+    make_dir(&to.blobs()).map_err(disk_error)?;
+    let mut link = |source: std::path::PathBuf| -> Result<()> {
+        let relative = source.strip_prefix(from.root()).map_err(Error::internal)?;
+        let target = to.root().join(relative);
+        // One content may belong to many objects.
+        if target.exists() {
+            return Ok(());
+        }
+        if let Some(dir) = target.parent() {
+            make_dir(dir).map_err(disk_error)?;
+        }
+        report.files += 1;
+        place(&source, &target, report).map_err(disk_error)
+    };
+    // Manifests come after the objects and hold no owner: who owns them is gathered on the way.
+    let mut owners = std::collections::HashMap::new();
+    compact::merge(input, &mut |op| {
+        let Some(value) = op.value else { return Ok(()) };
+        match op.table {
+            table::OBJECTS => {
+                let row = ObjectRow::decode(value)?;
+                for manifest in row.manifests() {
+                    owners.insert(manifest, row.head.owner.clone());
+                }
+                match (row.tail.place, row.tail.sha256) {
+                    (Place::File { id }, Some(sha256)) => link(from.blob(&row.head.owner, &sha256, id)),
+                    _ => Ok(()),
+                }
+            }
+            table::PARTS => {
+                let row: PartRow = rows::decode(value)?;
+                link(from.part(&row.owner, row.file))
+            }
+            table::MANIFESTS => {
+                // Without an owner no object refers to it: it is about to go.
+                let Some(owner) = owners.get(&key::parse_id(op.key)?) else { return Ok(()) };
+                let manifest: Manifest = rows::decode(value)?;
+                manifest.files.iter().try_for_each(|f| link(from.part(owner, f.id)))
+            }
+            _ => Ok(()),
+        }
+    })
+}
+
+/// A second name for the file, or a copy where that can't be.
+fn place(source: &Path, target: &Path, report: &mut Report) -> io::Result<()> {
+    match std::fs::hard_link(source, target) {
+        Ok(()) => Ok(()),
+        Err(e) if matches!(e.raw_os_error(), Some(libc::EXDEV | libc::EPERM | libc::EMLINK | libc::EOPNOTSUPP)) => {
+            // Shares the blocks where the file system can.
+            report.copied_bytes += std::fs::copy(source, target)?;
+            File::open(target)?.sync_all()
+        }
+        Err(e) => Err(e),
+    }
+}
+
+fn sync_tree(dir: &Path) -> io::Result<()> {
+    for entry in std::fs::read_dir(dir)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            sync_tree(&entry.path())?;
+        }
+    }
+    sync_dir(dir)
+}

@@ -1,0 +1,97 @@
+//! Buckets: made, changed, deleted. Reads come from memory (`Shared::buckets`).
+
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::limits::MAX_BUCKETS_PER_TENANT;
+use crate::base::names::{BucketName, TenantId};
+use crate::base::object::{Bucket, BucketDocument, CannedAcl, SharedBucket, Upload};
+use crate::local::rows::{key, table};
+use crate::local::shared::Shared;
+use crate::local::txn::{Txn, Value, no_such_bucket};
+use crate::local::uploads;
+
+impl Shared {
+    pub fn list_buckets(&self, owner: Option<&TenantId>, prefix: &str, after: &str, max: usize) -> Vec<SharedBucket> {
+        let all = self.buckets.all();
+        let start = if after >= prefix { std::ops::Bound::Excluded(after) } else { std::ops::Bound::Included(prefix) };
+        all.range::<str, _>((start, std::ops::Bound::Unbounded))
+            .map(|(_, bucket)| bucket)
+            .take_while(|bucket| bucket.name.as_str().starts_with(prefix))
+            .filter(|bucket| owner.is_none_or(|o| bucket.owner == *o))
+            .take(max)
+            .cloned()
+            .collect()
+    }
+
+    pub async fn create_bucket(&self, mut bucket: Bucket) -> Result<SharedBucket> {
+        // Buckets made in the same instant may pass together: the bound keeps memory small, exactness buys nothing.
+        let owned = self.buckets.all().values().filter(|b| b.owner == bucket.owner).count();
+        let create = move |txn: &mut Txn<'_>| {
+            if let Some(there) = txn.bucket(&bucket.name)? {
+                return Err(if there.owner == bucket.owner {
+                    let text = "Your previous request to create the named bucket succeeded and you already own it.";
+                    Error::new(ErrorKind::BucketAlreadyOwnedByYou, text)
+                } else {
+                    let text = "The requested bucket name is not available. Please select a different name and try again.";
+                    Error::new(ErrorKind::BucketAlreadyExists, text)
+                });
+            }
+            if owned >= MAX_BUCKETS_PER_TENANT {
+                return Err(Error::new(ErrorKind::QuotaExceeded, "You have attempted to create more buckets than allowed."));
+            }
+            bucket.generation = txn.next_generation();
+            txn.set_bucket(bucket.clone());
+            Ok(SharedBucket::new(bucket))
+        };
+        self.queue.submit(create).await
+    }
+
+    /// Uploads in progress are aborted one by one first, so that no single batch grows with their number.
+    pub async fn delete_bucket(&self, name: &BucketName) -> Result<()> {
+        loop {
+            let name = name.clone();
+            let step = move |txn: &mut Txn<'_>| {
+                txn.require_bucket(&name)?;
+                let prefix = key::joined(name.as_str(), "");
+                if !txn.rows_with_prefix(table::OBJECTS, &prefix, 1)?.is_empty() {
+                    return Err(Error::new(ErrorKind::BucketNotEmpty, "The bucket you tried to delete is not empty."));
+                }
+                if let Some((_, Value::Bytes(row))) = txn.rows_with_prefix(table::UPLOADS, &prefix, 1)?.first() {
+                    let upload: Upload = crate::local::rows::decode(row)?;
+                    uploads::remove(txn, &upload)?;
+                    return Ok(false);
+                }
+                txn.del_row(table::BUCKETS, key::bucket(&name))?;
+                Ok(true)
+            };
+            if self.queue.submit(step).await? {
+                return Ok(());
+            }
+        }
+    }
+
+    pub async fn set_bucket_document(&self, name: &BucketName, document: BucketDocument, value: Option<Vec<u8>>) -> Result<()> {
+        self.change_bucket(name, move |bucket| {
+            match value {
+                Some(value) => bucket.documents.insert(document, value),
+                None => bucket.documents.remove(&document),
+            };
+        })
+        .await
+    }
+
+    pub async fn set_bucket_acl(&self, name: &BucketName, acl: CannedAcl) -> Result<()> {
+        self.change_bucket(name, move |bucket| bucket.acl = acl).await
+    }
+
+    async fn change_bucket(&self, name: &BucketName, change: impl FnOnce(&mut Bucket) + Send + 'static) -> Result<()> {
+        let name = name.clone();
+        let change = move |txn: &mut Txn<'_>| {
+            let mut bucket = Bucket::clone(&*txn.bucket(&name)?.ok_or_else(no_such_bucket)?);
+            change(&mut bucket);
+            bucket.generation = txn.next_generation();
+            txn.set_bucket(bucket);
+            Ok(())
+        };
+        self.queue.submit(change).await
+    }
+}

@@ -1,0 +1,389 @@
+//! Proves a data folder, offline: the journal is whole, every body a record speaks of is there, every file belongs to
+//! a record, and the index says what the journal says.
+//!
+//! The index is derived and is always brought up to date, and rebuilt if it differs. Truth is changed only with `repair`:
+//! files that no record speaks of are removed. Called by `tidegate fsck`.
+//! Memory grows with the number of files (about 150 bytes each): this is an offline tool.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use sha2::Digest as _;
+
+use crate::base::digest::{Sha256, VerifiedSha256};
+use crate::base::error::{Error, Result};
+use crate::base::names::TenantId;
+use crate::index::{Index, Walk};
+use crate::journal::compact::{self, Input};
+use crate::journal::segment::{self, Contents};
+use crate::journal::{Journal, OpRef};
+use crate::local::blobs::parse_path;
+use crate::local::ids::Ids;
+use crate::local::inline::Segments;
+use crate::local::layout::Layout;
+use crate::local::replay;
+use crate::local::rows::{self, DropRow, Id, Manifest, ObjectRow, PartRow, Place, UsageRow, key, table};
+use crate::local::settings::Settings;
+
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Options {
+    /// Read every body and compare its hash.
+    pub verify: bool,
+    /// Remove files that no record speaks of.
+    pub repair: bool,
+}
+
+/// Problems listed by name; beyond this they are only counted.
+const MAX_LISTED: usize = 10_000;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Problem {
+    /// The log itself. Says segment, offset and what; nothing else could be checked.
+    Journal(String),
+    /// A body that a record speaks of is not there, or not readable.
+    Missing {
+        what: String,
+    },
+    WrongSize {
+        what: String,
+        expected: u64,
+        found: u64,
+    },
+    /// The bytes are not those that were acknowledged.
+    Damaged {
+        what: String,
+    },
+    /// Rows of the index that differ from the journal; it was rebuilt.
+    Index {
+        rows: u64,
+    },
+    /// A file that is none of ours: left alone.
+    Foreign {
+        path: PathBuf,
+    },
+}
+
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Report {
+    pub objects: u64,
+    pub files: u64,
+    pub file_bytes: u64,
+    pub verified_bytes: u64,
+    pub problems: Vec<Problem>,
+    pub problem_count: u64,
+    /// Files that no record speaks of: from a crash between bringing a body in place and recording it.
+    pub orphans: Vec<PathBuf>,
+    pub orphans_removed: u64,
+    pub index_rebuilt: bool,
+}
+
+impl Report {
+    pub fn is_clean(&self) -> bool {
+        self.problem_count == 0 && self.orphans.len() as u64 == self.orphans_removed
+    }
+
+    fn problem(&mut self, problem: Problem) {
+        self.problem_count += 1;
+        if self.problems.len() < MAX_LISTED {
+            self.problems.push(problem);
+        }
+    }
+}
+
+/// A file that the log speaks of.
+struct Expected {
+    path: PathBuf,
+    size: u64,
+    sha256: Option<VerifiedSha256>,
+    /// An object or upload that needs it, for the report.
+    what: String,
+    found: bool,
+}
+
+struct Check<'s> {
+    layout: Layout,
+    options: Options,
+    segments: Segments,
+    index: &'s Index,
+    report: Report,
+    files: HashMap<Id, Expected>,
+    /// Multipart objects by manifest: owner, name, hash of the whole.
+    manifests: HashMap<Id, (TenantId, String, Option<VerifiedSha256>)>,
+    dropping: HashMap<Id, DropRow>,
+    usage: HashMap<String, UsageRow>,
+    rows: u64,
+    index_differences: u64,
+}
+
+/// Err: the folder can't be checked at all (in use, newer format).
+pub fn fsck(settings: &Settings, options: Options) -> Result<Report> {
+    let layout = Layout::new(settings.dir.clone());
+    let _lock = layout.open_existing()?;
+    let damaged = |e: Error| {
+        let mut report = Report::default();
+        report.problem(Problem::Journal(e.message().to_owned()));
+        Ok(report)
+    };
+    let (journal, recovered) = match Journal::open(settings.journal()) {
+        Ok(opened) => opened,
+        Err(e) => return damaged(e),
+    };
+    let input = replay::input_of(&journal);
+    if let Err(e) = prove_journal(&input) {
+        return damaged(e);
+    }
+    let (ids, end) = (Ids::new(0), replay::end_of(&journal));
+    let index = match replay::open(&settings.index(), &ids, &input, &recovered, &end) {
+        Ok(index) => index,
+        Err(e) => return damaged(e),
+    };
+    let mut report = check(&index, layout, options, &input)?;
+    if report.problems.iter().any(|p| matches!(p, Problem::Index { .. })) {
+        drop(index);
+        replay::rebuild(&settings.index(), &ids, &input, &end)?;
+        report.index_rebuilt = true;
+    }
+    Ok(report)
+}
+
+/// Every batch of the log, bodies included, and the snapshot to its end.
+fn prove_journal(input: &Input) -> Result<()> {
+    for sealed in &input.segments {
+        segment::walk(&input.dir, &input.log, *sealed, segment::first_batch(), Contents::Prove, &mut |_, _| Ok(()))?;
+    }
+    compact::merge(input, &mut |_| Ok(()))
+}
+
+fn check(index: &Index, layout: Layout, options: Options, input: &Input) -> Result<Report> {
+    let mut check = Check {
+        segments: Segments::new(layout.journal()),
+        layout,
+        options,
+        index,
+        report: Report::default(),
+        files: HashMap::new(),
+        manifests: HashMap::new(),
+        dropping: HashMap::new(),
+        usage: HashMap::new(),
+        rows: 0,
+        index_differences: 0,
+    };
+    compact::merge(input, &mut |op| check.row(op))?;
+    check.compare_rest_of_index()?;
+    check.walk(&check.layout.blobs())?;
+    check.missing();
+    Ok(check.report)
+}
+
+impl Check<'_> {
+    fn row(&mut self, op: &OpRef<'_>) -> Result<()> {
+        let Some(value) = op.value else { return Ok(()) };
+        self.rows += 1;
+        if self.index.get(op.table, op.key)?.is_none_or(|row| row != value) {
+            self.index_differences += 1;
+        }
+        match op.table {
+            table::OBJECTS => self.object(op.key, &ObjectRow::decode(value)?),
+            table::PARTS => {
+                let row: PartRow = rows::decode(value)?;
+                self.use_bytes(&row.owner, row.part.size, 0);
+                let path = self.layout.part(&row.owner, row.file);
+                let what = format!("part {} of an upload in progress", row.part.number);
+                self.expect(row.file, Expected { path, size: row.part.size, sha256: None, what, found: false });
+                Ok(())
+            }
+            table::MANIFESTS => self.manifest(key::parse_id(op.key)?, &rows::decode(value)?),
+            table::DROPS => {
+                self.dropping.insert(key::parse_id(op.key)?, rows::decode(value)?);
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn object(&mut self, row_key: &[u8], row: &ObjectRow) -> Result<()> {
+        let (bucket, name) = key::split(row_key)?;
+        let what = format!("{bucket}/{name}");
+        let owner = &row.head.owner;
+        self.report.objects += 1;
+        self.use_bytes(owner, row.head.size, 1);
+        for manifest in row.manifests() {
+            let whole = if row.tail.place == (Place::Parts { manifest }) { row.tail.sha256 } else { None };
+            self.manifests.entry(manifest).or_insert_with(|| (owner.clone(), what.clone(), whole));
+        }
+        match row.tail.place {
+            Place::Inline { segment, offset, len, crc } => self.inline(&what, row, (segment, offset, len, crc)),
+            Place::File { id } => {
+                let Some(sha256) = row.tail.sha256 else {
+                    self.report.problem(Problem::Damaged { what });
+                    return Ok(());
+                };
+                let path = self.layout.blob(owner, &sha256, id);
+                self.expect(id, Expected { path, size: row.head.size, sha256: Some(sha256), what, found: false });
+                Ok(())
+            }
+            Place::Empty | Place::Parts { .. } | Place::Pending(_) => Ok(()),
+        }
+    }
+
+    fn inline(&mut self, what: &str, row: &ObjectRow, (segment, offset, len, crc): (u64, u64, u32, u32)) -> Result<()> {
+        if u64::from(len) != row.head.size {
+            self.report.problem(Problem::WrongSize { what: what.to_owned(), expected: row.head.size, found: u64::from(len) });
+            return Ok(());
+        }
+        match self.segments.read(segment, offset, len, crc) {
+            Ok(Some(body)) => {
+                self.report.verified_bytes += u64::from(len);
+                let hash: [u8; 32] = sha2::Sha256::digest(&body).into();
+                if self.options.verify && row.tail.sha256.is_some_and(|s| s.digest().0 != hash) {
+                    self.report.problem(Problem::Damaged { what: what.to_owned() });
+                }
+            }
+            Ok(None) => self.report.problem(Problem::Missing { what: what.to_owned() }),
+            Err(_) => self.report.problem(Problem::Damaged { what: what.to_owned() }),
+        }
+        Ok(())
+    }
+
+    fn manifest(&mut self, id: Id, manifest: &Manifest) -> Result<()> {
+        // Without an object it is about to be dropped, and its files with it.
+        let Some((owner, what, whole)) = self.manifests.remove(&id) else {
+            for file in &manifest.files {
+                self.dropping.insert(
+                    file.id,
+                    DropRow { scope: TenantId::operator(), kind: rows::DropKind::Part, since: crate::base::timestamp::Timestamp::now() },
+                );
+            }
+            return Ok(());
+        };
+        let mut hash = sha2::Sha256::new();
+        let mut readable = self.options.verify && whole.is_some() && !manifest.files.is_empty();
+        for file in &manifest.files {
+            let path = self.layout.part(&owner, file.id);
+            if readable {
+                readable = self.hash_into(&path, &mut hash).is_ok();
+            }
+            self.expect(file.id, Expected { path, size: file.size, sha256: None, what: what.clone(), found: false });
+        }
+        if readable && whole.is_some_and(|w| *w.digest() != Sha256(hash.finalize().into())) {
+            self.report.problem(Problem::Damaged { what });
+        }
+        Ok(())
+    }
+
+    fn expect(&mut self, id: Id, expected: Expected) {
+        self.files.entry(id).or_insert(expected);
+    }
+
+    fn use_bytes(&mut self, owner: &TenantId, bytes: u64, objects: u64) {
+        let usage = self.usage.entry(owner.as_str().to_owned()).or_default();
+        usage.bytes += bytes;
+        usage.objects += objects;
+    }
+
+    /// Rows that the index has and the journal has not, and the usage it derived.
+    fn compare_rest_of_index(&mut self) -> Result<()> {
+        let mut rows = 0;
+        for t in table::META..table::FIRST_DERIVED {
+            self.index.scan(t, b"", &mut |_, _| {
+                rows += 1;
+                Ok(Walk::Next)
+            })?;
+        }
+        self.index_differences += self.rows.abs_diff(rows);
+        for (tenant, usage) in &self.usage {
+            let row = self.index.get(table::USAGE, tenant.as_bytes())?.map(|b| rows::decode::<UsageRow>(&b)).transpose()?;
+            if row.unwrap_or_default() != *usage {
+                self.index_differences += 1;
+            }
+        }
+        let mut left = Vec::new();
+        self.index.scan(table::USAGE, b"", &mut |tenant, _| {
+            left.push(String::from_utf8_lossy(tenant).into_owned());
+            Ok(Walk::Next)
+        })?;
+        self.index_differences += left.iter().filter(|t| !self.usage.contains_key(*t)).count() as u64;
+        // Content that can be found by its hash must be there: a stale row would lose a later write.
+        let mut places = Vec::new();
+        self.index.scan(table::HASHES, b"", &mut |_, v| {
+            places.push(rows::decode::<rows::HashRow>(v)?.place);
+            Ok(Walk::Next)
+        })?;
+        let lost = |p: &Place| matches!(p, Place::File { id } if !self.files.contains_key(id));
+        self.index_differences += places.iter().filter(|p| lost(p)).count() as u64;
+        if self.index_differences > 0 {
+            self.report.problem(Problem::Index { rows: self.index_differences });
+        }
+        Ok(())
+    }
+
+    fn walk(&mut self, dir: &Path) -> Result<()> {
+        for entry in std::fs::read_dir(dir).map_err(Error::internal)? {
+            let entry = entry.map_err(Error::internal)?;
+            if entry.file_type().map_err(Error::internal)?.is_dir() {
+                self.walk(&entry.path())?;
+            } else {
+                self.file(&entry.path(), entry.metadata().map_err(Error::internal)?.len())?;
+            }
+        }
+        Ok(())
+    }
+
+    fn file(&mut self, path: &Path, size: u64) -> Result<()> {
+        self.report.files += 1;
+        self.report.file_bytes += size;
+        let Some((_, _, id)) = parse_path(&self.layout, path) else {
+            self.report.problem(Problem::Foreign { path: path.to_path_buf() });
+            return Ok(());
+        };
+        let Some(expected) = self.files.get_mut(&id).filter(|e| e.path == path) else {
+            if !self.dropping.contains_key(&id) {
+                self.report.orphans.push(path.to_path_buf());
+                if self.options.repair {
+                    std::fs::remove_file(path).map_err(Error::internal)?;
+                    self.report.orphans_removed += 1;
+                }
+            }
+            return Ok(());
+        };
+        expected.found = true;
+        let (what, sha256, right) = (expected.what.clone(), expected.sha256, expected.size);
+        if right != size {
+            self.report.problem(Problem::WrongSize { what, expected: right, found: size });
+            return Ok(());
+        }
+        if let Some(sha256) = sha256.filter(|_| self.options.verify) {
+            let mut hash = sha2::Sha256::new();
+            let read = self.hash_into(path, &mut hash);
+            if read.is_err() || *sha256.digest() != Sha256(hash.finalize().into()) {
+                self.report.problem(Problem::Damaged { what });
+            }
+        }
+        Ok(())
+    }
+
+    fn hash_into(&mut self, path: &Path, hash: &mut sha2::Sha256) -> std::io::Result<()> {
+        use std::io::Read;
+        let mut file = std::fs::File::open(path)?;
+        let mut buffer = vec![0; 1024 * 1024];
+        loop {
+            let n = file.read(&mut buffer)?;
+            let Some(piece) = buffer.get(..n).filter(|p| !p.is_empty()) else { return Ok(()) };
+            hash.update(piece);
+            self.report.verified_bytes += n as u64;
+        }
+    }
+
+    fn missing(&mut self) {
+        let mut missing: Vec<String> = self.files.values().filter(|e| !e.found).map(|e| e.what.clone()).collect();
+        missing.sort();
+        for what in missing {
+            self.report.problem(Problem::Missing { what });
+        }
+        let mut dangling: Vec<String> = self.manifests.values().map(|(_, what, _)| what.clone()).collect();
+        dangling.sort();
+        for what in dangling {
+            self.report.problem(Problem::Missing { what });
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! The data folder: what lies where, the lock that keeps a second process out, and the format it was made with.
+//!
+//!   FORMAT                        the version of this layout
+//!   lock                          held while a process uses the folder
+//!   journal/                      truth: segments and snapshots
+//!   blobs/<scope>/ab/cd/<sha256>.<id>   truth: bodies
+//!   blobs/<scope>/p/ab/<id>       truth: parts
+//!   staging/                      bodies on their way in; emptied at start
+//!   index/                        derived
+//!
+//! A file's name ends in a number that is used once: the name of a file that is being dropped can't come back.
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use crate::base::digest::VerifiedSha256;
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::names::TenantId;
+use crate::journal::log::sync_dir;
+use crate::local::rows::{DropKind, Id};
+
+const FORMAT: u32 = 1;
+
+#[derive(Debug, Clone)]
+pub struct Layout {
+    root: PathBuf,
+}
+
+impl Layout {
+    pub fn new(root: PathBuf) -> Self {
+        Layout { root }
+    }
+
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    pub fn journal(&self) -> PathBuf {
+        self.root.join("journal")
+    }
+
+    pub fn index(&self) -> PathBuf {
+        self.root.join("index")
+    }
+
+    pub fn staging(&self) -> PathBuf {
+        self.root.join("staging")
+    }
+
+    pub fn blobs(&self) -> PathBuf {
+        self.root.join("blobs")
+    }
+
+    pub fn lock_file(&self) -> PathBuf {
+        self.root.join("lock")
+    }
+
+    pub fn format_file(&self) -> PathBuf {
+        self.root.join("FORMAT")
+    }
+
+    pub fn blob(&self, scope: &TenantId, sha256: &VerifiedSha256, id: Id) -> PathBuf {
+        let hex = sha256.digest().hex();
+        let mut path = self.blobs();
+        path.push(scope.as_str());
+        path.push(hex.get(..2).unwrap_or_default());
+        path.push(hex.get(2..4).unwrap_or_default());
+        path.push(format!("{hex}.{id:016x}"));
+        path
+    }
+
+    pub fn part(&self, scope: &TenantId, id: Id) -> PathBuf {
+        let mut path = self.blobs();
+        path.push(scope.as_str());
+        path.push("p");
+        path.push(format!("{:02x}", id & 0xff));
+        path.push(format!("{id:016x}"));
+        path
+    }
+
+    /// None: not a file.
+    pub fn dropped(&self, scope: &TenantId, kind: DropKind, id: Id) -> Option<PathBuf> {
+        match kind {
+            DropKind::Blob(sha256) => Some(self.blob(scope, &sha256, id)),
+            DropKind::Part => Some(self.part(scope, id)),
+            DropKind::Manifest => None,
+        }
+    }
+
+    /// Makes or checks the folder and takes its lock. What a crash left in staging is removed.
+    pub fn open(&self) -> Result<Lock> {
+        make_dir(&self.root).map_err(|e| unusable("the data folder can't be made", e))?;
+        let lock = self.lock()?;
+        self.check_format()?;
+        for dir in [self.journal(), self.blobs(), self.staging()] {
+            make_dir(&dir).map_err(|e| unusable("the data folder can't be written", e))?;
+        }
+        for entry in std::fs::read_dir(self.staging()).map_err(Error::internal)? {
+            std::fs::remove_file(entry.map_err(Error::internal)?.path()).map_err(Error::internal)?;
+        }
+        sync_dir(&self.root).map_err(Error::internal)?;
+        Ok(lock)
+    }
+
+    /// As `open`, for a folder that must be there, and without changing anything in it.
+    pub fn open_existing(&self) -> Result<Lock> {
+        if !self.format_file().exists() {
+            return Err(Error::new(ErrorKind::InvalidArgument, "this is not a data folder of tidegate: it has no FORMAT file"));
+        }
+        let lock = self.lock()?;
+        self.check_format()?;
+        Ok(lock)
+    }
+
+    fn lock(&self) -> Result<Lock> {
+        let file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(self.lock_file())
+            .map_err(|e| unusable("the data folder's lock can't be opened", e))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Lock { _file: file }),
+            Err(std::fs::TryLockError::WouldBlock) => Err(Error::new(
+                ErrorKind::ServiceUnavailable,
+                "the data folder is in use by another tidegate process: stop it first, or use another folder",
+            )),
+            Err(std::fs::TryLockError::Error(e)) => Err(unusable("the data folder can't be locked", e)),
+        }
+    }
+
+    fn check_format(&self) -> Result<()> {
+        let path = self.format_file();
+        match File::open(&path) {
+            Ok(file) => {
+                let mut text = String::new();
+                file.take(64).read_to_string(&mut text).map_err(Error::internal)?;
+                match text.trim().strip_prefix("tidegate ").and_then(|v| v.parse::<u32>().ok()) {
+                    Some(FORMAT) => Ok(()),
+                    Some(v) if v > FORMAT => Err(Error::new(
+                        ErrorKind::InternalError,
+                        format!("the data folder has format {v}, this program reads up to {FORMAT}: start a newer tidegate on it"),
+                    )),
+                    _ => Err(Error::new(ErrorKind::InternalError, "the data folder's FORMAT file is not one of tidegate's")),
+                }
+            }
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                write_format(&path).map_err(|e| unusable("the data folder can't be written", e))
+            }
+            Err(e) => Err(unusable("the data folder can't be read", e)),
+        }
+    }
+}
+
+pub fn write_format(path: &Path) -> io::Result<()> {
+    let unfinished = path.with_extension("tmp");
+    let mut file = File::create(&unfinished)?;
+    file.write_all(format!("tidegate {FORMAT}\n").as_bytes())?;
+    file.sync_all()?;
+    std::fs::rename(unfinished, path)
+}
+
+/// Bodies are nobody else's business on this machine.
+pub fn make_dir(path: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+fn unusable(what: &'static str, e: io::Error) -> Error {
+    Error::new(ErrorKind::ServiceUnavailable, what).caused_by(e)
+}
+
+/// Held for as long as the folder is used; the kernel releases it with the process.
+#[derive(Debug)]
+pub struct Lock {
+    _file: File,
+}
+
+/// Free bytes for an ordinary user.
+pub fn free_bytes(dir: &Path) -> io::Result<u64> {
+    let file = File::open(dir)?;
+    crate::files::sys::free_bytes(file.as_raw_fd())
+}

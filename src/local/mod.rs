@@ -1,0 +1,42 @@
+//! The embedded store: the system of record in one folder. Implements `Origin`.
+//!
+//! Not here: who may do what (`ops` asks with a Grant), HTTP. Called by `ops` and by the commands that work on a folder.
+//!
+//! Truth: files under `blobs/`, and the journal. Derived: the index (`index/`), which can be deleted. See `layout`.
+//! A write: the body is staged by ingest; `objects` brings it in place; the `writer`'s thread decides, writes one batch with
+//! all who wait, makes it visible; the caller hears. A read: `hot`, else the index; then the bytes, see `reads`.
+//! Upkeep in the background: snapshots of the journal, proof of what may go, hashes of multipart objects.
+//!
+//! Invariants: an answer Ok means durable and visible; names of files are never used twice; nothing is unlinked that the
+//! journal was not read through for.
+
+pub mod backup;
+pub mod blobs;
+pub mod buckets;
+pub mod complete;
+pub mod fsck;
+pub mod hot;
+pub mod ids;
+pub mod inline;
+pub mod layout;
+pub mod list;
+pub mod objects;
+pub mod open;
+pub mod pass;
+pub mod reads;
+pub mod rehash;
+pub mod replay;
+pub mod rows;
+pub mod serve;
+pub mod settings;
+pub mod shared;
+pub mod txn;
+pub mod upkeep;
+pub mod uploads;
+pub mod writer;
+
+pub use open::Local;
+pub use settings::Settings;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,326 @@
+//! Writes of objects: put, copy, delete, ACL. Each is a decision on the writer's thread, prepared outside of it.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use sha2::Digest as _;
+use tokio::task::spawn_blocking;
+
+use crate::base::conditions::WriteConditions;
+use crate::base::digest::{Sha256, VerifiedSha256};
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::etag::ETag;
+use crate::base::names::{BucketName, ObjectKey, TenantId};
+use crate::base::object::{CannedAcl, ObjectHeaders, PartInfo};
+use crate::base::range::ByteRange;
+use crate::files::sys;
+use crate::ingest::Content;
+use crate::journal::log::disk_error;
+use crate::local::blobs::Placed;
+use crate::local::hot::Entry;
+use crate::local::rows::{DropKind, Manifest, ObjectHead, ObjectRow, ObjectTail, PartsRef, Place, RehashRow, key, table};
+use crate::local::shared::Shared;
+use crate::local::txn::{Txn, no_such_key};
+use crate::origin::{CopyObject, Dedup, PutObject, Quota, Written};
+
+/// A new version, all but where its bytes will be.
+struct NewVersion {
+    bucket: BucketName,
+    key: ObjectKey,
+    owner: TenantId,
+    acl: CannedAcl,
+    headers: ObjectHeaders,
+    conditions: WriteConditions,
+    quota: Quota,
+    size: u64,
+    etag: ETag,
+    sha256: VerifiedSha256,
+    checksum: Option<crate::base::checksum::Checksum>,
+    /// Of a copied multipart object.
+    parts: Vec<PartInfo>,
+}
+
+/// What the version's bytes are brought in as.
+enum Bring {
+    Nothing,
+    Inline(Bytes),
+    File(Placed),
+    /// The content is believed to be here already.
+    Expected,
+}
+
+enum Decided {
+    Written(Written, Bring),
+    /// The expected content is not here (any more).
+    Gone,
+}
+
+impl Shared {
+    pub async fn put(self: &Arc<Self>, put: PutObject, quota: Quota) -> Result<Written> {
+        self.health.require_room(&self.layout, self.settings.reserve_bytes)?;
+        let PutObject { bucket, key, owner, acl, headers, conditions, received } = put;
+        let version = NewVersion {
+            bucket,
+            key,
+            owner,
+            acl,
+            headers,
+            conditions,
+            quota,
+            size: received.size,
+            etag: ETag::single(received.md5),
+            sha256: received.sha256,
+            checksum: received.checksum,
+            parts: Vec::new(),
+        };
+        self.write(version, received.content).await
+    }
+
+    async fn write(self: &Arc<Self>, version: NewVersion, content: Content) -> Result<Written> {
+        let version = Arc::new(version);
+        let mut file = match content {
+            _ if version.size == 0 => return self.decide(&version, Bring::Nothing).await?.written(),
+            Content::Memory(bytes) if bytes.len() <= self.settings.inline_limit => {
+                return self.decide(&version, Bring::Inline(bytes)).await?.written();
+            }
+            Content::Memory(bytes) => {
+                let shared = self.clone();
+                spawn_blocking(move || shared.as_file(Content::Memory(bytes))).await.map_err(Error::internal)??
+            }
+            Content::File(file) => file,
+        };
+        if self.is_known(&version).await?
+            && let Decided::Written(written, _) = self.decide(&version, Bring::Expected).await?
+        {
+            drop_blocking(file);
+            return Ok(written);
+        }
+        let (shared, v) = (self.clone(), version.clone());
+        let placed = spawn_blocking(move || shared.place_blob(&v.owner, &v.sha256, &mut file)).await.map_err(Error::internal)??;
+        let id = placed.id;
+        let decided = self.decide(&version, Bring::File(placed)).await;
+        if decided.as_ref().is_err_and(|e| e.kind().is_our_fault()) {
+            // Whether a record speaks of the file is for the log to tell.
+            self.limbo.add(&version.owner, DropKind::Blob(version.sha256), id);
+        }
+        decided?.written()
+    }
+
+    async fn is_known(self: &Arc<Self>, version: &Arc<NewVersion>) -> Result<bool> {
+        let (shared, v) = (self.clone(), version.clone());
+        let row = spawn_blocking(move || shared.index()?.get(table::HASHES, &key::hash(&v.owner, &v.sha256)));
+        Ok(row.await.map_err(Error::internal)??.is_some())
+    }
+
+    async fn decide(self: &Arc<Self>, version: &Arc<NewVersion>, bring: Bring) -> Result<Decided> {
+        let version = version.clone();
+        let decided = self.queue.submit(move |txn| decide(txn, &version, bring)).await?;
+        Ok(match decided {
+            // An unneeded file is removed here and not on the writer's thread.
+            Decided::Written(written, spare) => {
+                if let Bring::File(placed) = spare {
+                    drop_blocking(placed);
+                }
+                Decided::Written(written, Bring::Nothing)
+            }
+            Decided::Gone => Decided::Gone,
+        })
+    }
+
+    pub async fn delete(&self, bucket: &BucketName, key: &ObjectKey, conditions: WriteConditions) -> Result<bool> {
+        let (bucket, key) = (bucket.clone(), key.clone());
+        let delete = move |txn: &mut Txn<'_>| {
+            txn.require_bucket(&bucket)?;
+            let current = txn.object(&bucket, &key)?;
+            if current.is_none() {
+                // Also under If-Match: the delete whose answer was lost is repeated, and it did what was asked.
+                return Ok(false);
+            }
+            check(&conditions, current.as_deref())?;
+            txn.del_row(table::OBJECTS, key::object(&bucket, &key))?;
+            Ok(true)
+        };
+        self.queue.submit(delete).await
+    }
+
+    pub async fn set_object_acl(&self, bucket: &BucketName, key: &ObjectKey, acl: CannedAcl) -> Result<()> {
+        let (bucket, key) = (bucket.clone(), key.clone());
+        let set = move |txn: &mut Txn<'_>| {
+            txn.require_bucket(&bucket)?;
+            let current = txn.object(&bucket, &key)?.ok_or_else(no_such_key)?;
+            let mut row = (*current).clone();
+            row.tail.acl = acl;
+            txn.set_object(&bucket, &key, Arc::new(row))
+        };
+        self.queue.submit(set).await
+    }
+
+    pub async fn copy(self: &Arc<Self>, copy: CopyObject, quota: Quota) -> Result<Written> {
+        self.health.require_room(&self.layout, self.settings.reserve_bytes)?;
+        if copy.source.owner == copy.owner {
+            return self.queue.submit(move |txn| copy_inside(txn, &copy, &quota)).await;
+        }
+        let source = &copy.source;
+        let entry = self.entry(&copy.source_bucket, &copy.source_key).await?.filter(|e| e.info.generation == source.generation);
+        let entry = entry.ok_or_else(source_changed)?;
+        let shared = self.clone();
+        let (content, sha256) = spawn_blocking(move || shared.copy_bytes(&entry)).await.map_err(Error::internal)??;
+        if source.sha256.is_some_and(|s| s != sha256) {
+            return Err(Error::internal("the source of a copy is damaged: its hash does not hold"));
+        }
+        let version = NewVersion {
+            size: source.size,
+            etag: source.etag,
+            sha256,
+            checksum: source.checksum.clone(),
+            parts: source.parts.clone(),
+            bucket: copy.bucket,
+            key: copy.key,
+            owner: copy.owner,
+            acl: copy.acl,
+            headers: copy.headers,
+            conditions: copy.conditions,
+            quota,
+        };
+        self.write(version, content).await
+    }
+
+    /// The bytes of another scope's object, copied and hashed. Blocks.
+    fn copy_bytes(&self, entry: &Entry) -> Result<(Content, VerifiedSha256)> {
+        let mut hash = sha2::Sha256::new();
+        if !matches!(entry.place, Place::File { .. } | Place::Parts { .. }) {
+            let bytes = match entry.place {
+                Place::Empty => Bytes::new(),
+                place => self.read_whole(place, &entry.info)?.ok_or_else(source_changed)?,
+            };
+            hash.update(&bytes);
+            return Ok((Content::Memory(bytes), proven(hash)));
+        }
+        let mut staged = self.staging().create().map_err(disk_error)?;
+        self.read_through(entry, &mut |piece| {
+            hash.update(piece);
+            staged.append(piece).map_err(disk_error)
+        })?;
+        staged.file().sync_data().map_err(disk_error)?;
+        Ok((Content::File(staged), proven(hash)))
+    }
+
+    /// Calls `each` with all bytes of a body in files, in order. Blocks.
+    pub fn read_through(&self, entry: &Entry, each: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
+        const PIECE: u64 = 1024 * 1024;
+        let all = ByteRange { start: 0, end: entry.info.size };
+        let spans = self.spans(entry, all).ok_or_else(|| Error::internal("a body that is not in files"))?;
+        for span in spans {
+            let open = self.files.open(span.id, &span.path, span.file_len)?.ok_or_else(source_changed)?;
+            let mut at = span.range.start;
+            while at < span.range.end {
+                let len = (span.range.end - at).min(PIECE);
+                let piece = sys::read_exact(&open.file, len as usize, at).map_err(crate::files::open::unreadable)?;
+                each(&piece)?;
+                at += len;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Decided {
+    fn written(self) -> Result<Written> {
+        match self {
+            Decided::Written(written, _) => Ok(written),
+            Decided::Gone => Err(Error::internal("content was expected that nobody spoke of")),
+        }
+    }
+}
+
+fn decide(txn: &mut Txn<'_>, version: &NewVersion, mut bring: Bring) -> Result<Decided> {
+    txn.require_bucket(&version.bucket)?;
+    let current = txn.object(&version.bucket, &version.key)?;
+    check(&version.conditions, current.as_deref())?;
+    check_quota(txn, &version.owner, &version.quota, version.size, current.as_deref())?;
+    let known = if version.size == 0 { None } else { txn.content(&version.owner, &version.sha256)? };
+    let (place, dedup) = match (known, &mut bring) {
+        (Some(content), _) => (content.place, Dedup::Hit),
+        (None, Bring::Expected) => return Ok(Decided::Gone),
+        (None, Bring::Nothing) => (Place::Empty, Dedup::Miss),
+        (None, Bring::Inline(bytes)) => (txn.add_content(std::mem::take(bytes))?, Dedup::Miss),
+        (None, Bring::File(placed)) => {
+            placed.keep();
+            (Place::File { id: placed.id }, Dedup::Miss)
+        }
+    };
+    let mut parts = None;
+    if !version.parts.is_empty() {
+        let manifest = txn.new_id();
+        txn.set_row(table::MANIFESTS, key::id(manifest), &Manifest { parts: version.parts.clone(), files: Vec::new() })?;
+        parts = Some(PartsRef { manifest, count: version.parts.len() as u16 });
+    }
+    let row = Arc::new(ObjectRow {
+        head: ObjectHead {
+            size: version.size,
+            etag: version.etag,
+            modified: txn.now(),
+            owner: version.owner.clone(),
+            checksum: version.checksum.clone(),
+        },
+        tail: ObjectTail {
+            generation: txn.next_generation(),
+            acl: version.acl,
+            headers: version.headers.clone(),
+            sha256: Some(version.sha256),
+            place,
+            parts,
+        },
+    });
+    txn.set_object(&version.bucket, &version.key, row.clone())?;
+    let object = Arc::new(row.info(version.parts.clone()));
+    Ok(Decided::Written(Written { object, dedup }, bring))
+}
+
+/// Inside a scope no byte is copied: the new version is at the same place.
+fn copy_inside(txn: &mut Txn<'_>, copy: &CopyObject, quota: &Quota) -> Result<Written> {
+    txn.require_bucket(&copy.bucket)?;
+    let source = txn.object(&copy.source_bucket, &copy.source_key)?.filter(|r| r.tail.generation == copy.source.generation);
+    let source = source.ok_or_else(source_changed)?;
+    let current = txn.object(&copy.bucket, &copy.key)?;
+    check(&copy.conditions, current.as_deref())?;
+    check_quota(txn, &copy.owner, quota, source.head.size, current.as_deref())?;
+    let mut row = (*source).clone();
+    row.head.modified = txn.now();
+    row.tail.generation = txn.next_generation();
+    row.tail.acl = copy.acl;
+    row.tail.headers = copy.headers.clone();
+    if row.tail.sha256.is_none() {
+        let todo = RehashRow { bucket: copy.bucket.clone(), key: copy.key.clone() };
+        txn.set_row(table::REHASH, key::id(row.tail.generation), &todo)?;
+    }
+    let object = Arc::new(row.info(copy.source.parts.clone()));
+    txn.set_object(&copy.bucket, &copy.key, Arc::new(row))?;
+    Ok(Written { object, dedup: Dedup::Hit })
+}
+
+pub fn check(conditions: &WriteConditions, current: Option<&ObjectRow>) -> Result<()> {
+    if *conditions == WriteConditions::default() {
+        return Ok(());
+    }
+    conditions.check(current.map(|row| row.info(Vec::new())).as_ref())
+}
+
+fn check_quota(txn: &Txn<'_>, owner: &TenantId, quota: &Quota, size: u64, current: Option<&ObjectRow>) -> Result<()> {
+    let replaced = current.filter(|row| row.head.owner == *owner);
+    let bytes = i128::from(size) - replaced.map_or(0, |row| i128::from(row.head.size));
+    txn.check_quota(owner, quota, bytes, if replaced.is_some() { 0 } else { 1 })
+}
+
+fn source_changed() -> Error {
+    Error::new(ErrorKind::OperationAborted, "The copy source was changed while it was copied. Please try again.")
+}
+
+fn proven(hash: sha2::Sha256) -> VerifiedSha256 {
+    VerifiedSha256::proven(Sha256(hash.finalize().into()))
+}
+
+/// Removing a file can take the disk a while; the reactor does not wait for it.
+fn drop_blocking<T: Send + 'static>(what: T) {
+    spawn_blocking(move || drop(what));
+}

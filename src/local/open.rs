@@ -1,0 +1,123 @@
+//! Starting and stopping the store.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use arc_swap::ArcSwapOption;
+
+use crate::base::error::{Error, Result};
+use crate::files::Files;
+use crate::journal::Journal;
+use crate::local::hot::Hot;
+use crate::local::ids::Ids;
+use crate::local::inline::Segments;
+use crate::local::layout::{Layout, Lock};
+use crate::local::replay;
+use crate::local::rows::table;
+use crate::local::settings::Settings;
+use crate::local::shared::{Buckets, Health, Shared};
+use crate::local::writer::{Queue, Writer};
+
+/// An open store. Dropped without `close`, it is as after a crash, and nothing acknowledged is lost.
+pub struct Local {
+    pub(crate) shared: Arc<Shared>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+    /// Released last.
+    lock: Mutex<Option<Lock>>,
+}
+
+/// The row that counts starts: the numbers given out between two starts never meet.
+pub const STARTS: &[u8] = b"starts";
+
+impl Local {
+    /// Blocks: recovers the journal and brings the index up to it.
+    pub fn open(settings: Settings) -> Result<Arc<Local>> {
+        on_a_thread(move || Self::open_here(settings))?
+    }
+
+    fn open_here(settings: Settings) -> Result<Arc<Local>> {
+        let layout = Layout::new(settings.dir.clone());
+        let lock = layout.open()?;
+        let (journal, recovered) = Journal::open(settings.journal())?;
+        if recovered.cut > 0 {
+            tracing::warn!(bytes = recovered.cut, "the journal ended in a write that was never acknowledged; it is left out");
+        }
+        // Only the first write needs the numbers of this start, and that write is their count.
+        let ids = Ids::new(0);
+        let index = replay::open(&settings.index(), &ids, &replay::input_of(&journal), &recovered, &replay::end_of(&journal))?;
+        let starts: u64 = match index.get(table::META, STARTS)? {
+            Some(row) => crate::local::rows::decode(&row)?,
+            None => 0,
+        };
+        let (queue, messages) = Queue::new();
+        let shared = Arc::new(Shared {
+            index: ArcSwapOption::from_pointee(index),
+            buckets: Buckets::default(),
+            hot: Hot::new(&settings.hot),
+            files: Arc::new(Files::new(&settings.files)),
+            segments: Segments::new(layout.journal()),
+            ids: Ids::new(starts + 1),
+            queue,
+            references: Default::default(),
+            health: Health::new(),
+            known_dirs: Default::default(),
+            limbo: Default::default(),
+            signal: Default::default(),
+            hold: Default::default(),
+            layout,
+            settings,
+        });
+        shared.buckets.load(&*shared.index()?)?;
+        let writer = Writer::new(shared.clone(), journal, messages);
+        let writer = std::thread::Builder::new().name("store-writer".into()).spawn(move || writer.run()).map_err(Error::internal)?;
+        let local = Local { shared, threads: Mutex::new(vec![writer]), lock: Mutex::new(Some(lock)) };
+        local.shared.queue.submit_blocking(move |txn| txn.set_row(table::META, STARTS.to_vec(), &(starts + 1)))?;
+        let shared = local.shared.clone();
+        let upkeep = std::thread::Builder::new().name("store-upkeep".into()).spawn(move || crate::local::upkeep::run(shared));
+        local.threads.lock().unwrap_or_else(PoisonError::into_inner).push(upkeep.map_err(Error::internal)?);
+        Ok(Arc::new(local))
+    }
+
+    /// Finishes what was taken up, refuses the rest, and returns when the folder is at rest. Blocks.
+    pub fn close(&self) {
+        self.shared.signal.stop();
+        let queue = self.shared.queue.clone();
+        if on_a_thread(move || queue.stop()).is_err() {
+            tracing::error!("the store's writer could not be told to stop");
+        }
+        let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        for thread in threads {
+            if thread.join().is_err() {
+                tracing::error!("a thread of the store had panicked");
+            }
+        }
+        if let Some(index) = self.shared.index.swap(None)
+            && let Err(e) = index.flush()
+        {
+            // Derived: the next start replays what is missing.
+            tracing::warn!(error = %e, "the index could not be flushed");
+        }
+        self.lock.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+}
+
+/// Waiting for the writer is refused on a runtime's own threads, and whoever opens a store may well be on one.
+pub fn on_a_thread<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> Result<T> {
+    let thread = std::thread::Builder::new().name("store-open".into()).spawn(f).map_err(Error::internal)?;
+    thread.join().map_err(|_| Error::internal("the store panicked while it was opened or closed"))
+}
+
+impl Drop for Local {
+    /// The upkeep holds the store's parts, which hold the folder's writer: both end with the store.
+    fn drop(&mut self) {
+        self.shared.signal.stop();
+        let queue = self.shared.queue.clone();
+        let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        if threads.is_empty() {
+            return;
+        }
+        let _ = on_a_thread(move || queue.stop());
+        // The lock goes with this value: nothing may still be writing then.
+        threads.into_iter().for_each(|thread| drop(thread.join()));
+    }
+}

@@ -1,0 +1,321 @@
+//! A pass over the journal: proves what nothing refers to any more and lets it go; writes a snapshot where that shortens the log.
+//!
+//! Candidates come from rows that the writer made where a hint said "unused". The pass reads the whole truth, never the
+//! index: a candidate that some live row mentions is spared. The writer notes what it refers to from the moment the pass
+//! begins, so that nothing slips in between; it has the last word in one command, and only then files are unlinked.
+//! Segments of the journal that hold no live body go the same way; those with few have them moved forward first.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, PoisonError};
+
+use bytes::Bytes;
+
+use crate::base::error::{Error, Result};
+use crate::base::names::{BucketName, ObjectKey};
+use crate::base::timestamp::Timestamp;
+use crate::index::Walk;
+use crate::journal::OpRef;
+use crate::journal::compact::{self, Input};
+use crate::journal::segment;
+use crate::journal::sorted::Stamp;
+use crate::local::replay::input_of;
+use crate::local::rows::{self, DropKind, DropRow, Id, ObjectRow, Place, key, table};
+use crate::local::shared::{Seen, Shared};
+use crate::local::txn::Txn;
+
+/// Candidates of one pass: bounds its memory (10 MB). The rest waits for the next.
+const MAX_CANDIDATES: usize = 100_000;
+/// Candidates let go in one command: keeps its batch small.
+const DROP_AT_ONCE: usize = 500;
+/// A segment is emptied when less than a third of it is live: each byte is then moved at most once per two freed.
+const SPARSE: u64 = 3;
+/// Segments emptied in one pass, and bodies moved in one command.
+const EMPTY_AT_ONCE: usize = 4;
+const MOVE_AT_ONCE: usize = 64;
+
+#[derive(Default)]
+pub struct Passes {
+    /// Segments that the last pass found nearly empty.
+    sparse: HashSet<u64>,
+}
+
+/// What a pass did.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Report {
+    pub dropped: usize,
+    pub spared: usize,
+    pub moved: usize,
+    pub segments_removed: usize,
+    pub snapshot: bool,
+}
+
+/// What the merge found.
+struct Found {
+    unreferenced: HashMap<Id, DropRow>,
+    referenced: Vec<(Id, DropRow)>,
+    /// Live bytes by segment.
+    live: HashMap<u64, u64>,
+    /// Objects whose body lies in a segment that is being emptied.
+    to_move: Vec<(BucketName, ObjectKey)>,
+}
+
+struct Begin {
+    input: Input,
+    stamp: Stamp,
+}
+
+impl Passes {
+    /// None: there was nothing to do.
+    pub fn run_if_due(&mut self, shared: &Arc<Shared>) -> Result<Option<Report>> {
+        let log_is_long = {
+            let limit = shared.settings.compact_segments;
+            shared.queue.between(move |journal| journal.sealed().len() >= limit)?
+        };
+        shared.adopt_limbo()?;
+        let due = shared.due_candidates()?;
+        if due.is_empty() && !log_is_long && self.sparse.is_empty() {
+            return Ok(None);
+        }
+        self.run(shared, due, log_is_long || !self.sparse.is_empty()).map(Some)
+    }
+
+    pub fn run(&mut self, shared: &Arc<Shared>, due: HashMap<Id, DropRow>, snapshot: bool) -> Result<Report> {
+        // A backup links what is there; nothing may go meanwhile.
+        let _hold = shared.hold.lock().unwrap_or_else(PoisonError::into_inner);
+        let begin = {
+            let shared = shared.clone();
+            shared.clone().queue.between(move |journal| {
+                shared.references.watch();
+                journal.roll();
+                let upto = journal.end().segment;
+                Begin { input: input_of(journal), stamp: Stamp { log: journal.log_id(), upto, next_sequence: journal.next_sequence() } }
+            })?
+        };
+        let result = self.proceed(shared, &begin, due, snapshot);
+        shared.references.unwatch();
+        result
+    }
+
+    fn proceed(&mut self, shared: &Arc<Shared>, begin: &Begin, due: HashMap<Id, DropRow>, snapshot: bool) -> Result<Report> {
+        let emptying = std::mem::take(&mut self.sparse);
+        let mut found = Found { unreferenced: due, referenced: Vec::new(), live: HashMap::new(), to_move: Vec::new() };
+        let mut look = |op: &OpRef<'_>| found.look(op, &emptying);
+        let mut report = Report::default();
+        if snapshot && !begin.input.segments.is_empty() {
+            let old = begin.input.snapshot.clone();
+            let new = compact::write_snapshot(&begin.input, begin.stamp, &mut look)?;
+            shared.queue.between(move |journal| journal.install(new))?;
+            // The new one is durable in the folder; the old one is only a second answer.
+            if let Some(old) = old {
+                std::fs::remove_file(old).map_err(Error::internal)?;
+            }
+            report.snapshot = true;
+        } else {
+            compact::merge(&begin.input, &mut look)?;
+        }
+        shared.let_go(&mut report, found.unreferenced, found.referenced)?;
+        report.moved = shared.move_bodies(&emptying, &found.to_move)?;
+        if report.snapshot {
+            report.segments_removed = shared.remove_segments(begin.stamp.upto, &found.live)?;
+            self.sparse = sparse_segments(shared, begin.stamp.upto, &found.live)?;
+            self.sparse.retain(|n| !emptying.contains(n));
+        }
+        tracing::debug!(?report, "a pass over the journal");
+        Ok(report)
+    }
+}
+
+impl Found {
+    fn look(&mut self, op: &OpRef<'_>, emptying: &HashSet<u64>) -> Result<()> {
+        let Some(value) = op.value else { return Ok(()) };
+        let mut seen = Seen::default();
+        if op.table == table::OBJECTS {
+            let row = ObjectRow::decode(value)?;
+            if let Place::Inline { segment, len, .. } = row.tail.place {
+                *self.live.entry(segment).or_default() += u64::from(len);
+                if emptying.contains(&segment) {
+                    let (bucket, key) = key::split(op.key)?;
+                    self.to_move.push((BucketName::parse(bucket)?, ObjectKey::parse(key)?));
+                }
+            }
+            seen.object(&row);
+        } else {
+            seen.row(op.table, value)?;
+        }
+        for id in seen.ids {
+            self.referenced.extend(self.unreferenced.remove_entry(&id));
+        }
+        Ok(())
+    }
+}
+
+impl Shared {
+    /// Files of writes whose fate is unknown become candidates.
+    fn adopt_limbo(&self) -> Result<()> {
+        let files = self.limbo.take();
+        if files.is_empty() {
+            return Ok(());
+        }
+        let adopt = files.clone();
+        let adopted =
+            self.queue.submit_blocking(move |txn| adopt.iter().try_for_each(|(scope, kind, id)| txn.drop_later(scope, *kind, *id)));
+        if adopted.is_err() {
+            files.iter().for_each(|(scope, kind, id)| self.limbo.add(scope, *kind, *id));
+        }
+        adopted
+    }
+
+    pub fn due_candidates(&self) -> Result<HashMap<Id, DropRow>> {
+        let now = Timestamp::now();
+        let mut due = HashMap::new();
+        self.index()?.scan(table::DROPS, b"", &mut |k, v| {
+            let row: DropRow = rows::decode(v)?;
+            if now.since(row.since) >= self.settings.drop_grace {
+                due.insert(key::parse_id(k)?, row);
+            }
+            Ok(if due.len() < MAX_CANDIDATES { Walk::Next } else { Walk::Stop })
+        })?;
+        Ok(due)
+    }
+
+    fn let_go(self: &Arc<Self>, report: &mut Report, unreferenced: HashMap<Id, DropRow>, referenced: Vec<(Id, DropRow)>) -> Result<()> {
+        report.spared = referenced.len();
+        for some in referenced.chunks(DROP_AT_ONCE) {
+            let some = some.to_vec();
+            self.queue.submit_blocking(move |txn| some.iter().try_for_each(|(id, row)| spare(txn, *id, row)))?;
+        }
+        let candidates: Vec<(Id, DropRow)> = unreferenced.into_iter().collect();
+        for some in candidates.chunks(DROP_AT_ONCE) {
+            let (shared, some) = (self.clone(), some.to_vec());
+            let gone = self.queue.submit_blocking(move |txn| decide_drops(txn, &shared, some))?;
+            for (id, row) in gone {
+                report.dropped += 1;
+                self.unlink(id, &row);
+            }
+        }
+        Ok(())
+    }
+
+    /// The journal says that the file is gone. One that can't be removed is an orphan for fsck.
+    fn unlink(&self, id: Id, row: &DropRow) {
+        let Some(path) = self.layout.dropped(&row.scope, row.kind, id) else { return };
+        if let Err(e) = std::fs::remove_file(path)
+            && e.kind() != std::io::ErrorKind::NotFound
+        {
+            tracing::warn!(error = %e, "an unused file could not be removed");
+        }
+        // Afterwards, so that nobody opens it again by its name.
+        self.files.forget(id);
+    }
+
+    /// Appends live bodies of nearly empty segments again, where their objects still refer to the old place.
+    fn move_bodies(self: &Arc<Self>, emptying: &HashSet<u64>, objects: &[(BucketName, ObjectKey)]) -> Result<usize> {
+        let mut moved = 0;
+        for some in objects.chunks(MOVE_AT_ONCE) {
+            let mut bodies = Vec::new();
+            for (bucket, key) in some {
+                let Some(entry) = self.load_entry(bucket, key)? else { continue };
+                let Place::Inline { segment, .. } = entry.place else { continue };
+                if !emptying.contains(&segment) {
+                    continue;
+                }
+                if let Some(body) = self.read_whole(entry.place, &entry.info)? {
+                    bodies.push((bucket.clone(), key.clone(), entry.place, body));
+                }
+            }
+            moved += self.queue.submit_blocking(move |txn| {
+                bodies
+                    .into_iter()
+                    .try_fold(0, |n, (bucket, key, place, body)| Ok(n + usize::from(relocate(txn, &bucket, &key, place, body)?)))
+            })?;
+        }
+        Ok(moved)
+    }
+
+    /// Segments that the snapshot stands for and that hold no live body.
+    fn remove_segments(self: &Arc<Self>, upto: u64, live: &HashMap<u64, u64>) -> Result<usize> {
+        let dead: Vec<u64> = segment_numbers(self, upto)?.into_iter().filter(|n| !live.contains_key(n)).collect();
+        let shared = self.clone();
+        // Between two batches no reference can come up while we look.
+        let removed = self.queue.between(move |journal| -> Result<Vec<u64>> {
+            let dead: Vec<u64> = shared.references.with(|seen| dead.into_iter().filter(|n| !seen.segments.contains(n)).collect())?;
+            for number in &dead {
+                std::fs::remove_file(segment::path(journal.dir(), *number)).map_err(Error::internal)?;
+            }
+            Ok(dead)
+        })??;
+        removed.iter().for_each(|n| self.segments.forget(*n));
+        Ok(removed.len())
+    }
+}
+
+/// A candidate that is in use. If it became one anew while the pass ran, that newer row stays.
+fn spare(txn: &mut Txn<'_>, id: Id, row: &DropRow) -> Result<()> {
+    let now: Option<DropRow> = txn.get_row(table::DROPS, &key::id(id))?;
+    if now.as_ref() == Some(row) { txn.del_row(table::DROPS, key::id(id)) } else { Ok(()) }
+}
+
+/// The last word: nothing that was written since the pass began, or earlier in this batch, may speak of the candidate.
+fn decide_drops(txn: &mut Txn<'_>, shared: &Shared, candidates: Vec<(Id, DropRow)>) -> Result<Vec<(Id, DropRow)>> {
+    let mut batch = Seen::default();
+    batch.txn(txn)?;
+    let candidates: Vec<(Id, DropRow)> = shared
+        .references
+        .with(|seen| candidates.into_iter().filter(|(id, _)| !seen.ids.contains(id) && !batch.ids.contains(id)).collect())?;
+    let mut gone = Vec::new();
+    for (id, row) in candidates {
+        // The row is the journal's word that this is a candidate at all.
+        let still: Option<DropRow> = txn.get_row(table::DROPS, &key::id(id))?;
+        if still.is_none() {
+            continue;
+        }
+        txn.del_row(table::DROPS, key::id(id))?;
+        if row.kind == DropKind::Manifest {
+            let manifest = txn.manifest(id)?.unwrap_or_default();
+            txn.del_row(table::MANIFESTS, key::id(id))?;
+            // Each file is proven by itself in the next pass.
+            for file in manifest.files {
+                txn.drop_later(&row.scope, DropKind::Part, file.id)?;
+            }
+        }
+        gone.push((id, row));
+    }
+    Ok(gone)
+}
+
+fn relocate(txn: &mut Txn<'_>, bucket: &BucketName, key: &ObjectKey, from: Place, body: Bytes) -> Result<bool> {
+    let Some(current) = txn.object(bucket, key)?.filter(|row| row.tail.place == from) else { return Ok(false) };
+    let known = match &current.tail.sha256 {
+        Some(sha256) => txn.content(&current.head.owner, sha256)?.map(|c| c.place).filter(|p| *p != from),
+        None => None,
+    };
+    let mut row = (*current).clone();
+    row.tail.place = match known {
+        // Another key with this content was moved before.
+        Some(place @ (Place::Inline { .. } | Place::Pending(_))) => place,
+        _ => txn.add_content(body)?,
+    };
+    txn.set_object(bucket, key, Arc::new(row))?;
+    Ok(true)
+}
+
+fn segment_numbers(shared: &Shared, upto: u64) -> Result<Vec<u64>> {
+    let mut numbers = Vec::new();
+    for entry in std::fs::read_dir(shared.layout.journal()).map_err(Error::internal)? {
+        let name = entry.map_err(Error::internal)?.file_name();
+        numbers.extend(segment::parse_name(&name.to_string_lossy(), ".seg").filter(|n| *n <= upto));
+    }
+    Ok(numbers)
+}
+
+fn sparse_segments(shared: &Shared, upto: u64, live: &HashMap<u64, u64>) -> Result<HashSet<u64>> {
+    let mut sparse = HashSet::new();
+    for number in segment_numbers(shared, upto)? {
+        let Some(live) = live.get(&number) else { continue };
+        let len = std::fs::metadata(segment::path(&shared.layout.journal(), number)).map_err(Error::internal)?.len();
+        if live.saturating_mul(SPARSE) < len && sparse.len() < EMPTY_AT_ONCE {
+            sparse.insert(number);
+        }
+    }
+    Ok(sparse)
+}

@@ -1,0 +1,212 @@
+//! Reads: one version's information, and the bytes of it.
+//!
+//! Hot: from memory, on the reactor. Cold: the index and the disk are asked on blocking threads.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::task::spawn_blocking;
+
+use crate::base::error::{Error, Result};
+use crate::base::names::{BucketName, ObjectKey};
+use crate::base::object::{ObjectInfo, SharedObject};
+use crate::base::range::ByteRange;
+use crate::files::open::unreadable;
+use crate::files::{FileBody, Span, sys};
+use crate::local::hot::{Entry, Ticket};
+use crate::local::rows::{self, Id, Manifest, ObjectRow, Place, key, table};
+use crate::local::shared::Shared;
+use crate::local::txn::no_such_bucket;
+use crate::origin::{Body, BodySource, ReadBy};
+
+/// A version that keeps being replaced between its look-up and its opening: more tries than a busy key needs.
+const TRIES: usize = 4;
+
+impl BodySource for FileBody {
+    fn poll_next(self: std::pin::Pin<&mut Self>, cx: &mut std::task::Context<'_>) -> std::task::Poll<Option<Result<Bytes>>> {
+        FileBody::poll_next(self, cx)
+    }
+
+    fn remaining(&self) -> u64 {
+        FileBody::remaining(self)
+    }
+}
+
+impl Shared {
+    pub async fn stat(self: &Arc<Self>, bucket: &BucketName, key: &ObjectKey) -> Result<Option<SharedObject>> {
+        if let Some(entry) = self.hot.get(bucket, key) {
+            return Ok(Some(entry.info.clone()));
+        }
+        if self.buckets.get(bucket.as_str()).is_none() {
+            return Err(no_such_bucket());
+        }
+        Ok(self.entry(bucket, key).await?.map(|e| e.info.clone()))
+    }
+
+    pub fn open_hot(&self, bucket: &BucketName, key: &ObjectKey, object: &ObjectInfo, range: ByteRange, by: ReadBy) -> Option<Body> {
+        let entry = self.hot.get(bucket, key).filter(|e| e.info.generation == object.generation)?;
+        if let Some(body) = &entry.body {
+            return slice(body, range).map(Body::Memory);
+        }
+        // What fits into memory is better served from there: `open` brings it in.
+        if entry.info.size <= self.hot.body_bytes {
+            return None;
+        }
+        let spans = self.spans(&entry, range)?;
+        let first = self.files.get(spans.first()?.id)?;
+        Some(Body::Stream(Box::pin(FileBody::new(self.files.clone(), spans, Some(first), by == ReadBy::Kernel))))
+    }
+
+    pub async fn open(
+        self: &Arc<Self>,
+        bucket: &BucketName,
+        key: &ObjectKey,
+        object: &ObjectInfo,
+        range: ByteRange,
+        by: ReadBy,
+    ) -> Result<Option<Body>> {
+        for _ in 0..TRIES {
+            let ticket = self.hot.begin(bucket, key);
+            let Some(entry) = self.entry(bucket, key).await? else { return Ok(None) };
+            if entry.info.generation != object.generation {
+                return Ok(None);
+            }
+            if range.end > entry.info.size {
+                return Err(Error::internal("a range beyond the body"));
+            }
+            if let Some(body) = self.open_entry(bucket, key, &entry, ticket, range, by).await? {
+                return Ok(Some(body));
+            }
+            // The record names a place that is gone: it was replaced, or its body was moved. Look again.
+        }
+        Err(unreadable(std::io::Error::other("a body's file is missing: run `tidegate fsck`")))
+    }
+
+    /// None: the place is gone.
+    async fn open_entry(
+        self: &Arc<Self>,
+        bucket: &BucketName,
+        key: &ObjectKey,
+        entry: &Arc<Entry>,
+        ticket: Ticket,
+        range: ByteRange,
+        by: ReadBy,
+    ) -> Result<Option<Body>> {
+        if let Some(body) = &entry.body {
+            return Ok(slice(body, range).map(Body::Memory));
+        }
+        let small = entry.info.size <= self.hot.body_bytes;
+        let keep = small && entry.read_again();
+        match entry.place {
+            Place::Empty => return Ok(Some(Body::Memory(Bytes::new()))),
+            Place::Pending(_) => return Err(Error::internal("a body that has no place yet")),
+            Place::Inline { .. } => {}
+            Place::File { .. } if keep => {}
+            Place::File { .. } | Place::Parts { .. } => return self.stream(entry, range, by).await,
+        }
+        let (shared, place, info) = (self.clone(), entry.place, entry.info.clone());
+        let read = spawn_blocking(move || shared.read_whole(place, &info)).await.map_err(Error::internal)??;
+        let Some(body) = read else { return Ok(None) };
+        if keep {
+            self.hot.finish(ticket, bucket, key, Arc::new(entry.with_body(body.clone())));
+        }
+        Ok(slice(&body, range).map(Body::Memory))
+    }
+
+    /// The version the index knows now, from memory if it is there.
+    pub async fn entry(self: &Arc<Self>, bucket: &BucketName, key: &ObjectKey) -> Result<Option<Arc<Entry>>> {
+        if let Some(entry) = self.hot.get(bucket, key) {
+            return Ok(Some(entry));
+        }
+        let (shared, bucket, key) = (self.clone(), bucket.clone(), key.clone());
+        spawn_blocking(move || shared.load_entry(&bucket, &key)).await.map_err(Error::internal)?
+    }
+
+    /// Blocks.
+    pub fn load_entry(&self, bucket: &BucketName, key: &ObjectKey) -> Result<Option<Arc<Entry>>> {
+        let index = self.index()?;
+        let row_key = key::object(bucket, key);
+        for _ in 0..TRIES {
+            let ticket = self.hot.begin(bucket, key);
+            let Some(bytes) = index.get(table::OBJECTS, &row_key)? else { return Ok(None) };
+            let row = ObjectRow::decode(&bytes)?;
+            let manifest = |id: Id| index.get(table::MANIFESTS, &key::id(id))?.map(|b| rows::decode::<Manifest>(&b)).transpose();
+            let (mut parts, mut content) = (Vec::new(), None);
+            if let Some(p) = row.tail.parts {
+                let Some(m) = manifest(p.manifest)? else { continue };
+                parts = m.parts.clone();
+                content = Some((p.manifest, m));
+            }
+            if let Place::Parts { manifest: id } = row.tail.place
+                && content.as_ref().is_none_or(|(have, _)| *have != id)
+            {
+                let Some(m) = manifest(id)? else { continue };
+                content = Some((id, m));
+            }
+            let manifest = content.filter(|_| matches!(row.tail.place, Place::Parts { .. })).map(|(_, m)| Arc::new(m));
+            let entry = Arc::new(Entry::new(Arc::new(row.info(parts)), row.tail.place, manifest));
+            self.hot.finish(ticket, bucket, key, entry.clone());
+            return Ok(Some(entry));
+        }
+        Err(Error::internal("an object's parts are missing: run `tidegate fsck`"))
+    }
+
+    /// All bytes of a body that is one piece. Blocks. None: the place is gone.
+    pub fn read_whole(&self, place: Place, info: &ObjectInfo) -> Result<Option<Bytes>> {
+        match place {
+            Place::Inline { segment, offset, len, crc } => self.segments.read(segment, offset, len, crc),
+            Place::File { id } => {
+                let Some(sha256) = &info.sha256 else { return Err(Error::internal("a file without a name")) };
+                let path = self.layout.blob(&info.owner, sha256, id);
+                let Some(open) = self.files.open(id, &path, info.size)? else { return Ok(None) };
+                sys::read_exact(&open.file, info.size as usize, 0).map(|b| Some(Bytes::from(b))).map_err(unreadable)
+            }
+            Place::Empty | Place::Parts { .. } | Place::Pending(_) => Err(Error::internal("a body that is not one piece")),
+        }
+    }
+
+    async fn stream(self: &Arc<Self>, entry: &Arc<Entry>, range: ByteRange, by: ReadBy) -> Result<Option<Body>> {
+        let spans = self.spans(entry, range).ok_or_else(|| Error::internal("a body without its parts"))?;
+        let Some(span) = spans.first().cloned() else { return Ok(Some(Body::Memory(Bytes::new()))) };
+        let first = match self.files.get(span.id) {
+            Some(open) => open,
+            None => {
+                let files = self.files.clone();
+                let opened = spawn_blocking(move || files.open(span.id, &span.path, span.file_len)).await.map_err(Error::internal)??;
+                let Some(open) = opened else { return Ok(None) };
+                open
+            }
+        };
+        Ok(Some(Body::Stream(Box::pin(FileBody::new(self.files.clone(), spans, Some(first), by == ReadBy::Kernel)))))
+    }
+
+    /// The ranges of files that make up the range of the body. None: it is not in files.
+    pub fn spans(&self, entry: &Entry, range: ByteRange) -> Option<Vec<Span>> {
+        let info = &entry.info;
+        match entry.place {
+            Place::File { id } => {
+                let path = self.layout.blob(&info.owner, info.sha256.as_ref()?, id);
+                Some(vec![Span { id, path, file_len: info.size, range: range.start..range.end }])
+            }
+            Place::Parts { .. } => {
+                let mut spans = Vec::new();
+                let mut at = 0;
+                for file in &entry.manifest.as_ref()?.files {
+                    let (start, end) = (range.start.max(at), range.end.min(at + file.size));
+                    if start < end {
+                        let path = self.layout.part(&info.owner, file.id);
+                        spans.push(Span { id: file.id, path, file_len: file.size, range: start - at..end - at });
+                    }
+                    at += file.size;
+                }
+                Some(spans)
+            }
+            Place::Empty | Place::Inline { .. } | Place::Pending(_) => None,
+        }
+    }
+}
+
+fn slice(body: &Bytes, range: ByteRange) -> Option<Bytes> {
+    let (start, end) = (usize::try_from(range.start).ok()?, usize::try_from(range.end).ok()?);
+    (start <= end && end <= body.len()).then(|| body.slice(start..end))
+}

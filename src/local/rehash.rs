@@ -1,0 +1,87 @@
+//! The SHA-256 of multipart objects, computed after they were completed: reads the object through, then records it.
+//!
+//! From then on equal content finds it; and if equal content was there before, the object moves to it and its own
+//! files go. Unfinished work is a row of the journal, so it goes on after a restart.
+
+use std::sync::Arc;
+
+use sha2::Digest as _;
+
+use crate::base::digest::{Sha256, VerifiedSha256};
+use crate::base::error::{Error, Result};
+use crate::index::Walk;
+use crate::local::hot::Entry;
+use crate::local::rows::{self, Id, Manifest, PartsRef, Place, RehashRow, key, table};
+use crate::local::shared::Shared;
+use crate::local::txn::Txn;
+
+/// Read from the index at once; the rest follows in the next round.
+const AT_ONCE: usize = 256;
+
+impl Shared {
+    /// One after the other, in the order they were completed. One that can't be read does not keep back the rest.
+    pub fn hash_multipart(&self) -> Result<()> {
+        let mut from = Vec::new();
+        loop {
+            let mut todo: Vec<(Vec<u8>, RehashRow)> = Vec::new();
+            self.index()?.scan(table::REHASH, &from, &mut |k, v| {
+                todo.push((k.to_vec(), rows::decode(v)?));
+                Ok(if todo.len() < AT_ONCE { Walk::Next } else { Walk::Stop })
+            })?;
+            let Some((last, _)) = todo.last() else { return Ok(()) };
+            from = [last.as_slice(), &[0]].concat();
+            for (row_key, row) in todo {
+                if self.signal.stopped() {
+                    return Ok(());
+                }
+                if let Err(e) = self.hash_one(key::parse_id(&row_key)?, row) {
+                    tracing::warn!(error = %e, "a multipart object could not be hashed; it is tried again later");
+                }
+            }
+        }
+    }
+
+    fn hash_one(&self, generation: Id, row: RehashRow) -> Result<()> {
+        let entry = self.load_entry(&row.bucket, &row.key)?;
+        let Some(entry) = entry.filter(|e| e.info.generation == generation && e.info.sha256.is_none()) else {
+            return self.queue.submit_blocking(move |txn| txn.del_row(table::REHASH, key::id(generation)));
+        };
+        let Some(sha256) = self.hash_of(&entry)? else { return Ok(()) };
+        self.queue.submit_blocking(move |txn| record(txn, generation, &row, sha256))
+    }
+
+    /// None: the store is stopping.
+    fn hash_of(&self, entry: &Entry) -> Result<Option<VerifiedSha256>> {
+        let (mut hash, mut stopped) = (sha2::Sha256::new(), false);
+        let read = self.read_through(entry, &mut |piece| {
+            hash.update(piece);
+            stopped = self.signal.stopped();
+            if stopped { Err(Error::internal("the store is stopping")) } else { Ok(()) }
+        });
+        if stopped {
+            return Ok(None);
+        }
+        read?;
+        Ok(Some(VerifiedSha256::proven(Sha256(hash.finalize().into()))))
+    }
+}
+
+/// Only if the version that was read is still the one there.
+fn record(txn: &mut Txn<'_>, generation: Id, todo: &RehashRow, sha256: VerifiedSha256) -> Result<()> {
+    txn.del_row(table::REHASH, key::id(generation))?;
+    let Some(current) = txn.object(&todo.bucket, &todo.key)?.filter(|r| r.tail.generation == generation) else { return Ok(()) };
+    let mut row = (*current).clone();
+    row.tail.sha256 = Some(sha256);
+    let elsewhere = txn.content(&row.head.owner, &sha256)?.filter(|c| c.place != row.tail.place);
+    if let (Some(content), Place::Parts { manifest }) = (elsewhere, row.tail.place) {
+        row.tail.place = content.place;
+        // The parts stay visible, but their files are the old manifest's and go with it.
+        if let Some(parts) = row.tail.parts.filter(|p| p.manifest == manifest) {
+            let old = txn.manifest(manifest)?.ok_or_else(|| Error::internal("an object's parts are missing: run `tidegate fsck`"))?;
+            let id = txn.new_id();
+            txn.set_row(table::MANIFESTS, key::id(id), &Manifest { parts: old.parts, files: Vec::new() })?;
+            row.tail.parts = Some(PartsRef { manifest: id, count: parts.count });
+        }
+    }
+    txn.set_object(&todo.bucket, &todo.key, Arc::new(row))
+}

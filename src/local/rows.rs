@@ -1,0 +1,288 @@
+//! The rows of the store: which tables there are, what a row holds, how it is written.
+//!
+//! Every value starts with the version of its form; a newer one is refused, never guessed. Tables below 0x80 are truth
+//! and go to the journal; those above are derived from them and live in the index only.
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::base::checksum::Checksum;
+use crate::base::digest::{Sha256, VerifiedSha256};
+use crate::base::error::{Error, Result};
+use crate::base::etag::ETag;
+use crate::base::names::{BucketName, ObjectKey, TenantId};
+use crate::base::object::{Bucket, CannedAcl, ObjectHeaders, ObjectInfo, PartInfo, UploadedPart};
+use crate::base::timestamp::Timestamp;
+
+/// Truth.
+pub mod table {
+    /// The store's own: counts of starts.
+    pub const META: u8 = 0x01;
+    pub const BUCKETS: u8 = 0x02;
+    /// Current versions. Noncurrent ones get a table of their own when versioning comes.
+    pub const OBJECTS: u8 = 0x03;
+    pub const UPLOADS: u8 = 0x04;
+    pub const PARTS: u8 = 0x05;
+    /// The parts of multipart objects: too long for the object's own row, which listings read.
+    pub const MANIFESTS: u8 = 0x06;
+    /// Uploads that were completed a while ago, and what they became.
+    pub const COMPLETED: u8 = 0x07;
+    pub const SETTINGS: u8 = 0x08;
+    /// Files and manifests that nothing seems to refer to any more.
+    pub const DROPS: u8 = 0x09;
+    /// Multipart objects whose SHA-256 is not known yet.
+    pub const REHASH: u8 = 0x0a;
+
+    pub const FIRST_DERIVED: u8 = 0x80;
+    /// Content by its hash inside a scope.
+    pub const HASHES: u8 = 0x80;
+    /// How many objects refer to a manifest.
+    pub const MANIFEST_REFS: u8 = 0x81;
+    pub const USAGE: u8 = 0x82;
+}
+
+const VERSION: u8 = 1;
+
+/// A number that names one file or manifest and is never used again, so that what was decided about an old file
+/// can't hit a new one.
+pub type Id = u64;
+
+/// Where the bytes of an object are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Place {
+    Empty,
+    /// In a journal segment, with its CRC-32C.
+    Inline {
+        segment: u64,
+        offset: u64,
+        len: u32,
+        crc: u32,
+    },
+    /// A file of its own, named by its SHA-256 and this number.
+    File {
+        id: Id,
+    },
+    /// The files of a manifest, in order.
+    Parts {
+        manifest: Id,
+    },
+    /// Body number n of the batch being made: known once the batch is written.
+    #[serde(skip)]
+    Pending(u32),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartsRef {
+    pub manifest: Id,
+    pub count: u16,
+}
+
+/// What listings need, first in the row so that they decode nothing else.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ObjectHead {
+    pub size: u64,
+    pub etag: ETag,
+    pub modified: Timestamp,
+    pub owner: TenantId,
+    pub checksum: Option<Checksum>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ObjectTail {
+    pub generation: u64,
+    pub acl: CannedAcl,
+    pub headers: ObjectHeaders,
+    pub sha256: Option<VerifiedSha256>,
+    pub place: Place,
+    /// The parts as `partNumber` shows them; the bytes may have moved elsewhere.
+    pub parts: Option<PartsRef>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObjectRow {
+    pub head: ObjectHead,
+    pub tail: ObjectTail,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartFile {
+    pub id: Id,
+    pub size: u64,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manifest {
+    pub parts: Vec<PartInfo>,
+    /// Empty where the bytes moved to one file.
+    pub files: Vec<PartFile>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartRow {
+    pub part: UploadedPart,
+    pub owner: TenantId,
+    pub file: Id,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CompletedRow {
+    pub bucket: BucketName,
+    pub key: ObjectKey,
+    pub generation: u64,
+    pub at: Timestamp,
+    /// Of the request, so that only the same one is answered from here.
+    pub request: Sha256,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum DropKind {
+    Blob(VerifiedSha256),
+    Part,
+    Manifest,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DropRow {
+    pub scope: TenantId,
+    pub kind: DropKind,
+    pub since: Timestamp,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RehashRow {
+    pub bucket: BucketName,
+    pub key: ObjectKey,
+}
+
+/// Derived: `refs` is how many objects are at `place`. A hint that starts the proof of whether a file may go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HashRow {
+    pub place: Place,
+    pub refs: u64,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UsageRow {
+    pub bytes: u64,
+    pub objects: u64,
+}
+
+pub fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>> {
+    postcard::to_extend(value, vec![VERSION]).map_err(Error::internal)
+}
+
+pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
+    postcard::from_bytes(body(bytes)?).map_err(Error::internal)
+}
+
+fn body(bytes: &[u8]) -> Result<&[u8]> {
+    match bytes.split_first() {
+        Some((&VERSION, body)) => Ok(body),
+        Some((v, _)) => Err(Error::internal(format!("a row has form {v}: it was written by a newer tidegate"))),
+        None => Err(Error::internal("a row is empty")),
+    }
+}
+
+impl ObjectRow {
+    pub fn encode(&self) -> Result<Vec<u8>> {
+        let head = encode(&self.head)?;
+        postcard::to_extend(&self.tail, head).map_err(Error::internal)
+    }
+
+    pub fn decode(bytes: &[u8]) -> Result<Self> {
+        let (head, rest) = postcard::take_from_bytes(body(bytes)?).map_err(Error::internal)?;
+        let tail = postcard::from_bytes(rest).map_err(Error::internal)?;
+        Ok(ObjectRow { head, tail })
+    }
+
+    pub fn decode_head(bytes: &[u8]) -> Result<ObjectHead> {
+        Ok(postcard::take_from_bytes(body(bytes)?).map_err(Error::internal)?.0)
+    }
+
+    /// The manifests this row refers to, each once.
+    pub fn manifests(&self) -> impl Iterator<Item = Id> + use<> {
+        let content = match self.tail.place {
+            Place::Parts { manifest } => Some(manifest),
+            _ => None,
+        };
+        let parts = self.tail.parts.map(|p| p.manifest).filter(|m| Some(*m) != content);
+        content.into_iter().chain(parts)
+    }
+
+    pub fn info(&self, parts: Vec<PartInfo>) -> ObjectInfo {
+        let (head, tail) = (&self.head, &self.tail);
+        ObjectInfo {
+            size: head.size,
+            etag: head.etag,
+            modified: head.modified,
+            generation: tail.generation,
+            owner: head.owner.clone(),
+            acl: tail.acl,
+            headers: tail.headers.clone(),
+            sha256: tail.sha256,
+            checksum: head.checksum.clone(),
+            parts,
+        }
+    }
+}
+
+/// Keys. Names hold no NUL, so it ends them.
+pub mod key {
+    use super::*;
+
+    pub fn joined(first: &str, second: &str) -> Vec<u8> {
+        let mut k = Vec::with_capacity(first.len() + 1 + second.len());
+        k.extend_from_slice(first.as_bytes());
+        k.push(0);
+        k.extend_from_slice(second.as_bytes());
+        k
+    }
+
+    pub fn bucket(name: &BucketName) -> Vec<u8> {
+        name.as_str().as_bytes().to_vec()
+    }
+
+    pub fn object(bucket: &BucketName, key: &ObjectKey) -> Vec<u8> {
+        joined(bucket.as_str(), key.as_str())
+    }
+
+    /// By bucket and key, then by id: the order of ListMultipartUploads.
+    pub fn upload(bucket: &BucketName, key: &ObjectKey, id: &str) -> Vec<u8> {
+        let mut k = object(bucket, key);
+        k.push(0);
+        k.extend_from_slice(id.as_bytes());
+        k
+    }
+
+    pub fn part(upload: &str, number: u16) -> Vec<u8> {
+        let mut k = joined(upload, "");
+        k.extend_from_slice(&number.to_be_bytes());
+        k
+    }
+
+    pub fn id(id: Id) -> Vec<u8> {
+        id.to_be_bytes().to_vec()
+    }
+
+    pub fn parse_id(key: &[u8]) -> Result<Id> {
+        key.try_into().map(u64::from_be_bytes).map_err(|_| Error::internal("a row's key is no number"))
+    }
+
+    pub fn hash(scope: &TenantId, sha256: &VerifiedSha256) -> Vec<u8> {
+        let mut k = joined(scope.as_str(), "");
+        k.extend_from_slice(&sha256.digest().0);
+        k
+    }
+
+    /// The two names of a key made by `joined`.
+    pub fn split(key: &[u8]) -> Result<(&str, &str)> {
+        let at = key.iter().position(|b| *b == 0).ok_or_else(|| Error::internal("a row's key has no second part"))?;
+        let (first, second) = key.split_at(at);
+        let text = |b| std::str::from_utf8(b).map_err(Error::internal);
+        Ok((text(first)?, text(second.get(1..).unwrap_or_default())?))
+    }
+}
+
+pub fn decode_bucket(bytes: &[u8]) -> Result<Bucket> {
+    decode(bytes)
+}

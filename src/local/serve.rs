@@ -1,0 +1,221 @@
+//! `Origin` for the embedded store: each operation in one line, to where it is done.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use tokio::task::spawn_blocking;
+
+use crate::base::conditions::WriteConditions;
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::names::{BucketName, ObjectKey, TenantId, UploadId};
+use crate::base::object::{Bucket, BucketDocument, CannedAcl, ListPage, ListQuery, SharedBucket, SharedObject, Upload, UploadedPart};
+use crate::base::range::ByteRange;
+use crate::index::{Index, Walk};
+use crate::ingest::{Received, Staging};
+use crate::local::list;
+use crate::local::open::{Local, STARTS};
+use crate::local::rows::{self, UsageRow, key, table};
+use crate::local::shared::Shared;
+use crate::local::txn::no_such_bucket;
+use crate::origin::{
+    Answer, Body, CompleteUpload, CopyObject, Dedup, Origin, PutObject, Quota, ReadBy, UploadsPage, UploadsQuery, Usage, Written,
+};
+
+impl Local {
+    fn counted(&self, written: Written) -> Written {
+        let metrics = &self.shared.settings.metrics;
+        match written.dedup {
+            Dedup::Hit => metrics.dedup_hits.inc(),
+            Dedup::Miss => metrics.dedup_misses.inc(),
+        };
+        written
+    }
+}
+
+impl Origin for Local {
+    fn bucket<'a>(&'a self, name: &'a BucketName) -> Answer<'a, Option<SharedBucket>> {
+        Box::pin(std::future::ready(Ok(self.shared.buckets.get(name.as_str()))))
+    }
+
+    fn buckets<'a>(&'a self, owner: Option<&'a TenantId>, prefix: &'a str, after: &'a str, max: usize) -> Answer<'a, Vec<SharedBucket>> {
+        Box::pin(std::future::ready(Ok(self.shared.list_buckets(owner, prefix, after, max))))
+    }
+
+    fn create_bucket(&self, bucket: Bucket) -> Answer<'_, SharedBucket> {
+        Box::pin(self.shared.create_bucket(bucket))
+    }
+
+    fn delete_bucket<'a>(&'a self, name: &'a BucketName) -> Answer<'a, ()> {
+        Box::pin(self.shared.delete_bucket(name))
+    }
+
+    fn set_bucket_document<'a>(&'a self, name: &'a BucketName, document: BucketDocument, value: Option<Vec<u8>>) -> Answer<'a, ()> {
+        Box::pin(self.shared.set_bucket_document(name, document, value))
+    }
+
+    fn set_bucket_acl<'a>(&'a self, name: &'a BucketName, acl: CannedAcl) -> Answer<'a, ()> {
+        Box::pin(self.shared.set_bucket_acl(name, acl))
+    }
+
+    fn stat<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey) -> Answer<'a, Option<SharedObject>> {
+        Box::pin(self.shared.stat(bucket, key))
+    }
+
+    fn stat_hot(&self, bucket: &BucketName, key: &ObjectKey) -> Option<SharedObject> {
+        self.shared.hot.get(bucket, key).map(|entry| entry.info.clone())
+    }
+
+    fn open<'a>(
+        &'a self,
+        bucket: &'a BucketName,
+        key: &'a ObjectKey,
+        object: &'a SharedObject,
+        range: ByteRange,
+        by: ReadBy,
+    ) -> Answer<'a, Option<Body>> {
+        Box::pin(self.shared.open(bucket, key, object, range, by))
+    }
+
+    fn open_hot(&self, bucket: &BucketName, key: &ObjectKey, object: &SharedObject, range: ByteRange, by: ReadBy) -> Option<Body> {
+        let body = self.shared.open_hot(bucket, key, object, range, by);
+        let metrics = &self.shared.settings.metrics;
+        if body.is_some() {
+            metrics.hot_cache_hits.inc()
+        } else {
+            metrics.hot_cache_misses.inc()
+        };
+        body
+    }
+
+    fn list<'a>(&'a self, bucket: &'a BucketName, query: &'a ListQuery) -> Answer<'a, ListPage> {
+        let (bucket, query) = (bucket.clone(), query.clone());
+        Box::pin(self.shared.read_bucket(bucket, move |index, bucket| list::objects(index, bucket, &query)))
+    }
+
+    fn staging(&self, _owner: &TenantId) -> Staging {
+        self.shared.staging()
+    }
+
+    fn put(&self, put: PutObject, quota: Quota) -> Answer<'_, Written> {
+        Box::pin(async move { Ok(self.counted(self.shared.put(put, quota).await?)) })
+    }
+
+    fn copy(&self, copy: CopyObject, quota: Quota) -> Answer<'_, Written> {
+        Box::pin(async move { Ok(self.counted(self.shared.copy(copy, quota).await?)) })
+    }
+
+    fn delete<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, conditions: WriteConditions) -> Answer<'a, bool> {
+        Box::pin(self.shared.delete(bucket, key, conditions))
+    }
+
+    fn set_object_acl<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, acl: CannedAcl) -> Answer<'a, ()> {
+        Box::pin(self.shared.set_object_acl(bucket, key, acl))
+    }
+
+    fn create_upload(&self, upload: Upload) -> Answer<'_, ()> {
+        Box::pin(self.shared.create_upload(upload))
+    }
+
+    fn upload<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, upload: &'a UploadId) -> Answer<'a, Upload> {
+        Box::pin(self.shared.upload(bucket, key, upload))
+    }
+
+    fn put_part<'a>(&'a self, upload: &'a Upload, number: u16, received: Received, quota: Quota) -> Answer<'a, UploadedPart> {
+        Box::pin(self.shared.put_part(upload, number, received, quota))
+    }
+
+    fn parts<'a>(&'a self, upload: &'a Upload, after: u16, max: usize) -> Answer<'a, (Vec<UploadedPart>, bool)> {
+        Box::pin(self.shared.parts(upload, after, max))
+    }
+
+    fn complete_upload(&self, complete: CompleteUpload, quota: Quota) -> Answer<'_, SharedObject> {
+        Box::pin(self.shared.complete_upload(complete, quota))
+    }
+
+    fn abort_upload<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, upload: &'a UploadId) -> Answer<'a, ()> {
+        Box::pin(self.shared.abort_upload(bucket, key, upload))
+    }
+
+    fn uploads<'a>(&'a self, bucket: &'a BucketName, query: &'a UploadsQuery) -> Answer<'a, UploadsPage> {
+        let (bucket, query) = (bucket.clone(), query.clone());
+        Box::pin(self.shared.read_bucket(bucket, move |index, bucket| list::uploads(index, bucket, &query)))
+    }
+
+    fn settings<'a>(&'a self, space: &'a str) -> Answer<'a, Vec<(String, Vec<u8>)>> {
+        let prefix = key::joined(space, "");
+        Box::pin(self.shared.read(move |index| {
+            let mut found = Vec::new();
+            index.scan(table::SETTINGS, &prefix, &mut |k, v| {
+                let Some(name) = k.strip_prefix(prefix.as_slice()) else { return Ok(Walk::Stop) };
+                found.push((String::from_utf8_lossy(name).into_owned(), rows::decode(v)?));
+                Ok(Walk::Next)
+            })?;
+            Ok(found)
+        }))
+    }
+
+    fn set_setting<'a>(&'a self, space: &'a str, name: &'a str, value: Option<Vec<u8>>) -> Answer<'a, ()> {
+        let row_key = key::joined(space, name);
+        Box::pin(self.shared.queue.submit(move |txn| match &value {
+            Some(value) => txn.set_row(table::SETTINGS, row_key, value),
+            None => txn.del_row(table::SETTINGS, row_key),
+        }))
+    }
+
+    fn snapshot<'a>(&'a self, directory: &'a Path) -> Answer<'a, ()> {
+        let (shared, directory) = (self.shared.clone(), directory.to_path_buf());
+        Box::pin(async move {
+            let made = spawn_blocking(move || shared.backup(&directory)).await.map_err(Error::internal)??;
+            tracing::info!(files = made.files, segments = made.segments, copied_bytes = made.copied_bytes, "a snapshot was made");
+            Ok(())
+        })
+    }
+
+    fn usage<'a>(&'a self, tenant: &'a TenantId) -> Answer<'a, Usage> {
+        let row_key = tenant.as_str().as_bytes().to_vec();
+        Box::pin(self.shared.read(move |index| {
+            let row: Option<UsageRow> = index.get(table::USAGE, &row_key)?.map(|b| rows::decode(&b)).transpose()?;
+            let row = row.unwrap_or_default();
+            Ok(Usage { bytes: row.bytes, objects: row.objects })
+        }))
+    }
+
+    fn ready(&self) -> Answer<'_, ()> {
+        Box::pin(self.shared.ready())
+    }
+}
+
+impl Shared {
+    /// Asks the index on a blocking thread.
+    async fn read<T: Send + 'static>(self: &Arc<Self>, ask: impl FnOnce(&Index) -> Result<T> + Send + 'static) -> Result<T> {
+        let shared = self.clone();
+        spawn_blocking(move || ask(&*shared.index()?)).await.map_err(Error::internal)?
+    }
+
+    async fn read_bucket<T: Send + 'static>(
+        self: &Arc<Self>,
+        bucket: BucketName,
+        ask: impl FnOnce(&Index, &BucketName) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        if self.buckets.get(bucket.as_str()).is_none() {
+            return Err(no_such_bucket());
+        }
+        self.read(move |index| ask(index, &bucket)).await
+    }
+
+    async fn ready(&self) -> Result<()> {
+        if self.index.load().is_none() {
+            return Err(Error::new(ErrorKind::ServiceUnavailable, "the index is being rebuilt"));
+        }
+        self.health.require_room(&self.layout, self.settings.reserve_bytes)?;
+        if self.health.last_write_failed() {
+            // Nobody may be writing: a write of ours finds out whether the disk is back.
+            let probe = |txn: &mut crate::local::txn::Txn<'_>| {
+                let starts: u64 = txn.get_row(table::META, STARTS)?.unwrap_or_default();
+                txn.set_row(table::META, STARTS.to_vec(), &starts)
+            };
+            self.queue.submit(probe).await?;
+        }
+        Ok(())
+    }
+}

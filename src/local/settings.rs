@@ -1,0 +1,67 @@
+//! What can be set of the embedded store, with the shipped values.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::telemetry::metrics::Metrics;
+
+use crate::files;
+use crate::index;
+use crate::journal;
+use crate::local::hot;
+
+#[derive(Debug, Clone)]
+pub struct Settings {
+    pub dir: PathBuf,
+    /// Bodies up to this size lie in the journal and share its fsync; larger ones are files of their own.
+    pub inline_limit: usize,
+    pub segment_bytes: u64,
+    pub index_cache_bytes: u64,
+    pub hot: hot::Settings,
+    pub files: files::Settings,
+    /// PUTs are refused below this much free space, so that the journal can still take deletes.
+    pub reserve_bytes: u64,
+    /// How long a file stays after nothing refers to it.
+    pub drop_grace: Duration,
+    /// How often it is looked for what may go, and whether the journal is worth compacting.
+    pub upkeep_interval: Duration,
+    /// The journal is compacted when the segments after the snapshot are this many: bounds a rebuild and a start.
+    pub compact_segments: usize,
+    /// How long a completed upload still answers the same request.
+    pub completed_kept: Duration,
+    /// What the store counts into.
+    pub metrics: Arc<Metrics>,
+    /// For tests: stands in for the journal's disk.
+    pub fault: Option<journal::Fault>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings {
+            dir: PathBuf::from("data"),
+            inline_limit: 64 * 1024,
+            segment_bytes: 64 * 1024 * 1024,
+            index_cache_bytes: 64 * 1024 * 1024,
+            hot: hot::Settings::default(),
+            files: files::Settings::default(),
+            reserve_bytes: 64 * 1024 * 1024,
+            drop_grace: Duration::from_secs(60),
+            upkeep_interval: Duration::from_secs(60),
+            compact_segments: 16,
+            completed_kept: Duration::from_secs(24 * 3600),
+            metrics: Arc::default(),
+            fault: None,
+        }
+    }
+}
+
+impl Settings {
+    pub fn journal(&self) -> journal::Settings {
+        journal::Settings { dir: self.dir.join("journal"), segment_bytes: self.segment_bytes, fault: self.fault.clone() }
+    }
+
+    pub fn index(&self) -> index::Settings {
+        index::Settings { dir: self.dir.join("index"), cache_bytes: self.index_cache_bytes }
+    }
+}

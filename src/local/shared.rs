@@ -1,0 +1,235 @@
+//! What the store's threads and its readers share: the index at hand, the buckets in memory, caches, the queue.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::names::TenantId;
+use crate::base::object::SharedBucket;
+use crate::files::Files;
+use crate::index::{self, Index, Walk};
+use crate::local::blobs::KnownDirs;
+use crate::local::hot::Hot;
+use crate::local::ids::Ids;
+use crate::local::inline::Segments;
+use crate::local::layout::{self, Layout};
+use crate::local::rows::{self, DropKind, Id, Manifest, PartRow, Place, table};
+use crate::local::settings::Settings;
+use crate::local::txn::{Txn, Value};
+use crate::local::upkeep::Signal;
+use crate::local::writer::Queue;
+
+pub struct Shared {
+    pub settings: Settings,
+    pub layout: Layout,
+    /// None: broken, and being rebuilt.
+    pub index: ArcSwapOption<Index>,
+    pub buckets: Buckets,
+    pub hot: Hot,
+    pub files: Arc<Files>,
+    pub segments: Segments,
+    pub ids: Ids,
+    pub queue: Queue,
+    pub references: References,
+    pub health: Health,
+    pub known_dirs: KnownDirs,
+    pub limbo: Limbo,
+    pub signal: Signal,
+    /// Held while files must not go: by a pass that decides about them, by a backup that links them.
+    pub hold: Mutex<()>,
+}
+
+impl Shared {
+    pub fn index(&self) -> Result<Arc<Index>> {
+        self.index.load_full().ok_or_else(|| index::broken("the index is not there"))
+    }
+}
+
+/// All buckets, in memory: every request asks for one. Bounded by tenants x MAX_BUCKETS_PER_TENANT.
+#[derive(Default)]
+pub struct Buckets(ArcSwap<BTreeMap<String, SharedBucket>>);
+
+impl Buckets {
+    pub fn get(&self, name: &str) -> Option<SharedBucket> {
+        self.0.load().get(name).cloned()
+    }
+
+    pub fn all(&self) -> Arc<BTreeMap<String, SharedBucket>> {
+        self.0.load_full()
+    }
+
+    /// By the writer only.
+    pub fn change(&self, changes: Vec<(Vec<u8>, Option<SharedBucket>)>) {
+        if changes.is_empty() {
+            return;
+        }
+        let mut all = BTreeMap::clone(&self.0.load());
+        for (name, bucket) in changes {
+            let name = String::from_utf8_lossy(&name).into_owned();
+            match bucket {
+                Some(bucket) => all.insert(name, bucket),
+                None => all.remove(&name),
+            };
+        }
+        self.0.store(Arc::new(all));
+    }
+
+    pub fn load(&self, index: &Index) -> Result<()> {
+        let mut all = BTreeMap::new();
+        index.scan(table::BUCKETS, b"", &mut |_, value| {
+            let bucket = rows::decode_bucket(value)?;
+            all.insert(bucket.name.as_str().to_owned(), Arc::new(bucket));
+            Ok(Walk::Next)
+        })?;
+        self.0.store(Arc::new(all));
+        Ok(())
+    }
+}
+
+/// What was referred to since a proof of unreferenced things began. Empty and idle otherwise.
+#[derive(Default)]
+pub struct References(Mutex<Option<Seen>>);
+
+#[derive(Default)]
+pub struct Seen {
+    pub ids: HashSet<Id>,
+    pub segments: HashSet<u64>,
+}
+
+impl Seen {
+    /// Notes what a row of the truth refers to.
+    pub fn row(&mut self, table: u8, value: &[u8]) -> Result<()> {
+        match table {
+            table::OBJECTS => self.object(&rows::ObjectRow::decode(value)?),
+            table::MANIFESTS => self.ids.extend(rows::decode::<Manifest>(value)?.files.iter().map(|f| f.id)),
+            table::PARTS => {
+                self.ids.insert(rows::decode::<PartRow>(value)?.file);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    pub fn object(&mut self, row: &rows::ObjectRow) {
+        self.ids.extend(row.manifests());
+        match row.tail.place {
+            Place::File { id } => {
+                self.ids.insert(id);
+            }
+            Place::Inline { segment, .. } => {
+                self.segments.insert(segment);
+            }
+            Place::Empty | Place::Parts { .. } | Place::Pending(_) => {}
+        }
+    }
+
+    pub fn txn(&mut self, txn: &Txn<'_>) -> Result<()> {
+        for (table, _, value) in txn.touched() {
+            match value {
+                Some(Value::Object(row)) => self.object(row),
+                Some(Value::Bytes(bytes)) => self.row(table, bytes)?,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+impl References {
+    pub fn watch(&self) {
+        *self.lock() = Some(Seen::default());
+    }
+
+    pub fn unwatch(&self) {
+        *self.lock() = None;
+    }
+
+    /// What was seen so far. An error where nobody watches: then nothing is proven.
+    pub fn with<T>(&self, look: impl FnOnce(&Seen) -> T) -> Result<T> {
+        self.lock().as_ref().map(look).ok_or_else(|| Error::internal("a pass that nobody watches"))
+    }
+
+    pub fn note(&self, txn: &Txn<'_>) -> Result<()> {
+        match &mut *self.lock() {
+            Some(seen) => seen.txn(txn),
+            None => Ok(()),
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Seen>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Files whose record may or may not have reached the log before a fault: the proof will tell which of them may go.
+#[derive(Default)]
+pub struct Limbo(Mutex<Vec<(TenantId, DropKind, Id)>>);
+
+/// More than this many are left to fsck.
+const MAX_LIMBO: usize = 10_000;
+
+impl Limbo {
+    pub fn add(&self, scope: &TenantId, kind: DropKind, id: Id) {
+        let mut files = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if files.len() < MAX_LIMBO {
+            files.push((scope.clone(), kind, id));
+        }
+    }
+
+    pub fn take(&self) -> Vec<(TenantId, DropKind, Id)> {
+        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Whether the disk takes writes, and has room.
+pub struct Health {
+    last_write_failed: AtomicBool,
+    /// Milliseconds after `started` when the free space was asked for last, plus one; and the answer.
+    asked: AtomicU64,
+    free: AtomicU64,
+    started: Instant,
+}
+
+impl Health {
+    pub fn new() -> Self {
+        Health {
+            last_write_failed: AtomicBool::new(false),
+            asked: AtomicU64::new(0),
+            free: AtomicU64::new(u64::MAX),
+            started: Instant::now(),
+        }
+    }
+
+    pub fn wrote(&self, ok: bool) {
+        self.last_write_failed.store(!ok, Ordering::Relaxed);
+    }
+
+    pub fn last_write_failed(&self) -> bool {
+        self.last_write_failed.load(Ordering::Relaxed)
+    }
+
+    /// Refuses what would take the room that deletes need. Asks the disk once a second at most.
+    pub fn require_room(&self, layout: &Layout, reserve: u64) -> Result<()> {
+        let now = self.started.elapsed().as_millis() as u64 + 1;
+        let asked = self.asked.load(Ordering::Relaxed);
+        let due = asked == 0 || now.saturating_sub(asked) >= 1000;
+        if due && self.asked.compare_exchange(asked, now, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+            // Where the disk can't even be asked, the write itself will tell.
+            self.free.store(layout::free_bytes(layout.root()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        }
+        if self.free.load(Ordering::Relaxed) < reserve {
+            return Err(Error::new(ErrorKind::StorageFull, "The storage is full. Deleting still works."));
+        }
+        Ok(())
+    }
+}
+
+impl Default for Health {
+    fn default() -> Self {
+        Self::new()
+    }
+}

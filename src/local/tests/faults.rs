@@ -1,0 +1,145 @@
+//! A disk that fails: what was answered stays, what was refused is not seen, service resumes. And races.
+
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+
+use super::basics::futures_join;
+use super::*;
+use crate::base::error::ErrorKind;
+use crate::journal::{Fault, Step};
+
+#[tokio::test]
+async fn a_failing_journal_refuses_and_resumes() {
+    let dir = tempfile::tempdir().unwrap();
+    let errno = Arc::new(AtomicI32::new(0));
+    let hook = errno.clone();
+    let fault = Fault(Arc::new(move |_: Step| match hook.load(Ordering::Relaxed) {
+        0 => Ok(()),
+        e => Err(std::io::Error::from_raw_os_error(e)),
+    }));
+    let local = Local::open(Settings { fault: Some(fault), ..settings(dir.path()) }).unwrap();
+    make_bucket(&local, "media").await;
+    put(&local, "media", "k", b"before").await.unwrap();
+    for (code, kind) in
+        [(libc::EIO, ErrorKind::ServiceUnavailable), (libc::ENOSPC, ErrorKind::StorageFull), (libc::EROFS, ErrorKind::ServiceUnavailable)]
+    {
+        errno.store(code, Ordering::Relaxed);
+        for body in [vec![1; 10], vec![2; 200_000]] {
+            assert_eq!(put(&local, "media", "k", &body).await.err().map(|e| e.kind()), Some(kind));
+        }
+        assert!(local.ready().await.is_err());
+        assert_eq!(get(&local, "media", "k").await.unwrap().as_deref(), Some(&b"before"[..]));
+        errno.store(0, Ordering::Relaxed);
+        local.ready().await.unwrap();
+    }
+    put(&local, "media", "k", b"after").await.unwrap();
+    assert_eq!(super::model::files(&local).len(), 3, "files whose record failed wait for the proof");
+    let shared = local.shared.clone();
+    std::thread::spawn(move || crate::local::pass::Passes::default().run_if_due(&shared).unwrap()).join().unwrap();
+    assert_eq!(super::model::files(&local).len(), 0);
+    local.close();
+    drop(local);
+    let local = Local::open(settings(dir.path())).unwrap();
+    assert_eq!(get(&local, "media", "k").await.unwrap().as_deref(), Some(&b"after"[..]));
+}
+
+#[tokio::test]
+async fn a_full_disk_still_deletes() {
+    let dir = tempfile::tempdir().unwrap();
+    let local = Local::open(settings(dir.path())).unwrap();
+    make_bucket(&local, "media").await;
+    put(&local, "media", "k", b"x").await.unwrap();
+    local.close();
+    drop(local);
+    let local = Local::open(Settings { reserve_bytes: u64::MAX, ..settings(dir.path()) }).unwrap();
+    assert_eq!(put(&local, "media", "l", b"x").await.err().map(|e| e.kind()), Some(ErrorKind::StorageFull));
+    assert!(delete(&local, "media", "k").await.unwrap());
+}
+
+#[tokio::test]
+async fn an_index_that_breaks_is_rebuilt_and_nothing_is_404_meanwhile() {
+    let dir = tempfile::tempdir().unwrap();
+    let local = Local::open(settings(dir.path())).unwrap();
+    make_bucket(&local, "media").await;
+    put(&local, "media", "k", b"body").await.unwrap();
+    local.shared.index.store(None);
+    local.shared.hot.clear();
+    let key = object_key("k");
+    assert_eq!(local.stat(&bucket_name("media"), &key).await.unwrap_err().kind(), ErrorKind::ServiceUnavailable);
+    assert!(local.ready().await.is_err());
+    // The write that finds it starts the rebuild.
+    assert_eq!(put(&local, "media", "l", b"x").await.err().map(|e| e.kind()), Some(ErrorKind::ServiceUnavailable));
+    while local.ready().await.is_err() {
+        tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+    }
+    assert_eq!(get(&local, "media", "k").await.unwrap().as_deref(), Some(&b"body"[..]));
+    put(&local, "media", "l", b"x").await.unwrap();
+}
+
+#[tokio::test]
+async fn a_second_process_and_a_newer_folder_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let local = Local::open(settings(dir.path())).unwrap();
+    let second = Local::open(settings(dir.path())).err().unwrap();
+    assert!(second.message().contains("in use by another"), "{second}");
+    local.close();
+    drop(local);
+    std::fs::write(dir.path().join("data/FORMAT"), "tidegate 2\n").unwrap();
+    let newer = Local::open(settings(dir.path())).err().unwrap();
+    assert!(newer.message().contains("format 2"), "{newer}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn concurrent_identical_puts_end_with_one_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let local = Local::open(settings(dir.path())).unwrap();
+    make_bucket(&local, "media").await;
+    for round in 0..10u64 {
+        let body = bytes_of(round, 100_000);
+        let puts = (0..16).map(|i| local.put(put_of(&local, "media", &format!("{round}/{i}"), &body), Quota::default())).collect();
+        let results = futures_join(puts).await;
+        assert_eq!(results.iter().filter(|r| r.as_ref().unwrap().dedup == Dedup::Miss).count(), 1);
+    }
+    // Files that lost the race are removed on blocking threads.
+    while super::model::files(&local).len() > 10 {
+        tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+    }
+    super::model::collect_garbage(&local);
+    assert_eq!(super::model::files(&local).len(), 10);
+}
+
+/// Readers never see a mix, nor an older version after a newer one, while a key is overwritten and garbage is collected.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn readers_see_whole_versions_in_order() {
+    let dir = tempfile::tempdir().unwrap();
+    let local = Local::open(Settings { inline_limit: 1000, segment_bytes: 20_000, ..settings(dir.path()) }).unwrap();
+    make_bucket(&local, "media").await;
+    put(&local, "media", "k", &0u64.to_be_bytes().repeat(100)).await.unwrap();
+    let done = Arc::new(AtomicBool::new(false));
+    let readers: Vec<_> = (0..3)
+        .map(|_| {
+            let (local, done) = (local.clone(), done.clone());
+            tokio::spawn(async move {
+                let mut last = 0;
+                while !done.load(Ordering::Relaxed) {
+                    let body = get(&local, "media", "k").await.unwrap().unwrap();
+                    let version = u64::from_be_bytes(body[..8].try_into().unwrap());
+                    assert!(body.chunks(8).all(|c| c == version.to_be_bytes()), "a mix");
+                    assert!(version >= last, "{version} after {last}");
+                    last = version;
+                }
+            })
+        })
+        .collect();
+    for version in 1..300u64 {
+        let words = if version % 2 == 0 { 100 } else { 200 };
+        put(&local, "media", "k", &version.to_be_bytes().repeat(words)).await.unwrap();
+        if version % 50 == 0 {
+            let local = local.clone();
+            tokio::task::spawn_blocking(move || super::model::collect_garbage(&local)).await.unwrap();
+        }
+    }
+    done.store(true, Ordering::Relaxed);
+    for reader in readers {
+        reader.await.unwrap();
+    }
+}

@@ -1,0 +1,446 @@
+//! One batch of the journal in the making: what each command decided, on top of what the index says.
+//!
+//! Commands run one after the other on the writer's thread and see each other's rows. A command that fails leaves
+//! nothing. The derived rows (content by hash, references, usage) follow each change here, and in a replay too: there is
+//! one place that knows how they are derived.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::base::digest::VerifiedSha256;
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::names::{BucketName, ObjectKey, TenantId};
+use crate::base::object::{Bucket, SharedBucket};
+use crate::base::timestamp::Timestamp;
+use crate::index::{Change, Index, Walk};
+use crate::journal::{ContentAt, OpRef};
+use crate::local::ids::Ids;
+use crate::local::rows::{self, DropKind, DropRow, HashRow, Id, Manifest, ObjectRow, PartRow, Place, UsageRow, key, table};
+use crate::origin::Quota;
+
+#[derive(Debug, Clone)]
+pub enum Value {
+    Object(Arc<ObjectRow>),
+    Hash(HashRow),
+    Bucket(SharedBucket),
+    Bytes(Vec<u8>),
+}
+
+pub type RowKey = (u8, Vec<u8>);
+
+pub struct Txn<'a> {
+    index: &'a Index,
+    ids: &'a Ids,
+    rows: HashMap<RowKey, Option<Value>>,
+    contents: Vec<Bytes>,
+    content_bytes: usize,
+    /// What `rows` held before, since the last savepoint.
+    undo: Vec<(RowKey, Option<Option<Value>>)>,
+    first_generation: u64,
+    changes: u64,
+    now: Timestamp,
+    /// In a replay the log already holds what a change led to.
+    replay: bool,
+}
+
+/// Generations that one batch can give out.
+pub const GENERATIONS_PER_BATCH: u64 = 1 << 20;
+
+impl<'a> Txn<'a> {
+    pub fn new(index: &'a Index, ids: &'a Ids, sequence: u64, replay: bool) -> Self {
+        Txn {
+            index,
+            ids,
+            rows: HashMap::new(),
+            contents: Vec::new(),
+            content_bytes: 0,
+            undo: Vec::new(),
+            first_generation: sequence.saturating_mul(GENERATIONS_PER_BATCH),
+            changes: 0,
+            now: Timestamp::now(),
+            replay,
+        }
+    }
+
+    pub fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// A number that no other version in this store has: the batch's place in the log, and the change's in the batch.
+    pub fn next_generation(&mut self) -> u64 {
+        self.changes += 1;
+        self.first_generation + self.changes
+    }
+
+    pub fn new_id(&self) -> Id {
+        self.ids.next()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// How much there is to write: the writer stops collecting at a bound.
+    pub fn weight(&self) -> (usize, usize) {
+        (self.rows.len(), self.content_bytes)
+    }
+
+    // Commands
+
+    /// Runs one command: all of its changes, or none.
+    pub fn run<T>(&mut self, command: impl FnOnce(&mut Txn<'a>) -> Result<T>) -> Result<T> {
+        self.undo.clear();
+        let (contents, content_bytes) = (self.contents.len(), self.content_bytes);
+        let result = command(self);
+        if result.is_err() {
+            while let Some((key, before)) = self.undo.pop() {
+                match before {
+                    Some(value) => self.rows.insert(key, value),
+                    None => self.rows.remove(&key),
+                };
+            }
+            self.contents.truncate(contents);
+            self.content_bytes = content_bytes;
+        }
+        result
+    }
+
+    /// A small body that is written with this batch.
+    pub fn add_content(&mut self, content: Bytes) -> Result<Place> {
+        let slot = u32::try_from(self.contents.len()).map_err(Error::internal)?;
+        self.content_bytes += content.len();
+        self.contents.push(content);
+        Ok(Place::Pending(slot))
+    }
+
+    // Rows
+
+    fn get(&self, table: u8, key: &[u8]) -> Result<Option<Value>> {
+        // The tuple key needs an owned key to look up; an empty map needs no look-up.
+        if !self.rows.is_empty()
+            && let Some(value) = self.rows.get(&(table, key.to_vec()))
+        {
+            return Ok(value.clone());
+        }
+        let Some(bytes) = self.index.get(table, key)? else { return Ok(None) };
+        Self::decode(table, &bytes).map(Some)
+    }
+
+    fn decode(table: u8, bytes: &[u8]) -> Result<Value> {
+        Ok(match table {
+            table::OBJECTS => Value::Object(Arc::new(ObjectRow::decode(bytes)?)),
+            table::HASHES => Value::Hash(rows::decode(bytes)?),
+            table::BUCKETS => Value::Bucket(Arc::new(rows::decode(bytes)?)),
+            _ => Value::Bytes(bytes.to_vec()),
+        })
+    }
+
+    /// Sets a row and what is derived from it.
+    fn put(&mut self, table: u8, key: Vec<u8>, value: Option<Value>) -> Result<()> {
+        let before = match table {
+            table::OBJECTS | table::PARTS => self.get(table, &key)?,
+            _ => None,
+        };
+        match table {
+            table::OBJECTS => self.derive_object(before.as_ref(), value.as_ref())?,
+            table::PARTS => self.derive_part(before.as_ref(), value.as_ref())?,
+            _ => {}
+        }
+        self.put_plain(table, key, value);
+        Ok(())
+    }
+
+    fn put_plain(&mut self, table: u8, key: Vec<u8>, value: Option<Value>) {
+        let row_key = (table, key);
+        let before = self.rows.insert(row_key.clone(), value);
+        self.undo.push((row_key, before));
+    }
+
+    pub fn get_row<T: serde::de::DeserializeOwned>(&self, table: u8, key: &[u8]) -> Result<Option<T>> {
+        match self.get(table, key)? {
+            None => Ok(None),
+            Some(Value::Bytes(bytes)) => rows::decode(&bytes).map(Some),
+            Some(_) => Err(Error::internal("a row of another kind")),
+        }
+    }
+
+    pub fn set_row<T: serde::Serialize>(&mut self, table: u8, key: Vec<u8>, row: &T) -> Result<()> {
+        let value = Value::Bytes(rows::encode(row)?);
+        self.put(table, key, Some(value))
+    }
+
+    pub fn del_row(&mut self, table: u8, key: Vec<u8>) -> Result<()> {
+        self.put(table, key, None)
+    }
+
+    pub fn object(&self, bucket: &BucketName, key: &ObjectKey) -> Result<Option<Arc<ObjectRow>>> {
+        match self.get(table::OBJECTS, &key::object(bucket, key))? {
+            None => Ok(None),
+            Some(Value::Object(row)) => Ok(Some(row)),
+            Some(_) => Err(Error::internal("a row of another kind")),
+        }
+    }
+
+    pub fn set_object(&mut self, bucket: &BucketName, key: &ObjectKey, row: Arc<ObjectRow>) -> Result<()> {
+        self.put(table::OBJECTS, key::object(bucket, key), Some(Value::Object(row)))
+    }
+
+    pub fn bucket(&self, name: &BucketName) -> Result<Option<SharedBucket>> {
+        match self.get(table::BUCKETS, &key::bucket(name))? {
+            None => Ok(None),
+            Some(Value::Bucket(bucket)) => Ok(Some(bucket)),
+            Some(_) => Err(Error::internal("a row of another kind")),
+        }
+    }
+
+    pub fn require_bucket(&self, name: &BucketName) -> Result<SharedBucket> {
+        self.bucket(name)?.ok_or_else(no_such_bucket)
+    }
+
+    pub fn set_bucket(&mut self, bucket: Bucket) {
+        self.put_plain(table::BUCKETS, key::bucket(&bucket.name), Some(Value::Bucket(Arc::new(bucket))));
+    }
+
+    pub fn content(&self, scope: &TenantId, sha256: &VerifiedSha256) -> Result<Option<HashRow>> {
+        match self.get(table::HASHES, &key::hash(scope, sha256))? {
+            None => Ok(None),
+            Some(Value::Hash(row)) => Ok(Some(row)),
+            Some(_) => Err(Error::internal("a row of another kind")),
+        }
+    }
+
+    pub fn set_content(&mut self, scope: &TenantId, sha256: &VerifiedSha256, row: Option<HashRow>) {
+        self.put_plain(table::HASHES, key::hash(scope, sha256), row.map(Value::Hash));
+    }
+
+    pub fn manifest(&self, id: Id) -> Result<Option<Manifest>> {
+        self.get_row(table::MANIFESTS, &key::id(id))
+    }
+
+    /// The rows of a table whose key starts with `prefix`, as this batch sees them: at most `max`, and in order.
+    pub fn rows_with_prefix(&self, table: u8, prefix: &[u8], max: usize) -> Result<Vec<(Vec<u8>, Value)>> {
+        let mut found = std::collections::BTreeMap::new();
+        let ours: Vec<_> = self.rows.iter().filter(|((t, k), _)| *t == table && k.starts_with(prefix)).collect();
+        // Rows that this batch deleted may hide as many of the index's.
+        let enough = max.saturating_add(ours.len());
+        self.index.scan(table, prefix, &mut |k, v| {
+            if !k.starts_with(prefix) || found.len() >= enough {
+                return Ok(Walk::Stop);
+            }
+            found.insert(k.to_vec(), Self::decode(table, v)?);
+            Ok(Walk::Next)
+        })?;
+        for ((_, k), value) in ours {
+            match value {
+                Some(v) => found.insert(k.clone(), v.clone()),
+                None => found.remove(k),
+            };
+        }
+        Ok(found.into_iter().take(max).collect())
+    }
+
+    // Usage
+
+    pub fn usage(&self, tenant: &TenantId) -> Result<UsageRow> {
+        Ok(self.get_row(table::USAGE, tenant.as_str().as_bytes())?.unwrap_or_default())
+    }
+
+    /// Refuses what takes the tenant past its limits: `bytes` and `objects` are what would be added.
+    pub fn check_quota(&self, tenant: &TenantId, quota: &Quota, bytes: i128, objects: i128) -> Result<()> {
+        if quota.bytes.is_none() && quota.objects.is_none() {
+            return Ok(());
+        }
+        let usage = self.usage(tenant)?;
+        let over = |limit: Option<u64>, used: u64, more: i128| more > 0 && limit.is_some_and(|l| i128::from(used) + more > i128::from(l));
+        if over(quota.bytes, usage.bytes, bytes) {
+            return Err(Error::new(ErrorKind::QuotaExceeded, "The tenant's limit of stored bytes would be exceeded."));
+        }
+        if over(quota.objects, usage.objects, objects) {
+            return Err(Error::new(ErrorKind::QuotaExceeded, "The tenant's limit of objects would be exceeded."));
+        }
+        Ok(())
+    }
+
+    fn add_usage(&mut self, tenant: &TenantId, bytes: i128, objects: i128) -> Result<()> {
+        let row = self.usage(tenant)?;
+        let add = |used: u64, more: i128| u64::try_from(i128::from(used) + more).unwrap_or(0);
+        let row = UsageRow { bytes: add(row.bytes, bytes), objects: add(row.objects, objects) };
+        let value = (row != UsageRow::default()).then(|| rows::encode(&row)).transpose()?;
+        self.put_plain(table::USAGE, tenant.as_str().as_bytes().to_vec(), value.map(Value::Bytes));
+        Ok(())
+    }
+
+    // What follows from a change
+
+    fn derive_part(&mut self, before: Option<&Value>, after: Option<&Value>) -> Result<()> {
+        for (value, sign) in [(after, 1), (before, -1)] {
+            if let Some(Value::Bytes(bytes)) = value {
+                let row: PartRow = rows::decode(bytes)?;
+                self.add_usage(&row.owner, sign * i128::from(row.part.size), 0)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The new version's references come first, so that content which both versions share is never let go.
+    fn derive_object(&mut self, before: Option<&Value>, after: Option<&Value>) -> Result<()> {
+        if let (Some(Value::Object(before)), Some(Value::Object(after))) = (before, after)
+            && self.derive_relocation(before, after)?
+        {
+            return Ok(());
+        }
+        if let Some(Value::Object(row)) = after {
+            let row = row.clone();
+            self.add_usage(&row.head.owner, i128::from(row.head.size), 1)?;
+            self.refer(&row)?;
+        }
+        if let Some(Value::Object(row)) = before {
+            let row = row.clone();
+            self.add_usage(&row.head.owner, -i128::from(row.head.size), -1)?;
+            self.release(&row)?;
+        }
+        Ok(())
+    }
+
+    /// A small body that was moved forward in the journal: the same version at another place, and so is what finds it.
+    fn derive_relocation(&mut self, before: &ObjectRow, after: &ObjectRow) -> Result<bool> {
+        let inline = |p: Place| matches!(p, Place::Inline { .. } | Place::Pending(_));
+        let (from, to) = (before.tail.place, after.tail.place);
+        let moved = before.tail.generation == after.tail.generation && from != to && inline(from) && inline(to);
+        if moved
+            && let Some(sha256) = &after.tail.sha256
+            && let Some(c) = self.content(&after.head.owner, sha256)?.filter(|c| c.place == from)
+        {
+            self.set_content(&after.head.owner, sha256, Some(HashRow { place: to, ..c }));
+        }
+        Ok(moved)
+    }
+
+    fn refer(&mut self, row: &ObjectRow) -> Result<()> {
+        for manifest in row.manifests() {
+            let refs: u64 = self.get_row(table::MANIFEST_REFS, &key::id(manifest))?.unwrap_or(0);
+            self.set_row(table::MANIFEST_REFS, key::id(manifest), &(refs + 1))?;
+        }
+        let Some(sha256) = row.tail.sha256.filter(|_| row.tail.place != Place::Empty) else { return Ok(()) };
+        let owner = &row.head.owner;
+        match self.content(owner, &sha256)? {
+            None => self.set_content(owner, &sha256, Some(HashRow { place: row.tail.place, refs: 1 })),
+            Some(c) if c.place == row.tail.place => {
+                self.set_content(owner, &sha256, Some(HashRow { refs: c.refs + 1, ..c }));
+            }
+            // The same content lies elsewhere too (an upload not yet read through): that place is the known one.
+            Some(_) => {}
+        }
+        Ok(())
+    }
+
+    fn release(&mut self, row: &ObjectRow) -> Result<()> {
+        let owner = &row.head.owner;
+        for manifest in row.manifests() {
+            let refs: u64 = self.get_row(table::MANIFEST_REFS, &key::id(manifest))?.unwrap_or(0);
+            if refs > 1 {
+                self.set_row(table::MANIFEST_REFS, key::id(manifest), &(refs - 1))?;
+            } else {
+                self.del_row(table::MANIFEST_REFS, key::id(manifest))?;
+                self.drop_later(owner, DropKind::Manifest, manifest)?;
+            }
+        }
+        let Some(sha256) = row.tail.sha256.filter(|_| row.tail.place != Place::Empty) else { return Ok(()) };
+        let known = self.content(owner, &sha256)?.filter(|c| c.place == row.tail.place);
+        if let Some(c) = known.filter(|c| c.refs > 1) {
+            self.set_content(owner, &sha256, Some(HashRow { refs: c.refs - 1, ..c }));
+            return Ok(());
+        }
+        if known.is_some() {
+            // From here on nothing can find this content any more: a new write of the same bytes makes a new copy.
+            self.set_content(owner, &sha256, None);
+        }
+        match row.tail.place {
+            Place::File { id } => self.drop_later(owner, DropKind::Blob(sha256), id),
+            _ => Ok(()),
+        }
+    }
+
+    /// Notes that nothing seems to refer to this any more. The proof comes later, from the log alone.
+    pub fn drop_later(&mut self, scope: &TenantId, kind: DropKind, id: Id) -> Result<()> {
+        if self.replay {
+            return Ok(());
+        }
+        let row = DropRow { scope: scope.clone(), kind, since: self.now };
+        self.set_row(table::DROPS, key::id(id), &row)
+    }
+
+    // The end
+
+    /// A row from the log, as it is.
+    pub fn replay_op(&mut self, op: &OpRef<'_>) -> Result<()> {
+        let value = op.value.map(|v| Self::decode(op.table, v)).transpose()?;
+        self.undo.clear();
+        self.put(op.table, op.key.to_vec(), value)
+    }
+
+    /// The rows of a table apart from the rest.
+    pub fn split(mut self, table: u8) -> (Txn<'a>, Txn<'a>) {
+        let mut apart = Txn::new(self.index, self.ids, 0, self.replay);
+        apart.rows = self.rows.extract_if(|(t, _), _| *t == table).collect();
+        (self, apart)
+    }
+
+    pub fn contents(&self) -> &[Bytes] {
+        &self.contents
+    }
+
+    pub fn touched(&self) -> impl Iterator<Item = (u8, &[u8], Option<&Value>)> {
+        self.rows.iter().map(|((t, k), v)| (*t, k.as_slice(), v.as_ref()))
+    }
+
+    /// The operations for the journal, the bodies being at `places`.
+    pub fn encode_ops(&self, places: &[ContentAt]) -> Result<Vec<u8>> {
+        let mut out = Vec::new();
+        for ((table, key), value) in self.rows.iter().filter(|((t, _), _)| *t < table::FIRST_DERIVED) {
+            let value = value.as_ref().map(|v| encode_value(v, places)).transpose()?;
+            if !(OpRef { table: *table, key, value: value.as_deref() }).encode(&mut out) {
+                return Err(Error::internal("a row is too long for the journal"));
+            }
+        }
+        Ok(out)
+    }
+
+    /// All changed rows, derived ones too, for the index.
+    pub fn into_changes(self, places: &[ContentAt]) -> Result<Vec<Change>> {
+        self.rows.into_iter().map(|((table, key), value)| Ok((table, key, value.map(|v| encode_value(&v, places)).transpose()?))).collect()
+    }
+}
+
+fn encode_value(value: &Value, places: &[ContentAt]) -> Result<Vec<u8>> {
+    match value {
+        Value::Bytes(bytes) => Ok(bytes.clone()),
+        Value::Bucket(bucket) => rows::encode(&**bucket),
+        Value::Hash(row) => rows::encode(&HashRow { place: settle(row.place, places)?, ..*row }),
+        Value::Object(row) => {
+            let place = settle(row.tail.place, places)?;
+            if place == row.tail.place {
+                return row.encode();
+            }
+            let mut row = (**row).clone();
+            row.tail.place = place;
+            row.encode()
+        }
+    }
+}
+
+fn settle(place: Place, places: &[ContentAt]) -> Result<Place> {
+    let Place::Pending(slot) = place else { return Ok(place) };
+    let at = places.get(slot as usize).ok_or_else(|| Error::internal("a body has no place"))?;
+    Ok(Place::Inline { segment: at.segment, offset: at.offset, len: at.len, crc: at.crc })
+}
+
+pub fn no_such_bucket() -> Error {
+    Error::new(ErrorKind::NoSuchBucket, "The specified bucket does not exist.")
+}
+
+pub fn no_such_key() -> Error {
+    Error::new(ErrorKind::NoSuchKey, "The specified key does not exist.")
+}

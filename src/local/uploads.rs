@@ -1,0 +1,136 @@
+//! Multipart uploads up to their completion: created, filled with parts, listed, aborted. See `complete` for the end.
+
+use std::sync::Arc;
+
+use tokio::task::spawn_blocking;
+
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::etag::ETag;
+use crate::base::limits::MAX_PARTS;
+use crate::base::names::{BucketName, ObjectKey, UploadId, no_such_upload};
+use crate::base::object::{Upload, UploadedPart};
+use crate::index::Walk;
+use crate::ingest::Received;
+use crate::local::rows::{self, DropKind, PartRow, key, table};
+use crate::local::shared::Shared;
+use crate::local::txn::{Txn, Value, no_such_bucket};
+use crate::origin::Quota;
+
+impl Shared {
+    pub async fn create_upload(&self, upload: Upload) -> Result<()> {
+        let create = move |txn: &mut Txn<'_>| {
+            txn.require_bucket(&upload.bucket)?;
+            txn.set_row(table::UPLOADS, key::upload(&upload.bucket, &upload.key, upload.id.as_str()), &upload)
+        };
+        self.queue.submit(create).await
+    }
+
+    pub async fn upload(self: &Arc<Self>, bucket: &BucketName, key: &ObjectKey, id: &UploadId) -> Result<Upload> {
+        if self.buckets.get(bucket.as_str()).is_none() {
+            return Err(no_such_bucket());
+        }
+        let (shared, row_key) = (self.clone(), key::upload(bucket, key, id.as_str()));
+        let read = spawn_blocking(move || shared.index()?.get(table::UPLOADS, &row_key)?.map(|b| rows::decode(&b)).transpose());
+        read.await.map_err(Error::internal)??.ok_or_else(no_such_upload)
+    }
+
+    pub async fn put_part(self: &Arc<Self>, upload: &Upload, number: u16, received: Received, quota: Quota) -> Result<UploadedPart> {
+        self.health.require_room(&self.layout, self.settings.reserve_bytes)?;
+        check_part(upload, number, &received)?;
+        let Received { size, md5, checksum, content, .. } = received;
+        let (shared, owner) = (self.clone(), upload.owner.clone());
+        let mut placed = spawn_blocking(move || shared.place_part(&owner, content)).await.map_err(Error::internal)??;
+        let id = placed.id;
+        let (upload, owner) = (upload.clone(), upload.owner.clone());
+        let put = move |txn: &mut Txn<'_>| {
+            let upload_key = key::upload(&upload.bucket, &upload.key, upload.id.as_str());
+            let there: Option<Upload> = txn.get_row(table::UPLOADS, &upload_key)?;
+            if there.is_none() {
+                return Err(no_such_upload());
+            }
+            let row_key = key::part(upload.id.as_str(), number);
+            let old: Option<PartRow> = txn.get_row(table::PARTS, &row_key)?;
+            let replaced = old.as_ref().map_or(0, |o| i128::from(o.part.size));
+            txn.check_quota(&upload.owner, &quota, i128::from(size) - replaced, 0)?;
+            if let Some(old) = old {
+                txn.drop_later(&old.owner, DropKind::Part, old.file)?;
+            }
+            let part = UploadedPart { number, size, etag: ETag::single(md5), modified: txn.now(), checksum };
+            txn.set_row(table::PARTS, row_key, &PartRow { part: part.clone(), owner: upload.owner.clone(), file: placed.id })?;
+            placed.keep();
+            Ok(part)
+        };
+        let put = self.queue.submit(put).await;
+        if put.as_ref().is_err_and(|e| e.kind().is_our_fault()) {
+            self.limbo.add(&owner, DropKind::Part, id);
+        }
+        put
+    }
+
+    pub async fn parts(self: &Arc<Self>, upload: &Upload, after: u16, max: usize) -> Result<(Vec<UploadedPart>, bool)> {
+        let Some(first) = after.checked_add(1) else { return Ok((Vec::new(), false)) };
+        let (shared, id) = (self.clone(), upload.id.clone());
+        let read = move || {
+            let prefix = key::joined(id.as_str(), "");
+            let (mut parts, mut more) = (Vec::new(), false);
+            shared.index()?.scan(table::PARTS, &key::part(id.as_str(), first), &mut |k, v| {
+                if !k.starts_with(&prefix) {
+                    return Ok(Walk::Stop);
+                }
+                if parts.len() >= max {
+                    more = true;
+                    return Ok(Walk::Stop);
+                }
+                parts.push(rows::decode::<PartRow>(v)?.part);
+                Ok(Walk::Next)
+            })?;
+            Ok((parts, more))
+        };
+        spawn_blocking(read).await.map_err(Error::internal)?
+    }
+
+    pub async fn abort_upload(&self, bucket: &BucketName, key: &ObjectKey, id: &UploadId) -> Result<()> {
+        let row_key = key::upload(bucket, key, id.as_str());
+        let bucket = bucket.clone();
+        let abort = move |txn: &mut Txn<'_>| {
+            txn.require_bucket(&bucket)?;
+            let upload: Upload = txn.get_row(table::UPLOADS, &row_key)?.ok_or_else(no_such_upload)?;
+            remove(txn, &upload)
+        };
+        self.queue.submit(abort).await
+    }
+}
+
+fn check_part(upload: &Upload, number: u16, received: &Received) -> Result<()> {
+    if number == 0 || number > MAX_PARTS {
+        return Err(Error::new(ErrorKind::InvalidArgument, "Part number must be an integer between 1 and 10000, inclusive."));
+    }
+    if let (Some((expected, _)), Some(checksum)) = (&upload.checksum, &received.checksum)
+        && *expected != checksum.algorithm
+    {
+        let (expected, actual) = (expected.name().to_lowercase(), checksum.algorithm.name().to_lowercase());
+        let text = format!("Checksum Type mismatch occurred, expected checksum Type: {expected}, actual checksum Type: {actual}");
+        return Err(Error::new(ErrorKind::InvalidRequest, text));
+    }
+    Ok(())
+}
+
+/// All parts of an upload, by number.
+pub fn all_parts(txn: &Txn<'_>, id: &UploadId) -> Result<Vec<PartRow>> {
+    let rows = txn.rows_with_prefix(table::PARTS, &key::joined(id.as_str(), ""), usize::from(MAX_PARTS) + 1)?;
+    rows.into_iter()
+        .map(|(_, value)| match value {
+            Value::Bytes(bytes) => rows::decode(&bytes),
+            _ => Err(Error::internal("a row of another kind")),
+        })
+        .collect()
+}
+
+/// The upload and its parts go; the files later.
+pub fn remove(txn: &mut Txn<'_>, upload: &Upload) -> Result<()> {
+    for row in all_parts(txn, &upload.id)? {
+        txn.del_row(table::PARTS, key::part(upload.id.as_str(), row.part.number))?;
+        txn.drop_later(&row.owner, DropKind::Part, row.file)?;
+    }
+    txn.del_row(table::UPLOADS, key::upload(&upload.bucket, &upload.key, upload.id.as_str()))
+}

@@ -1,0 +1,463 @@
+//! What is known of one connection, and when its time is up.
+//!
+//! Lives on one thread: plain cells, no lock. The wire, the requests and the worker's sweep share it.
+//! Time is counted in ticks of the worker's clock, so that neither a read nor a write asks the system for the time, and no
+//! connection owns a timer: the worker looks at all of them once a tick. The rules are `Connection::verdict`, pure and tested.
+
+use std::cell::{Cell, OnceCell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Waker;
+
+use http::{Method, Uri};
+use tokio::task::AbortHandle;
+
+use super::patience::{Clock, Patience};
+use super::service::Peer;
+use super::settings::MIN_PROGRESS_BYTES;
+use crate::telemetry::metrics::Timeout;
+
+/// After being asked to close, an idle peer gets this long before it is cut.
+const CLOSING_TICKS: u32 = 20;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Handshake,
+    /// Nothing came yet, or a part of a request's head.
+    Head,
+    /// Between requests, or with requests running: then `requests` is not empty.
+    Open,
+    /// Our side is closed; the unread rest is being dropped.
+    Lingering,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    Keep,
+    /// Ask it to end in good order.
+    Close(Timeout),
+    Cut(Timeout),
+    /// Cut, and nobody is to blame: the peer did not close its side after we closed ours.
+    Forget,
+}
+
+#[derive(Debug)]
+struct Running {
+    id: u32,
+    method: Method,
+    uri: Uri,
+}
+
+#[derive(Debug)]
+pub struct Connection {
+    pub peer: Peer,
+    clock: Rc<Clock>,
+    phase: Cell<Phase>,
+    /// Since when it is in this phase, or when its last request ended.
+    since: Cell<u32>,
+    http2: Cell<bool>,
+    any_bytes: Cell<bool>,
+    requests: RefCell<Vec<Running>>,
+    next_request: Cell<u32>,
+    /// Requests for which the peer waits for us (a handler, or the source of a body), and not we for the peer.
+    waiting_on_us: Cell<u32>,
+    /// Something was written and not yet flushed to the socket.
+    unflushed: Cell<bool>,
+    window_since: Cell<u32>,
+    window_bytes: Cell<u64>,
+    /// `100 Continue` is to go out before the next bytes.
+    continue_queued: Cell<bool>,
+    /// A response body failed: the end of the stream must not look like a proper one.
+    broken: Cell<bool>,
+    /// The peer still sends a body that nobody reads. Atomic because a body may have gone to another thread.
+    unread_body: Arc<AtomicBool>,
+    bytes_read: Cell<u64>,
+    bytes_written: Cell<u64>,
+    close_asked: Cell<bool>,
+    waker: RefCell<Option<Waker>>,
+    task: OnceCell<AbortHandle>,
+}
+
+impl Connection {
+    pub fn new(peer: Peer, clock: Rc<Clock>) -> Rc<Self> {
+        let now = clock.now();
+        Rc::new(Connection {
+            peer,
+            clock,
+            phase: Cell::new(if peer.secure { Phase::Handshake } else { Phase::Head }),
+            since: Cell::new(now),
+            http2: Cell::new(false),
+            any_bytes: Cell::new(false),
+            requests: RefCell::default(),
+            next_request: Cell::new(0),
+            waiting_on_us: Cell::new(0),
+            unflushed: Cell::new(false),
+            window_since: Cell::new(now),
+            window_bytes: Cell::new(0),
+            continue_queued: Cell::new(false),
+            broken: Cell::new(false),
+            unread_body: Arc::default(),
+            bytes_read: Cell::new(0),
+            bytes_written: Cell::new(0),
+            close_asked: Cell::new(false),
+            waker: RefCell::default(),
+            task: OnceCell::new(),
+        })
+    }
+
+    /// The rules of patience. `now` in ticks.
+    pub fn verdict(&self, patience: &Patience) -> Verdict {
+        let now = self.clock.now();
+        let waited = now.wrapping_sub(self.since.get());
+        match self.phase.get() {
+            Phase::Handshake if waited > patience.handshake => Verdict::Cut(Timeout::Handshake),
+            Phase::Head if waited > patience.header => Verdict::Cut(Timeout::Header),
+            Phase::Lingering if waited > patience.linger => Verdict::Forget,
+            Phase::Handshake | Phase::Head | Phase::Lingering => Verdict::Keep,
+            Phase::Open if self.unflushed.get() || self.is_busy() => self.write_verdict(now, patience),
+            Phase::Open => {
+                self.restart_window(now);
+                if waited > patience.idle.saturating_add(CLOSING_TICKS) {
+                    Verdict::Cut(Timeout::Idle)
+                } else if waited > patience.idle && !self.close_asked.get() {
+                    Verdict::Close(Timeout::Idle)
+                } else {
+                    Verdict::Keep
+                }
+            }
+        }
+    }
+
+    /// A peer that takes an answer must take some of it in each window, unless there is nothing to take.
+    fn write_verdict(&self, now: u32, patience: &Patience) -> Verdict {
+        if self.waiting_on_us.get() > 0 && !self.unflushed.get() {
+            self.restart_window(now);
+        } else if now.wrapping_sub(self.window_since.get()) > patience.write {
+            if self.window_bytes.get() < MIN_PROGRESS_BYTES {
+                return Verdict::Cut(Timeout::Write);
+            }
+            self.restart_window(now);
+        }
+        Verdict::Keep
+    }
+
+    fn restart_window(&self, now: u32) {
+        self.window_since.set(now);
+        self.window_bytes.set(0);
+    }
+
+    // --- the wire tells ---
+
+    pub fn handshake_done(&self) {
+        self.enter(Phase::Head);
+    }
+
+    /// Which protocol it turned out to be. HTTP/2 has frames between requests: what is read there says nothing of a head.
+    pub fn speaks(&self, http2: bool) {
+        self.http2.set(http2);
+        if http2 {
+            self.enter(Phase::Open);
+        }
+    }
+
+    pub fn on_read(&self, bytes: usize) {
+        self.bytes_read.set(self.bytes_read.get() + bytes as u64);
+        self.any_bytes.set(true);
+        if self.phase.get() == Phase::Open && !self.http2.get() && !self.is_busy() {
+            self.enter(Phase::Head);
+        }
+    }
+
+    pub fn before_write(&self) {
+        self.unflushed.set(true);
+    }
+
+    pub fn on_written(&self, bytes: usize) {
+        self.bytes_written.set(self.bytes_written.get() + bytes as u64);
+        self.window_bytes.set(self.window_bytes.get() + bytes as u64);
+    }
+
+    pub fn on_flushed(&self) {
+        if self.unflushed.replace(false) && !self.is_busy() {
+            self.since.set(self.clock.now());
+        }
+    }
+
+    pub fn linger(&self) {
+        if self.phase.get() != Phase::Lingering {
+            self.enter(Phase::Lingering);
+        }
+    }
+
+    /// Whether bytes of the peer are (or may be) on their way that nobody will read: the rest of a request body, or of a
+    /// head that was refused. Closing at once would reset the connection, and the peer might never see the answer.
+    pub fn must_linger(&self) -> bool {
+        self.unread_body.load(Ordering::Relaxed)
+            || (self.phase.get() == Phase::Head && self.any_bytes.get())
+            || self.phase.get() == Phase::Lingering
+    }
+
+    fn enter(&self, phase: Phase) {
+        self.phase.set(phase);
+        self.since.set(self.clock.now());
+    }
+
+    // --- requests tell ---
+
+    pub fn begin_request(self: &Rc<Self>, method: &Method, uri: &Uri) -> RunningRequest {
+        let id = self.next_request.get();
+        self.next_request.set(id.wrapping_add(1));
+        self.phase.set(Phase::Open);
+        self.requests.borrow_mut().push(Running { id, method: method.clone(), uri: uri.clone() });
+        self.waiting_on_us.set(self.waiting_on_us.get() + 1);
+        RunningRequest { connection: self.clone(), id, waits_on_us: true }
+    }
+
+    fn is_busy(&self) -> bool {
+        !self.requests.borrow().is_empty()
+    }
+
+    /// HTTP/1 only, when the answer's head is about to be written. Not while bytes of an earlier answer are still in
+    /// hyper's buffer (a pipelining client): the interim answer would land inside them.
+    pub fn queue_continue(&self) {
+        if !self.unflushed.get() {
+            self.continue_queued.set(true);
+        }
+    }
+
+    pub fn take_continue(&self) -> bool {
+        self.continue_queued.replace(false)
+    }
+
+    /// HTTP/2 resets the one stream itself.
+    pub fn break_off(&self) {
+        self.broken.set(!self.http2.get());
+    }
+
+    pub fn is_broken(&self) -> bool {
+        self.broken.get()
+    }
+
+    pub fn unread_body(&self) -> &Arc<AtomicBool> {
+        &self.unread_body
+    }
+
+    // --- the worker tells ---
+
+    pub fn set_task(&self, task: AbortHandle) {
+        // Set once, right after the task was made.
+        let _ = self.task.set(task);
+    }
+
+    pub fn cut(&self) {
+        if let Some(task) = self.task.get() {
+            task.abort();
+        }
+    }
+
+    pub fn ask_close(&self) {
+        if !self.close_asked.replace(true)
+            && let Some(waker) = self.waker.borrow_mut().take()
+        {
+            waker.wake();
+        }
+    }
+
+    pub fn is_close_asked(&self) -> bool {
+        self.close_asked.get()
+    }
+
+    /// Just accepted, nothing came yet: its first request may be under way.
+    pub fn is_fresh(&self) -> bool {
+        !self.any_bytes.get()
+    }
+
+    pub fn register(&self, waker: &Waker) {
+        let mut slot = self.waker.borrow_mut();
+        if !slot.as_ref().is_some_and(|w| w.will_wake(waker)) {
+            *slot = Some(waker.clone());
+        }
+    }
+
+    /// Bytes since the last call, for the counters.
+    pub fn take_traffic(&self) -> (u64, u64) {
+        (self.bytes_read.take(), self.bytes_written.take())
+    }
+
+    /// The requests that run on it, for the log when they are cut. Without queries: those may hold signatures.
+    pub fn describe_requests(&self) -> Vec<String> {
+        self.requests.borrow().iter().map(|r| format!("{} {} from {}", r.method, r.uri.path(), self.peer.address)).collect()
+    }
+}
+
+/// A request from its head to the end (or the drop) of its answer's body.
+#[derive(Debug)]
+pub struct RunningRequest {
+    connection: Rc<Connection>,
+    id: u32,
+    waits_on_us: bool,
+}
+
+impl RunningRequest {
+    pub fn connection(&self) -> &Rc<Connection> {
+        &self.connection
+    }
+
+    /// Whether the peer now waits for us, or we for the peer.
+    pub fn waits_on_us(&mut self, waits: bool) {
+        if waits != self.waits_on_us {
+            self.waits_on_us = waits;
+            let count = &self.connection.waiting_on_us;
+            count.set(if waits { count.get() + 1 } else { count.get().saturating_sub(1) });
+        }
+    }
+}
+
+impl Drop for RunningRequest {
+    fn drop(&mut self) {
+        self.waits_on_us(false);
+        let mut requests = self.connection.requests.borrow_mut();
+        if let Some(at) = requests.iter().position(|r| r.id == self.id) {
+            requests.swap_remove(at);
+        }
+        if requests.is_empty() {
+            self.connection.since.set(self.connection.clock.now());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::telemetry::metrics::Door;
+
+    fn setup(secure: bool) -> (Rc<Clock>, Rc<Connection>, Patience) {
+        let clock = Rc::new(Clock::default());
+        let address = "127.0.0.1:1".parse().unwrap();
+        let peer = Peer { address, local: address, door: Door::S3, secure, connection: 1 };
+        let patience = Patience { handshake: 10, header: 20, idle: 40, write: 30, linger: 5 };
+        (clock.clone(), Connection::new(peer, clock), patience)
+    }
+
+    fn pass(clock: &Clock, ticks: u32) {
+        (0..ticks).for_each(|_| clock.advance());
+    }
+
+    fn request(c: &Rc<Connection>) -> RunningRequest {
+        c.begin_request(&Method::GET, &Uri::from_static("/b/k?secret"))
+    }
+
+    #[test]
+    fn handshake_then_head_then_idle() {
+        let (clock, c, p) = setup(true);
+        pass(&clock, 10);
+        assert_eq!(c.verdict(&p), Verdict::Keep);
+        pass(&clock, 1);
+        assert_eq!(c.verdict(&p), Verdict::Cut(Timeout::Handshake));
+        c.handshake_done();
+        pass(&clock, 15);
+        // Dribbling a head does not extend its time.
+        c.on_read(1);
+        pass(&clock, 6);
+        assert_eq!(c.verdict(&p), Verdict::Cut(Timeout::Header));
+        drop(request(&c));
+        pass(&clock, 40);
+        assert_eq!(c.verdict(&p), Verdict::Keep);
+        pass(&clock, 1);
+        assert_eq!(c.verdict(&p), Verdict::Close(Timeout::Idle));
+        c.ask_close();
+        assert_eq!(c.verdict(&p), Verdict::Keep);
+        pass(&clock, CLOSING_TICKS);
+        assert_eq!(c.verdict(&p), Verdict::Cut(Timeout::Idle));
+    }
+
+    #[test]
+    fn the_next_head_has_its_own_time() {
+        let (clock, c, p) = setup(false);
+        drop(request(&c));
+        pass(&clock, 39);
+        c.on_read(3);
+        pass(&clock, 20);
+        assert_eq!(c.verdict(&p), Verdict::Keep);
+        assert!(c.must_linger());
+        pass(&clock, 1);
+        assert_eq!(c.verdict(&p), Verdict::Cut(Timeout::Header));
+    }
+
+    #[test]
+    fn a_slow_handler_is_not_a_slow_reader() {
+        let (clock, c, p) = setup(false);
+        let mut r = request(&c);
+        for _ in 0..200 {
+            pass(&clock, 1);
+            assert_eq!(c.verdict(&p), Verdict::Keep);
+        }
+        r.waits_on_us(false);
+        pass(&clock, 30);
+        assert_eq!(c.verdict(&p), Verdict::Keep);
+        c.on_written(MIN_PROGRESS_BYTES as usize);
+        pass(&clock, 1);
+        assert_eq!(c.verdict(&p), Verdict::Keep, "it took enough");
+        pass(&clock, 31);
+        assert_eq!(c.verdict(&p), Verdict::Cut(Timeout::Write));
+    }
+
+    #[test]
+    fn what_is_buffered_must_be_taken_too() {
+        let (clock, c, p) = setup(false);
+        drop(request(&c));
+        c.before_write();
+        c.on_written(10);
+        for _ in 0..31 {
+            pass(&clock, 1);
+        }
+        assert_eq!(c.verdict(&p), Verdict::Cut(Timeout::Write));
+        c.on_flushed();
+        assert_eq!(c.verdict(&p), Verdict::Keep, "the idle time starts when the answer is out");
+    }
+
+    #[test]
+    fn http2_frames_are_no_heads() {
+        let (clock, c, p) = setup(false);
+        c.speaks(true);
+        pass(&clock, 30);
+        c.on_read(9);
+        assert_eq!(c.verdict(&p), Verdict::Keep);
+        pass(&clock, 11);
+        assert_eq!(c.verdict(&p), Verdict::Close(Timeout::Idle));
+    }
+
+    #[test]
+    fn lingering_ends() {
+        let (clock, c, p) = setup(false);
+        c.linger();
+        pass(&clock, 5);
+        assert_eq!(c.verdict(&p), Verdict::Keep);
+        pass(&clock, 1);
+        assert_eq!(c.verdict(&p), Verdict::Forget);
+    }
+
+    #[test]
+    fn requests_are_described_without_their_query() {
+        let (_, c, _) = setup(false);
+        let first = request(&c);
+        let second = request(&c);
+        drop(first);
+        assert_eq!(c.describe_requests(), ["GET /b/k from 127.0.0.1:1"]);
+        drop(second);
+        assert_eq!(c.waiting_on_us.get(), 0);
+    }
+
+    #[test]
+    fn no_interim_answer_inside_an_earlier_one() {
+        let (_, c, _) = setup(false);
+        c.before_write();
+        c.queue_continue();
+        assert!(!c.take_continue());
+        c.on_flushed();
+        c.queue_continue();
+        assert!(c.take_continue());
+        assert!(!c.take_continue());
+    }
+}

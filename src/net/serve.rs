@@ -1,0 +1,225 @@
+//! One connection from its first byte to its last: handshake, protocol, requests, close.
+//!
+//! HTTP/1.1 and HTTP/2 are hyper's; which of them it is comes from ALPN, or from the first bytes where there was none.
+//! Half-closed connections are not kept: a client that closes its sending side has left, and its reads are dropped.
+
+use std::convert::Infallible;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use http::header::{CONNECTION, EXPECT, HeaderValue};
+use http::{Request, Response, StatusCode, Version};
+use http_body::Body as _;
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use hyper::rt::Executor;
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::TcpStream;
+use tokio::sync::oneshot;
+
+use super::connection::Connection;
+use super::request_body::RequestBody;
+use super::response_body::ResponseBody;
+use super::service::Service;
+use super::settings::{MAX_LINGER_BYTES, Settings};
+use super::tls::Tls;
+use super::wire::{Stream, Wire};
+use crate::telemetry::metrics::Metrics;
+
+/// What all connections of a worker share.
+pub struct Context<S> {
+    service: S,
+    http1: http1::Builder,
+    http2: http2::Builder<LocalExecutor>,
+    metrics: Arc<Metrics>,
+    body_timeout: Duration,
+    linger_timeout: Duration,
+    max_uri_bytes: usize,
+}
+
+/// hyper starts a task for each HTTP/2 stream; they stay on this thread.
+#[derive(Clone)]
+struct LocalExecutor;
+
+impl<F> Executor<F> for LocalExecutor
+where
+    F: Future + 'static,
+    F::Output: 'static,
+{
+    fn execute(&self, future: F) {
+        tokio::task::spawn_local(future);
+    }
+}
+
+impl<S: Service> Context<S> {
+    pub fn new(service: S, settings: &Settings, metrics: Arc<Metrics>) -> Self {
+        let mut http1 = http1::Builder::new();
+        http1
+            // The worker's sweep does it, with different times for a first byte, a head and an idle connection.
+            .header_read_timeout(None)
+            .max_header_size(settings.max_header_bytes)
+            // Never flattened, also under TLS: body slices go to writev, or into the cipher, as they are.
+            .writev(true);
+        let mut http2 = http2::Builder::new(LocalExecutor);
+        http2
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(settings.h2_streams)
+            .initial_stream_window_size(settings.h2_stream_window)
+            .initial_connection_window_size(settings.h2_connection_window)
+            .max_header_list_size(u32::try_from(settings.max_header_bytes).unwrap_or(u32::MAX))
+            // Streams that the peer resets before we saw them, or that we reset: past this it is an attack (CVE-2023-44487).
+            .max_pending_accept_reset_streams(20)
+            .max_local_error_reset_streams(128)
+            // Finds peers that vanished without a word while a stream was open.
+            .keep_alive_interval(Duration::from_secs(30))
+            .keep_alive_timeout(Duration::from_secs(20))
+            // Per stream, what hyper takes from a body before the peer asked for it.
+            .max_send_buf_size(256 * 1024);
+        Context {
+            service,
+            http1,
+            http2,
+            metrics,
+            body_timeout: settings.body_timeout,
+            linger_timeout: settings.linger_timeout,
+            max_uri_bytes: settings.max_uri_bytes,
+        }
+    }
+}
+
+/// Serves until the connection ends; whatever ends it early drops this future.
+pub async fn serve<S: Service>(context: Rc<Context<S>>, tcp: TcpStream, connection: Rc<Connection>, tls: Option<Arc<Tls>>) {
+    let (stream, alpn_http2) = match tls {
+        None => (Stream::Plain(tcp), false),
+        Some(tls) => match tls.accept(tcp).await {
+            Ok(session) => {
+                connection.handshake_done();
+                let http2 = session.get_ref().1.alpn_protocol() == Some(b"h2");
+                (Stream::Tls(Box::new(session)), http2)
+            }
+            Err(e) => {
+                context.metrics.handshake_failures.inc();
+                tracing::debug!(peer = %connection.peer.address, error = %e, "TLS handshake failed");
+                return;
+            }
+        },
+    };
+    let mut wire = Wire::new(stream, connection.clone());
+    let http2 = match alpn_http2 {
+        true => true,
+        false => match wire.starts_with_http2().await {
+            Ok(http2) => http2,
+            Err(e) => return tracing::trace!(error = %e, "a connection ended before its first request"),
+        },
+    };
+    connection.speaks(http2);
+    let answer = {
+        let (context, connection) = (context.clone(), connection.clone());
+        service_fn(move |request| answer(context.clone(), connection.clone(), request))
+    };
+    let ended = if http2 {
+        let served = context.http2.serve_connection(TokioIo::new(wire), answer);
+        drive(&connection, pin!(served), |served| served.graceful_shutdown()).await
+    } else {
+        let served = context.http1.serve_connection(TokioIo::new(wire), answer);
+        drive(&connection, pin!(served), |served| served.graceful_shutdown()).await
+    };
+    if let Err(e) = ended {
+        // A client's doing as a rule: it left, or sent what is not HTTP.
+        tracing::debug!(peer = %connection.peer.address, error = %e, "connection ended with an error");
+    }
+}
+
+/// Polls a connection, and asks it to end in good order once the worker wants that.
+async fn drive<C: Future>(connection: &Connection, mut served: Pin<&mut C>, end_well: impl Fn(Pin<&mut C>)) -> C::Output {
+    let mut asked = false;
+    poll_fn(|cx| {
+        connection.register(cx.waker());
+        if !asked && connection.is_close_asked() {
+            asked = true;
+            end_well(served.as_mut());
+        }
+        served.as_mut().poll(cx)
+    })
+    .await
+}
+
+async fn answer<S: Service>(
+    context: Rc<Context<S>>,
+    connection: Rc<Connection>,
+    request: Request<Incoming>,
+) -> Result<Response<ResponseBody<S::Body>>, Infallible> {
+    let active = context.metrics.requests_active.enter(connection.peer.door);
+    let mut running = connection.begin_request(request.method(), request.uri());
+    let version = request.version();
+    let expects_continue = version == Version::HTTP_11 && expects_continue(&request);
+    let continue_without_body = expects_continue && request.body().is_end_stream();
+
+    let uri_bytes = request.uri().path_and_query().map_or(0, |p| p.as_str().len());
+    let response = if uri_bytes > context.max_uri_bytes {
+        let mut refusal = Response::new(None);
+        *refusal.status_mut() = StatusCode::URI_TOO_LONG;
+        refusal
+    } else {
+        let unread = connection.unread_body().clone();
+        let (leftover, rest) = leftover(version, request.body());
+        let request =
+            request.map(|body| RequestBody::new(body, expects_continue, unread, leftover, context.metrics.clone(), context.body_timeout));
+        let response = context.service.call(request, connection.peer).await.map(Some);
+        if let Some(rest) = rest.and_then(|mut rest| rest.try_recv().ok()) {
+            LocalExecutor.execute(drop_rest(rest, context.linger_timeout));
+        }
+        response
+    };
+    running.waits_on_us(false);
+    let mut response = response.map(|source| ResponseBody { source, request: running, metrics: context.metrics.clone(), _active: active });
+    if version <= Version::HTTP_11 {
+        finish_http1(&connection, &mut response, continue_without_body);
+    }
+    Ok(response)
+}
+
+/// Where an HTTP/2 body goes that is dropped before its end. HTTP/1 has its connection's end for that (`wire`).
+fn leftover(version: Version, body: &Incoming) -> (Option<oneshot::Sender<Incoming>>, Option<oneshot::Receiver<Incoming>>) {
+    if version < Version::HTTP_2 || body.is_end_stream() {
+        return (None, None);
+    }
+    let (leftover, rest) = oneshot::channel();
+    (Some(leftover), Some(rest))
+}
+
+/// Reads what a client still sends after an early answer. Without it the stream is reset at once, and curl up to 8.0, in the
+/// middle of its upload, then forgets the answer that it already has.
+async fn drop_rest(mut rest: Incoming, patience: Duration) {
+    let mut dropped = 0;
+    let read = async {
+        while let Some(Ok(frame)) = rest.frame().await {
+            dropped += frame.data_ref().map_or(0, |data| data.len() as u64);
+            if dropped >= MAX_LINGER_BYTES {
+                break;
+            }
+        }
+    };
+    let _ = tokio::time::timeout(patience, read).await;
+}
+
+fn expects_continue<B>(request: &Request<B>) -> bool {
+    request.headers().get(EXPECT).is_some_and(|v| v.as_bytes().eq_ignore_ascii_case(b"100-continue"))
+}
+
+fn finish_http1<B>(connection: &Rc<Connection>, response: &mut Response<B>, continue_without_body: bool) {
+    // S3 sends the interim answer whether or not a body follows, and clients (botocore) count on it. A refusal comes instead of it.
+    if continue_without_body && response.status().is_success() {
+        connection.queue_continue();
+    }
+    // Unread bytes can't be told from a next request: say that none will be answered.
+    if connection.unread_body().load(Ordering::Relaxed) || connection.is_close_asked() {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+}

@@ -1,0 +1,32 @@
+//! What the network serves: a function from a request to a response, and where the request came from.
+
+use std::future::Future;
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use http::{Request, Response};
+
+use super::request_body::RequestBody;
+use crate::base::error::Error;
+use crate::telemetry::metrics::Door;
+
+/// One per worker thread; it need be neither `Send` nor `Sync`, nor do its futures.
+/// A future is dropped when its client goes away: work that must not stop there runs in a [`super::drain::Tracker`] task.
+pub trait Service: 'static {
+    /// A body that yields `Err` breaks its connection. `Unpin`: a source that isn't goes into a box.
+    type Body: http_body::Body<Data = Bytes, Error = Error> + Unpin + 'static;
+
+    fn call(&self, request: Request<RequestBody>, from: Peer) -> impl Future<Output = Response<Self::Body>>;
+}
+
+/// The connection a request came by.
+#[derive(Debug, Clone, Copy)]
+pub struct Peer {
+    pub address: SocketAddr,
+    /// The address the client connected to.
+    pub local: SocketAddr,
+    pub door: Door,
+    pub secure: bool,
+    /// Counts connections of this process.
+    pub connection: u64,
+}

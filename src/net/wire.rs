@@ -1,0 +1,223 @@
+//! The bytes of a connection: TCP or TLS, counted, with what hyper can't do itself.
+//!
+//! - The bytes that were read to tell the protocols apart come first.
+//! - `100 Continue` for a request without a body: hyper sends one only where a body follows, and some clients then wait.
+//! - A close that lets the peer read the answer while it is still sending (RFC 9112 section 9.6).
+//! - A broken answer ends with a reset, so that a body without a length can't look whole.
+//!
+//! Writes are vectored on both forms: hyper then hands over body slices as they are, without copying them together.
+
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, Bytes, BytesMut};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_rustls::server::TlsStream;
+
+use super::connection::Connection;
+use super::settings::MAX_LINGER_BYTES;
+
+const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+const H2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// The first read takes a whole ordinary request, so that telling the protocols apart costs no extra read.
+const FIRST_READ_BYTES: usize = 4096;
+
+pub enum Stream {
+    Plain(TcpStream),
+    // Boxed: a TLS session is a kilobyte and more.
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+pub struct Wire {
+    stream: Stream,
+    connection: Rc<Connection>,
+    /// Read already, not yet handed on.
+    first: Bytes,
+    /// The rest of an interim answer that is being written.
+    interim: &'static [u8],
+    write_closed: bool,
+    lingered: u64,
+}
+
+impl Wire {
+    pub fn new(stream: Stream, connection: Rc<Connection>) -> Self {
+        Wire { stream, connection, first: Bytes::new(), interim: &[], write_closed: false, lingered: 0 }
+    }
+
+    /// Reads until it is clear whether the peer starts with HTTP/2's preface ("prior knowledge"). True: it does.
+    pub async fn starts_with_http2(&mut self) -> io::Result<bool> {
+        let mut start = BytesMut::with_capacity(FIRST_READ_BYTES);
+        loop {
+            let seen = start.len().min(H2_PREFACE.len());
+            if start[..seen] != H2_PREFACE[..seen] || seen == H2_PREFACE.len() {
+                let http2 = start[..seen] == *H2_PREFACE;
+                self.first = start.freeze();
+                return Ok(http2);
+            }
+            let n = self.stream.read_buf(&mut start).await?;
+            if n == 0 {
+                self.first = start.freeze();
+                return Ok(false);
+            }
+            self.connection.on_read(n);
+        }
+    }
+
+    fn tcp(&self) -> &TcpStream {
+        match &self.stream {
+            Stream::Plain(tcp) => tcp,
+            Stream::Tls(tls) => tls.get_ref().0,
+        }
+    }
+
+    fn poll_interim(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.connection.take_continue() {
+            self.interim = CONTINUE;
+        }
+        while !self.interim.is_empty() {
+            let n = ready!(Pin::new(&mut self.stream).poll_write(cx, self.interim))?;
+            if n == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.interim = &self.interim[n..];
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Reads and drops what the peer still sends, from the socket itself: what is inside TLS no longer matters.
+    fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.connection.linger();
+        let tcp = match &mut self.stream {
+            Stream::Plain(tcp) => tcp,
+            Stream::Tls(tls) => tls.get_mut().0,
+        };
+        let mut scratch = [std::mem::MaybeUninit::uninit(); 16 * 1024];
+        while self.lingered < MAX_LINGER_BYTES {
+            let mut dropped = ReadBuf::uninit(&mut scratch);
+            match ready!(Pin::new(&mut *tcp).poll_read(cx, &mut dropped)) {
+                Ok(()) if !dropped.filled().is_empty() => self.lingered += dropped.filled().len() as u64,
+                // The peer closed too, or reset: either way it is done.
+                Ok(()) | Err(_) => break,
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Stream::Plain(tcp) => Pin::new(tcp).poll_read(cx, buf),
+            Stream::Tls(tls) => Pin::new(tls.as_mut()).poll_read(cx, buf),
+        }
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Stream::Plain(tcp) => Pin::new(tcp).poll_write(cx, bytes),
+            Stream::Tls(tls) => Pin::new(tls.as_mut()).poll_write(cx, bytes),
+        }
+    }
+
+    fn poll_write_vectored(self: Pin<&mut Self>, cx: &mut Context<'_>, slices: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Stream::Plain(tcp) => Pin::new(tcp).poll_write_vectored(cx, slices),
+            Stream::Tls(tls) => Pin::new(tls.as_mut()).poll_write_vectored(cx, slices),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Stream::Plain(tcp) => Pin::new(tcp).poll_flush(cx),
+            Stream::Tls(tls) => Pin::new(tls.as_mut()).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Stream::Plain(tcp) => Pin::new(tcp).poll_shutdown(cx),
+            Stream::Tls(tls) => Pin::new(tls.as_mut()).poll_shutdown(cx),
+        }
+    }
+}
+
+impl AsyncRead for Wire {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let wire = &mut *self;
+        if wire.first.has_remaining() {
+            let n = wire.first.len().min(buf.remaining());
+            buf.put_slice(&wire.first.split_to(n));
+            if wire.first.is_empty() {
+                wire.first = Bytes::new();
+            }
+            return Poll::Ready(Ok(()));
+        }
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut wire.stream).poll_read(cx, buf))?;
+        let n = buf.filled().len() - before;
+        if n > 0 {
+            wire.connection.on_read(n);
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Wire {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let wire = &mut *self;
+        wire.connection.before_write();
+        ready!(wire.poll_interim(cx))?;
+        let n = ready!(Pin::new(&mut wire.stream).poll_write(cx, bytes))?;
+        wire.connection.on_written(n);
+        Poll::Ready(Ok(n))
+    }
+
+    fn poll_write_vectored(mut self: Pin<&mut Self>, cx: &mut Context<'_>, slices: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        let wire = &mut *self;
+        wire.connection.before_write();
+        ready!(wire.poll_interim(cx))?;
+        let n = ready!(Pin::new(&mut wire.stream).poll_write_vectored(cx, slices))?;
+        wire.connection.on_written(n);
+        Poll::Ready(Ok(n))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let wire = &mut *self;
+        ready!(Pin::new(&mut wire.stream).poll_flush(cx))?;
+        wire.connection.on_flushed();
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let wire = &mut *self;
+        if !wire.write_closed {
+            ready!(Pin::new(&mut wire.stream).poll_shutdown(cx))?;
+            wire.write_closed = true;
+        }
+        if wire.connection.must_linger() { wire.poll_linger(cx) } else { Poll::Ready(Ok(())) }
+    }
+}
+
+impl Drop for Wire {
+    fn drop(&mut self) {
+        if self.connection.is_broken()
+            && let Err(e) = self.tcp().set_zero_linger()
+        {
+            tracing::debug!(error = %e, "a broken connection could not be reset; it is closed instead");
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! Buckets: make, list, remove, their documents and ACL, and the listings of what is in them.
+
+use crate::auth::action::Action;
+use crate::auth::grant::Grant;
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::limits::MAX_BUCKETS_PER_TENANT;
+use crate::base::names::{BucketName, TenantId};
+use crate::base::object::{Bucket, BucketDocument, CannedAcl, ListPage, ListQuery, SharedBucket};
+use crate::base::timestamp::Timestamp;
+use crate::ops::{Ops, bucket, wrong_grant};
+use crate::origin::{UploadsPage, UploadsQuery};
+
+impl Ops {
+    /// The caller's own buckets; the operator sees all.
+    pub async fn list_buckets(&self, grant: &Grant, prefix: &str, after: &str, max: usize) -> Result<Vec<SharedBucket>> {
+        if grant.action() != Action::ListAllMyBuckets {
+            return Err(wrong_grant(grant, Action::ListAllMyBuckets));
+        }
+        let owner = grant.tenant();
+        let owner: Option<&TenantId> = if owner.is_operator() { None } else { Some(owner) };
+        self.origin.buckets(owner, prefix, after, max).await
+    }
+
+    pub async fn create_bucket(&self, grant: &Grant, acl: CannedAcl, location: Option<String>) -> Result<SharedBucket> {
+        let name: &BucketName = bucket(grant, Action::CreateBucket)?;
+        let owner = grant.tenant();
+        if self.origin.buckets(Some(owner), "", "", MAX_BUCKETS_PER_TENANT).await?.len() >= MAX_BUCKETS_PER_TENANT
+            && self.origin.bucket(name).await?.is_none()
+        {
+            return Err(Error::new(ErrorKind::TooManyBuckets, "You have attempted to create more buckets than allowed."));
+        }
+        let documents = location.map(|l| (BucketDocument::Location, l.into_bytes())).into_iter().collect();
+        let fresh = Bucket { name: name.clone(), owner: owner.clone(), created: Timestamp::now(), acl, documents, generation: 0 };
+        self.origin.create_bucket(fresh).await
+    }
+
+    pub async fn delete_bucket(&self, grant: &Grant) -> Result<()> {
+        self.origin.delete_bucket(bucket(grant, Action::DeleteBucket)?).await
+    }
+
+    pub async fn set_bucket_policy(&self, grant: &Grant, policy: Vec<u8>) -> Result<()> {
+        self.origin.set_bucket_document(bucket(grant, Action::PutBucketPolicy)?, BucketDocument::Policy, Some(policy)).await
+    }
+
+    pub async fn delete_bucket_policy(&self, grant: &Grant) -> Result<()> {
+        self.origin.set_bucket_document(bucket(grant, Action::DeleteBucketPolicy)?, BucketDocument::Policy, None).await
+    }
+
+    pub async fn set_bucket_acl(&self, grant: &Grant, acl: CannedAcl) -> Result<()> {
+        self.origin.set_bucket_acl(bucket(grant, Action::PutBucketAcl)?, acl).await
+    }
+
+    /// For ListObjects and ListObjectVersions, which differ in what they may see, not in what there is.
+    pub async fn list(&self, grant: &Grant, query: &ListQuery) -> Result<ListPage> {
+        let action = if grant.action() == Action::ListBucketVersions { Action::ListBucketVersions } else { Action::ListBucket };
+        self.origin.list(bucket(grant, action)?, query).await
+    }
+
+    pub async fn list_uploads(&self, grant: &Grant, query: &UploadsQuery) -> Result<UploadsPage> {
+        self.origin.uploads(bucket(grant, Action::ListBucketMultipartUploads)?, query).await
+    }
+}

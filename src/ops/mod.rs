@@ -1,0 +1,52 @@
+//! What the gateway does, free of HTTP and XML. Every function takes a `Grant`, which only `auth` can make: a
+//! forgotten check does not compile. Bucket and key come out of the grant, so that a grant for one object can't be
+//! used on another, and each function names the action that the grant must be for.
+//!
+//! The one exception is `access`: what a decision is made from must be read before there is a grant.
+
+pub mod access;
+pub mod buckets;
+pub mod multipart;
+pub mod operator;
+pub mod read;
+pub mod write;
+
+use std::sync::Arc;
+
+use crate::auth::action::Action;
+use crate::auth::grant::Grant;
+use crate::base::error::{Error, Result};
+use crate::base::names::{BucketName, ObjectKey};
+use crate::origin::Origin;
+
+#[derive(Clone)]
+pub struct Ops {
+    origin: Arc<dyn Origin>,
+}
+
+impl Ops {
+    pub fn new(origin: Arc<dyn Origin>) -> Self {
+        Ops { origin }
+    }
+}
+
+/// The bucket of a grant that must be for `action`.
+fn bucket(grant: &Grant, action: Action) -> Result<&BucketName> {
+    match grant.bucket() {
+        Some(bucket) if grant.action() == action => Ok(bucket),
+        _ => Err(wrong_grant(grant, action)),
+    }
+}
+
+/// Bucket and key of a grant that must be for one of `actions`.
+fn object<'g>(grant: &'g Grant, actions: &[Action]) -> Result<(&'g BucketName, &'g ObjectKey)> {
+    match (grant.bucket(), grant.key()) {
+        (Some(bucket), Some(key)) if actions.contains(&grant.action()) => Ok((bucket, key)),
+        _ => Err(wrong_grant(grant, actions.first().copied().unwrap_or(grant.action()))),
+    }
+}
+
+/// A door asked for one thing and does another: a mistake of ours that must never become access.
+fn wrong_grant(grant: &Grant, needed: Action) -> Error {
+    Error::internal(format!("a grant for {:?} was used for {needed:?}", grant.action()))
+}

@@ -1,0 +1,81 @@
+//! Multipart uploads. An upload id is worth nothing without a grant for the very bucket and key it was made for.
+
+use crate::auth::action::Action;
+use crate::auth::grant::Grant;
+use crate::base::checksum::{Checksum, ChecksumAlgorithm, ChecksumType};
+use crate::base::conditions::WriteConditions;
+use crate::base::error::{Error, Result};
+use crate::base::names::UploadId;
+use crate::base::object::{CannedAcl, ObjectHeaders, SharedObject, Upload, UploadedPart};
+use crate::base::timestamp::Timestamp;
+use crate::ingest::Received;
+use crate::ops::{Ops, object};
+use crate::origin::{CompleteUpload, CompletedPart};
+
+/// What the client says of the whole when it completes.
+pub struct Completion {
+    pub parts: Vec<CompletedPart>,
+    pub conditions: WriteConditions,
+    pub checksum: Option<Checksum>,
+    pub checksum_type: Option<ChecksumType>,
+    pub size: Option<u64>,
+}
+
+impl Ops {
+    pub async fn create_upload(
+        &self,
+        grant: &Grant,
+        acl: CannedAcl,
+        headers: ObjectHeaders,
+        checksum: Option<(ChecksumAlgorithm, ChecksumType)>,
+    ) -> Result<Upload> {
+        let (bucket, key) = object(grant, &[Action::PutObject])?;
+        let upload = Upload {
+            id: new_upload_id()?,
+            bucket: bucket.clone(),
+            key: key.clone(),
+            owner: grant.tenant().clone(),
+            initiated: Timestamp::now(),
+            acl,
+            headers,
+            checksum,
+        };
+        self.origin.create_upload(upload.clone()).await?;
+        Ok(upload)
+    }
+
+    pub async fn upload(&self, grant: &Grant, id: &UploadId) -> Result<Upload> {
+        let (bucket, key) = object(grant, &[Action::PutObject, Action::ListMultipartUploadParts])?;
+        self.origin.upload(bucket, key, id).await
+    }
+
+    pub async fn put_part(&self, grant: &Grant, upload: &Upload, number: u16, received: Received) -> Result<UploadedPart> {
+        object(grant, &[Action::PutObject])?;
+        self.origin.put_part(upload, number, received, grant.quota()).await
+    }
+
+    pub async fn list_parts(&self, grant: &Grant, upload: &Upload, after: u16, max: usize) -> Result<(Vec<UploadedPart>, bool)> {
+        object(grant, &[Action::ListMultipartUploadParts])?;
+        self.origin.parts(upload, after, max).await
+    }
+
+    pub async fn complete_upload(&self, grant: &Grant, id: UploadId, completion: Completion) -> Result<SharedObject> {
+        let (bucket, key) = object(grant, &[Action::PutObject])?;
+        let Completion { parts, conditions, checksum, checksum_type, size } = completion;
+        let complete =
+            CompleteUpload { bucket: bucket.clone(), key: key.clone(), upload: id, parts, conditions, checksum, checksum_type, size };
+        self.origin.complete_upload(complete, grant.quota()).await
+    }
+
+    pub async fn abort_upload(&self, grant: &Grant, id: &UploadId) -> Result<()> {
+        let (bucket, key) = object(grant, &[Action::AbortMultipartUpload])?;
+        self.origin.abort_upload(bucket, key, id).await
+    }
+}
+
+/// 32 random characters: can't be guessed, sorts by nothing.
+fn new_upload_id() -> Result<UploadId> {
+    let mut random = [0u8; 16];
+    getrandom::fill(&mut random).map_err(|e| Error::internal(e.to_string()))?;
+    UploadId::parse(&hex::encode(random))
+}

@@ -1,0 +1,79 @@
+//! What only the operator may: tenants' access keys, and a copy of all that is stored.
+//!
+//! Keys made here live in the origin's settings (so every node and every restart sees them) and, once stored, in `auth`.
+
+use std::path::Path;
+
+use crate::auth::grant::OperatorGrant;
+use crate::auth::operator::generate_pair;
+use crate::auth::{Auth, StoredKey};
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::names::{AccessKeyId, TenantId};
+use crate::base::timestamp::Timestamp;
+use crate::ops::Ops;
+
+/// Where made keys are kept: one JSON document for each, by access key.
+const KEYS: &str = "keys";
+/// More keys than this are a script gone wild; all of them are held in memory.
+const MAX_MADE_KEYS: usize = 100_000;
+
+impl Ops {
+    /// At start: hands the stored keys to `auth`.
+    pub async fn load_keys(&self, auth: &Auth) -> Result<()> {
+        let stored = self.origin.settings(KEYS).await?;
+        let keys = stored
+            .iter()
+            .map(|(_, document)| serde_json::from_slice(document))
+            .collect::<Result<Vec<StoredKey>, _>>()
+            .map_err(Error::internal)?;
+        auth.set_keys(keys).map_err(|faults| {
+            let text: Vec<String> = faults.iter().map(ToString::to_string).collect();
+            Error::new(ErrorKind::InvalidArgument, format!("the stored access keys don't fit the tenants: {}", text.join("; ")))
+        })
+    }
+
+    pub async fn make_key(&self, _: &OperatorGrant, auth: &Auth, tenant: TenantId, expires: Option<Timestamp>) -> Result<StoredKey> {
+        if auth.made_keys().len() >= MAX_MADE_KEYS {
+            return Err(Error::new(ErrorKind::InvalidArgument, "There are too many keys: remove some first."));
+        }
+        let (access_key, secret) = generate_pair().map_err(Error::internal)?;
+        let key = StoredKey { access_key, secret: secret.expose().to_owned(), tenant, enabled: true, created: Timestamp::now(), expires };
+        auth.check_new_key(&key)?;
+        self.store_key(&key).await?;
+        auth.add_key(key.clone())?;
+        Ok(key)
+    }
+
+    pub async fn set_key_enabled(&self, _: &OperatorGrant, auth: &Auth, id: &AccessKeyId, enabled: bool) -> Result<StoredKey> {
+        let mut key = auth.made_keys().into_iter().find(|k| k.access_key == *id).ok_or_else(no_such_key)?;
+        key.enabled = enabled;
+        self.store_key(&key).await?;
+        auth.add_key(key.clone())?;
+        Ok(key)
+    }
+
+    pub async fn remove_key(&self, _: &OperatorGrant, auth: &Auth, id: &AccessKeyId) -> Result<()> {
+        if !auth.made_keys().iter().any(|k| k.access_key == *id) {
+            return Err(no_such_key());
+        }
+        // Shut it first: a key that is refused but still stored does less harm than the other way round.
+        auth.remove_key(id);
+        self.origin.set_setting(KEYS, id.as_str(), None).await
+    }
+
+    pub async fn snapshot(&self, _: &OperatorGrant, directory: &Path) -> Result<()> {
+        if !directory.is_absolute() {
+            return Err(Error::new(ErrorKind::InvalidArgument, "The directory of a snapshot must be an absolute path."));
+        }
+        self.origin.snapshot(directory).await
+    }
+
+    async fn store_key(&self, key: &StoredKey) -> Result<()> {
+        let document = serde_json::to_vec(key).map_err(Error::internal)?;
+        self.origin.set_setting(KEYS, key.access_key.as_str(), Some(document)).await
+    }
+}
+
+fn no_such_key() -> Error {
+    Error::new(ErrorKind::NotFound, "No key of that id was made here. Keys in policies/tenants/*.toml are changed in their file.")
+}

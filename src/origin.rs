@@ -1,0 +1,203 @@
+//! The system of record as the rest of the gateway sees it: the embedded store (`local/`) or any S3 (`upstream/`).
+//!
+//! Not here: who may do it (callers come through `ops`, which holds a Grant), HTTP, XML.
+//! Invariants: a write is durable before its future resolves to Ok; a body belongs to exactly the version it was
+//! opened for; preconditions are decided atomically with the write they guard.
+//! Called by `ops` and by nothing above it.
+
+use std::future::Future;
+use std::path::Path;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+
+use crate::base::checksum::{Checksum, ChecksumType};
+use crate::base::conditions::WriteConditions;
+use crate::base::error::Result;
+use crate::base::etag::ETag;
+use crate::base::names::{BucketName, ObjectKey, TenantId, UploadId};
+use crate::base::object::{
+    Bucket, BucketDocument, CannedAcl, ListPage, ListQuery, ObjectHeaders, SharedBucket, SharedObject, Upload, UploadedPart,
+};
+use crate::base::range::ByteRange;
+use crate::ingest::{Received, Staging};
+
+pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'a>>;
+
+/// The bytes of (a range of) one version.
+pub enum Body {
+    /// All of it, at hand.
+    Memory(Bytes),
+    Stream(Pin<Box<dyn BodySource>>),
+}
+
+/// A body in pieces. `Err` after the first piece means the connection must be broken: the rest can't be had.
+/// A source that ends has delivered exactly `remaining()` bytes as it stood at the start.
+pub trait BodySource: Send {
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes>>>;
+    fn remaining(&self) -> u64;
+}
+
+/// Who will touch the bytes. A mapped page may fault (a disk error is then SIGBUS in user space, but a plain
+/// error inside a system call): mapped slices go only to the kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReadBy {
+    /// Plain TCP: bytes are only handed to `writev`.
+    Kernel,
+    /// TLS, compression, copying, hashing.
+    UserSpace,
+}
+
+/// How a write came to its content.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dedup {
+    /// The same content was there already: no second copy is stored.
+    Hit,
+    Miss,
+}
+
+pub struct PutObject {
+    pub bucket: BucketName,
+    pub key: ObjectKey,
+    pub owner: TenantId,
+    pub acl: CannedAcl,
+    pub headers: ObjectHeaders,
+    pub conditions: WriteConditions,
+    pub received: Received,
+}
+
+pub struct CopyObject {
+    pub source_bucket: BucketName,
+    pub source_key: ObjectKey,
+    /// The version that the caller looked at and was granted: if it is no longer there, the copy fails and is decided anew.
+    pub source: SharedObject,
+    pub bucket: BucketName,
+    pub key: ObjectKey,
+    pub owner: TenantId,
+    pub acl: CannedAcl,
+    pub headers: ObjectHeaders,
+    pub conditions: WriteConditions,
+}
+
+pub struct CompletedPart {
+    pub number: u16,
+    /// None: what the client sent can't be the ETag of any part.
+    pub etag: Option<ETag>,
+    /// As the client repeated it in the request; checked against the part's own.
+    pub checksum: Option<Checksum>,
+}
+
+pub struct CompleteUpload {
+    pub bucket: BucketName,
+    pub key: ObjectKey,
+    pub upload: UploadId,
+    pub parts: Vec<CompletedPart>,
+    pub conditions: WriteConditions,
+    /// `x-amz-checksum-*` of the whole, and `x-amz-checksum-type`, where the client sent them.
+    pub checksum: Option<Checksum>,
+    pub checksum_type: Option<ChecksumType>,
+    /// `x-amz-mp-object-size`.
+    pub size: Option<u64>,
+}
+
+pub struct Written {
+    pub object: SharedObject,
+    pub dedup: Dedup,
+}
+
+#[derive(Debug, Clone, Default)]
+pub struct UploadsQuery {
+    pub prefix: String,
+    pub delimiter: String,
+    pub key_marker: String,
+    /// Only with a key marker: uploads of that very key after this id.
+    pub upload_marker: String,
+    pub max: usize,
+}
+
+#[derive(Debug, Clone, Default)]
+pub struct UploadsPage {
+    pub uploads: Vec<Upload>,
+    pub common_prefixes: Vec<String>,
+    /// Key and upload id (empty after a common prefix) of the last entry, where more follow.
+    pub next: Option<(String, String)>,
+}
+
+/// How much a tenant holds: what its limits are checked against.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Usage {
+    pub bytes: u64,
+    pub objects: u64,
+}
+
+/// Limits that a write must stay inside; checked where the write is decided, so that racing writers can't pass together.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Quota {
+    pub bytes: Option<u64>,
+    pub objects: Option<u64>,
+}
+
+pub trait Origin: Send + Sync + 'static {
+    // Buckets
+    fn bucket<'a>(&'a self, name: &'a BucketName) -> Answer<'a, Option<SharedBucket>>;
+    /// All buckets, by name, from `after` on: at most `max`.
+    fn buckets<'a>(&'a self, owner: Option<&'a TenantId>, prefix: &'a str, after: &'a str, max: usize) -> Answer<'a, Vec<SharedBucket>>;
+    /// Fails with BucketAlreadyExists / BucketAlreadyOwnedByYou.
+    fn create_bucket(&self, bucket: Bucket) -> Answer<'_, SharedBucket>;
+    /// Fails with NoSuchBucket / BucketNotEmpty. Uploads in progress are aborted.
+    fn delete_bucket<'a>(&'a self, name: &'a BucketName) -> Answer<'a, ()>;
+    fn set_bucket_document<'a>(&'a self, name: &'a BucketName, document: BucketDocument, value: Option<Vec<u8>>) -> Answer<'a, ()>;
+    fn set_bucket_acl<'a>(&'a self, name: &'a BucketName, acl: CannedAcl) -> Answer<'a, ()>;
+
+    // Reads
+    /// The current version; None: no such key. Fails with NoSuchBucket where the bucket is gone.
+    fn stat<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey) -> Answer<'a, Option<SharedObject>>;
+    /// The current version, if it is known without waiting: the way of a hot read. None: ask `stat`.
+    fn stat_hot(&self, bucket: &BucketName, key: &ObjectKey) -> Option<SharedObject>;
+    /// `range` of exactly the version `object`. None: that version was replaced or deleted meanwhile; stat again.
+    fn open<'a>(
+        &'a self,
+        bucket: &'a BucketName,
+        key: &'a ObjectKey,
+        object: &'a SharedObject,
+        range: ByteRange,
+        by: ReadBy,
+    ) -> Answer<'a, Option<Body>>;
+    /// As `open`, where all of it is in memory already. None: ask `open`.
+    fn open_hot(&self, bucket: &BucketName, key: &ObjectKey, object: &SharedObject, range: ByteRange, by: ReadBy) -> Option<Body>;
+    fn list<'a>(&'a self, bucket: &'a BucketName, query: &'a ListQuery) -> Answer<'a, ListPage>;
+
+    // Writes
+    /// Where a body of the tenant is staged while it arrives.
+    fn staging(&self, owner: &TenantId) -> Staging;
+    fn put(&self, put: PutObject, quota: Quota) -> Answer<'_, Written>;
+    fn copy(&self, copy: CopyObject, quota: Quota) -> Answer<'_, Written>;
+    /// Deleting what is not there succeeds, unless a condition asked for it. True: something was deleted.
+    fn delete<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, conditions: WriteConditions) -> Answer<'a, bool>;
+    fn set_object_acl<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, acl: CannedAcl) -> Answer<'a, ()>;
+
+    // Multipart
+    fn create_upload(&self, upload: Upload) -> Answer<'_, ()>;
+    /// Fails with NoSuchUpload where `upload` is not one of this bucket and key.
+    fn upload<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, upload: &'a UploadId) -> Answer<'a, Upload>;
+    fn put_part<'a>(&'a self, upload: &'a Upload, number: u16, received: Received, quota: Quota) -> Answer<'a, UploadedPart>;
+    /// In order of number, after `after`: at most `max`, and whether more follow.
+    fn parts<'a>(&'a self, upload: &'a Upload, after: u16, max: usize) -> Answer<'a, (Vec<UploadedPart>, bool)>;
+    /// Idempotent for a while: the same request again answers the same object.
+    fn complete_upload(&self, complete: CompleteUpload, quota: Quota) -> Answer<'_, SharedObject>;
+    fn abort_upload<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, upload: &'a UploadId) -> Answer<'a, ()>;
+    fn uploads<'a>(&'a self, bucket: &'a BucketName, query: &'a UploadsQuery) -> Answer<'a, UploadsPage>;
+
+    // Settings of the gateway itself, such as keys made by `tidegate key`: small documents by space and name.
+    fn settings<'a>(&'a self, space: &'a str) -> Answer<'a, Vec<(String, Vec<u8>)>>;
+    fn set_setting<'a>(&'a self, space: &'a str, name: &'a str, value: Option<Vec<u8>>) -> Answer<'a, ()>;
+
+    /// A consistent copy of all that is stored, made while serving, into an empty directory.
+    fn snapshot<'a>(&'a self, directory: &'a Path) -> Answer<'a, ()>;
+
+    // Sight
+    fn usage<'a>(&'a self, tenant: &'a TenantId) -> Answer<'a, Usage>;
+    /// Ok: reads and writes can be served now. Err says what is wrong (disk, index, upstream).
+    fn ready(&self) -> Answer<'_, ()>;
+}

@@ -1,0 +1,335 @@
+//! The access log: one line per request in the form of S3's server access log, or the same fields as JSON.
+//!
+//! Not here: which requests are logged (the doors send all). Written by a thread of its own through a bounded queue:
+//! a request never waits for the disk; what does not fit is dropped and counted. Off unless a file is configured.
+//! Secrets: a presigned URL is a credential, so its signature and token are struck out.
+//! Format: docs.aws.amazon.com/AmazonS3/latest/userguide/LogFormat.html
+
+use std::fmt::Write as _;
+use std::io;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use serde::Serialize;
+use time::OffsetDateTime;
+use time::format_description::BorrowedFormatItem;
+use time::macros::format_description;
+
+use super::log::Format;
+use super::metrics::Metrics;
+use super::rotating_file::RotatingFile;
+use crate::base::timestamp::Timestamp;
+
+/// About 8 MB of lines at worst: rides out a disk that stalls for a moment.
+const QUEUE: usize = 8192;
+/// Lines that are gathered into one write.
+const BATCH_BYTES: usize = 256 * 1024;
+
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// None: no access log.
+    pub file: Option<PathBuf>,
+    pub format: Format,
+    pub max_bytes: u64,
+    /// Full files kept besides the current one.
+    pub keep: u32,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings { file: None, format: Format::Text, max_bytes: 64 * 1024 * 1024, keep: 5 }
+    }
+}
+
+/// One request. `None` becomes the `-` of the text form.
+#[derive(Debug, Clone, Serialize)]
+pub struct Entry {
+    pub bucket_owner: Option<String>,
+    pub bucket: Option<String>,
+    #[serde(serialize_with = "as_iso8601")]
+    pub time: Timestamp,
+    pub remote_ip: IpAddr,
+    pub requester: Option<String>,
+    pub request_id: String,
+    /// `REST.GET.OBJECT` and the like.
+    pub operation: String,
+    pub key: Option<String>,
+    pub method: String,
+    /// Path and query as the client sent them.
+    pub uri: String,
+    pub protocol: &'static str,
+    pub status: u16,
+    pub error_code: Option<&'static str>,
+    pub bytes_sent: u64,
+    pub object_size: Option<u64>,
+    #[serde(rename = "total_ms", serialize_with = "as_millis")]
+    pub total: Duration,
+    #[serde(rename = "turn_around_ms", serialize_with = "as_millis")]
+    pub turn_around: Duration,
+    pub referer: Option<String>,
+    pub user_agent: Option<String>,
+    pub version_id: Option<String>,
+    /// `SigV4`, `SigV2`
+    pub signature_version: Option<&'static str>,
+    /// `AuthHeader`, `QueryString`
+    pub authentication: Option<&'static str>,
+    pub host: Option<String>,
+    pub secure: bool,
+}
+
+fn as_iso8601<S: serde::Serializer>(t: &Timestamp, s: S) -> Result<S::Ok, S::Error> {
+    s.serialize_str(&t.iso8601())
+}
+
+fn as_millis<S: serde::Serializer>(d: &Duration, s: S) -> Result<S::Ok, S::Error> {
+    s.serialize_u64(d.as_millis() as u64)
+}
+
+/// The sending end: cheap to clone, one for each worker.
+#[derive(Debug, Clone)]
+pub struct AccessLog {
+    queue: SyncSender<Box<Entry>>,
+    metrics: Arc<Metrics>,
+}
+
+/// Keeps the writing thread; `finish` waits until all lines that were sent are written. Drop every `AccessLog` first.
+#[derive(Debug)]
+pub struct Writer(JoinHandle<()>);
+
+impl AccessLog {
+    /// None: the log is off.
+    pub fn start(settings: &Settings, metrics: Arc<Metrics>) -> io::Result<Option<(AccessLog, Writer)>> {
+        let Some(path) = &settings.file else { return Ok(None) };
+        let file = RotatingFile::open(path, settings.max_bytes, settings.keep)?;
+        let (queue, entries) = sync_channel(QUEUE);
+        let (format, counted) = (settings.format, metrics.clone());
+        let thread = std::thread::Builder::new().name("access-log".into()).spawn(move || write_all(entries, file, format, &counted))?;
+        Ok(Some((AccessLog { queue, metrics }, Writer(thread))))
+    }
+
+    pub fn send(&self, entry: Entry) {
+        match self.queue.try_send(Box::new(entry)) {
+            Ok(()) => {}
+            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {
+                self.metrics.access_log_dropped.inc();
+            }
+        }
+    }
+}
+
+impl Writer {
+    pub fn finish(self) {
+        if self.0.join().is_err() {
+            tracing::error!("the access log's thread had panicked");
+        }
+    }
+}
+
+fn write_all(entries: Receiver<Box<Entry>>, mut file: RotatingFile, format: Format, metrics: &Metrics) {
+    let mut lines = String::with_capacity(BATCH_BYTES);
+    let mut failing = false;
+    while let Ok(first) = entries.recv() {
+        lines.clear();
+        line(&mut lines, &first, format);
+        let mut count = 1;
+        while lines.len() < BATCH_BYTES
+            && let Ok(next) = entries.try_recv()
+        {
+            line(&mut lines, &next, format);
+            count += 1;
+        }
+        match file.append(lines.as_bytes()) {
+            Ok(()) => failing = false,
+            Err(e) => {
+                metrics.access_log_dropped.inc_by(count);
+                // Once for each spell of trouble: the log must not drown in it.
+                if !std::mem::replace(&mut failing, true) {
+                    tracing::error!(error = %e, "the access log can't be written; lines are dropped");
+                }
+            }
+        }
+    }
+}
+
+fn line(out: &mut String, entry: &Entry, format: Format) {
+    match format {
+        Format::Text => text_line(out, entry),
+        Format::Json => {
+            let struck = Entry { uri: strike_secrets(&entry.uri), ..entry.clone() };
+            out.push_str(&serde_json::to_string(&struck).unwrap_or_default());
+        }
+    }
+    out.push('\n');
+}
+
+const LOG_TIME: &[BorrowedFormatItem<'_>] = format_description!("[[[day]/[month repr:short]/[year]:[hour]:[minute]:[second] +0000]");
+
+fn text_line(out: &mut String, e: &Entry) {
+    let time = OffsetDateTime::from_unix_timestamp(e.time.secs() as i64).unwrap_or(OffsetDateTime::UNIX_EPOCH);
+    let time = time.format(LOG_TIME).unwrap_or_else(|_| "-".into());
+    plain(out, e.bucket_owner.as_deref());
+    plain(out, e.bucket.as_deref());
+    plain_unescaped(out, &time);
+    plain_unescaped(out, &e.remote_ip.to_string());
+    plain(out, e.requester.as_deref());
+    plain(out, Some(&e.request_id));
+    plain(out, Some(&e.operation));
+    plain(out, e.key.as_deref());
+    quoted(out, Some(&format!("{} {} {}", e.method, strike_secrets(&e.uri), e.protocol)));
+    number(out, Some(u64::from(e.status)));
+    plain(out, e.error_code);
+    number(out, Some(e.bytes_sent).filter(|&n| n > 0));
+    number(out, e.object_size);
+    number(out, Some(e.total.as_millis() as u64));
+    number(out, Some(e.turn_around.as_millis() as u64));
+    quoted(out, e.referer.as_deref());
+    quoted(out, e.user_agent.as_deref());
+    plain(out, e.version_id.as_deref());
+    // Host id: the request id above is all there is.
+    plain(out, None);
+    plain(out, e.signature_version);
+    // Cipher suite: not kept.
+    plain(out, None);
+    plain(out, e.authentication);
+    plain(out, e.host.as_deref());
+    plain(out, e.secure.then_some("TLS"));
+    // Access point, ACL required: S3 has them, the gateway does not.
+    plain(out, None);
+    plain(out, None);
+    out.pop();
+}
+
+fn plain_unescaped(out: &mut String, value: &str) {
+    out.push_str(value);
+    out.push(' ');
+}
+
+fn number(out: &mut String, value: Option<u64>) {
+    match value {
+        Some(n) => {
+            let _ = write!(out, "{n} ");
+        }
+        None => out.push_str("- "),
+    }
+}
+
+/// Spaces and controls would shift the fields: they are percent-encoded.
+fn plain(out: &mut String, value: Option<&str>) {
+    match value {
+        None | Some("") => out.push('-'),
+        Some(v) => escape(out, v, |c| c <= ' ' || c == '\u{7f}'),
+    }
+    out.push(' ');
+}
+
+fn quoted(out: &mut String, value: Option<&str>) {
+    out.push('"');
+    match value {
+        None | Some("") => out.push('-'),
+        Some(v) => escape(out, v, |c| c < ' ' || c == '\u{7f}' || c == '"'),
+    }
+    out.push_str("\" ");
+}
+
+fn escape(out: &mut String, value: &str, must: fn(char) -> bool) {
+    for c in value.chars() {
+        if must(c) {
+            let _ = write!(out, "%{:02X}", c as u32);
+        } else {
+            out.push(c);
+        }
+    }
+}
+
+/// Query parameters that let whoever reads the log act as the caller.
+const SECRETS: [&str; 3] = ["x-amz-signature", "signature", "x-amz-security-token"];
+
+fn strike_secrets(uri: &str) -> String {
+    let Some((path, query)) = uri.split_once('?') else { return uri.to_owned() };
+    let mut out = String::with_capacity(uri.len());
+    out.push_str(path);
+    for (i, parameter) in query.split('&').enumerate() {
+        out.push(if i == 0 { '?' } else { '&' });
+        match parameter.split_once('=') {
+            Some((name, _)) if SECRETS.iter().any(|s| name.eq_ignore_ascii_case(s)) => {
+                out.push_str(name);
+                out.push_str("=REDACTED");
+            }
+            _ => out.push_str(parameter),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry() -> Entry {
+        Entry {
+            bucket_owner: Some("acme".into()),
+            bucket: Some("media".into()),
+            time: Timestamp::from_secs(1_549_411_238),
+            remote_ip: IpAddr::from([192, 0, 2, 3]),
+            requester: None,
+            request_id: "3E57427F3EXAMPLE".into(),
+            operation: "REST.GET.OBJECT".into(),
+            key: Some("a b.glb".into()),
+            method: "GET".into(),
+            uri: "/media/a%20b.glb?X-Amz-Signature=abc&x=1".into(),
+            protocol: "HTTP/1.1",
+            status: 200,
+            error_code: None,
+            bytes_sent: 0,
+            object_size: Some(5),
+            total: Duration::from_millis(7),
+            turn_around: Duration::from_millis(2),
+            referer: None,
+            user_agent: Some("say \"hi\"\n".into()),
+            version_id: None,
+            signature_version: Some("SigV4"),
+            authentication: Some("QueryString"),
+            host: Some("s3.example".into()),
+            secure: true,
+        }
+    }
+
+    #[test]
+    fn text_is_as_s3_writes_it() {
+        let mut out = String::new();
+        line(&mut out, &entry(), Format::Text);
+        assert_eq!(
+            out,
+            "acme media [06/Feb/2019:00:00:38 +0000] 192.0.2.3 - 3E57427F3EXAMPLE REST.GET.OBJECT a%20b.glb \
+             \"GET /media/a%20b.glb?X-Amz-Signature=REDACTED&x=1 HTTP/1.1\" 200 - - 5 7 2 \"-\" \"say %22hi%22%0A\" - - SigV4 - \
+             QueryString s3.example TLS - -\n"
+        );
+    }
+
+    #[test]
+    fn json_has_the_same_fields_and_no_secret() {
+        let mut out = String::new();
+        line(&mut out, &entry(), Format::Json);
+        let json: serde_json::Value = serde_json::from_str(&out).unwrap();
+        assert_eq!(json["time"], "2019-02-06T00:00:38.000Z");
+        assert_eq!(json["total_ms"], 7);
+        assert!(!out.contains("abc"));
+    }
+
+    #[test]
+    fn lines_reach_the_file_and_finish_waits_for_them() {
+        let dir = tempfile::tempdir().unwrap();
+        let settings = Settings { file: Some(dir.path().join("access.log")), ..Settings::default() };
+        let (log, writer) = AccessLog::start(&settings, Arc::new(Metrics::new())).unwrap().unwrap();
+        for _ in 0..100 {
+            log.send(entry());
+        }
+        drop(log);
+        writer.finish();
+        assert_eq!(std::fs::read_to_string(dir.path().join("access.log")).unwrap().lines().count(), 100);
+    }
+}

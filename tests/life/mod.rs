@@ -1,0 +1,9 @@
+//! The hard moments of a server's life, each met by a raw client.
+
+mod accept;
+mod binary;
+mod clients;
+mod continues;
+mod drain;
+mod protocols;
+mod tls;

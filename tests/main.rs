@@ -1,0 +1,6 @@
+//! All integration tests in one binary (one link): folders by subject.
+
+mod life;
+mod s3;
+mod support;
+mod tidy;

@@ -1,0 +1,331 @@
+//! One row for each operation and place: the request, and what the rules say of it. A new operation without a row
+//! does not compile.
+
+use tidegate::http::s3::route::Operation;
+
+use crate::s3::matrix::rules::{
+    BUCKETS, Bucket, DENIED, NO_BUCKET, NO_UPLOAD, OnBucket, OnObject, Outcome, TARGETS, Target, Who, may_object, on_bucket, on_key,
+    on_object,
+};
+use crate::s3::matrix::world::{PART, World};
+use crate::support::client::{Request, complete_document};
+
+#[derive(Clone, Copy)]
+pub struct Place {
+    pub bucket: &'static Bucket,
+    pub target: Option<&'static Target>,
+}
+
+pub type Expect = Box<dyn Fn(Who) -> Outcome>;
+
+pub struct Row {
+    pub variant: String,
+    pub request: Request,
+    pub expect: Expect,
+    /// Changes something where it is allowed.
+    pub changes: bool,
+}
+
+enum Level {
+    Service,
+    Bucket,
+    Object,
+}
+
+fn level(operation: Operation) -> Level {
+    use Operation::*;
+    match operation {
+        ListBuckets => Level::Service,
+        CreateBucket
+        | HeadBucket
+        | DeleteBucket
+        | GetBucketLocation
+        | GetBucketVersioning
+        | ListObjects
+        | ListObjectsV2
+        | ListObjectVersions
+        | DeleteObjects
+        | ListMultipartUploads
+        | GetBucketPolicy
+        | GetBucketPolicyStatus
+        | PutBucketPolicy
+        | DeleteBucketPolicy
+        | GetBucketAcl
+        | PutBucketAcl => Level::Bucket,
+        GetObject
+        | HeadObject
+        | PutObject
+        | CopyObject
+        | DeleteObject
+        | GetObjectAttributes
+        | GetObjectAcl
+        | PutObjectAcl
+        | CreateMultipartUpload
+        | UploadPart
+        | UploadPartCopy
+        | CompleteMultipartUpload
+        | AbortMultipartUpload
+        | ListParts => Level::Object,
+    }
+}
+
+pub fn places(operation: Operation) -> Vec<Place> {
+    match level(operation) {
+        Level::Service => vec![Place { bucket: &BUCKETS[0], target: None }],
+        Level::Bucket => BUCKETS.iter().map(|bucket| Place { bucket, target: None }).collect(),
+        Level::Object => TARGETS.iter().map(|t| Place { bucket: t.bucket, target: Some(t) }).collect(),
+    }
+}
+
+fn row(variant: &str, request: Request, expect: impl Fn(Who) -> Outcome + 'static) -> Row {
+    Row { variant: variant.into(), request, expect: Box::new(expect), changes: false }
+}
+
+fn changing(variant: &str, request: Request, expect: impl Fn(Who) -> Outcome + 'static) -> Row {
+    Row { changes: true, ..row(variant, request, expect) }
+}
+
+pub fn rows(operation: Operation, place: Place, world: &World) -> Vec<Row> {
+    match place.target {
+        None => bucket_rows(operation, place.bucket),
+        Some(target) => object_rows(operation, target, world),
+    }
+}
+
+const OK: Outcome = (200, "");
+const GONE: Outcome = (204, "");
+
+fn bucket_rows(operation: Operation, bucket: &'static Bucket) -> Vec<Row> {
+    use Operation::*;
+    let ask = |method: &str| Request::new(method, &format!("/{}", bucket.name));
+    let sub = |method: &str, name: &str| ask(method).query(name, "");
+    let manage = move |well: Outcome| move |who| on_bucket(who, OnBucket::Manage, bucket, None, well);
+    let no_policy: Outcome = if bucket.policy.is_some() { OK } else { (404, "NoSuchBucketPolicy") };
+    let policy = format!(
+        r#"{{"Version":"2012-10-17","Statement":{{"Effect":"Allow","Principal":"*","Action":"s3:*","Resource":"arn:aws:s3:::{}/*"}}}}"#,
+        bucket.name
+    );
+    match operation {
+        ListBuckets => vec![row("", Request::new("GET", "/"), |who| if who == Who::Anonymous { DENIED } else { OK })],
+        CreateBucket => {
+            let expect = |again: Outcome| {
+                move |who| match (who, bucket.owner) {
+                    (Who::Anonymous, _) => DENIED,
+                    (_, None) => OK,
+                    (Who::Acme, Some("acme")) | (Who::Bravo, Some("bravo")) | (Who::Operator, Some("operator")) => again,
+                    _ => (409, "BucketAlreadyExists"),
+                }
+            };
+            // As in us-east-1: once more is no error, and changes nothing.
+            let public = ask("PUT").header("x-amz-acl", "public-read");
+            let mut rows = vec![row("", ask("PUT"), expect(OK)), row("public", public, expect((409, "BucketAlreadyExists")))];
+            rows.iter_mut().for_each(|r| r.changes = bucket.owner.is_none());
+            rows
+        }
+        HeadBucket => vec![row("", ask("HEAD"), move |who| on_bucket(who, OnBucket::List, bucket, None, OK))],
+        DeleteBucket => vec![row("", ask("DELETE"), manage((409, "BucketNotEmpty")))],
+        GetBucketLocation => {
+            vec![row("", sub("GET", "location"), move |who| on_bucket(who, OnBucket::Location, bucket, None, OK))]
+        }
+        GetBucketVersioning => vec![row("", sub("GET", "versioning"), manage(OK))],
+        ListObjects => lists(bucket, OnBucket::List, ask("GET")),
+        ListObjectsV2 => lists(bucket, OnBucket::List, ask("GET").query("list-type", "2").query("fetch-owner", "true")),
+        ListMultipartUploads => lists(bucket, OnBucket::ListUploads, sub("GET", "uploads")),
+        ListObjectVersions => lists(bucket, OnBucket::Manage, sub("GET", "versions")),
+        DeleteObjects => vec![batch_delete(bucket, "all", |_| true), batch_delete(bucket, "first", |t| t.key == first_key(bucket))],
+        GetBucketPolicy => vec![row("", sub("GET", "policy"), manage(no_policy))],
+        GetBucketPolicyStatus => vec![row("", sub("GET", "policyStatus"), manage(OK))],
+        PutBucketPolicy => vec![changing("", sub("PUT", "policy").body(policy), manage(GONE))],
+        DeleteBucketPolicy => vec![changing("", sub("DELETE", "policy"), manage(GONE))],
+        GetBucketAcl => vec![row("", sub("GET", "acl"), manage(OK))],
+        PutBucketAcl => vec![changing("", sub("PUT", "acl").header("x-amz-acl", "public-read-write"), manage(OK))],
+        GetObject
+        | HeadObject
+        | PutObject
+        | CopyObject
+        | DeleteObject
+        | GetObjectAttributes
+        | GetObjectAcl
+        | PutObjectAcl
+        | CreateMultipartUpload
+        | UploadPart
+        | UploadPartCopy
+        | CompleteMultipartUpload
+        | AbortMultipartUpload
+        | ListParts => Vec::new(),
+    }
+}
+
+fn first_key(bucket: &Bucket) -> &'static str {
+    TARGETS.iter().find(|t| t.bucket.name == bucket.name).map_or("", |t| t.key)
+}
+
+/// With every prefix that a caller could try, and the tricks around them.
+fn lists(bucket: &'static Bucket, what: OnBucket, ask: Request) -> Vec<Row> {
+    const PREFIXES: [&str; 9] = ["", "acme/", "bravo/", "acme", "brav", "acme/h", "bravo/h", "acme/../bravo/", "public/"];
+    let mut rows = vec![row("no prefix", ask.clone(), move |who| on_bucket(who, what, bucket, None, OK))];
+    for prefix in PREFIXES {
+        let expect = move |who| on_bucket(who, what, bucket, Some(prefix), OK);
+        rows.push(row(&format!("prefix {prefix:?}"), ask.clone().query("prefix", prefix), expect));
+        // A second prefix must not be the one that is checked while the first is listed, or the other way round.
+        let twice = ask.clone().query("prefix", prefix).query("prefix", "acme/").query("delimiter", "/");
+        rows.push(row(&format!("prefix {prefix:?} and another"), twice, expect));
+    }
+    rows
+}
+
+/// 200 for everyone who finds the bucket; the keys are decided one by one (see `deleted`).
+fn batch_delete(bucket: &'static Bucket, variant: &str, wanted: impl Fn(&Target) -> bool) -> Row {
+    let keys: String = TARGETS
+        .iter()
+        .filter(|t| t.bucket.name == bucket.name && wanted(t))
+        .map(|t| format!("<Object><Key>{}</Key></Object>", t.key))
+        .collect();
+    let request = Request::new("POST", &format!("/{}", bucket.name)).query("delete", "").body(format!("<Delete>{keys}</Delete>"));
+    changing(variant, request.content_md5(), move |_| if bucket.owner.is_some() { OK } else { NO_BUCKET })
+}
+
+/// The keys of a bucket that a batch may delete.
+pub fn deletable(who: Who, bucket: &Bucket) -> Vec<&'static str> {
+    let of_bucket = TARGETS.iter().filter(|t| t.bucket.name == bucket.name);
+    of_bucket.filter(|t| may_object(who, OnObject::Delete, t)).map(|t| t.key).collect()
+}
+
+fn object_rows(operation: Operation, target: &'static Target, world: &World) -> Vec<Row> {
+    use Operation::*;
+    let ask = |method: &str| Request::on(method, target.bucket.name, target.key);
+    let null = |request: Request| request.query("versionId", "null");
+    let write = move |well: Outcome| move |who| on_key(who, OnObject::Write, target, well);
+    let read = move |what: OnObject| move |who| on_object(who, what, target, OK);
+    let delete = move |who| on_key(who, OnObject::Delete, target, GONE);
+    match operation {
+        GetObject => vec![
+            row("", ask("GET"), read(OnObject::Read)),
+            row("null version", null(ask("GET")), read(OnObject::Read)),
+            row("range", ask("GET").header("range", "bytes=0-0"), move |who| on_object(who, OnObject::Read, target, (206, ""))),
+            // Conditions must not tell a stranger what is there.
+            row("if-none-match", ask("GET").header("if-none-match", "*"), move |who| on_object(who, OnObject::Read, target, (304, ""))),
+            row("part", ask("GET").query("partNumber", "1"), move |who| on_object(who, OnObject::Read, target, (206, ""))),
+        ],
+        HeadObject => vec![
+            row("", ask("HEAD"), read(OnObject::Read)),
+            row("null version", null(ask("HEAD")), read(OnObject::Read)),
+            row("if-match", ask("HEAD").header("if-match", "\"00\""), move |who| on_object(who, OnObject::Read, target, (412, ""))),
+        ],
+        GetObjectAttributes => {
+            let request = ask("GET").query("attributes", "").header("x-amz-object-attributes", "ETag,ObjectSize,Checksum");
+            vec![row("", request, read(OnObject::Attributes))]
+        }
+        GetObjectAcl => vec![row("", ask("GET").query("acl", ""), read(OnObject::ReadAcl))],
+        PutObjectAcl => {
+            let request = ask("PUT").query("acl", "").header("x-amz-acl", "public-read");
+            // A missing object has no owner: who may only by having written it may not.
+            vec![changing("", request, move |who| match on_key(who, OnObject::WriteAcl, target, OK) {
+                OK if !target.exists => (404, "NoSuchKey"),
+                other => other,
+            })]
+        }
+        PutObject => vec![
+            changing("", ask("PUT").body("written over"), write(OK)),
+            changing("public", ask("PUT").body("written over").header("x-amz-acl", "public-read-write"), write(OK)),
+            changing("if-none-match", ask("PUT").body("x").header("if-none-match", "*"), move |who| {
+                write(if target.exists { (412, "PreconditionFailed") } else { OK })(who)
+            }),
+        ],
+        DeleteObject => vec![
+            changing("", ask("DELETE"), delete),
+            changing("null version", null(ask("DELETE")), delete),
+            // A delete whose answer was lost is repeated: with nothing there, it has done what was asked.
+            row("if-match", ask("DELETE").header("if-match", "\"00\""), move |who| {
+                on_key(who, OnObject::Delete, target, if target.exists { (412, "PreconditionFailed") } else { GONE })
+            }),
+        ],
+        CreateMultipartUpload => vec![changing("", ask("POST").query("uploads", ""), write(OK))],
+        CopyObject => copies(target, |source| Copied {
+            request: ask("PUT").header("x-amz-copy-source", source),
+            onto_itself: Some((400, "InvalidRequest")),
+        }),
+        UploadPartCopy => {
+            let request = || ask("PUT").query("partNumber", "2").query("uploadId", world.upload(target));
+            let mut rows = copies(target, |source| Copied { request: request().header("x-amz-copy-source", source), onto_itself: None });
+            rows.extend(with_other_uploads(target, OnObject::Write, world, |id| {
+                let request = ask("PUT").query("partNumber", "2").query("uploadId", id);
+                request.header("x-amz-copy-source", &format!("{}/{}", target.bucket.name, target.key))
+            }));
+            rows
+        }
+        UploadPart => with_uploads(target, OnObject::Write, OK, world, |id| {
+            ask("PUT").query("partNumber", "1").query("uploadId", id).body("another part")
+        }),
+        CompleteMultipartUpload => with_uploads(target, OnObject::Write, OK, world, |id| {
+            ask("POST").query("uploadId", id).body(complete_document(&[(1, world.part_etag.clone())]))
+        }),
+        AbortMultipartUpload => with_uploads(target, OnObject::AbortUpload, GONE, world, |id| ask("DELETE").query("uploadId", id)),
+        ListParts => {
+            let mut rows = with_uploads(target, OnObject::ListParts, OK, world, |id| ask("GET").query("uploadId", id));
+            rows.iter_mut().for_each(|r| r.changes = false);
+            rows
+        }
+        ListBuckets
+        | CreateBucket
+        | HeadBucket
+        | DeleteBucket
+        | GetBucketLocation
+        | GetBucketVersioning
+        | ListObjects
+        | ListObjectsV2
+        | ListObjectVersions
+        | DeleteObjects
+        | ListMultipartUploads
+        | GetBucketPolicy
+        | GetBucketPolicyStatus
+        | PutBucketPolicy
+        | DeleteBucketPolicy
+        | GetBucketAcl
+        | PutBucketAcl => Vec::new(),
+    }
+}
+
+struct Copied {
+    request: Request,
+    onto_itself: Option<Outcome>,
+}
+
+/// From everywhere to here: the right to write here is asked first, then the right to read there.
+fn copies(target: &'static Target, make: impl Fn(&str) -> Copied) -> Vec<Row> {
+    if !target.copied_to {
+        return Vec::new();
+    }
+    TARGETS
+        .iter()
+        .map(|source| {
+            let Copied { request, onto_itself } = make(&format!("/{}/{}", source.bucket.name, source.key));
+            let same = source.index() == target.index();
+            changing(&format!("from {}/{}", source.bucket.name, source.key), request, move |who| {
+                match (on_key(who, OnObject::Write, target, OK), onto_itself) {
+                    (OK, Some(outcome)) if same => outcome,
+                    (OK, _) => on_object(who, OnObject::Read, source, OK),
+                    (other, _) => other,
+                }
+            })
+        })
+        .collect()
+}
+
+/// The upload of this very key, and those of others: which say no more than one that never was.
+fn with_uploads(target: &'static Target, what: OnObject, well: Outcome, world: &World, make: impl Fn(&str) -> Request) -> Vec<Row> {
+    let mut rows = vec![changing("its upload", make(world.upload(target)), move |who| on_key(who, what, target, well))];
+    rows.extend(with_other_uploads(target, what, world, make));
+    rows
+}
+
+fn with_other_uploads(target: &'static Target, what: OnObject, world: &World, make: impl Fn(&str) -> Request) -> Vec<Row> {
+    let others = TARGETS.iter().filter(|t| t.exists && t.index() != target.index());
+    let mut ids: Vec<(String, &str)> = others.map(|t| (format!("upload of {}/{}", t.bucket.name, t.key), world.upload(t))).collect();
+    ids.push(("upload that never was".into(), "00000000000000000000000000000000"));
+    ids.push(("no upload id at all".into(), "."));
+    ids.into_iter().map(|(variant, id)| row(&variant, make(id), move |who| on_key(who, what, target, NO_UPLOAD))).collect()
+}
+
+/// Keeps the part's content in one place.
+const _: () = assert!(!PART.is_empty());

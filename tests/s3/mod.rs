@@ -1,0 +1,9 @@
+//! The S3 door as clients and attackers meet it: a whole gateway, requests over sockets.
+
+mod attacks;
+mod limits;
+mod matrix;
+mod model;
+mod races;
+mod sdk;
+mod sdk_tls;

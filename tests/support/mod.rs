@@ -1,0 +1,8 @@
+//! What the tests share: servers on port 0 and a client that sends exactly what it is told.
+
+pub mod binary;
+pub mod client;
+pub mod gateway;
+pub mod net_server;
+pub mod raw;
+pub mod signer;
