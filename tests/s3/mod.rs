@@ -7,3 +7,4 @@ mod model;
 mod races;
 mod sdk;
 mod sdk_tls;
+mod uploads;
