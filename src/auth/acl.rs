@@ -6,14 +6,9 @@ use crate::auth::action::{Action, ActionSet};
 use crate::base::names::TenantId;
 use crate::base::object::{Bucket, CannedAcl, ObjectInfo};
 
-const BUCKET_READ: ActionSet = ActionSet::of(&[Action::ListBucket, Action::ListBucketVersions, Action::ListBucketMultipartUploads]);
-const BUCKET_WRITE: ActionSet = ActionSet::of(&[
-    Action::PutObject,
-    Action::DeleteObject,
-    // Whoever may write parts and delete what they become may end the upload as well.
-    Action::AbortMultipartUpload,
-    Action::ListMultipartUploadParts,
-]);
+// Uploads in progress are not here: an id that is shown lets anyone who may write put parts into another's upload.
+const BUCKET_READ: ActionSet = ActionSet::of(&[Action::ListBucket, Action::ListBucketVersions]);
+const BUCKET_WRITE: ActionSet = ActionSet::of(&[Action::PutObject, Action::DeleteObject]);
 const OBJECT_READ: ActionSet = ActionSet::of(&[Action::GetObject, Action::GetObjectVersion, Action::GetObjectTorrent]);
 /// What the writer of an object may do with it in a bucket that is not its own.
 const OBJECT_OWNER: ActionSet = ActionSet::of(&[

@@ -16,7 +16,7 @@ use crate::auth::policy::{Context, Environment, Question, Subject, Verdict};
 use crate::auth::rules::{Rules, Stored};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::names::{BucketName, ObjectKey, TenantId};
-use crate::base::object::{Bucket, ObjectInfo};
+use crate::base::object::{Bucket, ObjectInfo, Upload};
 
 /// What an action is asked on.
 #[derive(Clone, Copy)]
@@ -29,6 +29,12 @@ pub enum Target<'a> {
         /// The current version where there is one: its ACL and owner may open it.
         object: Option<&'a ObjectInfo>,
     },
+    /// An upload in progress; None: there is none of that id.
+    Upload {
+        bucket: &'a Bucket,
+        key: &'a ObjectKey,
+        upload: Option<&'a Upload>,
+    },
     /// A bucket that is about to be made.
     NewBucket(&'a BucketName),
 }
@@ -36,7 +42,7 @@ pub enum Target<'a> {
 impl<'a> Target<'a> {
     fn bucket(&self) -> Option<&'a Bucket> {
         match self {
-            Target::Bucket(bucket) | Target::Object { bucket, .. } => Some(bucket),
+            Target::Bucket(bucket) | Target::Object { bucket, .. } | Target::Upload { bucket, .. } => Some(bucket),
             Target::Service | Target::NewBucket(_) => None,
         }
     }
@@ -45,7 +51,7 @@ impl<'a> Target<'a> {
         match self {
             Target::Service => (None, None),
             Target::Bucket(bucket) => (Some(&bucket.name), None),
-            Target::Object { bucket, key, .. } => (Some(&bucket.name), Some(key)),
+            Target::Object { bucket, key, .. } | Target::Upload { bucket, key, .. } => (Some(&bucket.name), Some(key)),
             Target::NewBucket(name) => (Some(name), None),
         }
     }
@@ -55,6 +61,9 @@ impl<'a> Target<'a> {
         Text::joined(bucket.map_or("", |b| b.as_str()), key.map(|k| k.as_str()))
     }
 }
+
+/// What the initiator of an upload may do with it in a bucket that is not its own.
+const INITIATOR: ActionSet = ActionSet::of(&[Action::AbortMultipartUpload, Action::ListMultipartUploadParts]);
 
 /// Without these a bucket's owner could lock itself out for good.
 const POLICY_MANAGEMENT: ActionSet = ActionSet::of(&[Action::GetBucketPolicy, Action::PutBucketPolicy, Action::DeleteBucketPolicy]);
@@ -137,7 +146,7 @@ impl Auth {
         if by_bucket == Verdict::Allow && !(rules.restrict_public_buckets && rules.policy_is_public && !owns) {
             return true;
         }
-        self.acl_allows(identity, action, bucket, target, &rules)
+        initiated_by(identity, target) && INITIATOR.contains(action) || self.acl_allows(identity, action, bucket, target, &rules)
     }
 
     fn acl_allows(&self, identity: &Identity, action: Action, bucket: &Bucket, target: Target<'_>, rules: &Rules) -> bool {
@@ -177,6 +186,12 @@ impl Auth {
 /// None for the anonymous caller; the operator has a name like a tenant's.
 fn known(identity: &Identity) -> Option<&TenantId> {
     (!identity.is_anonymous()).then(|| identity.id())
+}
+
+/// Nobody can show that it is the same anonymous caller.
+fn initiated_by(identity: &Identity, target: Target<'_>) -> bool {
+    let Target::Upload { upload: Some(upload), .. } = target else { return false };
+    known(identity).is_some_and(|tenant| *tenant == upload.owner)
 }
 
 /// The operator may manage every bucket's policy.

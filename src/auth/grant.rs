@@ -27,7 +27,7 @@ impl Grant {
         key: Option<&ObjectKey>,
     ) -> Self {
         let quota = match identity {
-            Identity::Tenant(t) => Quota { bytes: t.limits.bytes, objects: t.limits.objects },
+            Identity::Tenant(t) => t.limits.quota(),
             Identity::Operator | Identity::Anonymous => Quota::default(),
         };
         Grant { action, tenant: identity.id().clone(), display, bucket: bucket.cloned(), key: key.cloned(), quota }
@@ -67,7 +67,7 @@ impl Grant {
         self.key.as_ref()
     }
 
-    /// What writes under it must stay inside.
+    /// What the tenant's own writes must stay inside. Where another one pays: `Auth::quota_of`.
     pub fn quota(&self) -> Quota {
         self.quota
     }

@@ -2,12 +2,21 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::origin::Quota;
+
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Limits {
     pub bytes: Option<u64>,
     pub objects: Option<u64>,
     pub requests_per_second: Option<u32>,
     pub jobs: Option<u32>,
+}
+
+impl Limits {
+    /// What is checked where a write is decided.
+    pub fn quota(&self) -> Quota {
+        Quota { bytes: self.bytes, objects: self.objects }
+    }
 }
 
 /// A token bucket as one number (GCRA): the time at which it would be full again. One second's worth may come at once.

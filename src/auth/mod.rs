@@ -52,6 +52,7 @@ pub use streaming::ChunkedForm;
 
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::names::{AccessKeyId, BucketName, TenantId};
+use crate::origin::Quota;
 use directory::{Directory, Source};
 use rules::RulesCache;
 
@@ -188,6 +189,14 @@ impl Auth {
 
     pub fn tenants(&self) -> Vec<Arc<Tenant>> {
         self.directory.load().tenants().cloned().collect()
+    }
+
+    /// What the tenant who pays for a write must stay inside, whoever sends it. A tenant that is gone gets nothing more.
+    pub fn quota_of(&self, tenant: &TenantId) -> Quota {
+        if tenant.is_operator() || *tenant == TenantId::anonymous() {
+            return Quota::default();
+        }
+        self.directory.load().tenant(tenant).map_or(Quota { bytes: Some(0), objects: Some(0) }, |t| t.limits.quota())
     }
 
     /// For owners and grantees in answers; a tenant that is gone is called by its id.

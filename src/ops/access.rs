@@ -1,9 +1,9 @@
-//! What `auth` decides from: the bucket with its owner and policy, the object with its owner and ACL.
+//! What `auth` decides from: the bucket with its owner and policy, the object with its owner and ACL, an upload's initiator.
 //! Called by the doors before there is a Grant; what it returns must not reach an answer unless a Grant follows.
 
-use crate::base::error::Result;
-use crate::base::names::{BucketName, ObjectKey};
-use crate::base::object::{SharedBucket, SharedObject};
+use crate::base::error::{ErrorKind, Result};
+use crate::base::names::{BucketName, ObjectKey, UploadId};
+use crate::base::object::{SharedBucket, SharedObject, Upload};
 use crate::ops::Ops;
 
 impl Ops {
@@ -15,6 +15,14 @@ impl Ops {
         match self.origin.stat_hot(bucket, key) {
             Some(object) => Ok(Some(object)),
             None => self.origin.stat(bucket, key).await,
+        }
+    }
+
+    pub async fn upload_for_decision(&self, bucket: &BucketName, key: &ObjectKey, id: &UploadId) -> Result<Option<Upload>> {
+        match self.origin.upload(bucket, key, id).await {
+            Ok(upload) => Ok(Some(upload)),
+            Err(e) if e.kind() == ErrorKind::NoSuchUpload => Ok(None),
+            Err(e) => Err(e),
         }
     }
 

@@ -1,16 +1,20 @@
 //! Multipart uploads. An upload id is worth nothing without a grant for the very bucket and key it was made for.
+//!
+//! Parts and the object they become are their initiator's, also where somebody else is allowed to send them: so it is the
+//! initiator's quota that they must stay inside.
 
+use crate::auth::Auth;
 use crate::auth::action::Action;
 use crate::auth::grant::Grant;
 use crate::base::checksum::{Checksum, ChecksumAlgorithm, ChecksumType};
 use crate::base::conditions::WriteConditions;
-use crate::base::error::{Error, Result};
+use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::names::UploadId;
 use crate::base::object::{CannedAcl, ObjectHeaders, SharedObject, Upload, UploadedPart};
 use crate::base::timestamp::Timestamp;
 use crate::ingest::Received;
 use crate::ops::{Ops, object};
-use crate::origin::{CompleteUpload, CompletedPart};
+use crate::origin::{CompleteUpload, CompletedPart, Quota};
 
 /// What the client says of the whole when it completes.
 pub struct Completion {
@@ -49,9 +53,16 @@ impl Ops {
         self.origin.upload(bucket, key, id).await
     }
 
-    pub async fn put_part(&self, grant: &Grant, upload: &Upload, number: u16, received: Received) -> Result<UploadedPart> {
+    pub async fn put_part(
+        &self,
+        grant: &Grant,
+        auth: &Auth,
+        upload: &Upload,
+        number: u16,
+        received: Received,
+    ) -> Result<UploadedPart> {
         object(grant, &[Action::PutObject])?;
-        self.origin.put_part(upload, number, received, grant.quota()).await
+        self.origin.put_part(upload, number, received, auth.quota_of(&upload.owner)).await
     }
 
     pub async fn list_parts(&self, grant: &Grant, upload: &Upload, after: u16, max: usize) -> Result<(Vec<UploadedPart>, bool)> {
@@ -59,12 +70,18 @@ impl Ops {
         self.origin.parts(upload, after, max).await
     }
 
-    pub async fn complete_upload(&self, grant: &Grant, id: UploadId, completion: Completion) -> Result<SharedObject> {
+    pub async fn complete_upload(&self, grant: &Grant, auth: &Auth, id: UploadId, completion: Completion) -> Result<SharedObject> {
         let (bucket, key) = object(grant, &[Action::PutObject])?;
+        let quota = match self.origin.upload(bucket, key, &id).await {
+            Ok(upload) => auth.quota_of(&upload.owner),
+            // Completed before, or never there: nothing will be written. No other upload ever gets this id.
+            Err(e) if e.kind() == ErrorKind::NoSuchUpload => Quota::default(),
+            Err(e) => return Err(e),
+        };
         let Completion { parts, conditions, checksum, checksum_type, size } = completion;
         let complete =
             CompleteUpload { bucket: bucket.clone(), key: key.clone(), upload: id, parts, conditions, checksum, checksum_type, size };
-        self.origin.complete_upload(complete, grant.quota()).await
+        self.origin.complete_upload(complete, quota).await
     }
 
     pub async fn abort_upload(&self, grant: &Grant, id: &UploadId) -> Result<()> {

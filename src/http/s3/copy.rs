@@ -168,7 +168,7 @@ pub async fn part(exchange: &mut Exchange<'_>, bucket: &BucketName, key: &Object
         let expect =
             Expect { length: Some(body.len()), max: MAX_PUT_BYTES, compute: Some(multipart::part_algorithm(&upload)), ..Expect::default() };
         let received = receive(pin!(&mut body), None, &expect, &exchange.gateway.ops.staging(&grant)).await?;
-        let part = exchange.gateway.ops.put_part(&grant, &upload, number, received).await?;
+        let part = exchange.gateway.ops.put_part(&grant, &exchange.gateway.auth, &upload, number, received).await?;
         let mut w = Writer::document("CopyPartResult");
         w.leaf("LastModified", part.modified.iso8601()).leaf("ETag", part.etag.quoted());
         if let Some(checksum) = &part.checksum {

@@ -10,7 +10,7 @@ use http::request::Parts;
 use crate::auth::{Action, Caller, Grant, Payload, RequestFacts, Target, Via};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::limits::MAX_XML_BYTES;
-use crate::base::names::{BucketName, ObjectKey, TenantId};
+use crate::base::names::{BucketName, ObjectKey, TenantId, UploadId};
 use crate::base::object::{ObjectInfo, SharedBucket};
 use crate::base::timestamp::Timestamp;
 use crate::http::door::Visit;
@@ -126,6 +126,19 @@ impl Exchange<'_> {
             _ => None,
         };
         self.authorize_object(action, &found, key, object.as_deref())
+    }
+
+    /// The right to look into an upload of a key, or to end it. Refused alike whether or not there is such an upload (`None`:
+    /// there can be none).
+    pub async fn on_upload(&self, action: Action, bucket: &BucketName, key: &ObjectKey, id: Option<&UploadId>) -> Result<Grant> {
+        let found = self.gateway.ops.bucket_for_decision(bucket).await?;
+        let found = self.existing(found, bucket)?;
+        let upload = match id {
+            Some(id) => self.gateway.ops.upload_for_decision(bucket, key, id).await?,
+            None => None,
+        };
+        let target = Target::Upload { bucket: &found, key, upload: upload.as_ref() };
+        self.gateway.auth.authorize(&self.caller, action, target, &self.context())
     }
 
     // The body

@@ -117,7 +117,7 @@ pub async fn upload_part(exchange: &mut Exchange<'_>, bucket: &BucketName, key: 
         ));
     }
     let received = exchange.receive(expect, &exchange.gateway.ops.staging(&grant)).await?;
-    let part = exchange.gateway.ops.put_part(&grant, &upload, number, received).await?;
+    let part = exchange.gateway.ops.put_part(&grant, &exchange.gateway.auth, &upload, number, received).await?;
     let mut answer = respond::empty(StatusCode::OK);
     if let Some(v) = value(&part.etag.quoted()) {
         answer.headers_mut().insert(header::ETAG, v);
@@ -143,7 +143,7 @@ pub async fn complete(exchange: &mut Exchange<'_>, bucket: &BucketName, key: &Ob
     let document = exchange.receive_document(Expect { max: MAX_XML_BYTES as u64, ..Expect::default() }).await?;
     let parts = completed_parts(&Element::parse(&document, "CompleteMultipartUpload")?)?;
     let completion = Completion { parts, conditions, checksum, checksum_type, size };
-    let object = exchange.gateway.ops.complete_upload(&grant, id, completion).await?;
+    let object = exchange.gateway.ops.complete_upload(&grant, &exchange.gateway.auth, id, completion).await?;
     let mut w = Writer::document("CompleteMultipartUploadResult");
     w.leaf("Location", format!("{}/{bucket}/{}", exchange.base_url(), encode_listed(key.as_str())));
     w.leaf("Bucket", bucket).leaf("Key", key).leaf("ETag", object.etag.quoted());
@@ -195,16 +195,20 @@ fn invalid_part(number: u16) -> Error {
 }
 
 pub async fn abort(exchange: &mut Exchange<'_>, bucket: &BucketName, key: &ObjectKey) -> Result<Answer> {
-    let grant = exchange.on_object(Action::AbortMultipartUpload, bucket, key).await?;
-    exchange.gateway.ops.abort_upload(&grant, &upload_id(exchange)?).await?;
+    let id = upload_id(exchange);
+    let grant = exchange.on_upload(Action::AbortMultipartUpload, bucket, key, id.as_ref().ok()).await?;
+    let id = id?;
+    exchange.gateway.ops.abort_upload(&grant, &id).await?;
     Ok(respond::empty(StatusCode::NO_CONTENT))
 }
 
 pub async fn list_parts(exchange: &mut Exchange<'_>, bucket: &BucketName, key: &ObjectKey) -> Result<Answer> {
-    let grant = exchange.on_object(Action::ListMultipartUploadParts, bucket, key).await?;
+    let id = upload_id(exchange);
+    let grant = exchange.on_upload(Action::ListMultipartUploadParts, bucket, key, id.as_ref().ok()).await?;
+    let id = id?;
     let after = exchange.query.number::<u16>("part-number-marker")?.unwrap_or(0);
     let max = exchange.query.number::<usize>("max-parts")?.unwrap_or(MAX_PAGE).min(MAX_PAGE);
-    let upload = exchange.gateway.ops.upload(&grant, &upload_id(exchange)?).await?;
+    let upload = exchange.gateway.ops.upload(&grant, &id).await?;
     let (parts, more) = exchange.gateway.ops.list_parts(&grant, &upload, after, max).await?;
     let mut w = Writer::document("ListPartsResult");
     w.leaf("Bucket", bucket).leaf("Key", key).leaf("UploadId", &upload.id);
