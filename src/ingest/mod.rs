@@ -11,6 +11,7 @@ pub mod hasher;
 pub mod md5;
 pub mod receive;
 pub mod staged;
+pub mod writer;
 
 pub use receive::{Expect, Received, receive};
 pub use staged::{Content, StagedFile, Staging};

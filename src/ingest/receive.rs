@@ -5,7 +5,6 @@
 //! Called by the S3 door and by jobs, with a body whose errors are already ours.
 
 use std::future::poll_fn;
-use std::io;
 use std::pin::Pin;
 
 use bytes::Bytes;
@@ -19,7 +18,8 @@ use crate::base::error::{Error, ErrorKind, Result};
 use crate::ingest::chunked::Decoder;
 use crate::ingest::hasher::ChecksumHasher;
 use crate::ingest::md5::Md5Hasher;
-use crate::ingest::{Content, StagedFile, Staging};
+use crate::ingest::writer::Writer;
+use crate::ingest::{Content, Staging};
 
 /// A piece is handed to the blocking threads when it reaches this size: large enough that the hand-over (20 µs)
 /// is lost in the hashing (500 µs), small enough that 64 uploads hold 64 MiB.
@@ -28,8 +28,6 @@ const PIECE_BYTES: usize = 512 * 1024;
 const PIECE_SLICES: usize = 256;
 /// Bodies up to this size are hashed where they are (25 µs); larger ones off the reactor.
 const HASH_INLINE_BYTES: usize = 16 * 1024;
-/// New files tried when writing or syncing fails, before the client is told.
-const TRIES: u8 = 3;
 
 /// What the client promised of the body. All of it is checked before a `Received` exists.
 #[derive(Debug, Default, Clone)]
@@ -205,14 +203,17 @@ impl Intake {
             None => {
                 let (staging, algorithm) = (self.staging.clone(), self.algorithm);
                 FileIntake {
-                    write: spawn_blocking(move || Writer::begin(staging, algorithm)?.write(&piece)),
+                    write: spawn_blocking(move || Writer::begin(staging, algorithm)?.write_all(&piece)),
                     md5: spawn_blocking(move || hash_md5(Md5Hasher::new(), &for_md5)),
                 }
             }
             Some(FileIntake { write, md5 }) => {
                 let writer = join(write).await??;
                 let hasher = join(md5).await?;
-                FileIntake { write: spawn_blocking(move || writer.write(&piece)), md5: spawn_blocking(move || hash_md5(hasher, &for_md5)) }
+                FileIntake {
+                    write: spawn_blocking(move || writer.write_all(&piece)),
+                    md5: spawn_blocking(move || hash_md5(hasher, &for_md5)),
+                }
             }
         });
         Ok(())
@@ -264,68 +265,4 @@ fn hash_md5(mut hasher: Md5Hasher, piece: &[Bytes]) -> Md5Hasher {
 
 async fn join<T>(handle: JoinHandle<T>) -> Result<T> {
     handle.await.map_err(Error::internal)
-}
-
-/// Owns the staged file and the hashes that go with its bytes. Lives on blocking threads only.
-struct Writer {
-    staging: Staging,
-    file: StagedFile,
-    sha256: sha2::Sha256,
-    checksum: Option<ChecksumHasher>,
-    failures: u8,
-}
-
-impl Writer {
-    fn begin(staging: Staging, algorithm: Option<ChecksumAlgorithm>) -> Result<Self> {
-        let file = staging.create().map_err(Error::storage)?;
-        Ok(Writer { staging, file, sha256: sha2::Sha256::new(), checksum: algorithm.map(ChecksumHasher::new), failures: 0 })
-    }
-
-    fn write(mut self, piece: &[Bytes]) -> Result<Self> {
-        for bytes in piece {
-            while let Err(e) = self.file.append(bytes) {
-                self.renew(e)?;
-            }
-            self.sha256.update(bytes);
-            if let Some(c) = &mut self.checksum {
-                c.update(bytes);
-            }
-        }
-        Ok(self)
-    }
-
-    fn finish(mut self) -> Result<(Sha256, Option<Checksum>, StagedFile)> {
-        while let Err(e) = self.file.file().sync_data() {
-            // Never a second fsync on this descriptor: the kernel may have dropped the pages and say all is well.
-            self.renew(e)?;
-        }
-        let sha256 = Sha256(self.sha256.finalize().into());
-        Ok((sha256, self.checksum.and_then(|c| c.finish(&sha256.0)), self.file))
-    }
-
-    /// Goes on in a new file after a fault: what was written so far is copied and proven by its hash.
-    fn renew(&mut self, fault: io::Error) -> Result<()> {
-        self.failures += 1;
-        tracing::warn!(error = %fault, failures = self.failures, "writing a staged file failed");
-        if self.failures >= TRIES {
-            return Err(Error::storage(fault));
-        }
-        let mut file = self.staging.create().map_err(Error::storage)?;
-        let mut hash = sha2::Sha256::new();
-        let mut buffer = vec![0; PIECE_BYTES];
-        let mut at = 0;
-        while at < self.file.len() {
-            use std::os::unix::fs::FileExt;
-            let want = buffer.len().min((self.file.len() - at) as usize);
-            self.file.file().read_exact_at(&mut buffer[..want], at).map_err(Error::storage)?;
-            hash.update(&buffer[..want]);
-            file.append(&buffer[..want]).map_err(Error::storage)?;
-            at += want as u64;
-        }
-        if hash.finalize() != self.sha256.clone().finalize() {
-            return Err(Error::storage(io::Error::other("a staged file read back differently than it was written")));
-        }
-        self.file = file;
-        Ok(())
-    }
 }

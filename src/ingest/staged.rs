@@ -1,13 +1,14 @@
 //! Staged files: where a body lies between its first byte and the record that makes it visible.
 //!
-//! A staged file has a name that nobody else has, in a directory that is emptied at start. Its guard deletes it
-//! unless `keep` took it away, so an upload that fails, is refused or is left by its client leaves nothing.
+//! A staged file has a name that nobody else has, in a directory that is emptied at start. Its guard deletes it, wherever it
+//! was moved to, unless `keep` took it away: an upload that fails, is refused or is left by its client leaves nothing. Where
+//! the disk refuses even that, the file is tried again by `remove_left`.
 
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 
@@ -16,6 +17,29 @@ use bytes::Bytes;
 pub struct Staging {
     dir: Arc<PathBuf>,
     pub memory_limit: usize,
+    left: Arc<Left>,
+}
+
+/// Files that could not be removed.
+#[derive(Debug, Default)]
+struct Left(Mutex<Vec<PathBuf>>);
+
+/// More than this many go at the next start.
+const MAX_LEFT: usize = 10_000;
+
+impl Left {
+    fn remove(&self, path: PathBuf) {
+        match std::fs::remove_file(&path) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => {
+                tracing::warn!(error = %e, "a staged file could not be removed; it is tried again");
+                let mut left = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+                if left.len() < MAX_LEFT {
+                    left.push(path);
+                }
+            }
+            _ => {}
+        }
+    }
 }
 
 /// Distinguishes the files of this process; files of an earlier one are gone by then.
@@ -23,7 +47,7 @@ static NEXT: AtomicU64 = AtomicU64::new(0);
 
 impl Staging {
     pub fn new(dir: PathBuf, memory_limit: usize) -> Self {
-        Staging { dir: Arc::new(dir), memory_limit }
+        Staging { dir: Arc::new(dir), memory_limit, left: Arc::default() }
     }
 
     /// A new empty file with a name of its own.
@@ -31,7 +55,13 @@ impl Staging {
         let name = format!("{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let path = self.dir.join(name);
         let file = OpenOptions::new().write(true).read(true).create_new(true).open(&path)?;
-        Ok(StagedFile { path: Some(path), file, len: 0 })
+        Ok(StagedFile { path: Some(path), file, len: 0, left: self.left.clone() })
+    }
+
+    /// Tries again to remove what could not be removed before. Called now and then.
+    pub fn remove_left(&self) {
+        let left = std::mem::take(&mut *self.left.0.lock().unwrap_or_else(PoisonError::into_inner));
+        left.into_iter().for_each(|path| self.left.remove(path));
     }
 }
 
@@ -41,6 +71,7 @@ pub struct StagedFile {
     path: Option<PathBuf>,
     file: File,
     len: u64,
+    left: Arc<Left>,
 }
 
 impl StagedFile {
@@ -67,22 +98,24 @@ impl StagedFile {
         Ok(())
     }
 
-    /// Moves the file to its place; from then on the caller is responsible for it. The data must be synced
-    /// already, and the caller syncs the directory.
+    /// Moves the file, and stays its guard. The data must be synced already, and the caller syncs the directory.
     pub fn rename_to(&mut self, place: &Path) -> io::Result<()> {
-        let Some(path) = &self.path else { return Err(io::Error::other("the staged file was moved already")) };
-        std::fs::rename(path, place)?;
-        self.path = None;
+        let Some(path) = &mut self.path else { return Err(io::Error::other("the staged file is somebody else's already")) };
+        std::fs::rename(&*path, place)?;
+        *path = place.to_path_buf();
         Ok(())
+    }
+
+    /// From here on the caller is responsible for the file.
+    pub fn keep(mut self) {
+        self.path = None;
     }
 }
 
 impl Drop for StagedFile {
     fn drop(&mut self) {
-        if let Some(path) = &self.path
-            && let Err(e) = std::fs::remove_file(path)
-        {
-            tracing::warn!(error = %e, "a staged file could not be removed; it goes at the next start");
+        if let Some(path) = self.path.take() {
+            self.left.remove(path);
         }
     }
 }

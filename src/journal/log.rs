@@ -18,6 +18,8 @@ use crate::journal::{ContentAt, Position, Settings, Step, sorted};
 
 /// New files tried for one batch before its writers are told.
 const TRIES: usize = 3;
+/// Files of failed tries that are remembered; the next start finds them all.
+const MAX_ABANDONED: usize = 1000;
 
 pub struct Journal {
     settings: Settings,
@@ -165,12 +167,8 @@ impl Journal {
     }
 
     fn after_success(&mut self) {
-        for path in self.abandoned.drain(..) {
-            // A leftover does no harm: no header leads to it.
-            if let Err(e) = std::fs::remove_file(&path) {
-                tracing::debug!(error = %e, "a leftover journal file stays");
-            }
-        }
+        // A leftover does no harm, since no header leads to it; it is tried again after the next batch.
+        self.abandoned.retain(|path| remove_if_there(path).is_err());
         if self.current.as_ref().is_some_and(|c| c.len >= self.settings.segment_bytes) {
             self.roll();
         }
@@ -214,7 +212,7 @@ impl Journal {
             if had_batches {
                 self.current = Some(current);
                 self.roll();
-            } else {
+            } else if self.abandoned.len() < MAX_ABANDONED {
                 self.abandoned.push(segment::path(&self.settings.dir, current.number));
             }
             return Err(Failure::Disk(e));
@@ -286,7 +284,9 @@ impl Journal {
             Ok(file) => Ok(Current { number, file, len: SEGMENT_HEADER as u64, chain: 0 }),
             Err(e) => {
                 // Not proven, so no log goes on from it: at a start it is passed over.
-                let _ = std::fs::remove_file(&path);
+                if remove_if_there(&path).is_err() && self.abandoned.len() < MAX_ABANDONED {
+                    self.abandoned.push(path);
+                }
                 Err(Failure::Disk(e))
             }
         }
@@ -309,6 +309,13 @@ pub fn disk_error(e: io::Error) -> Error {
         Error::new(ErrorKind::StorageFull, "The storage is full. Nothing was written.").caused_by(e)
     } else {
         Error::new(ErrorKind::ServiceUnavailable, "The storage can't be written at the moment. Please try again.").caused_by(e)
+    }
+}
+
+fn remove_if_there(path: &Path) -> io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
+        _ => Ok(()),
     }
 }
 

@@ -5,44 +5,21 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use bytes::Bytes;
-
 use crate::base::digest::VerifiedSha256;
 use crate::base::error::Result;
 use crate::base::names::TenantId;
-use crate::ingest::{Content, StagedFile, Staging};
+use crate::ingest::writer::Writer;
+use crate::ingest::{Content, StagedFile};
 use crate::journal::log::{disk_error, sync_dir};
 use crate::local::layout::{Layout, make_dir};
-use crate::local::rows::Id;
+use crate::local::placing::{Name, Placed};
+use crate::local::rows::{DropKind, Id};
 use crate::local::shared::Shared;
 
 /// Folders known to be durable, so that they are synced once. Forgotten when there are this many: 20 MB of names.
 const KNOWN_DIRS: usize = 100_000;
-
-/// A file at its final place that no record speaks of yet. Removed unless it is kept.
-#[derive(Debug)]
-pub struct Placed {
-    pub id: Id,
-    path: PathBuf,
-    kept: bool,
-}
-
-impl Placed {
-    /// A record is about to refer to it: from here on only the journal decides about the file.
-    pub fn keep(&mut self) {
-        self.kept = true;
-    }
-}
-
-impl Drop for Placed {
-    fn drop(&mut self) {
-        if !self.kept
-            && let Err(e) = std::fs::remove_file(&self.path)
-        {
-            tracing::warn!(error = %e, "a file that was not needed could not be removed; fsck will");
-        }
-    }
-}
+/// Names tried for one file before the client is told.
+const TRIES: usize = 3;
 
 #[derive(Default)]
 pub struct KnownDirs(Mutex<HashSet<PathBuf>>);
@@ -65,30 +42,58 @@ impl KnownDirs {
         Ok(())
     }
 
+    /// It may be gone: it is looked at again.
+    fn forget(&self, dir: &Path) {
+        self.lock().remove(dir);
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, HashSet<PathBuf>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Shared {
-    pub fn place_blob(&self, scope: &TenantId, sha256: &VerifiedSha256, file: &mut StagedFile) -> Result<Placed> {
-        let id = self.ids.next();
-        self.place(id, self.layout.blob(scope, sha256, id), file)
+    pub fn place_blob(&self, scope: &TenantId, sha256: &VerifiedSha256, file: StagedFile) -> Result<Placed> {
+        self.place(scope, DropKind::Blob(*sha256), file)
     }
 
     pub fn place_part(&self, scope: &TenantId, content: Content) -> Result<Placed> {
-        let mut file = self.as_file(content)?;
-        let id = self.ids.next();
-        self.place(id, self.layout.part(scope, id), &mut file)
+        let file = self.as_file(content)?;
+        self.place(scope, DropKind::Part, file)
     }
 
-    fn place(&self, id: Id, path: PathBuf, file: &mut StagedFile) -> Result<Placed> {
-        let dir = path.parent().map(Path::to_path_buf).unwrap_or_default();
-        let root = self.layout.blobs();
-        let moved = self.known_dirs.ensure(&root, &dir).and_then(|()| file.rename_to(&path));
-        moved.map_err(disk_error)?;
-        let placed = Placed { id, path, kept: false };
-        sync_dir(&dir).map_err(disk_error)?;
+    /// The file is synced already, so that a fault here costs no more than another name.
+    fn place(&self, scope: &TenantId, kind: DropKind, mut file: StagedFile) -> Result<Placed> {
+        let mut failures = 0;
+        loop {
+            let name = Name { scope: scope.clone(), kind, id: self.ids.next() };
+            match self.try_place(name, &mut file) {
+                Ok(placed) => {
+                    file.keep();
+                    return Ok(placed);
+                }
+                Err(e) => {
+                    failures += 1;
+                    tracing::warn!(error = %e, failures, "bringing a file in place failed");
+                    if failures >= TRIES {
+                        return Err(disk_error(e));
+                    }
+                }
+            }
+        }
+    }
+
+    fn try_place(&self, name: Name, file: &mut StagedFile) -> io::Result<Placed> {
+        let placed = Placed::begin(&self.layout, &self.limbo, name)?;
+        let dir = placed.path().parent().map(Path::to_path_buf).unwrap_or_default();
+        let staged = file.path().to_path_buf();
+        let moved = self.known_dirs.ensure(&self.layout.blobs(), &dir).and_then(|()| file.rename_to(placed.path()));
+        moved.inspect_err(|_| self.known_dirs.forget(&dir))?;
+        if let Err(e) = sync_dir(&dir) {
+            // A name whose folder could not be synced is never trusted, whatever the next sync says.
+            file.rename_to(&staged)?;
+            return Err(e);
+        }
         Ok(placed)
     }
 
@@ -96,19 +101,12 @@ impl Shared {
     pub fn as_file(&self, content: Content) -> Result<StagedFile> {
         match content {
             Content::File(file) => Ok(file),
-            Content::Memory(bytes) => self.stage(&bytes).map_err(disk_error),
+            Content::Memory(bytes) => {
+                let mut writer = Writer::begin(self.staging.clone(), None)?;
+                writer.write(&bytes)?;
+                Ok(writer.finish()?.2)
+            }
         }
-    }
-
-    fn stage(&self, bytes: &Bytes) -> io::Result<StagedFile> {
-        let mut file = self.staging().create()?;
-        file.append(bytes)?;
-        file.file().sync_data()?;
-        Ok(file)
-    }
-
-    pub fn staging(&self) -> Staging {
-        Staging::new(self.layout.staging(), self.settings.inline_limit)
     }
 }
 

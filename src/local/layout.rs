@@ -6,6 +6,7 @@
 //!   blobs/<scope>/ab/cd/<sha256>.<id>   truth: bodies
 //!   blobs/<scope>/p/ab/<id>       truth: parts
 //!   staging/                      bodies on their way in; emptied at start
+//!   placing/                      names of files that no record may speak of; looked into at start
 //!   index/                        derived
 //!
 //! A file's name ends in a number that is used once: the name of a file that is being dropped can't come back.
@@ -48,6 +49,10 @@ impl Layout {
 
     pub fn staging(&self) -> PathBuf {
         self.root.join("staging")
+    }
+
+    pub fn placing(&self) -> PathBuf {
+        self.root.join("placing")
     }
 
     pub fn blobs(&self) -> PathBuf {
@@ -95,7 +100,7 @@ impl Layout {
         make_dir(&self.root).map_err(|e| unusable("the data folder can't be made", e))?;
         let lock = self.lock()?;
         self.check_format()?;
-        for dir in [self.journal(), self.blobs(), self.staging()] {
+        for dir in [self.journal(), self.blobs(), self.staging(), self.placing()] {
             make_dir(&dir).map_err(|e| unusable("the data folder can't be written", e))?;
         }
         for entry in std::fs::read_dir(self.staging()).map_err(Error::internal)? {

@@ -23,6 +23,7 @@ pub mod list;
 pub mod objects;
 pub mod open;
 pub mod pass;
+pub mod placing;
 pub mod reads;
 pub mod rehash;
 pub mod replay;

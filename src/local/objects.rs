@@ -15,10 +15,10 @@ use crate::base::object::{CannedAcl, ObjectHeaders, PartInfo};
 use crate::base::range::ByteRange;
 use crate::files::sys;
 use crate::ingest::Content;
-use crate::journal::log::disk_error;
-use crate::local::blobs::Placed;
+use crate::ingest::writer::Writer;
 use crate::local::hot::Entry;
-use crate::local::rows::{DropKind, Manifest, ObjectHead, ObjectRow, ObjectTail, PartsRef, Place, RehashRow, key, table};
+use crate::local::placing::Placed;
+use crate::local::rows::{Manifest, ObjectHead, ObjectRow, ObjectTail, PartsRef, Place, RehashRow, key, table};
 use crate::local::shared::Shared;
 use crate::local::txn::{Txn, no_such_key};
 use crate::origin::{CopyObject, Dedup, PutObject, Quota, Written};
@@ -78,7 +78,7 @@ impl Shared {
 
     async fn write(self: &Arc<Self>, version: NewVersion, content: Content) -> Result<Written> {
         let version = Arc::new(version);
-        let mut file = match content {
+        let file = match content {
             _ if version.size == 0 => return self.decide(&version, Bring::Nothing).await?.written(),
             Content::Memory(bytes) if bytes.len() <= self.settings.inline_limit => {
                 return self.decide(&version, Bring::Inline(bytes)).await?.written();
@@ -96,14 +96,8 @@ impl Shared {
             return Ok(written);
         }
         let (shared, v) = (self.clone(), version.clone());
-        let placed = spawn_blocking(move || shared.place_blob(&v.owner, &v.sha256, &mut file)).await.map_err(Error::internal)??;
-        let id = placed.id;
-        let decided = self.decide(&version, Bring::File(placed)).await;
-        if decided.as_ref().is_err_and(|e| e.kind().is_our_fault()) {
-            // Whether a record speaks of the file is for the log to tell.
-            self.limbo.add(&version.owner, DropKind::Blob(version.sha256), id);
-        }
-        decided?.written()
+        let placed = spawn_blocking(move || shared.place_blob(&v.owner, &v.sha256, file)).await.map_err(Error::internal)??;
+        self.decide(&version, Bring::File(placed)).await?.written()
     }
 
     async fn is_known(self: &Arc<Self>, version: &Arc<NewVersion>) -> Result<bool> {
@@ -116,9 +110,10 @@ impl Shared {
         let version = version.clone();
         let decided = self.queue.submit(move |txn| decide(txn, &version, bring)).await?;
         Ok(match decided {
-            // An unneeded file is removed here and not on the writer's thread.
-            Decided::Written(written, spare) => {
-                if let Bring::File(placed) = spare {
+            // The file, or only its note, is removed here and not on the writer's thread.
+            Decided::Written(written, bring) => {
+                if let Bring::File(mut placed) = bring {
+                    placed.settled();
                     drop_blocking(placed);
                 }
                 Decided::Written(written, Bring::Nothing)
@@ -187,22 +182,18 @@ impl Shared {
 
     /// The bytes of another scope's object, copied and hashed. Blocks.
     fn copy_bytes(&self, entry: &Entry) -> Result<(Content, VerifiedSha256)> {
-        let mut hash = sha2::Sha256::new();
         if !matches!(entry.place, Place::File { .. } | Place::Parts { .. }) {
             let bytes = match entry.place {
                 Place::Empty => Bytes::new(),
                 place => self.read_whole(place, &entry.info)?.ok_or_else(source_changed)?,
             };
-            hash.update(&bytes);
-            return Ok((Content::Memory(bytes), proven(hash)));
+            let sha256 = Sha256(sha2::Sha256::digest(&bytes).into());
+            return Ok((Content::Memory(bytes), VerifiedSha256::proven(sha256)));
         }
-        let mut staged = self.staging().create().map_err(disk_error)?;
-        self.read_through(entry, &mut |piece| {
-            hash.update(piece);
-            staged.append(piece).map_err(disk_error)
-        })?;
-        staged.file().sync_data().map_err(disk_error)?;
-        Ok((Content::File(staged), proven(hash)))
+        let mut writer = Writer::begin(self.staging.clone(), None)?;
+        self.read_through(entry, &mut |piece| writer.write(piece))?;
+        let (sha256, _, file) = writer.finish()?;
+        Ok((Content::File(file), VerifiedSha256::proven(sha256)))
     }
 
     /// Calls `each` with all bytes of a body in files, in order. Blocks.
@@ -245,8 +236,8 @@ fn decide(txn: &mut Txn<'_>, version: &NewVersion, mut bring: Bring) -> Result<D
         (None, Bring::Nothing) => (Place::Empty, Dedup::Miss),
         (None, Bring::Inline(bytes)) => (txn.add_content(std::mem::take(bytes))?, Dedup::Miss),
         (None, Bring::File(placed)) => {
-            placed.keep();
-            (Place::File { id: placed.id }, Dedup::Miss)
+            placed.handed_over();
+            (Place::File { id: placed.id() }, Dedup::Miss)
         }
     };
     let mut parts = None;
@@ -316,11 +307,7 @@ fn source_changed() -> Error {
     Error::new(ErrorKind::OperationAborted, "The copy source was changed while it was copied. Please try again.")
 }
 
-fn proven(hash: sha2::Sha256) -> VerifiedSha256 {
-    VerifiedSha256::proven(Sha256(hash.finalize().into()))
-}
-
 /// Removing a file can take the disk a while; the reactor does not wait for it.
-fn drop_blocking<T: Send + 'static>(what: T) {
+pub fn drop_blocking<T: Send + 'static>(what: T) {
     spawn_blocking(move || drop(what));
 }

@@ -7,11 +7,13 @@ use arc_swap::ArcSwapOption;
 
 use crate::base::error::{Error, Result};
 use crate::files::Files;
+use crate::ingest::Staging;
 use crate::journal::Journal;
 use crate::local::hot::Hot;
 use crate::local::ids::Ids;
 use crate::local::inline::Segments;
 use crate::local::layout::{Layout, Lock};
+use crate::local::placing::Limbo;
 use crate::local::replay;
 use crate::local::rows::table;
 use crate::local::settings::Settings;
@@ -38,6 +40,7 @@ impl Local {
     fn open_here(settings: Settings) -> Result<Arc<Local>> {
         let layout = Layout::new(settings.dir.clone());
         let lock = layout.open()?;
+        let limbo = Limbo::open(&layout)?;
         let (journal, recovered) = Journal::open(settings.journal())?;
         if recovered.cut > 0 {
             tracing::warn!(bytes = recovered.cut, "the journal ended in a write that was never acknowledged; it is left out");
@@ -61,7 +64,8 @@ impl Local {
             references: Default::default(),
             health: Health::new(),
             known_dirs: Default::default(),
-            limbo: Default::default(),
+            limbo,
+            staging: Staging::new(layout.staging(), settings.inline_limit),
             signal: Default::default(),
             hold: Default::default(),
             layout,

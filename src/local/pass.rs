@@ -18,6 +18,7 @@ use crate::journal::OpRef;
 use crate::journal::compact::{self, Input};
 use crate::journal::segment;
 use crate::journal::sorted::Stamp;
+use crate::local::placing::Name;
 use crate::local::replay::input_of;
 use crate::local::rows::{self, DropKind, DropRow, Id, ObjectRow, Place, key, table};
 use crate::local::shared::{Seen, Shared};
@@ -32,6 +33,8 @@ const SPARSE: u64 = 3;
 /// Segments emptied in one pass, and bodies moved in one command.
 const EMPTY_AT_ONCE: usize = 4;
 const MOVE_AT_ONCE: usize = 64;
+/// Bodies moved in one pass: bounds its memory (20 MB). A segment that still has some is found sparse again.
+const MAX_MOVES: usize = 100_000;
 
 #[derive(Default)]
 pub struct Passes {
@@ -71,6 +74,7 @@ impl Passes {
             let limit = shared.settings.compact_segments;
             shared.queue.between(move |journal| journal.sealed().len() >= limit)?
         };
+        shared.staging.remove_left();
         shared.adopt_limbo()?;
         let due = shared.due_candidates()?;
         if due.is_empty() && !log_is_long && self.sparse.is_empty() {
@@ -133,7 +137,7 @@ impl Found {
             let row = ObjectRow::decode(value)?;
             if let Place::Inline { segment, len, .. } = row.tail.place {
                 *self.live.entry(segment).or_default() += u64::from(len);
-                if emptying.contains(&segment) {
+                if emptying.contains(&segment) && self.to_move.len() < MAX_MOVES {
                     let (bucket, key) = key::split(op.key)?;
                     self.to_move.push((BucketName::parse(bucket)?, ObjectKey::parse(key)?));
                 }
@@ -152,17 +156,17 @@ impl Found {
 impl Shared {
     /// Files of writes whose fate is unknown become candidates.
     fn adopt_limbo(&self) -> Result<()> {
-        let files = self.limbo.take();
-        if files.is_empty() {
-            return Ok(());
+        let names = self.limbo.take();
+        for (done, some) in names.chunks(DROP_AT_ONCE).enumerate() {
+            let adopt = some.to_vec();
+            let adopted = self.queue.submit_blocking(move |txn| adopt.iter().try_for_each(|n| txn.drop_later(&n.scope, n.kind, n.id)));
+            if let Err(e) = adopted {
+                names.iter().skip(done * DROP_AT_ONCE).for_each(|name| self.limbo.add(name.clone()));
+                return Err(e);
+            }
+            some.iter().for_each(|name| self.limbo.remove_note(name));
         }
-        let adopt = files.clone();
-        let adopted =
-            self.queue.submit_blocking(move |txn| adopt.iter().try_for_each(|(scope, kind, id)| txn.drop_later(scope, *kind, *id)));
-        if adopted.is_err() {
-            files.iter().for_each(|(scope, kind, id)| self.limbo.add(scope, *kind, *id));
-        }
-        adopted
+        Ok(())
     }
 
     pub fn due_candidates(&self) -> Result<HashMap<Id, DropRow>> {
@@ -196,13 +200,14 @@ impl Shared {
         Ok(())
     }
 
-    /// The journal says that the file is gone. One that can't be removed is an orphan for fsck.
+    /// The journal says that the file is gone. One that can't be removed is proven once more in the next pass.
     fn unlink(&self, id: Id, row: &DropRow) {
         let Some(path) = self.layout.dropped(&row.scope, row.kind, id) else { return };
         if let Err(e) = std::fs::remove_file(path)
             && e.kind() != std::io::ErrorKind::NotFound
         {
-            tracing::warn!(error = %e, "an unused file could not be removed");
+            tracing::warn!(error = %e, "an unused file could not be removed; it is tried again");
+            self.limbo.add(Name { scope: row.scope.clone(), kind: row.kind, id });
         }
         // Afterwards, so that nobody opens it again by its name.
         self.files.forget(id);

@@ -93,7 +93,7 @@ impl Origin for Local {
     }
 
     fn staging(&self, _owner: &TenantId) -> Staging {
-        self.shared.staging()
+        self.shared.staging.clone()
     }
 
     fn put(&self, put: PutObject, quota: Quota) -> Answer<'_, Written> {

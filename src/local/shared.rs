@@ -8,16 +8,17 @@ use std::time::Instant;
 use arc_swap::{ArcSwap, ArcSwapOption};
 
 use crate::base::error::{Error, ErrorKind, Result};
-use crate::base::names::TenantId;
 use crate::base::object::SharedBucket;
 use crate::files::Files;
 use crate::index::{self, Index, Walk};
+use crate::ingest::Staging;
 use crate::local::blobs::KnownDirs;
 use crate::local::hot::Hot;
 use crate::local::ids::Ids;
 use crate::local::inline::Segments;
 use crate::local::layout::{self, Layout};
-use crate::local::rows::{self, DropKind, Id, Manifest, PartRow, Place, table};
+use crate::local::placing::Limbo;
+use crate::local::rows::{self, Id, Manifest, PartRow, Place, table};
 use crate::local::settings::Settings;
 use crate::local::txn::{Txn, Value};
 use crate::local::upkeep::Signal;
@@ -37,7 +38,8 @@ pub struct Shared {
     pub references: References,
     pub health: Health,
     pub known_dirs: KnownDirs,
-    pub limbo: Limbo,
+    pub limbo: Arc<Limbo>,
+    pub staging: Staging,
     pub signal: Signal,
     /// Held while files must not go: by a pass that decides about them, by a backup that links them.
     pub hold: Mutex<()>,
@@ -162,26 +164,6 @@ impl References {
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Option<Seen>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Files whose record may or may not have reached the log before a fault: the proof will tell which of them may go.
-#[derive(Default)]
-pub struct Limbo(Mutex<Vec<(TenantId, DropKind, Id)>>);
-
-/// More than this many are left to fsck.
-const MAX_LIMBO: usize = 10_000;
-
-impl Limbo {
-    pub fn add(&self, scope: &TenantId, kind: DropKind, id: Id) {
-        let mut files = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if files.len() < MAX_LIMBO {
-            files.push((scope.clone(), kind, id));
-        }
-    }
-
-    pub fn take(&self) -> Vec<(TenantId, DropKind, Id)> {
-        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 

@@ -11,6 +11,7 @@ use crate::base::names::{BucketName, ObjectKey, UploadId, no_such_upload};
 use crate::base::object::{Upload, UploadedPart};
 use crate::index::Walk;
 use crate::ingest::Received;
+use crate::local::objects::drop_blocking;
 use crate::local::rows::{self, DropKind, PartRow, key, table};
 use crate::local::shared::Shared;
 use crate::local::txn::{Txn, Value, no_such_bucket};
@@ -40,8 +41,7 @@ impl Shared {
         let Received { size, md5, checksum, content, .. } = received;
         let (shared, owner) = (self.clone(), upload.owner.clone());
         let mut placed = spawn_blocking(move || shared.place_part(&owner, content)).await.map_err(Error::internal)??;
-        let id = placed.id;
-        let (upload, owner) = (upload.clone(), upload.owner.clone());
+        let upload = upload.clone();
         let put = move |txn: &mut Txn<'_>| {
             let upload_key = key::upload(&upload.bucket, &upload.key, upload.id.as_str());
             let there: Option<Upload> = txn.get_row(table::UPLOADS, &upload_key)?;
@@ -56,15 +56,14 @@ impl Shared {
                 txn.drop_later(&old.owner, DropKind::Part, old.file)?;
             }
             let part = UploadedPart { number, size, etag: ETag::single(md5), modified: txn.now(), checksum };
-            txn.set_row(table::PARTS, row_key, &PartRow { part: part.clone(), owner: upload.owner.clone(), file: placed.id })?;
-            placed.keep();
-            Ok(part)
+            txn.set_row(table::PARTS, row_key, &PartRow { part: part.clone(), owner: upload.owner.clone(), file: placed.id() })?;
+            placed.handed_over();
+            Ok((part, placed))
         };
-        let put = self.queue.submit(put).await;
-        if put.as_ref().is_err_and(|e| e.kind().is_our_fault()) {
-            self.limbo.add(&owner, DropKind::Part, id);
-        }
-        put
+        let (part, mut placed) = self.queue.submit(put).await?;
+        placed.settled();
+        drop_blocking(placed);
+        Ok(part)
     }
 
     pub async fn parts(self: &Arc<Self>, upload: &Upload, after: u16, max: usize) -> Result<(Vec<UploadedPart>, bool)> {

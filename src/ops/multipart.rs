@@ -53,14 +53,7 @@ impl Ops {
         self.origin.upload(bucket, key, id).await
     }
 
-    pub async fn put_part(
-        &self,
-        grant: &Grant,
-        auth: &Auth,
-        upload: &Upload,
-        number: u16,
-        received: Received,
-    ) -> Result<UploadedPart> {
+    pub async fn put_part(&self, grant: &Grant, auth: &Auth, upload: &Upload, number: u16, received: Received) -> Result<UploadedPart> {
         object(grant, &[Action::PutObject])?;
         self.origin.put_part(upload, number, received, auth.quota_of(&upload.owner)).await
     }

@@ -7,3 +7,4 @@ mod continues;
 mod drain;
 mod protocols;
 mod tls;
+mod uploads;

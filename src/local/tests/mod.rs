@@ -3,6 +3,7 @@
 mod basics;
 mod faults;
 mod folder;
+mod left;
 mod model;
 mod multipart;
 
