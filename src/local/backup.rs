@@ -4,19 +4,21 @@
 //! are never written again), or copied where the folder is on another file system. Nothing is let go meanwhile. `FORMAT`
 //! comes last: a copy that was cut off is refused as a data folder.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
 
 use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::names::TenantId;
 use crate::journal::compact::{self, Input};
 use crate::journal::log::{disk_error, sync_dir};
 use crate::journal::{Position, segment};
 use crate::local::layout::{Layout, make_dir, write_format};
 use crate::local::open::Local;
 use crate::local::replay::input_of;
-use crate::local::rows::{self, Manifest, ObjectRow, PartRow, Place, key, table};
+use crate::local::rows::{self, Id, Manifest, ObjectRow, PartRow, Place, key, table};
 use crate::local::shared::Shared;
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -104,10 +106,13 @@ fn copy_journal(from: &Layout, to: &Layout, input: &Input, end: Position, report
     Ok(())
 }
 
+/// Multipart objects whose owners are remembered in one walk over the log: bounds the memory (50 MB). More cost another walk.
+const OWNERS_AT_ONCE: usize = 500_000;
+
 /// Exactly the files that live rows speak of.
 fn copy_bodies(from: &Layout, to: &Layout, input: &Input, report: &mut Report) -> Result<()> {
     make_dir(&to.blobs()).map_err(disk_error)?;
-    let mut link = |source: std::path::PathBuf| -> Result<()> {
+    let mut link = |source: PathBuf| -> Result<()> {
         let relative = source.strip_prefix(from.root()).map_err(Error::internal)?;
         let target = to.root().join(relative);
         // One content may belong to many objects.
@@ -120,34 +125,69 @@ fn copy_bodies(from: &Layout, to: &Layout, input: &Input, report: &mut Report) -
         report.files += 1;
         place(&source, &target, report).map_err(disk_error)
     };
-    // Manifests come after the objects and hold no owner: who owns them is gathered on the way.
-    let mut owners = std::collections::HashMap::new();
+    let mut owners = Owners::starting_at(0, OWNERS_AT_ONCE);
+    loop {
+        copy_walk(from, input, &mut owners, &mut link)?;
+        match owners.left_out {
+            Some(next) => owners = Owners::starting_at(next, OWNERS_AT_ONCE),
+            None => return Ok(()),
+        }
+    }
+}
+
+/// The first walk links all there is but the parts of objects whose owners it had no room for.
+fn copy_walk(from: &Layout, input: &Input, owners: &mut Owners, link: &mut dyn FnMut(PathBuf) -> Result<()>) -> Result<()> {
+    let first = owners.from == 0;
     compact::merge(input, &mut |op| {
         let Some(value) = op.value else { return Ok(()) };
         match op.table {
             table::OBJECTS => {
                 let row = ObjectRow::decode(value)?;
-                for manifest in row.manifests() {
-                    owners.insert(manifest, row.head.owner.clone());
-                }
+                row.manifests().for_each(|manifest| owners.add(manifest, &row.head.owner));
                 match (row.tail.place, row.tail.sha256) {
-                    (Place::File { id }, Some(sha256)) => link(from.blob(&row.head.owner, &sha256, id)),
+                    (Place::File { id }, Some(sha256)) if first => link(from.blob(&row.head.owner, &sha256, id)),
                     _ => Ok(()),
                 }
             }
-            table::PARTS => {
+            table::PARTS if first => {
                 let row: PartRow = rows::decode(value)?;
                 link(from.part(&row.owner, row.file))
             }
             table::MANIFESTS => {
-                // Without an owner no object refers to it: it is about to go.
-                let Some(owner) = owners.get(&key::parse_id(op.key)?) else { return Ok(()) };
+                // Without an owner no object refers to it (it is about to go), or it is another walk's.
+                let Some(owner) = owners.known.get(&key::parse_id(op.key)?) else { return Ok(()) };
                 let manifest: Manifest = rows::decode(value)?;
                 manifest.files.iter().try_for_each(|f| link(from.part(owner, f.id)))
             }
             _ => Ok(()),
         }
     })
+}
+
+/// Manifests come after the objects in a walk and hold no owner: who owns them is gathered on the way. The ones with the
+/// lowest ids from `from` on, as many as there is room for.
+struct Owners {
+    from: Id,
+    room: usize,
+    known: BTreeMap<Id, TenantId>,
+    /// The lowest that had no room.
+    left_out: Option<Id>,
+}
+
+impl Owners {
+    fn starting_at(from: Id, room: usize) -> Self {
+        Owners { from, room, known: BTreeMap::new(), left_out: None }
+    }
+
+    fn add(&mut self, manifest: Id, owner: &TenantId) {
+        if manifest < self.from || self.left_out.is_some_and(|l| manifest >= l) {
+            return;
+        }
+        self.known.insert(manifest, owner.clone());
+        if self.known.len() > self.room {
+            self.left_out = self.known.pop_last().map(|(id, _)| id);
+        }
+    }
 }
 
 /// A second name for the file, or a copy where that can't be.
@@ -171,4 +211,27 @@ fn sync_tree(dir: &Path) -> io::Result<()> {
         }
     }
     sync_dir(dir)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_owner_is_known_in_exactly_one_walk() {
+        let owner = TenantId::parse("acme").unwrap();
+        let ids = [9, 3, 7, 1, 3, 8, 2, 9, 40, 5];
+        let mut seen = Vec::new();
+        let mut owners = Owners::starting_at(0, 3);
+        loop {
+            ids.iter().for_each(|id| owners.add(*id, &owner));
+            assert!(owners.known.len() <= 3);
+            seen.extend(owners.known.keys().copied());
+            match owners.left_out {
+                Some(next) => owners = Owners::starting_at(next, 3),
+                None => break,
+            }
+        }
+        assert_eq!(seen, [1, 2, 3, 5, 7, 8, 9, 40]);
+    }
 }
