@@ -86,7 +86,14 @@ impl App {
             .map_err(|(address, e)| StartError::Failed(format!("can't listen on {address}: {e}")))?;
         let addresses = listening.addresses();
         let (log, writer) = start_access_log(&config.access_log, &metrics)?;
-        let gateway = Arc::new(Gateway { auth: auth.clone(), ops, metrics: metrics.clone(), access_log: log, settings: config.doors });
+        let gateway = Arc::new(Gateway {
+            auth: auth.clone(),
+            ops,
+            metrics: metrics.clone(),
+            access_log: log,
+            settings: config.doors,
+            cors: Default::default(),
+        });
         let service = gateway.clone();
         let server = listening
             .serve(Tracker::default(), move || Doors(service.clone()))

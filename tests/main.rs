@@ -1,5 +1,6 @@
 //! All integration tests in one binary (one link): folders by subject.
 
+mod edge;
 mod life;
 mod s3;
 mod support;

@@ -104,6 +104,28 @@ impl Auth {
         self.allows(Action::ListBucket, target, &env, &caller.identity)
     }
 
+    /// May everyone read what `grant` was given for, whoever they are and wherever they ask from? Only then may a shared cache
+    /// hand the answer on. What anonymous was allowed here and now, by its address or the time, is not for everyone.
+    pub fn is_for_anyone(&self, grant: &Grant, bucket: &Bucket, object: &ObjectInfo, context: &Context<'_>) -> bool {
+        let Some(key) = grant.key() else { return false };
+        if grant.tenant() == Identity::Anonymous.id() && !self.rules.of(bucket).policy_varies {
+            return true;
+        }
+        let target = Target::Object { bucket, key, object: Some(object) };
+        self.allows_anyone(grant.action(), target, None, context)
+    }
+
+    /// May everyone learn that the key is not there?
+    pub fn absence_is_for_anyone(&self, bucket: &Bucket, key: &ObjectKey, context: &Context<'_>) -> bool {
+        self.allows_anyone(Action::ListBucket, Target::Bucket(bucket), Some(key.as_str()), context)
+    }
+
+    fn allows_anyone(&self, action: Action, target: Target<'_>, listing: Option<&str>, context: &Context<'_>) -> bool {
+        let caller = Caller::anonymous();
+        let env = Environment { listing, for_anyone: true, ..self.environment(&caller, target, Some(context)) };
+        self.allows(action, target, &env, &caller.identity)
+    }
+
     /// What only the operator may: keys, snapshots, reloads.
     pub fn operator(&self, caller: &Caller) -> Result<OperatorGrant> {
         match caller.identity {
@@ -173,6 +195,7 @@ impl Auth {
             subject: Subject { tenant, presigned: caller.via.is_presigned(), auth_type, signature_version, signed },
             context,
             listing: None,
+            for_anyone: false,
             bucket_owner: match target {
                 Target::NewBucket(_) => tenant,
                 _ => target.bucket().map(|b| &b.owner),

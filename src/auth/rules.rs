@@ -32,6 +32,8 @@ pub struct Rules {
     weight: u64,
     pub policy: Stored,
     pub policy_is_public: bool,
+    /// The policy looks at more than who asks for what.
+    pub policy_varies: bool,
     /// Ownership is BucketOwnerEnforced.
     pub acls_disabled: bool,
     pub ignore_public_acls: bool,
@@ -60,7 +62,8 @@ impl Default for RulesCache {
 
 impl RulesCache {
     pub fn of(&self, bucket: &Bucket) -> Arc<Rules> {
-        if bucket.documents.is_empty() {
+        // Most buckets have no others.
+        if bucket.documents.keys().all(|d| matches!(d, BucketDocument::Location | BucketDocument::Cors)) {
             return Arc::clone(&self.none);
         }
         let state = Some((bucket.generation, bucket.created));
@@ -89,6 +92,7 @@ impl Rules {
             state,
             weight: bucket.documents.values().map(|d| d.len() as u64).sum::<u64>() + 256,
             policy_is_public: matches!(&policy, Stored::Policy(p) if p.is_public()),
+            policy_varies: matches!(&policy, Stored::Policy(p) if p.varies()),
             policy,
             acls_disabled: document(BucketDocument::Ownership)
                 .is_some_and(|xml| element(xml, "ObjectOwnership").as_deref() == Some("BucketOwnerEnforced")),

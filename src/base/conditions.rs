@@ -24,6 +24,14 @@ impl ETagMatch {
         ETagMatch::OneOf(value.split(',').filter_map(|t| ETag::parse(t.trim().trim_start_matches("W/"))).collect())
     }
 
+    /// As `parse`, where a weak tag matches nothing: `If-Match` (RFC 9110 13.1.1).
+    pub fn parse_strong(value: &str) -> Self {
+        if value.trim() == "*" {
+            return ETagMatch::Any;
+        }
+        ETagMatch::OneOf(value.split(',').filter_map(|t| ETag::parse(t.trim())).collect())
+    }
+
     pub fn matches(&self, etag: &ETag) -> bool {
         match self {
             ETagMatch::Any => true,

@@ -81,6 +81,13 @@ fn s3() -> Vec<Key> {
             flag
         ),
         field!(
+            "s3.default_cors",
+            "New buckets start with a CORS rule that lets every page read (GET, HEAD), as far as policies let anyone.",
+            doors.default_cors,
+            |v: &bool| v.to_string(),
+            flag
+        ),
+        field!(
             "s3.public_hosts",
             "Names under which clients know the gateway when a proxy rewrites Host; signatures for them verify too.",
             auth.public_hosts,

@@ -30,12 +30,35 @@ const HEADER: &str = "\
 ";
 
 const SITES: &str = "\
-# What the edge door shows. The first site whose host matches serves a request; no host: any.
-# With a bucket the path is the key (after the prefix); without one its first segment names the bucket.
+# What the edge door shows: one table for each site. A request belongs to the site of its host, or to the one for any host.
 [[site]]
+
+# One host name or a list, without ports; empty: every host that no other site has.
 host = \"\"
+
+# With a bucket the path is the key (after the prefix); without one its first segment names the bucket.
 bucket = \"\"
 prefix = \"\"
+
+# What a path that ends with a slash shows, such as \"index.html\".
+index = \"\"
+
+# Which pages may read: \"*\", or origins such as \"https://app.example.com\" and \"https://*.example.com\", with credentials or not.
+cors = { origins = \"*\", credentials = false }
+
+# HTML, SVG and XML run their scripts in an origin of their own, so that tenants' pages can't read each other.
+sandbox = true
+
+# True only where the CDN in front checks each viewer's right itself: it may then keep what only a signature opens.
+cdn_verifies = false
+
+# Cache-Control where neither the object's own metadata nor a content hash in its name says it. The first rule that fits
+# counts: match is a pattern on the key, type on the content type, artifact the third part of tenant/run/type/file.
+# [[site.cache]]
+# match = \"*/bundle/*.html\"
+# type = \"text/*\"
+# artifact = \"bundle\"
+# control = \"public, max-age=10\"      # or: immutable = true
 ";
 
 /// The rows of the README's table.

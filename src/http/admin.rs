@@ -30,7 +30,12 @@ use crate::net::request_body::RequestBody;
 use crate::net::service::Peer;
 use crate::telemetry::metrics::{Label, Reload};
 
-pub async fn handle(gateway: &Gateway, visit: &mut Visit, request: Request<RequestBody>, peer: Peer) -> Result<Answer> {
+pub async fn handle(gateway: &Gateway, visit: &mut Visit, request: Request<RequestBody>, peer: Peer) -> Answer {
+    let (head, uri) = (request.method() == Method::HEAD, request.uri().clone());
+    answer(gateway, visit, request, peer).await.unwrap_or_else(|e| visit.failed(gateway, &e, uri.path(), head))
+}
+
+async fn answer(gateway: &Gateway, visit: &mut Visit, request: Request<RequestBody>, peer: Peer) -> Result<Answer> {
     let (parts, body) = request.into_parts();
     let path = parts.uri.path().to_owned();
     if path == "/metrics" {

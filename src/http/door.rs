@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderName, HeaderValue, Method, Request, Response};
+use http::{HeaderName, HeaderValue, Request, Response};
 
 use crate::auth::identity::{Caller, Via};
 use crate::base::error::Error;
+use crate::base::names::BucketName;
 use crate::base::timestamp::Timestamp;
 use crate::http::account::{Account, Accounted};
 use crate::http::gateway::Gateway;
@@ -32,13 +33,11 @@ impl Service for Doors {
     async fn call(&self, request: Request<RequestBody>, from: Peer) -> Response<Accounted> {
         let gateway = &*self.0;
         let mut visit = Visit::open(gateway, &request, from);
-        let (head, uri) = (request.method() == Method::HEAD, request.uri().clone());
-        let answered = match from.door {
+        let answer = match from.door {
             Door::S3 => s3::handle(gateway, &mut visit, request, from).await,
             Door::Edge => edge::handle(gateway, &mut visit, request, from).await,
             Door::Admin => admin::handle(gateway, &mut visit, request, from).await,
         };
-        let answer = answered.unwrap_or_else(|e| visit.failed(gateway, &e, uri.path(), head));
         visit.close(answer)
     }
 }
@@ -46,6 +45,8 @@ impl Service for Doors {
 /// One request's identity and account while it is being answered.
 pub struct Visit {
     pub id: RequestId,
+    /// What was asked for, where it could be told.
+    pub bucket: Option<BucketName>,
     account: Account,
 }
 
@@ -56,7 +57,7 @@ impl Visit {
         if let Some(log) = &gateway.access_log {
             account.log = Some((log.clone(), Box::new(entry(id, request, from))));
         }
-        Visit { id, account }
+        Visit { id, bucket: None, account }
     }
 
     pub fn routed(&mut self, index: usize, name: &'static str, log_name: &'static str, resource: &Resource) {
@@ -87,7 +88,8 @@ impl Visit {
         }
     }
 
-    fn failed(&mut self, gateway: &Gateway, error: &Error, path: &str, head: bool) -> Answer {
+    /// The answer that tells of `error`, noted in log and metrics.
+    pub fn failed(&mut self, gateway: &Gateway, error: &Error, path: &str, head: bool) -> Answer {
         let (code, status) = code_and_status(error.kind());
         if error.kind().is_our_fault() {
             tracing::warn!(request_id = %self.id, operation = self.account.operation.name, %error, "request failed");

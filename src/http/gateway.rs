@@ -3,30 +3,23 @@
 use std::sync::Arc;
 
 use crate::auth::Auth;
+use crate::http::edge::site::Sites;
+use crate::http::s3::cors::Compiled;
 use crate::ops::Ops;
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::metrics::Metrics;
 
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// The edge door's sites; the first whose host matches serves a request.
-    pub sites: Vec<Site>,
-}
-
-/// Which objects a host name of the edge door shows.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Site {
-    /// None: any host.
-    pub host: Option<String>,
-    /// None: the first segment of the path names the bucket.
-    pub bucket: Option<String>,
-    /// Put before the path to make the key.
-    pub prefix: String,
+    /// What the edge door shows.
+    pub sites: Sites,
+    /// New buckets let every page read.
+    pub default_cors: bool,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Settings { sites: vec![Site { host: None, bucket: None, prefix: String::new() }] }
+        Settings { sites: Sites::default(), default_cors: true }
     }
 }
 
@@ -36,4 +29,6 @@ pub struct Gateway {
     pub metrics: Arc<Metrics>,
     pub access_log: Option<AccessLog>,
     pub settings: Settings,
+    /// Buckets' CORS rules, ready for use.
+    pub cors: Compiled,
 }

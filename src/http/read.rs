@@ -34,6 +34,12 @@ pub enum IfRange {
     Date(Timestamp),
 }
 
+impl IfRange {
+    pub fn never() -> Self {
+        IfRange::Tag(ETagMatch::OneOf(Vec::new()))
+    }
+}
+
 impl Read {
     pub fn from_headers(headers: &HeaderMap, head: bool, by: ReadBy) -> Self {
         let text = |name: HeaderName| headers.get(name).and_then(|v| v.to_str().ok());
@@ -44,12 +50,21 @@ impl Read {
             if_range: text(header::IF_RANGE).map(|v| match Timestamp::parse_http_date(v) {
                 Some(date) => IfRange::Date(date),
                 // RFC 9110 13.1.5: weak tags never match here.
-                None if v.starts_with("W/") => IfRange::Tag(ETagMatch::OneOf(Vec::new())),
+                None if v.starts_with("W/") => IfRange::never(),
                 None => IfRange::Tag(ETagMatch::parse(v)),
             }),
             part: None,
             checksums: false,
             by,
+        }
+    }
+
+    /// Whether the version is the one that the client has a part of already, as far as it says.
+    pub fn may_be_partial(&self, object: &ObjectInfo) -> bool {
+        match &self.if_range {
+            None => true,
+            Some(IfRange::Tag(tag)) => tag.matches(&object.etag),
+            Some(IfRange::Date(date)) => object.modified.secs() == date.secs(),
         }
     }
 }
@@ -58,7 +73,7 @@ impl Read {
 pub fn conditions(headers: &HeaderMap) -> ReadConditions {
     let text = |name: HeaderName| headers.get(name).and_then(|v| v.to_str().ok());
     ReadConditions {
-        if_match: text(header::IF_MATCH).map(ETagMatch::parse),
+        if_match: text(header::IF_MATCH).map(ETagMatch::parse_strong),
         if_none_match: text(header::IF_NONE_MATCH).map(ETagMatch::parse),
         if_modified_since: text(header::IF_MODIFIED_SINCE).and_then(Timestamp::parse_http_date),
         if_unmodified_since: text(header::IF_UNMODIFIED_SINCE).and_then(Timestamp::parse_http_date),
@@ -128,12 +143,7 @@ fn selected(object: &ObjectInfo, read: &Read) -> Result<Option<ByteRange>> {
         Requested::Single(spec) => *spec,
         Requested::Whole | Requested::Several(_) => return Ok(None),
     };
-    let current = match &read.if_range {
-        None => true,
-        Some(IfRange::Tag(tag)) => tag.matches(&object.etag),
-        Some(IfRange::Date(date)) => object.modified.secs() == date.secs(),
-    };
-    if !current {
+    if !read.may_be_partial(object) {
         return Ok(None);
     }
     match spec.resolve(object.size) {

@@ -18,6 +18,7 @@ pub fn code_and_status(kind: ErrorKind) -> (&'static str, u16) {
         AccessDenied => ("AccessDenied", 403),
         AuthorizationHeaderMalformed => ("AuthorizationHeaderMalformed", 400),
         AuthorizationQueryParametersError => ("AuthorizationQueryParametersError", 400),
+        CorsForbidden => ("AccessForbidden", 403),
         InvalidAccessKeyId => ("InvalidAccessKeyId", 403),
         InvalidToken => ("InvalidToken", 400),
         RequestTimeTooSkewed => ("RequestTimeTooSkewed", 403),
@@ -54,6 +55,7 @@ pub fn code_and_status(kind: ErrorKind) -> (&'static str, u16) {
         BucketNotEmpty => ("BucketNotEmpty", 409),
         NoSuchBucket => ("NoSuchBucket", 404),
         NoSuchBucketPolicy => ("NoSuchBucketPolicy", 404),
+        NoSuchCorsConfiguration => ("NoSuchCORSConfiguration", 404),
         NoSuchKey => ("NoSuchKey", 404),
         NoSuchUpload => ("NoSuchUpload", 404),
         NoSuchVersion => ("NoSuchVersion", 404),
@@ -92,16 +94,17 @@ pub fn error(error: &Error, resource: &str, request_id: &str, head: bool) -> Ans
             headers.insert(header.0, value);
         }
     }
+    let mut w = Writer::bare("Error");
+    w.leaf("Code", code).leaf("Message", error.message());
+    for (name, value) in error.details() {
+        w.leaf(name, value);
+    }
+    w.leaf("Resource", resource).leaf("RequestId", request_id).leaf("HostId", request_id);
+    let document = w.finish("Error");
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/xml"));
+    headers.insert(CONTENT_LENGTH, HeaderValue::from(document.len()));
+    // A HEAD is told what a GET would get, without the document.
     if !head {
-        let mut w = Writer::bare("Error");
-        w.leaf("Code", code).leaf("Message", error.message());
-        for (name, value) in error.details() {
-            w.leaf(name, value);
-        }
-        w.leaf("Resource", resource).leaf("RequestId", request_id).leaf("HostId", request_id);
-        let document = w.finish("Error");
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/xml"));
-        headers.insert(CONTENT_LENGTH, HeaderValue::from(document.len()));
         *response.body_mut() = ResponseBody::text(document);
     }
     response

@@ -1,5 +1,7 @@
 //! Buckets: make, list, remove, their documents and ACL, and the listings of what is in them.
 
+use std::collections::BTreeMap;
+
 use crate::auth::action::Action;
 use crate::auth::grant::Grant;
 use crate::base::error::{Error, ErrorKind, Result};
@@ -21,7 +23,7 @@ impl Ops {
         self.origin.buckets(owner, prefix, after, max).await
     }
 
-    pub async fn create_bucket(&self, grant: &Grant, acl: CannedAcl, location: Option<String>) -> Result<SharedBucket> {
+    pub async fn create_bucket(&self, grant: &Grant, acl: CannedAcl, documents: BTreeMap<BucketDocument, Vec<u8>>) -> Result<SharedBucket> {
         let name: &BucketName = bucket(grant, Action::CreateBucket)?;
         let owner = grant.tenant();
         if self.origin.buckets(Some(owner), "", "", MAX_BUCKETS_PER_TENANT).await?.len() >= MAX_BUCKETS_PER_TENANT
@@ -29,7 +31,6 @@ impl Ops {
         {
             return Err(Error::new(ErrorKind::TooManyBuckets, "You have attempted to create more buckets than allowed."));
         }
-        let documents = location.map(|l| (BucketDocument::Location, l.into_bytes())).into_iter().collect();
         let fresh = Bucket { name: name.clone(), owner: owner.clone(), created: Timestamp::now(), acl, documents, generation: 0 };
         self.origin.create_bucket(fresh).await
     }
@@ -44,6 +45,11 @@ impl Ops {
 
     pub async fn delete_bucket_policy(&self, grant: &Grant) -> Result<()> {
         self.origin.set_bucket_document(bucket(grant, Action::DeleteBucketPolicy)?, BucketDocument::Policy, None).await
+    }
+
+    /// None: there are no rules any more.
+    pub async fn set_bucket_cors(&self, grant: &Grant, rules: Option<Vec<u8>>) -> Result<()> {
+        self.origin.set_bucket_document(bucket(grant, Action::PutBucketCORS)?, BucketDocument::Cors, rules).await
     }
 
     pub async fn set_bucket_acl(&self, grant: &Grant, acl: CannedAcl) -> Result<()> {

@@ -22,6 +22,7 @@ pub struct Setup {
     tenants: Vec<(String, String)>,
     pub store: StoreSettings,
     pub auth: auth::Settings,
+    pub doors: gateway::Settings,
 }
 
 impl Setup {
@@ -35,7 +36,7 @@ impl Setup {
             index_cache_bytes: 8 * 1024 * 1024,
             ..StoreSettings::default()
         };
-        let mut setup = Setup { tenants: Vec::new(), store, auth: auth::Settings::default() };
+        let mut setup = Setup { tenants: Vec::new(), store, auth: auth::Settings::default(), doors: gateway::Settings::default() };
         setup.tenant("acme", "", &[("AKACME", "acme-secret-1", ""), ("AKACMEOLD", "acme-secret-0", ", enabled = false")]);
         setup.tenant("bravo", "", &[("AKBRAVO", "bravo-secret", "")]);
         setup
@@ -62,8 +63,8 @@ impl Setup {
             std::fs::write(policies.join(format!("tenants/{id}.toml")), text).unwrap();
         }
         let store = StoreSettings { dir: dir.path().join("data"), ..self.store };
-        let running = Some(Running::start(&store, &self.auth, &policies));
-        Gateway { running, store, auth: self.auth, dir }
+        let running = Some(Running::start(&store, &self.auth, &self.doors, &policies));
+        Gateway { running, store, auth: self.auth, doors: self.doors, dir }
     }
 }
 
@@ -89,6 +90,7 @@ pub struct Gateway {
     running: Option<Running>,
     store: StoreSettings,
     auth: auth::Settings,
+    doors: gateway::Settings,
     dir: tempfile::TempDir,
 }
 
@@ -99,7 +101,7 @@ struct Running {
 }
 
 impl Running {
-    fn start(store: &StoreSettings, auth: &auth::Settings, policies: &Path) -> Self {
+    fn start(store: &StoreSettings, auth: &auth::Settings, doors: &gateway::Settings, policies: &Path) -> Self {
         let key = operator();
         let key = OperatorKey::from_strings(&key.access, &key.secret).unwrap();
         let auth = Arc::new(Auth::new(auth.clone(), policies.to_owned(), key).unwrap_or_else(|faults| panic!("{faults:?}")));
@@ -110,7 +112,8 @@ impl Running {
             ops: Ops::new(local.clone()),
             metrics: metrics.clone(),
             access_log: None,
-            settings: gateway::Settings::default(),
+            settings: doors.clone(),
+            cors: Default::default(),
         });
         let any = |door| Address { door, address: "127.0.0.1:0".parse().unwrap(), tls: false };
         let settings = NetSettings { workers: 2, ..NetSettings::default() };
@@ -160,7 +163,7 @@ impl Gateway {
     pub fn restart(&mut self, between: impl FnOnce(&Path)) {
         self.running = None;
         between(&self.store.dir);
-        self.running = Some(Running::start(&self.store, &self.auth, &self.policies()));
+        self.running = Some(Running::start(&self.store, &self.auth, &self.doors, &self.policies()));
     }
 
     /// The bodies that are files of their own in the scope of a tenant.

@@ -146,6 +146,11 @@ impl Condition {
         }
     }
 
+    /// See `ConditionKey::varies`.
+    pub fn varies(&self, listing: bool) -> bool {
+        self.key.varies(listing)
+    }
+
     /// Does it hold only for callers that it names? Then a statement for everyone is not public.
     pub fn narrows_callers(&self) -> bool {
         if self.negated || self.absent || !self.key.names_the_caller() {

@@ -1,6 +1,7 @@
 //! Holding a request against statements. Explicit Deny > Allow > nothing.
 
 use crate::auth::action::Action;
+use crate::auth::policy::condition::Condition;
 use crate::auth::policy::document::{Effect, Statement};
 use crate::auth::policy::key::Environment;
 use crate::auth::policy::pattern::Text;
@@ -49,6 +50,13 @@ impl Question<'_> {
             return false;
         }
         let in_resources = statement.resources.iter().any(|p| p.matches(self.resource, tenant));
-        in_resources != statement.resources_negated && statement.conditions.iter().all(|c| c.holds(&self.env))
+        in_resources != statement.resources_negated && statement.conditions.iter().all(|c| self.holds(statement.effect, c))
+    }
+
+    fn holds(&self, effect: Effect, condition: &Condition) -> bool {
+        if self.env.for_anyone && condition.varies(self.env.listing.is_some()) {
+            return effect == Effect::Deny;
+        }
+        condition.holds(&self.env)
     }
 }

@@ -74,6 +74,11 @@ impl BucketPolicy {
         }
     }
 
+    /// Does what it says depend on more than who asks for what?
+    pub fn varies(&self) -> bool {
+        self.statements.iter().flat_map(|s| &s.conditions).any(|c| c.varies(false))
+    }
+
     /// As AWS defines it: does it allow something to anyone, wherever they are?
     pub fn is_public(&self) -> bool {
         self.statements.iter().any(|s| {

@@ -129,6 +129,8 @@ pub struct Environment<'a> {
     pub context: Option<&'a Context<'a>>,
     /// Stands for the `prefix` parameter: what would a listing with it show?
     pub listing: Option<&'a str>,
+    /// Asked for all callers and requests at once: a condition that varies between them allows nothing and denies.
+    pub for_anyone: bool,
     pub bucket_owner: Option<&'a TenantId>,
     pub key: Option<&'a ObjectKey>,
     pub trusted_proxies: &'a [IpNet],
@@ -153,6 +155,32 @@ impl ConditionKey {
     /// Does the key say who asks or from where? A policy for everyone that is narrowed by such a key is not public.
     pub fn names_the_caller(self) -> bool {
         matches!(self, Self::SourceIp | Self::Username | Self::UserId | Self::PrincipalArn | Self::PrincipalAccount)
+    }
+
+    /// May two requests of one anonymous caller for one resource differ in it, other than by TLS? Then what a condition on
+    /// it allowed to one of them is not allowed to everyone. TLS is about the way, not about who may know.
+    pub fn varies(self, listing: bool) -> bool {
+        match self {
+            Self::SourceIp
+            | Self::CurrentTime
+            | Self::EpochTime
+            | Self::Query(_)
+            | Self::Number(_)
+            | Self::Header(_)
+            | Self::CopySource => true,
+            Self::Prefix => !listing,
+            Self::SecureTransport
+            | Self::Username
+            | Self::UserId
+            | Self::PrincipalArn
+            | Self::PrincipalAccount
+            | Self::PrincipalType
+            | Self::BucketOwner
+            | Self::ObjectKey
+            | Self::AuthType
+            | Self::SignatureAge
+            | Self::SignatureVersion => false,
+        }
     }
 
     /// None: the request has no such value.

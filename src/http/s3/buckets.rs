@@ -1,5 +1,7 @@
 //! Buckets: list, create, head, delete, location, versioning state.
 
+use std::collections::BTreeMap;
+
 use http::StatusCode;
 use http::header::HeaderValue;
 
@@ -8,6 +10,7 @@ use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::names::BucketName;
 use crate::base::object::BucketDocument;
 use crate::http::respond::{self, Answer, value};
+use crate::http::s3::cors;
 use crate::http::s3::exchange::Exchange;
 use crate::http::s3::params;
 use crate::http::xml::{Element, Writer};
@@ -54,7 +57,7 @@ pub async fn create(exchange: &mut Exchange<'_>, name: &BucketName) -> Result<An
     let acl = params::acl(&exchange.parts.headers)?;
     let grant = exchange.authorize_new_bucket(name)?;
     let document = exchange.document().await?;
-    let mut location = None;
+    let mut documents = BTreeMap::new();
     if !document.is_empty() {
         let asked = Element::parse(&document, "CreateBucketConfiguration")?;
         // Any region that the client was configured with is this one: there is no other to send it to. What is not
@@ -64,10 +67,13 @@ pub async fn create(exchange: &mut Exchange<'_>, name: &BucketName) -> Result<An
                 return Err(Error::new(ErrorKind::InvalidLocationConstraint, "The specified location-constraint is not valid")
                     .detail("LocationConstraint", region));
             }
-            location = Some(region.to_owned());
+            documents.insert(BucketDocument::Location, region.as_bytes().to_vec());
         }
     }
-    match exchange.gateway.ops.create_bucket(&grant, acl, location).await {
+    if exchange.gateway.settings.default_cors {
+        documents.insert(BucketDocument::Cors, cors::default_document().to_vec());
+    }
+    match exchange.gateway.ops.create_bucket(&grant, acl, documents).await {
         // In us-east-1, and only there, S3 lets the owner create a bucket again, as it is.
         Err(e) if e.kind() == ErrorKind::BucketAlreadyOwnedByYou && exchange.region() == "us-east-1" => {
             let there = exchange.gateway.ops.bucket_for_decision(name).await?;

@@ -11,7 +11,7 @@ use crate::auth::{Action, Caller, Grant, Payload, RequestFacts, Target, Via};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::limits::MAX_XML_BYTES;
 use crate::base::names::{BucketName, ObjectKey, TenantId, UploadId};
-use crate::base::object::{ObjectInfo, SharedBucket};
+use crate::base::object::{Bucket, ObjectInfo, SharedBucket};
 use crate::base::timestamp::Timestamp;
 use crate::http::door::Visit;
 use crate::http::gateway::Gateway;
@@ -95,6 +95,15 @@ impl Exchange<'_> {
     /// Whether the caller may be told that a key is not there.
     pub fn may_know_absence(&self, bucket: &SharedBucket, key: &ObjectKey) -> bool {
         self.gateway.auth.may_know_absence(&self.caller, bucket, key, &self.context())
+    }
+
+    /// Whether an answer under this grant is for everyone: see `Auth::is_for_anyone`.
+    pub fn is_for_anyone(&self, grant: &Grant, bucket: &Bucket, object: &ObjectInfo) -> bool {
+        self.gateway.auth.is_for_anyone(grant, bucket, object, &self.context())
+    }
+
+    pub fn absence_is_for_anyone(&self, bucket: &Bucket, key: &ObjectKey) -> bool {
+        self.gateway.auth.absence_is_for_anyone(bucket, key, &self.context())
     }
 
     /// The bucket that was looked up, or NoSuchBucket; and the client's own check of whose it is.

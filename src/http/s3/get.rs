@@ -13,7 +13,7 @@ use crate::http::s3::exchange::Exchange;
 use crate::http::xml::Writer;
 
 /// How often a read begins anew because its object was replaced under it, before it is told to come again.
-const ATTEMPTS: usize = 4;
+pub const ATTEMPTS: usize = 4;
 
 /// The `response-*` parameters and the headers that they set.
 const OVERRIDES: [(&str, HeaderName); 6] = [
@@ -26,12 +26,7 @@ const OVERRIDES: [(&str, HeaderName); 6] = [
 ];
 
 pub async fn read(exchange: &mut Exchange<'_>, bucket: &BucketName, key: &ObjectKey, head: bool) -> Result<Answer> {
-    let mut wanted = Read::from_headers(&exchange.parts.headers, head, exchange.reads_by());
-    wanted.part = exchange.query.number("partNumber")?;
-    wanted.checksums = exchange.header("x-amz-checksum-mode").is_some_and(|v| v.eq_ignore_ascii_case("ENABLED"));
-    if wanted.part.is_some() && exchange.parts.headers.contains_key(header::RANGE) {
-        return Err(Error::new(ErrorKind::InvalidRequest, "Cannot specify both Range header and partNumber query parameter"));
-    }
+    let wanted = wanted(exchange, head)?;
     for _ in 0..ATTEMPTS {
         let (grant, object) = exchange.readable(Action::GetObject, bucket, key).await?;
         if let Some(mut answer) = read::answer(&exchange.gateway.ops, &grant, &object, &wanted).await? {
@@ -39,10 +34,25 @@ pub async fn read(exchange: &mut Exchange<'_>, bucket: &BucketName, key: &Object
             return Ok(answer);
         }
     }
-    Err(Error::new(ErrorKind::SlowDown, "The object is being replaced faster than it can be read. Please try again."))
+    Err(replaced_too_often())
 }
 
-fn apply_overrides(exchange: &Exchange<'_>, answer: &mut Answer) -> Result<()> {
+/// What of the object is asked for, in headers and query.
+pub fn wanted(exchange: &Exchange<'_>, head: bool) -> Result<Read> {
+    let mut wanted = Read::from_headers(&exchange.parts.headers, head, exchange.reads_by());
+    wanted.part = exchange.query.number("partNumber")?;
+    wanted.checksums = exchange.header("x-amz-checksum-mode").is_some_and(|v| v.eq_ignore_ascii_case("ENABLED"));
+    if wanted.part.is_some() && exchange.parts.headers.contains_key(header::RANGE) {
+        return Err(Error::new(ErrorKind::InvalidRange, "Cannot specify both Range header and partNumber query parameter"));
+    }
+    Ok(wanted)
+}
+
+pub fn replaced_too_often() -> Error {
+    Error::new(ErrorKind::SlowDown, "The object is being replaced faster than it can be read. Please try again.")
+}
+
+pub fn apply_overrides(exchange: &Exchange<'_>, answer: &mut Answer) -> Result<()> {
     if exchange.query.is_empty() {
         return Ok(());
     }
@@ -137,7 +147,7 @@ impl Exchange<'_> {
     }
 
     /// What is there; or NoSuchKey, where the caller may know even that.
-    async fn look_up(&self, bucket: &BucketName, key: &ObjectKey) -> Result<(SharedBucket, SharedObject)> {
+    pub async fn look_up(&self, bucket: &BucketName, key: &ObjectKey) -> Result<(SharedBucket, SharedObject)> {
         let found = self.gateway.ops.bucket_for_decision(bucket).await?;
         let found = self.existing(found, bucket)?;
         match self.gateway.ops.object_for_decision(bucket, key).await? {

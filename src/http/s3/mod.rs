@@ -3,6 +3,7 @@
 pub mod acl;
 pub mod buckets;
 pub mod copy;
+pub mod cors;
 pub mod exchange;
 pub mod get;
 pub mod list;
@@ -12,11 +13,10 @@ pub mod params;
 pub mod policy;
 pub mod route;
 
-use http::header::ORIGIN;
 use http::request::Parts;
 use http::{Method, Request};
 
-use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::error::{Error, Result};
 use crate::base::names::{BucketName, ObjectKey};
 use crate::http::door::Visit;
 use crate::http::gateway::Gateway;
@@ -29,31 +29,35 @@ use crate::net::request_body::RequestBody;
 use crate::net::service::Peer;
 
 /// One request from its head to its answer.
-pub async fn handle(gateway: &Gateway, visit: &mut Visit, request: Request<RequestBody>, peer: Peer) -> Result<Answer> {
+pub async fn handle(gateway: &Gateway, visit: &mut Visit, request: Request<RequestBody>, peer: Peer) -> Answer {
     let (parts, body) = request.into_parts();
+    let (uri, head) = (parts.uri.clone(), parts.method == Method::HEAD);
+    let asked = cors::Asked::of(&parts);
+
+    let answered = answer(gateway, visit, parts, body, peer).await;
+
+    let mut answer = answered.unwrap_or_else(|e| visit.failed(gateway, &e, uri.path(), head));
+    cors::apply(gateway, visit.bucket.as_ref(), asked, answer.headers_mut()).await;
+    answer
+}
+
+async fn answer(gateway: &Gateway, visit: &mut Visit, parts: Parts, body: RequestBody, peer: Peer) -> Result<Answer> {
     let host = route::host(&parts);
     let bucket_in_host = host.and_then(|h| gateway.auth.settings().bucket_of_host(h));
     if let Some(reserved) = route::reserved(&parts, bucket_in_host) {
         return health::answer(gateway, reserved).await;
     }
-    if parts.method == Method::OPTIONS {
-        return Err(no_cors(&parts));
-    }
     let resource = route::resource(bucket_in_host, parts.uri.path())?;
+    if parts.method == Method::OPTIONS {
+        return cors::preflight(gateway, &resource, &parts).await;
+    }
+    visit.bucket = resource.bucket().cloned();
     let query = Query::parse(parts.uri.query())?;
     let operation = route::operation(&parts.method, &resource, &query, &parts.headers)?;
     visit.routed(operation.index(), operation.name(), operation.log_name(), &resource);
 
     let mut exchange = Exchange::open(gateway, visit, parts, query, body, peer)?;
     dispatch(&mut exchange, operation, &resource).await
-}
-
-/// Buckets have no CORS rules yet, and this is how S3 answers a preflight for a bucket without.
-fn no_cors(parts: &Parts) -> Error {
-    match parts.headers.contains_key(ORIGIN) {
-        true => Error::new(ErrorKind::AccessDenied, "CORSResponse: CORS is not enabled for this bucket."),
-        false => Error::new(ErrorKind::BadRequest, "Insufficient information. Origin request header needed."),
-    }
 }
 
 /// Carries out one routed operation. Each function asks for the grants that it needs.
@@ -84,6 +88,9 @@ async fn on_bucket(exchange: &mut Exchange<'_>, operation: Operation, bucket: &B
         DeleteBucketPolicy => policy::delete(exchange, bucket).await,
         GetBucketAcl => acl::get_bucket(exchange, bucket).await,
         PutBucketAcl => acl::put_bucket(exchange, bucket).await,
+        GetBucketCors => cors::get(exchange, bucket).await,
+        PutBucketCors => cors::put(exchange, bucket).await,
+        DeleteBucketCors => cors::delete(exchange, bucket).await,
         other => Err(misrouted(other)),
     }
 }

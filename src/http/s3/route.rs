@@ -19,6 +19,15 @@ pub enum Resource {
     Object(BucketName, ObjectKey),
 }
 
+impl Resource {
+    pub fn bucket(&self) -> Option<&BucketName> {
+        match self {
+            Resource::Service => None,
+            Resource::Bucket(bucket) | Resource::Object(bucket, _) => Some(bucket),
+        }
+    }
+}
+
 macro_rules! operations {
     ($($name:ident)*) => {
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -42,7 +51,7 @@ macro_rules! operations {
 operations! {
     ListBuckets CreateBucket HeadBucket DeleteBucket GetBucketLocation GetBucketVersioning ListObjects ListObjectsV2
     ListObjectVersions DeleteObjects ListMultipartUploads GetBucketPolicy GetBucketPolicyStatus PutBucketPolicy
-    DeleteBucketPolicy GetBucketAcl PutBucketAcl GetObject HeadObject PutObject CopyObject DeleteObject
+    DeleteBucketPolicy GetBucketAcl PutBucketAcl GetBucketCors PutBucketCors DeleteBucketCors GetObject HeadObject PutObject CopyObject DeleteObject
     GetObjectAttributes GetObjectAcl PutObjectAcl CreateMultipartUpload UploadPart UploadPartCopy CompleteMultipartUpload
     AbortMultipartUpload ListParts
 }
@@ -71,6 +80,8 @@ impl Operation {
             DeleteBucketPolicy => Action::DeleteBucketPolicy,
             GetBucketAcl => Action::GetBucketAcl,
             PutBucketAcl => Action::PutBucketAcl,
+            GetBucketCors => Action::GetBucketCORS,
+            PutBucketCors | DeleteBucketCors => Action::PutBucketCORS,
             GetObject | HeadObject => Action::GetObject,
             GetObjectAttributes => Action::GetObjectAttributes,
             GetObjectAcl => Action::GetObjectAcl,
@@ -101,6 +112,9 @@ impl Operation {
             PutBucketPolicy => "REST.PUT.BUCKETPOLICY",
             DeleteBucketPolicy => "REST.DELETE.BUCKETPOLICY",
             GetBucketAcl | GetObjectAcl => "REST.GET.ACL",
+            GetBucketCors => "REST.GET.CORS",
+            PutBucketCors => "REST.PUT.CORS",
+            DeleteBucketCors => "REST.DELETE.CORS",
             PutBucketAcl | PutObjectAcl => "REST.PUT.ACL",
             GetObject => "REST.GET.OBJECT",
             HeadObject => "REST.HEAD.OBJECT",
@@ -124,7 +138,6 @@ const NOT_IMPLEMENTED: &[&str] = &[
     "accelerate",
     "analytics",
     "annotation",
-    "cors",
     "encryption",
     "intelligent-tiering",
     "inventory",
@@ -209,16 +222,19 @@ fn bucket_operation(method: &Method, query: &Query) -> Result<Option<Operation>>
         Method::GET if query.has("policyStatus") => GetBucketPolicyStatus,
         Method::GET if query.has("policy") => GetBucketPolicy,
         Method::GET if query.has("acl") => GetBucketAcl,
+        Method::GET if query.has("cors") => GetBucketCors,
         Method::GET if query.get("list-type") == Some("2") => ListObjectsV2,
         Method::GET => ListObjects,
         Method::HEAD => HeadBucket,
         Method::PUT if query.has("policy") => PutBucketPolicy,
         Method::PUT if query.has("acl") => PutBucketAcl,
+        Method::PUT if query.has("cors") => PutBucketCors,
         Method::PUT if query.has("versioning") => {
             return Err(Error::new(ErrorKind::NotImplemented, "Versioning is not implemented by this gateway; its README lists what is."));
         }
         Method::PUT => CreateBucket,
         Method::DELETE if query.has("policy") => DeleteBucketPolicy,
+        Method::DELETE if query.has("cors") => DeleteBucketCors,
         Method::DELETE => DeleteBucket,
         Method::POST if query.has("delete") => DeleteObjects,
         Method::POST => {

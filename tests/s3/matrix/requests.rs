@@ -51,7 +51,10 @@ fn level(operation: Operation) -> Level {
         | PutBucketPolicy
         | DeleteBucketPolicy
         | GetBucketAcl
-        | PutBucketAcl => Level::Bucket,
+        | PutBucketAcl
+        | GetBucketCors
+        | PutBucketCors
+        | DeleteBucketCors => Level::Bucket,
         GetObject
         | HeadObject
         | PutObject
@@ -94,6 +97,9 @@ pub fn rows(operation: Operation, place: Place, world: &World) -> Vec<Row> {
 
 const OK: Outcome = (200, "");
 const GONE: Outcome = (204, "");
+
+pub const CORS_RULES: &str =
+    "<CORSConfiguration><CORSRule><AllowedMethod>GET</AllowedMethod><AllowedOrigin>*</AllowedOrigin></CORSRule></CORSConfiguration>";
 
 fn bucket_rows(operation: Operation, bucket: &'static Bucket) -> Vec<Row> {
     use Operation::*;
@@ -138,6 +144,9 @@ fn bucket_rows(operation: Operation, bucket: &'static Bucket) -> Vec<Row> {
         PutBucketPolicy => vec![changing("", sub("PUT", "policy").body(policy), manage(GONE))],
         DeleteBucketPolicy => vec![changing("", sub("DELETE", "policy"), manage(GONE))],
         GetBucketAcl => vec![row("", sub("GET", "acl"), manage(OK))],
+        GetBucketCors => vec![row("", sub("GET", "cors"), manage(OK))],
+        PutBucketCors => vec![changing("", sub("PUT", "cors").body(CORS_RULES), manage(OK))],
+        DeleteBucketCors => vec![changing("", sub("DELETE", "cors"), manage(GONE))],
         PutBucketAcl => vec![changing("", sub("PUT", "acl").header("x-amz-acl", "public-read-write"), manage(OK))],
         GetObject
         | HeadObject
@@ -282,7 +291,10 @@ fn object_rows(operation: Operation, target: &'static Target, world: &World) -> 
         | PutBucketPolicy
         | DeleteBucketPolicy
         | GetBucketAcl
-        | PutBucketAcl => Vec::new(),
+        | PutBucketAcl
+        | GetBucketCors
+        | PutBucketCors
+        | DeleteBucketCors => Vec::new(),
     }
 }
 

@@ -1,0 +1,137 @@
+//! The edge door: GET, HEAD and OPTIONS for browsers and CDNs. `handle` is the whole of it, top to bottom.
+//!
+//! A `site` says which objects a host shows; `cache`, `cors` and `isolation` write the headers that make an answer good
+//! for a CDN and a page on another origin; `multirange` answers several ranges at once.
+//! Not here: who may read (the same identity and Grant as on the S3 door), what a read is (`http::read`).
+//! Invariants: every answer says its length; refusals carry the same CORS headers; nothing is `public` that not everyone may read.
+
+pub mod cache;
+pub mod cors;
+pub mod isolation;
+pub mod multirange;
+pub mod site;
+
+use http::header::{HeaderName, HeaderValue, ORIGIN};
+use http::request::Parts;
+use http::{Method, Request};
+
+use crate::auth::{Action, Grant, Via};
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::names::{BucketName, ObjectKey};
+use crate::base::object::{Bucket, ObjectInfo, SharedObject};
+use crate::http::door::Visit;
+use crate::http::edge::cache::Audience;
+use crate::http::edge::multirange::Chosen;
+use crate::http::edge::site::{Site, nothing_here};
+use crate::http::gateway::Gateway;
+use crate::http::query::Query;
+use crate::http::ranges::Requested;
+use crate::http::read::{self, IfRange, Read};
+use crate::http::respond::Answer;
+use crate::http::s3::exchange::Exchange;
+use crate::http::s3::get;
+use crate::http::s3::route::{self, Operation, Resource};
+use crate::net::request_body::RequestBody;
+use crate::net::service::Peer;
+
+/// The size without compression. Loaders count decoded bytes, so for them Content-Length is not where the end is.
+const FILE_SIZE: HeaderName = HeaderName::from_static("x-file-size");
+
+/// One request from its head to its answer.
+pub async fn handle(gateway: &Gateway, visit: &mut Visit, request: Request<RequestBody>, peer: Peer) -> Answer {
+    let (parts, body) = request.into_parts();
+    let (uri, head) = (parts.uri.clone(), parts.method == Method::HEAD);
+    let origin = parts.headers.get(ORIGIN).cloned();
+    let (site, rules) = gateway.settings.sites.of_host(route::host(&parts));
+
+    let answered = match (site, &parts.method) {
+        (_, &Method::OPTIONS) => Ok(cors::preflight()),
+        (_, &Method::GET | &Method::HEAD) => match site {
+            Some(site) => read(gateway, visit, site, parts, body, peer).await,
+            None => Err(nothing_here()),
+        },
+        _ => Err(read_only()),
+    };
+
+    let mut answer = answered.unwrap_or_else(|e| visit.failed(gateway, &e, uri.path(), head));
+    rules.cors.apply(answer.headers_mut(), origin);
+    isolation::apply(answer.headers_mut(), rules.sandbox);
+    answer
+}
+
+fn read_only() -> Error {
+    Error::new(ErrorKind::MethodNotAllowed, "This door only reads: use GET or HEAD, and write over the S3 door.")
+        .detail("AllowedMethods", cors::METHODS)
+}
+
+/// GET or HEAD of what the site shows at this path.
+async fn read(gateway: &Gateway, visit: &mut Visit, site: &Site, parts: Parts, body: RequestBody, peer: Peer) -> Result<Answer> {
+    let uri = parts.uri.clone();
+    let operation = if parts.method == Method::HEAD { Operation::HeadObject } else { Operation::GetObject };
+    let (bucket, key) = site.locate(uri.path())?;
+    let query = Query::parse(uri.query())?;
+    visit.routed(operation.index(), operation.name(), operation.log_name(), &Resource::Object(bucket.clone(), key.clone()));
+
+    let exchange = Exchange::open(gateway, visit, parts, query, body, peer)?;
+    let mut wanted = get::wanted(&exchange, operation == Operation::HeadObject)?;
+    if matches!(wanted.if_range, Some(IfRange::Date(_))) {
+        // Two versions of one second share a date, so it does not prove that the parts fit together (RFC 9110 13.1.5).
+        wanted.if_range = Some(IfRange::never());
+    }
+    for _ in 0..get::ATTEMPTS {
+        let (found, object) = match exchange.look_up(&bucket, &key).await {
+            Err(e) if e.kind() == ErrorKind::NoSuchKey && absence_is_for_anyone(&exchange, &bucket, &key).await? => {
+                let mut answer = visit.failed(gateway, &e, uri.path(), wanted.head);
+                cache::absent(answer.headers_mut());
+                return Ok(answer);
+            }
+            looked_up => looked_up?,
+        };
+        let grant = exchange.authorize_object(Action::GetObject, &found, &key, Some(&object))?;
+        if let Some(mut answer) = answer(gateway, &grant, &object, &mut wanted).await? {
+            get::apply_overrides(&exchange, &mut answer)?;
+            let audience = audience(&exchange, site, &grant, &found, &object);
+            cache::apply(answer.headers_mut(), &site.cache, &key, &object, audience);
+            if object.headers.content_encoding.is_none() {
+                answer.headers_mut().insert(FILE_SIZE, HeaderValue::from(object.size));
+            }
+            return Ok(answer);
+        }
+    }
+    Err(get::replaced_too_often())
+}
+
+/// None: the version was replaced meanwhile.
+async fn answer(gateway: &Gateway, grant: &Grant, object: &SharedObject, wanted: &mut Read) -> Result<Option<Answer>> {
+    let Requested::Several(specs) = &wanted.range else { return read::answer(&gateway.ops, grant, object, wanted).await };
+    if !wanted.may_be_partial(object) {
+        return read::answer(&gateway.ops, grant, object, wanted).await;
+    }
+    match multirange::choose(specs, object.size) {
+        Chosen::Several(ranges) => multirange::answer(&gateway.ops, grant, object, wanted, &ranges).await,
+        Chosen::Plain(range) => {
+            let asked = std::mem::replace(&mut wanted.range, range);
+            let answered = read::answer(&gateway.ops, grant, object, wanted).await;
+            wanted.range = asked;
+            answered
+        }
+    }
+}
+
+fn audience(exchange: &Exchange<'_>, site: &Site, grant: &Grant, bucket: &Bucket, object: &ObjectInfo) -> Audience {
+    // What a signature changed of the answer is for whoever holds that signature.
+    let altered = !exchange.is_anonymous() && exchange.query.names().any(|n| n.starts_with("response-"));
+    if site.cdn_verifies || (!altered && exchange.is_for_anyone(grant, bucket, object)) {
+        return Audience::Anyone;
+    }
+    let expires = match exchange.caller.via {
+        Via::Query { expires, .. } | Via::SigV2Query { expires } => expires,
+        Via::Anonymous | Via::Header { .. } => exchange.now,
+    };
+    Audience::Holder { seconds_left: expires.since(exchange.now).as_secs() }
+}
+
+async fn absence_is_for_anyone(exchange: &Exchange<'_>, bucket: &BucketName, key: &ObjectKey) -> Result<bool> {
+    let found = exchange.gateway.ops.bucket_for_decision(bucket).await?;
+    Ok(found.is_some_and(|found| exchange.absence_is_for_anyone(&found, key)))
+}

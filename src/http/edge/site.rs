@@ -1,0 +1,184 @@
+//! A site: the host names that show a part of one bucket (or every bucket by its name), and the rules they show it by.
+//!
+//! Not here: how it is written in `gateway.toml` (`config::sites`), what a rule does to an answer (`cache`, `cors`, `isolation`).
+//! Invariant: finding the site of a request costs one look-up, however many there are.
+
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::names::{BucketName, ObjectKey};
+use crate::http::edge::cache;
+use crate::http::edge::cors::Cors;
+use crate::http::query::decode;
+
+#[derive(Debug, Clone)]
+pub struct Site {
+    /// In lower case, without a port. Empty: every host that no other site has.
+    pub hosts: Vec<String>,
+    /// None: the first segment of the path names the bucket.
+    pub bucket: Option<BucketName>,
+    /// Put before the path to make the key. Empty, or ends with a slash.
+    pub prefix: String,
+    /// What a path that ends with a slash shows, such as `index.html`.
+    pub index: Option<String>,
+    pub cors: Cors,
+    /// The first that fits decides, where neither the object nor its name does.
+    pub cache: Vec<cache::Rule>,
+    /// HTML, SVG and XML run in an origin of their own.
+    pub sandbox: bool,
+    /// The CDN in front checks every viewer's right itself, so it may keep what only a signature opens.
+    pub cdn_verifies: bool,
+}
+
+impl Default for Site {
+    /// Any host, `/bucket/key`.
+    fn default() -> Self {
+        Site {
+            hosts: Vec::new(),
+            bucket: None,
+            prefix: String::new(),
+            index: None,
+            cors: Cors::default(),
+            cache: Vec::new(),
+            sandbox: true,
+            cdn_verifies: false,
+        }
+    }
+}
+
+impl Site {
+    /// The bucket and key that this path shows. What can't be a name is simply not there, to a browser.
+    /// A key is a name and not a way: `..` and `//` in it mean nothing, so no path leads out of the prefix.
+    pub fn locate(&self, raw_path: &str) -> Result<(BucketName, ObjectKey)> {
+        let path = raw_path.strip_prefix('/').unwrap_or(raw_path);
+        let (bucket, path) = match &self.bucket {
+            Some(bucket) => (bucket.clone(), path),
+            None => {
+                let (bucket, path) = path.split_once('/').unwrap_or((path, ""));
+                (BucketName::parse(&decode(bucket)?).map_err(|_| nothing_here())?, path)
+            }
+        };
+        let mut key = format!("{}{}", self.prefix, decode(path)?);
+        if let Some(index) = &self.index
+            && (path.is_empty() || key.ends_with('/'))
+        {
+            key.push_str(index);
+        }
+        Ok((bucket, ObjectKey::parse(&key).map_err(|_| nothing_here())?))
+    }
+}
+
+pub fn nothing_here() -> Error {
+    Error::new(ErrorKind::NotFound, "There is nothing at this address.")
+}
+
+/// All sites, by host.
+#[derive(Debug, Clone)]
+pub struct Sites {
+    list: Vec<Site>,
+    by_host: HashMap<String, usize>,
+    any: Option<usize>,
+}
+
+/// Answers a host that has no site: the headers of its refusal.
+static NOWHERE: LazyLock<Site> = LazyLock::new(Site::default);
+
+impl Default for Sites {
+    fn default() -> Self {
+        Sites::new(vec![Site::default()])
+    }
+}
+
+impl Sites {
+    /// Where two sites claim one host the first has it; `config` refuses that before.
+    pub fn new(list: Vec<Site>) -> Self {
+        let mut sites = Sites { list, by_host: HashMap::new(), any: None };
+        for (n, site) in sites.list.iter().enumerate() {
+            for host in &site.hosts {
+                sites.by_host.entry(host.clone()).or_insert(n);
+            }
+            if site.hosts.is_empty() && sites.any.is_none() {
+                sites.any = Some(n);
+            }
+        }
+        sites
+    }
+
+    pub fn list(&self) -> &[Site] {
+        &self.list
+    }
+
+    /// The site of a `Host`, or None with the site whose rules the refusal follows.
+    pub fn of_host(&self, host: Option<&str>) -> (Option<&Site>, &Site) {
+        let found = host.and_then(|h| self.index_of(h)).or(self.any).and_then(|n| self.list.get(n));
+        (found, found.unwrap_or(&NOWHERE))
+    }
+
+    fn index_of(&self, host: &str) -> Option<usize> {
+        if self.by_host.is_empty() {
+            return None;
+        }
+        let name = without_port(host);
+        match name.bytes().any(|b| b.is_ascii_uppercase()) {
+            true => self.by_host.get(&name.to_ascii_lowercase()),
+            false => self.by_host.get(name),
+        }
+        .copied()
+    }
+}
+
+/// Also without the dot of a name that is written out in full.
+pub fn without_port(host: &str) -> &str {
+    let name = match (host.starts_with('['), host.rfind(':')) {
+        (true, _) => host.find(']').map_or(host, |end| host.get(..=end).unwrap_or(host)),
+        (false, Some(colon)) => host.get(..colon).unwrap_or(host),
+        (false, None) => host,
+    };
+    name.strip_suffix('.').unwrap_or(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn site(hosts: &[&str]) -> Site {
+        Site {
+            hosts: hosts.iter().map(|h| h.to_string()).collect(),
+            prefix: format!("{}/", hosts.first().unwrap_or(&"any")),
+            ..Site::default()
+        }
+    }
+
+    #[test]
+    fn finds_the_site_of_a_host() {
+        let sites = Sites::new(vec![site(&["a.test", "b.test"]), site(&["[::1]"]), site(&[])]);
+        let of = |host: Option<&str>| sites.of_host(host).0.unwrap().prefix.as_str();
+        assert_eq!(of(Some("a.test")), "a.test/");
+        assert_eq!(of(Some("B.Test:9080")), "a.test/");
+        assert_eq!(of(Some("a.test.")), "a.test/");
+        assert_eq!(of(Some("[::1]:9080")), "[::1]/");
+        for other in [None, Some(""), Some("xa.test"), Some("a.test.evil"), Some(":"), Some("[")] {
+            assert_eq!(of(other), "any/", "{other:?}");
+        }
+        let named_only = Sites::new(vec![site(&["a.test"])]);
+        assert!(named_only.of_host(Some("evil.test")).0.is_none());
+    }
+
+    #[test]
+    fn paths_are_names() {
+        let of = |site: &Site, path: &str| site.locate(path).map(|(b, k)| format!("{b} {k}")).map_err(|e| e.kind());
+        let any = Site::default();
+        assert_eq!(of(&any, "/media/a/b.glb").unwrap(), "media a/b.glb");
+        assert_eq!(of(&any, "/media/a%2Fb+c//../x").unwrap(), "media a/b+c//../x");
+        for nothing in ["/", "/media", "/media/", "/Not_A_Bucket/x", "/media/a%00b", "/..%2fmedia/x"] {
+            assert_eq!(of(&any, nothing), Err(ErrorKind::NotFound), "{nothing}");
+        }
+        let part =
+            Site { bucket: BucketName::parse("media").ok(), prefix: "public/".into(), index: Some("index.html".into()), ..Site::default() };
+        assert_eq!(of(&part, "/../secret").unwrap(), "media public/../secret");
+        assert_eq!(of(&part, "/").unwrap(), "media public/index.html");
+        assert_eq!(of(&part, "/game/").unwrap(), "media public/game/index.html");
+        assert_eq!(of(&part, "/game").unwrap(), "media public/game");
+    }
+}
