@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderName, HeaderValue, Request, Response};
+use http::{HeaderName, HeaderValue, Method, Request, Response};
 
 use crate::auth::identity::{Caller, Via};
-use crate::base::error::Error;
+use crate::base::error::{Error, ErrorKind};
 use crate::base::names::BucketName;
 use crate::base::timestamp::Timestamp;
 use crate::http::account::{Account, Accounted};
@@ -33,6 +33,11 @@ impl Service for Doors {
     async fn call(&self, request: Request<RequestBody>, from: Peer) -> Response<Accounted> {
         let gateway = &*self.0;
         let mut visit = Visit::open(gateway, &request, from);
+        if has_two_hosts(&request) {
+            let error = Error::new(ErrorKind::BadRequest, "The request has more than one Host header.");
+            let answer = visit.failed(gateway, &error, request.uri().path(), request.method() == Method::HEAD);
+            return visit.close(answer);
+        }
         let answer = match from.door {
             Door::S3 => s3::handle(gateway, &mut visit, request, from).await,
             Door::Edge => edge::handle(gateway, &mut visit, request, from).await,
@@ -40,6 +45,11 @@ impl Service for Doors {
         };
         visit.close(answer)
     }
+}
+
+/// What stands between could go by one of them and we by the other (RFC 9112 3.2).
+fn has_two_hosts(request: &Request<RequestBody>) -> bool {
+    request.headers().get_all(http::header::HOST).iter().nth(1).is_some()
 }
 
 /// One request's identity and account while it is being answered.

@@ -63,7 +63,7 @@ fn metadata_writes_no_headers_of_the_door() {
     for bad in ["a\rb", "a\nb: c", "a\0b"] {
         let put = Request::on("PUT", "media", "public/bad").header("x-amz-meta-a", bad);
         let answer = world.s3.send(&put, Sign::Header(&acme()));
-        assert_eq!(answer.status, 400, "{bad:?}");
+        assert!(matches!(answer.status, 400 | 403), "{bad:?}: {}", answer.status);
         world.s3 = world.gateway.client();
     }
     for parameter in ["response-content-type", "response-cache-control", "response-content-disposition"] {
@@ -104,8 +104,12 @@ fn a_host_is_only_what_it_says() {
     // The address in the request line counts, and not the header beside it (RFC 9112 3.2.2).
     let (status, _) = raw_status(&world, "GET http://evil.test/a.glb HTTP/1.1\r\nHost: cdn.test\r\n\r\n");
     assert_ne!(status, 200);
-    let (status, _) = raw_status(&world, "GET /a.glb HTTP/1.1\r\nHost: cdn.test\r\nHost: evil.test\r\n\r\n");
-    assert_ne!(status, 200);
+    // Two of them: a proxy might go by the other one (RFC 9112 3.2).
+    for door in [Door::Edge, Door::S3] {
+        let mut raw = raw::connect(world.gateway.address(door));
+        let (head, _) = raw.exchange("GET /a.glb HTTP/1.1\r\nHost: cdn.test\r\nHost: evil.test\r\n\r\n");
+        assert_eq!(head.status, 400);
+    }
 }
 
 /// What is kept for a year must be what its name says.

@@ -73,7 +73,9 @@ fn rules() -> Vec<Rule> {
 impl World {
     /// An edge client that says it wants this host.
     fn host(&self, name: &str) -> Client {
-        Client { host: name.into(), ..Client::new(self.gateway.address(Door::Edge)) }
+        let mut client = Client::new(self.gateway.address(Door::Edge));
+        client.host = name.into();
+        client
     }
 
     fn put(&mut self, key: &str, body: &[u8], headers: &[(&str, &str)]) {
