@@ -12,12 +12,25 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 
+use crate::base::error::Result;
+
 /// Where bodies are staged, and how large one may be to stay in memory instead.
 #[derive(Debug, Clone)]
 pub struct Staging {
     dir: Arc<PathBuf>,
     pub memory_limit: usize,
     left: Arc<Left>,
+    room: Option<Room>,
+}
+
+/// Asked before each piece of a body: an error refuses the rest of it.
+#[derive(Clone)]
+pub struct Room(pub Arc<dyn Fn() -> Result<()> + Send + Sync>);
+
+impl std::fmt::Debug for Room {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Room")
+    }
 }
 
 /// Files that could not be removed.
@@ -47,7 +60,15 @@ static NEXT: AtomicU64 = AtomicU64::new(0);
 
 impl Staging {
     pub fn new(dir: PathBuf, memory_limit: usize) -> Self {
-        Staging { dir: Arc::new(dir), memory_limit, left: Arc::default() }
+        Staging { dir: Arc::new(dir), memory_limit, left: Arc::default(), room: None }
+    }
+
+    pub fn guarded_by(self, room: Room) -> Self {
+        Staging { room: Some(room), ..self }
+    }
+
+    pub fn require_room(&self) -> Result<()> {
+        self.room.as_ref().map_or(Ok(()), |room| (room.0)())
     }
 
     /// A new empty file with a name of its own.

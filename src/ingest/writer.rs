@@ -18,6 +18,8 @@ use crate::ingest::{StagedFile, Staging};
 const TRIES: u8 = 3;
 /// Copied at once into the next file.
 const COPY_BYTES: usize = 512 * 1024;
+/// It is asked that often whether there is room for more.
+const ASK_BYTES: usize = 1024 * 1024;
 
 /// Owns the staged file and the hashes that go with its bytes.
 pub struct Writer {
@@ -26,10 +28,13 @@ pub struct Writer {
     sha256: sha2::Sha256,
     checksum: Option<ChecksumHasher>,
     failures: u8,
+    /// Bytes written since it was asked whether there is room.
+    unasked: usize,
 }
 
 impl Writer {
     pub fn begin(staging: Staging, algorithm: Option<ChecksumAlgorithm>) -> Result<Self> {
+        staging.require_room()?;
         let mut failures = 0;
         let file = loop {
             match staging.create() {
@@ -37,10 +42,16 @@ impl Writer {
                 Err(fault) => count(&mut failures, fault)?,
             }
         };
-        Ok(Writer { staging, file, sha256: sha2::Sha256::new(), checksum: algorithm.map(ChecksumHasher::new), failures })
+        Ok(Writer { staging, file, sha256: sha2::Sha256::new(), checksum: algorithm.map(ChecksumHasher::new), failures, unasked: 0 })
     }
 
     pub fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        if self.unasked >= ASK_BYTES {
+            // A body as large as what is left must not take the room that deletes need.
+            self.staging.require_room()?;
+            self.unasked = 0;
+        }
+        self.unasked += bytes.len();
         while let Err(fault) = self.file.append(bytes) {
             self.renew(fault)?;
         }

@@ -7,7 +7,7 @@ use arc_swap::ArcSwapOption;
 
 use crate::base::error::{Error, Result};
 use crate::files::Files;
-use crate::ingest::Staging;
+use crate::ingest::{Room, Staging};
 use crate::journal::Journal;
 use crate::local::hot::Hot;
 use crate::local::ids::Ids;
@@ -53,6 +53,12 @@ impl Local {
             None => 0,
         };
         let (queue, messages) = Queue::new();
+        let health = Arc::new(Health::new());
+        let room = {
+            let (health, layout, reserve) = (health.clone(), layout.clone(), settings.reserve_bytes);
+            Room(Arc::new(move || health.require_room(&layout, reserve)))
+        };
+        let staging = Staging::new(layout.staging(), settings.inline_limit).guarded_by(room);
         let shared = Arc::new(Shared {
             index: ArcSwapOption::from_pointee(index),
             buckets: Buckets::default(),
@@ -62,10 +68,10 @@ impl Local {
             ids: Ids::new(starts + 1),
             queue,
             references: Default::default(),
-            health: Health::new(),
+            health,
             known_dirs: Default::default(),
             limbo,
-            staging: Staging::new(layout.staging(), settings.inline_limit),
+            staging,
             signal: Default::default(),
             hold: Default::default(),
             layout,

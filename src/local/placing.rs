@@ -147,8 +147,11 @@ impl Limbo {
     /// The file's fate is known, or the journal knows that it must be asked.
     pub fn remove_note(&self, name: &Name) {
         match std::fs::remove_file(self.dir.join(name.note())) {
-            // The next start asks once more, which does no harm.
-            Err(e) if e.kind() != io::ErrorKind::NotFound => tracing::debug!(error = %e, "a note of a placed file stays"),
+            Err(e) if e.kind() != io::ErrorKind::NotFound => {
+                tracing::debug!(error = %e, "the note of a placed file could not be removed; it is tried again");
+                // The journal is asked once more, which does no harm.
+                self.add(name.clone());
+            }
             _ => {}
         }
     }

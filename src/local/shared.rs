@@ -36,7 +36,7 @@ pub struct Shared {
     pub ids: Ids,
     pub queue: Queue,
     pub references: References,
-    pub health: Health,
+    pub health: Arc<Health>,
     pub known_dirs: KnownDirs,
     pub limbo: Arc<Limbo>,
     pub staging: Staging,
@@ -167,6 +167,9 @@ impl References {
     }
 }
 
+/// More than a second's writes.
+const NEARLY_FULL: u64 = 4 * 1024 * 1024 * 1024;
+
 /// Whether the disk takes writes, and has room.
 pub struct Health {
     last_write_failed: AtomicBool,
@@ -194,11 +197,12 @@ impl Health {
         self.last_write_failed.load(Ordering::Relaxed)
     }
 
-    /// Refuses what would take the room that deletes need. Asks the disk once a second at most.
+    /// Refuses what would take the room that deletes need. Asks the disk once a second, and each time where it is nearly full.
     pub fn require_room(&self, layout: &Layout, reserve: u64) -> Result<()> {
         let now = self.started.elapsed().as_millis() as u64 + 1;
         let asked = self.asked.load(Ordering::Relaxed);
-        let due = asked == 0 || now.saturating_sub(asked) >= 1000;
+        let near = self.free.load(Ordering::Relaxed) < reserve.saturating_add(NEARLY_FULL);
+        let due = asked == 0 || near || now.saturating_sub(asked) >= 1000;
         if due && self.asked.compare_exchange(asked, now, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
             // Where the disk can't even be asked, the write itself will tell.
             self.free.store(layout::free_bytes(layout.root()).unwrap_or(u64::MAX), Ordering::Relaxed);

@@ -56,7 +56,9 @@ pub fn check_level(level: &str) -> Result<(), String> {
 /// Installs the log for the whole process. A second call (tests) changes nothing.
 pub fn init(settings: &Settings) {
     let filter = EnvFilter::builder().parse_lossy(&settings.level);
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    // A line that can't be written (its disk is full) is lost. Telling so on stderr as well would panic, and end whoever logged.
+    let lines =
+        tracing_subscriber::fmt().log_internal_errors(false).with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
     let installed = match settings.format {
         Format::Text => lines.with_ansi(std::io::stderr().is_terminal()).try_init(),
         Format::Json => lines.json().flatten_event(true).with_current_span(true).with_span_list(false).try_init(),
