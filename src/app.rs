@@ -96,7 +96,7 @@ impl App {
         });
         let service = gateway.clone();
         let server = listening
-            .serve(Tracker::default(), move || Doors(service.clone()))
+            .serve(Tracker::default(), move || Doors::new(service.clone()))
             .map_err(|e| StartError::Failed(format!("the workers can't be started: {e}")))?;
         let reloader = Reloader::new(auth, tls, metrics);
         Ok(App { gateway, store, server, access_log: writer, addresses, reloader, drain_timeout: config.drain_timeout })

@@ -2,6 +2,7 @@
 //! the access log. A guard that travels with the answer's body.
 
 use std::pin::Pin;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -11,12 +12,13 @@ use http_body::{Body, Frame, SizeHint};
 
 use crate::base::error::{Error, Result};
 use crate::http::body::ResponseBody;
-use crate::telemetry::access_log::{AccessLog, Entry};
-use crate::telemetry::metrics::{Door, Finished, GaugeGuard, Metrics, Operation};
+use crate::http::gateway::Gateway;
+use crate::telemetry::access_log::Entry;
+use crate::telemetry::metrics::{Door, Finished, Operation};
 use crate::telemetry::tenants::TenantCounters;
 
 pub struct Account {
-    metrics: Arc<Metrics>,
+    gateway: Rc<Arc<Gateway>>,
     door: Door,
     started: Instant,
     first_byte: Duration,
@@ -24,14 +26,14 @@ pub struct Account {
     pub status: u16,
     pub tenant: Option<Arc<TenantCounters>>,
     /// Begun only where an access log is kept.
-    pub log: Option<(AccessLog, Box<Entry>)>,
+    pub log: Option<Box<Entry>>,
     bytes_sent: u64,
-    _active: GaugeGuard,
 }
 
 impl Account {
-    pub fn open(metrics: &Arc<Metrics>, door: Door, operation: Operation) -> Self {
+    pub fn open(gateway: Rc<Arc<Gateway>>, door: Door, operation: Operation) -> Self {
         Account {
+            gateway,
             door,
             started: Instant::now(),
             first_byte: Duration::ZERO,
@@ -40,8 +42,6 @@ impl Account {
             tenant: None,
             log: None,
             bytes_sent: 0,
-            _active: metrics.requests_active.enter(door),
-            metrics: metrics.clone(),
         }
     }
 
@@ -56,12 +56,14 @@ impl Drop for Account {
     fn drop(&mut self) {
         let total = self.started.elapsed();
         let finished = Finished { door: self.door, operation: self.operation, status: self.status, first_byte: self.first_byte, total };
-        self.metrics.requests.finished(finished);
+        self.gateway.metrics.requests.finished(finished);
         if let Some(tenant) = &self.tenant {
             tenant.requests.inc();
             tenant.bytes_out.inc_by(self.bytes_sent);
         }
-        if let Some((log, mut entry)) = self.log.take() {
+        if let Some(mut entry) = self.log.take()
+            && let Some(log) = &self.gateway.access_log
+        {
             entry.status = self.status;
             entry.bytes_sent = self.bytes_sent;
             entry.total = total;

@@ -1,5 +1,6 @@
 //! The service that the network calls: opens a visit, lets the door answer, turns an error into an answer, closes the books.
 
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,15 +25,22 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-amz-request-id");
 /// What could not be routed shares the last label.
 const UNROUTED: Operation = Operation { index: usize::MAX, name: "unrouted" };
 
+/// One for each worker. Its requests count references to the `Rc`, not to the `Arc` that all cores would fight for.
 #[derive(Clone)]
-pub struct Doors(pub Arc<Gateway>);
+pub struct Doors(Rc<Arc<Gateway>>);
+
+impl Doors {
+    pub fn new(gateway: Arc<Gateway>) -> Self {
+        Doors(Rc::new(gateway))
+    }
+}
 
 impl Service for Doors {
     type Body = Accounted;
 
     async fn call(&self, request: Request<RequestBody>, from: Peer) -> Response<Accounted> {
-        let gateway = &*self.0;
-        let mut visit = Visit::open(gateway, &request, from);
+        let gateway = &**self.0;
+        let mut visit = Visit::open(self.0.clone(), &request, from);
         if has_two_hosts(&request) {
             let error = Error::new(ErrorKind::BadRequest, "The request has more than one Host header.");
             let answer = visit.failed(gateway, &error, request.uri().path(), request.method() == Method::HEAD);
@@ -41,7 +49,7 @@ impl Service for Doors {
         let answer = match from.door {
             Door::S3 => s3::handle(gateway, &mut visit, request, from).await,
             Door::Edge => edge::handle(gateway, &mut visit, request, from).await,
-            Door::Admin => admin::handle(gateway, &mut visit, request, from).await,
+            Door::Admin => Box::pin(admin::handle(gateway, &mut visit, request, from)).await,
         };
         visit.close(answer)
     }
@@ -61,18 +69,17 @@ pub struct Visit {
 }
 
 impl Visit {
-    fn open(gateway: &Gateway, request: &Request<RequestBody>, from: Peer) -> Self {
+    fn open(gateway: Rc<Arc<Gateway>>, request: &Request<RequestBody>, from: Peer) -> Self {
         let id = RequestId::next();
-        let mut account = Account::open(&gateway.metrics, from.door, UNROUTED);
-        if let Some(log) = &gateway.access_log {
-            account.log = Some((log.clone(), Box::new(entry(id, request, from))));
-        }
+        let log = gateway.access_log.is_some().then(|| Box::new(entry(id, request, from)));
+        let mut account = Account::open(gateway, from.door, UNROUTED);
+        account.log = log;
         Visit { id, bucket: None, account }
     }
 
     pub fn routed(&mut self, index: usize, name: &'static str, log_name: &'static str, resource: &Resource) {
         self.account.operation = Operation { index, name };
-        if let Some((_, entry)) = &mut self.account.log {
+        if let Some(entry) = &mut self.account.log {
             entry.operation = log_name.to_owned();
             match resource {
                 Resource::Service => {}
@@ -87,7 +94,7 @@ impl Visit {
 
     pub fn called_by(&mut self, gateway: &Gateway, caller: &Caller) {
         self.account.tenant = Some(gateway.metrics.tenants.get(caller.identity.id()));
-        if let Some((_, entry)) = &mut self.account.log {
+        if let Some(entry) = &mut self.account.log {
             entry.requester = (!caller.identity.is_anonymous()).then(|| caller.identity.id().to_string());
             (entry.signature_version, entry.authentication) = match caller.via {
                 Via::Anonymous => (None, None),
@@ -109,7 +116,7 @@ impl Visit {
         if status == 403 || status == 401 {
             gateway.metrics.refused(code);
         }
-        if let Some((_, entry)) = &mut self.account.log {
+        if let Some(entry) = &mut self.account.log {
             entry.error_code = Some(code);
         }
         respond::error(error, path, self.id.as_str(), head)

@@ -181,55 +181,54 @@ impl Intake {
     async fn push(&mut self, data: Bytes) -> Result<()> {
         self.piece_bytes += data.len();
         self.piece.push(data);
-        let full = self.piece_bytes >= PIECE_BYTES || self.piece.len() >= PIECE_SLICES;
-        let outgrown = self.file.is_none() && self.piece_bytes > self.staging.memory_limit;
-        if outgrown || (full && self.file.is_some()) {
-            return self.flush().await;
+        if self.piece_bytes < PIECE_BYTES && self.piece.len() < PIECE_SLICES {
+            return Ok(());
         }
-        if full {
-            // Still small enough for memory, but in many slices: one copy frees the buffers behind them.
+        if self.fits_memory() {
+            // In many slices: one copy frees the buffers behind them.
             let whole = Bytes::from(self.piece.concat());
             self.piece.clear();
             self.piece.push(whole);
+            return Ok(());
         }
-        Ok(())
-    }
-
-    async fn flush(&mut self) -> Result<()> {
-        let piece = std::mem::take(&mut self.piece);
-        self.piece_bytes = 0;
-        let for_md5 = piece.clone();
-        self.file = Some(match self.file.take() {
-            None => {
-                let (staging, algorithm) = (self.staging.clone(), self.algorithm);
-                FileIntake {
-                    write: spawn_blocking(move || Writer::begin(staging, algorithm)?.write_all(&piece)),
-                    md5: spawn_blocking(move || hash_md5(Md5Hasher::new(), &for_md5)),
-                }
-            }
-            Some(FileIntake { write, md5 }) => {
-                let writer = join(write).await??;
-                let hasher = join(md5).await?;
-                FileIntake {
-                    write: spawn_blocking(move || writer.write_all(&piece)),
-                    md5: spawn_blocking(move || hash_md5(hasher, &for_md5)),
-                }
-            }
+        let (writer, hasher) = self.settled().await?;
+        let (piece, for_md5, begin) = self.take_piece();
+        self.file = Some(FileIntake {
+            write: spawn_blocking(move || writer.map_or_else(begin, Ok)?.write_all(&piece)),
+            md5: spawn_blocking(move || hash_md5(hasher, &for_md5)),
         });
         Ok(())
     }
 
-    async fn finish(mut self) -> Result<(Md5, Sha256, Option<Checksum>, Content)> {
-        if self.file.is_some() {
-            self.flush().await?;
+    fn fits_memory(&self) -> bool {
+        self.file.is_none() && self.piece_bytes <= self.staging.memory_limit
+    }
+
+    /// Where the piece before left off; no writer yet before the first.
+    async fn settled(&mut self) -> Result<(Option<Writer>, Md5Hasher)> {
+        match self.file.take() {
+            None => Ok((None, Md5Hasher::new())),
+            Some(FileIntake { write, md5 }) => Ok((Some(join(write).await??), join(md5).await?)),
         }
-        let Some(FileIntake { write, md5 }) = self.file else {
+    }
+
+    /// The piece at hand, twice, and how a writer begins.
+    fn take_piece(&mut self) -> (Vec<Bytes>, Vec<Bytes>, impl FnOnce() -> Result<Writer> + use<>) {
+        let piece = std::mem::take(&mut self.piece);
+        self.piece_bytes = 0;
+        let (staging, algorithm) = (self.staging.clone(), self.algorithm);
+        (piece.clone(), piece, move || Writer::begin(staging, algorithm))
+    }
+
+    async fn finish(mut self) -> Result<(Md5, Sha256, Option<Checksum>, Content)> {
+        if self.fits_memory() {
             return self.finish_in_memory().await;
-        };
-        let writer = join(write).await??;
-        let md5 = join(md5).await?.finish();
-        let (sha256, checksum, file) = join(spawn_blocking(move || writer.finish())).await??;
-        Ok((md5, sha256, checksum, Content::File(file)))
+        }
+        let (writer, hasher) = self.settled().await?;
+        let (piece, for_md5, begin) = self.take_piece();
+        let md5 = spawn_blocking(move || hash_md5(hasher, &for_md5).finish());
+        let (sha256, checksum, file) = join(spawn_blocking(move || writer.map_or_else(begin, Ok)?.write_all(&piece)?.finish())).await??;
+        Ok((join(md5).await?, sha256, checksum, Content::File(file)))
     }
 
     async fn finish_in_memory(mut self) -> Result<(Md5, Sha256, Option<Checksum>, Content)> {

@@ -16,7 +16,7 @@ use tokio::task::AbortHandle;
 use super::patience::{Clock, Patience};
 use super::service::Peer;
 use super::settings::MIN_PROGRESS_BYTES;
-use crate::telemetry::metrics::Timeout;
+use crate::telemetry::metrics::{Metrics, Timeout};
 
 /// After being asked to close, an idle peer gets this long before it is cut.
 const CLOSING_TICKS: u32 = 20;
@@ -52,6 +52,8 @@ struct Running {
 #[derive(Debug)]
 pub struct Connection {
     pub peer: Peer,
+    /// Here once for all its requests: a counted reference that all cores share is too dear for each of them.
+    pub metrics: Arc<Metrics>,
     clock: Rc<Clock>,
     phase: Cell<Phase>,
     /// Since when it is in this phase, or when its last request ended.
@@ -80,10 +82,11 @@ pub struct Connection {
 }
 
 impl Connection {
-    pub fn new(peer: Peer, clock: Rc<Clock>) -> Rc<Self> {
+    pub fn new(peer: Peer, clock: Rc<Clock>, metrics: Arc<Metrics>) -> Rc<Self> {
         let now = clock.now();
         Rc::new(Connection {
             peer,
+            metrics,
             clock,
             phase: Cell::new(if peer.secure { Phase::Handshake } else { Phase::Head }),
             since: Cell::new(now),
@@ -211,6 +214,7 @@ impl Connection {
         self.phase.set(Phase::Open);
         self.requests.borrow_mut().push(Running { id, method: method.clone(), uri: uri.clone() });
         self.waiting_on_us.set(self.waiting_on_us.get() + 1);
+        self.metrics.requests_active.of(self.peer.door).inc();
         RunningRequest { connection: self.clone(), id, waits_on_us: true }
     }
 
@@ -317,6 +321,7 @@ impl RunningRequest {
 impl Drop for RunningRequest {
     fn drop(&mut self) {
         self.waits_on_us(false);
+        self.connection.metrics.requests_active.of(self.connection.peer.door).dec();
         let mut requests = self.connection.requests.borrow_mut();
         if let Some(at) = requests.iter().position(|r| r.id == self.id) {
             requests.swap_remove(at);
@@ -337,7 +342,7 @@ mod tests {
         let address = "127.0.0.1:1".parse().unwrap();
         let peer = Peer { address, local: address, door: Door::S3, secure, connection: 1 };
         let patience = Patience { handshake: 10, header: 20, idle: 40, write: 30, linger: 5 };
-        (clock.clone(), Connection::new(peer, clock), patience)
+        (clock.clone(), Connection::new(peer, clock, Arc::default()), patience)
     }
 
     fn pass(clock: &Clock, ticks: u32) {

@@ -25,6 +25,13 @@ use crate::telemetry::metrics::{Metrics, Timeout};
 /// Reads that a dropped body tries, to find that all of it had arrived: a small body then costs no connection.
 const DROP_READS: usize = 4;
 
+/// What the bodies of a worker go by. One for each worker, since each body counts a reference to it: cores that share one
+/// fight for it.
+pub struct Rules {
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) patience: Duration,
+}
+
 pub struct RequestBody {
     /// None: handed over as it was dropped.
     incoming: Option<Incoming>,
@@ -34,8 +41,7 @@ pub struct RequestBody {
     unread: Arc<AtomicBool>,
     /// HTTP/2: takes the rest of a body that is dropped before its end.
     leftover: Option<oneshot::Sender<Incoming>>,
-    metrics: Arc<Metrics>,
-    patience: Duration,
+    rules: Arc<Rules>,
     /// Runs while the client is waited for. Set again at most once per `MIN_PROGRESS_BYTES`, not for every piece.
     timer: Option<Pin<Box<Sleep>>>,
     timing: bool,
@@ -48,8 +54,7 @@ impl RequestBody {
         expects_continue: bool,
         unread: Arc<AtomicBool>,
         leftover: Option<oneshot::Sender<Incoming>>,
-        metrics: Arc<Metrics>,
-        patience: Duration,
+        rules: Arc<Rules>,
     ) -> Self {
         let ended = incoming.is_end_stream();
         RequestBody {
@@ -59,8 +64,7 @@ impl RequestBody {
             expects_continue,
             unread,
             leftover,
-            metrics,
-            patience,
+            rules,
             timer: None,
             timing: false,
             progress: 0,
@@ -68,7 +72,7 @@ impl RequestBody {
     }
 
     fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<Error> {
-        let patience = self.patience;
+        let patience = self.rules.patience;
         let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
         if !self.timing {
             self.timing = true;
@@ -76,7 +80,7 @@ impl RequestBody {
             timer.as_mut().reset(Instant::now() + patience);
         }
         ready!(timer.as_mut().poll(cx));
-        self.metrics.timeouts.of(Timeout::Body).inc();
+        self.rules.metrics.timeouts.of(Timeout::Body).inc();
         let message = "Your socket connection to the server was not read from or written to within the timeout period. Idle connections will be closed.";
         Poll::Ready(Error::new(ErrorKind::RequestTimeout, message))
     }

@@ -4,7 +4,6 @@
 //! a failed source into a broken connection: a body that can't be finished must not look finished.
 
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -12,14 +11,11 @@ use http_body::{Body, Frame, SizeHint};
 
 use super::connection::RunningRequest;
 use crate::base::error::Error;
-use crate::telemetry::metrics::{GaugeGuard, Metrics};
 
 pub struct ResponseBody<B> {
     /// None: empty.
     pub(super) source: Option<B>,
     pub(super) request: RunningRequest,
-    pub(super) metrics: Arc<Metrics>,
-    pub(super) _active: GaugeGuard,
 }
 
 impl<B: Body<Data = Bytes, Error = Error> + Unpin> Body for ResponseBody<B> {
@@ -33,9 +29,10 @@ impl<B: Body<Data = Bytes, Error = Error> + Unpin> Body for ResponseBody<B> {
         body.request.waits_on_us(polled.is_pending());
         let item = ready!(polled);
         if let Some(Err(e)) = &item {
-            body.metrics.body_breaks.inc();
-            body.request.connection().break_off();
-            tracing::warn!(error = %e, requests = ?body.request.connection().describe_requests(), "an answer was broken off after its status line");
+            let connection = body.request.connection();
+            connection.metrics.body_breaks.inc();
+            connection.break_off();
+            tracing::warn!(error = %e, requests = ?connection.describe_requests(), "an answer was broken off after its status line");
         }
         Poll::Ready(item)
     }

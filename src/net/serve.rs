@@ -24,7 +24,7 @@ use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 
 use super::connection::Connection;
-use super::request_body::RequestBody;
+use super::request_body::{RequestBody, Rules};
 use super::response_body::ResponseBody;
 use super::service::Service;
 use super::settings::{MAX_LINGER_BYTES, Settings};
@@ -37,8 +37,7 @@ pub struct Context<S> {
     service: S,
     http1: http1::Builder,
     http2: http2::Builder<LocalExecutor>,
-    metrics: Arc<Metrics>,
-    body_timeout: Duration,
+    bodies: Arc<Rules>,
     linger_timeout: Duration,
     max_uri_bytes: usize,
 }
@@ -85,8 +84,7 @@ impl<S: Service> Context<S> {
             service,
             http1,
             http2,
-            metrics,
-            body_timeout: settings.body_timeout,
+            bodies: Arc::new(Rules { metrics, patience: settings.body_timeout }),
             linger_timeout: settings.linger_timeout,
             max_uri_bytes: settings.max_uri_bytes,
         }
@@ -104,7 +102,7 @@ pub async fn serve<S: Service>(context: Rc<Context<S>>, tcp: TcpStream, connecti
                 (Stream::Tls(Box::new(session)), http2)
             }
             Err(e) => {
-                context.metrics.handshake_failures.inc();
+                connection.metrics.handshake_failures.inc();
                 tracing::debug!(peer = %connection.peer.address, error = %e, "TLS handshake failed");
                 return;
             }
@@ -155,7 +153,6 @@ async fn answer<S: Service>(
     connection: Rc<Connection>,
     request: Request<Incoming>,
 ) -> Result<Response<ResponseBody<S::Body>>, Infallible> {
-    let active = context.metrics.requests_active.enter(connection.peer.door);
     let mut running = connection.begin_request(request.method(), request.uri());
     let version = request.version();
     let expects_continue = version == Version::HTTP_11 && expects_continue(&request);
@@ -169,8 +166,7 @@ async fn answer<S: Service>(
     } else {
         let unread = connection.unread_body().clone();
         let (leftover, rest) = leftover(version, request.body());
-        let request =
-            request.map(|body| RequestBody::new(body, expects_continue, unread, leftover, context.metrics.clone(), context.body_timeout));
+        let request = request.map(|body| RequestBody::new(body, expects_continue, unread, leftover, context.bodies.clone()));
         let response = context.service.call(request, connection.peer).await.map(Some);
         if let Some(rest) = rest.and_then(|mut rest| rest.try_recv().ok()) {
             LocalExecutor.execute(drop_rest(rest, context.linger_timeout));
@@ -178,7 +174,7 @@ async fn answer<S: Service>(
         response
     };
     running.waits_on_us(false);
-    let mut response = response.map(|source| ResponseBody { source, request: running, metrics: context.metrics.clone(), _active: active });
+    let mut response = response.map(|source| ResponseBody { source, request: running });
     if version <= Version::HTTP_11 {
         finish_http1(&connection, &mut response, continue_without_body);
     }

@@ -186,7 +186,12 @@ impl AsyncWrite for Wire {
         let wire = &mut *self;
         wire.connection.before_write();
         ready!(wire.poll_interim(cx))?;
-        let n = ready!(Pin::new(&mut wire.stream).poll_write_vectored(cx, slices))?;
+        // Of one slice, the rest of a body as a rule, tokio knows from a short write that the socket is full; of several it would ask
+        // the system once more.
+        let n = ready!(match slices {
+            [one] => Pin::new(&mut wire.stream).poll_write(cx, one),
+            _ => Pin::new(&mut wire.stream).poll_write_vectored(cx, slices),
+        })?;
         wire.connection.on_written(n);
         Poll::Ready(Ok(n))
     }

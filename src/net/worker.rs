@@ -110,7 +110,7 @@ impl<S: Service> Worker<S> {
             _ = phase.wait_for(|p| *p == Phase::Cut) => self.cut_all(),
         };
         sweeping.abort();
-        self.connections.report(&self.shared.metrics);
+        self.connections.report();
         Ok(cut)
     }
 
@@ -154,11 +154,12 @@ impl<S: Service> Worker<S> {
         let id = self.shared.next_connection.fetch_add(1, Ordering::Relaxed);
         // The listener's own address may be a wildcard.
         let local = if local.ip().is_unspecified() { tcp.local_addr().unwrap_or(local) } else { local };
-        let connection = Connection::new(Peer { address, local, door, secure, connection: id }, self.clock.clone());
+        let connection =
+            Connection::new(Peer { address, local, door, secure, connection: id }, self.clock.clone(), self.shared.metrics.clone());
         self.shared.metrics.connections_accepted.of(door).inc();
         let counted = self.shared.metrics.connections.enter(door);
         let tls = if secure { self.shared.tls.clone() } else { None };
-        let listed = self.connections.list(connection.clone(), self.shared.metrics.clone());
+        let listed = self.connections.list(connection.clone());
         let served = serve(self.context.clone(), tcp, connection.clone(), tls);
         let task = tokio::task::spawn_local(async move {
             let _until_the_end = (admitted, counted, listed);
@@ -189,7 +190,7 @@ impl<S: Service> Worker<S> {
 
     fn look_after(&self, connection: &Connection, drain_ticks: Option<u32>) {
         let metrics = &self.shared.metrics;
-        report(connection, metrics);
+        report(connection);
         if let Some(ticks) = drain_ticks {
             if connection.is_fresh() && ticks >= FRESH_TICKS {
                 return connection.cut();
@@ -230,8 +231,9 @@ impl<S: Service> Worker<S> {
     }
 }
 
-fn report(connection: &Connection, metrics: &Metrics) {
+fn report(connection: &Connection) {
     let (read, written) = connection.take_traffic();
+    let metrics = &connection.metrics;
     if read > 0 {
         metrics.bytes_in.of(connection.peer.door).inc_by(read);
     }
@@ -241,9 +243,9 @@ fn report(connection: &Connection, metrics: &Metrics) {
 }
 
 impl Connections {
-    fn list(self: &Rc<Self>, connection: Rc<Connection>, metrics: Arc<Metrics>) -> Listed {
+    fn list(self: &Rc<Self>, connection: Rc<Connection>) -> Listed {
         self.open.borrow_mut().insert(connection.peer.connection, connection.clone());
-        Listed { connections: self.clone(), connection, metrics }
+        Listed { connections: self.clone(), connection }
     }
 
     async fn none_left(&self) {
@@ -252,8 +254,8 @@ impl Connections {
         }
     }
 
-    fn report(&self, metrics: &Metrics) {
-        self.open.borrow().values().for_each(|c| report(c, metrics));
+    fn report(&self) {
+        self.open.borrow().values().for_each(|c| report(c));
     }
 }
 
@@ -261,12 +263,11 @@ impl Connections {
 struct Listed {
     connections: Rc<Connections>,
     connection: Rc<Connection>,
-    metrics: Arc<Metrics>,
 }
 
 impl Drop for Listed {
     fn drop(&mut self) {
-        report(&self.connection, &self.metrics);
+        report(&self.connection);
         let left = {
             let mut open = self.connections.open.borrow_mut();
             open.remove(&self.connection.peer.connection);

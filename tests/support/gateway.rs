@@ -119,7 +119,7 @@ impl Running {
         let settings = NetSettings { workers: 2, ..NetSettings::default() };
         let listening = server::listen(settings, &[any(Door::S3), any(Door::Edge), any(Door::Admin)], None, metrics).unwrap();
         let addresses = listening.addresses();
-        let server = listening.serve(Tracker::default(), move || Doors(parts.clone())).unwrap();
+        let server = listening.serve(Tracker::default(), move || Doors::new(parts.clone())).unwrap();
         Running { addresses, server: Some(server), local }
     }
 }

@@ -61,11 +61,16 @@ async fn answer(gateway: &Gateway, visit: &mut Visit, parts: Parts, body: Reques
 }
 
 /// Carries out one routed operation. Each function asks for the grants that it needs.
+/// Reads of objects are what a hot request is made of. The state of all others goes into a box: in place it would make every
+/// request's future as large as the largest of them, and a future is copied on its way to where it runs.
 async fn dispatch(exchange: &mut Exchange<'_>, operation: Operation, resource: &Resource) -> Result<Answer> {
     match resource {
-        Resource::Service => buckets::list(exchange).await,
-        Resource::Bucket(bucket) => on_bucket(exchange, operation, bucket).await,
-        Resource::Object(bucket, key) => on_object(exchange, operation, bucket, key).await,
+        Resource::Service => Box::pin(buckets::list(exchange)).await,
+        Resource::Bucket(bucket) => Box::pin(on_bucket(exchange, operation, bucket)).await,
+        Resource::Object(bucket, key) => match operation {
+            Operation::GetObject | Operation::HeadObject => get::read(exchange, bucket, key, operation == Operation::HeadObject).await,
+            _ => Box::pin(on_object(exchange, operation, bucket, key)).await,
+        },
     }
 }
 
@@ -98,7 +103,6 @@ async fn on_bucket(exchange: &mut Exchange<'_>, operation: Operation, bucket: &B
 async fn on_object(exchange: &mut Exchange<'_>, operation: Operation, bucket: &BucketName, key: &ObjectKey) -> Result<Answer> {
     use Operation::*;
     match operation {
-        GetObject | HeadObject => get::read(exchange, bucket, key, operation == HeadObject).await,
         GetObjectAttributes => get::attributes(exchange, bucket, key).await,
         PutObject => objects::put(exchange, bucket, key).await,
         CopyObject => copy::object(exchange, bucket, key).await,
