@@ -6,8 +6,11 @@ use crate::support::gateway::acme;
 
 const LIST: &str = "bytes=0-1, 4-6,30-";
 
-/// Path, headers, and the status that follows; between them every kind of answer of this door.
-fn every_kind(etag: &str) -> Vec<(&'static str, Vec<(&'static str, String)>, u16)> {
+/// Path, headers, and the status that follows.
+type Kind = (&'static str, Vec<(&'static str, String)>, u16);
+
+/// Every kind of answer of this door.
+fn every_kind(etag: &str) -> Vec<Kind> {
     let with = |name, value: &str| vec![(name, value.to_owned())];
     vec![
         ("/media/public/a.glb", vec![], 200),

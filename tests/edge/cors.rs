@@ -3,8 +3,10 @@
 use crate::edge::{World, ask, values, world};
 use crate::support::client::Answer;
 
-/// (method, path below the bucket, extra header, status)
-const KINDS: [(&str, &str, Option<(&str, &str)>, u16); 10] = [
+/// Method, path below the bucket, header, and the status that follows.
+type Kind = (&'static str, &'static str, Option<(&'static str, &'static str)>, u16);
+
+const KINDS: [Kind; 10] = [
     ("GET", "public/a.glb", None, 200),
     ("HEAD", "public/a.glb", None, 200),
     ("GET", "public/a.glb", Some(("range", "bytes=0-1")), 206),
