@@ -8,11 +8,11 @@ BINARY = os.path.join(os.environ.get("CARGO_TARGET_DIR", f"{ROOT}/target"), "rel
 ACCESS, SECRET = "BENCHACCESSKEY", "bench-secret-key"
 
 
-def sign(method, host, path, query="", body=b"", headers=None):
+def sign(method, host, path, query="", body=b"", headers=None, digest=None):
     """SigV4 header form, enough for this script."""
     now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y%m%dT%H%M%SZ")
     date, region = now[:8], "us-east-1"
-    digest = hashlib.sha256(body).hexdigest()
+    digest = digest or hashlib.sha256(body).hexdigest()
     signed = {"host": host, "x-amz-content-sha256": digest, "x-amz-date": now, **(headers or {})}
     names = ";".join(sorted(signed))
     canonical = "\n".join([method, path, query] + [f"{k}:{signed[k]}" for k in sorted(signed)] + ["", names, digest])

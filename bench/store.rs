@@ -1,6 +1,6 @@
 //! Figures of the embedded store: durable PUTs, hot look-ups, listing, start and rebuild at a million objects.
 //!
-//!   cargo bench --bench store [-- put | million [ROWS]]
+//!   cargo bench --bench store [-- put | pages | million [ROWS]]
 //!
 //! Prints what it measured; asserts nothing (issue 1 states the floors).
 
@@ -38,6 +38,9 @@ fn main() {
     }
     if matches!(what, "all" | "put") {
         puts();
+    }
+    if matches!(what, "all" | "pages") {
+        pages();
     }
     if matches!(what, "all" | "million") {
         million(rows);
@@ -170,6 +173,33 @@ fn million(rows: u64) {
     assert!(status.expect("it runs").success());
 }
 
+/// A page must cost the same however many keys there are.
+fn pages() {
+    let runtime = runtime();
+    for rows in [1_000, 10_000, 100_000, 1_000_000] {
+        let dir = tempfile::tempdir_in(".").expect("a folder");
+        drop(open(dir.path()));
+        write_journal(dir.path(), rows);
+        let local = open(dir.path());
+        let keys = ListQuery { max: 1000, ..ListQuery::default() };
+        let folders = ListQuery { prefix: "k/".into(), delimiter: "/".into(), max: 1000, ..ListQuery::default() };
+        let (keys, folders) = (page(&runtime, &local, &keys), page(&runtime, &local, &folders));
+        println!("at {rows:>7} keys: page of {} keys {:.2} ms; page of {} common prefixes {:.2} ms", keys.0, keys.1, folders.0, folders.1);
+        local.close();
+    }
+}
+
+/// Entries, and milliseconds.
+fn page(runtime: &tokio::runtime::Runtime, local: &Local, query: &ListQuery) -> (usize, f64) {
+    const TIMES: u32 = 20;
+    let mut entries = 0;
+    let started = Instant::now();
+    for _ in 0..TIMES {
+        entries = runtime.block_on(local.list(&name(), query)).expect("a page").entries.len();
+    }
+    (entries, started.elapsed().as_secs_f64() * 1000.0 / f64::from(TIMES))
+}
+
 fn timed(dir: &Path, what: &str, rows: u64) -> Arc<Local> {
     let started = Instant::now();
     let local = open(dir);
@@ -182,17 +212,10 @@ fn timed(dir: &Path, what: &str, rows: u64) -> Arc<Local> {
 fn current(dir: &Path, rows: u64) {
     let local = timed(dir, "open, index current", rows);
     let runtime = runtime();
-    let page = |query: &ListQuery| {
-        let started = Instant::now();
-        for _ in 0..20 {
-            runtime.block_on(local.list(&name(), query)).expect("a page");
-        }
-        started.elapsed().as_secs_f64() * 1000.0 / 20.0
-    };
     let after = format!("k/{:03}/{:012}", 500, rows / 2);
-    println!("page of 1000: {:.2} ms", page(&ListQuery { after, max: 1000, ..ListQuery::default() }));
+    println!("page of 1000: {:.2} ms", page(&runtime, &local, &ListQuery { after, max: 1000, ..ListQuery::default() }).1);
     let folders = ListQuery { prefix: "k/".into(), delimiter: "/".into(), max: 1000, ..ListQuery::default() };
-    println!("1000 common prefixes: {:.2} ms", page(&folders));
+    println!("1000 common prefixes: {:.2} ms", page(&runtime, &local, &folders).1);
     let started = Instant::now();
     let random = (0..100_000u64).map(|i| i.wrapping_mul(0x9e37_79b9_7f4a_7c15) % rows);
     runtime.block_on(async {

@@ -52,6 +52,9 @@ async fn a_full_disk_still_deletes() {
     drop(local);
     let local = Local::open(Settings { reserve_bytes: u64::MAX, ..settings(dir.path()) }).unwrap();
     assert_eq!(put(&local, "media", "l", b"x").await.err().map(|e| e.kind()), Some(ErrorKind::StorageFull));
+    // Nor does a body on its way in take what is left.
+    let staged = crate::ingest::writer::Writer::begin(local.staging(&tenant("acme")), None);
+    assert_eq!(staged.err().map(|e| e.kind()), Some(ErrorKind::StorageFull));
     assert!(delete(&local, "media", "k").await.unwrap());
 }
 
