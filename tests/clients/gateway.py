@@ -28,8 +28,9 @@ def find_binary():
     return max(found, key=lambda p: p.stat().st_mtime)
 
 
-def write_settings(folder, tls=False, store=""):
-    """gateway.toml, policies and certificates in `folder`; returns the path of the settings. `store`: more lines of that section."""
+def write_settings(folder, tls=False, store="", sites=""):
+    """gateway.toml, policies and certificates in `folder`; returns the path of the settings. `store`: more lines of that section;
+    `sites`: the [[site]] tables."""
     policies = folder / "policies"
     shutil.copytree(ROOT / "policies", policies, ignore=shutil.ignore_patterns("tenants"))
     (policies / "tenants").mkdir()
@@ -60,10 +61,9 @@ dir = "{policies}"
 
 [store]
 data = "{folder}/data"
-{store}""")
+{store}
+{sites}""")
     return settings
-
-
 
 
 def make_certificates(folder):

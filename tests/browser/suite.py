@@ -1,0 +1,77 @@
+"""What a browser and a cache make of the edge door: starts a gateway, runs browser_suite.mjs and redbot_suite.py on it, counts their lines.
+
+    python suite.py [--suite browser|redbot] [--binary PATH] [--keep]
+
+What it runs comes from the environment that setup.sh makes (CHROMIUM_PROGRAM, BROWSER_MODULES, JS_MODULES); run.sh does both. Screenshots
+go to target/browser. Ends with `browser: N passed, N failed` and that as its exit status.
+"""
+
+import argparse
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+import player_server
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent / "clients"))
+import gateway  # noqa: E402
+import suite as clients  # noqa: E402
+
+SUITES = {"browser": ["node", str(HERE / "browser_suite.mjs")], "redbot": [sys.executable, str(HERE / "redbot_suite.py")]}
+SHOTS = gateway.ROOT / "target/browser"
+NAMED = "cdn.media.localhost"  # a browser finds it on this machine (RFC 6761)
+
+
+def main():
+    parser = argparse.ArgumentParser(description="A browser and a cache checker against one gateway.")
+    parser.add_argument("--suite", action="append", choices=SUITES)
+    parser.add_argument("--binary")
+    parser.add_argument("--keep", action="store_true", help="leave the temporary folder")
+    asked = parser.parse_args()
+
+    folder = Path(tempfile.mkdtemp(prefix="tidegate-browser-"))
+    player = player_server.serve(Path(os.environ["BROWSER_MODULES"]))
+    # Two sites show the same buckets: one to pages anywhere, one to the player's pages alone, which may bring their cookies.
+    sites = f'''
+[[site]]
+
+[[site]]
+host = "{NAMED}"
+cors = {{ origins = ["{player}"], credentials = true }}
+'''
+    settings = gateway.write_settings(folder, sites=sites)
+    server = gateway.Gateway(asked.binary or gateway.find_binary(), settings, folder / "gateway.log").wait_until_open()
+    passed = failed = 0
+    try:
+        for name in asked.suite or SUITES:
+            work = folder / name
+            work.mkdir()
+            env = clients.environment(name, f"http://127.0.0.1:{server.ports['s3']}", "", (*gateway.TENANTS["alice"], *gateway.TENANTS["bob"]), "", work)
+            env.update(
+                TEST_EDGE=f"http://127.0.0.1:{server.ports['edge']}", TEST_NAMED_EDGE=f"http://{NAMED}:{server.ports['edge']}",
+                TEST_PLAYER=player, TEST_SHOTS=str(SHOTS),
+            )
+            good, bad = clients.run(name, SUITES[name], env)
+            passed, failed = passed + good, failed + bad
+        status = server.stop()
+        if status != 0:
+            print(f"FAIL gateway: exit status {status} after SIGTERM", flush=True)
+            failed += 1
+        if failed:
+            print("the gateway's last lines:", *(folder / "gateway.log").read_text(errors="replace").splitlines()[-40:], sep="\n    ", flush=True)
+        print(f"screenshots: {SHOTS.relative_to(gateway.ROOT)}\nbrowser: {passed} passed, {failed} failed", flush=True)
+        sys.exit(1 if failed else 0)
+    finally:
+        if server.process.poll() is None:
+            server.kill()
+        if asked.keep:
+            print(f"kept: {folder}", flush=True)
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()
