@@ -1,5 +1,6 @@
 //! Reads `gateway.toml` and the environment into a `Config`, and finds everything that is wrong in one go.
 
+use std::cmp::Reverse;
 use std::path::{Path, PathBuf};
 
 use toml::Spanned;
@@ -163,7 +164,9 @@ pub fn unknown_variables(environment: &[(String, String)]) -> Vec<String> {
 
 /// A known name that was probably meant.
 pub fn nearest<'n>(name: &str, known: impl Iterator<Item = &'n str>) -> String {
-    let best = known.map(|k| (distance(name, k), k)).min();
+    // Of those that are equally near, the one that begins alike.
+    let alike = |k: &str| k.bytes().zip(name.bytes()).take_while(|(a, b)| a == b).count();
+    let best = known.map(|k| (distance(name, k), k)).min_by_key(|(d, k)| (*d, Reverse(alike(k))));
     // Further away it would be a guess.
     best.filter(|(d, _)| *d <= 2 + name.len() / 5).map(|(_, k)| format!("; did you mean {k}?")).unwrap_or_default()
 }
@@ -238,7 +241,6 @@ level = "tidegate=loud"
             "conf/g.toml:12: limits.workers: expected a whole number, 0 or more, found -1",
             "conf/g.toml:14: sites: there is no such section; did you mean site?",
             "conf/g.toml:17: site[0].bucket: expected a bucket's name, found \"B\"",
-            "conf/g.toml:18: site[0].hots: there is no such key: host, bucket and prefix are",
             "TIDEGATE_LIMITS_BODY_TIMEOUT: limits.body_timeout: expected a time such as \"30s\", \"5m\" or \"250ms\", found \"soon\"",
             "conf/g.toml: limits.header_size: expected 8KiB or more: S3 clients send that",
             "conf/g.toml: admin.listen: 127.0.0.1:9000 is used twice",
@@ -246,9 +248,12 @@ level = "tidegate=loud"
         for line in expected {
             assert!(found.iter().any(|f| f == line), "{line}\nnot in\n{}", found.join("\n"));
         }
-        for start in
-            ["conf/g.toml:22: log.level: is not a log level", "conf/g.toml: s3.path_prefix: must begin", "conf/g.toml:1: site[1].prefix"]
-        {
+        for start in [
+            "conf/g.toml:18: site[0].hots: there is no such key; did you mean host?",
+            "conf/g.toml:22: log.level: is not a log level",
+            "conf/g.toml: s3.path_prefix: must begin",
+            "conf/g.toml:20: site[1].prefix: expected a bucket too",
+        ] {
             assert!(found.iter().any(|f| f.starts_with(start)), "{start}\nnot in\n{}", found.join("\n"));
         }
     }
