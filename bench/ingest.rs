@@ -51,8 +51,8 @@ fn main() {
     let dir = tempfile::tempdir_in(".").expect("a folder");
     // As each of the server's workers has it.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    use ChecksumAlgorithm::{Crc32, Crc32C, Crc64Nvme, Sha1};
-    for algorithm in [None, Some(Crc32), Some(Crc32C), Some(Crc64Nvme), Some(Sha1)] {
+    use ChecksumAlgorithm::{Crc32, Crc32c, Crc64Nvme, Sha1};
+    for algorithm in [None, Some(Crc32), Some(Crc32c), Some(Crc64Nvme), Some(Sha1)] {
         for (uploads, chunked) in [(1, false), (1, true), (4, false)] {
             let began = Instant::now();
             runtime.block_on(all(dir.path(), algorithm, uploads, chunked, megabytes));
