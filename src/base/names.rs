@@ -77,9 +77,7 @@ impl BucketName {
             && b.iter().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, b'.' | b'-'))
             && edge(b.first())
             && edge(b.last())
-            && !s.contains("..")
-            && !s.contains(".-")
-            && !s.contains("-.")
+            && !b.windows(2).any(|pair| matches!(pair, b".." | b".-" | b"-."))
             && s.parse::<std::net::Ipv4Addr>().is_err();
         if valid {
             Ok(Self(s.into()))

@@ -72,6 +72,10 @@ fn decode_form(raw: &str) -> Result<String> {
 
 /// Percent-decoding; what isn't UTF-8 then is refused, since no key can be.
 pub fn decode(raw: &str) -> Result<String> {
+    // As a rule there is nothing to decode.
+    if !raw.as_bytes().contains(&b'%') {
+        return Ok(raw.to_owned());
+    }
     match percent_decode_str(raw).decode_utf8() {
         Ok(s) => Ok(s.into_owned()),
         Err(_) => Err(Error::new(ErrorKind::InvalidUri, "Couldn't parse the specified URI: after percent-decoding it is not UTF-8.")),

@@ -5,6 +5,7 @@ use std::pin::pin;
 
 use bytes::Bytes;
 use http::HeaderName;
+use http::header::AsHeaderName;
 use http::request::Parts;
 
 use crate::auth::{Action, Caller, Grant, Payload, RequestFacts, Target, Via};
@@ -22,6 +23,9 @@ use crate::ingest::{Content, Expect, Received, Staging, receive};
 use crate::net::request_body::RequestBody;
 use crate::net::service::Peer;
 use crate::origin::ReadBy;
+
+// Every request is asked for it: a name that need not be parsed each time.
+const EXPECTED_BUCKET_OWNER: HeaderName = HeaderName::from_static("x-amz-expected-bucket-owner");
 
 pub struct Exchange<'a> {
     pub gateway: &'a Gateway,
@@ -50,7 +54,7 @@ impl<'g> Exchange<'g> {
 }
 
 impl Exchange<'_> {
-    pub fn header(&self, name: &'static str) -> Option<&str> {
+    pub fn header(&self, name: impl AsHeaderName) -> Option<&str> {
         text(&self.parts.headers, name)
     }
 
@@ -112,7 +116,7 @@ impl Exchange<'_> {
         let Some(bucket) = found else {
             return Err(Error::new(ErrorKind::NoSuchBucket, "The specified bucket does not exist").detail("BucketName", name.as_str()));
         };
-        match self.header("x-amz-expected-bucket-owner") {
+        match self.header(EXPECTED_BUCKET_OWNER) {
             Some(owner) if owner != bucket.owner.as_str() => Err(Error::new(ErrorKind::AccessDenied, "Access Denied")),
             _ => Ok(bucket),
         }

@@ -15,6 +15,8 @@ use crate::http::xml::Writer;
 /// How often a read begins anew because its object was replaced under it, before it is told to come again.
 pub const ATTEMPTS: usize = 4;
 
+const CHECKSUM_MODE: HeaderName = HeaderName::from_static("x-amz-checksum-mode");
+
 /// The `response-*` parameters and the headers that they set.
 const OVERRIDES: [(&str, HeaderName); 6] = [
     ("response-cache-control", header::CACHE_CONTROL),
@@ -41,7 +43,7 @@ pub async fn read(exchange: &mut Exchange<'_>, bucket: &BucketName, key: &Object
 pub fn wanted(exchange: &Exchange<'_>, head: bool) -> Result<Read> {
     let mut wanted = Read::from_headers(&exchange.parts.headers, head, exchange.reads_by());
     wanted.part = exchange.query.number("partNumber")?;
-    wanted.checksums = exchange.header("x-amz-checksum-mode").is_some_and(|v| v.eq_ignore_ascii_case("ENABLED"));
+    wanted.checksums = exchange.header(CHECKSUM_MODE).is_some_and(|v| v.eq_ignore_ascii_case("ENABLED"));
     if wanted.part.is_some() && exchange.parts.headers.contains_key(header::RANGE) {
         return Err(Error::new(ErrorKind::InvalidRange, "Cannot specify both Range header and partNumber query parameter"));
     }
