@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http::{HeaderName, HeaderValue, Method, Request, Response};
 
-use crate::auth::identity::{Caller, Via};
+use crate::auth::identity::{Caller, Carrier, Via};
 use crate::base::error::{Error, ErrorKind};
 use crate::base::names::BucketName;
 use crate::base::timestamp::Timestamp;
@@ -94,12 +94,34 @@ impl Visit {
                 Via::Header { .. } => (Some("SigV4"), Some("AuthHeader")),
                 Via::Query { .. } => (Some("SigV4"), Some("QueryString")),
                 Via::SigV2Query { .. } => (Some("SigV2"), Some("QueryString")),
+                Via::CloudFront { carrier: Carrier::Query, .. } => (Some("CloudFront"), Some("QueryString")),
+                Via::CloudFront { carrier: Carrier::Cookie, .. } => (Some("CloudFront"), Some("Cookie")),
+                Via::PathToken { .. } => (Some("PathToken"), Some("Path")),
             };
         }
     }
 
     /// The answer that tells of `error`, noted in log and metrics.
     pub fn failed(&mut self, gateway: &Gateway, error: &Error, path: &str, head: bool) -> Answer {
+        self.note(gateway, error);
+        respond::error(error, path, self.id.as_str(), head)
+    }
+
+    /// As `failed`, for the tenants' API.
+    pub fn failed_json(&mut self, gateway: &Gateway, error: &Error, head: bool) -> Answer {
+        self.note(gateway, error);
+        respond::json_error(error, self.id.as_str(), head)
+    }
+
+    /// What opens a door must not be found in the log by those who read it.
+    pub fn hide(&mut self, secret: &str) {
+        if let Some((_, entry)) = &mut self.account.log {
+            entry.uri = entry.uri.replace(secret, "REDACTED");
+            entry.referer = entry.referer.as_ref().map(|r| r.replace(secret, "REDACTED"));
+        }
+    }
+
+    fn note(&mut self, gateway: &Gateway, error: &Error) {
         let (code, status) = code_and_status(error.kind());
         if error.kind().is_our_fault() {
             tracing::warn!(request_id = %self.id, operation = self.account.operation.name, %error, "request failed");
@@ -112,7 +134,6 @@ impl Visit {
         if let Some((_, entry)) = &mut self.account.log {
             entry.error_code = Some(code);
         }
-        respond::error(error, path, self.id.as_str(), head)
     }
 
     fn close(mut self, answer: Answer) -> Response<Accounted> {
