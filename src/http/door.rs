@@ -113,11 +113,12 @@ impl Visit {
         respond::json_error(error, self.id.as_str(), head)
     }
 
-    /// What opens a door must not be found in the log by those who read it.
-    pub fn hide(&mut self, secret: &str) {
+    /// Whoever reads the log must not find in it what opens an object. The page that asks may lie behind the same token.
+    pub fn hide_token(&mut self, token_path: &str, token: &str) {
         if let Some((_, entry)) = &mut self.account.log {
-            entry.uri = entry.uri.replace(secret, "REDACTED");
-            entry.referer = entry.referer.as_ref().map(|r| r.replace(secret, "REDACTED"));
+            let (open, hidden) = (format!("{token_path}{token}"), format!("{token_path}REDACTED"));
+            entry.uri = entry.uri.replace(&open, &hidden);
+            entry.referer = entry.referer.as_ref().map(|r| r.replace(&open, &hidden));
         }
     }
 
