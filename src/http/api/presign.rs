@@ -107,8 +107,7 @@ pub async fn url(exchange: &mut Exchange<'_>) -> Result<Answer> {
     }
     let subject = Subject::of(exchange, &request).await?;
     let place = exchange.gateway.settings.place_of(&request.bucket, &request.key);
-    let public =
-        subject.object.is_some() && exchange.gateway.auth.anyone_may_read(&subject.bucket, &request.key, subject.object.as_deref());
+    let public = subject.object.as_ref().is_some_and(|o| exchange.is_for_anyone(&subject.grant, &subject.bucket, o));
     if public && request.form.is_none() {
         let shown = place.as_ref().filter(|p| p.base.is_some() || request.base.is_some());
         let base = subject.base(exchange, &request, shown)?;
