@@ -80,6 +80,7 @@ impl App {
         let store = Local::open(StoreSettings { metrics: metrics.clone(), ..config.store })?;
         let ops = Ops::new(store.clone());
         ops.load_keys(&auth).await?;
+        ops.load_token_secrets(&auth).await?;
 
         let addresses = addresses(&config.s3, &config.edge, &config.admin);
         let listening = server::listen(config.net, &addresses, tls.clone(), metrics.clone())

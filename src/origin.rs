@@ -14,6 +14,7 @@ use bytes::Bytes;
 
 use crate::base::checksum::{Checksum, ChecksumType};
 use crate::base::conditions::WriteConditions;
+use crate::base::digest::Sha256;
 use crate::base::error::Result;
 use crate::base::etag::ETag;
 use crate::base::names::{BucketName, ObjectKey, TenantId, UploadId};
@@ -166,6 +167,8 @@ pub trait Origin: Send + Sync + 'static {
     ) -> Answer<'a, Option<Body>>;
     /// As `open`, where all of it is in memory already. None: ask `open`.
     fn open_hot(&self, bucket: &BucketName, key: &ObjectKey, object: &SharedObject, range: ByteRange, by: ReadBy) -> Option<Body>;
+    /// The key that content of the owner was last written under, as far as that is known; it may have gone since.
+    fn find_content<'a>(&'a self, owner: &'a TenantId, sha256: &'a Sha256) -> Answer<'a, Option<(BucketName, ObjectKey)>>;
     fn list<'a>(&'a self, bucket: &'a BucketName, query: &'a ListQuery) -> Answer<'a, ListPage>;
 
     // Writes

@@ -10,7 +10,7 @@ use crate::auth::Auth;
 use crate::auth::acl;
 use crate::auth::action::{Action, ActionSet};
 use crate::auth::grant::{Grant, OperatorGrant};
-use crate::auth::identity::{Caller, Identity, Via};
+use crate::auth::identity::{Caller, Carrier, Identity, Via};
 use crate::auth::policy::pattern::Text;
 use crate::auth::policy::{Context, Environment, Question, Subject, Verdict};
 use crate::auth::rules::{Rules, Stored};
@@ -77,7 +77,7 @@ impl Auth {
     }
 
     fn decide(&self, caller: &Caller, action: Action, target: Target<'_>, context: Option<&Context<'_>>) -> Result<Grant> {
-        if !self.allows(action, target, &self.environment(caller, target, context), &caller.identity) {
+        if beyond(caller, action, target) || !self.allows(action, target, &self.environment(caller, target, context), &caller.identity) {
             // One text for all reasons: which of them it was would tell what exists.
             return Err(Error::new(ErrorKind::AccessDenied, "Access Denied"));
         }
@@ -99,6 +99,10 @@ impl Auth {
     /// May the caller learn that a key is not there? Otherwise a missing key must answer AccessDenied, not NoSuchKey.
     /// Whoever may list exactly this key may.
     pub fn may_know_absence(&self, caller: &Caller, bucket: &Bucket, key: &ObjectKey, context: &Context<'_>) -> bool {
+        // What it may not ask for it may not ask after.
+        if beyond(caller, Action::GetObject, Target::Object { bucket, key, object: None }) {
+            return false;
+        }
         let target = Target::Bucket(bucket);
         let env = Environment { listing: Some(key.as_str()), ..self.environment(caller, target, Some(context)) };
         self.allows(Action::ListBucket, target, &env, &caller.identity)
@@ -129,8 +133,8 @@ impl Auth {
     /// What only the operator may: keys, snapshots, reloads.
     pub fn operator(&self, caller: &Caller) -> Result<OperatorGrant> {
         match caller.identity {
-            Identity::Operator => Ok(OperatorGrant::new()),
-            Identity::Tenant(_) | Identity::Anonymous => Err(Error::new(ErrorKind::AccessDenied, "Access Denied")),
+            Identity::Operator if !caller.via.only_reads() => Ok(OperatorGrant::new()),
+            Identity::Operator | Identity::Tenant(_) | Identity::Anonymous => Err(Error::new(ErrorKind::AccessDenied, "Access Denied")),
         }
     }
 
@@ -190,6 +194,9 @@ impl Auth {
             Via::Header { signed } => (Some("REST-HEADER"), Some("AWS4-HMAC-SHA256"), Some(signed)),
             Via::Query { signed, .. } => (Some("REST-QUERY-STRING"), Some("AWS4-HMAC-SHA256"), Some(signed)),
             Via::SigV2Query { .. } => (Some("REST-QUERY-STRING"), Some("AWS"), None),
+            Via::CloudFront { carrier: Carrier::Query, .. } => (Some("REST-QUERY-STRING"), Some("CLOUDFRONT"), None),
+            Via::CloudFront { carrier: Carrier::Cookie, .. } => (Some("COOKIE"), Some("CLOUDFRONT"), None),
+            Via::PathToken { .. } => (Some("PATH"), Some("TIDEGATE-TOKEN"), None),
         };
         Environment {
             subject: Subject { tenant, presigned: caller.via.is_presigned(), auth_type, signature_version, signed },
@@ -204,6 +211,17 @@ impl Auth {
             trusted_proxies: &self.settings.trusted_proxies,
         }
     }
+}
+
+/// Does the caller's signature end here, whatever its tenant may do?
+fn beyond(caller: &Caller, action: Action, target: Target<'_>) -> bool {
+    let reads = action == Action::GetObject;
+    let in_reach = || match (&caller.reach, target.names()) {
+        (None, _) => true,
+        (Some(reach), (Some(bucket), Some(key))) => reach.holds(bucket, key),
+        (Some(_), _) => false,
+    };
+    (caller.via.only_reads() && !reads) || !in_reach()
 }
 
 /// None for the anonymous caller; the operator has a name like a tenant's.

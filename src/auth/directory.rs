@@ -1,6 +1,6 @@
 //! All tenants and access keys at one moment: immutable, replaced whole.
 //!
-//! Three sources come together: the operator's key, the `policies` folder, and keys made by `tidegate key` (which the caller
+//! Three sources come together: the operator's key, the `policies` folder (tenants, and keys that sign URLs), and keys made by `tidegate key` (which the caller
 //! stores). A made key works only while a file names its tenant: taking the file away shuts the tenant out at once.
 
 use std::collections::{BTreeMap, HashMap};
@@ -10,11 +10,12 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::auth::fault::Fault;
-use crate::auth::identity::{Identity, Tenant};
+use crate::auth::identity::{Identity, Reach, Tenant};
 use crate::auth::keys::{AccessKey, Holder, Secret};
 use crate::auth::limits::RateLimiter;
 use crate::auth::operator::OperatorKey;
 use crate::auth::tenants::{Folder, TenantFile};
+use crate::auth::url_key::UrlKey;
 use crate::base::names::{AccessKeyId, TenantId};
 use crate::base::timestamp::Timestamp;
 
@@ -45,10 +46,20 @@ pub struct Entry {
     pub identity: Identity,
 }
 
+/// A key pair that signs URLs, and for whom it speaks.
+pub struct UrlKeyEntry {
+    pub id: AccessKeyId,
+    pub key: Arc<UrlKey>,
+    pub identity: Identity,
+    pub reach: Option<Arc<Reach>>,
+}
+
 #[derive(Default)]
 pub struct Directory {
     tenants: HashMap<TenantId, Arc<Tenant>>,
     keys: HashMap<Box<str>, Entry>,
+    /// In order, so that it is always the same one that mints.
+    url_keys: BTreeMap<Box<str>, UrlKeyEntry>,
 }
 
 /// What the folder says, kept so that made keys can change without reading it again.
@@ -69,6 +80,14 @@ impl Directory {
 
     pub fn key(&self, id: &str) -> Option<&Entry> {
         self.keys.get(id)
+    }
+
+    pub fn url_key(&self, id: &str) -> Option<&UrlKeyEntry> {
+        self.url_keys.get(id)
+    }
+
+    pub fn url_keys(&self) -> impl Iterator<Item = &UrlKeyEntry> {
+        self.url_keys.values()
     }
 
     pub fn counts(&self) -> (usize, usize) {
@@ -93,6 +112,15 @@ impl Directory {
                 (key.enabled, key.expires) = (k.enabled, k.expires);
                 new.add(key);
             }
+        }
+        for file in source.folder.url_keys.iter().filter(|f| f.enabled) {
+            let identity = match new.tenants.get(&file.tenant) {
+                Some(tenant) => Identity::Tenant(Arc::clone(tenant)),
+                None if file.tenant.is_operator() => Identity::Operator,
+                None => continue,
+            };
+            let entry = UrlKeyEntry { id: file.id.clone(), key: Arc::clone(&file.key), identity, reach: file.reach.clone() };
+            new.url_keys.insert(file.id.as_str().into(), entry);
         }
         for stored in made.values() {
             if new.keys.contains_key(stored.access_key.as_str()) {

@@ -6,7 +6,7 @@ use crate::auth::limits::{Limits, RateLimiter};
 use crate::auth::policy::Policy;
 use crate::auth::streaming::ChunkedForm;
 use crate::base::digest::Sha256;
-use crate::base::names::{AccessKeyId, TenantId};
+use crate::base::names::{AccessKeyId, BucketName, ObjectKey, TenantId};
 use crate::base::timestamp::Timestamp;
 
 static OPERATOR: LazyLock<TenantId> = LazyLock::new(TenantId::operator);
@@ -67,6 +67,21 @@ pub enum Via {
     SigV2Query {
         expires: Timestamp,
     },
+    /// A signature as CloudFront takes them. Only for reading, and only on the edge door.
+    CloudFront {
+        carrier: Carrier,
+        expires: Timestamp,
+    },
+    /// A token in the path. The same.
+    PathToken {
+        expires: Timestamp,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Carrier {
+    Query,
+    Cookie,
 }
 
 impl Via {
@@ -74,6 +89,50 @@ impl Via {
     pub fn is_presigned(self) -> bool {
         matches!(self, Via::Query { .. } | Via::SigV2Query { .. })
     }
+
+    /// Good for reading objects, whatever else the tenant may.
+    pub fn only_reads(self) -> bool {
+        matches!(self, Via::CloudFront { .. } | Via::PathToken { .. })
+    }
+
+    /// When it stops opening anything; None: not by itself.
+    pub fn expires(self) -> Option<Timestamp> {
+        match self {
+            Via::Anonymous | Via::Header { .. } => None,
+            Via::Query { expires, .. } | Via::SigV2Query { expires } | Via::CloudFront { expires, .. } | Via::PathToken { expires } => {
+                Some(expires)
+            }
+        }
+    }
+}
+
+/// What a caller may touch at most, whatever its tenant may: `bucket/key` must begin with one of these.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reach(Vec<Within>);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Within {
+    /// `bucket/prefix`
+    Prefix(String),
+    /// `bucket/key`
+    Exactly(String),
+}
+
+impl Reach {
+    pub fn new(within: Vec<Within>) -> Self {
+        Reach(within)
+    }
+
+    pub fn holds(&self, bucket: &BucketName, key: &ObjectKey) -> bool {
+        self.0.iter().any(|within| match within {
+            Within::Prefix(place) => in_bucket(place, bucket).is_some_and(|prefix| key.as_str().starts_with(prefix)),
+            Within::Exactly(place) => in_bucket(place, bucket) == Some(key.as_str()),
+        })
+    }
+}
+
+fn in_bucket<'p>(place: &'p str, bucket: &BucketName) -> Option<&'p str> {
+    place.strip_prefix(bucket.as_str())?.strip_prefix('/')
 }
 
 /// What the signature says of the body.
@@ -91,11 +150,13 @@ pub struct Caller {
     pub access_key: Option<AccessKeyId>,
     pub via: Via,
     pub payload: Payload,
+    /// None: no further than the tenant itself.
+    pub reach: Option<Arc<Reach>>,
 }
 
 impl Caller {
     pub fn anonymous() -> Self {
-        Caller { identity: Identity::Anonymous, access_key: None, via: Via::Anonymous, payload: Payload::Unsigned }
+        Caller { identity: Identity::Anonymous, access_key: None, via: Via::Anonymous, payload: Payload::Unsigned, reach: None }
     }
 
     /// For work that the gateway does in a tenant's name.

@@ -11,7 +11,9 @@ pub mod authenticate;
 pub mod authorize;
 pub mod candidates;
 pub mod canonical;
+pub mod cloudfront;
 pub mod directory;
+mod evp;
 pub mod facts;
 pub mod fault;
 pub mod grant;
@@ -19,14 +21,18 @@ pub mod identity;
 pub mod keys;
 pub mod limits;
 pub mod operator;
+pub mod path_token;
 pub mod policy;
 pub mod presign;
+pub mod reader;
 pub mod rules;
 pub mod settings;
 pub mod sigv2;
 pub mod sigv4;
 pub mod streaming;
 pub mod tenants;
+pub mod url_key;
+mod url_keys;
 
 #[cfg(test)]
 mod tests;
@@ -36,7 +42,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 
 pub use action::Action;
 pub use authorize::Target;
@@ -44,9 +50,11 @@ pub use directory::StoredKey;
 pub use facts::{RequestFacts, amz_value};
 pub use fault::Fault;
 pub use grant::Grant;
-pub use identity::{Caller, Identity, Payload, Tenant, Via};
+pub use identity::{Caller, Carrier, Identity, Payload, Reach, Tenant, Via, Within};
 pub use operator::OperatorKey;
+pub use path_token::{PathToken, TokenSecrets};
 pub use policy::{BucketPolicy, Context};
+pub use reader::Reading;
 pub use settings::Settings;
 pub use streaming::ChunkedForm;
 
@@ -60,6 +68,8 @@ pub struct Auth {
     settings: Settings,
     directory: ArcSwap<Directory>,
     rules: RulesCache,
+    /// None until they were read from the store.
+    token_secrets: ArcSwapOption<TokenSecrets>,
     /// Taken by whoever changes the directory, never by requests.
     sources: Mutex<Sources>,
     /// For the meters: a clock that only goes forward.
@@ -91,6 +101,7 @@ impl Auth {
             settings,
             directory: ArcSwap::from_pointee(directory),
             rules: RulesCache::default(),
+            token_secrets: ArcSwapOption::empty(),
             sources: Mutex::new(Sources { source, made: BTreeMap::new() }),
             started: Instant::now(),
         })

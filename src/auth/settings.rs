@@ -95,7 +95,7 @@ pub fn host_without_port(host: &str) -> &str {
     }
 }
 
-fn host_is_legal(host: &str) -> bool {
+pub(super) fn host_is_legal(host: &str) -> bool {
     let name = host_without_port(host);
     !name.is_empty() && name.bytes().all(|c| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'.' | b'_' | b'[' | b']' | b':'))
 }

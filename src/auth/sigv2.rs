@@ -18,7 +18,7 @@ use crate::auth::facts::{RequestFacts, query_pairs};
 use crate::auth::identity::{Caller, Via};
 use crate::auth::keys::Secret;
 use crate::auth::settings::Settings;
-use crate::auth::sigv4::{expired, known_key, unsigned_payload};
+use crate::auth::sigv4::{NAME_HEADER, expired, known_key, unsigned_payload};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::timestamp::Timestamp;
 
@@ -58,6 +58,7 @@ const REFUSED: &[&str] = &[
     "ownershipControls",
     "policy",
     "policyStatus",
+    "publish",
     "publicAccessBlock",
     "renameObject",
     "replication",
@@ -115,6 +116,7 @@ impl Auth {
             access_key: Some(entry.key.id.clone()),
             via: Via::SigV2Query { expires },
             payload: unsigned_payload(facts)?,
+            reach: None,
         })
     }
 }
@@ -172,7 +174,7 @@ fn check_operation(facts: &RequestFacts<'_>, settings: &Settings) -> Result<()> 
         return refused(NARROW);
     }
     let query = facts.parts.uri.query().unwrap_or_default();
-    if query_pairs(query).any(|(n, _)| REFUSED.contains(&&*n)) {
+    if query_pairs(query).any(|(n, _)| REFUSED.contains(&&*n)) || facts.parts.headers.contains_key(NAME_HEADER) {
         return refused(NARROW);
     }
     Ok(())

@@ -27,6 +27,9 @@ const UNSIGNED_PAYLOAD: &str = "UNSIGNED-PAYLOAD";
 /// More names than a request has headers.
 const MAX_SIGNED_HEADERS: usize = 100;
 
+/// Publishes by hash: the S3 door reads it.
+pub const NAME_HEADER: &str = "x-tidegate-name";
+
 /// Headers that change nothing, or whose value is in what is signed even when they are not in the list: the date and the
 /// payload hash are; the others come from CDNs and browsers on the way.
 const NEUTRAL_HEADERS: &[&str] = &["x-amz-date", "x-amz-content-sha256", "x-amz-cf-id", "x-amz-user-agent"];
@@ -125,7 +128,7 @@ impl Auth {
             entry.key.remember(claim.date, claim.region, &signing_key);
         }
         let payload = payload(matched.payload_hash.unwrap_or(claim.payload_hash), Some((claim, signing_key)))?;
-        Ok(Caller { identity: entry.identity.clone(), access_key: Some(entry.key.id.clone()), via: claim.via, payload })
+        Ok(Caller { identity: entry.identity.clone(), access_key: Some(entry.key.id.clone()), via: claim.via, payload, reach: None })
     }
 
     /// The form of the request under which the signature is genuine: nearly always as it arrived.
@@ -351,6 +354,11 @@ fn is_signed(signed_headers: &str, name: &str) -> bool {
     signed_headers.split(';').any(|s| s == name)
 }
 
+/// Of S3's headers, and the one of our own that changes what a request does.
+fn has_meaning(name: &str) -> bool {
+    name.starts_with("x-amz-") || name == NAME_HEADER
+}
+
 fn check_signed_headers(signed_headers: &str, headers: &HeaderMap) -> Result<()> {
     let legal = signed_headers
         .split(';')
@@ -360,10 +368,7 @@ fn check_signed_headers(signed_headers: &str, headers: &HeaderMap) -> Result<()>
     }
     let mut unsigned: Vec<&str> = if is_signed(signed_headers, "host") { Vec::new() } else { vec!["host"] };
     unsigned.extend(
-        headers
-            .keys()
-            .map(|n| n.as_str())
-            .filter(|n| n.starts_with("x-amz-") && !NEUTRAL_HEADERS.contains(n) && !is_signed(signed_headers, n)),
+        headers.keys().map(|n| n.as_str()).filter(|n| has_meaning(n) && !NEUTRAL_HEADERS.contains(n) && !is_signed(signed_headers, n)),
     );
     if unsigned.is_empty() {
         return Ok(());

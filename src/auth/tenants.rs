@@ -1,5 +1,5 @@
-//! The `policies` folder: `*.json` are policies, `tenants/*.toml` are tenants with their keys and limits. Read all at once;
-//! every fault is found in one reading.
+//! The `policies` folder: `*.json` are policies, `tenants/*.toml` are tenants with their keys and limits, `cdn-keys/*.toml` (in
+//! `url_keys`) sign URLs. Read all at once; every fault is found in one reading.
 //!
 //! Not here: who may do what. Called by `directory` at start and at each reload.
 
@@ -14,6 +14,7 @@ use crate::auth::fault::Fault;
 use crate::auth::keys::Secret;
 use crate::auth::limits::Limits;
 use crate::auth::policy::Policy;
+use crate::auth::url_keys::{self, UrlKeyFile};
 use crate::base::names::{AccessKeyId, TenantId};
 use crate::base::timestamp::Timestamp;
 
@@ -45,10 +46,11 @@ pub struct FileKey {
 #[derive(Default)]
 pub struct Folder {
     pub tenants: Vec<TenantFile>,
+    pub url_keys: Vec<UrlKeyFile>,
     pub policies: usize,
     /// Not wrong, but the operator should know.
     pub warnings: Vec<String>,
-    /// Secrets in files of their own: their change is a change of the folder.
+    /// Secrets and keys in files of their own: their change is a change of the folder.
     pub secret_files: Vec<PathBuf>,
 }
 
@@ -56,24 +58,29 @@ pub struct Folder {
 pub fn read(dir: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<Folder, Vec<Fault>> {
     let mut reader = Reader { env, folder: Folder::default(), faults: Vec::new() };
     let policies = reader.policies(dir);
-    let tenants = dir.join("tenants");
     // A gateway may have no tenants yet; its policies folder it must have.
-    let files = if tenants.exists() { reader.list(&tenants, "toml") } else { Vec::new() };
-    for file in files {
+    let list = |reader: &mut Reader<'_>, name: &str| {
+        let folder = dir.join(name);
+        if folder.exists() { reader.list(&folder, "toml") } else { Vec::new() }
+    };
+    for file in list(&mut reader, "tenants") {
         reader.tenant(&file, &policies);
+    }
+    for file in list(&mut reader, url_keys::FOLDER) {
+        reader.url_key(&file);
     }
     reader.check_duplicates();
     if reader.faults.is_empty() { Ok(reader.folder) } else { Err(reader.faults) }
 }
 
-struct Reader<'e> {
+pub(super) struct Reader<'e> {
     env: &'e dyn Fn(&str) -> Option<String>,
-    folder: Folder,
-    faults: Vec<Fault>,
+    pub folder: Folder,
+    pub faults: Vec<Fault>,
 }
 
 impl Reader<'_> {
-    fn fault(&mut self, file: &Path, path: impl Into<String>, message: impl Into<String>) {
+    pub fn fault(&mut self, file: &Path, path: impl Into<String>, message: impl Into<String>) {
         self.faults.push(Fault::new(file, path, message));
     }
 
@@ -129,16 +136,21 @@ impl Reader<'_> {
         }
     }
 
-    fn tenant(&mut self, file: &Path, known: &BTreeMap<String, Arc<Policy>>) {
-        let Some(text) = self.read_file(file) else { return };
-        let table = match text.parse::<Table>() {
-            Ok(table) => table,
+    pub fn table(&mut self, file: &Path) -> Option<Table> {
+        let text = self.read_file(file)?;
+        match text.parse::<Table>() {
+            Ok(table) => Some(table),
             Err(e) => {
                 // The parser's long form quotes the line, which may hold a secret.
                 let line = e.span().map_or(1, |s| text.bytes().take(s.start).filter(|c| *c == b'\n').count() + 1);
-                return self.fault(file, format!("line {line}"), e.message().to_owned());
+                self.fault(file, format!("line {line}"), e.message().to_owned());
+                None
             }
-        };
+        }
+    }
+
+    fn tenant(&mut self, file: &Path, known: &BTreeMap<String, Arc<Policy>>) {
+        let Some(table) = self.table(file) else { return };
         let before = self.faults.len();
         self.unknown_names(file, "", &table, &["id", "display", "policies", "keys", "limits"]);
         let id = self.tenant_id(file, table.get("id"));
@@ -146,22 +158,27 @@ impl Reader<'_> {
         let policies = self.tenant_policies(file, table.get("policies"), known);
         let limits = self.limits(file, table.get("limits"));
         let keys = self.keys(file, table.get("keys"));
-        if keys.iter().any(|(_, inline)| *inline) && readable_by_others(file) {
-            self.folder.warnings.push(format!("{}: holds a secret and can be read by others; use mode 0600", file.display()));
-        }
+        self.warn_inline(file, keys.iter().any(|(_, inline)| *inline));
         let keys = keys.into_iter().map(|(k, _)| k).collect();
         if let Some(id) = id.filter(|_| self.faults.len() == before) {
             self.folder.tenants.push(TenantFile { file: file.to_owned(), id, display, policies, limits, keys });
         }
     }
 
-    fn unknown_names(&mut self, file: &Path, at: &str, table: &Table, known: &[&str]) {
+    /// `inline`: a secret stands in the file itself.
+    pub fn warn_inline(&mut self, file: &Path, inline: bool) {
+        if inline && readable_by_others(file) {
+            self.folder.warnings.push(format!("{}: holds a secret and can be read by others; use mode 0600", file.display()));
+        }
+    }
+
+    pub fn unknown_names(&mut self, file: &Path, at: &str, table: &Table, known: &[&str]) {
         for name in table.keys().filter(|n| !known.contains(&n.as_str())) {
             self.fault(file, format!("{at}{name}"), format!("not known here; known are {}", known.join(", ")));
         }
     }
 
-    fn text(&mut self, file: &Path, at: &str, value: Option<&Value>) -> Option<String> {
+    pub fn text(&mut self, file: &Path, at: &str, value: Option<&Value>) -> Option<String> {
         match value? {
             Value::String(s) => Some(s.clone()),
             other => {
@@ -270,14 +287,7 @@ impl Reader<'_> {
                 None
             }
         };
-        let enabled = match table.get("enabled") {
-            None => true,
-            Some(Value::Boolean(b)) => *b,
-            Some(_) => {
-                self.fault(file, format!("{at}.enabled"), "true or false is needed here");
-                false
-            }
-        };
+        let enabled = self.flag(file, &format!("{at}.enabled"), table.get("enabled"));
         let expires = table.get("expires").and_then(|v| {
             let parsed = Timestamp::parse_iso8601(v.as_str().map_or_else(|| v.to_string(), str::to_owned).trim());
             if parsed.is_none() {
@@ -289,33 +299,50 @@ impl Reader<'_> {
         Some((FileKey { id: id?, secret, enabled, expires }, inline))
     }
 
+    /// True where it is not given.
+    pub fn flag(&mut self, file: &Path, at: &str, value: Option<&Value>) -> bool {
+        match value {
+            None => true,
+            Some(Value::Boolean(b)) => *b,
+            Some(_) => {
+                self.fault(file, at, "true or false is needed here");
+                false
+            }
+        }
+    }
+
     fn secret(&mut self, file: &Path, at: &str, value: Option<&Value>) -> Option<(Secret, bool)> {
+        self.source(file, at, value, true).map(|(text, inline)| (Secret::new(&text), inline))
+    }
+
+    /// A text that stands elsewhere, and whether that is the file itself after all.
+    pub fn source(&mut self, file: &Path, at: &str, value: Option<&Value>, secret: bool) -> Option<(String, bool)> {
         const FORMS: &str = "{ env = \"NAME\" }, { file = \"path\" } or { value = \"…\" } is needed here";
         let source = value.and_then(Value::as_table).filter(|t| t.len() == 1).and_then(|t| t.iter().next());
         let Some((form, Value::String(text))) = source else {
             self.fault(file, at, FORMS);
             return None;
         };
-        let (secret, inline) = match form.as_str() {
+        let (found, inline) = match form.as_str() {
             "value" => (Ok(text.clone()), true),
             "env" => ((self.env)(text).ok_or_else(|| format!("the environment variable {text} is not set")), false),
             "file" => {
                 let path = file.parent().unwrap_or(Path::new(".")).join(text);
-                if readable_by_others(&path) {
+                if secret && readable_by_others(&path) {
                     self.folder.warnings.push(format!("{}: holds a secret and can be read by others; use mode 0600", path.display()));
                 }
-                let secret = read_limited(&path, MAX_SECRET_BYTES).map(|s| s.trim_end_matches(['\r', '\n']).to_owned());
+                let found = read_limited(&path, MAX_SECRET_BYTES).map(|s| s.trim_end_matches(['\r', '\n']).to_owned());
                 self.folder.secret_files.push(path);
-                (secret, false)
+                (found, false)
             }
             _ => (Err(FORMS.to_owned()), false),
         };
-        match secret {
+        match found {
             Ok(s) if s.is_empty() => {
-                self.fault(file, at, "the secret is empty");
+                self.fault(file, at, if secret { "the secret is empty" } else { "it is empty" });
                 None
             }
-            Ok(s) => Some((Secret::new(&s), inline)),
+            Ok(s) => Some((s, inline)),
             Err(e) => {
                 self.fault(file, at, e);
                 None
@@ -338,6 +365,15 @@ impl Reader<'_> {
                 }
             }
         }
+        let mut url_keys: BTreeMap<&AccessKeyId, &Path> = BTreeMap::new();
+        for key in &self.folder.url_keys {
+            if let Some(first) = url_keys.insert(&key.id, &key.file) {
+                faults.push(Fault::new(&key.file, "id", format!("{} is in {} already", key.id, first.display())));
+            }
+            if !key.tenant.is_operator() && !tenants.contains_key(&key.tenant) {
+                faults.push(Fault::new(&key.file, "tenant", format!("there is no usable tenant {}", key.tenant)));
+            }
+        }
         self.faults.extend(faults);
     }
 }
@@ -347,7 +383,7 @@ pub fn fingerprint(dir: &Path, secret_files: &[PathBuf]) -> u64 {
     use std::hash::{DefaultHasher, Hash as _, Hasher as _};
     use std::os::unix::fs::MetadataExt as _;
     let mut hasher = DefaultHasher::new();
-    let mut files: Vec<PathBuf> = [dir.to_owned(), dir.join("tenants")]
+    let mut files: Vec<PathBuf> = [dir.to_owned(), dir.join("tenants"), dir.join(url_keys::FOLDER)]
         .iter()
         .filter_map(|d| std::fs::read_dir(d).ok())
         .flat_map(|entries| entries.filter_map(|e| Some(e.ok()?.path())).take(MAX_FILES))
@@ -396,7 +432,7 @@ fn parse_bytes(s: &str) -> Option<u64> {
     number.checked_mul(base.checked_pow(power as u32)?)
 }
 
-fn article(value: &Value) -> &'static str {
+pub(super) fn article(value: &Value) -> &'static str {
     match value {
         Value::String(_) => "a string",
         Value::Integer(_) | Value::Float(_) => "a number",

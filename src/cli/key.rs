@@ -1,4 +1,4 @@
-//! `tidegate key`: makes, lists, disables, enables and removes tenants' access keys.
+//! `tidegate key`: makes, lists, disables, enables and removes tenants' access keys; changes the secret of path tokens.
 
 use clap::Subcommand;
 use http::Method;
@@ -35,6 +35,8 @@ pub enum KeyCommand {
     Enable { access_key: String },
     /// Forget a key
     Remove { access_key: String },
+    /// Sign path tokens with a new secret. Those of the secret before stay good, older ones do not: twice ends them all
+    RotateTokens,
 }
 
 #[derive(Deserialize)]
@@ -63,7 +65,7 @@ fn check(command: &KeyCommand) -> Result<(), Failure> {
         KeyCommand::Disable { access_key } | KeyCommand::Enable { access_key } | KeyCommand::Remove { access_key } => {
             AccessKeyId::parse(access_key).map(drop).map_err(usage)
         }
-        KeyCommand::List { .. } => Ok(()),
+        KeyCommand::List { .. } | KeyCommand::RotateTokens => Ok(()),
     }
 }
 
@@ -88,6 +90,10 @@ async fn carry_out(client: &AdminClient, command: KeyCommand) -> Result<(), Fail
         KeyCommand::Remove { access_key } => {
             client.ask(Method::DELETE, &format!("{KEYS}/{access_key}"), None).await?;
             println!("{access_key} is removed");
+        }
+        KeyCommand::RotateTokens => {
+            client.ask(Method::POST, "/-/admin/v1/path-tokens/rotate", None).await?;
+            println!("path tokens have a new secret");
         }
     }
     Ok(())

@@ -46,7 +46,7 @@ enum Command {
     Snapshot(snapshot::Snapshot),
     /// Prove that bodies, records and index agree, and repair the index; the gateway must not be running
     Fsck(fsck::Fsck),
-    /// A presigned URL, signed with the operator's key
+    /// A link to an object in the operator's name: a presigned URL, CloudFront's URL or cookies, or a path token
     Presign(presign::Presign),
 }
 
@@ -112,7 +112,7 @@ fn carry_out(arguments: Arguments) -> Result<(), Failure> {
             Some(Command::Key(command)) => key::run(command, config).await,
             Some(Command::Snapshot(command)) => snapshot::run(command, config).await,
             Some(Command::Fsck(command)) => fsck::run(&command, &config),
-            Some(Command::Presign(command)) => presign::run(command, config),
+            Some(Command::Presign(command)) => presign::run(command, config).await,
             // Done above, before the faults were taken for an end.
             Some(Command::Check) => Ok(()),
         }

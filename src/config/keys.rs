@@ -121,6 +121,13 @@ fn edge_and_admin() -> Vec<Key> {
         ),
         field!("edge.tls_listen", "The same over TLS.", edge.tls, |v: &Vec<_>| show_list(v), addresses),
         field!(
+            "edge.link_max",
+            "The longest life of a path token, and of CloudFront's URLs and cookies that are made here.",
+            doors.link_max,
+            show_time,
+            duration
+        ),
+        field!(
             "admin.listen"("TIDEGATE_ADMIN_LISTEN"),
             "Metrics, health and the operator's commands. Keep it on loopback or a private network.",
             admin.plain,

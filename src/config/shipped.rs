@@ -52,6 +52,14 @@ sandbox = true
 # True only where the CDN in front checks each viewer's right itself: it may then keep what only a signature opens.
 cdn_verifies = false
 
+# Scheme and host by which browsers know the site, such as \"https://cdn.example.com\": links begin with it, and CloudFront's
+# signatures are for it where a CDN asks with another host. Empty: https:// and the first host, where there is one.
+url = \"\"
+
+# What a path token stands behind, and the form of links to what not everyone may read: s3, cloudfront, cookie or path-token.
+token_path = \"/_t/\"
+private = \"s3\"
+
 # Cache-Control where neither the object's own metadata nor a content hash in its name says it. The first rule that fits
 # counts: match is a pattern on the key, type on the content type, artifact the third part of tenant/run/type/file.
 # [[site.cache]]

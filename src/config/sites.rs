@@ -21,7 +21,8 @@ const MAX_SITES: usize = 10_000;
 const MAX_RULES: usize = 100;
 const MAX_ORIGINS: usize = 100;
 
-const SITE_KEYS: [&str; 8] = ["host", "bucket", "prefix", "index", "cors", "cache", "sandbox", "cdn_verifies"];
+const SITE_KEYS: [&str; 11] =
+    ["host", "bucket", "prefix", "index", "cors", "cache", "sandbox", "cdn_verifies", "url", "token_path", "private"];
 const CORS_KEYS: [&str; 2] = ["origins", "credentials"];
 const CACHE_KEYS: [&str; 5] = ["match", "type", "artifact", "control", "immutable"];
 
@@ -60,6 +61,9 @@ fn site(reader: &mut Reader<'_>, n: usize, fields: &DeTable<'_>) -> Site {
             "index" => index(&given).map(|v| site.index = v),
             "sandbox" => given.flag().map(|v| site.sandbox = v),
             "cdn_verifies" => given.flag().map(|v| site.cdn_verifies = v),
+            "url" => link_base(&given).map(|v| site.url = v),
+            "token_path" => token_path(&given).map(|v| site.token_path = v),
+            "private" => given.parsed("\"s3\", \"cloudfront\", \"cookie\" or \"path-token\"").map(|v| site.private = v),
             "cors" => {
                 site.cors = cors(reader, &key, value);
                 Ok(())
@@ -112,6 +116,29 @@ fn index(value: &Value<'_>) -> Taken<Option<String>> {
     match value.optional_text()? {
         Some(name) if name.contains('/') => Err(format!("expected a file name such as \"index.html\", found {name:?}")),
         name => Ok(name),
+    }
+}
+
+/// Without the slash that people put at its end.
+fn link_base(value: &Value<'_>) -> Taken<Option<String>> {
+    let Some(text) = value.optional_text()? else { return Ok(None) };
+    let url = text.trim_end_matches('/').to_ascii_lowercase();
+    let host = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
+    let fits = |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'.' | b'-' | b'_' | b'[' | b']' | b':');
+    match host.is_some_and(|h| !h.is_empty() && h.bytes().all(fits)) {
+        true => Ok(Some(url)),
+        false => Err(format!("expected scheme and host, such as \"https://cdn.example.com\", found {text:?}")),
+    }
+}
+
+fn token_path(value: &Value<'_>) -> Taken<String> {
+    let text = value.text()?;
+    let inner = text.strip_prefix('/').and_then(|t| t.strip_suffix('/'));
+    let fits = |t: &str| !t.is_empty() && t.bytes().all(|c| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'_' | b'.' | b'~' | b'/'));
+    // On a site without a bucket each path begins with one.
+    match inner.is_some_and(|t| fits(t) && BucketName::parse(t.split('/').next().unwrap_or(t)).is_err()) {
+        true => Ok(text),
+        false => Err(format!("expected a path such as \"/_t/\" whose first part can't be a bucket's name, found {text:?}")),
     }
 }
 
@@ -268,6 +295,9 @@ mod tests {
             cors = { origins = ["https://app.example.com", "https://*.play.example.com"], credentials = true }
             sandbox = false
             cdn_verifies = true
+            url = "https://CDN.example.com/"
+            token_path = "/_open/"
+            private = "path-token"
             [[site.cache]]
             match = "*/bundle/*"
             control = "no-cache"
@@ -282,6 +312,8 @@ mod tests {
         let site = sites.of_host(Some("media.example.com:443")).0.unwrap();
         assert_eq!((site.hosts[0].as_str(), site.prefix.as_str(), site.cache.len()), ("cdn.example.com", "public/", 2));
         assert!(!site.sandbox && site.cdn_verifies && site.index.is_some());
+        assert_eq!((site.url.as_deref(), site.token_path.as_str()), (Some("https://cdn.example.com"), "/_open/"));
+        assert_eq!(site.private, crate::http::api::presign::Form::PathToken);
         assert!(sites.of_host(Some("other.example.com")).0.unwrap().bucket.is_none());
     }
 
@@ -307,6 +339,9 @@ mod tests {
             prefix = "p/"
             index = "a/b"
             cache = 3
+            url = "cdn.example.com"
+            token_path = "/media/"
+            private = "public"
             [[site.cach]]
         "#;
         let text = text.replace("            [[site.cach]]\n", "");
@@ -327,6 +362,9 @@ mod tests {
             "g.toml:18: site[2].prefix: expected a bucket too",
             "g.toml:19: site[2].index: expected a file name",
             "g.toml:20: site[2].cache: expected [[site.cache]] tables",
+            "g.toml:21: site[2].url: expected scheme and host",
+            "g.toml:22: site[2].token_path: expected a path such as",
+            "g.toml:23: site[2].private: expected \"s3\", \"cloudfront\"",
         ] {
             assert!(found.iter().any(|f| f.contains(expected)), "{expected}\nnot in\n{}", found.join("\n"));
         }

@@ -9,6 +9,8 @@
 //! DELETE /-/admin/v1/keys/ACCESS_KEY
 //! POST   /-/admin/v1/snapshot             {"dir": "/backup/2026-11-21"}
 //! POST   /-/admin/v1/reload
+//! POST   /-/admin/v1/path-tokens/rotate
+//! POST   /-/admin/v1/presign               as the tenants' /-/v1/presign
 //! ```
 
 use std::path::PathBuf;
@@ -20,6 +22,7 @@ use crate::auth::{Fault, StoredKey};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::names::{AccessKeyId, TenantId};
 use crate::base::timestamp::Timestamp;
+use crate::http::api::presign;
 use crate::http::door::Visit;
 use crate::http::gateway::Gateway;
 use crate::http::health;
@@ -50,16 +53,16 @@ async fn answer(gateway: &Gateway, visit: &mut Visit, request: Request<RequestBo
     let grant = gateway.auth.operator(&exchange.caller)?;
     let (ops, auth) = (&gateway.ops, &gateway.auth);
     match (method, command.split_once('/').unwrap_or((command, ""))) {
-        (Method::GET, ("keys", "")) => json(&auth.made_keys().iter().map(Shown::of).collect::<Vec<_>>()),
+        (Method::GET, ("keys", "")) => respond::json(&auth.made_keys().iter().map(Shown::of).collect::<Vec<_>>()),
         (Method::POST, ("keys", "")) => {
             let wanted: NewKey = parse(&exchange.document().await?)?;
             let expires = wanted.expires.as_deref().map(date).transpose()?;
             let key = ops.make_key(&grant, auth, TenantId::parse(&wanted.tenant)?, expires).await?;
-            json(&Made { secret_key: key.secret.clone(), key: Shown::of(&key) })
+            respond::json(&Made { secret_key: key.secret.clone(), key: Shown::of(&key) })
         }
         (Method::PATCH, ("keys", id)) => {
             let change: KeyChange = parse(&exchange.document().await?)?;
-            json(&Shown::of(&ops.set_key_enabled(&grant, auth, &AccessKeyId::parse(id)?, change.enabled).await?))
+            respond::json(&Shown::of(&ops.set_key_enabled(&grant, auth, &AccessKeyId::parse(id)?, change.enabled).await?))
         }
         (Method::DELETE, ("keys", id)) => {
             ops.remove_key(&grant, auth, &AccessKeyId::parse(id)?).await?;
@@ -68,10 +71,15 @@ async fn answer(gateway: &Gateway, visit: &mut Visit, request: Request<RequestBo
         (Method::POST, ("snapshot", "")) => {
             let wanted: Snapshot = parse(&exchange.document().await?)?;
             ops.snapshot(&grant, &wanted.dir).await?;
-            json(&serde_json::json!({ "dir": wanted.dir }))
+            respond::json(&serde_json::json!({ "dir": wanted.dir }))
         }
         (Method::POST, ("reload", "")) => reload(gateway),
-        _ => Err(Error::new(ErrorKind::NotFound, "There is no such command: keys, snapshot and reload are.")),
+        (Method::POST, ("path-tokens", "rotate")) => {
+            ops.rotate_token_secret(&grant, auth).await?;
+            Ok(respond::empty(StatusCode::NO_CONTENT))
+        }
+        (Method::POST, ("presign", "")) => presign::presign(&mut exchange).await,
+        _ => Err(Error::new(ErrorKind::NotFound, "There is no such command: keys, snapshot, reload, path-tokens/rotate and presign are.")),
     }
 }
 
@@ -81,7 +89,7 @@ fn reload(gateway: &Gateway) -> Result<Answer> {
         Ok(summary) => {
             gateway.metrics.reloads.of(Reload::Policies).inc();
             tracing::info!(tenants = summary.tenants, keys = summary.keys, policies = summary.policies, "policies reloaded");
-            json(
+            respond::json(
                 &serde_json::json!({ "tenants": summary.tenants, "keys": summary.keys, "policies": summary.policies, "warnings": summary.warnings }),
             )
         }
@@ -151,10 +159,4 @@ fn parse<'d, T: Deserialize<'d>>(document: &'d [u8]) -> Result<T> {
 fn date(text: &str) -> Result<Timestamp> {
     Timestamp::parse_iso8601(text)
         .ok_or_else(|| Error::new(ErrorKind::InvalidArgument, "expires must be a date such as 2027-01-01T00:00:00Z"))
-}
-
-fn json(value: &impl Serialize) -> Result<Answer> {
-    let mut text = serde_json::to_string_pretty(value).map_err(Error::internal)?;
-    text.push('\n');
-    Ok(health::text(text, "application/json"))
 }

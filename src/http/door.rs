@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use http::{HeaderName, HeaderValue, Method, Request, Response};
 
-use crate::auth::identity::{Caller, Via};
+use crate::auth::identity::{Caller, Carrier, Via};
 use crate::base::error::{Error, ErrorKind};
 use crate::base::names::BucketName;
 use crate::base::timestamp::Timestamp;
@@ -101,12 +101,35 @@ impl Visit {
                 Via::Header { .. } => (Some("SigV4"), Some("AuthHeader")),
                 Via::Query { .. } => (Some("SigV4"), Some("QueryString")),
                 Via::SigV2Query { .. } => (Some("SigV2"), Some("QueryString")),
+                Via::CloudFront { carrier: Carrier::Query, .. } => (Some("CloudFront"), Some("QueryString")),
+                Via::CloudFront { carrier: Carrier::Cookie, .. } => (Some("CloudFront"), Some("Cookie")),
+                Via::PathToken { .. } => (Some("PathToken"), Some("Path")),
             };
         }
     }
 
     /// The answer that tells of `error`, noted in log and metrics.
     pub fn failed(&mut self, gateway: &Gateway, error: &Error, path: &str, head: bool) -> Answer {
+        self.note(gateway, error);
+        respond::error(error, path, self.id.as_str(), head)
+    }
+
+    /// As `failed`, for the tenants' API.
+    pub fn failed_json(&mut self, gateway: &Gateway, error: &Error, head: bool) -> Answer {
+        self.note(gateway, error);
+        respond::json_error(error, self.id.as_str(), head)
+    }
+
+    /// Whoever reads the log must not find in it what opens an object. The page that asks may lie behind the same token.
+    pub fn hide_token(&mut self, token_path: &str, token: &str) {
+        if let Some(entry) = &mut self.account.log {
+            let (open, hidden) = (format!("{token_path}{token}"), format!("{token_path}REDACTED"));
+            entry.uri = entry.uri.replace(&open, &hidden);
+            entry.referer = entry.referer.as_ref().map(|r| r.replace(&open, &hidden));
+        }
+    }
+
+    fn note(&mut self, gateway: &Gateway, error: &Error) {
         let (code, status) = code_and_status(error.kind());
         if error.kind().is_our_fault() {
             tracing::warn!(request_id = %self.id, operation = self.account.operation.name, %error, "request failed");
@@ -119,7 +142,6 @@ impl Visit {
         if let Some(entry) = &mut self.account.log {
             entry.error_code = Some(code);
         }
-        respond::error(error, path, self.id.as_str(), head)
     }
 
     fn close(mut self, answer: Answer) -> Response<Accounted> {

@@ -1,6 +1,7 @@
 //! What the doors share: the parts they call and the settings they go by. One per gateway.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::auth::Auth;
 use crate::http::edge::site::Sites;
@@ -15,11 +16,13 @@ pub struct Settings {
     pub sites: Sites,
     /// New buckets let every page read.
     pub default_cors: bool,
+    /// The longest life of a link that is not S3's: path tokens, CloudFront's URLs and cookies.
+    pub link_max: Duration,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Settings { sites: Sites::default(), default_cors: true }
+        Settings { sites: Sites::default(), default_cors: true, link_max: Duration::from_secs(7 * 24 * 3600) }
     }
 }
 

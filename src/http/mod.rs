@@ -1,10 +1,11 @@
-//! The doors: `s3` for SDKs, `edge` for CDNs and browsers, `admin` for the operator.
+//! The doors: `s3` for SDKs, `edge` for CDNs and browsers, `admin` for the operator; and `api`, which tenants reach by the S3 door.
 //!
 //! Each door has one `handle` that names its steps in order. What they share stands beside them and knows no door:
 //! `respond` (the only place where an `Error` becomes a response), `body`, `ranges`, `xml`, `query`, `hot`.
 
 pub mod account;
 pub mod admin;
+pub mod api;
 pub mod body;
 pub mod door;
 pub mod edge;
@@ -15,4 +16,5 @@ pub mod ranges;
 pub mod read;
 pub mod respond;
 pub mod s3;
+pub mod site;
 pub mod xml;

@@ -1,11 +1,11 @@
-//! The only place where an `Error` becomes a response: its S3 code, its status, its headers, its document.
+//! The only place where an `Error` becomes a response: its S3 code, its status, its headers, its document (XML, or JSON).
 //!
 //! Errors are `private, no-store` so that no CDN keeps them; a fault of ours carries Retry-After and is never a 4xx.
 
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, Response, StatusCode};
 
-use crate::base::error::{Error, ErrorKind};
+use crate::base::error::{Error, ErrorKind, Result};
 use crate::http::body::ResponseBody;
 use crate::http::xml::Writer;
 
@@ -108,6 +108,38 @@ pub fn error(error: &Error, resource: &str, request_id: &str, head: bool) -> Ans
         *response.body_mut() = ResponseBody::text(document);
     }
     response
+}
+
+/// The same for the tenants' API, whose language is JSON.
+pub fn json_error(error: &Error, request_id: &str, head: bool) -> Answer {
+    let (code, _) = code_and_status(error.kind());
+    let mut document = serde_json::json!({ "code": code, "message": error.message(), "request_id": request_id });
+    for (name, value) in error.details() {
+        document[*name] = value.clone().into();
+    }
+    // Status and the other headers are those of any error.
+    let mut response = self::error(error, "", request_id, true);
+    let text = format!("{document}\n");
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(CONTENT_LENGTH, HeaderValue::from(text.len()));
+    if !head {
+        *response.body_mut() = ResponseBody::text(text);
+    }
+    response
+}
+
+/// 200 with a JSON document that no cache keeps.
+pub fn json(value: &impl serde::Serialize) -> Result<Answer> {
+    let mut text = serde_json::to_string_pretty(value).map_err(Error::internal)?;
+    text.push('\n');
+    let mut response = Response::new(ResponseBody::Empty);
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(CONTENT_LENGTH, HeaderValue::from(text.len()));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
+    *response.body_mut() = ResponseBody::text(text);
+    Ok(response)
 }
 
 /// 200 with an XML document.

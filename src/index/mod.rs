@@ -57,7 +57,7 @@ pub struct Index {
 const OWN_TABLE: u8 = 0xff;
 const APPLIED: &[u8] = &[OWN_TABLE, b'a'];
 /// Changes when the meaning of the rows changes: an index with another number is rebuilt.
-const FORMAT: u8 = 1;
+const FORMAT: u8 = 2;
 
 impl Index {
     /// Err: broken, or not one of ours. The caller quarantines and makes a new one.

@@ -102,7 +102,7 @@ impl Shared {
 
     async fn is_known(self: &Arc<Self>, version: &Arc<NewVersion>) -> Result<bool> {
         let (shared, v) = (self.clone(), version.clone());
-        let row = spawn_blocking(move || shared.index()?.get(table::HASHES, &key::hash(&v.owner, &v.sha256)));
+        let row = spawn_blocking(move || shared.index()?.get(table::HASHES, &key::hash(&v.owner, v.sha256.digest())));
         Ok(row.await.map_err(Error::internal)??.is_some())
     }
 

@@ -155,10 +155,13 @@ pub struct RehashRow {
 }
 
 /// Derived: `refs` is how many objects are at `place`. A hint that starts the proof of whether a file may go.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HashRow {
     pub place: Place,
     pub refs: u64,
+    /// The row key of the object that was the last to come here, which may have gone since. One name costs a write nothing,
+    /// where a row for each name would cost one more row.
+    pub newest: Box<[u8]>,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -268,9 +271,9 @@ pub mod key {
         key.try_into().map(u64::from_be_bytes).map_err(|_| Error::internal("a row's key is no number"))
     }
 
-    pub fn hash(scope: &TenantId, sha256: &VerifiedSha256) -> Vec<u8> {
+    pub fn hash(scope: &TenantId, sha256: &Sha256) -> Vec<u8> {
         let mut k = joined(scope.as_str(), "");
-        k.extend_from_slice(&sha256.digest().0);
+        k.extend_from_slice(&sha256.0);
         k
     }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tokio::task::spawn_blocking;
 
 use crate::base::conditions::WriteConditions;
+use crate::base::digest::Sha256;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::names::{BucketName, ObjectKey, TenantId, UploadId};
 use crate::base::object::{Bucket, BucketDocument, CannedAcl, ListPage, ListQuery, SharedBucket, SharedObject, Upload, UploadedPart};
@@ -14,7 +15,7 @@ use crate::index::{Index, Walk};
 use crate::ingest::{Received, Staging};
 use crate::local::list;
 use crate::local::open::{Local, STARTS};
-use crate::local::rows::{self, UsageRow, key, table};
+use crate::local::rows::{self, HashRow, UsageRow, key, table};
 use crate::local::shared::Shared;
 use crate::local::txn::no_such_bucket;
 use crate::origin::{
@@ -90,6 +91,16 @@ impl Origin for Local {
     fn list<'a>(&'a self, bucket: &'a BucketName, query: &'a ListQuery) -> Answer<'a, ListPage> {
         let (bucket, query) = (bucket.clone(), query.clone());
         Box::pin(self.shared.read_bucket(bucket, move |index, bucket| list::objects(index, bucket, &query)))
+    }
+
+    fn find_content<'a>(&'a self, owner: &'a TenantId, sha256: &'a Sha256) -> Answer<'a, Option<(BucketName, ObjectKey)>> {
+        let row_key = key::hash(owner, sha256);
+        Box::pin(self.shared.read(move |index| {
+            let Some(row) = index.get(table::HASHES, &row_key)? else { return Ok(None) };
+            let row: HashRow = rows::decode(&row)?;
+            let (bucket, key) = key::split(&row.newest)?;
+            Ok(Some((BucketName::parse(bucket)?, ObjectKey::parse(key)?)))
+        }))
     }
 
     fn staging(&self, _owner: &TenantId) -> Staging {

@@ -144,7 +144,7 @@ impl<'a> Txn<'a> {
             _ => None,
         };
         match table {
-            table::OBJECTS => self.derive_object(before.as_ref(), value.as_ref())?,
+            table::OBJECTS => self.derive_object(&key, before.as_ref(), value.as_ref())?,
             table::PARTS => self.derive_part(before.as_ref(), value.as_ref())?,
             _ => {}
         }
@@ -204,7 +204,7 @@ impl<'a> Txn<'a> {
     }
 
     pub fn content(&self, scope: &TenantId, sha256: &VerifiedSha256) -> Result<Option<HashRow>> {
-        match self.get(table::HASHES, &key::hash(scope, sha256))? {
+        match self.get(table::HASHES, &key::hash(scope, sha256.digest()))? {
             None => Ok(None),
             Some(Value::Hash(row)) => Ok(Some(row)),
             Some(_) => Err(Error::internal("a row of another kind")),
@@ -212,7 +212,7 @@ impl<'a> Txn<'a> {
     }
 
     pub fn set_content(&mut self, scope: &TenantId, sha256: &VerifiedSha256, row: Option<HashRow>) {
-        self.put_plain(table::HASHES, key::hash(scope, sha256), row.map(Value::Hash));
+        self.put_plain(table::HASHES, key::hash(scope, sha256.digest()), row.map(Value::Hash));
     }
 
     pub fn manifest(&self, id: Id) -> Result<Option<Manifest>> {
@@ -285,7 +285,7 @@ impl<'a> Txn<'a> {
     }
 
     /// The new version's references come first, so that content which both versions share is never let go.
-    fn derive_object(&mut self, before: Option<&Value>, after: Option<&Value>) -> Result<()> {
+    fn derive_object(&mut self, key: &[u8], before: Option<&Value>, after: Option<&Value>) -> Result<()> {
         if let (Some(Value::Object(before)), Some(Value::Object(after))) = (before, after)
             && self.derive_relocation(before, after)?
         {
@@ -294,7 +294,7 @@ impl<'a> Txn<'a> {
         if let Some(Value::Object(row)) = after {
             let row = row.clone();
             self.add_usage(&row.head.owner, i128::from(row.head.size), 1)?;
-            self.refer(&row)?;
+            self.refer(key, &row)?;
         }
         if let Some(Value::Object(row)) = before {
             let row = row.clone();
@@ -318,7 +318,7 @@ impl<'a> Txn<'a> {
         Ok(moved)
     }
 
-    fn refer(&mut self, row: &ObjectRow) -> Result<()> {
+    fn refer(&mut self, key: &[u8], row: &ObjectRow) -> Result<()> {
         for manifest in row.manifests() {
             let refs: u64 = self.get_row(table::MANIFEST_REFS, &key::id(manifest))?.unwrap_or(0);
             self.set_row(table::MANIFEST_REFS, key::id(manifest), &(refs + 1))?;
@@ -326,9 +326,9 @@ impl<'a> Txn<'a> {
         let Some(sha256) = row.tail.sha256.filter(|_| row.tail.place != Place::Empty) else { return Ok(()) };
         let owner = &row.head.owner;
         match self.content(owner, &sha256)? {
-            None => self.set_content(owner, &sha256, Some(HashRow { place: row.tail.place, refs: 1 })),
+            None => self.set_content(owner, &sha256, Some(HashRow { place: row.tail.place, refs: 1, newest: key.into() })),
             Some(c) if c.place == row.tail.place => {
-                self.set_content(owner, &sha256, Some(HashRow { refs: c.refs + 1, ..c }));
+                self.set_content(owner, &sha256, Some(HashRow { refs: c.refs + 1, newest: key.into(), ..c }));
             }
             // The same content lies elsewhere too (an upload not yet read through): that place is the known one.
             Some(_) => {}
@@ -349,11 +349,12 @@ impl<'a> Txn<'a> {
         }
         let Some(sha256) = row.tail.sha256.filter(|_| row.tail.place != Place::Empty) else { return Ok(()) };
         let known = self.content(owner, &sha256)?.filter(|c| c.place == row.tail.place);
+        let is_known = known.is_some();
         if let Some(c) = known.filter(|c| c.refs > 1) {
             self.set_content(owner, &sha256, Some(HashRow { refs: c.refs - 1, ..c }));
             return Ok(());
         }
-        if known.is_some() {
+        if is_known {
             // From here on nothing can find this content any more: a new write of the same bytes makes a new copy.
             self.set_content(owner, &sha256, None);
         }
@@ -418,7 +419,7 @@ fn encode_value(value: &Value, places: &[ContentAt]) -> Result<Vec<u8>> {
     match value {
         Value::Bytes(bytes) => Ok(bytes.clone()),
         Value::Bucket(bucket) => rows::encode(&**bucket),
-        Value::Hash(row) => rows::encode(&HashRow { place: settle(row.place, places)?, ..*row }),
+        Value::Hash(row) => rows::encode(&HashRow { place: settle(row.place, places)?, ..row.clone() }),
         Value::Object(row) => {
             let place = settle(row.tail.place, places)?;
             if place == row.tail.place {

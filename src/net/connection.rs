@@ -291,7 +291,8 @@ impl Connection {
 
     /// The requests that run on it, for the log when they are cut. Without queries: those may hold signatures.
     pub fn describe_requests(&self) -> Vec<String> {
-        self.requests.borrow().iter().map(|r| format!("{} {} from {}", r.method, r.uri.path(), self.peer.address)).collect()
+        let described = |r: &Running| format!("{} {} from {}", r.method, shortened(r.uri.path()), self.peer.address);
+        self.requests.borrow().iter().map(described).collect()
     }
 }
 
@@ -330,6 +331,17 @@ impl Drop for RunningRequest {
             self.connection.since.set(self.connection.clock.now());
         }
     }
+}
+
+/// A path with a long segment cut short: it may be a token that opens something, and this goes to the log.
+fn shortened(path: &str) -> String {
+    const LONG: usize = 40;
+    const SHOWN: usize = 12;
+    let segment = |s: &str| match s.char_indices().nth(SHOWN) {
+        Some((at, _)) if s.len() > LONG => format!("{}…", s.get(..at).unwrap_or_default()),
+        _ => s.to_owned(),
+    };
+    path.split('/').map(segment).collect::<Vec<_>>().join("/")
 }
 
 #[cfg(test)]
@@ -450,6 +462,8 @@ mod tests {
         let second = request(&c);
         drop(first);
         assert_eq!(c.describe_requests(), ["GET /b/k from 127.0.0.1:1"]);
+        let token = format!("/_t/{}/a.glb", "A".repeat(80));
+        assert_eq!(shortened(&token), "/_t/AAAAAAAAAAAA…/a.glb");
         drop(second);
         assert_eq!(c.waiting_on_us.get(), 0);
     }

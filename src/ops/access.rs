@@ -1,8 +1,9 @@
 //! What `auth` decides from: the bucket with its owner and policy, the object with its owner and ACL, an upload's initiator.
 //! Called by the doors before there is a Grant; what it returns must not reach an answer unless a Grant follows.
 
+use crate::base::digest::Sha256;
 use crate::base::error::{ErrorKind, Result};
-use crate::base::names::{BucketName, ObjectKey, UploadId};
+use crate::base::names::{BucketName, ObjectKey, TenantId, UploadId};
 use crate::base::object::{SharedBucket, SharedObject, Upload};
 use crate::ops::Ops;
 
@@ -16,6 +17,11 @@ impl Ops {
             Some(object) => Ok(Some(object)),
             None => self.origin.stat(bucket, key).await,
         }
+    }
+
+    /// Where the tenant has an object of this content. A hint: look whether it is still so.
+    pub async fn content_for_decision(&self, tenant: &TenantId, sha256: &Sha256) -> Result<Option<(BucketName, ObjectKey)>> {
+        self.origin.find_content(tenant, sha256).await
     }
 
     pub async fn upload_for_decision(&self, bucket: &BucketName, key: &ObjectKey, id: &UploadId) -> Result<Option<Upload>> {

@@ -1,4 +1,4 @@
-//! What only the operator may: tenants' access keys, and a copy of all that is stored.
+//! What only the operator may: tenants' access keys, the secret of path tokens, and a copy of all that is stored.
 //!
 //! Keys made here live in the origin's settings (so every node and every restart sees them) and, once stored, in `auth`.
 
@@ -6,7 +6,7 @@ use std::path::Path;
 
 use crate::auth::grant::OperatorGrant;
 use crate::auth::operator::generate_pair;
-use crate::auth::{Auth, StoredKey};
+use crate::auth::{Auth, StoredKey, TokenSecrets};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::names::{AccessKeyId, TenantId};
 use crate::base::timestamp::Timestamp;
@@ -14,6 +14,9 @@ use crate::ops::Ops;
 
 /// Where made keys are kept: one JSON document for each, by access key.
 const KEYS: &str = "keys";
+/// Where the gateway keeps secrets of its own.
+const SECRETS: &str = "secrets";
+const PATH_TOKENS: &str = "path-tokens";
 /// More keys than this are a script gone wild; all of them are held in memory.
 const MAX_MADE_KEYS: usize = 100_000;
 
@@ -30,6 +33,30 @@ impl Ops {
             let text: Vec<String> = faults.iter().map(ToString::to_string).collect();
             Error::new(ErrorKind::InvalidArgument, format!("the stored access keys don't fit the tenants: {}", text.join("; ")))
         })
+    }
+
+    /// At start: hands the secrets of path tokens to `auth`; the first start makes one.
+    pub async fn load_token_secrets(&self, auth: &Auth) -> Result<()> {
+        let stored = self.origin.settings(SECRETS).await?;
+        let secrets = match stored.iter().find(|(name, _)| name == PATH_TOKENS) {
+            Some((_, document)) => serde_json::from_slice(document).map_err(Error::internal)?,
+            None => self.store_token_secrets(TokenSecrets::new()?).await?,
+        };
+        auth.set_token_secrets(secrets);
+        Ok(())
+    }
+
+    /// A new secret from now on. Tokens of the one before stay good; those of the one before that are not any more.
+    pub async fn rotate_token_secret(&self, _: &OperatorGrant, auth: &Auth) -> Result<()> {
+        let now = auth.token_secrets().ok_or_else(|| Error::internal("no secret for path tokens was loaded"))?;
+        auth.set_token_secrets(self.store_token_secrets(now.rotated()?).await?);
+        Ok(())
+    }
+
+    async fn store_token_secrets(&self, secrets: TokenSecrets) -> Result<TokenSecrets> {
+        let document = serde_json::to_vec(&secrets).map_err(Error::internal)?;
+        self.origin.set_setting(SECRETS, PATH_TOKENS, Some(document)).await?;
+        Ok(secrets)
     }
 
     pub async fn make_key(&self, _: &OperatorGrant, auth: &Auth, tenant: TenantId, expires: Option<Timestamp>) -> Result<StoredKey> {

@@ -4,10 +4,12 @@ import base64
 import hashlib
 import http.client
 import io
+import json
 import os
 import re
 import socket
 import ssl
+import subprocess
 import threading
 import time
 import urllib.error
@@ -18,8 +20,12 @@ from datetime import datetime, timedelta, timezone
 from urllib.parse import urlsplit
 
 import boto3
+from botocore.auth import S3SigV4Auth
+from botocore.awsrequest import AWSRequest
 from botocore.config import Config
+from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
+from botocore.signers import CloudFrontSigner
 
 from checks import ODD_KEYS, Checks, body, place, same, true
 
@@ -610,6 +616,59 @@ def _():
     true(bucket not in [b["Name"] for b in other.list_buckets()["Buckets"]], "the list shows another tenant's bucket")
     other.delete_bucket(Bucket=theirs)
     same(read("to"), b"source", "body")
+
+
+def api(name, document):
+    """A call of the tenants' own API, signed as any request."""
+    request = AWSRequest("POST", f"{here.endpoint}/-/v1/{name}", data=json.dumps(document).encode(), headers={"Content-Type": "application/json"})
+    S3SigV4Auth(Credentials(here.key, here.secret), "s3", "us-east-1").add_auth(request)
+    status, _, answer = open_url(request.url, "POST", request.data, dict(request.headers))
+    same(status, 200, f"{name}: {answer}")
+    return json.loads(answer)
+
+
+def openssl(*arguments, data=b""):
+    return subprocess.run(["openssl", *arguments], input=data, check=True, capture_output=True).stdout
+
+
+@checks("signed URLs: botocore's CloudFrontSigner opens here, and openssl verifies what is minted here")
+def _():
+    edge, key = os.environ.get("TEST_EDGE"), os.environ.get("TEST_URL_KEY")
+    if not edge or not key:
+        return
+    s3.put_object(Bucket=bucket, Key="signed/a b.glb", Body=b"private")
+    url = f"{edge}/{bucket}/signed/a%20b.glb"
+
+    def asked(url):
+        status, _, content = open_url(url)
+        return content if status == 200 else status
+
+    same(asked(url), 403, "without a signature")
+    signer = CloudFrontSigner("KURL", lambda message: openssl("dgst", "-sha1", "-sign", key, data=message))
+    hour = datetime.now(timezone.utc) + timedelta(hours=1)
+    same(asked(signer.generate_presigned_url(url, date_less_than=hour)), b"private", "canned policy")
+    same(asked(signer.generate_presigned_url(f"{url}?v=1", date_less_than=hour)), b"private", "with a query")
+    policy = signer.build_policy(f"{edge}/{bucket}/signed/*", hour, ip_address="127.0.0.0/8")
+    same(asked(signer.generate_presigned_url(url, policy=policy)), b"private", "custom policy")
+    same(asked(signer.generate_presigned_url(url.replace("signed/", "other/"), policy=policy)), 403, "another key")
+    past = datetime.now(timezone.utc) - timedelta(seconds=5)
+    same(asked(signer.generate_presigned_url(url, date_less_than=past)), 403, "expired")
+
+    public = here.work / "url.pem"
+    public.write_bytes(openssl("pkey", "-in", key, "-pubout"))
+    for digest in ("SHA1", "SHA256"):
+        for more in ({}, {"prefix": "signed/", "source_ip": "127.0.0.1"}):
+            link = api("presign", {"bucket": bucket, "key": "signed/a b.glb", "form": "cloudfront", "base": edge, "hash": digest, **more})
+            same(asked(link["url"]), b"private", f"minted, {digest}")
+            signed = dict(pair.split("=", 1) for pair in urlsplit(link["url"]).query.split("&"))
+            plain = {name: base64.b64decode(value.translate(str.maketrans("-_~", "+=/"))) for name, value in signed.items() if name in ("Policy", "Signature")}
+            canned = '{"Statement":[{"Resource":"%s","Condition":{"DateLessThan":{"AWS:EpochTime":%s}}}]}' % (url, signed.get("Expires"))
+            (here.work / "signature").write_bytes(plain["Signature"])
+            verified = openssl("dgst", f"-{digest.lower()}", "-verify", str(public), "-signature", str(here.work / "signature"),
+                               data=plain.get("Policy", canned.encode()))
+            same(verified.strip(), b"Verified OK", f"openssl, {digest}")
+            same(signed.get("Hash-Algorithm", "SHA1"), digest, "the hash that is named")
+    same(asked(api("presign", {"bucket": bucket, "key": "signed/a b.glb", "form": "path-token", "base": edge})["url"]), b"private", "path token")
 
 
 @checks("empty and delete the bucket")

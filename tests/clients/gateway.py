@@ -66,6 +66,17 @@ data = "{folder}/data"
     return settings
 
 
+def make_url_key(folder):
+    """A key pair that signs URLs for the first tenant; the path of its private half."""
+    keys = folder / "policies" / "cdn-keys"
+    keys.mkdir()
+    key = keys / "url.key"
+    subprocess.run(["openssl", "genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048", "-out", str(key)], check=True, capture_output=True)
+    key.chmod(0o600)
+    (keys / "url.toml").write_text(f'id = "KURL"\ntenant = "{next(iter(TENANTS))}"\nprivate_key = {{ file = "url.key" }}\n')
+    return key
+
+
 def make_certificates(folder):
     """A CA made for this run, and a server certificate signed by it."""
     certs = folder / "certs"

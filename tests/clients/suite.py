@@ -42,8 +42,10 @@ def main():
         if asked.endpoint:
             places = {asked.endpoint.split(":")[0]: asked.endpoint}
             keys, ca, domain, edge = (asked.key, asked.secret, asked.other_key, asked.other_secret), "", "", ""
+            url_key = ""
         else:
             settings = gateway.write_settings(folder, tls=True)
+            url_key = str(gateway.make_url_key(folder))
             server = gateway.Gateway(asked.binary or gateway.find_binary(), settings, folder / "gateway.log").wait_until_open()
             places = {"http": f"http://127.0.0.1:{server.ports['s3']}", "https": f"https://127.0.0.1:{server.ports['s3_tls']}"}
             keys, ca, domain = (*gateway.TENANTS["alice"], *gateway.TENANTS["bob"]), str(folder / "ca.pem"), gateway.DOMAIN
@@ -55,6 +57,7 @@ def main():
                 work.mkdir()
                 env = environment(f"{name}/{scheme}", places[scheme], domain, keys, ca if scheme == "https" else "", work)
                 env["TEST_EDGE"] = edge
+                env["TEST_URL_KEY"] = url_key
                 good, bad = run(f"{name}/{scheme}", SUITES[name], env)
                 passed, failed = passed + good, failed + bad
                 shutil.rmtree(work, ignore_errors=True)

@@ -2,8 +2,10 @@
 
 mod attacks;
 mod limits;
+mod links;
 mod matrix;
 mod model;
+mod publish;
 mod races;
 mod sdk;
 mod sdk_tls;

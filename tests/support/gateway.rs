@@ -107,14 +107,10 @@ impl Running {
         let auth = Arc::new(Auth::new(auth.clone(), policies.to_owned(), key).unwrap_or_else(|faults| panic!("{faults:?}")));
         let local = Local::open(store.clone()).unwrap();
         let metrics = Arc::new(Metrics::new());
-        let parts = Arc::new(Parts {
-            auth,
-            ops: Ops::new(local.clone()),
-            metrics: metrics.clone(),
-            access_log: None,
-            settings: doors.clone(),
-            cors: Default::default(),
-        });
+        let ops = Ops::new(local.clone());
+        load_token_secrets(&ops, &auth);
+        let parts =
+            Arc::new(Parts { auth, ops, metrics: metrics.clone(), access_log: None, settings: doors.clone(), cors: Default::default() });
         let any = |door| Address { door, address: "127.0.0.1:0".parse().unwrap(), tls: false };
         let settings = NetSettings { workers: 2, ..NetSettings::default() };
         let listening = server::listen(settings, &[any(Door::S3), any(Door::Edge), any(Door::Admin)], None, metrics).unwrap();
@@ -122,6 +118,12 @@ impl Running {
         let server = listening.serve(Tracker::default(), move || Doors::new(parts.clone())).unwrap();
         Running { addresses, server: Some(server), local }
     }
+}
+
+/// On a thread of its own: some tests run inside a runtime.
+fn load_token_secrets(ops: &Ops, auth: &Auth) {
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    std::thread::scope(|s| s.spawn(|| runtime().block_on(ops.load_token_secrets(auth))).join()).unwrap().unwrap();
 }
 
 impl Drop for Running {

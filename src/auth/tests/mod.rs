@@ -3,12 +3,15 @@
 mod acls;
 mod attacks;
 mod chunks;
+mod cloudfront;
 mod documents;
 mod folder;
 mod forms;
 mod oracle;
+mod path_tokens;
 mod policies;
 mod rewrites;
+pub mod url_keys;
 mod vectors;
 
 use std::net::IpAddr;
@@ -58,6 +61,10 @@ pub fn operator() -> OperatorKey {
 pub fn auth_with(settings: Settings) -> Auth {
     let dir = folder();
     Auth::new(settings, dir.path().to_owned(), operator()).unwrap()
+}
+
+pub fn auth_in(dir: &Path) -> Auth {
+    Auth::new(Settings::default(), dir.to_owned(), operator()).unwrap_or_else(|faults| panic!("{faults:?}"))
 }
 
 pub fn auth() -> Auth {

@@ -15,7 +15,7 @@ use http::header::{HeaderName, HeaderValue, ORIGIN};
 use http::request::Parts;
 use http::{Method, Request};
 
-use crate::auth::{Action, Grant, Via};
+use crate::auth::{Action, Grant, Reading};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::names::{BucketName, ObjectKey};
 use crate::base::object::{Bucket, ObjectInfo, SharedObject};
@@ -43,6 +43,9 @@ pub async fn handle(gateway: &Gateway, visit: &mut Visit, request: Request<Reque
     let (uri, head) = (parts.uri.clone(), parts.method == Method::HEAD);
     let origin = parts.headers.get(ORIGIN).cloned();
     let (site, rules) = gateway.settings.sites.of_host(route::host(&parts));
+    if let (Some(token), _) = rules.split_token(uri.path()) {
+        visit.hide_token(&rules.token_path, token);
+    }
 
     let answered = match (site, &parts.method) {
         (_, &Method::OPTIONS) => Ok(cors::preflight()),
@@ -67,12 +70,14 @@ fn read_only() -> Error {
 /// GET or HEAD of what the site shows at this path.
 async fn read(gateway: &Gateway, visit: &mut Visit, site: &Site, parts: Parts, body: RequestBody, peer: Peer) -> Result<Answer> {
     let uri = parts.uri.clone();
+    let (token, path) = site.split_token(uri.path());
     let operation = if parts.method == Method::HEAD { Operation::HeadObject } else { Operation::GetObject };
-    let (bucket, key) = site.locate(uri.path())?;
+    let (bucket, key) = site.locate(path)?;
     let query = Query::parse(uri.query())?;
     visit.routed(operation.index(), operation.name(), operation.log_name(), &Resource::Object(bucket.clone(), key.clone()));
 
-    let exchange = Exchange::open(gateway, visit, parts, query, body, peer)?;
+    let reading = Reading { known_as: site.url.as_deref(), path_token: token };
+    let exchange = Exchange::open_for_reading(gateway, visit, parts, query, body, peer, reading)?;
     let mut wanted = get::wanted(&exchange, operation == Operation::HeadObject)?;
     if matches!(wanted.if_range, Some(IfRange::Date(_))) {
         // Two versions of one second share a date, so it does not prove that the parts fit together (RFC 9110 13.1.5).
@@ -124,10 +129,7 @@ fn audience(exchange: &Exchange<'_>, site: &Site, grant: &Grant, bucket: &Bucket
     if site.cdn_verifies || (!altered && exchange.is_for_anyone(grant, bucket, object)) {
         return Audience::Anyone;
     }
-    let expires = match exchange.caller.via {
-        Via::Query { expires, .. } | Via::SigV2Query { expires } => expires,
-        Via::Anonymous | Via::Header { .. } => exchange.now,
-    };
+    let expires = exchange.caller.via.expires().unwrap_or(exchange.now);
     Audience::Holder { seconds_left: expires.since(exchange.now).as_secs() }
 }
 

@@ -8,6 +8,7 @@ use std::sync::LazyLock;
 
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::names::{BucketName, ObjectKey};
+use crate::http::api::presign::Form;
 use crate::http::edge::cache;
 use crate::http::edge::cors::Cors;
 use crate::http::query::decode;
@@ -29,6 +30,13 @@ pub struct Site {
     pub sandbox: bool,
     /// The CDN in front checks every viewer's right itself, so it may keep what only a signature opens.
     pub cdn_verifies: bool,
+    /// Scheme and host by which the world knows the site: what its links begin with, and what CloudFront's signatures are for
+    /// where a CDN asks with another host. None: `https://` and the first host, where there is one.
+    pub url: Option<String>,
+    /// What a path token stands behind: begins and ends with a slash.
+    pub token_path: String,
+    /// The form of links to what not everyone may read.
+    pub private: Form,
 }
 
 impl Default for Site {
@@ -43,6 +51,9 @@ impl Default for Site {
             cache: Vec::new(),
             sandbox: true,
             cdn_verifies: false,
+            url: None,
+            token_path: "/_t/".to_owned(),
+            private: Form::default(),
         }
     }
 }
@@ -66,6 +77,15 @@ impl Site {
             key.push_str(index);
         }
         Ok((bucket, ObjectKey::parse(&key).map_err(|_| nothing_here())?))
+    }
+}
+
+impl Site {
+    /// The token in front of a path, and the path behind it, which from there on is a path as any other.
+    pub fn split_token<'p>(&self, path: &'p str) -> (Option<&'p str>, &'p str) {
+        let Some(rest) = path.strip_prefix(self.token_path.as_str()) else { return (None, path) };
+        let (token, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+        (Some(token), path)
     }
 }
 
@@ -163,6 +183,21 @@ mod tests {
         }
         let named_only = Sites::new(vec![site(&["a.test"])]);
         assert!(named_only.of_host(Some("evil.test")).0.is_none());
+    }
+
+    #[test]
+    fn tokens_stand_before_the_path() {
+        let site = Site::default();
+        for (path, expected) in [
+            ("/media/a", (None, "/media/a")),
+            ("/_t/TOKEN/media/a", (Some("TOKEN"), "/media/a")),
+            ("/_t/TOKEN", (Some("TOKEN"), "")),
+            ("/_t//media/a", (Some(""), "/media/a")),
+            ("/_t", (None, "/_t")),
+            ("//_t/TOKEN/x", (None, "//_t/TOKEN/x")),
+        ] {
+            assert_eq!(site.split_token(path), expected, "{path}");
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use http::HeaderName;
 use http::header::AsHeaderName;
 use http::request::Parts;
 
-use crate::auth::{Action, Caller, Grant, Payload, RequestFacts, Target, Via};
+use crate::auth::{Action, Caller, Grant, Payload, Reading, RequestFacts, Target, Via};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::limits::MAX_XML_BYTES;
 use crate::base::names::{BucketName, ObjectKey, TenantId, UploadId};
@@ -41,9 +41,34 @@ pub struct Exchange<'a> {
 impl<'g> Exchange<'g> {
     /// Who is calling, and have they requests left? The same on every door. `x-amz-*` parameters of a presigned URL
     /// become headers here, after the signature was checked over the request as it came.
-    pub fn open(gateway: &'g Gateway, visit: &mut Visit, mut parts: Parts, query: Query, body: RequestBody, peer: Peer) -> Result<Self> {
+    pub fn open(gateway: &'g Gateway, visit: &mut Visit, parts: Parts, query: Query, body: RequestBody, peer: Peer) -> Result<Self> {
+        Self::open_by(gateway, visit, parts, query, body, peer, |facts| gateway.auth.authenticate(facts))
+    }
+
+    /// As `open`, on the edge door: there are more ways to show who one is, and all of them only read.
+    pub fn open_for_reading(
+        gateway: &'g Gateway,
+        visit: &mut Visit,
+        parts: Parts,
+        query: Query,
+        body: RequestBody,
+        peer: Peer,
+        reading: Reading<'_>,
+    ) -> Result<Self> {
+        Self::open_by(gateway, visit, parts, query, body, peer, |facts| gateway.auth.authenticate_reader(facts, reading))
+    }
+
+    fn open_by(
+        gateway: &'g Gateway,
+        visit: &mut Visit,
+        mut parts: Parts,
+        query: Query,
+        body: RequestBody,
+        peer: Peer,
+        who: impl FnOnce(&RequestFacts<'_>) -> Result<Caller>,
+    ) -> Result<Self> {
         let now = Timestamp::now();
-        let caller = gateway.auth.authenticate(&RequestFacts { parts: &parts, peer: peer.address.ip(), secure: peer.secure, now })?;
+        let caller = who(&RequestFacts { parts: &parts, peer: peer.address.ip(), secure: peer.secure, now })?;
         visit.called_by(gateway, &caller);
         gateway.auth.take_token(&caller)?;
         if caller.via.is_presigned() {

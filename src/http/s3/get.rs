@@ -60,10 +60,11 @@ pub fn apply_overrides(exchange: &Exchange<'_>, answer: &mut Answer) -> Result<(
     }
     for (parameter, name) in &OVERRIDES {
         let Some(text) = exchange.query.get(parameter) else { continue };
-        if exchange.is_anonymous() {
+        if exchange.is_anonymous() || exchange.caller.via.only_reads() {
             return Err(Error::new(
                 ErrorKind::InvalidRequest,
-                "Request specific response headers cannot be used for anonymous GET requests.",
+                // A wildcard, a cookie or a path token covers no query: who was given one must not choose what a browser runs.
+                "Request specific response headers cannot be used for anonymous GET requests, nor with a CloudFront signature or path token.",
             ));
         }
         let Some(v) = value(text) else {

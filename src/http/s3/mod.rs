@@ -11,6 +11,7 @@ pub mod multipart;
 pub mod objects;
 pub mod params;
 pub mod policy;
+pub mod publish;
 pub mod route;
 
 use http::request::Parts;
@@ -18,6 +19,7 @@ use http::{Method, Request};
 
 use crate::base::error::{Error, Result};
 use crate::base::names::{BucketName, ObjectKey};
+use crate::http::api;
 use crate::http::door::Visit;
 use crate::http::gateway::Gateway;
 use crate::http::health;
@@ -45,7 +47,10 @@ async fn answer(gateway: &Gateway, visit: &mut Visit, parts: Parts, body: Reques
     let host = route::host(&parts);
     let bucket_in_host = host.and_then(|h| gateway.auth.settings().bucket_of_host(h));
     if let Some(reserved) = route::reserved(&parts, bucket_in_host) {
-        return health::answer(gateway, reserved).await;
+        return match reserved.to_owned().strip_prefix("v1/") {
+            Some(path) => Ok(api::handle(gateway, visit, parts, body, peer, path).await),
+            None => health::answer(gateway, reserved).await,
+        };
     }
     let resource = route::resource(bucket_in_host, parts.uri.path())?;
     if parts.method == Method::OPTIONS {
@@ -105,6 +110,7 @@ async fn on_object(exchange: &mut Exchange<'_>, operation: Operation, bucket: &B
     match operation {
         GetObjectAttributes => get::attributes(exchange, bucket, key).await,
         PutObject => objects::put(exchange, bucket, key).await,
+        PublishObject => publish::put(exchange, bucket, key).await,
         CopyObject => copy::object(exchange, bucket, key).await,
         DeleteObject => objects::delete(exchange, bucket, key).await,
         GetObjectAcl => acl::get_object(exchange, bucket, key).await,

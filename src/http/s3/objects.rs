@@ -48,7 +48,7 @@ pub fn written_headers(headers: &mut http::HeaderMap, object: &ObjectInfo) {
     crate::http::read::checksum_headers(headers, object);
 }
 
-fn first_bytes(received: &Received) -> Vec<u8> {
+pub fn first_bytes(received: &Received) -> Vec<u8> {
     match &received.content {
         Content::Memory(bytes) => bytes.get(..media_type::SNIFF_BYTES.min(bytes.len())).unwrap_or_default().to_vec(),
         Content::File(file) => {

@@ -7,6 +7,7 @@ use http::request::Parts;
 use http::{HeaderMap, Method};
 
 use crate::auth::action::Action;
+use crate::auth::sigv4::NAME_HEADER;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::names::{BucketName, ObjectKey};
 use crate::http::query::{Query, decode};
@@ -51,7 +52,8 @@ macro_rules! operations {
 operations! {
     ListBuckets CreateBucket HeadBucket DeleteBucket GetBucketLocation GetBucketVersioning ListObjects ListObjectsV2
     ListObjectVersions DeleteObjects ListMultipartUploads GetBucketPolicy GetBucketPolicyStatus PutBucketPolicy
-    DeleteBucketPolicy GetBucketAcl PutBucketAcl GetBucketCors PutBucketCors DeleteBucketCors GetObject HeadObject PutObject CopyObject DeleteObject
+    DeleteBucketPolicy GetBucketAcl PutBucketAcl GetBucketCors PutBucketCors DeleteBucketCors
+    GetObject HeadObject PutObject PublishObject CopyObject DeleteObject
     GetObjectAttributes GetObjectAcl PutObjectAcl CreateMultipartUpload UploadPart UploadPartCopy CompleteMultipartUpload
     AbortMultipartUpload ListParts
 }
@@ -86,7 +88,9 @@ impl Operation {
             GetObjectAttributes => Action::GetObjectAttributes,
             GetObjectAcl => Action::GetObjectAcl,
             PutObjectAcl => Action::PutObjectAcl,
-            PutObject | CopyObject | CreateMultipartUpload | UploadPart | UploadPartCopy | CompleteMultipartUpload => Action::PutObject,
+            PutObject | PublishObject | CopyObject | CreateMultipartUpload | UploadPart | UploadPartCopy | CompleteMultipartUpload => {
+                Action::PutObject
+            }
             DeleteObject | DeleteObjects => Action::DeleteObject,
             AbortMultipartUpload => Action::AbortMultipartUpload,
             ListParts => Action::ListMultipartUploadParts,
@@ -118,7 +122,7 @@ impl Operation {
             PutBucketAcl | PutObjectAcl => "REST.PUT.ACL",
             GetObject => "REST.GET.OBJECT",
             HeadObject => "REST.HEAD.OBJECT",
-            PutObject => "REST.PUT.OBJECT",
+            PutObject | PublishObject => "REST.PUT.OBJECT",
             CopyObject => "REST.COPY.OBJECT",
             DeleteObject => "REST.DELETE.OBJECT",
             GetObjectAttributes => "REST.GET.OBJECT_ATTRIBUTES",
@@ -131,6 +135,9 @@ impl Operation {
         }
     }
 }
+
+/// `hash`: the object's name is made from what is in it. As `?publish`; signatures must cover it.
+pub const PUBLISH: &str = NAME_HEADER;
 
 /// Sub-resources of S3 that have no operation here. `select` and `restore` stand for their POSTs.
 const NOT_IMPLEMENTED: &[&str] = &[
@@ -265,6 +272,7 @@ fn object_operation(method: &Method, query: &Query, headers: &HeaderMap) -> Opti
         Method::GET => GetObject,
         Method::HEAD => HeadObject,
         Method::PUT if query.has("acl") => PutObjectAcl,
+        Method::PUT if query.has("publish") || headers.contains_key(PUBLISH) => PublishObject,
         Method::PUT if query.has("uploadId") && copies => UploadPartCopy,
         Method::PUT if query.has("uploadId") => UploadPart,
         Method::PUT if copies => CopyObject,

@@ -58,6 +58,7 @@ fn level(operation: Operation) -> Level {
         GetObject
         | HeadObject
         | PutObject
+        | PublishObject
         | CopyObject
         | DeleteObject
         | GetObjectAttributes
@@ -96,6 +97,8 @@ pub fn rows(operation: Operation, place: Place, world: &World) -> Vec<Row> {
 }
 
 const OK: Outcome = (200, "");
+/// What is published by hash.
+pub const PUBLISHED: &str = "published";
 const GONE: Outcome = (204, "");
 
 pub const CORS_RULES: &str =
@@ -151,6 +154,7 @@ fn bucket_rows(operation: Operation, bucket: &'static Bucket) -> Vec<Row> {
         GetObject
         | HeadObject
         | PutObject
+        | PublishObject
         | CopyObject
         | DeleteObject
         | GetObjectAttributes
@@ -241,6 +245,7 @@ fn object_rows(operation: Operation, target: &'static Target, world: &World) -> 
                 write(if target.exists { (412, "PreconditionFailed") } else { OK })(who)
             }),
         ],
+        PublishObject => vec![changing("", ask("PUT").query("publish", "").body(PUBLISHED), write(OK))],
         DeleteObject => vec![
             changing("", ask("DELETE"), delete),
             changing("null version", null(ask("DELETE")), delete),

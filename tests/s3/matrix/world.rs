@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use tidegate::http::s3::route::Operation;
 
-use crate::s3::matrix::requests::CORS_RULES;
+use crate::s3::matrix::requests::{CORS_RULES, PUBLISHED};
 use crate::s3::matrix::rules::{BUCKETS, Bucket, TARGETS, Target, Who};
 use crate::support::client::{Answer, Client, Request, Sign};
 use crate::support::gateway::{Gateway, operator};
+use crate::support::signer::sha256_hex;
 
 pub struct World {
     pub gateway: Gateway,
@@ -110,6 +111,10 @@ impl World {
                         self.restore_object(target);
                     }
                 }
+            }
+            (PublishObject, Some(target)) => {
+                let key = format!("{}-{}", target.key, &sha256_hex(PUBLISHED.as_bytes())[..32]);
+                self.send(Who::Operator, Request::on("DELETE", bucket.name, &key)).expect(204);
             }
             (CompleteMultipartUpload, Some(target)) => {
                 self.restore_object(target);

@@ -1,0 +1,123 @@
+//! `/-/v1/…` on the S3 door: what the gateway offers its tenants beside S3, in JSON, under the same identity and Grant.
+//!
+//! ```text
+//! POST       /-/v1/presign             {"bucket": "media", "key": "acme/a.glb", "form": "s3|cloudfront|cookie|path-token", …}
+//! POST       /-/v1/url                 {"bucket": "media", "key": "acme/a.glb"}
+//! GET, HEAD  /-/v1/content/<sha256>    is there an object of mine with this content, and where
+//! ```
+//!
+//! Not here: the operator's API (`admin`). Called by the S3 door for its reserved paths.
+//! Errors are JSON too: `{"code", "message", "request_id"}`, with S3's codes and statuses.
+
+mod content;
+pub mod presign;
+
+use http::Method;
+use http::request::Parts;
+use serde::de::DeserializeOwned;
+
+use crate::base::digest::Sha256;
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::http::door::Visit;
+use crate::http::gateway::Gateway;
+use crate::http::query::Query;
+use crate::http::respond::Answer;
+use crate::http::s3::exchange::Exchange;
+use crate::http::s3::route::{Operation as S3, Resource};
+use crate::net::request_body::RequestBody;
+use crate::net::service::Peer;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Operation {
+    Presign,
+    Url,
+    Content(Sha256),
+}
+
+impl Operation {
+    /// Label of metrics, and the access log's word.
+    fn names(self) -> (usize, &'static str, &'static str) {
+        // After S3's own, which share the door.
+        let first = S3::ALL.len();
+        match self {
+            Operation::Presign => (first, "Presign", "API.POST.PRESIGN"),
+            Operation::Url => (first + 1, "Url", "API.POST.URL"),
+            Operation::Content(_) => (first + 2, "FindContent", "API.GET.CONTENT"),
+        }
+    }
+}
+
+/// `path` is what follows `/-/v1/`.
+pub async fn handle(gateway: &Gateway, visit: &mut Visit, parts: Parts, body: RequestBody, peer: Peer, path: &str) -> Answer {
+    let head = parts.method == Method::HEAD;
+    match answer(gateway, visit, parts, body, peer, path).await {
+        Ok(answer) => answer,
+        Err(e) => visit.failed_json(gateway, &e, head),
+    }
+}
+
+async fn answer(gateway: &Gateway, visit: &mut Visit, parts: Parts, body: RequestBody, peer: Peer, path: &str) -> Result<Answer> {
+    let operation = route(&parts.method, path)?;
+    let (index, name, log_name) = operation.names();
+    visit.routed(index, name, log_name, &Resource::Service);
+    let query = Query::parse(parts.uri.query())?;
+    let mut exchange = Exchange::open(gateway, visit, parts, query, body, peer)?;
+    if exchange.is_anonymous() {
+        return Err(Error::new(ErrorKind::AccessDenied, "Access Denied"));
+    }
+    match operation {
+        Operation::Presign => presign::presign(&mut exchange).await,
+        Operation::Url => presign::url(&mut exchange).await,
+        Operation::Content(sha256) => content::find(&exchange, &sha256).await,
+    }
+}
+
+fn route(method: &Method, path: &str) -> Result<Operation> {
+    let (name, rest) = path.split_once('/').unwrap_or((path, ""));
+    let (allowed, operation) = match (name, rest) {
+        ("presign", "") => ("POST", Operation::Presign),
+        ("url", "") => ("POST", Operation::Url),
+        ("content", hash) => {
+            let expected = || Error::new(ErrorKind::InvalidArgument, "Content is asked for by its SHA-256: 64 digits of 0-9 a-f.");
+            ("GET, HEAD", Operation::Content(Sha256::from_hex(hash).ok_or_else(expected)?))
+        }
+        _ => return Err(Error::new(ErrorKind::NotFound, "There is nothing at this address: presign, url and content/<sha256> are.")),
+    };
+    if allowed.split(", ").any(|m| m == method.as_str()) {
+        return Ok(operation);
+    }
+    Err(Error::new(ErrorKind::MethodNotAllowed, format!("Use {allowed} here.")).detail("AllowedMethods", allowed))
+}
+
+/// The body as what the operation takes; a name that it does not know is a mistake.
+async fn parse<T: DeserializeOwned>(exchange: &mut Exchange<'_>) -> Result<T> {
+    let document = exchange.document().await?;
+    let mut json = serde_json::Deserializer::from_slice(&document);
+    let wrong = |e: serde_json::Error| Error::new(ErrorKind::InvalidRequest, format!("The body is not what this call takes: {e}"));
+    let value = T::deserialize(&mut json).map_err(wrong)?;
+    json.end().map_err(wrong)?;
+    Ok(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_to_operations() {
+        let hash = "ab".repeat(32);
+        let content = format!("content/{hash}");
+        assert_eq!(route(&Method::POST, "presign").ok(), Some(Operation::Presign));
+        assert_eq!(route(&Method::HEAD, &content).ok(), Some(Operation::Content(Sha256([0xab; 32]))));
+        for (method, path, kind) in [
+            (Method::GET, "presign", ErrorKind::MethodNotAllowed),
+            (Method::POST, &*content, ErrorKind::MethodNotAllowed),
+            (Method::POST, "presign/x", ErrorKind::NotFound),
+            (Method::GET, "", ErrorKind::NotFound),
+            (Method::GET, "content/", ErrorKind::InvalidArgument),
+            (Method::GET, "content/abc", ErrorKind::InvalidArgument),
+        ] {
+            assert_eq!(route(&method, path).unwrap_err().kind(), kind, "{method} {path}");
+        }
+    }
+}

@@ -1,0 +1,284 @@
+//! Links to objects: `/-/v1/presign` makes one in the form that is asked for, `/-/v1/url` the one that fits the object: its plain
+//! address where anyone may read it, a signed one otherwise.
+//!
+//! Invariants: the caller is granted what the link will do before there is one; who opens it may what the caller's tenant may at
+//! that time, so a link outlives no right; only a request that was signed itself makes links, not one that came by a link.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use http::Method;
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+use super::parse;
+use crate::auth::cloudfront::mint::Wanted;
+use crate::auth::cloudfront::statement::Statement;
+use crate::auth::presign::Presign;
+use crate::auth::url_key::Hash;
+use crate::auth::{Action, Grant, PathToken, Via, Within};
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::limits::MAX_PRESIGN_SECONDS;
+use crate::base::names::{BucketName, ObjectKey};
+use crate::base::object::{SharedBucket, SharedObject};
+use crate::base::timestamp::Timestamp;
+use crate::http::respond::{self, Answer};
+use crate::http::s3::exchange::Exchange;
+use crate::http::site::Place;
+
+/// A link that nobody said more of.
+const DEFAULT_SECONDS: u64 = 3600;
+
+/// What a link looks like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Form {
+    /// A SigV4 presigned URL of the S3 door, with the caller's own key.
+    #[default]
+    S3,
+    /// CloudFront's signed URL, for the edge door and for a distribution before it.
+    Cloudfront,
+    /// The same as cookies.
+    Cookie,
+    /// The edge door's own: relative URLs under it work.
+    PathToken,
+}
+
+impl std::str::FromStr for Form {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        match text {
+            "s3" => Ok(Form::S3),
+            "cloudfront" => Ok(Form::Cloudfront),
+            "cookie" => Ok(Form::Cookie),
+            "path-token" => Ok(Form::PathToken),
+            _ => Err(()),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Request {
+    bucket: BucketName,
+    key: ObjectKey,
+    #[serde(default)]
+    form: Option<Form>,
+    method: Option<String>,
+    /// Seconds.
+    expires: Option<u64>,
+    /// Not before this second of the epoch. Only in CloudFront's forms.
+    starts: Option<u64>,
+    /// Opens every key that begins so, not only `key`. A path token and cookies have the key's folder by default.
+    prefix: Option<String>,
+    /// For clients of this address or network only.
+    source_ip: Option<String>,
+    /// Scheme and host of the link, where it is not the site's (or the S3 door's, as it was asked).
+    base: Option<String>,
+    /// "SHA256" (the default) or "SHA1", in CloudFront's forms.
+    hash: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Link {
+    url: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    form: Option<Form>,
+    /// Anyone may read it, with no signature.
+    public: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires: Option<String>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    cookies: BTreeMap<&'static str, String>,
+}
+
+pub async fn presign(exchange: &mut Exchange<'_>) -> Result<Answer> {
+    let request: Request = parse(exchange).await?;
+    let subject = Subject::of(exchange, &request).await?;
+    respond::json(&subject.link(exchange, &request, request.form.unwrap_or_default())?)
+}
+
+pub async fn url(exchange: &mut Exchange<'_>) -> Result<Answer> {
+    let request: Request = parse(exchange).await?;
+    if request.method.as_deref().is_some_and(|m| m != "GET") {
+        return Err(invalid("method", "An object's URL is for GET."));
+    }
+    let subject = Subject::of(exchange, &request).await?;
+    let place = exchange.gateway.settings.place_of(&request.bucket, &request.key);
+    let public = subject.object.as_ref().is_some_and(|o| exchange.is_for_anyone(&subject.grant, &subject.bucket, o));
+    if public && request.form.is_none() {
+        let shown = place.as_ref().filter(|p| p.base.is_some() || request.base.is_some());
+        let base = subject.base(exchange, &request, shown)?;
+        // What nobody named a site's address of is public on the S3 door as well.
+        let path = shown.map_or_else(|| Place::on_s3_door(&request.bucket, &request.key), |p| p.path.clone());
+        let link = Link { url: format!("{base}{path}"), form: None, public, expires: None, cookies: BTreeMap::new() };
+        return respond::json(&link);
+    }
+    let form = request.form.or(place.as_ref().map(|p| p.form)).unwrap_or_default();
+    respond::json(&subject.link(exchange, &request, form)?)
+}
+
+/// What a link is made for, and that the caller may do it.
+struct Subject {
+    bucket: SharedBucket,
+    object: Option<SharedObject>,
+    method: Method,
+    grant: Grant,
+    expires: Timestamp,
+    seconds: u64,
+    source: Option<IpNet>,
+}
+
+impl Subject {
+    async fn of(exchange: &Exchange<'_>, request: &Request) -> Result<Self> {
+        if !matches!(exchange.caller.via, Via::Header { .. }) {
+            return Err(Error::new(ErrorKind::AccessDenied, "Links are made for requests that are signed in their Authorization header."));
+        }
+        let (method, action) = match request.method.as_deref().unwrap_or("GET") {
+            "GET" => (Method::GET, Action::GetObject),
+            "HEAD" => (Method::HEAD, Action::GetObject),
+            "PUT" => (Method::PUT, Action::PutObject),
+            "DELETE" => (Method::DELETE, Action::DeleteObject),
+            _ => return Err(invalid("method", "GET, HEAD, PUT or DELETE is needed.")),
+        };
+        let ops = &exchange.gateway.ops;
+        let bucket = exchange.existing(ops.bucket_for_decision(&request.bucket).await?, &request.bucket)?;
+        let object = ops.object_for_decision(&request.bucket, &request.key).await?;
+        let of_object = if action == Action::GetObject { object.as_deref() } else { None };
+        let grant = exchange.authorize_object(action, &bucket, &request.key, of_object)?;
+        let source = request.source_ip.as_deref().map(network).transpose()?;
+        let seconds = request.expires.unwrap_or(DEFAULT_SECONDS);
+        let expires = Timestamp::from_secs(exchange.now.secs()).plus(Duration::from_secs(seconds));
+        Ok(Subject { bucket, object, method, grant, expires, seconds, source })
+    }
+
+    fn link(&self, exchange: &Exchange<'_>, request: &Request, form: Form) -> Result<Link> {
+        let max = match form {
+            Form::S3 => MAX_PRESIGN_SECONDS,
+            Form::Cloudfront | Form::Cookie | Form::PathToken => exchange.gateway.settings.link_max.as_secs(),
+        };
+        if !(1..=max).contains(&self.seconds) {
+            return Err(invalid("expires", format!("1 to {max} seconds are possible.")));
+        }
+        let (url, cookies) = match form {
+            Form::S3 => (self.s3_url(exchange, request)?, BTreeMap::new()),
+            _ if !matches!(self.method, Method::GET | Method::HEAD) => {
+                return Err(invalid("method", "Only links of the form s3 can write."));
+            }
+            Form::Cloudfront | Form::Cookie => self.cloudfront(exchange, request, form)?,
+            Form::PathToken => (self.path_token(exchange, request)?, BTreeMap::new()),
+        };
+        Ok(Link { url, form: Some(form), public: false, expires: Some(self.expires.iso8601()), cookies })
+    }
+
+    fn s3_url(&self, exchange: &Exchange<'_>, request: &Request) -> Result<String> {
+        if request.prefix.is_some() || request.source_ip.is_some() || request.starts.is_some() || request.hash.is_some() {
+            return Err(invalid("form", "A presigned URL of S3 has no prefix, source_ip, starts or hash: use another form."));
+        }
+        let access_key = exchange.caller.access_key.as_ref().ok_or_else(|| Error::internal("a signed request without a key"))?;
+        let own = exchange.base_url();
+        let presign = Presign {
+            method: self.method.clone(),
+            endpoint: request.base.as_deref().unwrap_or(&own),
+            bucket: &request.bucket,
+            key: &request.key,
+            expires_seconds: self.seconds,
+            now: exchange.now,
+            query: &[],
+        };
+        exchange.gateway.auth.presign(access_key, &presign)
+    }
+
+    fn cloudfront(&self, exchange: &Exchange<'_>, request: &Request, form: Form) -> Result<(String, BTreeMap<&'static str, String>)> {
+        let place = self.place(exchange, request)?;
+        let base = self.base(exchange, request, Some(&place))?;
+        let url = format!("{base}{}", place.path);
+        let within = match (form, &request.prefix) {
+            (Form::Cookie, None) => Some(folder(&request.key)),
+            (_, prefix) => prefix.as_deref(),
+        };
+        let resource = match within {
+            None => url.clone(),
+            Some(prefix) => format!("{base}{}*", place.path_of_prefix(&request.key, prefix).ok_or_else(|| bad_prefix(prefix))?),
+        };
+        let hash = match request.hash.as_deref() {
+            None | Some("SHA256") => Hash::Sha256,
+            Some("SHA1") => Hash::Sha1,
+            Some(_) => return Err(invalid("hash", "SHA256 or SHA1 is needed.")),
+        };
+        let starts = request.starts.map(Timestamp::from_secs);
+        let statement = Statement { resource: Some(resource), expires: self.expires, starts, source: self.source };
+        let wanted = Wanted { bucket: &request.bucket, key: &request.key, statement: &statement, hash };
+        let signature = exchange.gateway.auth.sign_cloudfront(&exchange.caller.identity, &wanted)?;
+        Ok(match form {
+            Form::Cookie => (url, signature.cookies().map(|(n, v)| (n, v.to_owned())).collect()),
+            _ => (signature.on_url(&url), BTreeMap::new()),
+        })
+    }
+
+    fn path_token(&self, exchange: &Exchange<'_>, request: &Request) -> Result<String> {
+        if request.starts.is_some() || request.hash.is_some() {
+            return Err(invalid("form", "A path token has no starts and no hash."));
+        }
+        let place = self.place(exchange, request)?;
+        let base = self.base(exchange, request, Some(&place))?;
+        let within = match (&request.prefix, folder(&request.key)) {
+            (Some(prefix), _) if !request.key.as_str().starts_with(prefix.as_str()) => return Err(bad_prefix(prefix)),
+            (Some(prefix), _) => Within::Prefix(format!("{}/{prefix}", request.bucket)),
+            // The folder of all folders is more than was asked for.
+            (None, "") => Within::Exactly(format!("{}/{}", request.bucket, request.key)),
+            (None, folder) => Within::Prefix(format!("{}/{folder}", request.bucket)),
+        };
+        let tenant = exchange.caller.identity.id().clone();
+        let token = PathToken { tenant, within, expires: self.expires, source: self.source };
+        let token = exchange.gateway.auth.mint_path_token(&token)?;
+        Ok(format!("{base}{}{token}{}", place.token_path, place.path))
+    }
+
+    fn place(&self, exchange: &Exchange<'_>, request: &Request) -> Result<Place> {
+        exchange.gateway.settings.place_of(&request.bucket, &request.key).ok_or_else(|| {
+            Error::new(ErrorKind::InvalidRequest, "No [[site]] of the edge door shows this object: use the form s3, or add a site.")
+        })
+    }
+
+    fn base(&self, exchange: &Exchange<'_>, request: &Request, place: Option<&Place>) -> Result<String> {
+        match (&request.base, place) {
+            (Some(given), _) => {
+                let given = given.trim_end_matches('/');
+                let host = given.strip_prefix("https://").or_else(|| given.strip_prefix("http://"));
+                match host.filter(|h| !h.is_empty() && h.bytes().all(|c| c.is_ascii_graphic() && !b"/?#@\\\"".contains(&c))) {
+                    Some(_) => Ok(given.to_owned()),
+                    None => Err(invalid("base", "Scheme and host are needed, such as https://cdn.example.com.")),
+                }
+            }
+            (None, None) => Ok(exchange.base_url()),
+            (None, Some(place)) => place.base.clone().ok_or_else(|| {
+                Error::new(
+                    ErrorKind::InvalidRequest,
+                    "It is not known under which name browsers reach the site: set url in its [[site]], or give base.",
+                )
+            }),
+        }
+    }
+}
+
+/// All of the key up to its last slash.
+fn folder(key: &ObjectKey) -> &str {
+    let key = key.as_str();
+    key.rfind('/').and_then(|at| key.get(..=at)).unwrap_or("")
+}
+
+fn network(text: &str) -> Result<IpNet> {
+    let net = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+    net.map(|n| n.trunc()).map_err(|_| invalid("source_ip", "An address or a network is needed, such as 192.0.2.0/24."))
+}
+
+fn invalid(name: &'static str, text: impl Into<std::borrow::Cow<'static, str>>) -> Error {
+    Error::new(ErrorKind::InvalidArgument, text).detail("ArgumentName", name)
+}
+
+fn bad_prefix(prefix: &str) -> Error {
+    invalid("prefix", format!("The key does not begin with {prefix:?}, or the site does not show all of it."))
+}
