@@ -4,7 +4,7 @@
 browser_modules() {
     mkdir -p "$client_cache/browser" && cd "$client_cache/browser" || return
     [ -e package.json ] || echo '{"private":true}' >package.json
-    PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD=1 npm install --no-audit --no-fund --loglevel=error three@latest playwright-core@latest \
+    npm install --no-audit --no-fund --loglevel=error three@latest playwright-core@latest \
         @gltf-transform/core@latest @gltf-transform/extensions@latest draco3dgltf@latest ktx2-encoder@latest
 }
 
