@@ -198,8 +198,13 @@ fn links_are_made_for_what_the_caller_may_do_itself() {
 #[test]
 fn a_link_ends_with_its_tenants_rights() {
     let mut world = World::new();
-    let scene = "acme/model/scene.gltf";
-    let urls = [world.url("cloudfront", scene), world.url("path-token", scene)];
+    // Who wrote an object may read it for ever; this one the operator wrote.
+    let given = "acme/model/given";
+    world.s3.put(&operator(), "media", given, b"given").expect(200);
+    let urls = [world.url("cloudfront", given), world.url("path-token", given)];
+    for url in &urls {
+        get(&mut world.edge, url, &[]).expect(200);
+    }
     let world = {
         let World { mut gateway, .. } = world;
         let policies = gateway.policies();
