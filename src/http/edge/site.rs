@@ -6,9 +6,12 @@
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
+use http::HeaderName;
+
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::names::{BucketName, ObjectKey};
 use crate::http::edge::cache;
+use crate::http::edge::callers::Callers;
 use crate::http::edge::cors::Cors;
 use crate::http::query::decode;
 
@@ -29,6 +32,10 @@ pub struct Site {
     pub sandbox: bool,
     /// The CDN in front checks every viewer's right itself, so it may keep what only a signature opens.
     pub cdn_verifies: bool,
+    /// Whose requests it takes; all others are refused.
+    pub callers: Callers,
+    /// The header in which a proven CDN gets cache tags; None: none.
+    pub cache_tag: Option<HeaderName>,
 }
 
 impl Default for Site {
@@ -43,6 +50,8 @@ impl Default for Site {
             cache: Vec::new(),
             sandbox: true,
             cdn_verifies: false,
+            callers: Callers::default(),
+            cache_tag: None,
         }
     }
 }
