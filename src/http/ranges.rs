@@ -17,42 +17,42 @@ pub enum Requested {
 pub fn parse(header: &str) -> Requested {
     // Clients put spaces where the grammar has none; S3 takes them.
     let header = header.trim();
-    let Ok(parsed) = parse_range_header(header) else { return single_leniently(header) };
-    let specs: Vec<RangeSpec> = parsed
-        .ranges
-        .iter()
-        .map(|r| match (r.start, r.end) {
-            (StartPosition::FromLast(n), _) => RangeSpec::Suffix(n),
-            (StartPosition::Index(a), EndPosition::LastByte) => RangeSpec::From(a),
-            (StartPosition::Index(a), EndPosition::Index(b)) => RangeSpec::FromTo(a, b),
-        })
-        .collect();
-    if specs.iter().any(|s| matches!(s, RangeSpec::FromTo(a, b) if a > b)) {
-        return Requested::Whole;
-    }
-    match <[RangeSpec; 1]>::try_from(specs) {
-        Ok([one]) => Requested::Single(one),
-        Err(specs) if specs.is_empty() => Requested::Whole,
-        Err(specs) => Requested::Several(specs),
+    let specs = match parse_range_header(header) {
+        Ok(parsed) => parsed.ranges.iter().map(|r| bounded(r.start, r.end)).collect(),
+        Err(_) => leniently(header),
+    };
+    match specs.map(<[RangeSpec; 1]>::try_from) {
+        Some(Ok([one])) => Requested::Single(one),
+        Some(Err(several)) if !several.is_empty() => Requested::Several(several),
+        _ => Requested::Whole,
     }
 }
 
-/// The crate is stricter than S3 in two ways that real clients meet: numbers past u64 (a download tool's "to the
-/// end") and leading zeros.
-fn single_leniently(header: &str) -> Requested {
-    let Some((a, b)) = header.strip_prefix("bytes=").and_then(|r| r.split_once('-')) else { return Requested::Whole };
+/// None: it ends before it begins, so the header means nothing.
+fn bounded(start: StartPosition, end: EndPosition) -> Option<RangeSpec> {
+    match (start, end) {
+        (StartPosition::FromLast(n), _) => Some(RangeSpec::Suffix(n)),
+        (StartPosition::Index(a), EndPosition::LastByte) => Some(RangeSpec::From(a)),
+        (StartPosition::Index(a), EndPosition::Index(b)) => (a <= b).then_some(RangeSpec::FromTo(a, b)),
+    }
+}
+
+/// The crate is stricter than S3 and RFC 9110 in what real clients meet: numbers past u64 (a download tool's "to the
+/// end"), leading zeros, a suffix of nothing.
+fn leniently(header: &str) -> Option<Vec<RangeSpec>> {
     let number = |s: &str| -> Option<u64> {
         let digits = !s.is_empty() && s.bytes().all(|c| c.is_ascii_digit());
         digits.then(|| s.parse().unwrap_or(u64::MAX))
     };
-    match (a.trim(), b.trim()) {
-        ("", b) => number(b).map_or(Requested::Whole, |n| Requested::Single(RangeSpec::Suffix(n))),
-        (a, "") => number(a).map_or(Requested::Whole, |a| Requested::Single(RangeSpec::From(a))),
-        (a, b) => match (number(a), number(b)) {
-            (Some(a), Some(b)) if a <= b => Requested::Single(RangeSpec::FromTo(a, b)),
-            _ => Requested::Whole,
-        },
-    }
+    let spec = |text: &str| -> Option<RangeSpec> {
+        let (a, b) = text.split_once('-')?;
+        match (a.trim(), b.trim()) {
+            ("", b) => number(b).map(RangeSpec::Suffix),
+            (a, "") => number(a).map(RangeSpec::From),
+            (a, b) => bounded(StartPosition::Index(number(a)?), EndPosition::Index(number(b)?)),
+        }
+    };
+    header.strip_prefix("bytes=")?.split(',').map(spec).collect()
 }
 
 #[cfg(test)]
@@ -71,7 +71,10 @@ mod tests {
             ("bytes=007-009", Single(RangeSpec::FromTo(7, 9))),
             ("bytes=0-99999999999999999999999", Single(RangeSpec::FromTo(0, u64::MAX))),
             ("bytes=0-1,3-4", Several(vec![RangeSpec::FromTo(0, 1), RangeSpec::FromTo(3, 4)])),
+            ("bytes=-0,0-", Several(vec![RangeSpec::Suffix(0), RangeSpec::From(0)])),
             ("bytes=5-4", Whole),
+            ("bytes=0-1,5-4", Whole),
+            ("bytes=0-1,,2-3", Whole),
             ("bytes=", Whole),
             ("bytes=-", Whole),
             ("bytes=a-b", Whole),
