@@ -12,13 +12,13 @@ use http_body::{Body, Frame, SizeHint};
 
 use crate::base::error::{Error, Result};
 use crate::http::body::ResponseBody;
-use crate::http::gateway::Gateway;
+use crate::http::gateway::WorkersGateway;
 use crate::telemetry::access_log::Entry;
 use crate::telemetry::metrics::{Door, Finished, Operation};
 use crate::telemetry::tenants::TenantCounters;
 
 pub struct Account {
-    gateway: Rc<Arc<Gateway>>,
+    gateway: Rc<WorkersGateway>,
     door: Door,
     started: Instant,
     first_byte: Duration,
@@ -31,7 +31,7 @@ pub struct Account {
 }
 
 impl Account {
-    pub fn open(gateway: Rc<Arc<Gateway>>, door: Door, operation: Operation) -> Self {
+    pub fn open(gateway: Rc<WorkersGateway>, door: Door, operation: Operation) -> Self {
         Account {
             gateway,
             door,

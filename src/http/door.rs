@@ -12,7 +12,7 @@ use crate::base::error::{Error, ErrorKind};
 use crate::base::names::BucketName;
 use crate::base::timestamp::Timestamp;
 use crate::http::account::{Account, Accounted};
-use crate::http::gateway::Gateway;
+use crate::http::gateway::{Gateway, WorkersGateway};
 use crate::http::respond::{self, Answer, code_and_status};
 use crate::http::s3::route::Resource;
 use crate::http::{admin, edge, s3};
@@ -26,13 +26,13 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-amz-request-id");
 /// What could not be routed shares the last label.
 const UNROUTED: Operation = Operation { index: usize::MAX, name: "unrouted" };
 
-/// One for each worker. Its requests count references to the `Rc`, not to the `Arc` that all cores would fight for.
+/// One for each worker.
 #[derive(Clone)]
-pub struct Doors(Rc<Arc<Gateway>>);
+pub struct Doors(Rc<WorkersGateway>);
 
 impl Doors {
     pub fn new(gateway: Arc<Gateway>) -> Self {
-        Doors(Rc::new(gateway))
+        Doors(Rc::new(WorkersGateway(gateway)))
     }
 }
 
@@ -40,7 +40,7 @@ impl Service for Doors {
     type Body = Accounted;
 
     async fn call(&self, request: Request<RequestBody>, from: Peer) -> Response<Accounted> {
-        let gateway = &**self.0;
+        let gateway: &Gateway = &self.0;
         let mut visit = Visit::open(self.0.clone(), &request, &from);
         if has_two_hosts(&request) {
             let error = Error::new(ErrorKind::BadRequest, "The request has more than one Host header.");
@@ -72,7 +72,7 @@ pub struct Visit {
 }
 
 impl Visit {
-    fn open(gateway: Rc<Arc<Gateway>>, request: &Request<RequestBody>, from: &Peer) -> Self {
+    fn open(gateway: Rc<WorkersGateway>, request: &Request<RequestBody>, from: &Peer) -> Self {
         let id = RequestId::next();
         let log = gateway.access_log.is_some().then(|| Box::new(entry(&gateway, id, request, from)));
         let mut account = Account::open(gateway, from.door, UNROUTED);

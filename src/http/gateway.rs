@@ -43,3 +43,15 @@ pub struct Gateway {
     /// Buckets' CORS rules, ready for use.
     pub cors: Compiled,
 }
+
+/// The gateway as one worker holds it. The worker's requests count references to this, in an `Rc`: a count that all cores
+/// share is too dear for each of them.
+pub struct WorkersGateway(pub Arc<Gateway>);
+
+impl std::ops::Deref for WorkersGateway {
+    type Target = Gateway;
+
+    fn deref(&self) -> &Gateway {
+        &self.0
+    }
+}
