@@ -4,7 +4,7 @@
 //! Order of a start: what can be checked without side effects first, then the store, then the ports: a port that is
 //! open is served. Order of a stop: no new connections, running requests, the access log, the store.
 
-mod reload;
+pub mod reload;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -21,7 +21,7 @@ use crate::http::door::Doors;
 use crate::http::gateway::Gateway;
 use crate::local::{Local, Settings as StoreSettings};
 use crate::net::drain::Tracker;
-use crate::net::listen::Address;
+use crate::net::listen::{Address, Transport};
 use crate::net::server::{self, Server};
 use crate::net::tls::Tls;
 use crate::ops::Ops;
@@ -75,7 +75,14 @@ impl App {
         let wants_tls = config.wants_tls();
         let auth = Arc::new(Auth::new(config.auth, config.policies, operator).map_err(faults)?);
         auth.summary().warnings.iter().for_each(|w| tracing::warn!("{w}"));
-        let tls = if wants_tls { Some(Arc::new(Tls::load(&config.certificates).map_err(faults)?)) } else { None };
+        let tls = if wants_tls {
+            let tls = Tls::load_with_clients(&config.certificates, config.client_authorities.as_deref()).map_err(faults)?;
+            Some(Arc::new(tls))
+        } else {
+            None
+        };
+        let secrets = config.doors.caller_secrets();
+        reload::load_secrets(&secrets).map_err(StartError::Faults)?;
 
         let store = Local::open(StoreSettings { metrics: metrics.clone(), ..config.store })?;
         let ops = Ops::new(store.clone());
@@ -99,13 +106,13 @@ impl App {
         let server = listening
             .serve(Tracker::default(), move || Doors::new(service.clone()))
             .map_err(|e| StartError::Failed(format!("the workers can't be started: {e}")))?;
-        let reloader = Reloader::new(auth, tls, metrics);
+        let reloader = Reloader::new(auth, tls, secrets, metrics);
         Ok(App { gateway, store, server, access_log: writer, addresses, reloader, drain_timeout: config.drain_timeout })
     }
 
     /// The first address of the door, with the port that was picked.
-    pub fn address(&self, door: Door, tls: bool) -> Option<SocketAddr> {
-        self.addresses.iter().find(|a| a.door == door && a.tls == tls).map(|a| a.address)
+    pub fn address(&self, door: Door, transport: Transport) -> Option<SocketAddr> {
+        self.addresses.iter().find(|a| a.door == door && a.transport == transport).map(|a| a.address)
     }
 
     /// Serves until the first SIGTERM or SIGINT, then drains; a second one cuts the drain short. SIGHUP reloads.
@@ -183,8 +190,14 @@ impl StopSignals {
 
 fn addresses(s3: &Listen, edge: &Listen, admin: &Listen) -> Vec<Address> {
     let doors = [(Door::S3, s3), (Door::Edge, edge), (Door::Admin, admin)];
-    let of = |door, addresses: &[SocketAddr], tls| addresses.iter().map(move |&address| Address { door, address, tls }).collect::<Vec<_>>();
-    doors.into_iter().flat_map(|(door, listen)| [of(door, &listen.plain, false), of(door, &listen.tls, true)].concat()).collect()
+    let of = |door, addresses: &[SocketAddr], transport| {
+        addresses.iter().map(move |&address| Address { door, address, transport }).collect::<Vec<_>>()
+    };
+    let all = doors.into_iter().flat_map(|(door, listen)| {
+        let tls = of(door, &listen.tls, Transport::Tls);
+        [of(door, &listen.plain, Transport::Plain), tls, of(door, &listen.mutual_tls, Transport::MutualTls)].concat()
+    });
+    all.collect()
 }
 
 fn start_access_log(

@@ -1,4 +1,5 @@
-//! Takes up changed certificates and policies while serving: all of a folder or nothing, and the log says which.
+//! Takes up changed certificates, policies and secrets of sites' callers while serving: all of a kind or nothing, and the
+//! log says which.
 //!
 //! Files are looked at, not watched: that works on every file system and with mounted secrets, and two seconds are soon
 //! enough. A folder is read when it differs from what was loaded and has stopped changing, so that a certificate and its
@@ -7,22 +8,33 @@
 use std::sync::Arc;
 
 use crate::auth::Auth;
-use crate::net::certificates;
+use crate::http::edge::callers::Secrets;
+use crate::net::certificates::{self, FileStamp};
 use crate::net::tls::Tls;
 use crate::telemetry::metrics::{Label, Metrics, Reload};
 
 pub struct Reloader {
     auth: Arc<Auth>,
     tls: Option<Arc<Tls>>,
+    secrets: Vec<Arc<Secrets>>,
     metrics: Arc<Metrics>,
     policies_seen: Seen<u64>,
-    certificates_seen: Seen<Vec<certificates::FileStamp>>,
+    certificates_seen: Seen<Vec<FileStamp>>,
+    secrets_seen: Seen<Vec<FileStamp>>,
 }
 
 impl Reloader {
-    pub fn new(auth: Arc<Auth>, tls: Option<Arc<Tls>>, metrics: Arc<Metrics>) -> Self {
-        let stamps = tls.as_ref().map(|t| certificates::fingerprint(t.dir())).unwrap_or_default();
-        Reloader { policies_seen: Seen::new(auth.fingerprint()), certificates_seen: Seen::new(stamps), auth, tls, metrics }
+    pub fn new(auth: Arc<Auth>, tls: Option<Arc<Tls>>, secrets: Vec<Arc<Secrets>>, metrics: Arc<Metrics>) -> Self {
+        let stamps = tls.as_ref().map(|t| t.fingerprint()).unwrap_or_default();
+        Reloader {
+            policies_seen: Seen::new(auth.fingerprint()),
+            certificates_seen: Seen::new(stamps),
+            secrets_seen: Seen::new(stamps_of(&secrets)),
+            auth,
+            tls,
+            secrets,
+            metrics,
+        }
     }
 
     /// Reloads what has changed since the last time.
@@ -31,9 +43,12 @@ impl Reloader {
             self.reload_policies();
         }
         if let Some(tls) = self.tls.clone()
-            && self.certificates_seen.is_due(certificates::fingerprint(tls.dir()))
+            && self.certificates_seen.is_due(tls.fingerprint())
         {
             self.reload_certificates(&tls);
+        }
+        if self.secrets_seen.is_due(stamps_of(&self.secrets)) {
+            self.reload_secrets();
         }
     }
 
@@ -42,6 +57,7 @@ impl Reloader {
         if let Some(tls) = &self.tls {
             self.reload_certificates(tls);
         }
+        self.reload_secrets();
     }
 
     fn reload_policies(&self) {
@@ -65,12 +81,35 @@ impl Reloader {
         }
     }
 
+    fn reload_secrets(&self) {
+        if self.secrets.is_empty() {
+            return;
+        }
+        match load_secrets(&self.secrets) {
+            Ok(()) => {
+                self.metrics.reloads.of(Reload::CallerSecrets).inc();
+                tracing::info!(headers = self.secrets.len(), "secrets of sites' callers reloaded");
+            }
+            Err(faults) => self.refuse(Reload::CallerSecrets, &faults),
+        }
+    }
+
     fn refuse<F: ToString>(&self, what: Reload, faults: &[F]) {
         self.metrics.reload_failures.of(what).inc();
         for fault in faults {
             tracing::error!(fault = fault.to_string(), "{} can't be reloaded: what was loaded before stays", what.name());
         }
     }
+}
+
+/// Each site's secrets are taken as they are now, or stay; every fault is told.
+pub fn load_secrets(secrets: &[Arc<Secrets>]) -> Result<(), Vec<String>> {
+    let faults: Vec<String> = secrets.iter().filter_map(|s| s.load(&|name| std::env::var(name).ok()).err()).flatten().collect();
+    if faults.is_empty() { Ok(()) } else { Err(faults) }
+}
+
+fn stamps_of(secrets: &[Arc<Secrets>]) -> Vec<FileStamp> {
+    secrets.iter().flat_map(|s| s.files()).filter_map(certificates::stamp).collect()
 }
 
 /// Tells when something has changed and has come to rest.

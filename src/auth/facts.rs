@@ -5,8 +5,8 @@
 use std::borrow::Cow;
 use std::net::IpAddr;
 
-use http::HeaderName;
 use http::request::Parts;
+use http::{HeaderMap, HeaderName};
 use ipnet::IpNet;
 use percent_encoding::percent_decode_str;
 
@@ -14,6 +14,11 @@ use crate::base::timestamp::Timestamp;
 
 /// Addresses looked at in an X-Forwarded-For header: more proxies than anyone chains.
 const MAX_FORWARDED_ADDRESSES: usize = 16;
+
+/// In the extensions of a request that a site's own CDN sent: it proved to be that, and asks for a viewer whom nobody here knows.
+/// Put there by the edge door alone; nothing that comes over the wire can make one.
+#[derive(Debug, Clone, Copy)]
+pub struct FromProvenCdn;
 
 /// What the door knows of a request before its body.
 #[derive(Clone, Copy)]
@@ -36,32 +41,12 @@ impl<'a> RequestFacts<'a> {
         query_pairs(self.parts.uri.query()?).find(|(n, _)| n == name).map(|(_, v)| v)
     }
 
-    fn is_trusted(proxies: &[IpNet], address: IpAddr) -> bool {
-        let address = address.to_canonical();
-        proxies.iter().any(|net| net.contains(&address))
-    }
-
     pub fn peer_is_trusted(&self, proxies: &[IpNet]) -> bool {
-        !proxies.is_empty() && Self::is_trusted(proxies, self.peer)
+        is_trusted(proxies, self.peer)
     }
 
-    /// Who asks: the peer, or where the peer is a trusted proxy, the last address in X-Forwarded-For that is not one.
-    /// Addresses further left are hearsay.
     pub fn source_ip(&self, proxies: &[IpNet]) -> IpAddr {
-        if !self.peer_is_trusted(proxies) {
-            return self.peer.to_canonical();
-        }
-        let mut source = self.peer.to_canonical();
-        let forwarded = self.parts.headers.get_all("x-forwarded-for").iter().rev();
-        let addresses = forwarded.flat_map(|v| v.to_str().unwrap_or_default().rsplit(','));
-        for address in addresses.take(MAX_FORWARDED_ADDRESSES) {
-            let Ok(address) = address.trim().parse::<IpAddr>() else { break };
-            source = address.to_canonical();
-            if !Self::is_trusted(proxies, source) {
-                break;
-            }
-        }
-        source
+        source_ip(&self.parts.headers, self.peer, proxies)
     }
 
     /// TLS all the way from the client, as far as trusted proxies say so.
@@ -71,6 +56,24 @@ impl<'a> RequestFacts<'a> {
             _ => self.secure,
         }
     }
+}
+
+/// Who asks: the peer, or where the peer is a trusted proxy, the last address in X-Forwarded-For that is not one.
+/// Addresses further left are hearsay.
+pub fn source_ip(headers: &HeaderMap, peer: IpAddr, proxies: &[IpNet]) -> IpAddr {
+    let mut source = peer.to_canonical();
+    let forwarded = headers.get_all("x-forwarded-for").iter().rev();
+    let mut addresses = forwarded.flat_map(|v| v.to_str().unwrap_or_default().rsplit(',')).take(MAX_FORWARDED_ADDRESSES);
+    while is_trusted(proxies, source) {
+        let Some(Ok(address)) = addresses.next().map(|a| a.trim().parse::<IpAddr>()) else { break };
+        source = address.to_canonical();
+    }
+    source
+}
+
+fn is_trusted(proxies: &[IpNet], address: IpAddr) -> bool {
+    let address = address.to_canonical();
+    proxies.iter().any(|net| net.contains(&address))
 }
 
 /// The value that stands for an `x-amz-*` header: the header, or in a presigned URL the parameter of that name, which its

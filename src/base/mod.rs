@@ -8,6 +8,7 @@ pub mod conditions;
 pub mod digest;
 pub mod error;
 pub mod etag;
+pub mod layout;
 pub mod limits;
 pub mod media_type;
 pub mod names;

@@ -20,6 +20,7 @@ use crate::auth::operator::OperatorKey;
 use crate::auth::presign::{Credentials, sign_headers};
 use crate::base::timestamp::Timestamp;
 use crate::config::{Config, Listen};
+use crate::net::listen::Transport;
 use crate::telemetry::metrics::Door;
 
 /// A list of a hundred thousand keys fits.
@@ -51,11 +52,11 @@ impl AdminClient {
         let alone = Config {
             s3: Listen::default(),
             edge: Listen::default(),
-            admin: Listen { plain: vec![SocketAddr::from(([127, 0, 0, 1], 0))], tls: Vec::new() },
+            admin: Listen { plain: vec![SocketAddr::from(([127, 0, 0, 1], 0))], ..Listen::default() },
             ..config
         };
         let own = App::start(alone, operator.clone()).await?;
-        let Some(address) = own.address(Door::Admin, false) else {
+        let Some(address) = own.address(Door::Admin, Transport::Plain) else {
             return Err(Failure::Failed("the admin door could not be opened".into()));
         };
         Ok(AdminClient { address, operator, region, own: Some(own) })

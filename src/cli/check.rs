@@ -1,6 +1,7 @@
 //! `tidegate check`: reads everything the operator wrote, opens nothing, and names every fault.
 
 use super::Failure;
+use crate::app::reload::load_secrets;
 use crate::auth::Auth;
 use crate::auth::operator::OperatorKey;
 use crate::config::fault::Fault;
@@ -30,9 +31,12 @@ pub fn run(loaded: Result<Config, Vec<Fault>>, environment: &[(String, String)])
 /// What was found, unless the policies are faulty.
 fn check_folders(config: &Config, faults: &mut Vec<String>) -> Option<String> {
     if config.wants_tls()
-        && let Err(found) = Tls::load(&config.certificates)
+        && let Err(found) = Tls::load_with_clients(&config.certificates, config.client_authorities.as_deref())
     {
         faults.extend(found.iter().map(ToString::to_string));
+    }
+    if let Err(found) = load_secrets(&config.doors.caller_secrets()) {
+        faults.extend(found);
     }
     // Only stands in: checking must not make the operator's key.
     let operator = OperatorKey::from_strings("tidegate-check", "stands-in").map_err(|e| faults.push(e)).ok()?;

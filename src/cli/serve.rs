@@ -10,6 +10,7 @@ use super::Failure;
 use crate::app::{App, Signals};
 use crate::auth::operator::OperatorKey;
 use crate::config::{Config, DEFAULT_FILE, reader};
+use crate::net::listen::Transport;
 use crate::telemetry::log;
 use crate::telemetry::metrics::Door;
 
@@ -28,7 +29,7 @@ pub async fn run(config: Config, environment: &[(String, String)]) -> Result<(),
     println!("{}", listening(&app));
     // A pipe that nobody reads is no reason to stop.
     let _ = std::io::stdout().flush();
-    introduce(&operator, app.address(Door::S3, false));
+    introduce(&operator, app.address(Door::S3, Transport::Plain));
     app.run(signals).await;
     Ok(())
 }
@@ -36,15 +37,16 @@ pub async fn run(config: Config, environment: &[(String, String)]) -> Result<(),
 /// `listening s3=ADDR edge=ADDR admin=ADDR`; doors that are closed are left out, and TLS addresses follow.
 fn listening(app: &App) -> String {
     let doors = [
-        ("s3", Door::S3, false),
-        ("edge", Door::Edge, false),
-        ("admin", Door::Admin, false),
-        ("s3_tls", Door::S3, true),
-        ("edge_tls", Door::Edge, true),
+        ("s3", Door::S3, Transport::Plain),
+        ("edge", Door::Edge, Transport::Plain),
+        ("admin", Door::Admin, Transport::Plain),
+        ("s3_tls", Door::S3, Transport::Tls),
+        ("edge_tls", Door::Edge, Transport::Tls),
+        ("edge_mtls", Door::Edge, Transport::MutualTls),
     ];
     let mut line = String::from("listening");
-    for (name, door, tls) in doors {
-        if let Some(address) = app.address(door, tls) {
+    for (name, door, transport) in doors {
+        if let Some(address) = app.address(door, transport) {
             line.push_str(&format!(" {name}={address}"));
         }
     }

@@ -128,6 +128,13 @@ fn edge_and_admin() -> Vec<Key> {
             duration
         ),
         field!(
+            "edge.mtls_listen",
+            "The same over TLS where the client must show a certificate that tls.client_ca vouches for.",
+            edge.mutual_tls,
+            |v: &Vec<_>| show_list(v),
+            addresses
+        ),
+        field!(
             "admin.listen"("TIDEGATE_ADMIN_LISTEN"),
             "Metrics, health and the operator's commands. Keep it on loopback or a private network.",
             admin.plain,
@@ -144,6 +151,12 @@ fn folders() -> Vec<Key> {
             "Pairs NAME.crt (or .pem) and NAME.key; taken up again when they change, or on SIGHUP.",
             |c| format!("{:?}", c.certificates.display()),
             |c, v| v.path().map(|p| c.certificates = p)
+        ),
+        key!(
+            "tls.client_ca",
+            "PEM file of the authorities that vouch for the clients of edge.mtls_listen; taken up again with the certificates.",
+            |c| format!("{:?}", c.client_authorities.as_ref().map(|f| f.display().to_string()).unwrap_or_default()),
+            |c, v| v.optional_path().map(|p| c.client_authorities = p)
         ),
         key!(
             "policies.dir"("TIDEGATE_POLICIES"),

@@ -5,6 +5,7 @@
 //! keys are refused; nothing has been opened when a fault is reported.
 //! `keys` is the one list of what can be set: the reader, the shipped file and the README's table come from it.
 
+pub mod callers;
 pub mod fault;
 pub mod keys;
 pub mod reader;
@@ -42,6 +43,8 @@ pub struct Config {
     pub access_log: AccessLogSettings,
     /// The folder of certificates; needed only where a TLS address is set.
     pub certificates: PathBuf,
+    /// Who vouches for clients on addresses of `mutual_tls`.
+    pub client_authorities: Option<PathBuf>,
     pub policies: PathBuf,
     /// How long a stop waits for what is running.
     pub drain_timeout: Duration,
@@ -52,11 +55,13 @@ pub struct Config {
 pub struct Listen {
     pub plain: Vec<SocketAddr>,
     pub tls: Vec<SocketAddr>,
+    /// TLS, and the client shows a certificate.
+    pub mutual_tls: Vec<SocketAddr>,
 }
 
 impl Listen {
     fn loopback(port: u16) -> Self {
-        Listen { plain: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, port))], tls: Vec::new() }
+        Listen { plain: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, port))], ..Listen::default() }
     }
 }
 
@@ -74,6 +79,7 @@ impl Default for Config {
             log: LogSettings::default(),
             access_log: AccessLogSettings::default(),
             certificates: "certs".into(),
+            client_authorities: None,
             policies: "policies".into(),
             // Long enough for a large object on an ordinary line; most supervisors kill after 30 s to 90 s.
             drain_timeout: Duration::from_secs(30),
@@ -83,6 +89,6 @@ impl Default for Config {
 
 impl Config {
     pub fn wants_tls(&self) -> bool {
-        [&self.s3, &self.edge, &self.admin].iter().any(|l| !l.tls.is_empty())
+        [&self.s3, &self.edge, &self.admin].iter().any(|l| !l.tls.is_empty() || !l.mutual_tls.is_empty())
     }
 }

@@ -35,8 +35,13 @@ fn read(path: &Path) -> std::io::Result<String> {
 }
 
 pub fn parse(file: Option<(&Path, &str)>, environment: &[(String, String)]) -> Result<Config, Vec<Fault>> {
-    let mut reader =
-        Reader { file: file.map_or(Path::new(""), |f| f.0), text: file.map_or("", |f| f.1), config: Config::default(), faults: Vec::new() };
+    let mut reader = Reader {
+        file: file.map_or(Path::new(""), |f| f.0),
+        text: file.map_or("", |f| f.1),
+        config: Config::default(),
+        faults: Vec::new(),
+        mutual_tls_users: Vec::new(),
+    };
     let keys = keys();
     if let Some((path, _)) = file {
         reader.config.file = Some(path.to_owned());
@@ -52,6 +57,8 @@ pub struct Reader<'t> {
     text: &'t str,
     config: Config,
     faults: Vec<Fault>,
+    /// Sites that stand on client certificates: where, and their key.
+    mutual_tls_users: Vec<(usize, String)>,
 }
 
 impl Reader<'_> {
@@ -59,6 +66,16 @@ impl Reader<'_> {
     pub fn fault(&mut self, at: usize, key: &str, message: String) {
         let line = 1 + self.text.bytes().take(at).filter(|b| *b == b'\n').count();
         self.faults.push(Fault { place: format!("{}:{line}", self.file.display()), key: key.to_owned(), message });
+    }
+
+    /// What relative paths in the file start from.
+    pub fn base(&self) -> &Path {
+        self.file.parent().unwrap_or(Path::new(""))
+    }
+
+    /// Checked at the end: the environment may set the address.
+    pub fn needs_mutual_tls(&mut self, at: usize, key: &str) {
+        self.mutual_tls_users.push((at, key.to_owned()));
     }
 
     fn take_file(&mut self, keys: &[Key]) {
@@ -117,6 +134,12 @@ impl Reader<'_> {
 
     /// What no single key can know.
     fn check_together(&mut self) {
+        let listens_mutual = !self.config.edge.mutual_tls.is_empty();
+        for (at, key) in std::mem::take(&mut self.mutual_tls_users) {
+            if !listens_mutual {
+                self.fault(at, &key, "expected an address in edge.mtls_listen: only there are client certificates asked for".into());
+            }
+        }
         let mut add = |key: &str, message: String| {
             self.faults.push(Fault { place: self.file.display().to_string(), key: key.to_owned(), message });
         };
@@ -124,17 +147,20 @@ impl Reader<'_> {
             faults.into_iter().for_each(|f| add(&format!("s3.{}", f.path), f.message));
         }
         let listens = [("s3", &self.config.s3), ("edge", &self.config.edge), ("admin", &self.config.admin)];
-        if listens.iter().all(|(_, l)| l.plain.is_empty() && l.tls.is_empty()) {
+        if listens.iter().all(|(_, l)| l.plain.is_empty() && l.tls.is_empty() && l.mutual_tls.is_empty()) {
             add("s3.listen", "every door is closed: set an address for one".into());
         }
         let mut seen = Vec::new();
         for (door, listen) in listens {
-            for address in listen.plain.iter().chain(&listen.tls).filter(|a| a.port() != 0) {
+            for address in listen.plain.iter().chain(&listen.tls).chain(&listen.mutual_tls).filter(|a| a.port() != 0) {
                 if seen.contains(address) {
                     add(&format!("{door}.listen"), format!("{address} is used twice"));
                 }
                 seen.push(*address);
             }
+        }
+        if listens_mutual && self.config.client_authorities.is_none() {
+            add("tls.client_ca", "expected a PEM file of authorities: edge.mtls_listen demands certificates of its clients".into());
         }
         let net = &self.config.net;
         // hyper's own lower bound of a head, and HTTP/2's upper bound of a window.

@@ -7,6 +7,7 @@ use http::header::HeaderValue;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::callers;
 use super::reader::{Reader, nearest};
 use super::value::{Taken, Value};
 use crate::auth::policy::pattern::{Pattern, Wildcards};
@@ -21,8 +22,9 @@ const MAX_SITES: usize = 10_000;
 const MAX_RULES: usize = 100;
 const MAX_ORIGINS: usize = 100;
 
-const SITE_KEYS: [&str; 11] =
-    ["host", "bucket", "prefix", "index", "cors", "cache", "sandbox", "cdn_verifies", "url", "token_path", "private"];
+const SITE_KEYS: [&str; 13] = [
+    "host", "bucket", "prefix", "index", "cors", "cache", "sandbox", "cdn_verifies", "url", "token_path", "private", "callers", "cache_tag",
+];
 const CORS_KEYS: [&str; 2] = ["origins", "credentials"];
 const CACHE_KEYS: [&str; 5] = ["match", "type", "artifact", "control", "immutable"];
 
@@ -64,6 +66,14 @@ fn site(reader: &mut Reader<'_>, n: usize, fields: &DeTable<'_>) -> Site {
             "url" => link_base(&given).map(|v| site.url = v),
             "token_path" => token_path(&given).map(|v| site.token_path = v),
             "private" => given.parsed("\"s3\", \"cloudfront\", \"cookie\" or \"path-token\"").map(|v| site.private = v),
+            "callers" => {
+                site.callers = callers::take(reader, &key, value);
+                Ok(())
+            }
+            "cache_tag" => {
+                site.cache_tag = callers::cache_tag(reader, &key, value);
+                Ok(())
+            }
             "cors" => {
                 site.cors = cors(reader, &key, value);
                 Ok(())
@@ -77,6 +87,10 @@ fn site(reader: &mut Reader<'_>, n: usize, fields: &DeTable<'_>) -> Site {
         if let Err(message) = taken {
             reader.fault(value.span().start, &key, message);
         }
+    }
+    if let Some((_, value)) = fields.iter().find(|(name, _)| name.get_ref() == "cache_tag" && !fields.contains_key("callers")) {
+        let expected = "expected callers too: tags name tenants and are for a proven CDN only";
+        reader.fault(value.span().start, &format!("site[{n}].cache_tag"), expected.into());
     }
     if !site.prefix.is_empty() && site.bucket.is_none() {
         let at = fields.iter().find(|(name, _)| name.get_ref() == "prefix").map_or(0, |(_, value)| value.span().start);

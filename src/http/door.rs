@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use http::{HeaderName, HeaderValue, Method, Request, Response};
 
+use crate::auth::facts::source_ip;
 use crate::auth::identity::{Caller, Carrier, Via};
 use crate::base::error::{Error, ErrorKind};
 use crate::base::names::BucketName;
@@ -40,7 +41,7 @@ impl Service for Doors {
 
     async fn call(&self, request: Request<RequestBody>, from: Peer) -> Response<Accounted> {
         let gateway = &**self.0;
-        let mut visit = Visit::open(self.0.clone(), &request, from);
+        let mut visit = Visit::open(self.0.clone(), &request, &from);
         if has_two_hosts(&request) {
             let error = Error::new(ErrorKind::BadRequest, "The request has more than one Host header.");
             let answer = visit.failed(gateway, &error, request.uri().path(), request.method() == Method::HEAD);
@@ -65,16 +66,18 @@ pub struct Visit {
     pub id: RequestId,
     /// What was asked for, where it could be told.
     pub bucket: Option<BucketName>,
+    /// The id under which the CDN knows the request.
+    cdn_id: Option<String>,
     account: Account,
 }
 
 impl Visit {
-    fn open(gateway: Rc<Arc<Gateway>>, request: &Request<RequestBody>, from: Peer) -> Self {
+    fn open(gateway: Rc<Arc<Gateway>>, request: &Request<RequestBody>, from: &Peer) -> Self {
         let id = RequestId::next();
-        let log = gateway.access_log.is_some().then(|| Box::new(entry(id, request, from)));
+        let log = gateway.access_log.is_some().then(|| Box::new(entry(&gateway, id, request, from)));
         let mut account = Account::open(gateway, from.door, UNROUTED);
         account.log = log;
-        Visit { id, bucket: None, account }
+        Visit { id, bucket: None, cdn_id: None, account }
     }
 
     pub fn routed(&mut self, index: usize, name: &'static str, log_name: &'static str, resource: &Resource) {
@@ -89,6 +92,14 @@ impl Visit {
                     entry.key = Some(key.to_string());
                 }
             }
+        }
+    }
+
+    /// The request came through a CDN that the site allows, which calls it by this id.
+    pub fn came_through(&mut self, cdn_id: Option<&str>) {
+        self.cdn_id = cdn_id.map(str::to_owned);
+        if let Some(entry) = &mut self.account.log {
+            entry.host_id = self.cdn_id.clone();
         }
     }
 
@@ -111,7 +122,7 @@ impl Visit {
     /// The answer that tells of `error`, noted in log and metrics.
     pub fn failed(&mut self, gateway: &Gateway, error: &Error, path: &str, head: bool) -> Answer {
         self.note(gateway, error);
-        respond::error(error, path, self.id.as_str(), head)
+        respond::error(error, path, self.id.as_str(), self.cdn_id.as_deref().unwrap_or(self.id.as_str()), head)
     }
 
     /// As `failed`, for the tenants' API.
@@ -132,9 +143,9 @@ impl Visit {
     fn note(&mut self, gateway: &Gateway, error: &Error) {
         let (code, status) = code_and_status(error.kind());
         if error.kind().is_our_fault() {
-            tracing::warn!(request_id = %self.id, operation = self.account.operation.name, %error, "request failed");
+            tracing::warn!(request_id = %self.id, cdn_id = self.cdn_id, operation = self.account.operation.name, %error, "request failed");
         } else {
-            tracing::debug!(request_id = %self.id, operation = self.account.operation.name, %error, "request refused");
+            tracing::debug!(request_id = %self.id, cdn_id = self.cdn_id, operation = self.account.operation.name, %error, "request refused");
         }
         if status == 403 || status == 401 {
             gateway.metrics.refused(code);
@@ -154,13 +165,13 @@ impl Visit {
     }
 }
 
-fn entry(id: RequestId, request: &Request<RequestBody>, from: Peer) -> Entry {
+fn entry(gateway: &Gateway, id: RequestId, request: &Request<RequestBody>, from: &Peer) -> Entry {
     let text = |name: HeaderName| request.headers().get(name).and_then(|v| v.to_str().ok()).map(str::to_owned);
     Entry {
         bucket_owner: None,
         bucket: None,
         time: Timestamp::now(),
-        remote_ip: from.address.ip(),
+        remote_ip: source_ip(request.headers(), from.address.ip(), &gateway.auth.settings().trusted_proxies),
         requester: None,
         request_id: id.to_string(),
         operation: "-".to_owned(),
@@ -177,6 +188,7 @@ fn entry(id: RequestId, request: &Request<RequestBody>, from: Peer) -> Entry {
         referer: text(http::header::REFERER),
         user_agent: text(http::header::USER_AGENT),
         version_id: None,
+        host_id: None,
         signature_version: None,
         authentication: None,
         host: text(http::header::HOST),

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::auth::Auth;
+use crate::http::edge::callers::Secrets;
 use crate::http::edge::site::Sites;
 use crate::http::s3::cors::Compiled;
 use crate::ops::Ops;
@@ -23,6 +24,13 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Settings { sites: Sites::default(), default_cors: true, link_max: Duration::from_secs(7 * 24 * 3600) }
+    }
+}
+
+impl Settings {
+    /// The secrets of the sites' callers, one for each header that is asked for. Loaded at the start, and when they change.
+    pub fn caller_secrets(&self) -> Vec<Arc<Secrets>> {
+        self.sites.list().iter().filter_map(|s| Some(s.callers.header.as_ref()?.secrets.clone())).collect()
     }
 }
 

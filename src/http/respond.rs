@@ -73,7 +73,8 @@ pub fn code_and_status(kind: ErrorKind) -> (&'static str, u16) {
 }
 
 /// The answer that tells of `error`. `resource` is the path as it was asked for.
-pub fn error(error: &Error, resource: &str, request_id: &str, head: bool) -> Answer {
+/// `host_id` is the id under which a proven CDN knows the request, or our own.
+pub fn error(error: &Error, resource: &str, request_id: &str, host_id: &str, head: bool) -> Answer {
     let (code, status) = code_and_status(error.kind());
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut response = Response::new(ResponseBody::Empty);
@@ -99,7 +100,7 @@ pub fn error(error: &Error, resource: &str, request_id: &str, head: bool) -> Ans
     for (name, value) in error.details() {
         w.leaf(name, value);
     }
-    w.leaf("Resource", resource).leaf("RequestId", request_id).leaf("HostId", request_id);
+    w.leaf("Resource", resource).leaf("RequestId", request_id).leaf("HostId", host_id);
     let document = w.finish("Error");
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/xml"));
     headers.insert(CONTENT_LENGTH, HeaderValue::from(document.len()));

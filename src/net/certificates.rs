@@ -36,11 +36,12 @@ pub struct Certificates {
 }
 
 impl Certificates {
-    pub fn load(dir: &Path, provider: &CryptoProvider) -> Result<Self, Vec<Fault>> {
+    /// `except`: a file of the folder that is no certificate of ours, the clients' authorities.
+    pub fn load(dir: &Path, except: Option<&Path>, provider: &CryptoProvider) -> Result<Self, Vec<Fault>> {
         let mut faults = Vec::new();
         let mut by_name = HashMap::new();
         let mut default = None;
-        let pairs = find_pairs(dir, &mut faults);
+        let pairs = find_pairs(dir, except, &mut faults);
         for (stem, pair) in &pairs {
             match load_pair(pair, provider) {
                 Ok((key, mut names)) => {
@@ -84,7 +85,7 @@ struct Pair {
 }
 
 /// By file name without its ending.
-fn find_pairs(dir: &Path, faults: &mut Vec<Fault>) -> BTreeMap<String, Pair> {
+fn find_pairs(dir: &Path, except: Option<&Path>, faults: &mut Vec<Fault>) -> BTreeMap<String, Pair> {
     let mut certificates = BTreeMap::new();
     let mut keys = BTreeMap::new();
     let entries = match std::fs::read_dir(dir) {
@@ -94,7 +95,10 @@ fn find_pairs(dir: &Path, faults: &mut Vec<Fault>) -> BTreeMap<String, Pair> {
             return BTreeMap::new();
         }
     };
-    for path in entries.flatten().map(|e| e.path()) {
+    // However its path was written.
+    let except = except.and_then(|e| e.canonicalize().ok());
+    let is_ours = |path: &PathBuf| except.is_none() || path.canonicalize().ok() != except;
+    for path in entries.flatten().map(|e| e.path()).filter(is_ours) {
         let (Some(stem), Some(ending)) = (path.file_stem().and_then(|s| s.to_str()), path.extension().and_then(|s| s.to_str())) else {
             continue;
         };
@@ -144,13 +148,13 @@ pub type FileStamp = (PathBuf, Option<SystemTime>, u64);
 /// Changes when a file of the folder does; cheap enough to ask every few seconds.
 pub fn fingerprint(dir: &Path) -> Vec<FileStamp> {
     let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
-    let mut files: Vec<_> = entries
-        .filter_map(|e| {
-            // Followed: certificate managers swap symbolic links.
-            let metadata = std::fs::metadata(e.path()).ok()?;
-            Some((e.path(), metadata.modified().ok(), metadata.len()))
-        })
-        .collect();
+    let mut files: Vec<_> = entries.filter_map(|e| stamp(&e.path())).collect();
     files.sort();
     files
+}
+
+pub fn stamp(file: &Path) -> Option<FileStamp> {
+    // Followed: certificate managers swap symbolic links.
+    let metadata = std::fs::metadata(file).ok()?;
+    Some((file.to_owned(), metadata.modified().ok(), metadata.len()))
 }

@@ -13,6 +13,7 @@ use std::task::Waker;
 use http::{Method, Uri};
 use tokio::task::AbortHandle;
 
+use super::client_certificate::ClientCertificate;
 use super::patience::{Clock, Patience};
 use super::service::Peer;
 use super::settings::MIN_PROGRESS_BYTES;
@@ -51,9 +52,11 @@ struct Running {
 
 #[derive(Debug)]
 pub struct Connection {
+    /// As it was accepted; what the handshake proved is in `peer()`.
     pub peer: Peer,
     /// Here once for all its requests: a counted reference that all cores share is too dear for each of them.
     pub metrics: Arc<Metrics>,
+    client: OnceCell<Arc<ClientCertificate>>,
     clock: Rc<Clock>,
     phase: Cell<Phase>,
     /// Since when it is in this phase, or when its last request ended.
@@ -85,10 +88,11 @@ impl Connection {
     pub fn new(peer: Peer, clock: Rc<Clock>, metrics: Arc<Metrics>) -> Rc<Self> {
         let now = clock.now();
         Rc::new(Connection {
-            peer,
             metrics,
-            clock,
             phase: Cell::new(if peer.secure { Phase::Handshake } else { Phase::Head }),
+            peer,
+            client: OnceCell::new(),
+            clock,
             since: Cell::new(now),
             http2: Cell::new(false),
             any_bytes: Cell::new(false),
@@ -107,6 +111,10 @@ impl Connection {
             waker: RefCell::default(),
             task: OnceCell::new(),
         })
+    }
+
+    pub fn peer(&self) -> Peer {
+        Peer { client: self.client.get().cloned(), ..self.peer.clone() }
     }
 
     /// The rules of patience. `now` in ticks.
@@ -154,6 +162,11 @@ impl Connection {
 
     pub fn handshake_done(&self) {
         self.enter(Phase::Head);
+    }
+
+    pub fn client_proven(&self, client: ClientCertificate) {
+        // Set once, by the handshake.
+        let _ = self.client.set(Arc::new(client));
     }
 
     /// Which protocol it turned out to be. HTTP/2 has frames between requests: what is read there says nothing of a head.
@@ -352,7 +365,7 @@ mod tests {
     fn setup(secure: bool) -> (Rc<Clock>, Rc<Connection>, Patience) {
         let clock = Rc::new(Clock::default());
         let address = "127.0.0.1:1".parse().unwrap();
-        let peer = Peer { address, local: address, door: Door::S3, secure, connection: 1 };
+        let peer = Peer { address, local: address, door: Door::S3, secure, client: None, connection: 1 };
         let patience = Patience { handshake: 10, header: 20, idle: 40, write: 30, linger: 5 };
         (clock.clone(), Connection::new(peer, clock, Arc::default()), patience)
     }

@@ -9,13 +9,29 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::telemetry::metrics::Door;
 
+/// How bytes travel on an address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Transport {
+    Plain,
+    Tls,
+    /// TLS where the client must show a certificate too. On addresses of its own, never asked for in passing: CloudFront
+    /// drops a request whose origin asks for a certificate that it was not told to have.
+    MutualTls,
+}
+
+impl Transport {
+    pub fn is_secure(self) -> bool {
+        self != Transport::Plain
+    }
+}
+
 /// What to listen on.
 #[derive(Debug, Clone)]
 pub struct Address {
     pub door: Door,
     /// Port 0: the system picks one.
     pub address: SocketAddr,
-    pub tls: bool,
+    pub transport: Transport,
 }
 
 /// One address, bound for every worker.
@@ -24,7 +40,7 @@ pub struct Bound {
     pub door: Door,
     /// With the port that was picked.
     pub address: SocketAddr,
-    pub tls: bool,
+    pub transport: Transport,
     pub(super) sockets: Vec<TcpListener>,
 }
 
@@ -47,7 +63,7 @@ pub fn bind(wanted: &Address, workers: usize, backlog: u32) -> io::Result<Bound>
     for _ in 1..workers {
         sockets.push(if shared { listen(socket(address, true)?, backlog)? } else { sockets[0].try_clone()? });
     }
-    Ok(Bound { door: wanted.door, address, tls: wanted.tls, sockets })
+    Ok(Bound { door: wanted.door, address, transport: wanted.transport, sockets })
 }
 
 fn socket(address: SocketAddr, reuse_port: bool) -> io::Result<Socket> {
@@ -77,7 +93,7 @@ mod tests {
 
     #[test]
     fn workers_share_a_port_and_strangers_do_not() {
-        let any = Address { door: Door::S3, address: "127.0.0.1:0".parse().unwrap(), tls: false };
+        let any = Address { door: Door::S3, address: "127.0.0.1:0".parse().unwrap(), transport: Transport::Plain };
         let bound = bind(&any, 3, 16).unwrap();
         assert_eq!(bound.sockets.len(), 3);
         assert_ne!(bound.address.port(), 0);

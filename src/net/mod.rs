@@ -10,6 +10,7 @@
 pub mod accept;
 pub mod admission;
 pub mod certificates;
+pub mod client_certificate;
 pub mod connection;
 pub mod descriptors;
 pub mod drain;

@@ -24,6 +24,7 @@ use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 
 use super::connection::Connection;
+use super::listen::Transport;
 use super::request_body::{RequestBody, Rules};
 use super::response_body::ResponseBody;
 use super::service::Service;
@@ -92,11 +93,14 @@ impl<S: Service> Context<S> {
 }
 
 /// Serves until the connection ends; whatever ends it early drops this future.
-pub async fn serve<S: Service>(context: Rc<Context<S>>, tcp: TcpStream, connection: Rc<Connection>, tls: Option<Arc<Tls>>) {
+pub async fn serve<S: Service>(context: Rc<Context<S>>, tcp: TcpStream, connection: Rc<Connection>, tls: Option<(Arc<Tls>, Transport)>) {
     let (stream, alpn_http2) = match tls {
         None => (Stream::Plain(tcp), false),
-        Some(tls) => match tls.accept(tcp).await {
-            Ok(session) => {
+        Some((tls, transport)) => match tls.accept(tcp, transport).await {
+            Ok((session, client)) => {
+                if let Some(client) = client {
+                    connection.client_proven(client);
+                }
                 connection.handshake_done();
                 let http2 = session.get_ref().1.alpn_protocol() == Some(b"h2");
                 (Stream::Tls(Box::new(session)), http2)
@@ -167,7 +171,7 @@ async fn answer<S: Service>(
         let unread = connection.unread_body().clone();
         let (leftover, rest) = leftover(version, request.body());
         let request = request.map(|body| RequestBody::new(body, expects_continue, unread, leftover, context.bodies.clone()));
-        let response = context.service.call(request, connection.peer).await.map(Some);
+        let response = context.service.call(request, connection.peer()).await.map(Some);
         if let Some(rest) = rest.and_then(|mut rest| rest.try_recv().ok()) {
             LocalExecutor.execute(drop_rest(rest, context.linger_timeout));
         }

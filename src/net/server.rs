@@ -55,11 +55,15 @@ pub fn listen(
 impl Listening {
     /// The addresses with the ports that were picked, in the order they were given.
     pub fn addresses(&self) -> Vec<Address> {
-        self.bound.iter().map(|b| Address { door: b.door, address: b.address, tls: b.tls }).collect()
+        self.bound.iter().map(|b| Address { door: b.door, address: b.address, transport: b.transport }).collect()
     }
 
     pub fn address(&self, door: Door) -> Option<SocketAddr> {
-        self.bound.iter().find(|b| b.door == door && !b.tls).or(self.bound.iter().find(|b| b.door == door)).map(|b| b.address)
+        self.bound
+            .iter()
+            .find(|b| b.door == door && !b.transport.is_secure())
+            .or(self.bound.iter().find(|b| b.door == door))
+            .map(|b| b.address)
     }
 
     /// Starts the workers. `service` is called once on each worker's thread.
@@ -83,7 +87,7 @@ impl Listening {
         let mut sockets: Vec<Vec<Socket>> = (0..workers).map(|_| Vec::new()).collect();
         for bound in self.bound {
             for (of_worker, listener) in sockets.iter_mut().zip(bound.sockets) {
-                of_worker.push(Socket { door: bound.door, tls: bound.tls, listener });
+                of_worker.push(Socket { door: bound.door, transport: bound.transport, listener });
             }
         }
         let mut server = Server { phase: Arc::new(phase), workers: Vec::new() };

@@ -2,10 +2,12 @@
 
 use std::future::Future;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{Request, Response};
 
+use super::client_certificate::ClientCertificate;
 use super::request_body::RequestBody;
 use crate::base::error::Error;
 use crate::telemetry::metrics::Door;
@@ -20,13 +22,15 @@ pub trait Service: 'static {
 }
 
 /// The connection a request came by.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Peer {
     pub address: SocketAddr,
     /// The address the client connected to.
     pub local: SocketAddr,
     pub door: Door,
     pub secure: bool,
+    /// The certificate that the client proved to hold; only ever on an address of `Transport::MutualTls`, and always there.
+    pub client: Option<Arc<ClientCertificate>>,
     /// Counts connections of this process.
     pub connection: u64,
 }

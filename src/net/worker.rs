@@ -18,6 +18,7 @@ use super::accept;
 use super::admission::Admission;
 use super::connection::{Connection, Verdict};
 use super::drain::Tracker;
+use super::listen::Transport;
 use super::patience::{Clock, Patience, TICK};
 use super::serve::{Context, serve};
 use super::server::Phase;
@@ -34,7 +35,7 @@ const BLOCKING_REST: Duration = Duration::from_secs(1);
 /// One of the worker's listening sockets.
 pub struct Socket {
     pub door: Door,
-    pub tls: bool,
+    pub transport: Transport,
     pub listener: TcpListener,
 }
 
@@ -124,7 +125,7 @@ impl<S: Service> Worker<S> {
             accept::accept_all(
                 listener,
                 phase,
-                |tcp, address| worker.admit(tcp, address, local, socket.door, socket.tls),
+                |tcp, address| worker.admit(tcp, address, local, socket.door, socket.transport),
                 |kind, e| {
                     worker.shared.metrics.accept_errors.of(kind).inc();
                     // A full table fails ten times a second: one line per spell of ten seconds.
@@ -139,7 +140,8 @@ impl<S: Service> Worker<S> {
         })
     }
 
-    fn admit(&self, tcp: TcpStream, address: SocketAddr, local: SocketAddr, door: Door, secure: bool) {
+    fn admit(&self, tcp: TcpStream, address: SocketAddr, local: SocketAddr, door: Door, transport: Transport) {
+        let secure = transport.is_secure();
         let admitted = match self.shared.admission.enter(address.ip()) {
             Ok(admitted) => admitted,
             Err(reason) => {
@@ -154,13 +156,13 @@ impl<S: Service> Worker<S> {
         let id = self.shared.next_connection.fetch_add(1, Ordering::Relaxed);
         // The listener's own address may be a wildcard.
         let local = if local.ip().is_unspecified() { tcp.local_addr().unwrap_or(local) } else { local };
-        let connection =
-            Connection::new(Peer { address, local, door, secure, connection: id }, self.clock.clone(), self.shared.metrics.clone());
+        let peer = Peer { address, local, door, secure, client: None, connection: id };
+        let connection = Connection::new(peer, self.clock.clone(), self.shared.metrics.clone());
         self.shared.metrics.connections_accepted.of(door).inc();
         let counted = self.shared.metrics.connections.enter(door);
-        let tls = if secure { self.shared.tls.clone() } else { None };
+        let tls = self.shared.tls.clone().filter(|_| secure);
         let listed = self.connections.list(connection.clone());
-        let served = serve(self.context.clone(), tcp, connection.clone(), tls);
+        let served = serve(self.context.clone(), tcp, connection.clone(), tls.map(|tls| (tls, transport)));
         let task = tokio::task::spawn_local(async move {
             let _until_the_end = (admitted, counted, listed);
             served.await;

@@ -73,6 +73,8 @@ pub struct Entry {
     pub referer: Option<String>,
     pub user_agent: Option<String>,
     pub version_id: Option<String>,
+    /// The CDN's id of the request.
+    pub host_id: Option<String>,
     /// `SigV4`, `SigV2`
     pub signature_version: Option<&'static str>,
     /// `AuthHeader`, `QueryString`
@@ -189,8 +191,7 @@ fn text_line(out: &mut String, e: &Entry) {
     quoted(out, e.referer.as_deref());
     quoted(out, e.user_agent.as_deref());
     plain(out, e.version_id.as_deref());
-    // Host id: the request id above is all there is.
-    plain(out, None);
+    plain(out, e.host_id.as_deref());
     plain(out, e.signature_version);
     // Cipher suite: not kept.
     plain(out, None);
@@ -291,6 +292,7 @@ mod tests {
             referer: None,
             user_agent: Some("say \"hi\"\n".into()),
             version_id: None,
+            host_id: Some("cf-id==".into()),
             signature_version: Some("SigV4"),
             authentication: Some("QueryString"),
             host: Some("s3.example".into()),
@@ -305,7 +307,7 @@ mod tests {
         assert_eq!(
             out,
             "acme media [06/Feb/2019:00:00:38 +0000] 192.0.2.3 - 3E57427F3EXAMPLE REST.GET.OBJECT a%20b.glb \
-             \"GET /media/a%20b.glb?X-Amz-Signature=REDACTED&x=1 HTTP/1.1\" 200 - - 5 7 2 \"-\" \"say %22hi%22%0A\" - - SigV4 - \
+             \"GET /media/a%20b.glb?X-Amz-Signature=REDACTED&x=1 HTTP/1.1\" 200 - - 5 7 2 \"-\" \"say %22hi%22%0A\" - cf-id== SigV4 - \
              QueryString s3.example TLS - -\n"
         );
     }

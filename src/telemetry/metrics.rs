@@ -85,6 +85,7 @@ label!(
 
 label!(
     Reload "what" {
+        CallerSecrets = "caller_secrets",
         Certificates = "certificates",
         Policies = "policies",
     }
@@ -287,7 +288,7 @@ impl Metrics {
             },
             journal_sync_failures: counter(r, "journal_sync_failures", "fsyncs of the journal that failed"),
             access_log_dropped: counter(r, "access_log_dropped", "Access log lines dropped because the disk was too slow"),
-            reloads: Counters::register(r, "reloads", "Certificates or policies reloaded"),
+            reloads: Counters::register(r, "reloads", "Certificates, policies or secrets of sites' callers reloaded"),
             reload_failures: Counters::register(r, "reload_failures", "Reloads refused because something in them was wrong"),
             registry,
         }

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use http::HeaderName;
 use ipnet::IpNet;
 
-use crate::auth::facts::{RequestFacts, amz_value};
+use crate::auth::facts::{FromProvenCdn, RequestFacts, amz_value};
 use crate::base::names::{ObjectKey, TenantId};
 use crate::base::timestamp::Timestamp;
 
@@ -29,6 +29,7 @@ pub type Context<'a> = RequestFacts<'a>;
 pub enum ConditionKey {
     SourceIp,
     SecureTransport,
+    ProvenCdn,
     CurrentTime,
     EpochTime,
     Username,
@@ -72,6 +73,8 @@ const KEYS: &[(&str, ConditionKey)] = &[
     ("aws:PrincipalType", ConditionKey::PrincipalType),
     ("aws:ResourceAccount", ConditionKey::BucketOwner),
     ("s3:ResourceAccount", ConditionKey::BucketOwner),
+    // So that a CDN that checks its viewers itself may fetch what nobody may fetch past it.
+    ("tidegate:ProvenCdn", ConditionKey::ProvenCdn),
     ("tidegate:BucketOwner", ConditionKey::BucketOwner),
     // `Resource` can't say "any bucket, and in it this prefix": its first `*` reaches over slashes into others' prefixes.
     ("tidegate:Key", ConditionKey::ObjectKey),
@@ -145,7 +148,7 @@ impl ConditionKey {
     pub fn kind(self) -> KeyKind {
         match self {
             Self::SourceIp => KeyKind::Ip,
-            Self::SecureTransport => KeyKind::Bool,
+            Self::SecureTransport | Self::ProvenCdn => KeyKind::Bool,
             Self::CurrentTime => KeyKind::Time,
             Self::EpochTime | Self::SignatureAge | Self::Number(_) => KeyKind::Number,
             _ => KeyKind::Text,
@@ -154,7 +157,7 @@ impl ConditionKey {
 
     /// Does the key say who asks or from where? A policy for everyone that is narrowed by such a key is not public.
     pub fn names_the_caller(self) -> bool {
-        matches!(self, Self::SourceIp | Self::Username | Self::UserId | Self::PrincipalArn | Self::PrincipalAccount)
+        matches!(self, Self::SourceIp | Self::ProvenCdn | Self::Username | Self::UserId | Self::PrincipalArn | Self::PrincipalAccount)
     }
 
     /// May two requests of one anonymous caller for one resource differ in it, other than by TLS? Then what a condition on
@@ -162,6 +165,7 @@ impl ConditionKey {
     pub fn varies(self, listing: bool) -> bool {
         match self {
             Self::SourceIp
+            | Self::ProvenCdn
             | Self::CurrentTime
             | Self::EpochTime
             | Self::Query(_)
@@ -208,6 +212,7 @@ impl ConditionKey {
         match self {
             Self::SourceIp => Some(Value::Ip(facts.source_ip(env.trusted_proxies))),
             Self::SecureTransport => Some(Value::Bool(facts.is_secure(env.trusted_proxies))),
+            Self::ProvenCdn => Some(Value::Bool(facts.parts.extensions.get::<FromProvenCdn>().is_some())),
             Self::CurrentTime => Some(Value::Time(facts.now)),
             Self::EpochTime => Some(Value::Number(facts.now.secs() as i64)),
             Self::SignatureAge => Some(Value::Number(facts.now.since(env.subject.signed?).as_millis() as i64)),

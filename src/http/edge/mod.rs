@@ -1,15 +1,17 @@
 //! The edge door: GET, HEAD and OPTIONS for browsers and CDNs. `handle` is the whole of it, top to bottom.
 //!
-//! A `site` says which objects a host shows; `cache`, `cors` and `isolation` write the headers that make an answer good
+//! A `site` says which objects a host shows and `callers` whose requests it takes; `tags` name what a CDN keeps; `cache`, `cors` and `isolation` write the headers that make an answer good
 //! for a CDN and a page on another origin; `multirange` answers several ranges at once.
 //! Not here: who may read (the same identity and Grant as on the S3 door), what a read is (`http::read`).
 //! Invariants: every answer says its length; refusals carry the same CORS headers; nothing is `public` that not everyone may read.
 
 pub mod cache;
+pub mod callers;
 pub mod cors;
 pub mod isolation;
 pub mod multirange;
 pub mod site;
+pub mod tags;
 
 use http::header::{HeaderName, HeaderValue, ORIGIN};
 use http::request::Parts;
@@ -21,6 +23,7 @@ use crate::base::names::{BucketName, ObjectKey};
 use crate::base::object::{Bucket, ObjectInfo, SharedObject};
 use crate::http::door::Visit;
 use crate::http::edge::cache::Audience;
+use crate::http::edge::callers::ProvenCdn;
 use crate::http::edge::multirange::Chosen;
 use crate::http::edge::site::{Site, nothing_here};
 use crate::http::gateway::Gateway;
@@ -39,7 +42,7 @@ const FILE_SIZE: HeaderName = HeaderName::from_static("x-file-size");
 
 /// One request from its head to its answer.
 pub async fn handle(gateway: &Gateway, visit: &mut Visit, request: Request<RequestBody>, peer: Peer) -> Answer {
-    let (parts, body) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
     let (uri, head) = (parts.uri.clone(), parts.method == Method::HEAD);
     let origin = parts.headers.get(ORIGIN).cloned();
     let (site, rules) = gateway.settings.sites.of_host(route::host(&parts));
@@ -47,10 +50,11 @@ pub async fn handle(gateway: &Gateway, visit: &mut Visit, request: Request<Reque
         visit.hide_token(&rules.token_path, token);
     }
 
-    let answered = match (site, &parts.method) {
-        (_, &Method::OPTIONS) => Ok(cors::preflight()),
-        (_, &Method::GET | &Method::HEAD) => match site {
-            Some(site) => read(gateway, visit, site, parts, body, peer).await,
+    let answered = match (admit(visit, site, &mut parts, &peer), &parts.method) {
+        (Err(refused), _) => Err(refused),
+        (Ok(_), &Method::OPTIONS) => Ok(cors::preflight()),
+        (Ok(proven), &Method::GET | &Method::HEAD) => match site {
+            Some(site) => read(gateway, visit, site, proven, parts, body, peer).await,
             None => Err(nothing_here()),
         },
         _ => Err(read_only()),
@@ -62,13 +66,29 @@ pub async fn handle(gateway: &Gateway, visit: &mut Visit, request: Request<Reque
     answer
 }
 
+/// Whether the site takes requests of this caller, and whether he proved to be its CDN.
+fn admit(visit: &mut Visit, site: Option<&Site>, parts: &mut Parts, peer: &Peer) -> Result<Option<ProvenCdn>> {
+    let Some(site) = site else { return Ok(None) };
+    let proven = site.callers.check(parts, peer)?;
+    visit.came_through(callers::cdn_request_id(&parts.headers));
+    Ok(proven)
+}
+
 fn read_only() -> Error {
     Error::new(ErrorKind::MethodNotAllowed, "This door only reads: use GET or HEAD, and write over the S3 door.")
         .detail("AllowedMethods", cors::METHODS)
 }
 
 /// GET or HEAD of what the site shows at this path.
-async fn read(gateway: &Gateway, visit: &mut Visit, site: &Site, parts: Parts, body: RequestBody, peer: Peer) -> Result<Answer> {
+async fn read(
+    gateway: &Gateway,
+    visit: &mut Visit,
+    site: &Site,
+    proven: Option<ProvenCdn>,
+    parts: Parts,
+    body: RequestBody,
+    peer: Peer,
+) -> Result<Answer> {
     let uri = parts.uri.clone();
     let (token, path) = site.split_token(uri.path());
     let operation = if parts.method == Method::HEAD { Operation::HeadObject } else { Operation::GetObject };
@@ -97,6 +117,9 @@ async fn read(gateway: &Gateway, visit: &mut Visit, site: &Site, parts: Parts, b
             get::apply_overrides(&exchange, &mut answer)?;
             let audience = audience(&exchange, site, &grant, &found, &object);
             cache::apply(answer.headers_mut(), &site.cache, &key, &object, audience);
+            if let (Some(proven), Some(header)) = (proven, &site.cache_tag) {
+                tags::put(answer.headers_mut(), header, proven, &key, &object);
+            }
             if object.headers.content_encoding.is_none() {
                 answer.headers_mut().insert(FILE_SIZE, HeaderValue::from(object.size));
             }

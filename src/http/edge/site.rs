@@ -6,10 +6,13 @@
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
+use http::HeaderName;
+
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::names::{BucketName, ObjectKey};
 use crate::http::api::presign::Form;
 use crate::http::edge::cache;
+use crate::http::edge::callers::Callers;
 use crate::http::edge::cors::Cors;
 use crate::http::query::decode;
 
@@ -37,6 +40,10 @@ pub struct Site {
     pub token_path: String,
     /// The form of links to what not everyone may read.
     pub private: Form,
+    /// Whose requests it takes; all others are refused.
+    pub callers: Callers,
+    /// The header in which a proven CDN gets cache tags; None: none.
+    pub cache_tag: Option<HeaderName>,
 }
 
 impl Default for Site {
@@ -54,6 +61,8 @@ impl Default for Site {
             url: None,
             token_path: "/_t/".to_owned(),
             private: Form::default(),
+            callers: Callers::default(),
+            cache_tag: None,
         }
     }
 }

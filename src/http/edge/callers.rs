@@ -1,0 +1,337 @@
+//! Who may ask a site at all: callers that prove to be its CDN. Each proof that a site names must hold, and what proves
+//! nothing is refused before anything is looked up.
+//!
+//! - a secret header that only the CDN knows, with two live values so that it can be changed without a gap
+//! - the network that the connection comes from (an addition to the others: addresses of a CDN serve all its customers)
+//! - a client certificate, on an `edge.mtls_listen` address
+//!
+//! Not here: who the viewer is, and what he may read (`auth`): a proven CDN has no rights but those that a policy gives on the
+//! condition `tidegate:ProvenCdn`.
+//! Invariants: the secret is compared in constant time, is taken out of the request once it was checked, and is never
+//! written by `Debug`. Secrets that were not loaded match nothing.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use http::request::Parts;
+use http::{HeaderMap, HeaderName};
+use ipnet::IpNet;
+use subtle::{Choice, ConstantTimeEq as _};
+
+use crate::auth::facts::FromProvenCdn;
+use crate::auth::keys::Secret;
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::net::service::Peer;
+
+/// The value in use and the next one; more would be values that nobody takes away.
+pub const MAX_SECRETS: usize = 2;
+/// Below this a secret can be guessed.
+const MIN_SECRET_BYTES: usize = 16;
+/// What CloudFront takes as a custom header's value.
+const MAX_SECRET_BYTES: usize = 1783;
+/// A request id of CloudFront is 56 characters.
+const MAX_CDN_ID_BYTES: usize = 128;
+
+/// Names that CloudFront can't send as a custom header (its list), and those that it or this gateway gives a meaning.
+const TAKEN: [&str; 34] = [
+    "accept-encoding",
+    "authorization",
+    "cache-control",
+    "connection",
+    "content-length",
+    "content-type",
+    "cookie",
+    "expect",
+    "host",
+    "if-match",
+    "if-modified-since",
+    "if-none-match",
+    "if-range",
+    "if-unmodified-since",
+    "max-forwards",
+    "origin",
+    "pragma",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "proxy-connection",
+    "range",
+    "referer",
+    "request-range",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "user-agent",
+    "via",
+    "warning",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-proto",
+    "x-real-ip",
+];
+
+/// The proofs that a site asks for. None named: anyone may ask.
+#[derive(Debug, Clone, Default)]
+pub struct Callers {
+    pub header: Option<SecretHeader>,
+    pub networks: Vec<IpNet>,
+    pub certificate: Option<Certificate>,
+}
+
+#[derive(Debug, Clone)]
+pub struct SecretHeader {
+    pub name: HeaderName,
+    pub secrets: Arc<Secrets>,
+}
+
+#[derive(Debug, Clone, Default)]
+pub struct Certificate {
+    /// One of these must be a name of the certificate. Empty: any that an authority in `tls.client_ca` vouches for.
+    pub names: Vec<String>,
+}
+
+/// The caller gave every proof that its site asks for, and the site asks for some. Made here only.
+#[derive(Debug, Clone, Copy)]
+pub struct ProvenCdn(());
+
+impl Callers {
+    pub fn anyone(&self) -> bool {
+        self.header.is_none() && self.networks.is_empty() && self.certificate.is_none()
+    }
+
+    /// None: the site asks for no proof.
+    pub fn check(&self, parts: &mut Parts, peer: &Peer) -> Result<Option<ProvenCdn>> {
+        if self.anyone() {
+            return Ok(None);
+        }
+        let by_header = self.header.as_ref().is_none_or(|h| h.is_shown(&parts.headers));
+        if let Some(header) = &self.header {
+            // Nothing behind this has a use for it.
+            parts.headers.remove(&header.name);
+        }
+        let address = peer.address.ip().to_canonical();
+        let by_network = self.networks.is_empty() || self.networks.iter().any(|n| n.contains(&address));
+        let by_certificate = self.certificate.as_ref().is_none_or(|c| c.is_held_by(peer));
+        if by_header && by_network && by_certificate {
+            parts.extensions.insert(FromProvenCdn);
+            return Ok(Some(ProvenCdn(())));
+        }
+        tracing::debug!(peer = %peer.address, by_header, by_network, by_certificate, "not a caller that the site allows");
+        Err(Error::new(ErrorKind::AccessDenied, "This address is served through its CDN only."))
+    }
+}
+
+impl Certificate {
+    fn is_held_by(&self, peer: &Peer) -> bool {
+        peer.client.as_ref().is_some_and(|client| self.names.is_empty() || self.names.iter().any(|n| client.has_name(n)))
+    }
+}
+
+impl SecretHeader {
+    /// Why a header of that name can't carry a secret from CloudFront; None: it can.
+    pub fn refusal(name: &str) -> Option<&'static str> {
+        let name = name.to_ascii_lowercase();
+        if HeaderName::try_from(name.as_str()).is_err() {
+            return Some("a header's name such as \"x-origin-verify\"");
+        }
+        let taken = TAKEN.contains(&name.as_str()) || name.starts_with("x-amz-") || name.starts_with("x-edge-");
+        taken.then_some("a header that CloudFront can add and nothing else uses, such as \"x-origin-verify\"")
+    }
+
+    /// Shown once: a second value is not the CDN's doing.
+    fn is_shown(&self, headers: &HeaderMap) -> bool {
+        let mut values = headers.get_all(&self.name).iter();
+        match (values.next(), values.next()) {
+            (Some(value), None) => self.secrets.holds(value.as_bytes()),
+            _ => false,
+        }
+    }
+}
+
+/// Where a secret stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    Environment(String),
+    File(PathBuf),
+}
+
+/// The live values, which can change while the gateway serves.
+#[derive(Debug)]
+pub struct Secrets {
+    sources: Vec<Source>,
+    live: ArcSwap<Vec<Secret>>,
+}
+
+impl Secrets {
+    pub fn new(sources: Vec<Source>) -> Self {
+        Secrets { sources, live: ArcSwap::default() }
+    }
+
+    /// Takes all values as they are now, or none, with every fault.
+    pub fn load(&self, env: &dyn Fn(&str) -> Option<String>) -> std::result::Result<(), Vec<String>> {
+        let (mut secrets, mut faults) = (Vec::new(), Vec::new());
+        for source in &self.sources {
+            match source.read(env) {
+                Ok(secret) => secrets.push(secret),
+                Err(fault) => faults.push(fault),
+            }
+        }
+        if !faults.is_empty() {
+            return Err(faults);
+        }
+        self.live.store(Arc::new(secrets));
+        Ok(())
+    }
+
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        self.sources.iter().filter_map(|s| match s {
+            Source::Environment(_) => None,
+            Source::File(path) => Some(path.as_path()),
+        })
+    }
+
+    /// All values are compared whichever matches. That the time tells a value's length does not help to guess it.
+    fn holds(&self, shown: &[u8]) -> bool {
+        let live = self.live.load();
+        live.iter().fold(Choice::from(0), |found, secret| found | secret.expose().as_bytes().ct_eq(shown)).into()
+    }
+}
+
+impl Source {
+    fn read(&self, env: &dyn Fn(&str) -> Option<String>) -> std::result::Result<Secret, String> {
+        let (place, text) = match self {
+            Source::Environment(name) => {
+                let place = format!("the environment variable {name}");
+                let text = env(name).ok_or_else(|| format!("{place} is not set; it should hold the secret of a site's callers"))?;
+                (place, text)
+            }
+            Source::File(path) => (path.display().to_string(), read_small(path)?),
+        };
+        let secret = text.trim_end_matches(['\r', '\n']);
+        if !(MIN_SECRET_BYTES..=MAX_SECRET_BYTES).contains(&secret.len()) || !secret.bytes().all(|b| b.is_ascii_graphic()) {
+            return Err(format!("{place}: expected a secret of {MIN_SECRET_BYTES} to {MAX_SECRET_BYTES} visible ASCII characters"));
+        }
+        Ok(Secret::new(secret))
+    }
+}
+
+fn read_small(path: &Path) -> std::result::Result<String, String> {
+    let told = |e: std::io::Error| format!("{}: can't be read: {e}", path.display());
+    if std::fs::metadata(path).map_err(told)?.len() > 2 * MAX_SECRET_BYTES as u64 {
+        return Err(format!("{}: is too large for a secret", path.display()));
+    }
+    std::fs::read_to_string(path).map_err(told)
+}
+
+/// CloudFront's own id of the request, for the log and for error documents; what does not look like one is left out.
+pub fn cdn_request_id(headers: &HeaderMap) -> Option<&str> {
+    let id = headers.get("x-amz-cf-id")?.to_str().ok()?;
+    let legal = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'=' | b'+' | b'/' | b'.' | b'~');
+    ((1..=MAX_CDN_ID_BYTES).contains(&id.len()) && id.bytes().all(legal)).then_some(id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::telemetry::metrics::Door;
+    use http::HeaderValue;
+
+    const OLD: &str = "the-old-secret-of-the-cdn";
+    const NEW: &str = "the-new-secret-of-the-cdn";
+
+    fn peer(address: &str) -> Peer {
+        let local = "127.0.0.1:1".parse().unwrap();
+        Peer { address: address.parse().unwrap(), local, door: Door::Edge, secure: false, client: None, connection: 1 }
+    }
+
+    fn with_header() -> (Callers, Arc<Secrets>) {
+        let secrets = Arc::new(Secrets::new(vec![Source::Environment("OLD".into()), Source::Environment("NEW".into())]));
+        let header = SecretHeader { name: HeaderName::from_static("x-origin-verify"), secrets: secrets.clone() };
+        (Callers { header: Some(header), ..Callers::default() }, secrets)
+    }
+
+    fn environment(name: &str) -> Option<String> {
+        Some(if name == "OLD" { OLD } else { NEW }.to_owned())
+    }
+
+    fn asks(callers: &Callers, values: &[&str], from: &str) -> bool {
+        let mut parts = http::Request::new(()).into_parts().0;
+        for value in values {
+            parts.headers.append("x-origin-verify", HeaderValue::from_str(value).unwrap());
+        }
+        let proven = callers.check(&mut parts, &peer(from));
+        assert!(!parts.headers.contains_key("x-origin-verify") || callers.header.is_none(), "the secret goes no further");
+        proven.is_ok()
+    }
+
+    #[test]
+    fn two_values_are_live_and_nothing_else_is() {
+        let (callers, secrets) = with_header();
+        assert!(!asks(&callers, &[OLD], "10.0.0.1:1"), "not loaded yet: nothing matches");
+        secrets.load(&environment).unwrap();
+        assert!(asks(&callers, &[OLD], "10.0.0.1:1"));
+        assert!(asks(&callers, &[NEW], "10.0.0.1:1"));
+        for wrong in [&[][..], &[""], &["the-old-secret-of-the-cdN"], &[&OLD[1..]], &[OLD, OLD], &[OLD, "x"]] {
+            assert!(!asks(&callers, wrong, "10.0.0.1:1"), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn every_proof_that_is_named_must_hold() {
+        let (mut callers, secrets) = with_header();
+        secrets.load(&environment).unwrap();
+        callers.networks = vec!["10.0.0.0/8".parse().unwrap()];
+        assert!(asks(&callers, &[OLD], "10.1.2.3:1"));
+        assert!(asks(&callers, &[OLD], "[::ffff:10.1.2.3]:1"), "as a socket for both families tells it");
+        assert!(!asks(&callers, &[OLD], "11.1.2.3:1"));
+        assert!(!asks(&callers, &[], "10.1.2.3:1"));
+        callers.certificate = Some(Certificate::default());
+        assert!(!asks(&callers, &[OLD], "10.1.2.3:1"));
+        assert!(asks(&Callers::default(), &[], "11.1.2.3:1"), "no proof asked for");
+    }
+
+    #[test]
+    fn a_load_is_whole_or_leaves_what_was() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("secret");
+        std::fs::write(&file, format!("{NEW}\n")).unwrap();
+        let secrets = Secrets::new(vec![Source::Environment("OLD".into()), Source::File(file.clone())]);
+        secrets.load(&environment).unwrap();
+        assert!(secrets.holds(OLD.as_bytes()) && secrets.holds(NEW.as_bytes()));
+
+        std::fs::write(&file, "short").unwrap();
+        let faults = secrets.load(&|_| None).unwrap_err();
+        assert_eq!(faults.len(), 2, "{faults:?}");
+        assert!(secrets.holds(OLD.as_bytes()) && secrets.holds(NEW.as_bytes()));
+
+        std::fs::write(&file, "another-secret-of-the-cdn").unwrap();
+        secrets.load(&environment).unwrap();
+        assert!(!secrets.holds(NEW.as_bytes()));
+        assert!(!format!("{secrets:?}").contains("secret-of-the-cdn"));
+    }
+
+    #[test]
+    fn headers_that_cloudfront_cannot_send() {
+        for bad in ["X-Amz-Secret", "x-edge-key", "Host", "Cache-Control", "Range", "Via", "a b", "", "Authorization"] {
+            assert!(SecretHeader::refusal(bad).is_some(), "{bad}");
+        }
+        for good in ["x-origin-verify", "X-Tidegate-Key"] {
+            assert!(SecretHeader::refusal(good).is_none(), "{good}");
+        }
+    }
+
+    #[test]
+    fn ids_that_can_stand_in_a_log() {
+        let of = |value: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert("x-amz-cf-id", HeaderValue::from_str(value).unwrap());
+            cdn_request_id(&headers).map(str::to_owned)
+        };
+        let real = "aBcD-_1w1-LhRqZrV6ZRtw1yAmtQA5L5gw4m9oOkXTX-dYzXZqaA==";
+        assert_eq!(of(real).as_deref(), Some(real));
+        for bad in ["", "a b", "<x>", &"a".repeat(129)] {
+            assert_eq!(of(bad), None, "{bad}");
+        }
+    }
+}
