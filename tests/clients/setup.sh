@@ -39,6 +39,10 @@ python_clients() {
     "$client_cache/venv/bin/pip" install --quiet --upgrade boto3 awscli s3cmd
 }
 
+deploy_tools() {
+    "$client_cache/venv/bin/pip" install --quiet --upgrade cfn-lint python-hcl2
+}
+
 js_clients() {
     mkdir -p "$client_cache/node" && cd "$client_cache/node" || return
     [ -e package.json ] || echo '{"private":true}' >package.json
@@ -54,7 +58,7 @@ rclone_client() {
 setup_clients() {
     need python3 command -v python3 && need python3-venv python3 -c 'import ensurepip, venv' || return
     need nodejs command -v node && need npm command -v npm && need curl command -v curl && need openssl command -v openssl || return
-    stamp python python_clients || return
+    stamp python python_clients && stamp deploy deploy_tools || return
     ( stamp javascript js_clients ) || return
     RCLONE_PROGRAM=$client_cache/go/bin/rclone
     if ! stamp rclone rclone_client; then
