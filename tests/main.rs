@@ -1,5 +1,6 @@
 //! All integration tests in one binary (one link): folders by subject.
 
+mod cdn;
 mod edge;
 mod life;
 mod s3;

@@ -20,6 +20,8 @@ pub struct Running {
     pub edge: SocketAddr,
     pub admin: SocketAddr,
     pub s3_tls: Option<SocketAddr>,
+    pub edge_tls: Option<SocketAddr>,
+    pub edge_mtls: Option<SocketAddr>,
     /// Everything on stderr, in a file.
     pub log: PathBuf,
 }
@@ -76,7 +78,16 @@ impl Place {
         let address =
             |door: &str| listed(door).unwrap_or_else(|| panic!("no {door} in {line:?}; log: {}", std::fs::read_to_string(&log).unwrap()));
         assert!(line.starts_with("listening s3="), "{line:?}; log: {}", std::fs::read_to_string(&log).unwrap());
-        Running { s3: address("s3"), edge: address("edge"), admin: address("admin"), s3_tls: listed("s3_tls"), child, log }
+        Running {
+            s3: address("s3"),
+            edge: address("edge"),
+            admin: address("admin"),
+            s3_tls: listed("s3_tls"),
+            edge_tls: listed("edge_tls"),
+            edge_mtls: listed("edge_mtls"),
+            child,
+            log,
+        }
     }
 }
 

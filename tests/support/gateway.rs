@@ -9,7 +9,7 @@ use tidegate::http::door::Doors;
 use tidegate::http::gateway::{self, Gateway as Parts};
 use tidegate::local::{Local, Settings as StoreSettings};
 use tidegate::net::drain::Tracker;
-use tidegate::net::listen::Address;
+use tidegate::net::listen::{Address, Transport};
 use tidegate::net::server::{self, Server};
 use tidegate::net::settings::Settings as NetSettings;
 use tidegate::ops::Ops;
@@ -111,7 +111,7 @@ impl Running {
         load_token_secrets(&ops, &auth);
         let parts =
             Arc::new(Parts { auth, ops, metrics: metrics.clone(), access_log: None, settings: doors.clone(), cors: Default::default() });
-        let any = |door| Address { door, address: "127.0.0.1:0".parse().unwrap(), tls: false };
+        let any = |door| Address { door, address: "127.0.0.1:0".parse().unwrap(), transport: Transport::Plain };
         let settings = NetSettings { workers: 2, ..NetSettings::default() };
         let listening = server::listen(settings, &[any(Door::S3), any(Door::Edge), any(Door::Admin)], None, metrics).unwrap();
         let addresses = listening.addresses();

@@ -2,6 +2,8 @@
 
 pub mod binary;
 pub mod client;
+pub mod cloudfront;
+pub mod fault_proxy;
 pub mod gateway;
 pub mod net_server;
 pub mod raw;

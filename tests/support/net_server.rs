@@ -14,7 +14,7 @@ use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
 use tidegate::base::error::Error;
 use tidegate::net::drain::Tracker;
-use tidegate::net::listen::Address;
+use tidegate::net::listen::{Address, Transport};
 use tidegate::net::request_body::RequestBody;
 use tidegate::net::server::{Server, listen};
 use tidegate::net::service::{Peer, Service};
@@ -35,10 +35,10 @@ pub fn start(settings: Settings) -> NetServer {
 }
 
 pub fn start_with(settings: Settings, tls: Option<Arc<Tls>>) -> NetServer {
-    let any = |tls| Address { door: Door::S3, address: "127.0.0.1:0".parse().unwrap(), tls };
-    let mut addresses = vec![any(false)];
+    let any = |transport| Address { door: Door::S3, address: "127.0.0.1:0".parse().unwrap(), transport };
+    let mut addresses = vec![any(Transport::Plain)];
     if tls.is_some() {
-        addresses.push(any(true));
+        addresses.push(any(Transport::Tls));
     }
     let metrics = Arc::new(Metrics::new());
     let tracker = Tracker::default();
