@@ -23,7 +23,19 @@ const MAX_RULES: usize = 100;
 const MAX_ORIGINS: usize = 100;
 
 const SITE_KEYS: [&str; 13] = [
-    "host", "bucket", "prefix", "index", "cors", "cache", "sandbox", "cdn_verifies", "url", "token_path", "private", "callers", "cache_tag",
+    "host",
+    "bucket",
+    "prefix",
+    "index",
+    "cors",
+    "cache",
+    "sandbox",
+    "cdn_verifies",
+    "url",
+    "token_path",
+    "private",
+    "callers",
+    "cache_tag",
 ];
 const CORS_KEYS: [&str; 2] = ["origins", "credentials"];
 const CACHE_KEYS: [&str; 5] = ["match", "type", "artifact", "control", "immutable"];
