@@ -66,6 +66,13 @@ private = \"s3\"
 # The header in which a proven CDN gets the tags to purge by.
 # cache_tag = \"Cache-Tag\"
 
+# A site that only its CDN may ask. Every proof that is named must hold (see deploy/cloudfront): a secret header with the value in
+# use and the next one, a client certificate on edge.mtls_listen, the networks that connections come from.
+# callers = { header = \"x-origin-verify\", secrets = [{ env = \"CDN_SECRET\" }, { file = \"secrets/cdn-next\" }] }
+# callers = { mtls = true, names = [\"cdn.example.com\"], networks = [\"10.0.0.0/8\"] }
+# The header in which a proven CDN gets the tags to purge by.
+# cache_tag = \"Cache-Tag\"
+
 # Cache-Control where neither the object's own metadata nor a content hash in its name says it. The first rule that fits
 # counts: match is a pattern on the key, type on the content type, artifact the third part of tenant/run/type/file.
 # [[site.cache]]
