@@ -3,6 +3,7 @@
 mod attacks;
 mod cache;
 mod checklist;
+mod compress;
 mod conditions;
 mod cors;
 mod ranges;

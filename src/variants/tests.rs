@@ -1,0 +1,1 @@
+//! Variants by themselves: codecs, bounds, the folder, single flight.
