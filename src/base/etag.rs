@@ -105,7 +105,14 @@ mod tests {
             assert_eq!(e.to_string(), s);
             assert_eq!(ETag::parse(&e.quoted()), Some(e));
         }
-        for s in ["", "abc", "d41d8cd98f00b204e9800998ecf8427e-0", "d41d8cd98f00b204e9800998ecf8427e-x", "d41d8cd98f00b204e9800998ecf8427e-br1-3", "*"] {
+        for s in [
+            "",
+            "abc",
+            "d41d8cd98f00b204e9800998ecf8427e-0",
+            "d41d8cd98f00b204e9800998ecf8427e-x",
+            "d41d8cd98f00b204e9800998ecf8427e-br1-3",
+            "*",
+        ] {
             assert_eq!(ETag::parse(s), None);
         }
     }

@@ -63,7 +63,12 @@ pub trait Original: Send + Sync {
 enum Content {
     Hash(Sha256),
     /// Of a version whose hash is not known yet.
-    Version { etag: ETag, size: u64, modified: Timestamp, generation: u64 },
+    Version {
+        etag: ETag,
+        size: u64,
+        modified: Timestamp,
+        generation: u64,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -77,9 +82,7 @@ impl Key {
     pub fn of(object: &ObjectInfo, change: Change) -> Self {
         let content = match &object.sha256 {
             Some(hash) => Content::Hash(*hash.digest()),
-            None => {
-                Content::Version { etag: object.etag, size: object.size, modified: object.modified, generation: object.generation }
-            }
+            None => Content::Version { etag: object.etag, size: object.size, modified: object.modified, generation: object.generation },
         };
         Key { scope: object.owner.clone(), content, change }
     }

@@ -201,8 +201,28 @@ mod tests {
             assert!(covered(name), "{name}");
         }
         for name in [
-            "a.glb", "a.ktx2", "a.mp4", "a.webm", "a.mp3", "a.png", "a.jpg", "a.webp", "a.avif", "a.gif", "a.zip", "a.gz", "a.exr",
-            "a.woff", "a.woff2", "a.drc", "a.basis", "a.usdz", "a.pdf", "a", "a.unknown", "a.wav",
+            "a.glb",
+            "a.ktx2",
+            "a.mp4",
+            "a.webm",
+            "a.mp3",
+            "a.png",
+            "a.jpg",
+            "a.webp",
+            "a.avif",
+            "a.gif",
+            "a.zip",
+            "a.gz",
+            "a.exr",
+            "a.woff",
+            "a.woff2",
+            "a.drc",
+            "a.basis",
+            "a.usdz",
+            "a.pdf",
+            "a",
+            "a.unknown",
+            "a.wav",
         ] {
             assert!(!covered(name), "{name}");
         }
