@@ -27,10 +27,14 @@ use crate::net::tls::Tls;
 use crate::ops::Ops;
 use crate::telemetry::access_log::{self, AccessLog};
 use crate::telemetry::metrics::{Door, Metrics};
+use crate::variants::Variants;
+use crate::variants::settings::Settings as VariantSettings;
 use reload::Reloader;
 
 /// How often certificates and policies are looked at for changes.
 const LOOK_FOR_CHANGES: Duration = Duration::from_secs(2);
+/// Variants stop growing when the disk has this many times `store.reserve` left: long before writes are refused.
+const VARIANTS_RESERVE: u64 = 16;
 
 pub struct App {
     gateway: Arc<Gateway>,
@@ -84,8 +88,14 @@ impl App {
         let secrets = config.doors.caller_secrets();
         reload::load_secrets(&secrets).map_err(StartError::Faults)?;
 
+        let variants = VariantSettings {
+            dir: config.store.dir.join("variants"),
+            reserve_bytes: config.store.reserve_bytes.saturating_mul(VARIANTS_RESERVE),
+            metrics: metrics.clone(),
+            ..config.variants
+        };
         let store = Local::open(StoreSettings { metrics: metrics.clone(), ..config.store })?;
-        let ops = Ops::new(store.clone());
+        let ops = Ops::new(store.clone(), Variants::start(variants)?);
         ops.load_keys(&auth).await?;
         ops.load_token_secrets(&auth).await?;
 

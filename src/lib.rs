@@ -15,3 +15,4 @@ pub mod net;
 pub mod ops;
 pub mod origin;
 pub mod telemetry;
+pub mod variants;

@@ -22,6 +22,7 @@ use crate::base::object::{
     Bucket, BucketDocument, CannedAcl, ListPage, ListQuery, ObjectHeaders, SharedBucket, SharedObject, Upload, UploadedPart,
 };
 use crate::base::range::ByteRange;
+use crate::files::FileBody;
 use crate::ingest::{Received, Staging};
 
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'a>>;
@@ -38,6 +39,16 @@ pub enum Body {
 pub trait BodySource: Send {
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes>>>;
     fn remaining(&self) -> u64;
+}
+
+impl BodySource for FileBody {
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes>>> {
+        FileBody::poll_next(self, cx)
+    }
+
+    fn remaining(&self) -> u64 {
+        FileBody::remaining(self)
+    }
 }
 
 /// Who will touch the bytes. A mapped page may fault (a disk error is then SIGBUS in user space, but a plain

@@ -4,6 +4,7 @@
 //! Constructors hold the limits: a value of these types is already valid wherever it turns up.
 
 pub mod checksum;
+pub mod coding;
 pub mod conditions;
 pub mod digest;
 pub mod error;

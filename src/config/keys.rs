@@ -50,7 +50,7 @@ macro_rules! field {
 }
 
 pub fn keys() -> Vec<Key> {
-    [s3(), edge_and_admin(), folders(), store(), limits(), log()].into_iter().flatten().collect()
+    [s3(), edge_and_admin(), folders(), store(), variants(), limits(), log()].into_iter().flatten().collect()
 }
 
 fn s3() -> Vec<Key> {
@@ -221,6 +221,46 @@ fn store() -> Vec<Key> {
             store.completed_kept,
             show_time,
             duration
+        ),
+    ]
+}
+
+fn variants() -> Vec<Key> {
+    vec![
+        field!(
+            "variants.size",
+            "Disk space for compressed and decoded forms of objects, in the data folder; the oldest go first. 0B: only small ones are made, and kept in memory.",
+            variants.disk_bytes,
+            |v: &u64| quoted_size(*v),
+            size
+        ),
+        field!(
+            "variants.memory",
+            "Memory for small ones, and for what is known of the others.",
+            variants.memory_bytes,
+            |v: &u64| quoted_size(*v),
+            size
+        ),
+        field!(
+            "variants.small",
+            "Objects up to this size are compressed while the reader waits; larger ones are sent as they are until it is done.",
+            variants.small_bytes,
+            |v: &u64| quoted_size(*v),
+            size
+        ),
+        field!(
+            "variants.largest",
+            "Objects over this size, or that would be when decoded, are always sent as they are.",
+            variants.largest_bytes,
+            |v: &u64| quoted_size(*v),
+            size
+        ),
+        field!(
+            "variants.workers",
+            "Threads of low priority that make the best forms in the background.",
+            variants.workers,
+            |v: &usize| v.to_string(),
+            positive
         ),
     ]
 }

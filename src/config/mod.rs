@@ -24,6 +24,7 @@ use crate::local::Settings as StoreSettings;
 use crate::net::settings::Settings as NetSettings;
 use crate::telemetry::access_log::Settings as AccessLogSettings;
 use crate::telemetry::log::Settings as LogSettings;
+use crate::variants::settings::Settings as VariantSettings;
 
 /// The file that is read when none is named.
 pub const DEFAULT_FILE: &str = "gateway.toml";
@@ -39,6 +40,7 @@ pub struct Config {
     pub doors: DoorSettings,
     pub net: NetSettings,
     pub store: StoreSettings,
+    pub variants: VariantSettings,
     pub log: LogSettings,
     pub access_log: AccessLogSettings,
     /// The folder of certificates; needed only where a TLS address is set.
@@ -76,6 +78,7 @@ impl Default for Config {
             doors: DoorSettings::default(),
             net: NetSettings::default(),
             store: StoreSettings::default(),
+            variants: VariantSettings::default(),
             log: LogSettings::default(),
             access_log: AccessLogSettings::default(),
             certificates: "certs".into(),

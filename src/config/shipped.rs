@@ -46,6 +46,11 @@ index = \"\"
 # Which pages may read: \"*\", or origins such as \"https://app.example.com\" and \"https://*.example.com\", with credentials or not.
 cors = { origins = \"*\", credentials = false }
 
+# What is text in some way (glTF, GLSL, HTML, JS, JSON, SVG, WASM, .bin, HDR …) is compressed for clients that take it: true,
+# false, or { types = [\"text/*\", \"model/*\"], min = \"1KiB\", decode = true }. decode: what was stored compressed is
+# unpacked for clients that do not take it.
+compress = true
+
 # HTML, SVG and XML run their scripts in an origin of their own, so that tenants' pages can't read each other.
 sandbox = true
 

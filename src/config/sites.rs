@@ -13,6 +13,7 @@ use super::value::{Taken, Value};
 use crate::auth::policy::pattern::{Pattern, Wildcards};
 use crate::base::names::BucketName;
 use crate::http::edge::cache::{IMMUTABLE, Rule};
+use crate::http::edge::compress;
 use crate::http::edge::cors::{Cors, OriginPattern};
 use crate::http::edge::site::{Site, Sites, without_port};
 
@@ -22,13 +23,14 @@ const MAX_SITES: usize = 10_000;
 const MAX_RULES: usize = 100;
 const MAX_ORIGINS: usize = 100;
 
-const SITE_KEYS: [&str; 13] = [
+const SITE_KEYS: [&str; 14] = [
     "host",
     "bucket",
     "prefix",
     "index",
     "cors",
     "cache",
+    "compress",
     "sandbox",
     "cdn_verifies",
     "url",
@@ -38,6 +40,7 @@ const SITE_KEYS: [&str; 13] = [
     "cache_tag",
 ];
 const CORS_KEYS: [&str; 2] = ["origins", "credentials"];
+const COMPRESS_KEYS: [&str; 3] = ["types", "min", "decode"];
 const CACHE_KEYS: [&str; 5] = ["match", "type", "artifact", "control", "immutable"];
 
 type Item<'v> = Spanned<DeValue<'v>>;
@@ -88,6 +91,10 @@ fn site(reader: &mut Reader<'_>, n: usize, fields: &DeTable<'_>) -> Site {
             }
             "cors" => {
                 site.cors = cors(reader, &key, value);
+                Ok(())
+            }
+            "compress" => {
+                site.compress = compress(reader, &key, value);
                 Ok(())
             }
             "cache" => {
@@ -209,6 +216,45 @@ fn cors(reader: &mut Reader<'_>, key: &str, value: &Item<'_>) -> Cors {
     Cors::Named { origins: named, credentials }
 }
 
+fn compress(reader: &mut Reader<'_>, key: &str, value: &Item<'_>) -> compress::Rules {
+    const EXPECTED: &str = "true, false, or a table such as { types = [\"text/*\", \"model/*\"], min = \"1KiB\", decode = true }";
+    let mut rules = compress::Rules::default();
+    match value.get_ref() {
+        DeValue::Boolean(true) => return rules,
+        DeValue::Boolean(false) => return compress::Rules::off(),
+        _ => {}
+    }
+    let Some(fields) = table(reader, key, EXPECTED, value) else { return rules };
+    for (name, value) in fields {
+        let given = Value::File { value: value.get_ref(), base: Path::new("") };
+        let taken = match name.get_ref().as_ref() {
+            "types" => types(&given).map(|v| rules.types = v),
+            "min" => given.size().map(|v| rules.min = v),
+            "decode" => given.flag().map(|v| rules.decode = v),
+            unknown => {
+                Err(format!("there is no such key{}; there are {}", nearest(unknown, COMPRESS_KEYS.into_iter()), COMPRESS_KEYS.join(", ")))
+            }
+        };
+        if let Err(message) = taken {
+            reader.fault(value.span().start, &format!("{key}.{}", name.get_ref()), message);
+        }
+    }
+    rules
+}
+
+fn types(value: &Value<'_>) -> Taken<compress::Types> {
+    const EXPECTED: &str = "a content type such as \"text/*\" or \"model/gltf+json\", or a list of them";
+    let given: Vec<String> = value.list(EXPECTED)?;
+    if given.len() > MAX_RULES {
+        return Err(format!("expected at most {MAX_RULES}, found {}", given.len()));
+    }
+    let pattern = |text: &String| {
+        let found = Pattern::compile(&text.to_ascii_lowercase(), Wildcards::Yes).ok().filter(|_| text.contains('/') && !text.contains('$'));
+        found.ok_or_else(|| format!("expected {EXPECTED}, found {text:?}"))
+    };
+    given.iter().map(pattern).collect::<Taken<_>>().map(compress::Types::Listed)
+}
+
 fn rules(reader: &mut Reader<'_>, key: &str, value: &Item<'_>) -> Vec<Rule> {
     let tables = tables(reader, key, "[[site.cache]]", MAX_RULES, value).unwrap_or_default();
     let rule = |(n, table): (usize, &Item<'_>)| match table.get_ref() {
@@ -304,6 +350,7 @@ fn table<'v>(reader: &mut Reader<'_>, key: &str, expected: &str, value: &'v Item
 mod tests {
     use crate::config::Config;
     use crate::config::reader::parse;
+    use crate::http::edge::compress::{Rules, Types};
     use std::path::Path;
 
     fn read(text: &str) -> Result<Config, Vec<String>> {
@@ -324,6 +371,7 @@ mod tests {
             url = "https://CDN.example.com/"
             token_path = "/_open/"
             private = "path-token"
+            compress = { types = ["text/*", "Model/*"], min = "2KiB", decode = false }
             [[site.cache]]
             match = "*/bundle/*"
             control = "no-cache"
@@ -333,6 +381,7 @@ mod tests {
             immutable = true
             [[site]]
             host = "*"
+            compress = false
         "#;
         let sites = read(text).unwrap().doors.sites;
         let site = sites.of_host(Some("media.example.com:443")).0.unwrap();
@@ -340,7 +389,9 @@ mod tests {
         assert!(!site.sandbox && site.cdn_verifies && site.index.is_some());
         assert_eq!((site.url.as_deref(), site.token_path.as_str()), (Some("https://cdn.example.com"), "/_open/"));
         assert_eq!(site.private, crate::http::api::presign::Form::PathToken);
-        assert!(sites.of_host(Some("other.example.com")).0.unwrap().bucket.is_none());
+        assert!(matches!(&site.compress, Rules { types: Types::Listed(types), min: 2048, decode: false } if types.len() == 2));
+        let other = sites.of_host(Some("other.example.com")).0.unwrap();
+        assert!(other.bucket.is_none() && matches!(other.compress.types, Types::None));
     }
 
     #[test]
@@ -368,6 +419,7 @@ mod tests {
             url = "cdn.example.com"
             token_path = "/media/"
             private = "public"
+            compress = { types = "html", mim = "1KiB", min = 5 }
             [[site.cach]]
         "#;
         let text = text.replace("            [[site.cach]]\n", "");
@@ -391,6 +443,9 @@ mod tests {
             "g.toml:21: site[2].url: expected scheme and host",
             "g.toml:22: site[2].token_path: expected a path such as",
             "g.toml:23: site[2].private: expected \"s3\", \"cloudfront\"",
+            "g.toml:24: site[2].compress.types: expected a content type such as",
+            "g.toml:24: site[2].compress.mim: there is no such key; did you mean min?",
+            "g.toml:24: site[2].compress.min: expected a size",
         ] {
             assert!(found.iter().any(|f| f.contains(expected)), "{expected}\nnot in\n{}", found.join("\n"));
         }

@@ -11,6 +11,7 @@ pub mod door;
 pub mod edge;
 pub mod gateway;
 pub mod health;
+pub mod negotiate;
 pub mod query;
 pub mod ranges;
 pub mod read;

@@ -7,13 +7,14 @@ use crate::auth::grant::Grant;
 use crate::base::checksum::{Checksum, ChecksumType};
 use crate::base::conditions::{ETagMatch, ReadConditions, Verdict};
 use crate::base::error::{Error, ErrorKind, Result};
-use crate::base::object::{ObjectInfo, SharedObject};
+use crate::base::object::ObjectInfo;
 use crate::base::range::ByteRange;
 use crate::base::timestamp::Timestamp;
 use crate::http::body::ResponseBody;
 use crate::http::ranges::{self, Requested};
 use crate::http::respond::{Answer, value};
 use crate::ops::Ops;
+use crate::ops::read::Shown;
 use crate::origin::ReadBy;
 
 /// What of an object is asked for, beside which one.
@@ -80,8 +81,9 @@ pub fn conditions(headers: &HeaderMap) -> ReadConditions {
     }
 }
 
-/// None: the version was replaced between `object` and its bytes; look again.
-pub async fn answer(ops: &Ops, grant: &Grant, object: &SharedObject, read: &Read) -> Result<Option<Answer>> {
+/// None: what is shown was replaced before its bytes were at hand; look again.
+pub async fn answer(ops: &Ops, grant: &Grant, shown: Shown<'_>, read: &Read) -> Result<Option<Answer>> {
+    let object = shown.info;
     if !read.conditions.is_empty() {
         match read.conditions.evaluate(object) {
             Verdict::Proceed => {}
@@ -97,7 +99,7 @@ pub async fn answer(ops: &Ops, grant: &Grant, object: &SharedObject, read: &Read
     let body = if read.head || object.size == 0 {
         ResponseBody::Empty
     } else {
-        match ops.open(grant, object, range.unwrap_or(whole), read.by).await? {
+        match ops.open(grant, shown, range.unwrap_or(whole), read.by).await? {
             Some(body) => body.into(),
             None => return Ok(None),
         }

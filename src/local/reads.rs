@@ -17,20 +17,10 @@ use crate::local::hot::{Entry, Ticket};
 use crate::local::rows::{self, Id, Manifest, ObjectRow, Place, key, table};
 use crate::local::shared::Shared;
 use crate::local::txn::no_such_bucket;
-use crate::origin::{Body, BodySource, ReadBy};
+use crate::origin::{Body, ReadBy};
 
 /// A version that keeps being replaced between its look-up and its opening: more tries than a busy key needs.
 const TRIES: usize = 4;
-
-impl BodySource for FileBody {
-    fn poll_next(self: std::pin::Pin<&mut Self>, cx: &mut std::task::Context<'_>) -> std::task::Poll<Option<Result<Bytes>>> {
-        FileBody::poll_next(self, cx)
-    }
-
-    fn remaining(&self) -> u64 {
-        FileBody::remaining(self)
-    }
-}
 
 impl Shared {
     pub async fn stat(self: &Arc<Self>, bucket: &BucketName, key: &ObjectKey) -> Result<Option<SharedObject>> {

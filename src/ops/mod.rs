@@ -9,6 +9,7 @@ pub mod buckets;
 pub mod multipart;
 pub mod operator;
 pub mod read;
+pub mod variant;
 pub mod write;
 
 use std::sync::Arc;
@@ -18,15 +19,17 @@ use crate::auth::grant::Grant;
 use crate::base::error::{Error, Result};
 use crate::base::names::{BucketName, ObjectKey};
 use crate::origin::Origin;
+use crate::variants::Variants;
 
 #[derive(Clone)]
 pub struct Ops {
     origin: Arc<dyn Origin>,
+    variants: Variants,
 }
 
 impl Ops {
-    pub fn new(origin: Arc<dyn Origin>) -> Self {
-        Ops { origin }
+    pub fn new(origin: Arc<dyn Origin>, variants: Variants) -> Self {
+        Ops { origin, variants }
     }
 }
 

@@ -7,6 +7,25 @@ use crate::base::object::SharedObject;
 use crate::base::range::ByteRange;
 use crate::ops::{Ops, object};
 use crate::origin::{Body, ReadBy};
+use crate::variants::Variant;
+
+/// What is sent of a version: the version itself, or a variant of it.
+#[derive(Clone, Copy)]
+pub struct Shown<'a> {
+    /// A variant is described like an object of its own: see `Variant::describe`.
+    pub info: &'a SharedObject,
+    variant: Option<&'a Variant>,
+}
+
+impl<'a> Shown<'a> {
+    pub fn stored(object: &'a SharedObject) -> Self {
+        Shown { info: object, variant: None }
+    }
+
+    pub fn variant(info: &'a SharedObject, variant: &'a Variant) -> Self {
+        Shown { info, variant: Some(variant) }
+    }
+}
 
 impl Ops {
     /// The current version. None: there is none.
@@ -18,9 +37,13 @@ impl Ops {
         }
     }
 
-    /// Bytes of the version `of`. None: it was replaced meanwhile; stat again.
-    pub async fn open(&self, grant: &Grant, of: &SharedObject, range: ByteRange, by: ReadBy) -> Result<Option<Body>> {
+    /// Bytes of what is shown. None: it was replaced meanwhile; stat again.
+    pub async fn open(&self, grant: &Grant, shown: Shown<'_>, range: ByteRange, by: ReadBy) -> Result<Option<Body>> {
         let (bucket, key) = object(grant, &[Action::GetObject])?;
+        if let Some(variant) = shown.variant {
+            return self.variants.open(variant, range, by).await;
+        }
+        let of = shown.info;
         match self.origin.open_hot(bucket, key, of, range, by) {
             Some(body) => Ok(Some(body)),
             None => self.origin.open(bucket, key, of, range, by).await,

@@ -14,6 +14,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 use super::histogram::Latency;
 use super::tenants::Tenants;
+use crate::base::coding::Coding;
 
 /// A label with a fixed set of values, each with an index.
 pub trait Label: Copy + 'static {
@@ -90,6 +91,20 @@ label!(
         Policies = "policies",
     }
 );
+
+/// Of the bytes that are sent.
+impl Label for Coding {
+    const KEY: &'static str = "encoding";
+    const ALL: &'static [Self] = &Coding::ALL;
+
+    fn name(self) -> &'static str {
+        Coding::name(self)
+    }
+
+    fn index(self) -> usize {
+        self as usize
+    }
+}
 
 /// A counter for each value of a label.
 #[derive(Debug)]
@@ -247,6 +262,16 @@ pub struct Metrics {
     pub journal_records: Counter,
     pub journal_sync_duration: Latency,
     pub journal_sync_failures: Counter,
+    pub variants_made: Counters<Coding>,
+    pub variants_served: Counters<Coding>,
+    /// What bodies of variants were smaller than their originals.
+    pub variants_saved_bytes: Counter,
+    /// Not worth it, or impossible.
+    pub variants_unfit: Counter,
+    pub variants_evicted: Counter,
+    pub variants_dropped: Counter,
+    /// In files.
+    pub variants_bytes: Gauge,
     pub access_log_dropped: Counter,
     pub reloads: Counters<Reload>,
     pub reload_failures: Counters<Reload>,
@@ -287,6 +312,17 @@ impl Metrics {
                 latency
             },
             journal_sync_failures: counter(r, "journal_sync_failures", "fsyncs of the journal that failed"),
+            variants_made: Counters::register(r, "variants_made", "Compressed and decoded variants made"),
+            variants_served: Counters::register(r, "variants_served", "Answers whose body was a variant"),
+            variants_saved_bytes: counter(r, "variants_saved_bytes", "Bytes that answers were smaller for being compressed"),
+            variants_unfit: counter(r, "variants_unfit", "Variants found not worth making, or impossible to make"),
+            variants_evicted: counter(r, "variants_evicted", "Variants deleted to keep their folder inside its limit"),
+            variants_dropped: counter(r, "variants_dropped", "Variants not made because too many were waiting"),
+            variants_bytes: {
+                let gauge = Gauge::default();
+                r.register("variants_bytes", "Disk space of the kept variants", gauge.clone());
+                gauge
+            },
             access_log_dropped: counter(r, "access_log_dropped", "Access log lines dropped because the disk was too slow"),
             reloads: Counters::register(r, "reloads", "Certificates, policies or secrets of sites' callers reloaded"),
             reload_failures: Counters::register(r, "reload_failures", "Reloads refused because something in them was wrong"),
@@ -366,5 +402,6 @@ mod tests {
         check::<Shed>();
         check::<Timeout>();
         check::<Reload>();
+        check::<Coding>();
     }
 }

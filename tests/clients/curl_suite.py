@@ -73,6 +73,22 @@ def _():
     same(curl(), data, "still there")
 
 
+@checks("the edge door compresses what curl can unpack")
+def _():
+    edge = os.environ.get("TEST_EDGE")
+    if not edge:
+        return
+    text = b"".join(b"v %d %d\n" % (n * n % 977, n % 89) for n in range(20_000))
+    s3.put_object(Bucket=bucket, Key="public/mesh.obj", Body=text)
+    url = f"{edge}/{bucket}/public/mesh.obj"
+    for coding in ("br", "zstd", "gzip"):
+        packed = command("curl", "--silent", "--header", f"Accept-Encoding: {coding}", url)
+        true(len(packed) < len(text) / 2, f"{coding}: {len(packed)} bytes")
+        # --compressed unpacks whatever the answer says it is, with the libraries of the codings' own authors.
+        same(command("curl", "--silent", "--compressed", "--header", f"Accept-Encoding: {coding}", url), text, coding)
+    same(command("curl", "--silent", url), text, "without asking")
+
+
 @checks("HTTP versions: 1.0, 1.1 with Connection: close")
 def _():
     same(curl("--http1.0"), data, "1.0")

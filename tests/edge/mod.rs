@@ -3,6 +3,7 @@
 mod attacks;
 mod cache;
 mod checklist;
+mod compress;
 mod conditions;
 mod cors;
 mod ranges;
@@ -11,6 +12,7 @@ mod s3_cors;
 use tidegate::auth::policy::pattern::{Pattern, Wildcards};
 use tidegate::base::names::BucketName;
 use tidegate::http::edge::cache::Rule;
+use tidegate::http::edge::compress::Rules as Compress;
 use tidegate::http::edge::cors::{Cors, OriginPattern};
 use tidegate::http::edge::site::{Site, Sites};
 use tidegate::telemetry::metrics::Door;
@@ -37,6 +39,10 @@ struct World {
 
 /// The shipped site and three with names, over one bucket of acme's.
 fn world() -> World {
+    world_by(|_| {})
+}
+
+fn world_by(change: impl FnOnce(&mut Setup)) -> World {
     let mut setup = Setup::new();
     let media = BucketName::parse("media").ok();
     let pages = ["https://app.test", "https://*.play.test"].map(|o| OriginPattern::parse(o).unwrap());
@@ -48,7 +54,9 @@ fn world() -> World {
         Site { cors: named(true), sandbox: false, ..host("credentials.test") },
         Site { prefix: "public/".into(), index: Some("index.html".into()), cdn_verifies: true, cache: rules(), ..host("cdn.test") },
         Site { cache: rules(), ..host("rules.test") },
+        Site { compress: Compress::off(), ..host("plain.test") },
     ]);
+    change(&mut setup);
     let gateway = setup.start();
     let (mut s3, edge) = (gateway.client(), Client::new(gateway.address(Door::Edge)));
     s3.make_bucket(&acme(), "media");

@@ -14,6 +14,7 @@ use tidegate::net::server::{self, Server};
 use tidegate::net::settings::Settings as NetSettings;
 use tidegate::ops::Ops;
 use tidegate::telemetry::metrics::{Door, Metrics};
+use tidegate::variants::{Variants, settings as variants};
 
 use crate::support::client::Client;
 use crate::support::signer::Key;
@@ -23,6 +24,7 @@ pub struct Setup {
     pub store: StoreSettings,
     pub auth: auth::Settings,
     pub doors: gateway::Settings,
+    pub variants: variants::Settings,
 }
 
 impl Setup {
@@ -36,7 +38,13 @@ impl Setup {
             index_cache_bytes: 8 * 1024 * 1024,
             ..StoreSettings::default()
         };
-        let mut setup = Setup { tenants: Vec::new(), store, auth: auth::Settings::default(), doors: gateway::Settings::default() };
+        let mut setup = Setup {
+            tenants: Vec::new(),
+            store,
+            auth: auth::Settings::default(),
+            doors: gateway::Settings::default(),
+            variants: variants::Settings { reserve_bytes: 0, ..variants::Settings::default() },
+        };
         setup.tenant("acme", "", &[("AKACME", "acme-secret-1", ""), ("AKACMEOLD", "acme-secret-0", ", enabled = false")]);
         setup.tenant("bravo", "", &[("AKBRAVO", "bravo-secret", "")]);
         setup
@@ -63,8 +71,9 @@ impl Setup {
             std::fs::write(policies.join(format!("tenants/{id}.toml")), text).unwrap();
         }
         let store = StoreSettings { dir: dir.path().join("data"), ..self.store };
-        let running = Some(Running::start(&store, &self.auth, &self.doors, &policies));
-        Gateway { running, store, auth: self.auth, doors: self.doors, dir }
+        let variants = variants::Settings { dir: store.dir.join("variants"), ..self.variants };
+        let running = Some(Running::start(&store, &variants, &self.auth, &self.doors, &policies));
+        Gateway { running, store, variants, auth: self.auth, doors: self.doors, dir }
     }
 }
 
@@ -89,6 +98,7 @@ pub struct Gateway {
     // Stopped before its folder goes.
     running: Option<Running>,
     store: StoreSettings,
+    variants: variants::Settings,
     auth: auth::Settings,
     doors: gateway::Settings,
     dir: tempfile::TempDir,
@@ -101,13 +111,20 @@ struct Running {
 }
 
 impl Running {
-    fn start(store: &StoreSettings, auth: &auth::Settings, doors: &gateway::Settings, policies: &Path) -> Self {
+    fn start(
+        store: &StoreSettings,
+        variants: &variants::Settings,
+        auth: &auth::Settings,
+        doors: &gateway::Settings,
+        policies: &Path,
+    ) -> Self {
         let key = operator();
         let key = OperatorKey::from_strings(&key.access, &key.secret).unwrap();
         let auth = Arc::new(Auth::new(auth.clone(), policies.to_owned(), key).unwrap_or_else(|faults| panic!("{faults:?}")));
         let local = Local::open(store.clone()).unwrap();
         let metrics = Arc::new(Metrics::new());
-        let ops = Ops::new(local.clone());
+        let variants = Variants::start(variants::Settings { metrics: metrics.clone(), ..variants.clone() }).unwrap();
+        let ops = Ops::new(local.clone(), variants);
         load_token_secrets(&ops, &auth);
         let parts =
             Arc::new(Parts { auth, ops, metrics: metrics.clone(), access_log: None, settings: doors.clone(), cors: Default::default() });
@@ -165,7 +182,7 @@ impl Gateway {
     pub fn restart(&mut self, between: impl FnOnce(&Path)) {
         self.running = None;
         between(&self.store.dir);
-        self.running = Some(Running::start(&self.store, &self.auth, &self.doors, &self.policies()));
+        self.running = Some(Running::start(&self.store, &self.variants, &self.auth, &self.doors, &self.policies()));
     }
 
     /// The bodies that are files of their own in the scope of a tenant.

@@ -24,6 +24,9 @@ pub const DEFAULT: &str = "public, max-age=60, stale-while-revalidate=60, stale-
 /// That nothing is there is kept by the CDN alone, just long enough that it need not ask for each viewer.
 const ABSENT: HeaderValue = HeaderValue::from_static("public, max-age=0, s-maxage=10");
 
+/// Long enough that a CDN need not ask for each viewer, short enough that few of them get the large form.
+const UNTIL_VARIANT_SECONDS: u64 = 10;
+
 /// Who may read what is answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Audience {
@@ -61,7 +64,8 @@ fn artifact_type(key: &str) -> Option<&str> {
     segments.next().is_some().then_some(found)
 }
 
-fn essence(content_type: &str) -> String {
+/// Without parameters, in lower case.
+pub fn essence(content_type: &str) -> String {
     content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
 }
 
@@ -85,6 +89,27 @@ pub fn apply(headers: &mut HeaderMap, rules: &[Rule], key: &ObjectKey, object: &
 /// A true 404 that anyone may know of.
 pub fn absent(headers: &mut HeaderMap) {
     headers.insert(CACHE_CONTROL, ABSENT);
+}
+
+/// A better form of what is answered is being made: shared caches come back for it soon.
+pub fn shorten(headers: &mut HeaderMap) {
+    let Some(control) = headers.get(CACHE_CONTROL) else {
+        // By `Expires` alone it could stay for years.
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("s-maxage=0"));
+        return;
+    };
+    let text = control.to_str().unwrap_or_default();
+    let has = |name: &str| directives(text).any(|(n, _)| n.eq_ignore_ascii_case(name));
+    if has("private") || has("no-store") {
+        return;
+    }
+    let seconds = |name: &str| directives(text).find(|(n, _)| n.eq_ignore_ascii_case(name)).and_then(|(_, v)| v.parse::<u64>().ok());
+    let shared = seconds("s-maxage").or(seconds("max-age")).unwrap_or(0).min(UNTIL_VARIANT_SECONDS);
+    let others = text.split(',').map(str::trim).filter(|d| !d.get(..8).is_some_and(|name| name.eq_ignore_ascii_case("s-maxage")));
+    let parts: Vec<&str> = others.filter(|d| !d.is_empty()).collect();
+    if let Some(v) = value(&format!("{}, s-maxage={shared}", parts.join(", "))) {
+        headers.insert(CACHE_CONTROL, v);
+    }
 }
 
 fn wish(rules: &[Rule], key: &str, object: &ObjectInfo) -> HeaderValue {
@@ -179,6 +204,25 @@ mod tests {
         assert_eq!(weak("no-cache, max-age=5", 300), "private, no-cache");
         assert_eq!(weak("public, No-Store", 300), "private, no-store");
         assert_eq!(weak("", 300), "private, no-cache");
+    }
+
+    #[test]
+    fn shared_caches_come_back_for_a_variant() {
+        let shortened = |control: &'static str| {
+            let mut headers = HeaderMap::new();
+            if !control.is_empty() {
+                headers.insert(CACHE_CONTROL, HeaderValue::from_static(control));
+            }
+            shorten(&mut headers);
+            headers.get(CACHE_CONTROL).unwrap().to_str().unwrap().to_owned()
+        };
+        assert_eq!(shortened(IMMUTABLE), "public, max-age=31536000, immutable, s-maxage=10");
+        assert_eq!(shortened("public, max-age=5"), "public, max-age=5, s-maxage=5");
+        assert_eq!(shortened("S-MaxAge=3, max-age=60"), "max-age=60, s-maxage=3");
+        assert_eq!(shortened("no-cache"), "no-cache, s-maxage=0");
+        assert_eq!(shortened("private, max-age=60"), "private, max-age=60");
+        assert_eq!(shortened("no-store"), "no-store");
+        assert_eq!(shortened(""), "s-maxage=0");
     }
 
     #[test]

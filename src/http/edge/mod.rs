@@ -1,26 +1,28 @@
 //! The edge door: GET, HEAD and OPTIONS for browsers and CDNs. `handle` is the whole of it, top to bottom.
 //!
-//! A `site` says which objects a host shows and `callers` whose requests it takes; `tags` name what a CDN keeps; `cache`, `cors` and `isolation` write the headers that make an answer good
-//! for a CDN and a page on another origin; `multirange` answers several ranges at once.
+//! A `site` says which objects a host shows and `callers` whose requests it takes; `compress` in which form they are shown;
+//! `tags` name what a CDN keeps; `cache`, `cors` and `isolation` write the headers that make an answer good for a CDN and a
+//! page on another origin; `multirange` answers several ranges at once.
 //! Not here: who may read (the same identity and Grant as on the S3 door), what a read is (`http::read`).
 //! Invariants: every answer says its length; refusals carry the same CORS headers; nothing is `public` that not everyone may read.
 
 pub mod cache;
 pub mod callers;
+pub mod compress;
 pub mod cors;
 pub mod isolation;
 pub mod multirange;
 pub mod site;
 pub mod tags;
 
-use http::header::{HeaderName, HeaderValue, ORIGIN};
+use http::header::ORIGIN;
 use http::request::Parts;
 use http::{Method, Request};
 
 use crate::auth::{Action, Grant, Reading};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::names::{BucketName, ObjectKey};
-use crate::base::object::{Bucket, ObjectInfo, SharedObject};
+use crate::base::object::{Bucket, ObjectInfo};
 use crate::http::door::Visit;
 use crate::http::edge::cache::Audience;
 use crate::http::edge::callers::ProvenCdn;
@@ -36,9 +38,8 @@ use crate::http::s3::get;
 use crate::http::s3::route::{self, Operation, Resource};
 use crate::net::request_body::RequestBody;
 use crate::net::service::Peer;
-
-/// The size without compression. Loaders count decoded bytes, so for them Content-Length is not where the end is.
-const FILE_SIZE: HeaderName = HeaderName::from_static("x-file-size");
+use crate::ops::read::Shown;
+use crate::variants::Found;
 
 /// One request from its head to its answer.
 pub async fn handle(gateway: &Gateway, visit: &mut Visit, request: Request<RequestBody>, peer: Peer) -> Answer {
@@ -113,33 +114,40 @@ async fn read(
             looked_up => looked_up?,
         };
         let grant = exchange.authorize_object(Action::GetObject, &found, &key, Some(&object))?;
-        if let Some(mut answer) = answer(gateway, &grant, &object, &mut wanted).await? {
+        let altered = exchange.query.get("response-content-encoding").is_some();
+        let choice = compress::choose(&site.compress, &exchange.parts.headers, &key, &object, &wanted, altered);
+        let form = match choice.change {
+            Some(change) => gateway.ops.variant(&grant, &object, change).await?,
+            None => Found::Never,
+        };
+        let described = if let Found::Ready(variant) = &form { Some((variant.describe(&object), variant)) } else { None };
+        let shown = described.as_ref().map_or(Shown::stored(&object), |(info, variant)| Shown::variant(info, variant));
+        if let Some(mut answer) = answer(gateway, &grant, shown, &mut wanted).await? {
             get::apply_overrides(&exchange, &mut answer)?;
             let audience = audience(&exchange, site, &grant, &found, &object);
             cache::apply(answer.headers_mut(), &site.cache, &key, &object, audience);
             if let (Some(proven), Some(header)) = (proven, &site.cache_tag) {
                 tags::put(answer.headers_mut(), header, proven, &key, &object);
             }
-            if object.headers.content_encoding.is_none() {
-                answer.headers_mut().insert(FILE_SIZE, HeaderValue::from(object.size));
-            }
+            compress::finish(&mut answer, &choice, &form, &object);
+            compress::count(&gateway.metrics, &answer, &form, &object);
             return Ok(answer);
         }
     }
     Err(get::replaced_too_often())
 }
 
-/// None: the version was replaced meanwhile.
-async fn answer(gateway: &Gateway, grant: &Grant, object: &SharedObject, wanted: &mut Read) -> Result<Option<Answer>> {
-    let Requested::Several(specs) = &wanted.range else { return read::answer(&gateway.ops, grant, object, wanted).await };
-    if !wanted.may_be_partial(object) {
-        return read::answer(&gateway.ops, grant, object, wanted).await;
+/// None: what is shown was replaced meanwhile.
+async fn answer(gateway: &Gateway, grant: &Grant, shown: Shown<'_>, wanted: &mut Read) -> Result<Option<Answer>> {
+    let Requested::Several(specs) = &wanted.range else { return read::answer(&gateway.ops, grant, shown, wanted).await };
+    if !wanted.may_be_partial(shown.info) {
+        return read::answer(&gateway.ops, grant, shown, wanted).await;
     }
-    match multirange::choose(specs, object.size) {
-        Chosen::Several(ranges) => multirange::answer(&gateway.ops, grant, object, wanted, &ranges).await,
+    match multirange::choose(specs, shown.info.size) {
+        Chosen::Several(ranges) => multirange::answer(&gateway.ops, grant, shown, wanted, &ranges).await,
         Chosen::Plain(range) => {
             let asked = std::mem::replace(&mut wanted.range, range);
-            let answered = read::answer(&gateway.ops, grant, object, wanted).await;
+            let answered = read::answer(&gateway.ops, grant, shown, wanted).await;
             wanted.range = asked;
             answered
         }

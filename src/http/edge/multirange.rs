@@ -14,13 +14,13 @@ use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
 
 use crate::auth::grant::Grant;
 use crate::base::error::{Error, Result};
-use crate::base::object::SharedObject;
 use crate::base::range::{ByteRange, RangeSpec};
 use crate::http::body::ResponseBody;
 use crate::http::ranges::Requested;
 use crate::http::read::{self, Read};
 use crate::http::respond::{Answer, value};
 use crate::ops::Ops;
+use crate::ops::read::Shown;
 use crate::origin::{Body, BodySource};
 
 /// What a reader of scattered parts asks for at once; each costs an opened file at most.
@@ -50,11 +50,12 @@ pub fn choose(specs: &[RangeSpec], size: u64) -> Chosen {
     }
 }
 
-/// None: the version was replaced between `object` and its bytes; look again.
-pub async fn answer(ops: &Ops, grant: &Grant, object: &SharedObject, read: &Read, ranges: &[ByteRange]) -> Result<Option<Answer>> {
+/// None: what is shown was replaced before its bytes were at hand; look again.
+pub async fn answer(ops: &Ops, grant: &Grant, shown: Shown<'_>, read: &Read, ranges: &[ByteRange]) -> Result<Option<Answer>> {
+    let object = shown.info;
     // Conditions and the object's headers are those of a read of the whole.
     let whole = Read { head: true, conditions: read.conditions.clone(), range: Requested::Whole, if_range: None, part: None, ..*read };
-    let Some(mut answer) = read::answer(ops, grant, object, &whole).await? else { return Ok(None) };
+    let Some(mut answer) = read::answer(ops, grant, shown, &whole).await? else { return Ok(None) };
     if answer.status() != StatusCode::OK {
         return Ok(Some(answer));
     }
@@ -68,7 +69,7 @@ pub async fn answer(ops: &Ops, grant: &Grant, object: &SharedObject, read: &Read
         length += head.len() as u64 + range.len();
         pieces.push_back(Piece::Bytes(head.into()));
         if !read.head {
-            match ops.open(grant, object, *range, read.by).await? {
+            match ops.open(grant, shown, *range, read.by).await? {
                 Some(Body::Memory(bytes)) => pieces.push_back(Piece::Bytes(bytes)),
                 Some(Body::Stream(source)) => pieces.push_back(Piece::Source(source)),
                 None => return Ok(None),

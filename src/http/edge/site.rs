@@ -1,6 +1,6 @@
 //! A site: the host names that show a part of one bucket (or every bucket by its name), and the rules they show it by.
 //!
-//! Not here: how it is written in `gateway.toml` (`config::sites`), what a rule does to an answer (`cache`, `cors`, `isolation`).
+//! Not here: how it is written in `gateway.toml` (`config::sites`), what a rule does to an answer (`cache`, `compress`, `cors`, `isolation`).
 //! Invariant: finding the site of a request costs one look-up, however many there are.
 
 use std::collections::HashMap;
@@ -13,6 +13,7 @@ use crate::base::names::{BucketName, ObjectKey};
 use crate::http::api::presign::Form;
 use crate::http::edge::cache;
 use crate::http::edge::callers::Callers;
+use crate::http::edge::compress;
 use crate::http::edge::cors::Cors;
 use crate::http::query::decode;
 
@@ -29,6 +30,7 @@ pub struct Site {
     pub cors: Cors,
     /// The first that fits decides, where neither the object nor its name does.
     pub cache: Vec<cache::Rule>,
+    pub compress: compress::Rules,
     /// HTML, SVG and XML run in an origin of their own.
     pub sandbox: bool,
     /// The CDN in front checks every viewer's right itself, so it may keep what only a signature opens.
@@ -56,6 +58,7 @@ impl Default for Site {
             index: None,
             cors: Cors::default(),
             cache: Vec::new(),
+            compress: compress::Rules::default(),
             sandbox: true,
             cdn_verifies: false,
             url: None,

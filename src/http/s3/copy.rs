@@ -21,6 +21,7 @@ use crate::http::s3::multipart;
 use crate::http::s3::params::{self, text};
 use crate::http::xml::Writer;
 use crate::ingest::{Expect, receive};
+use crate::ops::read::Shown;
 use crate::origin::{Dedup, ReadBy};
 
 /// How often a copy begins anew because its source was replaced under it.
@@ -160,7 +161,7 @@ pub async fn part(exchange: &mut Exchange<'_>, bucket: &BucketName, key: &Object
         let range = part_range(text(&exchange.parts.headers, "x-amz-copy-source-range"), found.size)?;
         let mut body = match range {
             None => ResponseBody::Empty,
-            Some(range) => match exchange.gateway.ops.open(&source_grant, &found, range, ReadBy::UserSpace).await? {
+            Some(range) => match exchange.gateway.ops.open(&source_grant, Shown::stored(&found), range, ReadBy::UserSpace).await? {
                 Some(body) => body.into(),
                 None => continue,
             },

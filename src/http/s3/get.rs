@@ -11,6 +11,7 @@ use crate::http::read::{self, Read};
 use crate::http::respond::{self, Answer, value};
 use crate::http::s3::exchange::Exchange;
 use crate::http::xml::Writer;
+use crate::ops::read::Shown;
 
 /// How often a read begins anew because its object was replaced under it, before it is told to come again.
 pub const ATTEMPTS: usize = 4;
@@ -31,7 +32,7 @@ pub async fn read(exchange: &mut Exchange<'_>, bucket: &BucketName, key: &Object
     let wanted = wanted(exchange, head)?;
     for _ in 0..ATTEMPTS {
         let (grant, object) = exchange.readable(Action::GetObject, bucket, key).await?;
-        if let Some(mut answer) = read::answer(&exchange.gateway.ops, &grant, &object, &wanted).await? {
+        if let Some(mut answer) = read::answer(&exchange.gateway.ops, &grant, Shown::stored(&object), &wanted).await? {
             apply_overrides(exchange, &mut answer)?;
             return Ok(answer);
         }

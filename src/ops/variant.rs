@@ -1,0 +1,40 @@
+//! Variants of a version: found, made and opened under the grant for the version itself, and in no other way.
+
+use std::sync::Arc;
+
+use crate::auth::action::Action;
+use crate::auth::grant::Grant;
+use crate::base::error::Result;
+use crate::base::names::{BucketName, ObjectKey};
+use crate::base::object::SharedObject;
+use crate::base::range::ByteRange;
+use crate::ops::{Ops, object};
+use crate::origin::{Answer, Body, Origin, ReadBy};
+use crate::variants::codec::Change;
+use crate::variants::{Found, Original};
+
+/// What a reader was granted, for as long as a variant of it is being made.
+struct Granted {
+    origin: Arc<dyn Origin>,
+    bucket: BucketName,
+    key: ObjectKey,
+    of: SharedObject,
+}
+
+impl Original for Granted {
+    fn open(&self) -> Answer<'_, Option<Body>> {
+        let all = ByteRange { start: 0, end: self.of.size };
+        self.origin.open(&self.bucket, &self.key, &self.of, all, ReadBy::UserSpace)
+    }
+}
+
+impl Ops {
+    /// The version `of` in another form.
+    pub async fn variant(&self, grant: &Grant, of: &SharedObject, change: Change) -> Result<Found> {
+        let (bucket, key) = object(grant, &[Action::GetObject])?;
+        let granted = || -> Arc<dyn Original> {
+            Arc::new(Granted { origin: self.origin.clone(), bucket: bucket.clone(), key: key.clone(), of: of.clone() })
+        };
+        Ok(self.variants.get(of, change, granted).await)
+    }
+}
