@@ -64,12 +64,6 @@ url = \"\"
 # What a path token stands behind, and the form of links to what not everyone may read: s3, cloudfront, cookie or path-token.
 token_path = \"/_t/\"
 private = \"s3\"
-# A site that only its CDN may ask. Every proof that is named must hold (see deploy/cloudfront): a secret header with the value in
-# use and the next one, a client certificate on edge.mtls_listen, the networks that connections come from.
-# callers = { header = \"x-origin-verify\", secrets = [{ env = \"CDN_SECRET\" }, { file = \"secrets/cdn-next\" }] }
-# callers = { mtls = true, names = [\"cdn.example.com\"], networks = [\"10.0.0.0/8\"] }
-# The header in which a proven CDN gets the tags to purge by.
-# cache_tag = \"Cache-Tag\"
 
 # A site that only its CDN may ask. Every proof that is named must hold (see deploy/cloudfront): a secret header with the value in
 # use and the next one, a client certificate on edge.mtls_listen, the networks that connections come from.
