@@ -14,4 +14,5 @@ pub mod local;
 pub mod net;
 pub mod ops;
 pub mod origin;
+pub mod queue;
 pub mod telemetry;

@@ -13,6 +13,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::histogram::Latency;
+use super::jobs::Jobs;
 use super::tenants::Tenants;
 
 /// A label with a fixed set of values, each with an index.
@@ -249,6 +250,7 @@ pub struct Metrics {
     pub access_log_dropped: Counter,
     pub reloads: Counters<Reload>,
     pub reload_failures: Counters<Reload>,
+    pub jobs: Jobs,
 }
 
 impl Metrics {
@@ -289,6 +291,7 @@ impl Metrics {
             access_log_dropped: counter(r, "access_log_dropped", "Access log lines dropped because the disk was too slow"),
             reloads: Counters::register(r, "reloads", "Certificates or policies reloaded"),
             reload_failures: Counters::register(r, "reload_failures", "Reloads refused because something in them was wrong"),
+            jobs: Jobs::register(r),
             registry,
         }
     }
