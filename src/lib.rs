@@ -3,12 +3,14 @@
 pub mod app;
 pub mod auth;
 pub mod base;
+pub mod cdn;
 pub mod cli;
 pub mod config;
 pub mod files;
 pub mod http;
 pub mod index;
 pub mod ingest;
+pub mod jobs;
 pub mod journal;
 pub mod local;
 pub mod net;

@@ -1,6 +1,7 @@
 //! All integration tests in one binary (one link): folders by subject.
 
 mod edge;
+mod jobs;
 mod life;
 mod s3;
 mod support;

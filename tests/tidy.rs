@@ -18,6 +18,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("local", 4),
     ("upstream", 4),
     ("cache", 4),
+    ("cdn", 4),
     ("media", 4),
     ("ops", 5),
     ("http", 6),

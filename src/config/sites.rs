@@ -7,6 +7,7 @@ use http::header::HeaderValue;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::cdn;
 use super::reader::{Reader, nearest};
 use super::value::{Taken, Value};
 use crate::auth::policy::pattern::{Pattern, Wildcards};
@@ -21,8 +22,8 @@ const MAX_SITES: usize = 10_000;
 const MAX_RULES: usize = 100;
 const MAX_ORIGINS: usize = 100;
 
-const SITE_KEYS: [&str; 11] =
-    ["host", "bucket", "prefix", "index", "cors", "cache", "sandbox", "cdn_verifies", "url", "token_path", "private"];
+const SITE_KEYS: [&str; 12] =
+    ["host", "bucket", "prefix", "index", "cors", "cache", "sandbox", "cdn_verifies", "url", "token_path", "private", "cdn"];
 const CORS_KEYS: [&str; 2] = ["origins", "credentials"];
 const CACHE_KEYS: [&str; 5] = ["match", "type", "artifact", "control", "immutable"];
 
@@ -66,6 +67,10 @@ fn site(reader: &mut Reader<'_>, n: usize, fields: &DeTable<'_>) -> Site {
             "private" => given.parsed("\"s3\", \"cloudfront\", \"cookie\" or \"path-token\"").map(|v| site.private = v),
             "cors" => {
                 site.cors = cors(reader, &key, value);
+                Ok(())
+            }
+            "cdn" => {
+                site.cdn = cdn::take(reader, &key, value);
                 Ok(())
             }
             "cache" => {

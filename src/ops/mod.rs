@@ -6,6 +6,8 @@
 
 pub mod access;
 pub mod buckets;
+pub mod cdn;
+pub mod jobs;
 pub mod multipart;
 pub mod operator;
 pub mod read;
@@ -18,15 +20,19 @@ use crate::auth::grant::Grant;
 use crate::base::error::{Error, Result};
 use crate::base::names::{BucketName, ObjectKey};
 use crate::origin::Origin;
+use crate::queue::Queue;
 
 #[derive(Clone)]
 pub struct Ops {
     origin: Arc<dyn Origin>,
+    jobs: Queue,
+    /// None: nobody keeps copies of what is shown.
+    cdn: Option<Arc<dyn cdn::Cdn>>,
 }
 
 impl Ops {
-    pub fn new(origin: Arc<dyn Origin>) -> Self {
-        Ops { origin }
+    pub fn new(origin: Arc<dyn Origin>, jobs: Queue) -> Self {
+        Ops { origin, jobs, cdn: None }
     }
 }
 

@@ -13,6 +13,7 @@ use tidegate::net::listen::Address;
 use tidegate::net::server::{self, Server};
 use tidegate::net::settings::Settings as NetSettings;
 use tidegate::ops::Ops;
+use tidegate::queue::{self, Queue};
 use tidegate::telemetry::metrics::{Door, Metrics};
 
 use crate::support::client::Client;
@@ -98,6 +99,7 @@ struct Running {
     addresses: Vec<Address>,
     server: Option<Server>,
     local: Arc<Local>,
+    queue: Queue,
 }
 
 impl Running {
@@ -107,7 +109,8 @@ impl Running {
         let auth = Arc::new(Auth::new(auth.clone(), policies.to_owned(), key).unwrap_or_else(|faults| panic!("{faults:?}")));
         let local = Local::open(store.clone()).unwrap();
         let metrics = Arc::new(Metrics::new());
-        let ops = Ops::new(local.clone());
+        let queue = Queue::open(queue::Settings { dir: store.dir.join("queue"), ..queue::Settings::default() }).unwrap();
+        let ops = Ops::new(local.clone(), queue.clone());
         load_token_secrets(&ops, &auth);
         let parts =
             Arc::new(Parts { auth, ops, metrics: metrics.clone(), access_log: None, settings: doors.clone(), cors: Default::default() });
@@ -116,7 +119,7 @@ impl Running {
         let listening = server::listen(settings, &[any(Door::S3), any(Door::Edge), any(Door::Admin)], None, metrics).unwrap();
         let addresses = listening.addresses();
         let server = listening.serve(Tracker::default(), move || Doors::new(parts.clone())).unwrap();
-        Running { addresses, server: Some(server), local }
+        Running { addresses, server: Some(server), local, queue }
     }
 }
 
@@ -135,6 +138,7 @@ impl Drop for Running {
             runtime.block_on(server.unwrap().drain(Duration::from_millis(200)));
         });
         let _ = stopping.join();
+        self.queue.close();
         self.local.close();
     }
 }

@@ -3,6 +3,7 @@
 pub mod binary;
 pub mod client;
 pub mod gateway;
+pub mod invalidations;
 pub mod net_server;
 pub mod raw;
 pub mod signer;

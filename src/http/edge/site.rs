@@ -8,6 +8,7 @@ use std::sync::LazyLock;
 
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::names::{BucketName, ObjectKey};
+use crate::cdn::{Distribution, Shown};
 use crate::http::api::presign::Form;
 use crate::http::edge::cache;
 use crate::http::edge::cors::Cors;
@@ -37,6 +38,8 @@ pub struct Site {
     pub token_path: String,
     /// The form of links to what not everyone may read.
     pub private: Form,
+    /// The CDN in front, which is told of changes.
+    pub cdn: Option<Distribution>,
 }
 
 impl Default for Site {
@@ -54,11 +57,18 @@ impl Default for Site {
             url: None,
             token_path: "/_t/".to_owned(),
             private: Form::default(),
+            cdn: None,
         }
     }
 }
 
 impl Site {
+    /// What a CDN in front of it may hold. None: there is none, or none that wants to be told.
+    pub fn behind_cdn(&self) -> Option<Shown> {
+        let distribution = self.cdn.clone()?;
+        Some(Shown { bucket: self.bucket.clone(), prefix: self.prefix.clone(), index: self.index.clone(), distribution })
+    }
+
     /// The bucket and key that this path shows. What can't be a name is simply not there, to a browser.
     /// A key is a name and not a way: `..` and `//` in it mean nothing, so no path leads out of the prefix.
     pub fn locate(&self, raw_path: &str) -> Result<(BucketName, ObjectKey)> {
