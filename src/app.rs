@@ -2,7 +2,7 @@
 //!
 //! Not here: arguments and what is printed (`cli`). Called by `cli` and by tests.
 //! Order of a start: what can be checked without side effects first, then the store, then the ports: a port that is
-//! open is served. Order of a stop: no new connections, running requests, the access log, the store.
+//! open is served. Order of a stop: no new connections and no new jobs, running requests and jobs, the access log, the store.
 
 pub mod reload;
 
@@ -16,15 +16,22 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::auth::Auth;
 use crate::auth::operator::OperatorKey;
 use crate::base::error::Error;
+use crate::base::names::TenantId;
+use crate::cdn::{self, CloudFront, Map};
 use crate::config::{Config, Listen};
 use crate::http::door::Doors;
+use crate::http::edge::site::Site;
 use crate::http::gateway::Gateway;
+use crate::jobs::purge::{Outbox, Purge};
 use crate::local::{Local, Settings as StoreSettings};
 use crate::net::drain::Tracker;
 use crate::net::listen::{Address, Transport};
 use crate::net::server::{self, Server};
 use crate::net::tls::Tls;
 use crate::ops::Ops;
+use crate::ops::cdn::Cdn;
+use crate::queue::runner::{Limits, TenantLimit};
+use crate::queue::{Kind, Queue, Runner};
 use crate::telemetry::access_log::{self, AccessLog};
 use crate::telemetry::metrics::{Door, Metrics};
 use crate::variants::Variants;
@@ -39,6 +46,8 @@ const VARIANTS_RESERVE: u64 = 16;
 pub struct App {
     gateway: Arc<Gateway>,
     store: Arc<Local>,
+    queue: Queue,
+    jobs: Runner,
     server: Server,
     access_log: Option<access_log::Writer>,
     addresses: Vec<Address>,
@@ -76,7 +85,7 @@ pub struct Stopped {
 impl App {
     pub async fn start(config: Config, operator: OperatorKey) -> Result<App, StartError> {
         let metrics = Arc::new(Metrics::new());
-        let wants_tls = config.wants_tls();
+        let (wants_tls, queue_settings) = (config.wants_tls(), config.queue_settings());
         let auth = Arc::new(Auth::new(config.auth, config.policies, operator).map_err(faults)?);
         auth.summary().warnings.iter().for_each(|w| tracing::warn!("{w}"));
         let tls = if wants_tls {
@@ -95,7 +104,9 @@ impl App {
             ..config.variants
         };
         let store = Local::open(StoreSettings { metrics: metrics.clone(), ..config.store })?;
-        let ops = Ops::new(store.clone(), Variants::start(variants)?);
+        let queue = open_queue(queue_settings)?;
+        let (cdn, kinds) = purges(Map::new(config.doors.sites.list().iter().filter_map(Site::behind_cdn).collect()), &config.cdn, &queue)?;
+        let ops = Ops::new(store.clone(), Variants::start(variants)?, queue.clone()).with_cdn(cdn);
         ops.load_keys(&auth).await?;
         ops.load_token_secrets(&auth).await?;
 
@@ -116,8 +127,10 @@ impl App {
         let server = listening
             .serve(Tracker::default(), move || Doors::new(service.clone()))
             .map_err(|e| StartError::Failed(format!("the workers can't be started: {e}")))?;
+        let limits = Limits { settings: config.jobs, of_tenant: tenant_limits(auth.clone()) };
+        let jobs = Runner::start(queue.clone(), kinds, limits, metrics.clone())?;
         let reloader = Reloader::new(auth, tls, secrets, metrics);
-        Ok(App { gateway, store, server, access_log: writer, addresses, reloader, drain_timeout: config.drain_timeout })
+        Ok(App { gateway, store, queue, jobs, server, access_log: writer, addresses, reloader, drain_timeout: config.drain_timeout })
     }
 
     /// The first address of the door, with the port that was picked.
@@ -138,7 +151,7 @@ impl App {
                 _ = looks.tick() => self.reloader.look(),
             }
         }
-        let cutter = self.server.cutter();
+        let (cutter, cut_jobs) = (self.server.cutter(), self.jobs.cutter());
         let deadline = self.drain_timeout;
         let stopping = self.stop(deadline);
         tokio::pin!(stopping);
@@ -147,12 +160,20 @@ impl App {
             name = signals.stop.next() => tracing::warn!(signal = name, "cutting what still runs"),
         }
         cutter.cut();
+        cut_jobs();
         stopping.await
     }
 
     /// Drains, and closes every part in order.
     pub async fn stop(self, deadline: Duration) -> Stopped {
+        self.queue.release_waiters();
+        let jobs = tokio::task::spawn_blocking(move || self.jobs.drain(deadline));
         let cut = self.server.drain(deadline).await;
+        match jobs.await {
+            Ok(0) => {}
+            Ok(count) => tracing::info!(count, "jobs were handed back: the next start begins them again"),
+            Err(e) => tracing::error!(error = %e, "the jobs could not be stopped in good order"),
+        }
         if !cut.is_empty() {
             tracing::warn!(count = cut.len(), requests = ?cut, "requests were cut");
         }
@@ -165,6 +186,7 @@ impl App {
             (None, Some(_)) => tracing::warn!("the last lines of the access log may be missing"),
             (_, None) => {}
         }
+        self.queue.close();
         self.store.close();
         tracing::info!("stopped");
         Stopped { cut }
@@ -208,6 +230,33 @@ fn addresses(s3: &Listen, edge: &Listen, admin: &Listen) -> Vec<Address> {
         [of(door, &listen.plain, Transport::Plain), tls, of(door, &listen.mutual_tls, Transport::MutualTls)].concat()
     });
     all.collect()
+}
+
+/// On a thread of its own: it waits for the disk.
+fn open_queue(settings: crate::queue::Settings) -> Result<Queue, StartError> {
+    let opened = std::thread::spawn(move || Queue::open(settings)).join();
+    Ok(opened.map_err(|_| StartError::Failed("the job queue panicked while it was opened".into()))??)
+}
+
+/// The outbox, where a site needs one, and who empties it.
+type Purges = (Option<Arc<dyn Cdn>>, Vec<Arc<dyn Kind>>);
+
+/// The kind is there without a site that needs it as well: jobs may be left of one that did.
+fn purges(map: Map, settings: &cdn::cloudfront::Settings, queue: &Queue) -> Result<Purges, StartError> {
+    let client = match CloudFront::new(settings) {
+        Ok(client) => client,
+        Err(e) if map.is_empty() => {
+            tracing::info!(error = e, "purges can't be sent; no site has a CDN");
+            return Ok((None, Vec::new()));
+        }
+        Err(e) => return Err(StartError::Failed(e)),
+    };
+    let outbox = (!map.is_empty()).then(|| Arc::new(Outbox::new(map, queue.clone())) as Arc<dyn Cdn>);
+    Ok((outbox, vec![Arc::new(Purge(Arc::new(client)))]))
+}
+
+fn tenant_limits(auth: Arc<Auth>) -> TenantLimit {
+    Arc::new(move |tenant| auth.tenant(&TenantId::parse(tenant).ok()?)?.limits.jobs)
 }
 
 fn start_access_log(

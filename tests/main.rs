@@ -2,6 +2,7 @@
 
 mod cdn;
 mod edge;
+mod jobs;
 mod life;
 mod s3;
 mod support;

@@ -19,6 +19,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("upstream", 4),
     ("cache", 4),
     ("variants", 4),
+    ("cdn", 4),
     ("media", 4),
     ("ops", 5),
     ("http", 6),

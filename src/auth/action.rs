@@ -1,7 +1,8 @@
 //! Every permission by its IAM name, and sets of them as one word of bits.
 //!
 //! The list holds all actions that AWS defines for general purpose buckets, also those whose operations this gateway
-//! does not have: a policy written for S3 loads here. What is not in the list is a typing error and refused.
+//! does not have: a policy written for S3 loads here. What this gateway offers beside S3 is under `tidegate:`. What is not in
+//! the list is a typing error and refused.
 //! Invariant: fewer than 128 actions, so that a set is a `u128`.
 
 /// What an action is asked on: decides which resources a statement must name for it to mean anything.
@@ -13,7 +14,7 @@ pub enum Level {
 }
 
 macro_rules! actions {
-    ($($level:ident: $($name:ident)*;)*) => {
+    ($($service:literal $level:ident: $($name:ident)*;)*) => {
         /// A permission. `Action::GetObject` is `s3:GetObject` in policies.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         #[repr(u8)]
@@ -24,7 +25,7 @@ macro_rules! actions {
         impl Action {
             pub const ALL: &[Action] = &[$($(Action::$name,)*)*];
 
-            /// As IAM writes it, without `s3:`.
+            /// As IAM writes it, without `s3:` or `tidegate:`.
             pub const fn short_name(self) -> &'static str {
                 match self {
                     $($(Action::$name => stringify!($name),)*)*
@@ -34,7 +35,14 @@ macro_rules! actions {
             /// As IAM writes it.
             pub const fn name(self) -> &'static str {
                 match self {
-                    $($(Action::$name => concat!("s3:", stringify!($name)),)*)*
+                    $($(Action::$name => concat!($service, ":", stringify!($name)),)*)*
+                }
+            }
+
+            /// What stands before the colon.
+            pub const fn service(self) -> &'static str {
+                match self {
+                    $($(Action::$name => $service,)*)*
                 }
             }
 
@@ -48,9 +56,9 @@ macro_rules! actions {
 }
 
 actions! {
-    Service:
+    "s3" Service:
         ListAllMyBuckets GetAccountPublicAccessBlock PutAccountPublicAccessBlock;
-    Bucket:
+    "s3" Bucket:
         CreateBucket DeleteBucket ListBucket ListBucketVersions ListBucketMultipartUploads
         GetBucketLocation GetBucketPolicy PutBucketPolicy DeleteBucketPolicy GetBucketPolicyStatus
         GetBucketAcl PutBucketAcl GetBucketCORS PutBucketCORS GetBucketVersioning PutBucketVersioning
@@ -62,7 +70,7 @@ actions! {
         GetAccelerateConfiguration PutAccelerateConfiguration GetAnalyticsConfiguration PutAnalyticsConfiguration
         GetInventoryConfiguration PutInventoryConfiguration GetMetricsConfiguration PutMetricsConfiguration
         GetIntelligentTieringConfiguration PutIntelligentTieringConfiguration;
-    Object:
+    "s3" Object:
         GetObject PutObject DeleteObject GetObjectVersion DeleteObjectVersion GetObjectAttributes GetObjectVersionAttributes
         GetObjectAcl PutObjectAcl GetObjectVersionAcl PutObjectVersionAcl
         GetObjectTagging PutObjectTagging DeleteObjectTagging
@@ -71,6 +79,10 @@ actions! {
         AbortMultipartUpload ListMultipartUploadParts RestoreObject GetObjectTorrent GetObjectVersionTorrent
         ReplicateObject ReplicateDelete ReplicateTags GetObjectVersionForReplication InitiateReplication
         ObjectOwnerOverrideToBucketOwner;
+    "tidegate" Service:
+        ListJobs GetJob CancelJob RetryJob PurgeTags;
+    "tidegate" Object:
+        Purge;
 }
 
 const _: () = assert!(Action::ALL.len() < 128, "ActionSet has 128 bits");
@@ -79,10 +91,8 @@ impl Action {
     /// `s3:GetObject`, in any case, as IAM takes it.
     pub fn parse(s: &str) -> Option<Action> {
         let (service, name) = s.split_once(':')?;
-        if !service.eq_ignore_ascii_case("s3") {
-            return None;
-        }
-        Self::ALL.iter().copied().find(|a| a.short_name().eq_ignore_ascii_case(name))
+        let named = |a: &Action| a.service().eq_ignore_ascii_case(service) && a.short_name().eq_ignore_ascii_case(name);
+        Self::ALL.iter().copied().find(named)
     }
 }
 
@@ -134,12 +144,9 @@ impl ActionSet {
             return Some(Self::all());
         }
         let (service, name) = pattern.split_once(':')?;
-        if !service.eq_ignore_ascii_case("s3") {
-            return None;
-        }
         let name = name.to_ascii_lowercase();
         let mut bits = 0;
-        for action in Action::ALL {
+        for action in Action::ALL.iter().filter(|a| a.service().eq_ignore_ascii_case(service)) {
             if wildcard(name.as_bytes(), action.short_name().to_ascii_lowercase().as_bytes()) {
                 bits |= 1 << *action as u8;
             }
@@ -179,7 +186,10 @@ mod tests {
         let set = ActionSet::matching("s3:Get*").unwrap();
         assert!(set.contains(Action::GetObject) && set.contains(Action::GetBucketAcl) && !set.contains(Action::PutObject));
         assert_eq!(ActionSet::matching("*"), Some(ActionSet::all()));
-        assert_eq!(ActionSet::matching("s3:*"), Some(ActionSet::all()));
+        let (s3, own) = (ActionSet::matching("s3:*").unwrap(), ActionSet::matching("tidegate:*").unwrap());
+        assert_eq!(s3.complement(), own);
+        assert!(own.contains(Action::GetJob) && own.contains(Action::Purge) && !own.contains(Action::GetObject));
+        assert_eq!(ActionSet::matching("s3:GetJob"), None);
         assert_eq!(ActionSet::matching("s3:?etObject"), Some(ActionSet::of(&[Action::GetObject])));
         assert_eq!(ActionSet::matching("s3:Gett*"), None);
         assert_eq!(ActionSet::matching("sqs:*"), None);

@@ -5,6 +5,7 @@ use clap::Args;
 use super::Failure;
 use crate::config::Config;
 use crate::local::fsck::{self, Options, Problem, Report};
+use crate::queue;
 
 #[derive(Args)]
 pub struct Fsck {
@@ -19,6 +20,10 @@ pub struct Fsck {
 pub fn run(command: &Fsck, config: &Config) -> Result<(), Failure> {
     let report = fsck::fsck(&config.store, Options { verify: command.verify, repair: !command.dry_run })?;
     print(&report);
+    let broken_jobs = check_queue(config)?;
+    if broken_jobs > 0 {
+        return Err(Failure::Failed(format!("{} problems", report.problem_count + broken_jobs)));
+    }
     if report.is_clean() {
         return Ok(());
     }
@@ -30,6 +35,16 @@ pub fn run(command: &Fsck, config: &Config) -> Result<(), Failure> {
         (true, n) => Err(Failure::Failed(format!("{n} files that no record speaks of are left"))),
         (false, _) => Err(Failure::Failed(format!("{} problems", report.problem_count))),
     }
+}
+
+/// The journal of the job queue; its index is brought up to date by the next start. Returns the number of problems.
+fn check_queue(config: &Config) -> Result<u64, Failure> {
+    let Some(report) = queue::compact::check(&config.queue_settings())? else { return Ok(0) };
+    for problem in &report.problems {
+        println!("queue: {problem}");
+    }
+    println!("{} jobs, {} of them not ended", report.jobs, report.unfinished);
+    Ok(report.problems.len() as u64)
 }
 
 fn print(report: &Report) {

@@ -50,7 +50,7 @@ macro_rules! field {
 }
 
 pub fn keys() -> Vec<Key> {
-    [s3(), edge_and_admin(), folders(), store(), variants(), limits(), log()].into_iter().flatten().collect()
+    [s3(), edge_and_admin(), folders(), store(), variants(), jobs(), cdn(), limits(), log()].into_iter().flatten().collect()
 }
 
 fn s3() -> Vec<Key> {
@@ -261,6 +261,40 @@ fn variants() -> Vec<Key> {
             variants.workers,
             |v: &usize| v.to_string(),
             positive
+        ),
+    ]
+}
+
+fn jobs() -> Vec<Key> {
+    vec![
+        field!("jobs.workers", "Background jobs that run at once.", jobs.workers, |v: &usize| v.to_string(), positive),
+        field!(
+            "jobs.per_tenant",
+            "Of these, for one tenant; a tenant's own limit `jobs` counts too. 0: all.",
+            jobs.per_tenant,
+            |v: &u32| v.to_string(),
+            number
+        ),
+        field!("jobs.per_kind", "Of these, for one kind of work. 0: all.", jobs.per_kind, |v: &u32| v.to_string(), number),
+        field!("jobs.kept", "How long a job that has ended can be looked at.", queue.kept, show_time, duration),
+        field!("jobs.kept_jobs", "How many of them, at most.", queue.kept_jobs, |v: &u64| v.to_string(), positive),
+    ]
+}
+
+fn cdn() -> Vec<Key> {
+    vec![
+        field!(
+            "cdn.endpoint",
+            "The API of CloudFront, which is told of changes on sites with `cdn`.",
+            cdn.endpoint,
+            |v: &String| format!("{v:?}"),
+            text
+        ),
+        key!(
+            "cdn.profile",
+            "The profile of the AWS credentials file to call it with; empty: AWS_PROFILE, or the keys in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.",
+            |c| format!("{:?}", c.cdn.profile.as_deref().unwrap_or("")),
+            |c, v| v.optional_text().map(|p| c.cdn.profile = p)
         ),
     ]
 }

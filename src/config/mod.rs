@@ -6,6 +6,7 @@
 //! `keys` is the one list of what can be set: the reader, the shipped file and the README's table come from it.
 
 pub mod callers;
+pub mod cdn;
 pub mod fault;
 pub mod keys;
 pub mod reader;
@@ -19,9 +20,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::auth::settings::Settings as AuthSettings;
+use crate::cdn::cloudfront::Settings as CdnSettings;
 use crate::http::gateway::Settings as DoorSettings;
 use crate::local::Settings as StoreSettings;
 use crate::net::settings::Settings as NetSettings;
+use crate::queue::Settings as QueueSettings;
+use crate::queue::runner::Settings as JobSettings;
 use crate::telemetry::access_log::Settings as AccessLogSettings;
 use crate::telemetry::log::Settings as LogSettings;
 use crate::variants::settings::Settings as VariantSettings;
@@ -41,6 +45,10 @@ pub struct Config {
     pub net: NetSettings,
     pub store: StoreSettings,
     pub variants: VariantSettings,
+    /// Its folder is the store's, and `queue` in it.
+    pub queue: QueueSettings,
+    pub jobs: JobSettings,
+    pub cdn: CdnSettings,
     pub log: LogSettings,
     pub access_log: AccessLogSettings,
     /// The folder of certificates; needed only where a TLS address is set.
@@ -79,6 +87,9 @@ impl Default for Config {
             net: NetSettings::default(),
             store: StoreSettings::default(),
             variants: VariantSettings::default(),
+            queue: QueueSettings::default(),
+            jobs: JobSettings::default(),
+            cdn: CdnSettings::default(),
             log: LogSettings::default(),
             access_log: AccessLogSettings::default(),
             certificates: "certs".into(),
@@ -91,6 +102,10 @@ impl Default for Config {
 }
 
 impl Config {
+    pub fn queue_settings(&self) -> QueueSettings {
+        QueueSettings { dir: self.store.dir.join("queue"), ..self.queue.clone() }
+    }
+
     pub fn wants_tls(&self) -> bool {
         [&self.s3, &self.edge, &self.admin].iter().any(|l| !l.tls.is_empty() || !l.mutual_tls.is_empty())
     }

@@ -72,6 +72,9 @@ private = \"s3\"
 # The header in which a proven CDN gets the tags to purge by.
 # cache_tag = \"Cache-Tag\"
 
+# Tells CloudFront of each overwrite and delete, gathered for the delay.
+# cdn = { kind = \"cloudfront\", distribution = \"E2EXAMPLE1AB2C\", delay = \"5s\" }
+
 # Cache-Control where neither the object's own metadata nor a content hash in its name says it. The first rule that fits
 # counts: match is a pattern on the key, type on the content type, artifact the third part of tenant/run/type/file.
 # [[site.cache]]

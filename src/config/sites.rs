@@ -8,6 +8,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::callers;
+use super::cdn;
 use super::reader::{Reader, nearest};
 use super::value::{Taken, Value};
 use crate::auth::policy::pattern::{Pattern, Wildcards};
@@ -23,7 +24,7 @@ const MAX_SITES: usize = 10_000;
 const MAX_RULES: usize = 100;
 const MAX_ORIGINS: usize = 100;
 
-const SITE_KEYS: [&str; 14] = [
+const SITE_KEYS: [&str; 15] = [
     "host",
     "bucket",
     "prefix",
@@ -36,6 +37,7 @@ const SITE_KEYS: [&str; 14] = [
     "url",
     "token_path",
     "private",
+    "cdn",
     "callers",
     "cache_tag",
 ];
@@ -95,6 +97,10 @@ fn site(reader: &mut Reader<'_>, n: usize, fields: &DeTable<'_>) -> Site {
             }
             "compress" => {
                 site.compress = compress(reader, &key, value);
+                Ok(())
+            }
+            "cdn" => {
+                site.cdn = cdn::take(reader, &key, value);
                 Ok(())
             }
             "cache" => {

@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
+use tokio::sync::mpsc;
 
 use crate::base::error::{Error, Result};
 use crate::origin::{Body, BodySource};
@@ -15,7 +16,12 @@ use crate::origin::{Body, BodySource};
 pub enum ResponseBody {
     Empty,
     Full(Bytes),
-    Stream { source: Pin<Box<dyn BodySource>>, remaining: u64 },
+    Stream {
+        source: Pin<Box<dyn BodySource>>,
+        remaining: u64,
+    },
+    /// Of no known length; whole when it ends, wherever that is.
+    Events(mpsc::Receiver<Bytes>),
 }
 
 impl ResponseBody {
@@ -25,14 +31,14 @@ impl ResponseBody {
 
     pub fn len(&self) -> u64 {
         match self {
-            ResponseBody::Empty => 0,
+            ResponseBody::Empty | ResponseBody::Events(_) => 0,
             ResponseBody::Full(b) => b.len() as u64,
             ResponseBody::Stream { remaining, .. } => *remaining,
         }
     }
 
     pub fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.len() == 0 && !matches!(self, ResponseBody::Events(_))
     }
 }
 
@@ -61,6 +67,7 @@ impl http_body::Body for ResponseBody {
                 *self = ResponseBody::Empty;
                 Poll::Ready(Some(Ok(Frame::data(bytes))))
             }
+            ResponseBody::Events(events) => events.poll_recv(cx).map(|event| event.map(|bytes| Ok(Frame::data(bytes)))),
             ResponseBody::Stream { source, remaining } => match source.as_mut().poll_next(cx) {
                 Poll::Pending => Poll::Pending,
                 Poll::Ready(Some(Ok(bytes))) => {
@@ -82,10 +89,11 @@ impl http_body::Body for ResponseBody {
             ResponseBody::Empty => true,
             ResponseBody::Full(b) => b.is_empty(),
             ResponseBody::Stream { remaining, .. } => *remaining == 0,
+            ResponseBody::Events(_) => false,
         }
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.len())
+        if matches!(self, ResponseBody::Events(_)) { SizeHint::default() } else { SizeHint::with_exact(self.len()) }
     }
 }

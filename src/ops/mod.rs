@@ -6,6 +6,8 @@
 
 pub mod access;
 pub mod buckets;
+pub mod cdn;
+pub mod jobs;
 pub mod multipart;
 pub mod operator;
 pub mod read;
@@ -19,17 +21,21 @@ use crate::auth::grant::Grant;
 use crate::base::error::{Error, Result};
 use crate::base::names::{BucketName, ObjectKey};
 use crate::origin::Origin;
+use crate::queue::Queue;
 use crate::variants::Variants;
 
 #[derive(Clone)]
 pub struct Ops {
     origin: Arc<dyn Origin>,
     variants: Variants,
+    jobs: Queue,
+    /// None: nobody keeps copies of what is shown.
+    cdn: Option<Arc<dyn cdn::Cdn>>,
 }
 
 impl Ops {
-    pub fn new(origin: Arc<dyn Origin>, variants: Variants) -> Self {
-        Ops { origin, variants }
+    pub fn new(origin: Arc<dyn Origin>, variants: Variants, jobs: Queue) -> Self {
+        Ops { origin, variants, jobs, cdn: None }
     }
 }
 

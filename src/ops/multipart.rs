@@ -74,7 +74,8 @@ impl Ops {
         let Completion { parts, conditions, checksum, checksum_type, size } = completion;
         let complete =
             CompleteUpload { bucket: bucket.clone(), key: key.clone(), upload: id, parts, conditions, checksum, checksum_type, size };
-        self.origin.complete_upload(complete, quota).await
+        let origin = self.origin.clone();
+        self.and_tell(grant, async move { origin.complete_upload(complete, quota).await }).await
     }
 
     pub async fn abort_upload(&self, grant: &Grant, id: &UploadId) -> Result<()> {

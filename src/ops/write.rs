@@ -26,7 +26,8 @@ impl Ops {
     ) -> Result<Written> {
         let (bucket, key) = object(grant, &[Action::PutObject])?;
         let put = PutObject { bucket: bucket.clone(), key: key.clone(), owner: grant.tenant().clone(), acl, headers, conditions, received };
-        self.origin.put(put, grant.quota()).await
+        let (origin, quota) = (self.origin.clone(), grant.quota());
+        self.and_tell(grant, async move { origin.put(put, quota).await }).await
     }
 
     /// `source_grant` is the right to read what is copied.
@@ -52,17 +53,21 @@ impl Ops {
             headers,
             conditions,
         };
-        self.origin.copy(copy, grant.quota()).await
+        let (origin, quota) = (self.origin.clone(), grant.quota());
+        self.and_tell(grant, async move { origin.copy(copy, quota).await }).await
     }
 
     /// True: something was deleted. Deleting what is not there succeeds, as on S3.
     pub async fn delete(&self, grant: &Grant, conditions: WriteConditions) -> Result<bool> {
         let (bucket, key) = object(grant, &[Action::DeleteObject])?;
-        self.origin.delete(bucket, key, conditions).await
+        let (origin, bucket, key) = (self.origin.clone(), bucket.clone(), key.clone());
+        self.and_tell(grant, async move { origin.delete(&bucket, &key, conditions).await }).await
     }
 
     pub async fn set_object_acl(&self, grant: &Grant, acl: CannedAcl) -> Result<()> {
         let (bucket, key) = object(grant, &[Action::PutObjectAcl])?;
-        self.origin.set_object_acl(bucket, key, acl).await
+        let (origin, bucket, key) = (self.origin.clone(), bucket.clone(), key.clone());
+        // What was public may be kept by a CDN.
+        self.and_tell(grant, async move { origin.set_object_acl(&bucket, &key, acl).await }).await
     }
 }

@@ -13,6 +13,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::histogram::Latency;
+use super::jobs::Jobs;
 use super::tenants::Tenants;
 use crate::base::coding::Coding;
 
@@ -275,6 +276,7 @@ pub struct Metrics {
     pub access_log_dropped: Counter,
     pub reloads: Counters<Reload>,
     pub reload_failures: Counters<Reload>,
+    pub jobs: Jobs,
 }
 
 impl Metrics {
@@ -326,6 +328,7 @@ impl Metrics {
             access_log_dropped: counter(r, "access_log_dropped", "Access log lines dropped because the disk was too slow"),
             reloads: Counters::register(r, "reloads", "Certificates, policies or secrets of sites' callers reloaded"),
             reload_failures: Counters::register(r, "reload_failures", "Reloads refused because something in them was wrong"),
+            jobs: Jobs::register(r),
             registry,
         }
     }

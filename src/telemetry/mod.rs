@@ -5,6 +5,7 @@
 
 pub mod access_log;
 pub mod histogram;
+pub mod jobs;
 pub mod log;
 pub mod metrics;
 pub mod request_id;

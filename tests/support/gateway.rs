@@ -13,6 +13,7 @@ use tidegate::net::listen::{Address, Transport};
 use tidegate::net::server::{self, Server};
 use tidegate::net::settings::Settings as NetSettings;
 use tidegate::ops::Ops;
+use tidegate::queue::{self, Queue};
 use tidegate::telemetry::metrics::{Door, Metrics};
 use tidegate::variants::{Variants, settings as variants};
 
@@ -108,6 +109,7 @@ struct Running {
     addresses: Vec<Address>,
     server: Option<Server>,
     local: Arc<Local>,
+    queue: Queue,
 }
 
 impl Running {
@@ -124,7 +126,8 @@ impl Running {
         let local = Local::open(store.clone()).unwrap();
         let metrics = Arc::new(Metrics::new());
         let variants = Variants::start(variants::Settings { metrics: metrics.clone(), ..variants.clone() }).unwrap();
-        let ops = Ops::new(local.clone(), variants);
+        let queue = Queue::open(queue::Settings { dir: store.dir.join("queue"), ..queue::Settings::default() }).unwrap();
+        let ops = Ops::new(local.clone(), variants, queue.clone());
         load_token_secrets(&ops, &auth);
         let parts =
             Arc::new(Parts { auth, ops, metrics: metrics.clone(), access_log: None, settings: doors.clone(), cors: Default::default() });
@@ -133,7 +136,7 @@ impl Running {
         let listening = server::listen(settings, &[any(Door::S3), any(Door::Edge), any(Door::Admin)], None, metrics).unwrap();
         let addresses = listening.addresses();
         let server = listening.serve(Tracker::default(), move || Doors::new(parts.clone())).unwrap();
-        Running { addresses, server: Some(server), local }
+        Running { addresses, server: Some(server), local, queue }
     }
 }
 
@@ -152,6 +155,7 @@ impl Drop for Running {
             runtime.block_on(server.unwrap().drain(Duration::from_millis(200)));
         });
         let _ = stopping.join();
+        self.queue.close();
         self.local.close();
     }
 }

@@ -5,6 +5,7 @@ pub mod client;
 pub mod cloudfront;
 pub mod fault_proxy;
 pub mod gateway;
+pub mod invalidations;
 pub mod net_server;
 pub mod raw;
 pub mod signer;

@@ -4,13 +4,22 @@
 //! POST       /-/v1/presign             {"bucket": "media", "key": "acme/a.glb", "form": "s3|cloudfront|cookie|path-token", …}
 //! POST       /-/v1/url                 {"bucket": "media", "key": "acme/a.glb"}
 //! GET, HEAD  /-/v1/content/<sha256>    is there an object of mine with this content, and where
+//! GET        /-/v1/jobs                ?state=waiting&kind=purge&max=100&after=MARK    (operator: &tenant=acme)
+//! GET        /-/v1/jobs/ID             ?wait=30s: as soon as it has ended, or after that time
+//! GET        /-/v1/jobs/ID/events      server-sent events, until it has ended
+//! POST       /-/v1/jobs/ID/cancel
+//! POST       /-/v1/jobs/ID/retry       a dead or cancelled job begins anew
+//! POST       /-/v1/purge               {"bucket": "media", "keys": […], "prefix": "acme/run/", "paths": […], "host": …, "tags": […]}
 //! ```
 //!
 //! Not here: the operator's API (`admin`). Called by the S3 door for its reserved paths.
 //! Errors are JSON too: `{"code", "message", "request_id"}`, with S3's codes and statuses.
 
 mod content;
+mod events;
+mod jobs;
 pub mod presign;
+mod purge;
 
 use http::Method;
 use http::request::Parts;
@@ -26,12 +35,19 @@ use crate::http::s3::exchange::Exchange;
 use crate::http::s3::route::{Operation as S3, Resource};
 use crate::net::request_body::RequestBody;
 use crate::net::service::Peer;
+use crate::queue::JobId;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Operation {
     Presign,
     Url,
     Content(Sha256),
+    ListJobs,
+    GetJob(JobId),
+    JobEvents(JobId),
+    CancelJob(JobId),
+    RetryJob(JobId),
+    Purge,
 }
 
 impl Operation {
@@ -43,6 +59,12 @@ impl Operation {
             Operation::Presign => (first, "Presign", "API.POST.PRESIGN"),
             Operation::Url => (first + 1, "Url", "API.POST.URL"),
             Operation::Content(_) => (first + 2, "FindContent", "API.GET.CONTENT"),
+            Operation::ListJobs => (first + 3, "ListJobs", "API.GET.JOBS"),
+            Operation::GetJob(_) => (first + 4, "GetJob", "API.GET.JOB"),
+            Operation::JobEvents(_) => (first + 5, "JobEvents", "API.GET.JOB_EVENTS"),
+            Operation::CancelJob(_) => (first + 6, "CancelJob", "API.POST.JOB_CANCEL"),
+            Operation::RetryJob(_) => (first + 7, "RetryJob", "API.POST.JOB_RETRY"),
+            Operation::Purge => (first + 8, "Purge", "API.POST.PURGE"),
         }
     }
 }
@@ -69,6 +91,12 @@ async fn answer(gateway: &Gateway, visit: &mut Visit, parts: Parts, body: Reques
         Operation::Presign => presign::presign(&mut exchange).await,
         Operation::Url => presign::url(&mut exchange).await,
         Operation::Content(sha256) => content::find(&exchange, &sha256).await,
+        Operation::ListJobs => jobs::list(&exchange).await,
+        Operation::GetJob(id) => jobs::get(&exchange, id).await,
+        Operation::JobEvents(id) => events::stream(&exchange, id).await,
+        Operation::CancelJob(id) => jobs::cancel(&exchange, id).await,
+        Operation::RetryJob(id) => jobs::retry(&exchange, id).await,
+        Operation::Purge => purge::purge(&mut exchange).await,
     }
 }
 
@@ -81,12 +109,25 @@ fn route(method: &Method, path: &str) -> Result<Operation> {
             let expected = || Error::new(ErrorKind::InvalidArgument, "Content is asked for by its SHA-256: 64 digits of 0-9 a-f.");
             ("GET, HEAD", Operation::Content(Sha256::from_hex(hash).ok_or_else(expected)?))
         }
-        _ => return Err(Error::new(ErrorKind::NotFound, "There is nothing at this address: presign, url and content/<sha256> are.")),
+        ("purge", "") => ("POST", Operation::Purge),
+        ("jobs", "") => ("GET", Operation::ListJobs),
+        ("jobs", job) => match job.split_once('/').unwrap_or((job, "")) {
+            (id, "") => ("GET", Operation::GetJob(JobId::parse(id)?)),
+            (id, "events") => ("GET", Operation::JobEvents(JobId::parse(id)?)),
+            (id, "cancel") => ("POST", Operation::CancelJob(JobId::parse(id)?)),
+            (id, "retry") => ("POST", Operation::RetryJob(JobId::parse(id)?)),
+            _ => return Err(nothing_here()),
+        },
+        _ => return Err(nothing_here()),
     };
     if allowed.split(", ").any(|m| m == method.as_str()) {
         return Ok(operation);
     }
     Err(Error::new(ErrorKind::MethodNotAllowed, format!("Use {allowed} here.")).detail("AllowedMethods", allowed))
+}
+
+fn nothing_here() -> Error {
+    Error::new(ErrorKind::NotFound, "There is nothing at this address: presign, url, content/<sha256>, jobs, jobs/<id> and purge are.")
 }
 
 /// The body as what the operation takes; a name that it does not know is a mistake.
@@ -109,7 +150,22 @@ mod tests {
         let content = format!("content/{hash}");
         assert_eq!(route(&Method::POST, "presign").ok(), Some(Operation::Presign));
         assert_eq!(route(&Method::HEAD, &content).ok(), Some(Operation::Content(Sha256([0xab; 32]))));
+        let id = "ab".repeat(16);
+        let job = JobId::parse(&id).unwrap();
+        for (method, path, expected) in [
+            (Method::POST, "purge".to_owned(), Operation::Purge),
+            (Method::GET, "jobs".to_owned(), Operation::ListJobs),
+            (Method::GET, format!("jobs/{id}"), Operation::GetJob(job)),
+            (Method::GET, format!("jobs/{id}/events"), Operation::JobEvents(job)),
+            (Method::POST, format!("jobs/{id}/cancel"), Operation::CancelJob(job)),
+            (Method::POST, format!("jobs/{id}/retry"), Operation::RetryJob(job)),
+        ] {
+            assert_eq!(route(&method, &path).ok(), Some(expected), "{method} {path}");
+        }
         for (method, path, kind) in [
+            (Method::POST, "jobs", ErrorKind::MethodNotAllowed),
+            (Method::GET, "jobs/abc", ErrorKind::NotFound),
+            (Method::GET, "jobs/x/y/z", ErrorKind::NotFound),
             (Method::GET, "presign", ErrorKind::MethodNotAllowed),
             (Method::POST, &*content, ErrorKind::MethodNotAllowed),
             (Method::POST, "presign/x", ErrorKind::NotFound),

@@ -10,6 +10,7 @@ use http::HeaderName;
 
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::names::{BucketName, ObjectKey};
+use crate::cdn::{Distribution, Shown};
 use crate::http::api::presign::Form;
 use crate::http::edge::cache;
 use crate::http::edge::callers::Callers;
@@ -46,6 +47,8 @@ pub struct Site {
     pub callers: Callers,
     /// The header in which a proven CDN gets cache tags; None: none.
     pub cache_tag: Option<HeaderName>,
+    /// The CDN in front, which is told of changes.
+    pub cdn: Option<Distribution>,
 }
 
 impl Default for Site {
@@ -66,11 +69,18 @@ impl Default for Site {
             private: Form::default(),
             callers: Callers::default(),
             cache_tag: None,
+            cdn: None,
         }
     }
 }
 
 impl Site {
+    /// What a CDN in front of it may hold. None: there is none, or none that wants to be told.
+    pub fn behind_cdn(&self) -> Option<Shown> {
+        let distribution = self.cdn.clone()?;
+        Some(Shown { bucket: self.bucket.clone(), prefix: self.prefix.clone(), index: self.index.clone(), distribution })
+    }
+
     /// The bucket and key that this path shows. What can't be a name is simply not there, to a browser.
     /// A key is a name and not a way: `..` and `//` in it mean nothing, so no path leads out of the prefix.
     pub fn locate(&self, raw_path: &str) -> Result<(BucketName, ObjectKey)> {

@@ -1,0 +1,151 @@
+//! `POST /-/v1/purge`: makes CDNs forget what sites show of a tenant's objects, by key, prefix, public path or cache tag.
+//!
+//! A tenant may purge what it may write: each key is decided for `tidegate:Purge` and for `s3:PutObject`, a prefix as the
+//! key `PREFIX*`. Tags are a tenant's own by their form (`t-TENANT`, `r-TENANT-RUN`); all others are the operator's.
+
+use http::StatusCode;
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::auth::grant::Grant;
+use crate::auth::{Action, Identity};
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::limits::MAX_KEY_BYTES;
+use crate::base::names::{BucketName, ObjectKey, TenantId};
+use crate::http::api::parse;
+use crate::http::edge::site::nothing_here;
+use crate::http::respond::{self, Answer};
+use crate::http::s3::exchange::Exchange;
+use crate::ops::cdn::TagGrant;
+
+/// What one invalidation may hold. More is another request.
+const MAX_NAMED: usize = 3000;
+/// CloudFront: of a cache tag.
+const MAX_TAG_BYTES: usize = 256;
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct Request {
+    /// What `keys` and `prefix` are in.
+    bucket: Option<String>,
+    keys: Vec<String>,
+    prefix: Option<String>,
+    /// As the edge door is asked, for the site of `host`; a star at the end stands for all that begins so.
+    paths: Vec<String>,
+    host: Option<String>,
+    tags: Vec<String>,
+}
+
+/// Names by which a CDN can be told.
+#[derive(Default)]
+struct Named {
+    keys: Vec<(BucketName, ObjectKey)>,
+    prefixes: Vec<(BucketName, ObjectKey)>,
+}
+
+pub async fn purge(exchange: &mut Exchange<'_>) -> Result<Answer> {
+    let request: Request = parse(exchange).await?;
+    if request.keys.len() + request.paths.len() + request.tags.len() > MAX_NAMED {
+        return Err(Error::new(ErrorKind::InvalidRequest, format!("At most {MAX_NAMED} keys, paths and tags fit in one request.")));
+    }
+    let named = named(exchange, &request)?;
+    let mut keys = Vec::with_capacity(named.keys.len());
+    for (bucket, key) in &named.keys {
+        keys.push(grant(exchange, bucket, key).await?);
+    }
+    let mut prefixes = Vec::with_capacity(named.prefixes.len());
+    for (bucket, pattern) in &named.prefixes {
+        prefixes.push(grant(exchange, bucket, pattern).await?);
+    }
+    let tags = if request.tags.is_empty() { None } else { Some(tag_grant(exchange, request.tags)?) };
+    let jobs = exchange.gateway.ops.purge(&keys, &prefixes, tags).await?;
+    let ids: Vec<String> = jobs.iter().map(ToString::to_string).collect();
+    let mut answer = respond::json(&json!({ "jobs": ids }))?;
+    *answer.status_mut() = StatusCode::ACCEPTED;
+    Ok(answer)
+}
+
+fn named(exchange: &Exchange<'_>, request: &Request) -> Result<Named> {
+    let mut named = Named::default();
+    if !request.keys.is_empty() || request.prefix.is_some() {
+        let bucket = request.bucket.as_deref().ok_or_else(|| Error::new(ErrorKind::InvalidRequest, "keys and prefix need a bucket."))?;
+        let bucket = BucketName::parse(bucket)?;
+        for key in &request.keys {
+            named.keys.push((bucket.clone(), ObjectKey::parse(key)?));
+        }
+        if let Some(prefix) = &request.prefix {
+            named.prefixes.push((bucket, pattern(prefix)?));
+        }
+    }
+    for path in &request.paths {
+        let (path, all) = path.strip_suffix('*').map_or((path.as_str(), false), |p| (p, true));
+        // A key needs a character: `x*` below any path stands for the path itself.
+        let asked = if all { format!("{path}x") } else { path.to_owned() };
+        let site = exchange.gateway.settings.sites.of_host(request.host.as_deref()).0.ok_or_else(nothing_here)?;
+        let (bucket, key) = site.locate(&asked)?;
+        match all {
+            true => named.prefixes.push((bucket, pattern(key.as_str().strip_suffix('x').unwrap_or_default())?)),
+            false => named.keys.push((bucket, key)),
+        }
+    }
+    Ok(named)
+}
+
+fn pattern(prefix: &str) -> Result<ObjectKey> {
+    if prefix.len() >= MAX_KEY_BYTES {
+        return Err(Error::new(ErrorKind::KeyTooLong, "The prefix is too long."));
+    }
+    ObjectKey::parse(&format!("{prefix}*"))
+}
+
+async fn grant(exchange: &Exchange<'_>, bucket: &BucketName, key: &ObjectKey) -> Result<Grant> {
+    exchange.on_object(Action::PutObject, bucket, key).await?;
+    exchange.on_object(Action::Purge, bucket, key).await
+}
+
+fn tag_grant(exchange: &Exchange<'_>, tags: Vec<String>) -> Result<TagGrant> {
+    let grant = exchange.authorize_service(Action::PurgeTags)?;
+    for tag in &tags {
+        let sound = !tag.is_empty() && tag.len() <= MAX_TAG_BYTES && tag.bytes().all(|b| b.is_ascii_graphic() && b != b',');
+        if !sound {
+            return Err(Error::new(ErrorKind::InvalidArgument, "A cache tag is 1 to 256 visible ASCII characters without a comma."));
+        }
+        let own = match &exchange.caller.identity {
+            Identity::Operator => true,
+            Identity::Tenant(tenant) => {
+                let others = exchange.gateway.auth.tenants();
+                is_own(tag, &tenant.id, others.iter().map(|t| &t.id))
+            }
+            Identity::Anonymous => false,
+        };
+        if !own {
+            return Err(Error::new(ErrorKind::AccessDenied, "Access Denied"));
+        }
+    }
+    Ok(TagGrant { grant, tags })
+}
+
+/// CDNs compare tags without regard to case. Where one tenant's name begins another's (`a`, `a-b`), `r-a-b-1` is of the longer.
+fn is_own<'t>(tag: &str, tenant: &TenantId, mut all: impl Iterator<Item = &'t TenantId>) -> bool {
+    let tag = tag.to_ascii_lowercase();
+    let run = |id: &TenantId| {
+        tag.strip_prefix("r-").and_then(|t| t.strip_prefix(&id.as_str().to_ascii_lowercase())).is_some_and(|t| t.starts_with('-'))
+    };
+    if let Some(id) = tag.strip_prefix("t-") {
+        return id == tenant.as_str().to_ascii_lowercase();
+    }
+    run(tenant) && !all.any(|other| other.as_str().len() > tenant.as_str().len() && run(other))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tags_of_a_tenant() {
+        let all: Vec<TenantId> = ["a", "a-b", "C"].iter().map(|t| TenantId::parse(t).unwrap()).collect();
+        let own = |tag: &str, n: usize| is_own(tag, &all[n], all.iter());
+        assert!(own("t-a", 0) && own("T-A", 0) && own("t-c", 2) && own("r-a-1", 0) && own("r-a-b-1", 1) && own("r-a-b", 0));
+        assert!(!own("t-a-b", 0) && !own("r-a-b-1", 0) && !own("r-a-1", 1) && !own("h-00", 0) && !own("a-video", 0) && !own("r-a", 0));
+    }
+}

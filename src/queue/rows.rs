@@ -1,0 +1,213 @@
+//! The tables of the queue and the bytes of their rows; which derived rows follow from a change of a job.
+//!
+//! Truth, in the journal and the index: JOBS, PAYLOADS, ITEMS. The rest is in the index only and follows from JOBS: a
+//! rebuild makes it anew. A promoted job (its time has come: a row of DUE became one of READY) is the one thing that the
+//! index knows and the journal does not, and a rebuild only forgets that it was done already.
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::names::TenantId;
+use crate::base::timestamp::Timestamp;
+use crate::index::Change;
+use crate::queue::job::{Job, JobId, Payload, Phase, State};
+
+pub mod table {
+    /// id -> version, Job.
+    pub const JOBS: u8 = 1;
+    /// id -> version of the payload, its document.
+    pub const PAYLOADS: u8 = 2;
+    /// id, item -> nothing.
+    pub const ITEMS: u8 = 3;
+    /// Derived from here on. lane, rank -> nothing: waiting, and the time has come. In the order in which they are claimed.
+    pub const READY: u8 = 10;
+    /// time, id -> the key in READY.
+    pub const DUE: u8 = 11;
+    /// lane, idempotency key -> id.
+    pub const KEYS: u8 = 12;
+    /// lane, name -> id of the job that takes items under it.
+    pub const GATHERS: u8 = 13;
+    /// tenant, phase, id -> kind.
+    pub const PHASES: u8 = 14;
+    /// time of the end, id -> nothing.
+    pub const ENDED: u8 = 15;
+    /// kind -> how many of each phase.
+    pub const COUNTS: u8 = 16;
+}
+
+/// Whether the row is in the journal.
+pub const fn is_truth(table: u8) -> bool {
+    table < table::READY
+}
+
+const JOB_VERSION: u8 = 1;
+
+pub fn encode_job(job: &Job) -> Result<Vec<u8>> {
+    postcard::to_extend(job, vec![JOB_VERSION]).map_err(Error::internal)
+}
+
+pub fn decode_job(row: &[u8]) -> Result<Job> {
+    match row.split_first() {
+        Some((&JOB_VERSION, rest)) => postcard::from_bytes(rest).map_err(Error::internal),
+        Some((version, _)) if *version > JOB_VERSION => Err(Error::new(
+            ErrorKind::InternalError,
+            format!("a job has format {version}, this program reads up to {JOB_VERSION}: start a newer tidegate on this data folder"),
+        )),
+        _ => Err(Error::internal("a row of the queue is no job")),
+    }
+}
+
+pub fn encode_payload(payload: &Payload) -> Vec<u8> {
+    [&payload.version.to_be_bytes()[..], &payload.document].concat()
+}
+
+pub fn decode_payload(row: &[u8]) -> Result<Payload> {
+    let (version, document) = row.split_at_checked(2).ok_or_else(|| Error::internal("a row of the queue is no payload"))?;
+    Ok(Payload { version: u16::from_be_bytes([version[0], version[1]]), document: document.to_vec() })
+}
+
+/// How many jobs of a kind are in each phase, by `Phase::index`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts(pub [u64; 5]);
+
+impl Counts {
+    pub fn add(&mut self, phase: Phase) {
+        self.0[phase.index()] += 1;
+    }
+
+    pub fn take(&mut self, phase: Phase) {
+        let cell = &mut self.0[phase.index()];
+        *cell = cell.saturating_sub(1);
+    }
+
+    pub fn of(&self, phase: Phase) -> u64 {
+        self.0[phase.index()]
+    }
+
+    pub fn ended(&self) -> u64 {
+        Phase::ALL.iter().filter(|p| p.has_ended()).map(|p| self.of(*p)).sum()
+    }
+
+    pub fn encode(&self) -> Result<Vec<u8>> {
+        postcard::to_stdvec(self).map_err(Error::internal)
+    }
+
+    pub fn decode(row: &[u8]) -> Result<Self> {
+        postcard::from_bytes(row).map_err(Error::internal)
+    }
+}
+
+pub mod key {
+    use super::*;
+
+    /// Where jobs of one tenant and kind stand in line. Neither name has a NUL in it.
+    pub fn lane(tenant: &str, kind: &str) -> Vec<u8> {
+        [tenant.as_bytes(), b"\0", kind.as_bytes(), b"\0"].concat()
+    }
+
+    /// Tenant and kind of a key that begins with a lane, and what follows.
+    pub fn split_lane(key: &[u8]) -> Option<(&str, &str, &[u8])> {
+        let mut parts = key.splitn(3, |b| *b == 0);
+        let (tenant, kind, rest) = (parts.next()?, parts.next()?, parts.next()?);
+        Some((std::str::from_utf8(tenant).ok()?, std::str::from_utf8(kind).ok()?, rest))
+    }
+
+    /// The place inside a lane: priority, deadline, age.
+    pub fn rank(job: &Job) -> Vec<u8> {
+        let deadline = job.deadline.map_or(u64::MAX, Timestamp::millis);
+        [&[u8::MAX - job.priority][..], &deadline.to_be_bytes(), job.id.bytes()].concat()
+    }
+
+    pub fn ready(job: &Job) -> Vec<u8> {
+        [lane(job.tenant.as_str(), &job.kind), rank(job)].concat()
+    }
+
+    /// The id at the end of a rank, of a row of DUE, or of ENDED.
+    pub fn trailing_id(key: &[u8]) -> Result<JobId> {
+        let id = key.len().checked_sub(16).and_then(|at| key.get(at..)).and_then(JobId::from_bytes);
+        id.ok_or_else(|| Error::internal("a row of the queue has no id"))
+    }
+
+    pub fn at(time: Timestamp, id: &JobId) -> Vec<u8> {
+        [&time.millis().to_be_bytes()[..], id.bytes()].concat()
+    }
+
+    /// The time that a row of DUE or ENDED begins with.
+    pub fn time(key: &[u8]) -> Result<Timestamp> {
+        let bytes = key.get(..8).and_then(|b| b.try_into().ok()).ok_or_else(|| Error::internal("a row of the queue has no time"))?;
+        Ok(Timestamp::from_millis(u64::from_be_bytes(bytes)))
+    }
+
+    pub fn named(tenant: &TenantId, kind: &str, name: &str) -> Vec<u8> {
+        [lane(tenant.as_str(), kind), name.as_bytes().to_vec()].concat()
+    }
+
+    pub fn phase(tenant: &str, phase: Phase) -> Vec<u8> {
+        [tenant.as_bytes(), &[0, phase.index() as u8]].concat()
+    }
+
+    /// Tenant, phase and id.
+    pub fn split_phase(key: &[u8]) -> Option<(&str, Phase, JobId)> {
+        let end = key.len().checked_sub(18)?;
+        let (tenant, rest) = key.split_at_checked(end)?;
+        let phase = *Phase::ALL.get(usize::from(*rest.get(1)?))?;
+        Some((std::str::from_utf8(tenant).ok()?, phase, JobId::from_bytes(rest.get(2..)?)?))
+    }
+
+    pub fn item(id: &JobId, item: &str) -> Vec<u8> {
+        [id.bytes(), item.as_bytes()].concat()
+    }
+}
+
+/// The rows of the index, beside COUNTS, that change with a job. `out` takes table, key and value; None: the row goes.
+pub fn derive(old: Option<&Job>, new: Option<&Job>, out: &mut dyn FnMut(Change)) {
+    let same_place = matches!((old, new), (Some(o), Some(n)) if o.state == n.state);
+    if let Some(job) = old
+        && !same_place
+    {
+        if let State::Waiting { due } = job.state {
+            out((table::READY, key::ready(job), None));
+            // It may have been promoted, or not: only one of the two rows is there.
+            if let Some(due) = due {
+                out((table::DUE, key::at(due, &job.id), None));
+            }
+        }
+        if let Some(at) = job.state.ended() {
+            out((table::ENDED, key::at(at, &job.id), None));
+        }
+        out((table::PHASES, phase_key(job), None));
+    }
+    if let Some(job) = new
+        && !same_place
+    {
+        match job.state {
+            State::Waiting { due: None } => out((table::READY, key::ready(job), Some(Vec::new()))),
+            State::Waiting { due: Some(due) } => out((table::DUE, key::at(due, &job.id), Some(key::ready(job)))),
+            State::Running { .. } => {}
+            State::Done { at } | State::Dead { at } | State::Cancelled { at } => {
+                out((table::ENDED, key::at(at, &job.id), Some(Vec::new())));
+            }
+        }
+        out((table::PHASES, phase_key(job), Some(job.kind.as_bytes().to_vec())));
+    }
+    named(table::KEYS, |job| job.key.as_deref(), old, new, out);
+    named(table::GATHERS, |job| job.gathers.as_deref(), old, new, out);
+}
+
+fn named(table: u8, name: impl Fn(&Job) -> Option<&str>, old: Option<&Job>, new: Option<&Job>, out: &mut dyn FnMut(Change)) {
+    match (old.and_then(&name), new.and_then(&name)) {
+        (Some(was), Some(is)) if was == is => {}
+        (was, is) => {
+            if let (Some(job), Some(was)) = (old, was) {
+                out((table, key::named(&job.tenant, &job.kind, was), None));
+            }
+            if let (Some(job), Some(is)) = (new, is) {
+                out((table, key::named(&job.tenant, &job.kind, is), Some(job.id.bytes().to_vec())));
+            }
+        }
+    }
+}
+
+fn phase_key(job: &Job) -> Vec<u8> {
+    [key::phase(job.tenant.as_str(), job.state.phase()), job.id.bytes().to_vec()].concat()
+}
