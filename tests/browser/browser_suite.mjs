@@ -100,6 +100,9 @@ async function upload() {
   url.basis = url.basis.replace(/[^/]*$/, "");
   for (const [name, body] of Object.entries(assets.separate(16))) await publish(`scene/${name}`, body);
   url.scene = `${edge}/${MEDIA}/public/scene/scene.gltf`;
+  for (const [name, body] of Object.entries(assets.separate(32))) await publish(`compressed/${name}`, body);
+  url.compressedScene = `${edge}/${MEDIA}/public/compressed/scene.gltf`;
+  url.compressedHdr = await publish("compressed/studio.hdr", assets.hdr(512));
   for (const name of ["fetch", "texture", "elsewhere"]) url[`poisoned-${name}`] = await publish(`poisoned/${name}.png`, Buffer.concat([assets.png(64), Buffer.from(name)]), { CacheControl: HOUR });
   url["poisoned-glb"] = await publish("poisoned/model.glb", assets.glb(4), { CacheControl: HOUR });
   url["poisoned-script"] = await publish("poisoned/script.js", Buffer.from("globalThis.poisoned = true;\n"), { CacheControl: HOUR });
@@ -218,6 +221,40 @@ await check("decoders: hash-named ones are kept for a year, types are right, str
   ], [url.dracoWasm, url.module]);
   same([compiled, imported], [true, 42], "compiled, imported");
 });
+
+// ---- compressed
+
+/** Asks without the browser's cache until a variant is there: small bodies have one at once, large ones when the background made it. */
+async function untilCompressed(address) {
+  for (let n = 0; n < 300; n++) {
+    const { headers } = await see(address, { cache: "no-store" });
+    if (headers["content-encoding"]) return headers;
+    await new Promise((next) => setTimeout(next, 100));
+  }
+  throw new Error(`no variant of ${address}`);
+}
+
+const COMPRESSED = [
+  ["a small glTF", "gltf", "compressedScene", {}, assets.COLOURS],
+  ["HDR light of 1 MiB", "hdr", "compressedHdr", { exposure: assets.EXPOSURE }, assets.shown],
+];
+for (const [name, kind, what, options, colours] of COMPRESSED) {
+  await check(`compressed: ${name}: its pixels, progress that ends at exactly 100 %, ranges of what it is`, async () => {
+    const address = url[what];
+    const body = stored.get(address);
+    const { "content-encoding": coding, "content-length": length, etag, "x-file-size": size } = await untilCompressed(address);
+    same([["br", "zstd", "gzip"].includes(coding), size], [true, String(body.length)], `coding ${coding} and X-File-Size`);
+    const result = await player("show", `${name}, compressed`, kind, address, options);
+    await picture(`compressed-${kind}`);
+    coloured(result, colours, PLAIN);
+    complete(result, address);
+    const timing = (await player("timings", address)).at(-1);
+    same([timing.encodedBodySize, timing.decodedBodySize, Number(length) < body.length], [Number(length), body.length, true], "sizes on the wire and after it");
+    const part = await see(address, { headers: { range: "bytes=-100" }, cache: "no-store" });
+    same([part.status, part.headers["content-encoding"], part.sha256], [206, undefined, sha256(body.subarray(-100))], "a range");
+    if (part.headers.etag === etag) throw new Error(`one ETag for two representations: ${etag}`);
+  });
+}
 
 // ---- CORS, CORP, TAO
 
