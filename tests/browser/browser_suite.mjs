@@ -3,17 +3,19 @@
 // What is shown is read back from the GPU and compared with the colours that `assets.mjs` put in. The browser's own log of its requests
 // (preflights, what its cache answered) comes over the DevTools protocol. Screenshots stay in TEST_SHOTS.
 
-import { createHash } from "node:crypto";
+import { createHash, createHmac } from "node:crypto";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 
 import * as assets from "./assets.mjs";
 
-const { BROWSER_MODULES: modules, CHROMIUM_PROGRAM: executablePath, TEST_EDGE: edge, TEST_ENDPOINT: endpoint, TEST_PLAYER: origin } = process.env;
+const { BROWSER_MODULES: modules, CHROMIUM_PROGRAM: executablePath, TEST_EDGE: edge, TEST_ENDPOINT: endpoint, TEST_PLAYER: origin, TEST_PLAYER_BESIDE: beside } = process.env;
 const { TEST_NAMED_EDGE: namedEdge, TEST_SHOTS: shots, TEST_WORK: work } = process.env;
 const { chromium } = createRequire(`${modules}/package.json`)("playwright-core");
-const { S3Client, CreateBucketCommand, PutBucketPolicyCommand, PutObjectCommand } = createRequire(`${process.env.JS_MODULES}/package.json`)("@aws-sdk/client-s3");
+const loadClient = createRequire(`${process.env.JS_MODULES}/package.json`);
+const { S3Client, CreateBucketCommand, PutBucketPolicyCommand, PutObjectCommand } = loadClient("@aws-sdk/client-s3");
+const { SignatureV4 } = loadClient("@smithy/signature-v4");
 const CHROMIUM_FLAGS = ["--headless=new", "--no-sandbox", "--disable-gpu", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--disable-quic",
   "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
 const PLAIN = 2; // of 255: what rounding may do to a colour
@@ -98,8 +100,15 @@ async function upload() {
     url.basis = await publish(`libs/basis-r187/${name}`, three(`examples/jsm/libs/basis/${name}`), { CacheControl: "public, max-age=31536000, immutable" });
   }
   url.basis = url.basis.replace(/[^/]*$/, "");
-  for (const [name, body] of Object.entries(assets.separate(16))) await publish(`scene/${name}`, body);
+  for (const [name, body] of Object.entries(assets.separate(16))) {
+    await publish(`scene/${name}`, body);
+    await put(alice, MEDIA, `private/scene/${name}`, body);
+  }
   url.scene = `${edge}/${MEDIA}/public/scene/scene.gltf`;
+  for (const [name, body] of Object.entries(assets.separate(32))) await publish(`compressed/${name}`, body);
+  url.compressedScene = `${edge}/${MEDIA}/public/compressed/scene.gltf`;
+  url.compressedHdr = await publish("compressed/studio.hdr", assets.hdr(512));
+  url.privateScene = `${edge}/${MEDIA}/private/scene/scene.gltf`;
   for (const name of ["fetch", "texture", "elsewhere"]) url[`poisoned-${name}`] = await publish(`poisoned/${name}.png`, Buffer.concat([assets.png(64), Buffer.from(name)]), { CacheControl: HOUR });
   url["poisoned-glb"] = await publish("poisoned/model.glb", assets.glb(4), { CacheControl: HOUR });
   url["poisoned-script"] = await publish("poisoned/script.js", Buffer.from("globalThis.poisoned = true;\n"), { CacheControl: HOUR });
@@ -111,7 +120,10 @@ async function upload() {
   for (const name of ["build/three.module.js", "build/three.core.js", "examples/jsm/loaders/GLTFLoader.js", "examples/jsm/utils/BufferGeometryUtils.js", "examples/jsm/utils/SkeletonUtils.js"]) {
     bundle[`three/${name}`] = three(name);
   }
-  for (const [name, body] of Object.entries(bundle)) await publish(`game/${name}`, body);
+  for (const [name, body] of Object.entries(bundle)) {
+    await publish(`game/${name}`, body);
+    await put(alice, MEDIA, `private/game/${name}`, body);
+  }
   url.game = `${edge}/${MEDIA}/public/game/index.html`;
   url.neighbour = await put(bob, "bob-media", "public/page/index.html", Buffer.from("<!doctype html><title>Bob's page</title><p id=secret>what Bob's players see</p>"));
   url.svg = await publish("drawing.svg", Buffer.from('<svg xmlns="http://www.w3.org/2000/svg" width="8" height="8"><rect width="8" height="8" fill="red"/><script>globalThis.ran = true</script></svg>'));
@@ -218,6 +230,40 @@ await check("decoders: hash-named ones are kept for a year, types are right, str
   ], [url.dracoWasm, url.module]);
   same([compiled, imported], [true, 42], "compiled, imported");
 });
+
+// ---- compressed
+
+/** Asks without the browser's cache until a variant is there: small bodies have one at once, large ones when the background made it. */
+async function untilCompressed(address) {
+  for (let n = 0; n < 300; n++) {
+    const { headers } = await see(address, { cache: "no-store" });
+    if (headers["content-encoding"]) return headers;
+    await new Promise((next) => setTimeout(next, 100));
+  }
+  throw new Error(`no variant of ${address}`);
+}
+
+const COMPRESSED = [
+  ["a small glTF", "gltf", "compressedScene", {}, assets.COLOURS],
+  ["HDR light of 1 MiB", "hdr", "compressedHdr", { exposure: assets.EXPOSURE }, assets.shown],
+];
+for (const [name, kind, what, options, colours] of COMPRESSED) {
+  await check(`compressed: ${name}: its pixels, progress that ends at exactly 100 %, ranges of what it is`, async () => {
+    const address = url[what];
+    const body = stored.get(address);
+    const { "content-encoding": coding, "content-length": length, etag, "x-file-size": size } = await untilCompressed(address);
+    same([["br", "zstd", "gzip"].includes(coding), size], [true, String(body.length)], `coding ${coding} and X-File-Size`);
+    const result = await player("show", `${name}, compressed`, kind, address, options);
+    await picture(`compressed-${kind}`);
+    coloured(result, colours, PLAIN);
+    complete(result, address);
+    const timing = (await player("timings", address)).at(-1);
+    same([timing.encodedBodySize, timing.decodedBodySize, Number(length) < body.length], [Number(length), body.length, true], "sizes on the wire and after it");
+    const part = await see(address, { headers: { range: "bytes=-100" }, cache: "no-store" });
+    same([part.status, part.headers["content-encoding"], part.sha256], [206, undefined, sha256(body.subarray(-100))], "a range");
+    if (part.headers.etag === etag) throw new Error(`one ETag for two representations: ${etag}`);
+  });
+}
 
 // ---- CORS, CORP, TAO
 
@@ -368,6 +414,75 @@ await check("ranges and the whole share the browser's cache", async () => {
   same((await see(url.mixed, { cache: "no-cache" })).sha256, sha256(body), "revalidated");
 });
 
+// ---- what is private
+
+class Sha256 {
+  constructor(secret) { this.hash = secret ? createHmac("sha256", secret) : createHash("sha256"); }
+  update(data) { this.hash.update(data); }
+  async digest() { return new Uint8Array(this.hash.digest()); }
+}
+
+/** A link of the gateway's own making, as a tenant's application asks for one. */
+async function link(s3, wanted) {
+  const { hostname, port, host } = new URL(endpoint);
+  const signer = new SignatureV4({ credentials: s3.config.credentials, region: "us-east-1", service: "s3", sha256: Sha256 });
+  const body = JSON.stringify({ bucket: MEDIA, ...wanted });
+  const { headers } = await signer.sign({ method: "POST", protocol: "http:", hostname, port: Number(port), path: "/-/v1/presign", query: {}, headers: { host, "content-type": "application/json" }, body });
+  const answer = await fetch(`${endpoint}/-/v1/presign`, { method: "POST", headers, body });
+  return { status: answer.status, ...await answer.json() };
+}
+
+/** Kept by the viewer's browser at most, however it was opened. */
+const closed = (headers) => {
+  if (!/^private\b/.test(headers["cache-control"] ?? "")) throw new Error(`Cache-Control: ${headers["cache-control"]}`);
+};
+
+await check("private glTF in several files: refused without a link, and another tenant gets none", async () => {
+  const refused = await player("show", "refused", "gltf", url.privateScene).catch((fault) => String(fault));
+  if (!/responded with 403/.test(refused)) throw new Error(`three.js says: ${JSON.stringify(refused)}`);
+  for (const form of ["path-token", "cookie"]) same((await link(bob, { key: "private/scene/scene.gltf", form, base: edge })).status, 403, form);
+});
+
+await check("private glTF in several files, by a path token that reaches no further", async () => {
+  const { url: address, status } = await link(alice, { key: "private/scene/scene.gltf", form: "path-token", base: edge });
+  same(status, 200, "presign");
+  const result = await player("show", "private glTF by a path token", "gltf", address);
+  await picture("path-token");
+  coloured(result, assets.COLOURS, PLAIN);
+  complete(result, url.privateScene);
+  closed((await see(address)).headers);
+  const scene = `/${MEDIA}/private/scene/scene.gltf`;
+  for (const other of [`/${MEDIA}/private/square.glb`, `/${MEDIA}/private/game/index.html`, `/${MEDIA}/private/scene/../square.glb`]) {
+    same((await see(address.replace(scene, other).replace("/../", "/%2e%2e/"))).status, 403, other);
+  }
+  same((await see(address.replace(/(_t\/.{8})(.)/, (_, head, c) => head + (c === "A" ? "B" : "A")))).status, 403, "a token that was changed");
+});
+
+await check("private glTF in several files, by cookies of the player's own site", async () => {
+  const address = url.privateScene.replace(edge, namedEdge);
+  const { cookies, status } = await link(alice, { key: "private/scene/scene.gltf", form: "cookie", base: namedEdge });
+  same(status, 200, "presign");
+  const tab = await context.newPage();
+  try {
+    await tab.goto(beside);
+    await tab.waitForFunction(() => window.player);
+    const show = () => tab.evaluate(([address]) => window.player.show("private glTF by cookies", "gltf", address, { withCredentials: true }), [address]);
+    if (!/responded with 403/.test(await show().catch(String))) throw new Error("open without cookies");
+    // As the application's own answer sets them for both hosts: Domain=media.localhost.
+    await context.addCookies(Object.entries(cookies).map(([name, value]) => ({ name, value, domain: ".media.localhost", path: "/", sameSite: "Lax" })));
+    const result = await show();
+    await picture("cookie", tab);
+    coloured(result, assets.COLOURS, PLAIN);
+    complete(result, url.privateScene);
+    const look = (options) => tab.evaluate(([address, options]) => window.player.see(address, options), [address, { cache: "no-store", ...options }]);
+    closed((await look({ credentials: "include" })).headers);
+    same((await look({ credentials: "omit" })).status, 403, "without credentials");
+  } finally {
+    await context.clearCookies();
+    await tab.close();
+  }
+});
+
 // ---- a tenant's own pages
 
 const MAKES = { origin: "null", storage: "SecurityError", cookie: "SecurityError", level: "harbour", neighbour: "closed" };
@@ -383,6 +498,19 @@ await check("an HTML bundle runs on its own: modules, data, WebGL; its origin is
     await tab.goto(`${url.game}?neighbour=${encodeURIComponent(url.neighbour)}`);
     const report = await ready(tab);
     await picture("bundle", tab);
+    judged(report);
+  } finally {
+    await tab.close();
+  }
+});
+
+await check("a private bundle by a path token: its relative URLs work, its origin is opaque", async () => {
+  const { url: address } = await link(alice, { key: "private/game/index.html", form: "path-token", base: edge });
+  const tab = await context.newPage();
+  try {
+    await tab.goto(`${address}?neighbour=${encodeURIComponent(url.neighbour)}`);
+    const report = await ready(tab);
+    await picture("private-bundle", tab);
     judged(report);
   } finally {
     await tab.close();

@@ -9,6 +9,7 @@ go to target/browser. Ends with `browser: N passed, N failed` and that as its ex
 import argparse
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -22,7 +23,8 @@ import suite as clients  # noqa: E402
 
 SUITES = {"browser": ["node", str(HERE / "browser_suite.mjs")], "redbot": [sys.executable, str(HERE / "redbot_suite.py")]}
 SHOTS = gateway.ROOT / "target/browser"
-NAMED = "cdn.media.localhost"  # a browser finds it on this machine (RFC 6761)
+# Names that a browser finds on this machine (RFC 6761): a CDN, and a player that shares its cookies.
+NAMED, BESIDE = "cdn.media.localhost", "player.media.localhost"
 
 
 def main():
@@ -34,15 +36,17 @@ def main():
 
     folder = Path(tempfile.mkdtemp(prefix="tidegate-browser-"))
     player = player_server.serve(Path(os.environ["BROWSER_MODULES"]))
+    beside = player.replace("localhost", BESIDE)
     # Two sites show the same buckets: one to pages anywhere, one to the player's pages alone, which may bring their cookies.
     sites = f'''
 [[site]]
 
 [[site]]
 host = "{NAMED}"
-cors = {{ origins = ["{player}"], credentials = true }}
+cors = {{ origins = ["{player}", "{beside}"], credentials = true }}
 '''
     settings = gateway.write_settings(folder, sites=sites)
+    make_url_key(folder)
     server = gateway.Gateway(asked.binary or gateway.find_binary(), settings, folder / "gateway.log").wait_until_open()
     passed = failed = 0
     try:
@@ -52,7 +56,7 @@ cors = {{ origins = ["{player}"], credentials = true }}
             env = clients.environment(name, f"http://127.0.0.1:{server.ports['s3']}", "", (*gateway.TENANTS["alice"], *gateway.TENANTS["bob"]), "", work)
             env.update(
                 TEST_EDGE=f"http://127.0.0.1:{server.ports['edge']}", TEST_NAMED_EDGE=f"http://{NAMED}:{server.ports['edge']}",
-                TEST_PLAYER=player, TEST_SHOTS=str(SHOTS),
+                TEST_PLAYER=player, TEST_PLAYER_BESIDE=beside, TEST_SHOTS=str(SHOTS),
             )
             good, bad = clients.run(name, SUITES[name], env)
             passed, failed = passed + good, failed + bad
@@ -71,6 +75,15 @@ cors = {{ origins = ["{player}"], credentials = true }}
             print(f"kept: {folder}", flush=True)
         else:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def make_url_key(folder):
+    """A key pair that signs cookies in alice's name."""
+    keys = folder / "policies/cdn-keys"
+    keys.mkdir()
+    for arguments in ["genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out", "test.key"], ["pkey", "-in", "test.key", "-pubout", "-out", "test.pem"]:
+        subprocess.run(["openssl", *arguments], check=True, capture_output=True, cwd=keys)
+    (keys / "test.toml").write_text('id = "KTEST"\ntenant = "alice"\npublic_key = { file = "test.pem" }\nprivate_key = { file = "test.key" }\n')
 
 
 if __name__ == "__main__":
