@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use super::ask;
 use crate::support::client::{Request, Sign};
-use crate::support::cloudfront::{Behaviour, Clock, CloudFront, ERROR_TTL, Query, Settings};
+use crate::support::cloudfront::{Behaviour, Clock, CloudFront, ERROR_TTL, Fallback, Query, Settings};
 use crate::support::fault_proxy::{Fault, FaultProxy};
 use crate::support::gateway::{Gateway, acme};
 
@@ -115,7 +115,7 @@ fn ranges_are_enlarged_and_served_exactly() {
 
 #[test]
 fn only_the_group_fails_over() {
-    let fallback: Arc<dyn Fn(&str) -> Option<Bytes> + Send + Sync> = Arc::new(|path| Some(Bytes::from(format!("copy of {path}"))));
+    let fallback: Fallback = Arc::new(|path| Some(Bytes::from(format!("copy of {path}"))));
     let set = set(|s| {
         s.fallback = Some(fallback);
         s.behaviours.insert(0, Behaviour { path: "/media/k".into(), query: Query::Dropped, fails_over: true });
