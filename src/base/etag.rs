@@ -55,6 +55,10 @@ impl ETag {
             text.push('-');
             text.push_str(&self.parts.to_string());
         }
+        if let Some(form) = self.form {
+            text.push('-');
+            text.push_str(&form.to_string());
+        }
         text.push('"');
         text
     }
@@ -103,6 +107,7 @@ mod tests {
         ] {
             let e = ETag::parse(s).unwrap();
             assert_eq!(e.to_string(), s);
+            assert_eq!(e.quoted(), format!("\"{s}\""));
             assert_eq!(ETag::parse(&e.quoted()), Some(e));
         }
         for s in [
