@@ -165,6 +165,9 @@ impl Reader<'_> {
         if listens_mutual && self.config.client_authorities.is_none() {
             add("tls.client_ca", "expected a PEM file of authorities: edge.mtls_listen demands certificates of its clients".into());
         }
+        if let Err(expected) = self.config.cdn.check() {
+            add("cdn.endpoint", expected);
+        }
         let net = &self.config.net;
         // hyper's own lower bound of a head, and HTTP/2's upper bound of a window.
         if net.max_header_bytes < 8192 {

@@ -85,15 +85,18 @@ pub fn jobs(running: &Running, key: &Key, query: &[(&str, &str)]) -> Vec<Value> 
     json(&api(running, key, "GET", "/-/v1/jobs", query, "").expect(200))["jobs"].as_array().unwrap().clone()
 }
 
-/// Until no job waits or runs.
+/// Until every job has ended. Looked at twice: a job on its way from one state to another may be missing from a list.
 pub fn wait_until_idle(running: &Running) {
     let begun = Instant::now();
+    let mut before = None;
     loop {
-        let open: Vec<Value> = ["waiting", "running"].iter().flat_map(|s| jobs(running, &operator(), &[("state", s)])).collect();
-        if open.is_empty() {
+        let all = jobs(running, &operator(), &[("max", "1000")]);
+        let ended = all.iter().all(|j| j["ended"].is_string());
+        if ended && before.as_ref() == Some(&all) {
             return;
         }
-        assert!(begun.elapsed().as_secs() < 120, "{open:#?}\n{}", running.log());
+        assert!(begun.elapsed().as_secs() < 120, "{all:#?}\n{}", running.log());
+        before = Some(all);
         std::thread::sleep(Duration::from_millis(50));
     }
 }
