@@ -150,9 +150,6 @@ impl Reader<'_> {
         if listens.iter().all(|(_, l)| l.plain.is_empty() && l.tls.is_empty() && l.mutual_tls.is_empty()) {
             add("s3.listen", "every door is closed: set an address for one".into());
         }
-        if let Err(expected) = self.config.cdn.check() {
-            add("cdn.endpoint", expected);
-        }
         let mut seen = Vec::new();
         for (door, listen) in listens {
             for address in listen.plain.iter().chain(&listen.tls).chain(&listen.mutual_tls).filter(|a| a.port() != 0) {
