@@ -6,8 +6,8 @@ use crate::auth::action::{Action, ActionSet};
 use crate::base::names::TenantId;
 use crate::base::object::{Bucket, CannedAcl, ObjectInfo};
 
-// Uploads in progress are not here: an id that is shown lets anyone who may write put parts into another's upload.
-const BUCKET_READ: ActionSet = ActionSet::of(&[Action::ListBucket, Action::ListBucketVersions]);
+// As on S3. To look into an upload, or to end it, is its initiator's right and the bucket owner's: WRITE does not give it.
+const BUCKET_READ: ActionSet = ActionSet::of(&[Action::ListBucket, Action::ListBucketVersions, Action::ListBucketMultipartUploads]);
 const BUCKET_WRITE: ActionSet = ActionSet::of(&[Action::PutObject, Action::DeleteObject]);
 const OBJECT_READ: ActionSet = ActionSet::of(&[Action::GetObject, Action::GetObjectVersion, Action::GetObjectTorrent]);
 /// What the writer of an object may do with it in a bucket that is not its own.

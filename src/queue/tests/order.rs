@@ -78,9 +78,9 @@ async fn limits_hold_for_tenants_and_kinds() {
     finish(&queue, one, Outcome::Done(None)).await;
     let next = room(&queue).await;
     assert_eq!(next.iter().map(|j| j.tenant.as_str()).collect::<Vec<_>>(), ["a"]);
-    // A kind that nobody here can run stays where it is.
+    // A kind that nobody here can run stays where it is. Of the others at least one job runs, whichever was finished above.
     add(&queue, job("d", "unknown")).await;
-    assert!(queue.claim(9, |_| 9, |k| if k == "unknown" { 0 } else { 2 }).await.unwrap().0.is_empty());
+    assert!(queue.claim(9, |_| 9, |k| if k == "unknown" { 0 } else { 1 }).await.unwrap().0.is_empty());
 }
 
 #[tokio::test]
