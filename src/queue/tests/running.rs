@@ -190,13 +190,21 @@ async fn a_stop_waits_and_hands_back_the_rest() {
     let queue = open(&bench);
     let actor = Actor::new("act", Duration::from_secs(60));
     let runner = start(&queue, &actor, limits(2, 0, 0));
-    let (quick, slow, waiting) =
-        (add(&queue, that("t", "wait")).await, add(&queue, that("t", "hang")).await, add(&queue, that("t", "")).await);
+    let (quick, slow) = (add(&queue, that("t", "wait")).await, add(&queue, that("t", "hang")).await);
     running(&queue, quick).await;
     while actor.begun(slow) == 0 {
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
-    let stopping = tokio::task::spawn_blocking(move || runner.drain(Duration::from_millis(300)));
+    // Both workers are taken, so it waits.
+    let waiting = add(&queue, that("t", "")).await;
+    let (begins, begun) = tokio::sync::oneshot::channel();
+    let stopping = tokio::task::spawn_blocking(move || {
+        let _ = begins.send(());
+        runner.drain(Duration::from_secs(1))
+    });
+    begun.await.unwrap();
+    // The stop has to be heard before a worker is free.
+    tokio::time::sleep(Duration::from_millis(200)).await;
     actor.go.add_permits(1);
     assert_eq!(stopping.await.unwrap(), 1);
     let state = async |id| queue.get(id).await.unwrap().unwrap().job;
