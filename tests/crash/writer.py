@@ -225,7 +225,7 @@ class Writer(threading.Thread):
 
     def start_upload(self, parts):
         if parts == 2:
-            content = Content(f"{self.number}-{self.random.random()}", PART + self.random.randrange(5_000), 2)
+            content = Content(f"{self.number}-{self.random.random()}", PART + self.random.randrange(1, 5_000), 2)
         else:
             content = Content(f"{self.number}-{self.random.random()}", self.random.randrange(1, 60_000), 1)
         write = Write(self.random.choice(self.own), content, FOREVER)
