@@ -40,7 +40,7 @@ async fn the_lines_in_memory_are_as_many_as_tenants() {
 }
 
 #[tokio::test]
-#[ignore = "takes minutes: prints the figure of the README"]
+#[ignore = "takes minutes: prints memory at up to a million waiting jobs"]
 async fn a_million_jobs() {
     let bench = Bench::new();
     let settings = Settings { segment_bytes: 8 << 20, index_cache_bytes: 16 << 20, ..bench.settings() };
