@@ -18,4 +18,5 @@ pub mod ops;
 pub mod origin;
 pub mod queue;
 pub mod telemetry;
+pub mod upstream;
 pub mod variants;
