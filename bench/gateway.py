@@ -48,7 +48,8 @@ def certificate(folder):
                    check=True, capture_output=True)
 
 
-def start_tidegate(folder):
+def start_tidegate(folder, settings="", environment=None):
+    """`settings` is added to the file, `environment` to the variables."""
     os.makedirs(f"{folder}/policies/tenants")
     shutil.copy(f"{ROOT}/policies/tenant-default.json", f"{folder}/policies/")
     os.makedirs(f"{folder}/certs")
@@ -69,8 +70,8 @@ certs = "certs"
 data = "data"
 [policies]
 dir = "policies"
-""")
-    env = dict(os.environ, TIDEGATE_ROOT_ACCESS_KEY=ACCESS, TIDEGATE_ROOT_SECRET_KEY=SECRET)
+{settings}""")
+    env = dict(os.environ, TIDEGATE_ROOT_ACCESS_KEY=ACCESS, TIDEGATE_ROOT_SECRET_KEY=SECRET, **(environment or {}))
     server = subprocess.Popen([BINARY, "serve", "--config", f"{folder}/gateway.toml"], stdout=subprocess.PIPE, env=env, text=True)
     line = server.stdout.readline()
     doors = dict(re.findall(r"(\w+)=(\S+)", line))
