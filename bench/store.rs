@@ -23,7 +23,7 @@ use tidegate::ingest::{Content, Received};
 use tidegate::journal::{Journal, OpRef};
 use tidegate::local::rows::{self, ObjectHead, ObjectRow, ObjectTail, Place, key, table};
 use tidegate::local::{Local, Settings};
-use tidegate::origin::{Origin, PutObject, Quota, ReadBy};
+use tidegate::origin::{Freshness, Origin, PutObject, Quota, ReadBy};
 
 /// As the binary has it: figures of memory are those of this allocator.
 #[global_allocator]
@@ -136,7 +136,7 @@ fn hot(runtime: &tokio::runtime::Runtime, local: &Arc<Local>) {
     let key = ObjectKey::parse(&format!("4096/false/{:012}", 5)).expect("a key");
     let range = ByteRange { start: 0, end: 4096 };
     let object = runtime.block_on(async {
-        let object = local.stat(&name(), &key).await.expect("stat").expect("there");
+        let object = local.stat(&name(), &key, Freshness::Current).await.expect("stat").expect("there");
         for _ in 0..3 {
             local.open(&name(), &key, &object, range, ReadBy::Kernel).await.expect("opens");
         }
@@ -145,7 +145,7 @@ fn hot(runtime: &tokio::runtime::Runtime, local: &Arc<Local>) {
     let rounds = 2_000_000u32;
     let started = Instant::now();
     for _ in 0..rounds {
-        black_box(local.stat_hot(black_box(&name_of()), black_box(&key)));
+        black_box(local.stat_hot(black_box(&name_of()), black_box(&key), Freshness::Current));
     }
     println!("stat_hot: {:.0} ns", started.elapsed().as_nanos() as f64 / f64::from(rounds));
     let started = Instant::now();
@@ -224,7 +224,7 @@ fn current(dir: &Path, rows: u64) {
     runtime.block_on(async {
         for n in random {
             let key = ObjectKey::parse(&format!("k/{:03}/{n:012}", n % 1000)).expect("a key");
-            assert!(local.stat(&name(), &key).await.expect("stat").is_some());
+            assert!(local.stat(&name(), &key, Freshness::Current).await.expect("stat").is_some());
         }
     });
     println!("cold stat: {:.1} us; RssAnon {} MiB", started.elapsed().as_secs_f64() * 10.0, rss_anon());

@@ -61,6 +61,15 @@ pub enum ReadBy {
     UserSpace,
 }
 
+/// How old the answer to "what is there" may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Freshness {
+    /// As it is now: whatever is on the S3 door, and every decision about a write.
+    Current,
+    /// As a cache knows it, inside the bounds that it was set: reads on the edge door.
+    Cached,
+}
+
 /// How a write came to its content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Dedup {
@@ -163,10 +172,10 @@ pub trait Origin: Send + Sync + 'static {
     fn set_bucket_acl<'a>(&'a self, name: &'a BucketName, acl: CannedAcl) -> Answer<'a, ()>;
 
     // Reads
-    /// The current version; None: no such key. Fails with NoSuchBucket where the bucket is gone.
-    fn stat<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey) -> Answer<'a, Option<SharedObject>>;
-    /// The current version, if it is known without waiting: the way of a hot read. None: ask `stat`.
-    fn stat_hot(&self, bucket: &BucketName, key: &ObjectKey) -> Option<SharedObject>;
+    /// The version that is shown; None: no such key. Fails with NoSuchBucket where the bucket is gone.
+    fn stat<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, freshness: Freshness) -> Answer<'a, Option<SharedObject>>;
+    /// The same, if it is known without waiting: the way of a hot read. None: ask `stat`.
+    fn stat_hot(&self, bucket: &BucketName, key: &ObjectKey, freshness: Freshness) -> Option<SharedObject>;
     /// `range` of exactly the version `object`. None: that version was replaced or deleted meanwhile; stat again.
     fn open<'a>(
         &'a self,

@@ -19,7 +19,7 @@ use crate::local::rows::{self, HashRow, UsageRow, key, table};
 use crate::local::shared::Shared;
 use crate::local::txn::no_such_bucket;
 use crate::origin::{
-    Answer, Body, CompleteUpload, CopyObject, Dedup, Origin, PutObject, Quota, ReadBy, UploadsPage, UploadsQuery, Usage, Written,
+    Answer, Body, CompleteUpload, CopyObject, Dedup, Freshness, Origin, PutObject, Quota, ReadBy, UploadsPage, UploadsQuery, Usage, Written,
 };
 
 impl Local {
@@ -58,11 +58,11 @@ impl Origin for Local {
         Box::pin(self.shared.set_bucket_acl(name, acl))
     }
 
-    fn stat<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey) -> Answer<'a, Option<SharedObject>> {
+    fn stat<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, _: Freshness) -> Answer<'a, Option<SharedObject>> {
         Box::pin(self.shared.stat(bucket, key))
     }
 
-    fn stat_hot(&self, bucket: &BucketName, key: &ObjectKey) -> Option<SharedObject> {
+    fn stat_hot(&self, bucket: &BucketName, key: &ObjectKey, _: Freshness) -> Option<SharedObject> {
         self.shared.hot.get(bucket, key).map(|entry| entry.info.clone())
     }
 

@@ -6,17 +6,15 @@ use crate::base::error::{ErrorKind, Result};
 use crate::base::names::{BucketName, ObjectKey, TenantId, UploadId};
 use crate::base::object::{SharedBucket, SharedObject, Upload};
 use crate::ops::Ops;
+use crate::origin::Freshness;
 
 impl Ops {
     pub async fn bucket_for_decision(&self, name: &BucketName) -> Result<Option<SharedBucket>> {
         self.origin.bucket(name).await
     }
 
-    pub async fn object_for_decision(&self, bucket: &BucketName, key: &ObjectKey) -> Result<Option<SharedObject>> {
-        match self.origin.stat_hot(bucket, key) {
-            Some(object) => Ok(Some(object)),
-            None => self.origin.stat(bucket, key).await,
-        }
+    pub async fn object_for_decision(&self, bucket: &BucketName, key: &ObjectKey, freshness: Freshness) -> Result<Option<SharedObject>> {
+        self.look(bucket, key, freshness).await
     }
 
     /// Where the tenant has an object of this content. A hint: look whether it is still so.

@@ -3,10 +3,11 @@
 use crate::auth::action::Action;
 use crate::auth::grant::Grant;
 use crate::base::error::Result;
+use crate::base::names::{BucketName, ObjectKey};
 use crate::base::object::SharedObject;
 use crate::base::range::ByteRange;
 use crate::ops::{Ops, object};
-use crate::origin::{Body, ReadBy};
+use crate::origin::{Body, Freshness, ReadBy};
 use crate::variants::Variant;
 
 /// What is sent of a version: the version itself, or a variant of it.
@@ -28,13 +29,17 @@ impl<'a> Shown<'a> {
 }
 
 impl Ops {
+    pub(super) async fn look(&self, bucket: &BucketName, key: &ObjectKey, freshness: Freshness) -> Result<Option<SharedObject>> {
+        match self.origin.stat_hot(bucket, key, freshness) {
+            Some(found) => Ok(Some(found)),
+            None => self.origin.stat(bucket, key, freshness).await,
+        }
+    }
+
     /// The current version. None: there is none.
     pub async fn stat(&self, grant: &Grant) -> Result<Option<SharedObject>> {
         let (bucket, key) = object(grant, &[Action::GetObject, Action::GetObjectAttributes, Action::GetObjectAcl])?;
-        match self.origin.stat_hot(bucket, key) {
-            Some(found) => Ok(Some(found)),
-            None => self.origin.stat(bucket, key).await,
-        }
+        self.look(bucket, key, Freshness::Current).await
     }
 
     /// Bytes of what is shown. None: it was replaced meanwhile; stat again.

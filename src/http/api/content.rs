@@ -12,6 +12,7 @@ use crate::base::error::{Error, ErrorKind, Result};
 use crate::http::body::ResponseBody;
 use crate::http::respond::{self, Answer, value};
 use crate::http::s3::exchange::Exchange;
+use crate::origin::Freshness;
 
 #[derive(Serialize)]
 struct Found<'a> {
@@ -29,7 +30,7 @@ pub async fn find(exchange: &Exchange<'_>, sha256: &Sha256) -> Result<Answer> {
     let (bucket, key) = ops.content_for_decision(tenant, sha256).await?.ok_or_else(unknown)?;
     // The record is a hint, and may be behind.
     let found = ops.bucket_for_decision(&bucket).await?.ok_or_else(unknown)?;
-    let object = ops.object_for_decision(&bucket, &key).await?;
+    let object = ops.object_for_decision(&bucket, &key, Freshness::Current).await?;
     let same = |o: &crate::base::object::SharedObject| o.owner == *tenant && o.sha256.is_some_and(|s| s.digest() == sha256);
     let object = object.filter(same).ok_or_else(unknown)?;
     exchange.authorize_object(Action::GetObject, &found, &key, Some(&object)).map_err(|_| unknown())?;

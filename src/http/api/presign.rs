@@ -26,6 +26,7 @@ use crate::base::timestamp::Timestamp;
 use crate::http::respond::{self, Answer};
 use crate::http::s3::exchange::Exchange;
 use crate::http::site::Place;
+use crate::origin::Freshness;
 
 /// A link that nobody said more of.
 const DEFAULT_SECONDS: u64 = 3600;
@@ -145,7 +146,7 @@ impl Subject {
         };
         let ops = &exchange.gateway.ops;
         let bucket = exchange.existing(ops.bucket_for_decision(&request.bucket).await?, &request.bucket)?;
-        let object = ops.object_for_decision(&request.bucket, &request.key).await?;
+        let object = ops.object_for_decision(&request.bucket, &request.key, Freshness::Current).await?;
         let of_object = if action == Action::GetObject { object.as_deref() } else { None };
         let grant = exchange.authorize_object(action, &bucket, &request.key, of_object)?;
         let source = request.source_ip.as_deref().map(network).transpose()?;

@@ -39,6 +39,7 @@ use crate::http::s3::route::{self, Operation, Resource};
 use crate::net::request_body::RequestBody;
 use crate::net::service::Peer;
 use crate::ops::read::Shown;
+use crate::origin::Freshness;
 use crate::variants::Found;
 
 /// One request from its head to its answer.
@@ -104,8 +105,10 @@ async fn read(
         // Two versions of one second share a date, so it does not prove that the parts fit together (RFC 9110 13.1.5).
         wanted.if_range = Some(IfRange::never());
     }
-    for _ in 0..get::ATTEMPTS {
-        let (found, object) = match exchange.look_up(&bucket, &key).await {
+    for attempt in 0..get::ATTEMPTS {
+        // What a cache remembered has proven to be gone.
+        let freshness = if attempt == 0 { Freshness::Cached } else { Freshness::Current };
+        let (found, object) = match exchange.look_up(&bucket, &key, freshness).await {
             Err(e) if e.kind() == ErrorKind::NoSuchKey && absence_is_for_anyone(&exchange, &bucket, &key).await? => {
                 let mut answer = visit.failed(gateway, &e, uri.path(), wanted.head);
                 cache::absent(answer.headers_mut());

@@ -22,7 +22,7 @@ use crate::http::xml::Writer;
 use crate::ingest::{Content, Expect, Received, Staging, receive};
 use crate::net::request_body::RequestBody;
 use crate::net::service::Peer;
-use crate::origin::ReadBy;
+use crate::origin::{Freshness, ReadBy};
 
 // Every request is asked for it: a name that need not be parsed each time.
 const EXPECTED_BUCKET_OWNER: HeaderName = HeaderName::from_static("x-amz-expected-bucket-owner");
@@ -160,7 +160,7 @@ impl Exchange<'_> {
         let found = self.existing(found, bucket)?;
         let object = match action {
             // Its owner may change the ACL of an object.
-            Action::PutObjectAcl => self.gateway.ops.object_for_decision(bucket, key).await?,
+            Action::PutObjectAcl => self.gateway.ops.object_for_decision(bucket, key, Freshness::Current).await?,
             _ => None,
         };
         self.authorize_object(action, &found, key, object.as_deref())

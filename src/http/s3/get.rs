@@ -12,6 +12,7 @@ use crate::http::respond::{self, Answer, value};
 use crate::http::s3::exchange::Exchange;
 use crate::http::xml::Writer;
 use crate::ops::read::Shown;
+use crate::origin::Freshness;
 
 /// How often a read begins anew because its object was replaced under it, before it is told to come again.
 pub const ATTEMPTS: usize = 4;
@@ -145,16 +146,16 @@ fn object_parts(exchange: &Exchange<'_>, object: &ObjectInfo, w: &mut Writer) ->
 impl Exchange<'_> {
     /// The object and the right to do `action` with it.
     pub async fn readable(&self, action: Action, bucket: &BucketName, key: &ObjectKey) -> Result<(Grant, SharedObject)> {
-        let (found, object) = self.look_up(bucket, key).await?;
+        let (found, object) = self.look_up(bucket, key, Freshness::Current).await?;
         let grant = self.authorize_object(action, &found, key, Some(&object))?;
         Ok((grant, object))
     }
 
     /// What is there; or NoSuchKey, where the caller may know even that.
-    pub async fn look_up(&self, bucket: &BucketName, key: &ObjectKey) -> Result<(SharedBucket, SharedObject)> {
+    pub async fn look_up(&self, bucket: &BucketName, key: &ObjectKey, freshness: Freshness) -> Result<(SharedBucket, SharedObject)> {
         let found = self.gateway.ops.bucket_for_decision(bucket).await?;
         let found = self.existing(found, bucket)?;
-        match self.gateway.ops.object_for_decision(bucket, key).await? {
+        match self.gateway.ops.object_for_decision(bucket, key, freshness).await? {
             Some(object) => Ok((found, object)),
             None if self.may_know_absence(&found, key) => {
                 Err(Error::new(ErrorKind::NoSuchKey, "The specified key does not exist.").detail("Key", key.as_str()))

@@ -20,6 +20,7 @@ use crate::http::s3::exchange::Exchange;
 use crate::http::s3::objects::{first_bytes, written_headers};
 use crate::http::s3::{params, route};
 use crate::http::site::Place;
+use crate::origin::Freshness;
 
 /// Digits of the SHA-256 in a name: nobody can make two contents that share 32.
 const DIGITS: usize = 32;
@@ -38,7 +39,7 @@ pub async fn put(exchange: &mut Exchange<'_>, bucket: &BucketName, asked: &Objec
     let digits = received.sha256.digest().hex();
     let key = named(asked, digits.get(..DIGITS).unwrap_or_default())?;
     let grant = exchange.on_object(Action::PutObject, bucket, &key).await?;
-    let there = exchange.gateway.ops.object_for_decision(bucket, &key).await?;
+    let there = exchange.gateway.ops.object_for_decision(bucket, &key, Freshness::Current).await?;
     let same = |o: &&SharedObject| o.owner == *grant.tenant() && o.sha256 == Some(received.sha256);
     if let Some(object) = there.as_ref().filter(same) {
         return Ok(answer(exchange, &grant, object, true));
@@ -55,7 +56,7 @@ pub async fn put(exchange: &mut Exchange<'_>, bucket: &BucketName, asked: &Objec
     match exchange.gateway.ops.put(&grant, acl, stored, conditions, received).await {
         Ok(written) => Ok(answer(exchange, &grant, &written.object, false)),
         Err(e) if e.kind() == ErrorKind::PreconditionFailed => {
-            let now = exchange.gateway.ops.object_for_decision(bucket, &key).await?;
+            let now = exchange.gateway.ops.object_for_decision(bucket, &key, Freshness::Current).await?;
             match now.filter(|o| o.owner == *grant.tenant() && o.sha256 == Some(sha256)) {
                 Some(object) => Ok(answer(exchange, &grant, &object, true)),
                 None => Err(Error::new(ErrorKind::OperationAborted, "The name is being written by somebody else. Please try again.")),

@@ -43,7 +43,7 @@ async fn a_body_of_every_size_comes_back_also_after_a_restart() {
         local = Local::open(settings(dir.path())).unwrap();
     }
     assert_eq!(get(&local, "media", "nothing").await.unwrap(), None);
-    let gone = local.stat(&bucket_name("no-such"), &object_key("k")).await;
+    let gone = local.stat(&bucket_name("no-such"), &object_key("k"), Freshness::Current).await;
     assert_eq!(gone.unwrap_err().kind(), ErrorKind::NoSuchBucket);
 }
 

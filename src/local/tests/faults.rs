@@ -67,7 +67,7 @@ async fn an_index_that_breaks_is_rebuilt_and_nothing_is_404_meanwhile() {
     local.shared.index.store(None);
     local.shared.hot.clear();
     let key = object_key("k");
-    assert_eq!(local.stat(&bucket_name("media"), &key).await.unwrap_err().kind(), ErrorKind::ServiceUnavailable);
+    assert_eq!(local.stat(&bucket_name("media"), &key, Freshness::Current).await.unwrap_err().kind(), ErrorKind::ServiceUnavailable);
     assert!(local.ready().await.is_err());
     // The write that finds it starts the rebuild.
     assert_eq!(put(&local, "media", "l", b"x").await.err().map(|e| e.kind()), Some(ErrorKind::ServiceUnavailable));

@@ -25,7 +25,7 @@ use crate::ingest::hasher::ChecksumHasher;
 use crate::ingest::md5::Md5Hasher;
 use crate::ingest::{Content, Received};
 use crate::local::{Local, Settings};
-use crate::origin::{Body, Dedup, Origin, PutObject, Quota, ReadBy, Written};
+use crate::origin::{Body, Dedup, Freshness, Origin, PutObject, Quota, ReadBy, Written};
 
 pub fn settings(dir: &std::path::Path) -> Settings {
     Settings { dir: dir.join("data"), reserve_bytes: 0, drop_grace: std::time::Duration::ZERO, ..Settings::default() }
@@ -117,7 +117,7 @@ pub async fn collect(body: Body) -> Result<Vec<u8>> {
 /// The whole body, as the kernel and as user space would read it, hot and cold. None: no such key.
 pub async fn get(local: &Arc<Local>, bucket: &str, key: &str) -> Result<Option<Vec<u8>>> {
     let (bucket, key) = (bucket_name(bucket), object_key(key));
-    let Some(object) = local.stat(&bucket, &key).await? else { return Ok(None) };
+    let Some(object) = local.stat(&bucket, &key, Freshness::Current).await? else { return Ok(None) };
     let range = ByteRange { start: 0, end: object.size };
     let mut seen: Option<Vec<u8>> = None;
     for by in [ReadBy::Kernel, ReadBy::UserSpace] {

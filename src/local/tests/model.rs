@@ -141,7 +141,7 @@ impl World {
     }
 
     async fn copy(&mut self, from: &str, to: &str) {
-        let Some(source) = self.local.stat(&bucket_name("media"), &object_key(from)).await.unwrap() else { return };
+        let Some(source) = self.local.stat(&bucket_name("media"), &object_key(from), Freshness::Current).await.unwrap() else { return };
         let copy = CopyObject {
             source_bucket: bucket_name("media"),
             source_key: object_key(from),

@@ -43,7 +43,7 @@ pub fn complete_of(upload: &Upload, parts: &[UploadedPart]) -> CompleteUpload {
 
 async fn wait_for_hash(local: &Arc<Local>, key: &str) {
     loop {
-        let object = local.stat(&bucket_name("media"), &object_key(key)).await.unwrap().unwrap();
+        let object = local.stat(&bucket_name("media"), &object_key(key), Freshness::Current).await.unwrap().unwrap();
         if object.sha256.is_some() {
             return;
         }
@@ -83,7 +83,7 @@ async fn parts_become_one_object_whose_hash_is_soon_known() {
     wait_for_hash(&local, "big").await;
     assert_eq!(put_dedup(&local, "media", "single", &whole).await, Dedup::Hit);
     assert!(delete(&local, "media", "big").await.unwrap());
-    let single = local.stat(&bucket_name("media"), &object_key("single")).await.unwrap().unwrap();
+    let single = local.stat(&bucket_name("media"), &object_key("single"), Freshness::Current).await.unwrap().unwrap();
     assert!(single.parts.is_empty() && single.etag.parts().is_none());
     assert_eq!(get(&local, "media", "single").await.unwrap().as_deref(), Some(whole.as_slice()));
 
@@ -94,7 +94,7 @@ async fn parts_become_one_object_whose_hash_is_soon_known() {
     local.complete_upload(complete_of(&second, &twin), Quota::default()).await.unwrap();
     wait_for_hash(&local, "twin").await;
     super::model::collect_garbage(&local);
-    let object = local.stat(&bucket_name("media"), &object_key("twin")).await.unwrap().unwrap();
+    let object = local.stat(&bucket_name("media"), &object_key("twin"), Freshness::Current).await.unwrap().unwrap();
     assert_eq!(object.parts.len(), 2);
     assert_eq!(get(&local, "media", "twin").await.unwrap().as_deref(), Some(whole.as_slice()));
     assert_eq!(super::model::files(&local).len(), 3, "the three parts of the first upload are all that is stored");
