@@ -13,6 +13,7 @@ pub mod ingest;
 pub mod jobs;
 pub mod journal;
 pub mod local;
+pub mod moving;
 pub mod net;
 pub mod ops;
 pub mod origin;

@@ -24,6 +24,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("ops", 5),
     ("http", 6),
     ("jobs", 6),
+    ("moving", 6),
     ("config", 7),
     ("app", 8),
     ("cli", 9),

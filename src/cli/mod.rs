@@ -5,10 +5,15 @@
 
 mod admin_client;
 mod check;
+mod export;
 mod fsck;
+mod import;
 mod key;
+mod mirror;
+mod moves;
 mod presign;
 mod serve;
+mod side;
 mod snapshot;
 
 use std::path::PathBuf;
@@ -48,6 +53,12 @@ enum Command {
     Fsck(fsck::Fsck),
     /// A link to an object in the operator's name: a presigned URL, CloudFront's URL or cookies, or a path token
     Presign(presign::Presign),
+    /// Bring a folder into a bucket of a gateway or of any S3; what is there already is not sent again
+    Import(import::Import),
+    /// Bring a bucket into a folder
+    Export(export::Export),
+    /// Bring a bucket into another one
+    Mirror(mirror::Mirror),
 }
 
 /// Why a command ends badly.
@@ -113,6 +124,9 @@ fn carry_out(arguments: Arguments) -> Result<(), Failure> {
             Some(Command::Snapshot(command)) => snapshot::run(command, config).await,
             Some(Command::Fsck(command)) => fsck::run(&command, &config),
             Some(Command::Presign(command)) => presign::run(command, config).await,
+            Some(Command::Import(command)) => import::run(command, config).await,
+            Some(Command::Export(command)) => export::run(command, config).await,
+            Some(Command::Mirror(command)) => mirror::run(command, config).await,
             // Done above, before the faults were taken for an end.
             Some(Command::Check) => Ok(()),
         }
