@@ -4,6 +4,7 @@ mod cdn;
 mod edge;
 mod jobs;
 mod life;
+mod moving;
 mod s3;
 mod support;
 mod tidy;
