@@ -49,7 +49,7 @@ pub async fn carry_out(run: &Run, work: impl Future<Output = Result<()>>) -> std
     };
     run.progress.end();
     let summary = run.summary();
-    println!("{}", progress::result(summary, run.dry_run));
+    run.progress.tell(&progress::result(summary, run.dry_run));
     match ended {
         Err(fault) => Err(Failure::Failed(fault.to_string())),
         Ok(()) if summary.failed > 0 => Err(Failure::Failed(format!("{} could not be moved", summary.failed))),

@@ -75,15 +75,13 @@ impl Pieces {
     /// None: that was all. An empty body has no pieces.
     pub async fn next(&mut self) -> Result<Option<Piece>> {
         while self.ahead.has_room() && self.at < self.content.size() {
-            let (run, content, from) = (self.run.clone(), self.content.clone(), self.at);
+            // Only for the first of them it waits: pieces in hand must not wait for those behind them.
+            let slot = if self.ahead.is_empty() { Some(self.run.slot().await?) } else { self.run.free_slot() };
+            let Some(slot) = slot else { break };
+            let (content, from) = (self.content.clone(), self.at);
             let len = self.piece.min(content.size() - from);
             self.at += len;
-            self.ahead
-                .push(async move {
-                    let slot = run.slot().await?;
-                    Ok(Piece { bytes: content.read(from, len).await?, slot })
-                })
-                .await?;
+            self.ahead.push(async move { Ok(Piece { bytes: content.read(from, len).await?, slot }) }).await?;
         }
         self.ahead.next().await?.transpose()
     }

@@ -62,8 +62,12 @@ impl Listing {
             }
             // Before the name, and not before where we are.
             let before = name.char_indices().next_back().map_or("", |(at, _)| &name[..at]);
-            let ahead = self.last.as_deref().is_none_or(|last| last < before);
-            self.load(ahead.then(|| before.to_owned()).filter(|b| !b.is_empty())).await?;
+            if self.last.as_deref().unwrap_or_default() < before {
+                self.last = Some(before.to_owned());
+                self.load(Some(before)).await?;
+            } else {
+                self.load(None).await?;
+            }
         }
     }
 
@@ -72,11 +76,11 @@ impl Listing {
         std::mem::take(&mut self.odd)
     }
 
-    async fn load(&mut self, after: Option<String>) -> Result<()> {
+    async fn load(&mut self, after: Option<&str>) -> Result<()> {
         let remote = &self.remote;
         let list = remote.client.list_objects_v2().bucket(&remote.bucket).prefix(&remote.prefix).encoding_type(EncodingType::Url);
         let list = match after {
-            Some(after) => list.start_after(remote.key(&after)),
+            Some(after) => list.start_after(remote.key(after)),
             None => list.set_continuation_token(self.token.take()),
         };
         let page = list.send().await?;

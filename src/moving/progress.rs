@@ -1,5 +1,6 @@
 //! Who waits at a terminal sees a bar; a log gets a line now and then. All on stderr: stdout is for results.
 
+use std::io::Write;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
@@ -45,7 +46,7 @@ impl Progress {
                 let mut said = self.said.lock().unwrap_or_else(|e| e.into_inner());
                 if said.elapsed() >= LINE_EVERY {
                     *said = Instant::now();
-                    eprintln!("tidegate: {}", text(now, Duration::ZERO));
+                    write_line(std::io::stderr(), &format!("tidegate: {}", text(now, Duration::ZERO)));
                 }
             }
         }
@@ -53,17 +54,18 @@ impl Progress {
 
     /// What went wrong.
     pub fn say(&self, line: &str) {
-        match &self.bar {
-            Some(bar) => bar.suspend(|| eprintln!("tidegate: {line}")),
-            None => eprintln!("tidegate: {line}"),
-        }
+        self.aside(|| write_line(std::io::stderr(), &format!("tidegate: {line}")));
     }
 
-    /// What a dry run would do is its result.
-    pub fn plan(&self, line: &str) {
+    /// A result: the last word, and all that a dry run would do.
+    pub fn tell(&self, line: &str) {
+        self.aside(|| write_line(std::io::stdout(), line));
+    }
+
+    fn aside(&self, write: impl FnOnce()) {
         match &self.bar {
-            Some(bar) => bar.suspend(|| println!("{line}")),
-            None => println!("{line}"),
+            Some(bar) => bar.suspend(write),
+            None => write(),
         }
     }
 
@@ -72,6 +74,16 @@ impl Progress {
             bar.finish_and_clear();
         }
     }
+}
+
+/// A key may hold what a terminal would obey. Who does not read on is no reason to stop.
+fn write_line(mut to: impl Write, line: &str) {
+    let mut plain = String::with_capacity(line.len() + 1);
+    for c in line.chars() {
+        if c.is_control() { plain.extend(c.escape_default()) } else { plain.push(c) }
+    }
+    plain.push('\n');
+    let _ = to.write_all(plain.as_bytes());
 }
 
 /// The templates are ours: one that does not parse falls back to the plain bar.
@@ -103,4 +115,16 @@ pub fn result(now: Summary, dry_run: bool) -> String {
         text.push_str(&format!(", {} {}deleted", now.deleted, if dry_run { "would be " } else { "" }));
     }
     format!("{text}, {} failed", now.failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_key_commands_the_terminal() {
+        let mut out = Vec::new();
+        write_line(&mut out, "a\u{1b}[2Jé\n\u{9b}x");
+        assert_eq!(String::from_utf8(out).unwrap(), "a\\u{1b}[2Jé\\n\\u{9b}x\n");
+    }
 }

@@ -66,6 +66,11 @@ impl Run {
         self.slots.clone().acquire_owned().await.map_err(|_| Fault::new("the run has ended"))
     }
 
+    /// For what could wait: None where none is free. Who waits for one must hold none, and must need no other's to go on.
+    pub fn free_slot(&self) -> Option<OwnedSemaphorePermit> {
+        self.slots.clone().try_acquire_owned().ok()
+    }
+
     pub fn count(&self, name: &str, outcome: Outcome) {
         let t = &self.tally;
         t.failed_in_a_row.store(0, Ordering::Relaxed);
@@ -87,8 +92,8 @@ impl Run {
         }
         if self.dry_run {
             match outcome {
-                Outcome::Moved(bytes) => self.progress.plan(&format!("would move {name} ({bytes} bytes)")),
-                Outcome::Deleted => self.progress.plan(&format!("would delete {name}")),
+                Outcome::Moved(bytes) => self.progress.tell(&format!("would move {name} ({bytes} bytes)")),
+                Outcome::Deleted => self.progress.tell(&format!("would delete {name}")),
                 Outcome::Same | Outcome::Unproven => {}
             }
         }
@@ -156,6 +161,10 @@ impl<T: Send + 'static> Ordered<T> {
 
     pub fn has_room(&self) -> bool {
         self.tasks.len() < self.limit
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.tasks.is_empty()
     }
 
     /// Starts it; where there was no room, answers with the first one, once that has ended.

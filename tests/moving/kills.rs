@@ -48,7 +48,9 @@ fn an_import_goes_on_inside_a_large_file() {
     let output = tidegate(&place, &running, &arguments).output().unwrap();
     assert!(output.status.success(), "{output:?}");
     let done = operations(running.admin);
-    assert_eq!((done["UploadPart"], done["CreateMultipartUpload"], done["CompleteMultipartUpload"]), (6, 1, 1));
+    assert_eq!((done["CreateMultipartUpload"], done["CompleteMultipartUpload"]), (1, 1));
+    // The part that was under way may have been stored without its answer being sent.
+    assert!((5..=6).contains(&done["UploadPart"]), "{done:?}");
     assert!(Client::new(running.s3).get(&key(), "media", "in/large.bin").expect(200).body == large);
     assert!(files(&place.path("state")).is_empty(), "a finished upload leaves no note");
     assert!(running.stop().success());
@@ -69,9 +71,9 @@ fn many_kills_and_every_file_arrives_once() {
     }
     let output = tidegate(&place, &running, &["import", "tree", "s3://media/in"]).output().unwrap();
     assert!(output.status.success(), "{output:?}");
-    // What was under way at a kill may be sent twice.
+    // What was under way at a kill may be sent twice; or was stored, though its answer could not be sent any more.
     let puts = operations(running.admin)["PutObject"];
-    assert!((300..=300 + 4 * 8).contains(&puts), "{puts}");
+    assert!((300 - 4 * 2..=300 + 4 * 2).contains(&puts), "{puts}");
     // Out again, killed as well: no half file is ever seen.
     for kill in 1..=3 {
         let export = start(tidegate(&place, &running, &["export", "s3://media/in", "out", "--jobs", "2"]));
