@@ -153,6 +153,11 @@ impl Layout {
                 }
             }
             Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                // The first start writes FORMAT before there is a journal, and a snapshot writes it when all else is there.
+                if std::fs::read_dir(self.journal()).is_ok_and(|mut entries| entries.next().is_some()) {
+                    let text = "the data folder holds a journal but no FORMAT file: it is a snapshot that was cut off. Make a new one";
+                    return Err(Error::new(ErrorKind::InvalidArgument, text));
+                }
                 write_format(&path).map_err(|e| unusable("the data folder can't be written", e))
             }
             Err(e) => Err(unusable("the data folder can't be read", e)),

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::model::{collect_garbage, files};
 use super::multipart::{complete_of, part, upload_of};
 use super::*;
+use crate::base::error::{Error, ErrorKind};
 use crate::local::fsck::{Options, Problem, Report, fsck};
 use crate::local::pass::Passes;
 
@@ -133,8 +134,7 @@ async fn a_backup_taken_under_load_is_a_store_of_one_moment() {
     };
     for round in 0..3 {
         let target = dir.path().join(format!("backup{round}/data"));
-        let (l, t) = (local.clone(), target.clone());
-        tokio::task::spawn_blocking(move || l.backup(&t)).await.unwrap().unwrap();
+        local.snapshot(&target, Box::pin(std::future::ready(Ok(())))).await.unwrap();
         let l = local.clone();
         tokio::task::spawn_blocking(move || collect_garbage(&l)).await.unwrap();
         let copy = super::settings(target.parent().unwrap());
@@ -148,11 +148,27 @@ async fn a_backup_taken_under_load_is_a_store_of_one_moment() {
             assert!(u64::from_be_bytes(large[..8].try_into().unwrap()) >= counter);
         }
         put(&copy, "media", "new", b"the copy lives on").await.unwrap();
-        let again = local.backup(&target).err().unwrap();
+        let again = local.snapshot(&target, Box::pin(std::future::ready(Ok(())))).await.unwrap_err();
         assert!(again.message().contains("not empty"));
     }
     done.store(true, Ordering::Relaxed);
     writer.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_snapshot_that_was_cut_off_is_refused_as_a_data_folder() {
+    let dir = tempfile::tempdir().unwrap();
+    let local = Local::open(settings(dir.path())).unwrap();
+    make_bucket(&local, "media").await;
+    let target = dir.path().join("copy/data");
+    let rest = Box::pin(std::future::ready(Err(Error::new(ErrorKind::StorageFull, "no room for the rest"))));
+    assert_eq!(local.snapshot(&target, rest).await.unwrap_err().kind(), ErrorKind::StorageFull);
+    let copy = super::settings(&dir.path().join("copy"));
+    assert_eq!(copy.dir, target);
+    for _ in 0..2 {
+        let refused = Local::open(copy.clone()).err().unwrap();
+        assert!(refused.message().contains("cut off"), "{refused}");
+    }
 }
 
 #[tokio::test]
