@@ -106,7 +106,8 @@ impl App {
         let store = Local::open(StoreSettings { metrics: metrics.clone(), ..config.store })?;
         let queue = open_queue(queue_settings)?;
         let (cdn, kinds) = purges(Map::new(config.doors.sites.list().iter().filter_map(Site::behind_cdn).collect()), &config.cdn, &queue)?;
-        let ops = Ops::new(store.clone(), Variants::start(variants)?, queue.clone()).with_cdn(cdn);
+        let tracker = Tracker::default();
+        let ops = Ops::new(store.clone(), Variants::start(variants)?, queue.clone()).with_cdn(cdn, tracker.clone());
         ops.load_keys(&auth).await?;
         ops.load_token_secrets(&auth).await?;
 
@@ -125,7 +126,7 @@ impl App {
         });
         let service = gateway.clone();
         let server = listening
-            .serve(Tracker::default(), move || Doors::new(service.clone()))
+            .serve(tracker, move || Doors::new(service.clone()))
             .map_err(|e| StartError::Failed(format!("the workers can't be started: {e}")))?;
         let limits = Limits { settings: config.jobs, of_tenant: tenant_limits(auth.clone()) };
         let jobs = Runner::start(queue.clone(), kinds, limits, metrics.clone())?;

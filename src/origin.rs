@@ -216,8 +216,9 @@ pub trait Origin: Send + Sync + 'static {
     fn settings<'a>(&'a self, space: &'a str) -> Answer<'a, Vec<(String, Vec<u8>)>>;
     fn set_setting<'a>(&'a self, space: &'a str, name: &'a str, value: Option<Vec<u8>>) -> Answer<'a, ()>;
 
-    /// A consistent copy of all that is stored, made while serving, into an empty directory.
-    fn snapshot<'a>(&'a self, directory: &'a Path) -> Answer<'a, ()>;
+    /// A consistent copy of all that is stored, made while serving, into an empty directory. Then `rest` adds what others keep
+    /// beside it; only when that is done too does the copy count as whole.
+    fn snapshot<'a>(&'a self, directory: &'a Path, rest: Answer<'a, ()>) -> Answer<'a, ()>;
 
     // Sight
     fn usage<'a>(&'a self, tenant: &'a TenantId) -> Answer<'a, Usage>;

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use aws_credential_types::Credentials;
 use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
 use aws_sigv4::sign::v4;
 use bytes::Bytes;
@@ -33,7 +34,7 @@ const MAX_ANSWER_BYTES: usize = 16 * 1024 * 1024;
 pub struct Settings {
     /// Where the CloudFront API is.
     pub endpoint: String,
-    /// Of the shared credentials file. None: the environment decides.
+    /// Of the shared AWS configuration. None: the chain of the SDK decides.
     pub profile: Option<String>,
 }
 
@@ -121,7 +122,8 @@ impl CloudFront {
 
     /// `reference` makes the call idempotent: the same one with the same items again answers the invalidation of the first.
     pub async fn invalidate(&self, distribution: &str, reference: &str, items: &[String]) -> Result<Invalidation, Refused> {
-        let request = self.request(distribution, document(reference, items)).map_err(for_now)?;
+        let credentials = credentials::load(self.profile.as_deref(), REGION).await.map_err(for_now)?;
+        let request = self.request(distribution, credentials, document(reference, items)).map_err(for_now)?;
         let (status, after, text) = match tokio::time::timeout(PATIENCE, self.exchange(request)).await {
             Ok(answer) => answer.map_err(|e| for_now(format!("CloudFront can't be reached: {e}")))?,
             Err(_) => return Err(for_now(format!("CloudFront did not answer within {} s", PATIENCE.as_secs()))),
@@ -135,8 +137,7 @@ impl CloudFront {
         Err(refused(status, after, &text))
     }
 
-    fn request(&self, distribution: &str, document: String) -> Result<Request<Full<Bytes>>, String> {
-        let credentials = credentials::load(self.profile.as_deref())?;
+    fn request(&self, distribution: &str, credentials: Credentials, document: String) -> Result<Request<Full<Bytes>>, String> {
         let path = format!("/{VERSION}/distribution/{distribution}/invalidation");
         let scheme = if self.endpoint.secure { "https" } else { "http" };
         let identity = credentials.into();

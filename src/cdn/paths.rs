@@ -78,8 +78,9 @@ impl Map {
         self.0.is_empty()
     }
 
-    pub fn shows(&self, bucket: &str, key: &str) -> bool {
-        self.0.iter().any(|s| s.path(bucket, key).is_some())
+    /// The key, or anything in the bucket.
+    pub fn shows(&self, bucket: &str, key: Option<&str>) -> bool {
+        self.0.iter().any(|s| key.map_or_else(|| s.wildcard(bucket, ""), |key| s.path(bucket, key)).is_some())
     }
 
     pub fn key(&self, bucket: &str, key: &str, items: &mut Items) {
@@ -158,6 +159,10 @@ mod tests {
     fn prefixes_become_wildcards() {
         assert_eq!(items(|m, i| m.prefix("media", "public/run/", i))[0].1, ["/run/*", "/public/run/*"]);
         assert_eq!(items(|m, i| m.prefix("media", "pub", i)), expected(&[("E1", &["/*", "/pub*"]), ("E2", &["/media/pub*"])]));
+        assert_eq!(items(|m, i| m.prefix("media", "", i)), expected(&[("E1", &["/*"]), ("E2", &["/media/*"])]));
+        let only = Map::new(vec![site(Some("media"), "public/", "E1")]);
+        assert!(only.shows("media", None) && only.shows("media", Some("public/a")));
+        assert!(!only.shows("media", Some("private/a")) && !only.shows("other", None));
         assert_eq!(items(|m, i| m.tag("t-acme", i)), expected(&[("E1", &["#t-acme"]), ("E2", &["#t-acme"]), ("E3", &["#t-acme"])]));
     }
 }

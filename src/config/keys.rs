@@ -276,6 +276,13 @@ fn jobs() -> Vec<Key> {
             number
         ),
         field!("jobs.per_kind", "Of these, for one kind of work. 0: all.", jobs.per_kind, |v: &u32| v.to_string(), number),
+        field!(
+            "jobs.waiting",
+            "Jobs of one tenant that have not ended, and the paths in them, at most; further ones are answered 503 SlowDown.",
+            queue.most_waiting,
+            |v: &u64| v.to_string(),
+            positive
+        ),
         field!("jobs.kept", "How long a job that has ended can be looked at.", queue.kept, show_time, duration),
         field!("jobs.kept_jobs", "How many of them, at most.", queue.kept_jobs, |v: &u64| v.to_string(), positive),
     ]
@@ -292,7 +299,7 @@ fn cdn() -> Vec<Key> {
         ),
         key!(
             "cdn.profile",
-            "The profile of the AWS credentials file to call it with; empty: AWS_PROFILE, or the keys in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.",
+            "The profile of the AWS configuration to call it with; empty: AWS_ACCESS_KEY_ID and so on, AWS_PROFILE, or the role of the container or instance.",
             |c| format!("{:?}", c.cdn.profile.as_deref().unwrap_or("")),
             |c, v| v.optional_text().map(|p| c.cdn.profile = p)
         ),

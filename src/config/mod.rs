@@ -103,7 +103,7 @@ impl Default for Config {
 
 impl Config {
     pub fn queue_settings(&self) -> QueueSettings {
-        QueueSettings { dir: self.store.dir.join("queue"), ..self.queue.clone() }
+        QueueSettings { dir: self.store.dir.join("queue"), reserve_bytes: self.store.reserve_bytes, ..self.queue.clone() }
     }
 
     pub fn wants_tls(&self) -> bool {

@@ -54,7 +54,11 @@ compress = true
 # HTML, SVG and XML run their scripts in an origin of their own, so that tenants' pages can't read each other.
 sandbox = true
 
-# True only where the CDN in front checks each viewer's right itself: it may then keep what only a signature opens.
+# True where pages with Cross-Origin-Embedder-Policy frame the site's HTML: it gets `require-corp` too, which they ask of it, and
+# can then load nothing from elsewhere that does not allow it.
+coep = false
+
+# True only where the CDN in front checks each viewer's right itself: it may then keep what only a signature opens. Needs callers.
 cdn_verifies = false
 
 # Scheme and host by which browsers know the site, such as \"https://cdn.example.com\": links begin with it, and CloudFront's

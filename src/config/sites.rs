@@ -24,7 +24,7 @@ const MAX_SITES: usize = 10_000;
 const MAX_RULES: usize = 100;
 const MAX_ORIGINS: usize = 100;
 
-const SITE_KEYS: [&str; 15] = [
+const SITE_KEYS: [&str; 16] = [
     "host",
     "bucket",
     "prefix",
@@ -33,6 +33,7 @@ const SITE_KEYS: [&str; 15] = [
     "cache",
     "compress",
     "sandbox",
+    "coep",
     "cdn_verifies",
     "url",
     "token_path",
@@ -79,6 +80,7 @@ fn site(reader: &mut Reader<'_>, n: usize, fields: &DeTable<'_>) -> Site {
             "prefix" => prefix(&given).map(|v| site.prefix = v),
             "index" => index(&given).map(|v| site.index = v),
             "sandbox" => given.flag().map(|v| site.sandbox = v),
+            "coep" => given.flag().map(|v| site.coep = v),
             "cdn_verifies" => given.flag().map(|v| site.cdn_verifies = v),
             "url" => link_base(&given).map(|v| site.url = v),
             "token_path" => token_path(&given).map(|v| site.token_path = v),
@@ -116,6 +118,11 @@ fn site(reader: &mut Reader<'_>, n: usize, fields: &DeTable<'_>) -> Site {
     if let Some((_, value)) = fields.iter().find(|(name, _)| name.get_ref() == "cache_tag" && !fields.contains_key("callers")) {
         let expected = "expected callers too: tags name tenants and are for a proven CDN only";
         reader.fault(value.span().start, &format!("site[{n}].cache_tag"), expected.into());
+    }
+    if site.cdn_verifies && !fields.contains_key("callers") {
+        let at = fields.iter().find(|(name, _)| name.get_ref() == "cdn_verifies").map_or(0, |(_, value)| value.span().start);
+        let expected = "expected callers too: who asks without the CDN would be told to keep what only a signature opens";
+        reader.fault(at, &format!("site[{n}].cdn_verifies"), expected.into());
     }
     if !site.prefix.is_empty() && site.bucket.is_none() {
         let at = fields.iter().find(|(name, _)| name.get_ref() == "prefix").map_or(0, |(_, value)| value.span().start);
@@ -374,6 +381,8 @@ mod tests {
             cors = { origins = ["https://app.example.com", "https://*.play.example.com"], credentials = true }
             sandbox = false
             cdn_verifies = true
+            callers = { networks = ["10.0.0.0/8"] }
+            coep = true
             url = "https://CDN.example.com/"
             token_path = "/_open/"
             private = "path-token"
@@ -392,7 +401,7 @@ mod tests {
         let sites = read(text).unwrap().doors.sites;
         let site = sites.of_host(Some("media.example.com:443")).0.unwrap();
         assert_eq!((site.hosts[0].as_str(), site.prefix.as_str(), site.cache.len()), ("cdn.example.com", "public/", 2));
-        assert!(!site.sandbox && site.cdn_verifies && site.index.is_some());
+        assert!(!site.sandbox && site.coep && site.cdn_verifies && site.index.is_some());
         assert_eq!((site.url.as_deref(), site.token_path.as_str()), (Some("https://cdn.example.com"), "/_open/"));
         assert_eq!(site.private, crate::http::api::presign::Form::PathToken);
         assert!(matches!(&site.compress, Rules { types: Types::Listed(types), min: 2048, decode: false } if types.len() == 2));
@@ -426,6 +435,8 @@ mod tests {
             token_path = "/media/"
             private = "public"
             compress = { types = "html", mim = "1KiB", min = 5 }
+            cdn_verifies = true
+            coep = "require-corp"
             [[site.cach]]
         "#;
         let text = text.replace("            [[site.cach]]\n", "");
@@ -452,6 +463,8 @@ mod tests {
             "g.toml:24: site[2].compress.types: expected a content type such as",
             "g.toml:24: site[2].compress.mim: there is no such key; did you mean min?",
             "g.toml:24: site[2].compress.min: expected a size",
+            "g.toml:25: site[2].cdn_verifies: expected callers too",
+            "g.toml:26: site[2].coep: expected true or false",
         ] {
             assert!(found.iter().any(|f| f.contains(expected)), "{expected}\nnot in\n{}", found.join("\n"));
         }

@@ -49,14 +49,21 @@ impl Outbox {
 }
 
 impl Cdn for Outbox {
-    fn shows(&self, bucket: &BucketName, key: &ObjectKey) -> bool {
-        self.map.shows(bucket.as_str(), key.as_str())
+    fn shows(&self, bucket: &BucketName, key: Option<&ObjectKey>) -> bool {
+        self.map.shows(bucket.as_str(), key.map(ObjectKey::as_str))
     }
 
-    fn changed<'a>(&'a self, tenant: &'a TenantId, bucket: &'a BucketName, key: &'a ObjectKey) -> Answer<'a, ()> {
+    fn require_room(&self, tenant: &TenantId) -> Result<()> {
+        self.queue.require_room(tenant)
+    }
+
+    fn changed<'a>(&'a self, tenant: &'a TenantId, bucket: &'a BucketName, key: Option<&'a ObjectKey>) -> Answer<'a, ()> {
         Box::pin(async move {
             let mut items = Items::new();
-            self.map.key(bucket.as_str(), key.as_str(), &mut items);
+            match key {
+                Some(key) => self.map.key(bucket.as_str(), key.as_str(), &mut items),
+                None => self.map.prefix(bucket.as_str(), "", &mut items),
+            }
             for (distribution, items) in items.into_values() {
                 let due = Timestamp::now().plus(distribution.delay);
                 let job = NewJob { due: Some(due), ..Self::job(tenant, &distribution, items)? };

@@ -2,7 +2,7 @@
 //!
 //! The journal is rolled, which fixes a moment; then what the log up to there speaks of is hard-linked (segments and bodies
 //! are never written again), or copied where the folder is on another file system. Nothing is let go meanwhile. `FORMAT`
-//! comes last: a copy that was cut off is refused as a data folder.
+//! comes last (`seal`), when all that belongs to the copy is there: one that was cut off is refused as a data folder.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -16,7 +16,6 @@ use crate::journal::compact::{self, Input};
 use crate::journal::log::{disk_error, sync_dir};
 use crate::journal::{Position, segment};
 use crate::local::layout::{Layout, make_dir, write_format};
-use crate::local::open::Local;
 use crate::local::replay::input_of;
 use crate::local::rows::{self, Id, Manifest, ObjectRow, PartRow, Place, key, table};
 use crate::local::shared::Shared;
@@ -29,16 +28,10 @@ pub struct Report {
     pub copied_bytes: u64,
 }
 
-impl Local {
-    /// Blocks for as long as it takes; reads and writes go on.
-    pub fn backup(&self, target: &Path) -> Result<Report> {
-        self.shared.backup(target)
-    }
-}
-
 impl Shared {
-    pub fn backup(self: &Arc<Self>, target: &Path) -> Result<Report> {
-        prepare(target)?;
+    /// All but the seal. Blocks for as long as it takes; reads and writes go on.
+    pub fn backup(self: &Arc<Self>, copy: &Layout) -> Result<Report> {
+        prepare(copy.root())?;
         let shared = self.clone();
         let _hold = shared.hold.lock().unwrap_or_else(PoisonError::into_inner);
         let queue = shared.queue.clone();
@@ -48,18 +41,22 @@ impl Shared {
                 (input_of(journal), journal.end())
             })
         })??;
-        let copy = Layout::new(target.to_path_buf());
         let mut report = Report::default();
         make_dir(&copy.journal()).map_err(disk_error)?;
-        copy_journal(&shared.layout, &copy, &input, end, &mut report).map_err(disk_error)?;
-        copy_bodies(&shared.layout, &copy, &input, &mut report)?;
+        copy_journal(&shared.layout, copy, &input, end, &mut report).map_err(disk_error)?;
+        copy_bodies(&shared.layout, copy, &input, &mut report)?;
         sync_tree(&copy.blobs()).map_err(disk_error)?;
         sync_dir(&copy.journal()).map_err(disk_error)?;
-        copy_neighbours(&shared.layout, &copy, &mut report).map_err(disk_error)?;
-        write_format(&copy.format_file()).map_err(disk_error)?;
-        sync_dir(copy.root()).map_err(disk_error)?;
+        copy_neighbours(&shared.layout, copy, &mut report).map_err(disk_error)?;
         Ok(report)
     }
+}
+
+/// The copy is whole.
+pub fn seal(copy: &Layout) -> Result<()> {
+    sync_dir(copy.root()).map_err(disk_error)?;
+    write_format(&copy.format_file()).map_err(disk_error)?;
+    sync_dir(copy.root()).map_err(disk_error)
 }
 
 /// What others keep in the folder beside the store, such as the operator's key: whoever starts from the copy needs it.

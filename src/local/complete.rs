@@ -13,7 +13,7 @@ use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::etag::ETag;
 use crate::base::limits::MIN_PART_BYTES;
 use crate::base::names::no_such_upload;
-use crate::base::object::{PartInfo, SharedObject, Upload};
+use crate::base::object::{CannedAcl, ObjectHeaders, PartInfo, SharedObject, Upload};
 use crate::ingest::hasher::{ChecksumHasher, crc_algorithm};
 use crate::ingest::md5::Md5Hasher;
 use crate::local::objects::check;
@@ -87,6 +87,7 @@ fn decide(txn: &mut Txn<'_>, complete: &CompleteUpload, quota: &Quota) -> Result
         generation,
         at: txn.now(),
         request: request_digest(&complete.parts),
+        head: Some(row.head.clone()),
     };
     txn.set_row(table::COMPLETED, complete.upload.as_str().as_bytes().to_vec(), &done)?;
     let todo = RehashRow { bucket: complete.bucket.clone(), key: complete.key.clone() };
@@ -94,17 +95,26 @@ fn decide(txn: &mut Txn<'_>, complete: &CompleteUpload, quota: &Quota) -> Result
     Ok(Arc::new(row.info(parts)))
 }
 
-/// The answer to the same request again: a client that lost the first answer must not think that its object is lost.
+/// The answer to the same request again: a client that lost the first answer must not think that its object is lost, also
+/// where that was replaced or deleted since.
 fn completed_before(txn: &Txn<'_>, complete: &CompleteUpload) -> Result<Option<SharedObject>> {
     let row: Option<CompletedRow> = txn.get_row(table::COMPLETED, complete.upload.as_str().as_bytes())?;
     let same = |r: &CompletedRow| r.bucket == complete.bucket && r.key == complete.key && r.request == request_digest(&complete.parts);
     let Some(row) = row.filter(same) else { return Ok(None) };
-    let Some(object) = txn.object(&row.bucket, &row.key)?.filter(|o| o.tail.generation == row.generation) else { return Ok(None) };
-    let parts = match object.tail.parts {
-        Some(p) => txn.manifest(p.manifest)?.map(|m| m.parts).unwrap_or_default(),
-        None => Vec::new(),
+    let Some(head) = row.head else {
+        let object = txn.object(&row.bucket, &row.key)?.filter(|o| o.tail.generation == row.generation);
+        return Ok(object.map(|o| Arc::new(o.info(Vec::new()))));
     };
-    Ok(Some(Arc::new(object.info(parts))))
+    // The answer speaks of nothing but the head.
+    let tail = ObjectTail {
+        generation: row.generation,
+        acl: CannedAcl::Private,
+        headers: ObjectHeaders::default(),
+        sha256: None,
+        place: Place::Empty,
+        parts: None,
+    };
+    Ok(Some(Arc::new(ObjectRow { head, tail }.info(Vec::new()))))
 }
 
 fn request_digest(parts: &[CompletedPart]) -> Sha256 {

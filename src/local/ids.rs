@@ -16,6 +16,11 @@ impl Ids {
         Ids(AtomicU64::new(starts << BITS_PER_START))
     }
 
+    /// The number that will be given out next.
+    pub fn peek(&self) -> Id {
+        self.0.load(Ordering::Relaxed)
+    }
+
     pub fn next(&self) -> Id {
         self.0.fetch_add(1, Ordering::Relaxed)
     }

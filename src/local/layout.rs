@@ -3,13 +3,14 @@
 //!   FORMAT                        the version of this layout
 //!   lock                          held while a process uses the folder
 //!   journal/                      truth: segments and snapshots
-//!   blobs/<scope>/ab/cd/<sha256>.<id>   truth: bodies
-//!   blobs/<scope>/p/ab/<id>       truth: parts
+//!   blobs/<scope>/<run>/<sha256>.<id>   truth: bodies
+//!   blobs/<scope>/<run>/<id>      truth: parts
 //!   staging/                      bodies on their way in; emptied at start
 //!   placing/                      names of files that no record may speak of; looked into at start
 //!   index/                        derived
 //!
-//! A file's name ends in a number that is used once: the name of a file that is being dropped can't come back.
+//! A file's name ends in a number that is used once: the name of a file that is being dropped can't come back. Numbers that
+//! follow each other share a folder, a run: those who write at the same time write into one folder, and share its sync.
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -22,8 +23,12 @@ use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::names::TenantId;
 use crate::journal::log::sync_dir;
 use crate::local::rows::{DropKind, Id};
+use crate::local::upgrade;
 
-const FORMAT: u32 = 1;
+/// 1 had bodies in `ab/cd/` after their hash, and parts in `p/`.
+const FORMAT: u32 = 2;
+/// The numbers of a run: as many files as one folder holds well.
+const RUN_BITS: u32 = 12;
 
 #[derive(Debug, Clone)]
 pub struct Layout {
@@ -67,23 +72,16 @@ impl Layout {
         self.root.join("FORMAT")
     }
 
+    pub fn folder(&self, scope: &TenantId, id: Id) -> PathBuf {
+        self.blobs().join(scope.as_str()).join(format!("{:013x}", id >> RUN_BITS))
+    }
+
     pub fn blob(&self, scope: &TenantId, sha256: &VerifiedSha256, id: Id) -> PathBuf {
-        let hex = sha256.digest().hex();
-        let mut path = self.blobs();
-        path.push(scope.as_str());
-        path.push(hex.get(..2).unwrap_or_default());
-        path.push(hex.get(2..4).unwrap_or_default());
-        path.push(format!("{hex}.{id:016x}"));
-        path
+        self.folder(scope, id).join(format!("{}.{id:016x}", sha256.digest().hex()))
     }
 
     pub fn part(&self, scope: &TenantId, id: Id) -> PathBuf {
-        let mut path = self.blobs();
-        path.push(scope.as_str());
-        path.push("p");
-        path.push(format!("{:02x}", id & 0xff));
-        path.push(format!("{id:016x}"));
-        path
+        self.folder(scope, id).join(format!("{id:016x}"))
     }
 
     /// None: not a file.
@@ -99,7 +97,7 @@ impl Layout {
     pub fn open(&self) -> Result<Lock> {
         make_dir(&self.root).map_err(|e| unusable("the data folder can't be made", e))?;
         let lock = self.lock()?;
-        self.check_format()?;
+        let format = self.check_format()?;
         for dir in [self.journal(), self.blobs(), self.staging(), self.placing()] {
             make_dir(&dir).map_err(|e| unusable("the data folder can't be written", e))?;
         }
@@ -107,6 +105,10 @@ impl Layout {
             std::fs::remove_file(entry.map_err(Error::internal)?.path()).map_err(Error::internal)?;
         }
         sync_dir(&self.root).map_err(Error::internal)?;
+        if format < FORMAT {
+            upgrade::to_runs(self).map_err(|e| unusable("the data folder can't be brought to its new format", e))?;
+            write_format(&self.format_file()).map_err(|e| unusable("the data folder can't be written", e))?;
+        }
         Ok(lock)
     }
 
@@ -116,8 +118,13 @@ impl Layout {
             return Err(Error::new(ErrorKind::InvalidArgument, "this is not a data folder of tidegate: it has no FORMAT file"));
         }
         let lock = self.lock()?;
-        self.check_format()?;
-        Ok(lock)
+        match self.check_format()? {
+            FORMAT => Ok(lock),
+            old => {
+                let text = format!("the data folder has format {old}: start the gateway once, which brings it to format {FORMAT}");
+                Err(Error::new(ErrorKind::InvalidArgument, text))
+            }
+        }
     }
 
     fn lock(&self) -> Result<Lock> {
@@ -137,14 +144,15 @@ impl Layout {
         }
     }
 
-    fn check_format(&self) -> Result<()> {
+    /// Which format it has.
+    fn check_format(&self) -> Result<u32> {
         let path = self.format_file();
         match File::open(&path) {
             Ok(file) => {
                 let mut text = String::new();
                 file.take(64).read_to_string(&mut text).map_err(Error::internal)?;
                 match text.trim().strip_prefix("tidegate ").and_then(|v| v.parse::<u32>().ok()) {
-                    Some(FORMAT) => Ok(()),
+                    Some(v @ 1..=FORMAT) => Ok(v),
                     Some(v) if v > FORMAT => Err(Error::new(
                         ErrorKind::InternalError,
                         format!("the data folder has format {v}, this program reads up to {FORMAT}: start a newer tidegate on it"),
@@ -153,7 +161,13 @@ impl Layout {
                 }
             }
             Err(e) if e.kind() == io::ErrorKind::NotFound => {
-                write_format(&path).map_err(|e| unusable("the data folder can't be written", e))
+                // The first start writes FORMAT before there is a journal, and a snapshot writes it when all else is there.
+                if std::fs::read_dir(self.journal()).is_ok_and(|mut entries| entries.next().is_some()) {
+                    let text = "the data folder holds a journal but no FORMAT file: it is a snapshot that was cut off. Make a new one";
+                    return Err(Error::new(ErrorKind::InvalidArgument, text));
+                }
+                write_format(&path).map_err(|e| unusable("the data folder can't be written", e))?;
+                Ok(FORMAT)
             }
             Err(e) => Err(unusable("the data folder can't be read", e)),
         }

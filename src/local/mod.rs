@@ -32,6 +32,7 @@ pub mod serve;
 pub mod settings;
 pub mod shared;
 pub mod txn;
+pub mod upgrade;
 pub mod upkeep;
 pub mod uploads;
 pub mod writer;

@@ -69,7 +69,7 @@ impl Local {
             queue,
             references: Default::default(),
             health,
-            known_dirs: Default::default(),
+            folders: Default::default(),
             limbo,
             staging,
             signal: Default::default(),

@@ -209,6 +209,7 @@ impl Shared {
             tracing::warn!(error = %e, "an unused file could not be removed; it is tried again");
             self.limbo.add(Name { scope: row.scope.clone(), kind: row.kind, id });
         }
+        self.remove_folder_if_empty(&row.scope, id);
         // Afterwards, so that nobody opens it again by its name.
         self.files.forget(id);
     }

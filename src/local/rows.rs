@@ -132,6 +132,14 @@ pub struct CompletedRow {
     pub at: Timestamp,
     /// Of the request, so that only the same one is answered from here.
     pub request: Sha256,
+    /// What it became, for the answer: the object itself may have been replaced since. None in rows of before it was kept.
+    #[serde(deserialize_with = "none_at_the_end")]
+    pub head: Option<ObjectHead>,
+}
+
+/// For a last field that older rows don't have.
+fn none_at_the_end<'de, D: serde::Deserializer<'de>, T: Deserialize<'de>>(row: D) -> std::result::Result<Option<T>, D::Error> {
+    Ok(Option::deserialize(row).unwrap_or(None))
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -288,4 +296,24 @@ pub mod key {
 
 pub fn decode_bucket(bytes: &[u8]) -> Result<Bucket> {
     decode(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_completed_row_of_before_it_kept_its_answer_is_read() {
+        let row = CompletedRow {
+            bucket: BucketName::parse("media").unwrap(),
+            key: ObjectKey::parse("k").unwrap(),
+            generation: 300,
+            at: Timestamp::now(),
+            request: Sha256([7; 32]),
+            head: None,
+        };
+        let mut old = encode(&row).unwrap();
+        assert_eq!(old.pop(), Some(0), "the field that was not there");
+        assert_eq!(decode::<CompletedRow>(&old).unwrap(), row);
+    }
 }

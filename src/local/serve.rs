@@ -13,11 +13,12 @@ use crate::base::object::{Bucket, BucketDocument, CannedAcl, ListPage, ListQuery
 use crate::base::range::ByteRange;
 use crate::index::{Index, Walk};
 use crate::ingest::{Received, Staging};
-use crate::local::list;
+use crate::local::layout::Layout;
 use crate::local::open::{Local, STARTS};
 use crate::local::rows::{self, HashRow, UsageRow, key, table};
 use crate::local::shared::Shared;
 use crate::local::txn::no_such_bucket;
+use crate::local::{backup, list};
 use crate::origin::{
     Answer, Body, CompleteUpload, CopyObject, Dedup, Freshness, Origin, PutObject, Quota, ReadBy, UploadsPage, UploadsQuery, Usage, Written,
 };
@@ -173,10 +174,13 @@ impl Origin for Local {
         }))
     }
 
-    fn snapshot<'a>(&'a self, directory: &'a Path) -> Answer<'a, ()> {
-        let (shared, directory) = (self.shared.clone(), directory.to_path_buf());
+    fn snapshot<'a>(&'a self, directory: &'a Path, rest: Answer<'a, ()>) -> Answer<'a, ()> {
+        let (shared, copy) = (self.shared.clone(), Layout::new(directory.to_path_buf()));
         Box::pin(async move {
-            let made = spawn_blocking(move || shared.backup(&directory)).await.map_err(Error::internal)??;
+            let target = copy.clone();
+            let made = spawn_blocking(move || shared.backup(&target)).await.map_err(Error::internal)??;
+            rest.await?;
+            spawn_blocking(move || backup::seal(&copy)).await.map_err(Error::internal)??;
             tracing::info!(files = made.files, segments = made.segments, copied_bytes = made.copied_bytes, "a snapshot was made");
             Ok(())
         })

@@ -12,7 +12,7 @@ use crate::base::object::SharedBucket;
 use crate::files::Files;
 use crate::index::{self, Index, Walk};
 use crate::ingest::Staging;
-use crate::local::blobs::KnownDirs;
+use crate::local::blobs::Folders;
 use crate::local::hot::Hot;
 use crate::local::ids::Ids;
 use crate::local::inline::Segments;
@@ -37,7 +37,7 @@ pub struct Shared {
     pub queue: Queue,
     pub references: References,
     pub health: Arc<Health>,
-    pub known_dirs: KnownDirs,
+    pub folders: Folders,
     pub limbo: Arc<Limbo>,
     pub staging: Staging,
     pub signal: Signal,

@@ -15,8 +15,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
+use super::refusal;
 use super::server::Phase;
-use crate::telemetry::metrics::AcceptError;
+use crate::telemetry::metrics::{AcceptError, Door};
 
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -77,11 +78,10 @@ fn classify(e: &io::Error) -> Option<AcceptError> {
 const MAX_REFUSING: usize = 64;
 /// How long such a peer may take to send its request and take the answer.
 const REFUSING: Duration = Duration::from_secs(1);
-const REFUSAL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
 
 /// Tells a peer past the caps to come again. Its request is read first: closing with unread bytes resets the connection
 /// and the answer with it.
-pub fn refuse(mut tcp: TcpStream, tls: bool, refusing: &Rc<()>) {
+pub fn refuse(mut tcp: TcpStream, door: Door, tls: bool, refusing: &Rc<()>) {
     if tls || Rc::strong_count(refusing) > MAX_REFUSING {
         return;
     }
@@ -91,7 +91,7 @@ pub fn refuse(mut tcp: TcpStream, tls: bool, refusing: &Rc<()>) {
         let told = tokio::time::timeout(REFUSING, async {
             let mut scratch = [0; 4096];
             let _ = tcp.read(&mut scratch).await?;
-            tcp.write_all(REFUSAL).await?;
+            tcp.write_all(refusal::come_again(door).as_bytes()).await?;
             tcp.shutdown().await?;
             while tcp.read(&mut scratch).await? > 0 {}
             io::Result::Ok(())

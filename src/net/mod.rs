@@ -16,6 +16,7 @@ pub mod descriptors;
 pub mod drain;
 pub mod listen;
 pub mod patience;
+pub mod refusal;
 pub mod request_body;
 pub mod response_body;
 pub mod serve;

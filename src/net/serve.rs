@@ -12,7 +12,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use http::header::{CONNECTION, EXPECT, HeaderValue};
-use http::{Request, Response, StatusCode, Version};
+use http::{Request, Response, Version};
 use http_body::Body as _;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -25,6 +25,7 @@ use tokio::sync::oneshot;
 
 use super::connection::Connection;
 use super::listen::Transport;
+use super::refusal;
 use super::request_body::{RequestBody, Rules};
 use super::response_body::ResponseBody;
 use super::service::Service;
@@ -40,8 +41,11 @@ pub struct Context<S> {
     http2: http2::Builder<LocalExecutor>,
     bodies: Arc<Rules>,
     linger_timeout: Duration,
-    max_uri_bytes: usize,
+    limits: refusal::Limits,
 }
+
+/// hyper takes in heads of this many times what is allowed: up to there the refusal is ours, and not hyper's bare one.
+const HEADROOM: usize = 2;
 
 /// hyper starts a task for each HTTP/2 stream; they stay on this thread.
 #[derive(Clone)]
@@ -63,7 +67,7 @@ impl<S: Service> Context<S> {
         http1
             // The worker's sweep does it, with different times for a first byte, a head and an idle connection.
             .header_read_timeout(None)
-            .max_header_size(settings.max_header_bytes)
+            .max_header_size(settings.max_header_bytes.saturating_mul(HEADROOM))
             // Never flattened, also under TLS: body slices go to writev, or into the cipher, as they are.
             .writev(true);
         let mut http2 = http2::Builder::new(LocalExecutor);
@@ -72,7 +76,7 @@ impl<S: Service> Context<S> {
             .max_concurrent_streams(settings.h2_streams)
             .initial_stream_window_size(settings.h2_stream_window)
             .initial_connection_window_size(settings.h2_connection_window)
-            .max_header_list_size(u32::try_from(settings.max_header_bytes).unwrap_or(u32::MAX))
+            .max_header_list_size(u32::try_from(settings.max_header_bytes.saturating_mul(HEADROOM)).unwrap_or(u32::MAX))
             // Streams that the peer resets before we saw them, or that we reset: past this it is an attack (CVE-2023-44487).
             .max_pending_accept_reset_streams(20)
             .max_local_error_reset_streams(128)
@@ -87,7 +91,7 @@ impl<S: Service> Context<S> {
             http2,
             bodies: Arc::new(Rules { metrics, patience: settings.body_timeout }),
             linger_timeout: settings.linger_timeout,
-            max_uri_bytes: settings.max_uri_bytes,
+            limits: refusal::Limits { head_bytes: settings.max_header_bytes, uri_bytes: settings.max_uri_bytes },
         }
     }
 }
@@ -162,11 +166,8 @@ async fn answer<S: Service>(
     let expects_continue = version == Version::HTTP_11 && expects_continue(&request);
     let continue_without_body = expects_continue && request.body().is_end_stream();
 
-    let uri_bytes = request.uri().path_and_query().map_or(0, |p| p.as_str().len());
-    let response = if uri_bytes > context.max_uri_bytes {
-        let mut refusal = Response::new(None);
-        *refusal.status_mut() = StatusCode::URI_TOO_LONG;
-        refusal
+    let response = if let Some(status) = context.limits.check(&request) {
+        refusal::answer(status, connection.peer().door)
     } else {
         let unread = connection.unread_body().clone();
         let (leftover, rest) = leftover(version, request.body());

@@ -146,7 +146,7 @@ impl<S: Service> Worker<S> {
             Ok(admitted) => admitted,
             Err(reason) => {
                 self.shared.metrics.shed.of(reason).inc();
-                return accept::refuse(tcp, secure, &self.refusing);
+                return accept::refuse(tcp, door, secure, &self.refusing);
             }
         };
         if let Err(e) = tcp.set_nodelay(true) {

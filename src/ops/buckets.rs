@@ -40,11 +40,18 @@ impl Ops {
     }
 
     pub async fn set_bucket_policy(&self, grant: &Grant, policy: Vec<u8>) -> Result<()> {
-        self.origin.set_bucket_document(bucket(grant, Action::PutBucketPolicy)?, BucketDocument::Policy, Some(policy)).await
+        self.change_policy(grant, bucket(grant, Action::PutBucketPolicy)?, Some(policy)).await
     }
 
     pub async fn delete_bucket_policy(&self, grant: &Grant) -> Result<()> {
-        self.origin.set_bucket_document(bucket(grant, Action::DeleteBucketPolicy)?, BucketDocument::Policy, None).await
+        self.change_policy(grant, bucket(grant, Action::DeleteBucketPolicy)?, None).await
+    }
+
+    /// What was public may be kept by a CDN. Which keys that are is not asked, since a policy may depend on anything; nor
+    /// whether this is a change at all: it may be the repetition of one whose purge could not be recorded.
+    async fn change_policy(&self, grant: &Grant, bucket: &BucketName, policy: Option<Vec<u8>>) -> Result<()> {
+        let (origin, bucket) = (self.origin.clone(), bucket.clone());
+        self.and_tell(grant, async move { origin.set_bucket_document(&bucket, BucketDocument::Policy, policy).await }).await
     }
 
     /// None: there are no rules any more.
@@ -53,7 +60,8 @@ impl Ops {
     }
 
     pub async fn set_bucket_acl(&self, grant: &Grant, acl: CannedAcl) -> Result<()> {
-        self.origin.set_bucket_acl(bucket(grant, Action::PutBucketAcl)?, acl).await
+        let (origin, bucket) = (self.origin.clone(), bucket(grant, Action::PutBucketAcl)?.clone());
+        self.and_tell(grant, async move { origin.set_bucket_acl(&bucket, acl).await }).await
     }
 
     /// For ListObjects and ListObjectVersions, which differ in what they may see, not in what there is.

@@ -20,6 +20,7 @@ use crate::auth::action::Action;
 use crate::auth::grant::Grant;
 use crate::base::error::{Error, Result};
 use crate::base::names::{BucketName, ObjectKey};
+use crate::net::drain::Tracker;
 use crate::origin::Origin;
 use crate::queue::Queue;
 use crate::variants::Variants;
@@ -31,11 +32,13 @@ pub struct Ops {
     jobs: Queue,
     /// None: nobody keeps copies of what is shown.
     cdn: Option<Arc<dyn cdn::Cdn>>,
+    /// Of writes that go on when their client is gone.
+    tracker: Tracker,
 }
 
 impl Ops {
     pub fn new(origin: Arc<dyn Origin>, variants: Variants, jobs: Queue) -> Self {
-        Ops { origin, variants, jobs, cdn: None }
+        Ops { origin, variants, jobs, cdn: None, tracker: Tracker::default() }
     }
 }
 

@@ -92,9 +92,9 @@ impl Ops {
         if !directory.is_absolute() {
             return Err(Error::new(ErrorKind::InvalidArgument, "The directory of a snapshot must be an absolute path."));
         }
-        self.origin.snapshot(directory).await?;
-        // Afterwards: what a write in the copy asked for is then in the copy too.
-        self.jobs.backup(&directory.join("queue")).await
+        // The jobs afterwards: what a write in the copy asked for is then in the copy too.
+        let queue = directory.join("queue");
+        self.origin.snapshot(directory, Box::pin(async { self.jobs.backup(&queue).await })).await
     }
 
     async fn store_key(&self, key: &StoredKey) -> Result<()> {

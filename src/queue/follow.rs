@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::names::TenantId;
 use crate::index::{self, Applied, Index};
 use crate::journal::compact::{self, Input};
 use crate::journal::log::Recovered;
@@ -92,10 +93,13 @@ pub fn rebuild(settings: &index::Settings, input: &Input, end: &Applied) -> Resu
 }
 
 fn fill(index: Index, input: &Input, end: &Applied) -> Result<Index> {
-    let mut counts: BTreeMap<String, Counts> = BTreeMap::new();
-    compact::merge(input, &mut |op| load(&index, op, &mut counts))?;
-    for (kind, counts) in counts {
+    let mut sums = Sums::default();
+    compact::merge(input, &mut |op| load(&index, op, &mut sums))?;
+    for (kind, counts) in sums.counts {
         index.load(table::COUNTS, kind.as_bytes(), Some(&counts.encode()?))?;
+    }
+    for (tenant, load) in sums.loads {
+        index.load(table::LOADS, tenant.as_str().as_bytes(), rows::encode_load(load).as_deref())?;
     }
     // Last: a rebuild that is cut off is not taken for whole.
     index.apply(&[], end)?;
@@ -103,7 +107,14 @@ fn fill(index: Index, input: &Input, end: &Applied) -> Result<Index> {
     Ok(index)
 }
 
-fn load(index: &Index, op: &OpRef<'_>, counts: &mut BTreeMap<String, Counts>) -> Result<()> {
+/// What a rebuild adds up on its way: as many as there are kinds and tenants.
+#[derive(Default)]
+struct Sums {
+    counts: BTreeMap<String, Counts>,
+    loads: BTreeMap<TenantId, u64>,
+}
+
+fn load(index: &Index, op: &OpRef<'_>, sums: &mut Sums) -> Result<()> {
     index.load(op.table, op.key, op.value)?;
     let (table::JOBS, Some(row)) = (op.table, op.value) else { return Ok(()) };
     let job = rows::decode_job(row)?;
@@ -112,6 +123,8 @@ fn load(index: &Index, op: &OpRef<'_>, counts: &mut BTreeMap<String, Counts>) ->
     for (table, key, value) in changes {
         index.load(table, &key, value.as_deref())?;
     }
-    counts.entry(job.kind).or_default().add(job.state.phase());
+    let load = rows::load(Some(&job));
+    sums.counts.entry(job.kind).or_default().add(job.state.phase());
+    *sums.loads.entry(job.tenant).or_default() += load;
     Ok(())
 }

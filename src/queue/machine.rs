@@ -21,6 +21,11 @@ const AT_ONCE: usize = 1000;
 pub const DEADLINE_PASSED: &str = "its deadline passed before it was begun";
 pub const PROCESS_ENDED: &str = "the process ended during the last attempt";
 
+pub fn too_many_jobs() -> Error {
+    let text = "Too many of the tenant's jobs, or of their items, wait already. Please try again when some of them have ended.";
+    Error::new(ErrorKind::SlowDown, text)
+}
+
 /// One command's view of the queue.
 pub struct Machine<'m, 'i> {
     pub txn: &'m mut Txn<'i>,
@@ -37,12 +42,16 @@ pub struct Enqueued {
 }
 
 impl Machine<'_, '_> {
-    pub fn enqueue(&mut self, new: NewJob) -> Result<Enqueued> {
+    /// Refused where the tenant's jobs that have not ended, and their items, would be more than `most`.
+    pub fn enqueue(&mut self, new: NewJob, most: u64) -> Result<Enqueued> {
         new.check()?;
         if let Some(name) = &new.key
             && let Some(id) = self.id_at(table::KEYS, &key::named(&new.tenant, new.kind, name))?
         {
             return Ok(Enqueued { id, is_new: false });
+        }
+        if self.txn.load_of(&new.tenant)? + 1 + new.items.len() as u64 > most {
+            return Err(too_many_jobs());
         }
         self.create(new, None).map(|id| Enqueued { id, is_new: true })
     }

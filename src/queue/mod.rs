@@ -25,6 +25,7 @@ pub mod writer;
 mod tests;
 
 use std::fs::File;
+use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -36,6 +37,8 @@ pub use runner::Runner;
 pub use shared::{Progress, Settings};
 
 use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::names::TenantId;
+use crate::files::sys;
 use crate::index::Walk;
 use crate::journal::Journal;
 use crate::queue::lanes::{Lanes, Room};
@@ -81,12 +84,25 @@ impl Queue {
         Ok(Queue { shared, inlet, rest: Arc::new(rest) })
     }
 
+    /// Refused where the tenant has too many that wait, and where the disk has no more room than what ends jobs needs.
     pub async fn enqueue(&self, new: NewJob) -> Result<Enqueued> {
-        self.inlet.submit(move |machine| machine.enqueue(new)).await
+        // Where the disk can't even be asked, the write itself will tell.
+        if free_bytes(&self.shared.settings.dir).is_ok_and(|free| free < self.shared.settings.reserve_bytes) {
+            return Err(Error::new(ErrorKind::StorageFull, "The storage is full. Jobs that wait are still worked on."));
+        }
+        let most = self.shared.settings.most_waiting;
+        self.inlet.submit(move |machine| machine.enqueue(new, most)).await
+    }
+
+    /// Ok: the tenant has room for another job. For whoever gathers: to be asked before the work that the job belongs to.
+    pub fn require_room(&self, tenant: &TenantId) -> Result<()> {
+        let load = Txn::new(&*self.shared.index()?).load_of(tenant)?;
+        if load < self.shared.settings.most_waiting { Ok(()) } else { Err(machine::too_many_jobs()) }
     }
 
     /// Adds the items to the job of that tenant and kind that gathers under `name`, if it waits and was never begun;
-    /// otherwise `new` becomes that job. What was there already costs no write.
+    /// otherwise `new` becomes that job. What was there already costs no write. Never refused for want of room: what it
+    /// belongs to is done already.
     pub async fn gather(&self, name: String, new: NewJob) -> Result<Enqueued> {
         self.inlet.submit(move |machine| machine.gather(&name, new)).await
     }
@@ -155,6 +171,10 @@ impl Drop for Rest {
     fn drop(&mut self) {
         self.close();
     }
+}
+
+fn free_bytes(dir: &Path) -> std::io::Result<u64> {
+    sys::free_bytes(File::open(dir)?.as_raw_fd())
 }
 
 fn lock_folder(dir: &Path) -> Result<File> {

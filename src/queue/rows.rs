@@ -33,6 +33,8 @@ pub mod table {
     pub const ENDED: u8 = 15;
     /// kind -> how many of each phase.
     pub const COUNTS: u8 = 16;
+    /// tenant -> the load of its jobs that have not ended.
+    pub const LOADS: u8 = 17;
 }
 
 /// Whether the row is in the journal.
@@ -95,6 +97,19 @@ impl Counts {
     pub fn decode(row: &[u8]) -> Result<Self> {
         postcard::from_bytes(row).map_err(Error::internal)
     }
+}
+
+/// What a job and its items cost while it has not ended: one each.
+pub fn load(job: Option<&Job>) -> u64 {
+    job.filter(|j| !j.state.phase().has_ended()).map_or(0, |j| 1 + u64::from(j.items))
+}
+
+pub fn encode_load(load: u64) -> Option<Vec<u8>> {
+    (load > 0).then(|| load.to_be_bytes().to_vec())
+}
+
+pub fn decode_load(row: &[u8]) -> Result<u64> {
+    row.try_into().map(u64::from_be_bytes).map_err(|_| Error::internal("a row of the queue is no load"))
 }
 
 pub mod key {

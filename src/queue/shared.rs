@@ -37,6 +37,10 @@ pub struct Settings {
     /// How long an ended job is remembered, and how many of them.
     pub kept: std::time::Duration,
     pub kept_jobs: u64,
+    /// Of one tenant: jobs that have not ended, and their items. Bounds what it can make of the disk and the index.
+    pub most_waiting: u64,
+    /// No job is taken in when the disk has less left.
+    pub reserve_bytes: u64,
     pub clock: Clock,
     pub fault: Option<journal::Fault>,
 }
@@ -50,6 +54,8 @@ impl Default for Settings {
             index_cache_bytes: 16 * 1024 * 1024,
             kept: std::time::Duration::from_secs(7 * 24 * 3600),
             kept_jobs: 100_000,
+            most_waiting: 1_000_000,
+            reserve_bytes: 0,
             clock: Clock(Arc::new(Timestamp::now)),
             fault: None,
         }

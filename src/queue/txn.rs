@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 
 use crate::base::error::{Error, Result};
+use crate::base::names::TenantId;
 use crate::index::{Change, Index, Walk};
 use crate::journal::OpRef;
 use crate::queue::job::{Job, JobId, Payload};
@@ -132,7 +133,20 @@ impl<'i> Txn<'i> {
         derive(old, new, &mut |change| changes.push(change));
         changes.into_iter().for_each(|change| self.set(change));
         self.touched.extend(new.or(old).map(|job| job.id));
+        self.recount_load(old, new)?;
         self.recount(old, new)
+    }
+
+    fn recount_load(&mut self, old: Option<&Job>, new: Option<&Job>) -> Result<()> {
+        let (before, after) = (rows::load(old), rows::load(new));
+        let Some(tenant) = new.or(old).map(|job| job.tenant.clone()).filter(|_| before != after) else { return Ok(()) };
+        let load = self.load_of(&tenant)?.saturating_sub(before) + after;
+        self.set((table::LOADS, tenant.as_str().as_bytes().to_vec(), rows::encode_load(load)));
+        Ok(())
+    }
+
+    pub fn load_of(&self, tenant: &TenantId) -> Result<u64> {
+        self.get(table::LOADS, tenant.as_str().as_bytes())?.map_or(Ok(0), |row| rows::decode_load(&row))
     }
 
     fn recount(&mut self, old: Option<&Job>, new: Option<&Job>) -> Result<()> {

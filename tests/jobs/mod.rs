@@ -57,8 +57,16 @@ impl World {
     }
 
     pub fn serve(&self) -> Running {
+        self.serve_with(&[("AWS_ACCESS_KEY_ID", "AKCDN"), ("AWS_SECRET_ACCESS_KEY", "cdn-secret")])
+    }
+
+    /// With these variables, and none of AWS's beside them.
+    pub fn serve_with(&self, variables: &[(&str, &str)]) -> Running {
         let mut command = self.place.command(&["serve"]);
-        command.env("AWS_ACCESS_KEY_ID", "AKCDN").env("AWS_SECRET_ACCESS_KEY", "cdn-secret").env_remove("AWS_PROFILE");
+        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("AWS_")) {
+            command.env_remove(name);
+        }
+        command.env("HOME", self.place.path("home")).env("AWS_EC2_METADATA_DISABLED", "true").envs(variables.iter().copied());
         self.place.serve_by(command)
     }
 }

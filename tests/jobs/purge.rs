@@ -1,5 +1,7 @@
 //! The purge outbox: what changes on a site with a CDN is purged there, gathered; who may purge what by hand.
 
+use std::io::{Read, Write};
+
 use super::*;
 use crate::support::invalidations::Fate;
 
@@ -80,4 +82,88 @@ fn one_may_purge_what_one_may_write() {
     let items: Vec<Vec<String>> = world.cdn.calls().into_iter().map(|c| c.items).collect();
     assert_eq!(items[0], ["#r-acme-7", "#t-acme"]);
     assert_eq!(items[1], ["#a-video", "/*", "/a%20b%26c", "/run/*"]);
+}
+
+#[test]
+fn a_bucket_that_may_be_closed_is_purged_as_a_whole() {
+    let world = World::new("1ms");
+    let running = world.serve();
+    let mut client = Client::new(running.s3);
+    for name in ["media", "other"] {
+        client.make_bucket(&acme(), name);
+    }
+    let policy = |bucket: &str| {
+        format!(
+            r#"{{"Version": "2012-10-17", "Statement": [{{"Effect": "Allow", "Principal": "*", "Action": "s3:GetObject", "Resource": "arn:aws:s3:::{bucket}/*"}}]}}"#
+        )
+    };
+    let mut send = |method: &str, bucket: &str, query: &str, header: Option<&str>, body: String| {
+        let request = Request::new(method, &format!("/{bucket}")).query(query, "").body(body);
+        let request = header.map_or(request.clone(), |acl| request.header("x-amz-acl", acl));
+        let answer = client.send(&request, Sign::Header(&acme()));
+        assert!(answer.status < 300, "{}", answer.text());
+        wait_until_idle(&running);
+        world.cdn.made().len()
+    };
+    assert_eq!(send("PUT", "other", "policy", None, policy("other")), 0, "no site shows it");
+    assert_eq!(send("PUT", "media", "policy", None, policy("media")), 1);
+    assert_eq!(send("DELETE", "media", "policy", None, String::new()), 2);
+    assert_eq!(send("PUT", "media", "acl", Some("private"), String::new()), 3);
+    assert!(world.cdn.made().iter().all(|items| items == &["/*"]), "{:?}", world.cdn.made());
+}
+
+#[test]
+fn calls_are_signed_by_whoever_the_environment_names() {
+    let world = World::new("1ms");
+    world.place.write("aws", "[default]\naws_access_key_id = AKDEFAULT\naws_secret_access_key = s\n[cdn]\naws_access_key_id = AKPROFILE\naws_secret_access_key = s\n");
+    let file = world.place.path("aws").display().to_string();
+    let keys = [("AWS_ACCESS_KEY_ID", "AKENV"), ("AWS_SECRET_ACCESS_KEY", "s"), ("AWS_SHARED_CREDENTIALS_FILE", &file)];
+    let container = credentials_of_a_container();
+    let cases: [(&[(&str, &str)], &str); 5] = [
+        (&keys, "AKENV"),
+        (&keys[2..], "AKDEFAULT"),
+        (&[keys[2], ("AWS_PROFILE", "cdn")], "AKPROFILE"),
+        (&[keys[0], keys[1], keys[2], ("TIDEGATE_CDN_PROFILE", "cdn")], "AKPROFILE"),
+        (&[("AWS_CONTAINER_CREDENTIALS_FULL_URI", &container)], "AKROLE"),
+    ];
+    for (n, (variables, access_key)) in cases.into_iter().enumerate() {
+        let running = world.serve_with(variables);
+        if n == 0 {
+            Client::new(running.s3).make_bucket(&operator(), "media");
+        }
+        api(&running, &operator(), "POST", "/-/v1/purge", &[], r#"{"paths": ["/*"]}"#).expect(202);
+        wait_until_idle(&running);
+        let calls = world.cdn.calls();
+        assert_eq!((calls.len(), calls[n].access_key.as_str()), (n + 1, access_key), "{variables:?}");
+    }
+    // Nobody: the job waits, and says for what.
+    let running = world.serve_with(&[]);
+    let made = json(&api(&running, &operator(), "POST", "/-/v1/purge", &[], r#"{"paths": ["/*"]}"#).expect(202));
+    let path = format!("/-/v1/jobs/{}", made["jobs"][0].as_str().unwrap());
+    let reason = loop {
+        let job = json(&api(&running, &operator(), "GET", &path, &[], "").expect(200));
+        match job["reason"].as_str() {
+            Some(reason) => break reason.to_owned(),
+            None => std::thread::sleep(Duration::from_millis(20)),
+        }
+    };
+    assert!(reason.contains("no AWS credentials") && reason.contains("AWS_ACCESS_KEY_ID"), "{reason}");
+}
+
+/// What a container's agent answers. Ends with the process.
+fn credentials_of_a_container() -> String {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let _ = stream.read(&mut [0; 4096]);
+            let document = r#"{"AccessKeyId": "AKROLE", "SecretAccessKey": "s", "Token": "t", "Expiration": "2099-01-01T00:00:00Z"}"#;
+            let length = document.len();
+            let _ = write!(
+                stream,
+                "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{document}"
+            );
+        }
+    });
+    format!("http://{address}/role")
 }

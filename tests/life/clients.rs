@@ -146,6 +146,12 @@ fn heads_and_addresses_have_a_limit() {
     let mut client = connect(server.address);
     client.send(format!("GET / HTTP/1.1\r\nHost: t\r\nX-Long: {}\r\n\r\n", "x".repeat(40_000)));
     assert_eq!(client.head().status, 431);
+    assert_eq!(client.exchange(get("/bytes/1")).0.status, 200);
+
+    // Far over it hyper does not even look at it.
+    let mut client = connect(server.address);
+    client.send(format!("GET / HTTP/1.1\r\nHost: t\r\nX-Long: {}\r\n\r\n", "x".repeat(90_000)));
+    assert_eq!(client.head().status, 431);
     assert!(client.closed().unwrap());
 
     let mut client = connect(server.address);

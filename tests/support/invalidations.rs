@@ -29,6 +29,8 @@ pub struct Call {
     pub distribution: String,
     pub reference: String,
     pub items: Vec<String>,
+    /// Who signed the call.
+    pub access_key: String,
     pub fate: Fate,
 }
 
@@ -95,7 +97,7 @@ fn serve(stream: TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
     reader.read_line(&mut line)?;
     let path = line.split(' ').nth(1).unwrap_or_default().to_owned();
     assert!(line.starts_with("POST /2020-05-31/distribution/"), "{line}");
-    let (mut length, mut signed) = (0, false);
+    let (mut length, mut access_key) = (0, String::new());
     loop {
         let mut header = String::new();
         reader.read_line(&mut header)?;
@@ -103,8 +105,9 @@ fn serve(stream: TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
         match name.to_ascii_lowercase().as_str() {
             "content-length" => length = value.trim().parse().unwrap(),
             "authorization" => {
-                signed =
-                    value.trim().starts_with("AWS4-HMAC-SHA256 Credential=AKCDN/") && value.contains("/us-east-1/cloudfront/aws4_request");
+                assert!(value.contains("/us-east-1/cloudfront/aws4_request"), "{value}");
+                let credential = value.trim().strip_prefix("AWS4-HMAC-SHA256 Credential=AK").unwrap();
+                access_key = format!("AK{}", credential.split('/').next().unwrap());
             }
             _ => {}
         }
@@ -115,7 +118,7 @@ fn serve(stream: TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
     let mut body = vec![0; length];
     reader.read_exact(&mut body)?;
     let body = String::from_utf8(body).unwrap();
-    assert!(signed, "a call without a signature");
+    assert!(!access_key.is_empty(), "a call without a signature");
     let all = |name: &str| -> Vec<String> {
         let opening = format!("<{name}>");
         let parts = body.split(&opening).skip(1);
@@ -124,11 +127,11 @@ fn serve(stream: TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
     let distribution = path.split('/').nth(3).unwrap().to_owned();
     let (reference, items) = (all("CallerReference").remove(0), all("Path"));
     assert_eq!(all("Quantity"), [items.len().to_string()]);
-    let fate = record(&mut state.lock().unwrap(), distribution, reference.clone(), items);
+    let fate = record(&mut state.lock().unwrap(), distribution, reference.clone(), items, access_key);
     answer(stream, fate, &reference)
 }
 
-fn record(state: &mut State, distribution: String, reference: String, items: Vec<String>) -> Fate {
+fn record(state: &mut State, distribution: String, reference: String, items: Vec<String>, access_key: String) -> Fate {
     const TROUBLES: [Fate; 4] = [Fate::TooMany, Fate::Dropped, Fate::TakenAndDropped, Fate::Down];
     let n = state.calls.len() + 1;
     let trouble = (state.trouble > 0 && n.is_multiple_of(state.trouble)).then(|| TROUBLES[n / state.trouble % TROUBLES.len()]);
@@ -137,7 +140,7 @@ fn record(state: &mut State, distribution: String, reference: String, items: Vec
         let before = state.made.insert((distribution.clone(), reference.clone()), items.clone());
         state.contradictions += usize::from(before.is_some_and(|b| b != items));
     }
-    state.calls.push(Call { at: Instant::now(), distribution, reference, items, fate });
+    state.calls.push(Call { at: Instant::now(), distribution, reference, items, access_key, fate });
     fate
 }
 

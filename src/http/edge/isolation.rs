@@ -2,7 +2,7 @@
 //! that can run scripts get an origin of their own, so that one tenant's page reads nothing of another's.
 
 use http::HeaderMap;
-use http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS};
+use http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS};
 
 /// A game bundle runs, plays, opens its shop and takes input, but `allow-same-origin` is not there: its origin is opaque.
 const SANDBOX: HeaderValue = HeaderValue::from_static(
@@ -10,11 +10,20 @@ const SANDBOX: HeaderValue = HeaderValue::from_static(
      allow-popups allow-popups-to-escape-sandbox allow-top-navigation-by-user-activation",
 );
 
-pub fn apply(headers: &mut HeaderMap, sandbox: bool) {
+const CROSS_ORIGIN_EMBEDDER_POLICY: HeaderName = HeaderName::from_static("cross-origin-embedder-policy");
+
+pub fn apply(headers: &mut HeaderMap, sandbox: bool, embeddable: bool) {
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    if !headers.get(CONTENT_TYPE).is_some_and(|t| is_document(t.as_bytes())) {
+        return;
+    }
     // Workers under such a policy would not start, so scripts don't get it.
-    if sandbox && headers.get(CONTENT_TYPE).is_some_and(|t| is_document(t.as_bytes())) {
+    if sandbox {
         headers.insert(CONTENT_SECURITY_POLICY, SANDBOX);
+    }
+    // A page that has this policy frames only pages that have it too.
+    if embeddable {
+        headers.insert(CROSS_ORIGIN_EMBEDDER_POLICY, HeaderValue::from_static("require-corp"));
     }
 }
 
@@ -31,6 +40,21 @@ fn is_document(content_type: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_switch_counts_for_pages_alone() {
+        let of = |kind: &'static str, sandbox, embeddable| {
+            let mut headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(kind))]);
+            apply(&mut headers, sandbox, embeddable);
+            assert_eq!(headers[X_CONTENT_TYPE_OPTIONS], "nosniff");
+            (headers.contains_key(CONTENT_SECURITY_POLICY), headers.get(CROSS_ORIGIN_EMBEDDER_POLICY).cloned())
+        };
+        let require = Some(HeaderValue::from_static("require-corp"));
+        assert_eq!(of("text/html", true, true), (true, require.clone()));
+        assert_eq!(of("text/html", false, true), (false, require));
+        assert_eq!(of("text/html", true, false), (true, None));
+        assert_eq!(of("text/javascript", true, true), (false, None));
+    }
 
     #[test]
     fn pages_are_sandboxed() {

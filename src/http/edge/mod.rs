@@ -64,7 +64,7 @@ pub async fn handle(gateway: &Gateway, visit: &mut Visit, request: Request<Reque
 
     let mut answer = answered.unwrap_or_else(|e| visit.failed(gateway, &e, uri.path(), head));
     rules.cors.apply(answer.headers_mut(), origin);
-    isolation::apply(answer.headers_mut(), rules.sandbox);
+    isolation::apply(answer.headers_mut(), rules.sandbox, rules.coep);
     answer
 }
 

@@ -34,6 +34,8 @@ pub struct Site {
     pub compress: compress::Rules,
     /// HTML, SVG and XML run in an origin of their own.
     pub sandbox: bool,
+    /// They may be framed by pages with `Cross-Origin-Embedder-Policy`, and load only what may be embedded.
+    pub coep: bool,
     /// The CDN in front checks every viewer's right itself, so it may keep what only a signature opens.
     pub cdn_verifies: bool,
     /// Scheme and host by which the world knows the site: what its links begin with, and what CloudFront's signatures are for
@@ -63,6 +65,7 @@ impl Default for Site {
             cache: Vec::new(),
             compress: compress::Rules::default(),
             sandbox: true,
+            coep: false,
             cdn_verifies: false,
             url: None,
             token_path: "/_t/".to_owned(),

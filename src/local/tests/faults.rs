@@ -86,9 +86,9 @@ async fn a_second_process_and_a_newer_folder_are_refused() {
     assert!(second.message().contains("in use by another"), "{second}");
     local.close();
     drop(local);
-    std::fs::write(dir.path().join("data/FORMAT"), "tidegate 2\n").unwrap();
+    std::fs::write(dir.path().join("data/FORMAT"), "tidegate 3\n").unwrap();
     let newer = Local::open(settings(dir.path())).err().unwrap();
-    assert!(newer.message().contains("format 2"), "{newer}");
+    assert!(newer.message().contains("format 3"), "{newer}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

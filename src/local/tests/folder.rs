@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::model::{collect_garbage, files};
 use super::multipart::{complete_of, part, upload_of};
 use super::*;
+use crate::base::error::{Error, ErrorKind};
 use crate::local::fsck::{Options, Problem, Report, fsck};
 use crate::local::pass::Passes;
 
@@ -133,8 +134,7 @@ async fn a_backup_taken_under_load_is_a_store_of_one_moment() {
     };
     for round in 0..3 {
         let target = dir.path().join(format!("backup{round}/data"));
-        let (l, t) = (local.clone(), target.clone());
-        tokio::task::spawn_blocking(move || l.backup(&t)).await.unwrap().unwrap();
+        local.snapshot(&target, Box::pin(std::future::ready(Ok(())))).await.unwrap();
         let l = local.clone();
         tokio::task::spawn_blocking(move || collect_garbage(&l)).await.unwrap();
         let copy = super::settings(target.parent().unwrap());
@@ -148,11 +148,83 @@ async fn a_backup_taken_under_load_is_a_store_of_one_moment() {
             assert!(u64::from_be_bytes(large[..8].try_into().unwrap()) >= counter);
         }
         put(&copy, "media", "new", b"the copy lives on").await.unwrap();
-        let again = local.backup(&target).err().unwrap();
+        let again = local.snapshot(&target, Box::pin(std::future::ready(Ok(())))).await.unwrap_err();
         assert!(again.message().contains("not empty"));
     }
     done.store(true, Ordering::Relaxed);
     writer.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_snapshot_that_was_cut_off_is_refused_as_a_data_folder() {
+    let dir = tempfile::tempdir().unwrap();
+    let local = Local::open(settings(dir.path())).unwrap();
+    make_bucket(&local, "media").await;
+    let target = dir.path().join("copy/data");
+    let rest = Box::pin(std::future::ready(Err(Error::new(ErrorKind::StorageFull, "no room for the rest"))));
+    assert_eq!(local.snapshot(&target, rest).await.unwrap_err().kind(), ErrorKind::StorageFull);
+    let copy = super::settings(&dir.path().join("copy"));
+    assert_eq!(copy.dir, target);
+    for _ in 0..2 {
+        let refused = Local::open(copy.clone()).err().unwrap();
+        assert!(refused.message().contains("cut off"), "{refused}");
+    }
+}
+
+#[tokio::test]
+async fn a_folder_of_format_1_is_brought_up_to_date_also_when_that_is_cut_off() {
+    let dir = tempfile::tempdir().unwrap();
+    let settings = filled(dir.path()).await;
+    let bodies = settings.dir.join("blobs/acme");
+    // Where format 1 had them; one is left as if its move had been done already.
+    let mut files = Vec::new();
+    for run in std::fs::read_dir(&bodies).unwrap() {
+        files.extend(std::fs::read_dir(run.unwrap().path()).unwrap().map(|f| f.unwrap().path()));
+    }
+    assert!(files.len() > 3, "{files:?}");
+    for file in &files[1..] {
+        let name = file.file_name().unwrap().to_str().unwrap();
+        let old = match name.split_once('.') {
+            Some((sha256, _)) => bodies.join(&sha256[..2]).join(&sha256[2..4]),
+            None => bodies.join("p").join(&name[14..]),
+        };
+        std::fs::create_dir_all(&old).unwrap();
+        std::fs::rename(file, old.join(name)).unwrap();
+    }
+    std::fs::write(settings.dir.join("FORMAT"), "tidegate 1\n").unwrap();
+    assert!(fsck(&settings, VERIFY).unwrap_err().message().contains("format 1"));
+    let local = Local::open(settings.clone()).unwrap();
+    assert_eq!(get(&local, "media", "large").await.unwrap(), Some(bytes_of(2, 100_000)));
+    assert_eq!(std::fs::read_to_string(settings.dir.join("FORMAT")).unwrap(), "tidegate 2\n");
+    local.close();
+    assert!(files.iter().all(|f| f.exists()));
+    assert!(!bodies.join("p").exists());
+    let report = fsck(&settings, VERIFY).unwrap();
+    assert!(report.is_clean() && report.orphans.is_empty(), "{report:?}");
+}
+
+/// Those who write at the same time share a folder's sync; a folder that nothing is left in goes.
+#[tokio::test]
+async fn bodies_of_one_time_share_a_folder_that_goes_with_the_last_of_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let settings = settings(dir.path());
+    let folders = || std::fs::read_dir(settings.dir.join("blobs/acme")).unwrap().count();
+    for start in 1..=2u64 {
+        let local = Local::open(settings.clone()).unwrap();
+        if start == 1 {
+            make_bucket(&local, "media").await;
+        }
+        for n in 0..20 {
+            put(&local, "media", &n.to_string(), &bytes_of(100 * start + n, 100_000)).await.unwrap();
+        }
+        assert_eq!(folders(), start as usize);
+        if start == 2 {
+            let l = local.clone();
+            tokio::task::spawn_blocking(move || collect_garbage(&l)).await.unwrap();
+            assert_eq!(folders(), 1, "all of the first start's were replaced");
+        }
+        local.close();
+    }
 }
 
 #[tokio::test]

@@ -205,3 +205,27 @@ async fn uploads_are_listed_aborted_and_gone_with_their_bucket() {
     assert_eq!(super::model::files(&local), Vec::<std::path::PathBuf>::new());
     assert_eq!(local.usage(&tenant("acme")).await.unwrap(), Usage::default());
 }
+
+#[tokio::test]
+async fn a_completion_is_answered_again_after_its_object_was_replaced_and_deleted() {
+    let dir = tempfile::tempdir().unwrap();
+    let local = Local::open(settings(dir.path())).unwrap();
+    make_bucket(&local, "media").await;
+    let upload = upload_of("k", "u1", None);
+    local.create_upload(upload.clone()).await.unwrap();
+    let parts = [part(&local, &upload, 1, b"one").await];
+    let first = local.complete_upload(complete_of(&upload, &parts), Quota::default()).await.unwrap();
+    let again = async || {
+        let answer = local.complete_upload(complete_of(&upload, &parts), Quota::default()).await.unwrap();
+        assert_eq!((answer.etag, &answer.checksum), (first.etag, &first.checksum));
+    };
+    put_dedup(&local, "media", "k", b"another").await;
+    again().await;
+    assert_eq!(get(&local, "media", "k").await.unwrap().as_deref(), Some(&b"another"[..]), "and nothing is changed");
+    assert!(delete(&local, "media", "k").await.unwrap());
+    again().await;
+    assert_eq!(get(&local, "media", "k").await.unwrap(), None);
+    let mut other = complete_of(&upload, &parts);
+    other.parts[0].number = 2;
+    assert_eq!(local.complete_upload(other, Quota::default()).await.unwrap_err().kind(), ErrorKind::NoSuchUpload);
+}

@@ -35,6 +35,8 @@ impl Bench {
             segment_bytes: 2048,
             kept: Duration::from_secs(60),
             kept_jobs: 1000,
+            most_waiting: u64::MAX,
+            reserve_bytes: 0,
             clock: Clock(Arc::new(move || Timestamp::from_millis(clock.load(Ordering::SeqCst)))),
             fault: None,
         }

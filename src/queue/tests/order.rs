@@ -1,7 +1,9 @@
 //! Who comes first, and that nobody waits for ever.
 
 use super::*;
+use crate::base::error::ErrorKind;
 use crate::queue::job::MAX_ITEMS;
+use crate::queue::txn::Txn;
 use crate::queue::{Phase, State};
 
 #[tokio::test]
@@ -187,4 +189,55 @@ fn one_process_at_a_time() {
     assert!(Queue::open(bench.settings()).is_err());
     queue.close();
     bench.open();
+}
+
+#[tokio::test]
+async fn a_tenant_fills_its_own_share_and_no_more() {
+    let bench = Bench::new();
+    let settings = Settings { most_waiting: 5, ..bench.settings() };
+    let queue = Queue::open(settings.clone()).unwrap();
+    let with = |items: usize| NewJob { items: (0..items).map(|n| n.to_string()).collect(), ..job("t", "k") };
+    let refused = async |queue: &Queue, new: NewJob| queue.enqueue(new).await.unwrap_err().kind();
+    let named = NewJob { key: Some("once".into()), ..job("t", "k") };
+    add(&queue, named.clone()).await;
+    assert_eq!(refused(&queue, with(4)).await, ErrorKind::SlowDown);
+    let three = add(&queue, with(3)).await;
+    assert_eq!(refused(&queue, with(0)).await, ErrorKind::SlowDown);
+    assert_eq!(queue.require_room(&tenant("t")).unwrap_err().kind(), ErrorKind::SlowDown);
+    assert!(!queue.enqueue(named).await.unwrap().is_new, "which is there already");
+    add(&queue, job("other", "k")).await;
+    queue.gather("g".into(), with(0)).await.unwrap();
+    // The same after a start with the index, and with one that is built anew.
+    queue.close();
+    for round in 0..2 {
+        if round == 1 {
+            std::fs::remove_dir_all(settings.index().dir).unwrap();
+        }
+        let queue = Queue::open(settings.clone()).unwrap();
+        assert_eq!(Txn::new(&queue.shared.index().unwrap()).load_of(&tenant("t")).unwrap(), 6);
+        queue.close();
+    }
+    let queue = Queue::open(settings).unwrap();
+    queue.cancel(three).await.unwrap();
+    queue.require_room(&tenant("t")).unwrap();
+    assert_eq!(refused(&queue, with(3)).await, ErrorKind::SlowDown);
+    add(&queue, with(2)).await;
+    while let Some(job) = claim(&queue, 1).await.first() {
+        finish(&queue, job, Outcome::Done(None)).await;
+    }
+    assert_eq!(Txn::new(&queue.shared.index().unwrap()).load_of(&tenant("t")).unwrap(), 0);
+}
+
+#[tokio::test]
+async fn a_full_disk_takes_no_job_in_and_lets_all_others_end() {
+    let bench = Bench::new();
+    let queue = bench.open();
+    add(&queue, job("t", "k")).await;
+    queue.close();
+    let queue = Queue::open(Settings { reserve_bytes: u64::MAX, ..bench.settings() }).unwrap();
+    assert_eq!(queue.enqueue(job("t", "k")).await.unwrap_err().kind(), ErrorKind::StorageFull);
+    queue.gather("g".into(), job("t", "k")).await.unwrap();
+    while let Some(job) = claim(&queue, 1).await.first() {
+        finish(&queue, job, Outcome::Done(None)).await;
+    }
 }
