@@ -201,7 +201,8 @@ pub trait Origin: Send + Sync + 'static {
     fn set_object_acl<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, acl: CannedAcl) -> Answer<'a, ()>;
 
     // Multipart
-    fn create_upload(&self, upload: Upload) -> Answer<'_, ()>;
+    /// As it was begun: an origin may give it an id of its own.
+    fn create_upload(&self, upload: Upload) -> Answer<'_, Upload>;
     /// Fails with NoSuchUpload where `upload` is not one of this bucket and key.
     fn upload<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, upload: &'a UploadId) -> Answer<'a, Upload>;
     fn put_part<'a>(&'a self, upload: &'a Upload, number: u16, received: Received, quota: Quota) -> Answer<'a, UploadedPart>;

@@ -123,7 +123,7 @@ impl Origin for Local {
         Box::pin(self.shared.set_object_acl(bucket, key, acl))
     }
 
-    fn create_upload(&self, upload: Upload) -> Answer<'_, ()> {
+    fn create_upload(&self, upload: Upload) -> Answer<'_, Upload> {
         Box::pin(self.shared.create_upload(upload))
     }
 
