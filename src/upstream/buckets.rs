@@ -16,7 +16,6 @@ use sha2::{Digest as _, Sha256};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::names::{BucketName, TenantId};
 use crate::base::object::{Bucket, BucketDocument, CannedAcl, SharedBucket};
-use crate::base::timestamp::Timestamp;
 use crate::upstream::fault;
 use crate::upstream::open::Inner;
 use crate::upstream::place::Place;

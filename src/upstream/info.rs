@@ -29,7 +29,7 @@ const VERSION: u8 = 1;
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Known {
-    version: u8,
+    pub version: u8,
     pub owner: TenantId,
     pub acl: CannedAcl,
     pub sha256: Option<VerifiedSha256>,

@@ -12,7 +12,7 @@ use crate::base::object::{Bucket, BucketDocument, CannedAcl, ListPage, ListQuery
 use crate::base::range::ByteRange;
 use crate::ingest::{Received, Staging};
 use crate::origin::{
-    Answer, Body, CompleteUpload, CopyObject, Origin, PutObject, Quota, ReadBy, UploadsPage, UploadsQuery, Usage, Written,
+    Answer, Body, CompleteUpload, CopyObject, Freshness, Origin, PutObject, Quota, ReadBy, UploadsPage, UploadsQuery, Usage, Written,
 };
 use crate::upstream::fault;
 use crate::upstream::open::{Inner, Upstream};
@@ -43,12 +43,12 @@ impl Origin for Upstream {
         Box::pin(self.0.set_bucket_acl(name, acl))
     }
 
-    fn stat<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey) -> Answer<'a, Option<SharedObject>> {
+    fn stat<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, _: Freshness) -> Answer<'a, Option<SharedObject>> {
         Box::pin(self.0.stat(bucket, key))
     }
 
     /// Nothing is known without asking: that is the cache's business.
-    fn stat_hot(&self, _: &BucketName, _: &ObjectKey) -> Option<SharedObject> {
+    fn stat_hot(&self, _: &BucketName, _: &ObjectKey, _: Freshness) -> Option<SharedObject> {
         None
     }
 

@@ -11,6 +11,8 @@ use crate::upstream::client::Access;
 #[derive(Debug, Clone)]
 pub struct Settings {
     pub access: Access,
+    /// None: where an endpoint is set, since few of those have a name for each bucket.
+    pub path_style: Option<bool>,
     /// The bucket that everything lives in. Empty: there is no upstream, and the store is the embedded one.
     pub bucket: String,
     /// Stands before everything in that bucket, the gateway's own state included.
@@ -51,6 +53,7 @@ impl Default for Settings {
     fn default() -> Self {
         Settings {
             access: Access::default(),
+            path_style: None,
             bucket: String::new(),
             base_prefix: String::new(),
             prefix: String::new(),
