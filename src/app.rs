@@ -132,7 +132,17 @@ impl App {
         let limits = Limits { settings: config.jobs, of_tenant: tenant_limits(auth.clone()) };
         let jobs = Runner::start(queue.clone(), kinds, limits, metrics.clone())?;
         let reloader = Reloader::new(auth, tls, secrets, metrics);
-        Ok(App { gateway, stores: opened.close, queue, jobs, server, access_log: writer, addresses, reloader, drain_timeout: config.drain_timeout })
+        Ok(App {
+            gateway,
+            stores: opened.close,
+            queue,
+            jobs,
+            server,
+            access_log: writer,
+            addresses,
+            reloader,
+            drain_timeout: config.drain_timeout,
+        })
     }
 
     /// The first address of the door, with the port that was picked.

@@ -187,6 +187,8 @@ pub trait Origin: Send + Sync + 'static {
     ) -> Answer<'a, Option<Body>>;
     /// As `open`, where all of it is in memory already. None: ask `open`.
     fn open_hot(&self, bucket: &BucketName, key: &ObjectKey, object: &SharedObject, range: ByteRange, by: ReadBy) -> Option<Body>;
+    /// The same version with its parts, where `stat` left them out because they cost a question of their own.
+    fn with_parts<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, object: &'a SharedObject) -> Answer<'a, SharedObject>;
     /// The key that content of the owner was last written under, as far as that is known; it may have gone since.
     fn find_content<'a>(&'a self, owner: &'a TenantId, sha256: &'a Sha256) -> Answer<'a, Option<(BucketName, ObjectKey)>>;
     fn list<'a>(&'a self, bucket: &'a BucketName, query: &'a ListQuery) -> Answer<'a, ListPage>;

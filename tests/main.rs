@@ -7,3 +7,4 @@ mod life;
 mod s3;
 mod support;
 mod tidy;
+mod upstream;

@@ -265,7 +265,10 @@ mod tests {
         assert_eq!(ETag::parse("D41D8CD98F00B204E9800998ECF8427E"), Some(lower));
         assert_ne!(ETag::parse("abc"), ETag::parse("ABC"));
         assert_ne!(ETag::parse("abc"), ETag::parse("abcd"));
-        assert_eq!(ETag::of_upstream("\"abc-br1\"").unwrap().in_form(Form { coding: Coding::Br, generation: 1 }).to_string(), "abc-br1-br1");
+        assert_eq!(
+            ETag::of_upstream("\"abc-br1\"").unwrap().in_form(Form { coding: Coding::Br, generation: 1 }).to_string(),
+            "abc-br1-br1"
+        );
     }
 
     #[test]

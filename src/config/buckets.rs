@@ -30,7 +30,11 @@ pub fn take(reader: &mut Reader<'_>, content: &Spanned<DeValue<'_>>) -> Vec<Adop
         };
         let Some(adopted) = take_one(reader, &key, table.span().start, fields) else { continue };
         if taken.iter().any(|a| a.name == adopted.name) {
-            reader.fault(table.span().start, &format!("{key}.name"), format!("{:?} is the name of another [[bucket]]", adopted.name.as_str()));
+            reader.fault(
+                table.span().start,
+                &format!("{key}.name"),
+                format!("{:?} is the name of another [[bucket]]", adopted.name.as_str()),
+            );
         }
         taken.push(adopted);
     }
@@ -102,7 +106,8 @@ mod tests {
 
     #[test]
     fn names_that_platforms_have_already() {
-        let given = [("S3_BUCKET", "media"), ("ARTIFACT_BUCKET", "other"), ("S3_MULTIPART_THRESHOLD_MB", "8"), ("S3_FORCE_PATH_STYLE", "1")];
+        let given =
+            [("S3_BUCKET", "media"), ("ARTIFACT_BUCKET", "other"), ("S3_MULTIPART_THRESHOLD_MB", "8"), ("S3_FORCE_PATH_STYLE", "1")];
         let upstream = config("", &given).unwrap().upstream_settings().unwrap();
         assert_eq!((upstream.bucket.as_str(), upstream.multipart_threshold, upstream.access.path_style), ("media", 8 << 20, true));
         let own = [("TIDEGATE_UPSTREAM_BUCKET", "mine"), ("S3_BUCKET", "media")];

@@ -30,6 +30,13 @@ const HEADER: &str = "\
 ";
 
 const SITES: &str = "\
+# Over an S3: further buckets that exist there, shown under names of their own; owner is a tenant, empty: the operator.
+# [[bucket]]
+# name = \"archive\"
+# upstream = \"Old_Media\"
+# prefix = \"public/\"
+# owner = \"acme\"
+
 # What the edge door shows: one table for each site. A request belongs to the site of its host, or to the one for any host.
 [[site]]
 

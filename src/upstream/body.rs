@@ -78,7 +78,9 @@ impl Version {
             _ => {}
         }
         match got.content_length() {
-            Some(n) if u64::try_from(n).ok() != Some(range.len()) => Err(format!("upstream: {n} bytes where {} were asked for", range.len())),
+            Some(n) if u64::try_from(n).ok() != Some(range.len()) => {
+                Err(format!("upstream: {n} bytes where {} were asked for", range.len()))
+            }
             _ => Ok(()),
         }
     }

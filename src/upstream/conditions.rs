@@ -32,12 +32,15 @@ impl Held {
             WriteConditions { if_none_match: Some(ETagMatch::Any), if_match: None, if_match_size: None, if_match_modified: None } => {
                 Some(Held { if_none_match: Some("*".into()), ..Held::default() })
             }
-            WriteConditions { if_none_match: None, if_match: Some(ETagMatch::OneOf(tags)), if_match_size: None, if_match_modified: None } => {
-                match tags.as_slice() {
-                    [one] => Some(Held { if_match: Some(one.quoted()), ..Held::default() }),
-                    _ => None,
-                }
-            }
+            WriteConditions {
+                if_none_match: None,
+                if_match: Some(ETagMatch::OneOf(tags)),
+                if_match_size: None,
+                if_match_modified: None,
+            } => match tags.as_slice() {
+                [one] => Some(Held { if_match: Some(one.quoted()), ..Held::default() }),
+                _ => None,
+            },
             _ => None,
         }
     }
@@ -70,7 +73,8 @@ impl Inner {
 
 pub fn failed(held: &Held) -> Error {
     let condition = if held.if_match.is_some() { "If-Match" } else { "If-None-Match" };
-    Error::new(ErrorKind::PreconditionFailed, "At least one of the pre-conditions you specified did not hold").detail("Condition", condition)
+    Error::new(ErrorKind::PreconditionFailed, "At least one of the pre-conditions you specified did not hold")
+        .detail("Condition", condition)
 }
 
 #[cfg(test)]

@@ -134,7 +134,12 @@ fn judge_answer(status: u16, code: &str) -> (ErrorKind, &'static str) {
         }
         "InvalidStorageClass" => return (InvalidStorageClass, "The storage behind this gateway does not know that storage class."),
         "NotImplemented" => return (NotImplemented, "The storage behind this gateway does not implement this."),
-        "SlowDown" | "SlowDownRead" | "SlowDownWrite" | "Throttling" | "ThrottlingException" | "RequestLimitExceeded"
+        "SlowDown"
+        | "SlowDownRead"
+        | "SlowDownWrite"
+        | "Throttling"
+        | "ThrottlingException"
+        | "RequestLimitExceeded"
         | "TooManyRequests" => return (SlowDown, "Please reduce your request rate."),
         "RequestTimeout" | "GatewayTimeout" => return (GatewayTimeout, SLOW),
         _ => {}
@@ -160,12 +165,12 @@ mod tests {
     #[test]
     fn trouble_upstream_is_never_a_refusal() {
         for status in [301, 307, 400, 401, 403, 404, 405, 408, 411, 429, 500, 502, 503, 504] {
-            for code in ["", "AccessDenied", "ExpiredToken", "InvalidAccessKeyId", "SignatureDoesNotMatch", "NoSuchBucket", "InvalidRequest"] {
+            for code in
+                ["", "AccessDenied", "ExpiredToken", "InvalidAccessKeyId", "SignatureDoesNotMatch", "NoSuchBucket", "InvalidRequest"]
+            {
                 let (kind, _) = judge_answer(status, code);
-                let ours = matches!(
-                    kind,
-                    ErrorKind::BadGateway | ErrorKind::ServiceUnavailable | ErrorKind::GatewayTimeout | ErrorKind::SlowDown
-                );
+                let ours =
+                    matches!(kind, ErrorKind::BadGateway | ErrorKind::ServiceUnavailable | ErrorKind::GatewayTimeout | ErrorKind::SlowDown);
                 assert!(ours, "{status} {code} became {kind:?}");
             }
         }

@@ -194,9 +194,10 @@ impl Inner {
     /// `owner`: of the bucket.
     pub fn info(&self, bucket: &str, key: &str, owner: &TenantId, head: &HeadObjectOutput) -> Result<ObjectInfo> {
         let etag = etag(head.e_tag())?;
-        let size = head.content_length().and_then(|n| u64::try_from(n).ok()).ok_or_else(|| {
-            Error::new(ErrorKind::BadGateway, "The storage behind this gateway did not tell the object's size.")
-        })?;
+        let size = head
+            .content_length()
+            .and_then(|n| u64::try_from(n).ok())
+            .ok_or_else(|| Error::new(ErrorKind::BadGateway, "The storage behind this gateway did not tell the object's size."))?;
         let modified = timestamp(head.last_modified());
         let sent = head.metadata();
         let known = sent.and_then(|m| m.get(SEALED)).and_then(|s| self.known(bucket, key, size, s));

@@ -19,6 +19,7 @@ pub mod fault;
 pub mod info;
 pub mod list;
 pub mod multipart;
+pub mod object_parts;
 pub mod open;
 pub mod parts;
 pub mod place;

@@ -5,7 +5,9 @@
 use std::sync::Arc;
 
 use aws_sdk_s3::primitives::ByteStream;
-use aws_sdk_s3::types::{ChecksumAlgorithm as UpstreamAlgorithm, ChecksumType as UpstreamType, CompletedMultipartUpload, CompletedPart, EncodingType, Part};
+use aws_sdk_s3::types::{
+    ChecksumAlgorithm as UpstreamAlgorithm, ChecksumType as UpstreamType, CompletedMultipartUpload, CompletedPart, EncodingType, Part,
+};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize};
@@ -159,7 +161,8 @@ impl Inner {
         for _ in 0..LOOKS {
             let held = self.held(&complete.conditions, &place.bucket, &key).await?;
             self.can_complete(&held)?;
-            let request = self.client.complete_multipart_upload().bucket(&*place.bucket).key(&key).upload_id(&id).multipart_upload(list.clone());
+            let request =
+                self.client.complete_multipart_upload().bucket(&*place.bucket).key(&key).upload_id(&id).multipart_upload(list.clone());
             let request = request
                 .set_if_match(held.if_match.clone())
                 .set_if_none_match(held.if_none_match.clone())

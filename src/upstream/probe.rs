@@ -4,8 +4,8 @@
 
 use std::fmt;
 
-use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::config::http::HttpResponse;
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{ChecksumAlgorithm, ChecksumType, CompletedMultipartUpload, CompletedPart};
 
@@ -77,8 +77,8 @@ impl Inner {
         let put = || self.client.put_object().bucket(home).key(key).body(ByteStream::from_static(BODY));
         put().send().await.map_err(fault::of)?;
         let checksums = refused(put().checksum_crc64_nvme(WRONG_CRC64).send().await, &[400])?;
-        let conditional_writes = refused(put().if_none_match("*").send().await, &[412])?
-            && refused(put().if_match(WRONG_ETAG).send().await, &[412])?;
+        let conditional_writes =
+            refused(put().if_none_match("*").send().await, &[412])? && refused(put().if_match(WRONG_ETAG).send().await, &[412])?;
         let get = self.client.get_object().bucket(home).key(key).if_match(WRONG_ETAG);
         let conditional_reads = refused(get.send().await, &[412])?;
         let delete = self.client.delete_object().bucket(home).key(key).if_match(WRONG_ETAG);
@@ -111,7 +111,10 @@ impl Inner {
 impl Abilities {
     fn warn(&self) {
         let lacks = [
-            (self.conditional_writes, "it ignores If-Match or If-None-Match on PUT: conditional writes are answered 501, and the gateway's own state is safe with one node only"),
+            (
+                self.conditional_writes,
+                "it ignores If-Match or If-None-Match on PUT: conditional writes are answered 501, and the gateway's own state is safe with one node only",
+            ),
             (self.conditional_deletes, "it ignores If-Match on DELETE: conditional deletes are answered 501"),
             (self.conditional_completes, "it ignores If-None-Match on CompleteMultipartUpload: conditions there are answered 501"),
             (self.conditional_reads, "it ignores If-Match on GET: the ETag of each answer is compared instead"),

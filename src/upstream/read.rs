@@ -52,8 +52,7 @@ impl Inner {
         if self.hidden_folder(&place, &full).await?.is_some() {
             return Ok(None);
         }
-        let version =
-            Version { inner: self.clone(), bucket: place.bucket, key: full.into(), etag: object.etag, size: object.size };
+        let version = Version { inner: self.clone(), bucket: place.bucket, key: full.into(), etag: object.etag, size: object.size };
         let first = version.get(range).await?;
         Ok(first.map(|first| Body::Stream(Box::pin(UpstreamBody::new(version, range, first)))))
     }

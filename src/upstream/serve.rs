@@ -67,6 +67,10 @@ impl Origin for Upstream {
         None
     }
 
+    fn with_parts<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, object: &'a SharedObject) -> Answer<'a, SharedObject> {
+        Box::pin(self.0.with_parts(bucket, key, object))
+    }
+
     fn find_content<'a>(&'a self, _: &'a TenantId, _: &'a Sha256) -> Answer<'a, Option<(BucketName, ObjectKey)>> {
         Box::pin(std::future::ready(Ok(None)))
     }
