@@ -133,31 +133,32 @@ impl Inner {
             return Ok(false);
         }
         for _ in 0..LOOKS {
-            let held = self.held_delete(&conditions, &place, &full).await?;
+            let Some(held) = self.held_delete(&conditions, &place, &full).await? else { return Ok(false) };
             let delete = self.client.delete_object().bucket(&*place.bucket).key(&full).set_if_match(held.if_match.clone());
             match delete.send().await {
                 Ok(_) => return Ok(true),
                 Err(e) if held.is_any() && fault::is_precondition_failed(&e) => continue,
-                Err(e) if fault::is_no_such_key(&e) => return if held.is_any() { Err(no_such_key()) } else { Ok(false) },
+                Err(e) if fault::is_no_such_key(&e) => return Ok(false),
                 Err(e) => return Err(fault::of(e)),
             }
         }
         Err(busy())
     }
 
-    /// Always looked at, so that what was deleted is what the condition was about.
-    async fn held_delete(&self, conditions: &WriteConditions, place: &Place, key: &str) -> Result<Held> {
+    /// Always looked at, so that what was deleted is what the condition was about. None: there is nothing to delete. That is no
+    /// failure, also under a condition: the delete whose answer was lost is repeated, and it did what was asked.
+    async fn held_delete(&self, conditions: &WriteConditions, place: &Place, key: &str) -> Result<Option<Held>> {
         if *conditions == WriteConditions::default() {
-            return Ok(Held::default());
+            return Ok(Some(Held::default()));
         }
         if !self.abilities().conditional_deletes {
             let text = "The storage behind this gateway does not decide conditions of deletes, so the gateway takes none.";
             return Err(Error::new(ErrorKind::NotImplemented, text));
         }
-        let head = self.head(&place.bucket, key).await?;
-        let current = head.as_ref().map(|head| self.info(&place.bucket, key, &TenantId::operator(), head)).transpose()?;
-        conditions.check(current.as_ref())?;
-        Ok(Held { if_match: current.map(|c| c.etag.quoted()), if_none_match: None, looked: true })
+        let Some(head) = self.head(&place.bucket, key).await? else { return Ok(None) };
+        let current = self.info(&place.bucket, key, &TenantId::operator(), &head)?;
+        conditions.check(Some(&current))?;
+        Ok(Some(Held { if_match: Some(current.etag.quoted()), if_none_match: None, looked: true }))
     }
 
     pub async fn copy(&self, copy: CopyObject) -> Result<Written> {
