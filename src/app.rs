@@ -4,6 +4,7 @@
 //! Order of a start: what can be checked without side effects first, then the store, then the ports: a port that is
 //! open is served. Order of a stop: no new connections and no new jobs, running requests and jobs, the access log, the store.
 
+pub mod origin;
 pub mod reload;
 
 use std::fmt;
@@ -23,7 +24,6 @@ use crate::http::door::Doors;
 use crate::http::edge::site::Site;
 use crate::http::gateway::Gateway;
 use crate::jobs::purge::{Outbox, Purge};
-use crate::local::{Local, Settings as StoreSettings};
 use crate::net::drain::Tracker;
 use crate::net::listen::{Address, Transport};
 use crate::net::server::{self, Server};
@@ -45,7 +45,7 @@ const VARIANTS_RESERVE: u64 = 16;
 
 pub struct App {
     gateway: Arc<Gateway>,
-    store: Arc<Local>,
+    stores: Vec<origin::Close>,
     queue: Queue,
     jobs: Runner,
     server: Server,
@@ -86,6 +86,8 @@ impl App {
     pub async fn start(config: Config, operator: OperatorKey) -> Result<App, StartError> {
         let metrics = Arc::new(Metrics::new());
         let (wants_tls, queue_settings) = (config.wants_tls(), config.queue_settings());
+        let upstream = config.upstream_settings();
+        let secret = operator.secret.clone();
         let auth = Arc::new(Auth::new(config.auth, config.policies, operator).map_err(faults)?);
         auth.summary().warnings.iter().for_each(|w| tracing::warn!("{w}"));
         let tls = if wants_tls {
@@ -103,11 +105,11 @@ impl App {
             metrics: metrics.clone(),
             ..config.variants
         };
-        let store = Local::open(StoreSettings { metrics: metrics.clone(), ..config.store })?;
+        let opened = origin::open(config.store, upstream, &secret, &metrics).await?;
         let queue = open_queue(queue_settings)?;
         let (cdn, kinds) = purges(Map::new(config.doors.sites.list().iter().filter_map(Site::behind_cdn).collect()), &config.cdn, &queue)?;
         let tracker = Tracker::default();
-        let ops = Ops::new(store.clone(), Variants::start(variants)?, queue.clone()).with_cdn(cdn, tracker.clone());
+        let ops = Ops::new(opened.origin, Variants::start(variants)?, queue.clone()).with_cdn(cdn, tracker.clone());
         ops.load_keys(&auth).await?;
         ops.load_token_secrets(&auth).await?;
 
@@ -131,7 +133,17 @@ impl App {
         let limits = Limits { settings: config.jobs, of_tenant: tenant_limits(auth.clone()) };
         let jobs = Runner::start(queue.clone(), kinds, limits, metrics.clone())?;
         let reloader = Reloader::new(auth, tls, secrets, metrics);
-        Ok(App { gateway, store, queue, jobs, server, access_log: writer, addresses, reloader, drain_timeout: config.drain_timeout })
+        Ok(App {
+            gateway,
+            stores: opened.close,
+            queue,
+            jobs,
+            server,
+            access_log: writer,
+            addresses,
+            reloader,
+            drain_timeout: config.drain_timeout,
+        })
     }
 
     /// The first address of the door, with the port that was picked.
@@ -188,7 +200,7 @@ impl App {
             (_, None) => {}
         }
         self.queue.close();
-        self.store.close();
+        self.stores.into_iter().for_each(|close| close());
         tracing::info!("stopped");
         Stopped { cut }
     }

@@ -187,6 +187,8 @@ pub trait Origin: Send + Sync + 'static {
     ) -> Answer<'a, Option<Body>>;
     /// As `open`, where all of it is in memory already. None: ask `open`.
     fn open_hot(&self, bucket: &BucketName, key: &ObjectKey, object: &SharedObject, range: ByteRange, by: ReadBy) -> Option<Body>;
+    /// The same version with its parts, where `stat` left them out because they cost a question of their own.
+    fn with_parts<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, object: &'a SharedObject) -> Answer<'a, SharedObject>;
     /// The key that content of the owner was last written under, as far as that is known; it may have gone since.
     fn find_content<'a>(&'a self, owner: &'a TenantId, sha256: &'a Sha256) -> Answer<'a, Option<(BucketName, ObjectKey)>>;
     fn list<'a>(&'a self, bucket: &'a BucketName, query: &'a ListQuery) -> Answer<'a, ListPage>;
@@ -201,7 +203,8 @@ pub trait Origin: Send + Sync + 'static {
     fn set_object_acl<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, acl: CannedAcl) -> Answer<'a, ()>;
 
     // Multipart
-    fn create_upload(&self, upload: Upload) -> Answer<'_, ()>;
+    /// As it was begun: an origin may give it an id of its own.
+    fn create_upload(&self, upload: Upload) -> Answer<'_, Upload>;
     /// Fails with NoSuchUpload where `upload` is not one of this bucket and key.
     fn upload<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, upload: &'a UploadId) -> Answer<'a, Upload>;
     fn put_part<'a>(&'a self, upload: &'a Upload, number: u16, received: Received, quota: Quota) -> Answer<'a, UploadedPart>;

@@ -8,3 +8,4 @@ mod moving;
 mod s3;
 mod support;
 mod tidy;
+mod upstream;

@@ -31,6 +31,8 @@ pub enum ErrorKind {
     InvalidBucketName,
     InvalidDigest,
     InvalidLocationConstraint,
+    /// Archived: it can't be read before it is restored.
+    InvalidObjectState,
     InvalidPart,
     InvalidPartOrder,
     InvalidRange,

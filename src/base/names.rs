@@ -65,7 +65,7 @@ name_type!(
     AccessKeyId
 );
 name_type!(
-    /// A multipart upload. Made by this gateway, opaque to clients.
+    /// A multipart upload. Made by this gateway, or by the store behind it; opaque to clients.
     UploadId
 );
 
@@ -139,7 +139,7 @@ impl AccessKeyId {
 
 impl UploadId {
     pub fn parse(s: &str) -> Result<Self> {
-        let valid = (1..=128).contains(&s.len()) && s.bytes().all(|c| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'_' | b'.' | b'~'));
+        let valid = (1..=1024).contains(&s.len()) && s.bytes().all(|c| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'_' | b'.' | b'~'));
         if valid { Ok(Self(s.into())) } else { Err(no_such_upload()) }
     }
 }

@@ -12,6 +12,8 @@ pub struct Key {
     pub name: &'static str,
     /// The short name of the environment variable, where it is not the regular one.
     short: Option<&'static str>,
+    /// Names that other programs gave the same thing, and what stands behind their value to make it ours (a unit).
+    pub aliases: &'static [(&'static str, &'static str)],
     pub meaning: &'static str,
     /// The value in `config`, as it would stand in the file.
     pub show: fn(&Config) -> String,
@@ -26,6 +28,10 @@ impl Key {
         }
     }
 
+    fn also(self, aliases: &'static [(&'static str, &'static str)]) -> Self {
+        Key { aliases, ..self }
+    }
+
     pub fn section(&self) -> &'static str {
         self.name.split_once('.').map_or(self.name, |(section, _)| section)
     }
@@ -33,7 +39,7 @@ impl Key {
 
 macro_rules! key {
     ($name:literal $(($short:literal))?, $meaning:literal, $show:expr, $take:expr) => {
-        Key { name: $name, short: None$(.or(Some($short)))?, meaning: $meaning, show: $show, take: $take }
+        Key { name: $name, short: None$(.or(Some($short)))?, aliases: &[], meaning: $meaning, show: $show, take: $take }
     };
 }
 
@@ -49,8 +55,13 @@ macro_rules! field {
     };
 }
 
+mod upstream;
+
 pub fn keys() -> Vec<Key> {
-    [s3(), edge_and_admin(), folders(), store(), variants(), jobs(), cdn(), limits(), log()].into_iter().flatten().collect()
+    [s3(), edge_and_admin(), folders(), store(), upstream::keys(), variants(), jobs(), cdn(), limits(), log()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 fn s3() -> Vec<Key> {

@@ -5,6 +5,7 @@
 //! keys are refused; nothing has been opened when a fault is reported.
 //! `keys` is the one list of what can be set: the reader, the shipped file and the README's table come from it.
 
+pub mod buckets;
 pub mod callers;
 pub mod cdn;
 pub mod fault;
@@ -28,6 +29,7 @@ use crate::queue::Settings as QueueSettings;
 use crate::queue::runner::Settings as JobSettings;
 use crate::telemetry::access_log::Settings as AccessLogSettings;
 use crate::telemetry::log::Settings as LogSettings;
+use crate::upstream::Settings as UpstreamSettings;
 use crate::variants::settings::Settings as VariantSettings;
 
 /// The file that is read when none is named.
@@ -44,6 +46,8 @@ pub struct Config {
     pub doors: DoorSettings,
     pub net: NetSettings,
     pub store: StoreSettings,
+    /// Without a bucket there is none. Its folder is `upstream` in the store's.
+    pub upstream: UpstreamSettings,
     pub variants: VariantSettings,
     /// Its folder is the store's, and `queue` in it.
     pub queue: QueueSettings,
@@ -86,6 +90,7 @@ impl Default for Config {
             doors: DoorSettings::default(),
             net: NetSettings::default(),
             store: StoreSettings::default(),
+            upstream: UpstreamSettings::default(),
             variants: VariantSettings::default(),
             queue: QueueSettings::default(),
             jobs: JobSettings::default(),
@@ -104,6 +109,16 @@ impl Default for Config {
 impl Config {
     pub fn queue_settings(&self) -> QueueSettings {
         QueueSettings { dir: self.store.dir.join("queue"), reserve_bytes: self.store.reserve_bytes, ..self.queue.clone() }
+    }
+
+    /// None: the store is the embedded one.
+    pub fn upstream_settings(&self) -> Option<UpstreamSettings> {
+        let mut settings = self.upstream.clone();
+        settings.access.path_style = settings.path_style.unwrap_or(settings.access.endpoint.is_some());
+        settings.dir = self.store.dir.join("upstream");
+        settings.memory_limit = self.store.inline_limit;
+        settings.reserve_bytes = self.store.reserve_bytes;
+        (!settings.bucket.is_empty()).then_some(settings)
     }
 
     pub fn wants_tls(&self) -> bool {

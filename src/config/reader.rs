@@ -9,8 +9,10 @@ use toml::de::{DeTable, DeValue};
 use super::fault::Fault;
 use super::keys::{Key, keys};
 use super::value::Value;
-use super::{Config, DEFAULT_FILE, sites};
+use super::{Config, DEFAULT_FILE, buckets, sites};
 
+/// What platforms switch their storage by; false: the embedded store, whatever else is set.
+const USE_S3: &str = "USE_S3";
 /// A configuration larger than this is not one.
 const MAX_FILE_BYTES: u64 = 1024 * 1024;
 
@@ -86,6 +88,7 @@ impl Reader<'_> {
         for (section, content) in document.get_ref() {
             let (name, at) = (section.get_ref().as_ref(), section.span().start);
             match content.get_ref() {
+                _ if name == "bucket" => self.config.upstream.adopted = buckets::take(self, content),
                 _ if name == "site" => {
                     if let Some(sites) = sites::take(self, content) {
                         self.config.doors.sites = sites;
@@ -93,7 +96,7 @@ impl Reader<'_> {
                 }
                 DeValue::Table(table) if keys.iter().any(|k| k.section() == name) => self.take_section(keys, name, table),
                 _ => {
-                    let sections: Vec<&str> = keys.iter().map(Key::section).chain(["site"]).collect();
+                    let sections: Vec<&str> = keys.iter().map(Key::section).chain(["site", "bucket"]).collect();
                     self.fault(at, name, format!("there is no such section{}", nearest(name, sections.into_iter())));
                 }
             }
@@ -122,13 +125,29 @@ impl Reader<'_> {
     }
 
     fn take_environment(&mut self, keys: &[Key], environment: &[(String, String)]) {
+        // Set and empty is as good as not set: that is how compose files and units leave things out.
+        let find = |variable: &str| environment.iter().find(|(name, text)| name == variable && !text.is_empty()).map(|(_, text)| text);
         for key in keys {
-            let variable = key.environment();
-            // Set and empty is as good as not set: that is how compose files and units leave things out.
-            let Some((_, text)) = environment.iter().find(|(name, text)| *name == variable && !text.is_empty()) else { continue };
-            if let Err(message) = (key.take)(&mut self.config, &Value::Environment(text)) {
-                self.faults.push(Fault { place: variable, key: key.name.to_owned(), message });
+            let own = key.environment();
+            let names = std::iter::once((own.as_str(), "")).chain(key.aliases.iter().copied());
+            let Some((variable, text)) = names.into_iter().find_map(|(name, unit)| Some((name, format!("{}{unit}", find(name)?)))) else {
+                continue;
+            };
+            if let Err(message) = (key.take)(&mut self.config, &Value::Environment(&text)) {
+                self.faults.push(Fault { place: variable.to_owned(), key: key.name.to_owned(), message });
             }
+        }
+        match find(USE_S3).map(|text| Value::Environment(text).flag()) {
+            Some(Ok(false)) => {
+                self.config.upstream.bucket.clear();
+                self.config.upstream.adopted.clear();
+            }
+            Some(Ok(true)) if self.config.upstream.bucket.is_empty() => {
+                let message = "is true, but no bucket is named: set upstream.bucket or S3_BUCKET".into();
+                self.faults.push(Fault { place: USE_S3.into(), key: "upstream.bucket".into(), message });
+            }
+            Some(Err(message)) => self.faults.push(Fault { place: USE_S3.into(), key: "upstream.bucket".into(), message }),
+            Some(Ok(true)) | None => {}
         }
     }
 
@@ -161,6 +180,9 @@ impl Reader<'_> {
         }
         if listens_mutual && self.config.client_authorities.is_none() {
             add("tls.client_ca", "expected a PEM file of authorities: edge.mtls_listen demands certificates of its clients".into());
+        }
+        if let Err(faults) = self.config.upstream.check() {
+            faults.into_iter().for_each(|(key, expected)| add(key, expected));
         }
         if let Err(expected) = self.config.cdn.check() {
             add("cdn.endpoint", expected);

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::Config;
-use super::keys::keys;
+use super::keys::{Key, keys};
 
 /// Every key with its meaning and its default.
 pub fn file() -> String {
@@ -16,7 +16,7 @@ pub fn file() -> String {
             let _ = write!(out, "\n[{section}]\n\n");
         }
         let name = key.name.split_once('.').map_or(key.name, |(_, name)| name);
-        let _ = writeln!(out, "# {}  ({})\n{name} = {}\n", key.meaning, key.environment(), (key.show)(&defaults));
+        let _ = writeln!(out, "# {}  ({})\n{name} = {}\n", key.meaning, variables(&key).join(", "), (key.show)(&defaults));
     }
     out.push_str(SITES);
     out
@@ -30,6 +30,13 @@ const HEADER: &str = "\
 ";
 
 const SITES: &str = "\
+# Over an S3: further buckets that exist there, shown under names of their own; owner is a tenant, empty: the operator.
+# [[bucket]]
+# name = \"archive\"
+# upstream = \"Old_Media\"
+# prefix = \"public/\"
+# owner = \"acme\"
+
 # What the edge door shows: one table for each site. A request belongs to the site of its host, or to the one for any host.
 [[site]]
 
@@ -93,9 +100,16 @@ pub fn markdown() -> String {
     let mut out = String::from("| key | default | environment | meaning |\n|---|---|---|---|\n");
     let defaults = Config::default();
     for key in keys() {
-        let _ = writeln!(out, "| `{}` | `{}` | `{}` | {} |", key.name, (key.show)(&defaults), key.environment(), key.meaning);
+        let variables = variables(&key).join("`, `");
+        let _ = writeln!(out, "| `{}` | `{}` | `{variables}` | {} |", key.name, (key.show)(&defaults), key.meaning);
     }
     out
+}
+
+/// The first that is set counts.
+fn variables(key: &Key) -> Vec<String> {
+    let aliases = key.aliases.iter().map(|(name, _)| (*name).to_owned());
+    std::iter::once(key.environment()).chain(aliases).collect()
 }
 
 #[cfg(test)]
@@ -131,7 +145,7 @@ mod tests {
 
     #[test]
     fn names_are_distinct() {
-        let mut names: Vec<String> = keys().iter().flat_map(|k| [k.name.to_owned(), k.environment()]).collect();
+        let mut names: Vec<String> = keys().iter().flat_map(|k| [vec![k.name.to_owned()], variables(k)].concat()).collect();
         let all = names.len();
         names.sort();
         names.dedup();

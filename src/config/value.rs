@@ -39,7 +39,11 @@ impl Value<'_> {
     pub fn flag(&self) -> Taken<bool> {
         let found = match self {
             Value::File { value, .. } => value.as_bool(),
-            Value::Environment(text) => text.parse().ok(),
+            Value::Environment(text) => match text.to_ascii_lowercase().as_str() {
+                "true" | "1" => Some(true),
+                "false" | "0" => Some(false),
+                _ => None,
+            },
         };
         found.ok_or_else(|| self.unexpected("true or false"))
     }

@@ -32,6 +32,7 @@ pub fn code_and_status(kind: ErrorKind) -> (&'static str, u16) {
         InvalidBucketName => ("InvalidBucketName", 400),
         InvalidDigest => ("InvalidDigest", 400),
         InvalidLocationConstraint => ("InvalidLocationConstraint", 400),
+        InvalidObjectState => ("InvalidObjectState", 403),
         InvalidPart => ("InvalidPart", 400),
         InvalidPartOrder => ("InvalidPartOrder", 400),
         InvalidRange => ("InvalidRange", 416),

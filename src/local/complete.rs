@@ -121,7 +121,7 @@ fn request_digest(parts: &[CompletedPart]) -> Sha256 {
     let mut hash = sha2::Sha256::new();
     for part in parts {
         hash.update(part.number.to_le_bytes());
-        hash.update(part.etag.map_or([0; 16], |etag| etag.md5().0));
+        hash.update(part.etag.and_then(|etag| etag.md5().copied()).map_or([0; 16], |md5| md5.0));
     }
     Sha256(hash.finalize().into())
 }
@@ -169,7 +169,7 @@ fn check_sizes(chosen: &[&PartRow], said: Option<u64>) -> Result<u64> {
 fn whole_etag(chosen: &[&PartRow]) -> ETag {
     let mut md5 = Md5Hasher::new();
     for row in chosen {
-        md5.update(&row.part.etag.md5().0);
+        md5.update(row.part.etag.md5().map_or(&[][..], |md5| &md5.0));
     }
     ETag::multipart(md5.finish(), chosen.len() as u16)
 }

@@ -89,6 +89,11 @@ impl Origin for Local {
         body
     }
 
+    /// They are known with the rest.
+    fn with_parts<'a>(&'a self, _: &'a BucketName, _: &'a ObjectKey, object: &'a SharedObject) -> Answer<'a, SharedObject> {
+        Box::pin(std::future::ready(Ok(object.clone())))
+    }
+
     fn list<'a>(&'a self, bucket: &'a BucketName, query: &'a ListQuery) -> Answer<'a, ListPage> {
         let (bucket, query) = (bucket.clone(), query.clone());
         Box::pin(self.shared.read_bucket(bucket, move |index, bucket| list::objects(index, bucket, &query)))
@@ -124,7 +129,7 @@ impl Origin for Local {
         Box::pin(self.shared.set_object_acl(bucket, key, acl))
     }
 
-    fn create_upload(&self, upload: Upload) -> Answer<'_, ()> {
+    fn create_upload(&self, upload: Upload) -> Answer<'_, Upload> {
         Box::pin(self.shared.create_upload(upload))
     }
 

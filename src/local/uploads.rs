@@ -18,10 +18,11 @@ use crate::local::txn::{Txn, Value, no_such_bucket};
 use crate::origin::Quota;
 
 impl Shared {
-    pub async fn create_upload(&self, upload: Upload) -> Result<()> {
+    pub async fn create_upload(&self, upload: Upload) -> Result<Upload> {
         let create = move |txn: &mut Txn<'_>| {
             txn.require_bucket(&upload.bucket)?;
-            txn.set_row(table::UPLOADS, key::upload(&upload.bucket, &upload.key, upload.id.as_str()), &upload)
+            txn.set_row(table::UPLOADS, key::upload(&upload.bucket, &upload.key, upload.id.as_str()), &upload)?;
+            Ok(upload)
         };
         self.queue.submit(create).await
     }

@@ -44,8 +44,7 @@ impl Ops {
             headers,
             checksum,
         };
-        self.origin.create_upload(upload.clone()).await?;
-        Ok(upload)
+        self.origin.create_upload(upload).await
     }
 
     pub async fn upload(&self, grant: &Grant, id: &UploadId) -> Result<Upload> {

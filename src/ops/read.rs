@@ -42,6 +42,12 @@ impl Ops {
         self.look(bucket, key, Freshness::Current).await
     }
 
+    /// The version with the parts that it was made of: `stat` may leave them out.
+    pub async fn with_parts(&self, grant: &Grant, of: &SharedObject) -> Result<SharedObject> {
+        let (bucket, key) = object(grant, &[Action::GetObject, Action::GetObjectAttributes])?;
+        self.origin.with_parts(bucket, key, of).await
+    }
+
     /// Bytes of what is shown. None: it was replaced meanwhile; stat again.
     pub async fn open(&self, grant: &Grant, shown: Shown<'_>, range: ByteRange, by: ReadBy) -> Result<Option<Body>> {
         let (bucket, key) = object(grant, &[Action::GetObject])?;

@@ -1,5 +1,35 @@
 //! Any S3 as the system of record. The only user of `aws-sdk-s3`.
 //!
-//! Not here: the cache in front of it (`cache/`), who may do what. Called by `app`, and by the commands that move data.
+//! Not here: the cache in front of it (`cache/`), who may do what (`ops` asks with a Grant). Called by `ops`, and by the commands
+//! that move data.
+//!
+//! Truth: the objects of the bucket, each at its own key, and the gateway's own records under `.tidegate/` in it. Nothing here is
+//! only in memory or on this node's disk, so any number of nodes may stand over one bucket.
+//! A write: the body is staged by ingest; `write` or `parts` sends it up with its checksum and conditions; the caller hears when
+//! the upstream has it. A read: `read` asks which version there is; `body` streams exactly that one.
+//!
+//! Invariants: an answer Ok means that the upstream accepted it; no two versions are ever mixed in one body; conditions are
+//! decided by the upstream, in one step with the write, or the write is refused; trouble upstream is never a 403 or 404.
 
+pub mod body;
+pub mod buckets;
 pub mod client;
+pub mod conditions;
+pub mod fault;
+pub mod info;
+pub mod list;
+pub mod multipart;
+pub mod object_parts;
+pub mod open;
+pub mod parts;
+pub mod place;
+pub mod probe;
+pub mod read;
+pub mod records;
+pub mod seal;
+pub mod serve;
+pub mod settings;
+pub mod write;
+
+pub use open::Upstream;
+pub use settings::Settings;

@@ -91,7 +91,9 @@ impl Key {
     fn file_name(&self) -> String {
         let content = match &self.content {
             Content::Hash(hash) => hash.hex(),
-            Content::Version { etag, size, modified, generation } => format!("{etag}-{size}-{}-{generation}", modified.millis()),
+            Content::Version { etag, size, modified, generation } => {
+                format!("{}-{size}-{}-{generation}", etag.file_name(), modified.millis())
+            }
         };
         let form = self.change.form(Effort::Best);
         match self.change {

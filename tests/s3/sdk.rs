@@ -25,14 +25,16 @@ fn client(gateway: &Gateway, key: &Key) -> Client {
     Client::from_conf(config.build())
 }
 
-fn run(test: impl AsyncFnOnce(Gateway, Client)) {
-    let gateway = Gateway::start();
-    let client = client(&gateway, &acme());
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    runtime.block_on(async {
-        client.create_bucket().bucket("sdk").send().await.unwrap();
-        test(gateway, client).await;
-    });
+/// Over the embedded store, and over another gateway.
+fn run(test: impl AsyncFn(Gateway, Client)) {
+    for gateway in [Gateway::start(), Gateway::start_over_another()] {
+        let client = client(&gateway, &acme());
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        runtime.block_on(async {
+            client.create_bucket().bucket("sdk").send().await.unwrap();
+            test(gateway, client).await;
+        });
+    }
 }
 
 async fn read(body: impl Future<Output = Result<aws_sdk_s3::operation::get_object::GetObjectOutput, impl std::fmt::Debug>>) -> Vec<u8> {

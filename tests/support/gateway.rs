@@ -6,18 +6,20 @@ use std::time::Duration;
 
 use tidegate::auth::{self, Auth, OperatorKey};
 use tidegate::http::door::Doors;
-use tidegate::http::gateway::{self, Gateway as Parts};
+use tidegate::http::gateway;
 use tidegate::local::{Local, Settings as StoreSettings};
 use tidegate::net::drain::Tracker;
 use tidegate::net::listen::{Address, Transport};
 use tidegate::net::server::{self, Server};
 use tidegate::net::settings::Settings as NetSettings;
 use tidegate::ops::Ops;
+use tidegate::origin::Origin;
 use tidegate::queue::{self, Queue};
 use tidegate::telemetry::metrics::{Door, Metrics};
+use tidegate::upstream::{self, Upstream};
 use tidegate::variants::{Variants, settings as variants};
 
-use crate::support::client::Client;
+use crate::support::client::{Client, Request, Sign};
 use crate::support::signer::Key;
 
 pub struct Setup {
@@ -26,7 +28,12 @@ pub struct Setup {
     pub auth: auth::Settings,
     pub doors: gateway::Settings,
     pub variants: variants::Settings,
+    /// None: over the embedded store.
+    pub upstream: Option<upstream::Settings>,
 }
+
+/// The bucket of the upstream gateway that another one stands over.
+pub const HOME: &str = "home";
 
 impl Setup {
     /// Two tenants, `acme` and `bravo`; see the keys below.
@@ -45,6 +52,7 @@ impl Setup {
             auth: auth::Settings::default(),
             doors: gateway::Settings::default(),
             variants: variants::Settings { reserve_bytes: 0, ..variants::Settings::default() },
+            upstream: None,
         };
         setup.tenant("acme", "", &[("AKACME", "acme-secret-1", ""), ("AKACMEOLD", "acme-secret-0", ", enabled = false")]);
         setup.tenant("bravo", "", &[("AKBRAVO", "bravo-secret", "")]);
@@ -73,8 +81,18 @@ impl Setup {
         }
         let store = StoreSettings { dir: dir.path().join("data"), ..self.store };
         let variants = variants::Settings { dir: store.dir.join("variants"), ..self.variants };
-        let running = Some(Running::start(&store, &variants, &self.auth, &self.doors, &policies));
-        Gateway { running, store, variants, auth: self.auth, doors: self.doors, dir }
+        let parts = Parts { store, variants, auth: self.auth, doors: self.doors, upstream: self.upstream, policies };
+        Gateway { running: Some(Running::start(&parts)), parts, dir, below: None }
+    }
+
+    /// Over the bucket `HOME` of another gateway.
+    pub fn start_over(self, below: Gateway) -> Gateway {
+        let mut client = below.client();
+        client.send(&Request::on("PUT", HOME, ""), Sign::Header(&operator())).expect(200);
+        let upstream = Some(over(below.address(Door::S3), HOME));
+        let mut above = Setup { upstream, ..self }.start();
+        above.below = Some(Box::new(below));
+        above
     }
 }
 
@@ -95,55 +113,90 @@ pub fn bravo() -> Key {
     Key::new("AKBRAVO", "bravo-secret")
 }
 
+/// A bucket of a gateway, or of a proxy in front of one.
+pub fn over(address: std::net::SocketAddr, bucket: &str) -> upstream::Settings {
+    let key = operator();
+    let keys = Some(upstream::client::Keys { access_key: key.access, secret: key.secret, session_token: None });
+    let access = upstream::client::Access {
+        endpoint: Some(format!("http://{address}")),
+        region: Some("us-east-1".into()),
+        path_style: true,
+        profile: None,
+        keys,
+    };
+    upstream::Settings { access, bucket: bucket.into(), reserve_bytes: 0, ..upstream::Settings::default() }
+}
+
 pub struct Gateway {
     // Stopped before its folder goes.
     running: Option<Running>,
+    parts: Parts,
+    dir: tempfile::TempDir,
+    /// Goes last.
+    below: Option<Box<Gateway>>,
+}
+
+struct Parts {
     store: StoreSettings,
     variants: variants::Settings,
     auth: auth::Settings,
     doors: gateway::Settings,
-    dir: tempfile::TempDir,
+    upstream: Option<upstream::Settings>,
+    policies: PathBuf,
 }
 
 struct Running {
     addresses: Vec<Address>,
     server: Option<Server>,
-    local: Arc<Local>,
+    close: Option<Box<dyn FnOnce() + Send + Sync>>,
     queue: Queue,
 }
 
 impl Running {
-    fn start(
-        store: &StoreSettings,
-        variants: &variants::Settings,
-        auth: &auth::Settings,
-        doors: &gateway::Settings,
-        policies: &Path,
-    ) -> Self {
+    fn start(parts: &Parts) -> Self {
+        let Parts { store, variants, auth, doors, upstream, policies } = parts;
         let key = operator();
+        let secret = key.secret.clone();
         let key = OperatorKey::from_strings(&key.access, &key.secret).unwrap();
-        let auth = Arc::new(Auth::new(auth.clone(), policies.to_owned(), key).unwrap_or_else(|faults| panic!("{faults:?}")));
-        let local = Local::open(store.clone()).unwrap();
+        let auth = Arc::new(Auth::new(auth.clone(), policies.clone(), key).unwrap_or_else(|faults| panic!("{faults:?}")));
+        let (origin, close): (Arc<dyn Origin>, Box<dyn FnOnce() + Send + Sync>) = match upstream {
+            None => {
+                let local = Local::open(store.clone()).unwrap();
+                (local.clone(), Box::new(move || local.close()))
+            }
+            Some(settings) => {
+                let settings = upstream::Settings { dir: store.dir.join("upstream"), ..settings.clone() };
+                let upstream = on_a_runtime(move || async move { Upstream::start(settings, secret.as_bytes()).await.unwrap() });
+                (Arc::new(upstream.clone()), Box::new(move || upstream.close()))
+            }
+        };
         let metrics = Arc::new(Metrics::new());
         let variants = Variants::start(variants::Settings { metrics: metrics.clone(), ..variants.clone() }).unwrap();
         let queue = Queue::open(queue::Settings { dir: store.dir.join("queue"), ..queue::Settings::default() }).unwrap();
-        let ops = Ops::new(local.clone(), variants, queue.clone());
-        load_token_secrets(&ops, &auth);
-        let parts =
-            Arc::new(Parts { auth, ops, metrics: metrics.clone(), access_log: None, settings: doors.clone(), cors: Default::default() });
+        let ops = Ops::new(origin, variants, queue.clone());
+        let (loading, known) = (ops.clone(), auth.clone());
+        on_a_runtime(move || async move { loading.load_token_secrets(&known).await.unwrap() });
+        let shared = Arc::new(gateway::Gateway {
+            auth,
+            ops,
+            metrics: metrics.clone(),
+            access_log: None,
+            settings: doors.clone(),
+            cors: Default::default(),
+        });
         let any = |door| Address { door, address: "127.0.0.1:0".parse().unwrap(), transport: Transport::Plain };
         let settings = NetSettings { workers: 2, ..NetSettings::default() };
         let listening = server::listen(settings, &[any(Door::S3), any(Door::Edge), any(Door::Admin)], None, metrics).unwrap();
         let addresses = listening.addresses();
-        let server = listening.serve(Tracker::default(), move || Doors::new(parts.clone())).unwrap();
-        Running { addresses, server: Some(server), local, queue }
+        let server = listening.serve(Tracker::default(), move || Doors::new(shared.clone())).unwrap();
+        Running { addresses, server: Some(server), close: Some(close), queue }
     }
 }
 
 /// On a thread of its own: some tests run inside a runtime.
-fn load_token_secrets(ops: &Ops, auth: &Auth) {
+fn on_a_runtime<T: Send, F: Future<Output = T>>(work: impl FnOnce() -> F + Send) -> T {
     let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    std::thread::scope(|s| s.spawn(|| runtime().block_on(ops.load_token_secrets(auth))).join()).unwrap().unwrap();
+    std::thread::scope(|s| s.spawn(|| runtime().block_on(work())).join()).unwrap()
 }
 
 impl Drop for Running {
@@ -156,13 +209,25 @@ impl Drop for Running {
         });
         let _ = stopping.join();
         self.queue.close();
-        self.local.close();
+        if let Some(close) = self.close.take() {
+            close();
+        }
     }
 }
 
 impl Gateway {
     pub fn start() -> Self {
         Setup::new().start()
+    }
+
+    /// Over another one, as its upstream.
+    pub fn start_over_another() -> Self {
+        Setup::new().start_over(Gateway::start())
+    }
+
+    /// The gateway that this one stands over.
+    pub fn below(&self) -> &Gateway {
+        self.below.as_ref().unwrap()
     }
 
     pub fn address(&self, door: Door) -> std::net::SocketAddr {
@@ -175,7 +240,7 @@ impl Gateway {
     }
 
     pub fn data(&self) -> PathBuf {
-        self.store.dir.clone()
+        self.parts.store.dir.clone()
     }
 
     pub fn policies(&self) -> PathBuf {
@@ -185,8 +250,8 @@ impl Gateway {
     /// Stops, lets `between` look at or change the folder, starts again. The ports are new ones.
     pub fn restart(&mut self, between: impl FnOnce(&Path)) {
         self.running = None;
-        between(&self.store.dir);
-        self.running = Some(Running::start(&self.store, &self.variants, &self.auth, &self.doors, &self.policies()));
+        between(&self.parts.store.dir);
+        self.running = Some(Running::start(&self.parts));
     }
 
     /// The bodies that are files of their own in the scope of a tenant.

@@ -32,7 +32,10 @@ const OVERRIDES: [(&str, HeaderName); 6] = [
 pub async fn read(exchange: &mut Exchange<'_>, bucket: &BucketName, key: &ObjectKey, head: bool) -> Result<Answer> {
     let wanted = wanted(exchange, head)?;
     for _ in 0..ATTEMPTS {
-        let (grant, object) = exchange.readable(Action::GetObject, bucket, key).await?;
+        let (grant, mut object) = exchange.readable(Action::GetObject, bucket, key).await?;
+        if wanted.part.is_some() {
+            object = exchange.gateway.ops.with_parts(&grant, &object).await?;
+        }
         if let Some(mut answer) = read::answer(&exchange.gateway.ops, &grant, Shown::stored(&object), &wanted).await? {
             apply_overrides(exchange, &mut answer)?;
             return Ok(answer);
@@ -89,7 +92,7 @@ pub async fn attributes(exchange: &mut Exchange<'_>, bucket: &BucketName, key: &
         );
     }
     exchange.readable(Action::GetObject, bucket, key).await?;
-    let (_, object) = exchange.readable(Action::GetObjectAttributes, bucket, key).await?;
+    let (grant, mut object) = exchange.readable(Action::GetObjectAttributes, bucket, key).await?;
     let mut w = Writer::document("GetObjectAttributesResponse");
     if wanted.contains(&"ETag") {
         w.leaf("ETag", object.etag);
@@ -99,6 +102,9 @@ pub async fn attributes(exchange: &mut Exchange<'_>, bucket: &BucketName, key: &
     {
         w.open("Checksum").leaf(checksum.algorithm.element(), checksum);
         w.leaf("ChecksumType", checksum.kind().name()).close("Checksum");
+    }
+    if wanted.contains(&"ObjectParts") {
+        object = exchange.gateway.ops.with_parts(&grant, &object).await?;
     }
     if wanted.contains(&"ObjectParts") && !object.parts.is_empty() {
         object_parts(exchange, &object, &mut w)?;

@@ -1,0 +1,36 @@
+//! Which store the gateway stands on, and what is put in front of it.
+//!
+//! Called at the start, before any port is open. What is opened here is closed last, in the order of `close`.
+
+use std::sync::Arc;
+
+use crate::app::StartError;
+use crate::auth::keys::Secret;
+use crate::local::{Local, Settings as LocalSettings};
+use crate::origin::Origin;
+use crate::telemetry::metrics::Metrics;
+use crate::upstream::{Settings as UpstreamSettings, Upstream};
+
+pub type Close = Box<dyn FnOnce() + Send>;
+
+pub struct Opened {
+    pub origin: Arc<dyn Origin>,
+    pub close: Vec<Close>,
+}
+
+/// `upstream` None: the embedded store. `secret` is the operator's.
+pub async fn open(
+    local: LocalSettings,
+    upstream: Option<UpstreamSettings>,
+    secret: &Secret,
+    metrics: &Arc<Metrics>,
+) -> Result<Opened, StartError> {
+    let Some(upstream) = upstream else {
+        let store = Local::open(LocalSettings { metrics: metrics.clone(), ..local })?;
+        let origin = store.clone();
+        return Ok(Opened { origin, close: vec![Box::new(move || store.close())] });
+    };
+    let upstream = Upstream::start(upstream, secret.expose().as_bytes()).await?;
+    let origin = Arc::new(upstream.clone());
+    Ok(Opened { origin, close: vec![Box::new(move || upstream.close())] })
+}

@@ -1,0 +1,142 @@
+//! The `[[bucket]]` tables: buckets that exist upstream, shown here under names of their own.
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::reader::{Reader, nearest};
+use crate::base::names::{BucketName, TenantId};
+use crate::upstream::settings::{Adopted, PREFIX_EXPECTED, is_prefix};
+
+/// Held in memory, and looked through for each new bucket.
+const MAX_BUCKETS: usize = 1000;
+const KEYS: [&str; 4] = ["name", "upstream", "prefix", "owner"];
+
+pub fn take(reader: &mut Reader<'_>, content: &Spanned<DeValue<'_>>) -> Vec<Adopted> {
+    let at = content.span().start;
+    let DeValue::Array(tables) = content.get_ref() else {
+        reader.fault(at, "bucket", "expected [[bucket]], in two brackets: there may be several".into());
+        return Vec::new();
+    };
+    if tables.len() > MAX_BUCKETS {
+        reader.fault(at, "bucket", format!("expected at most {MAX_BUCKETS} tables"));
+        return Vec::new();
+    }
+    let mut taken: Vec<Adopted> = Vec::new();
+    for (i, table) in tables.iter().enumerate() {
+        let key = format!("bucket[{i}]");
+        let DeValue::Table(fields) = table.get_ref() else {
+            reader.fault(table.span().start, &key, "expected a table".into());
+            continue;
+        };
+        let Some(adopted) = take_one(reader, &key, table.span().start, fields) else { continue };
+        if taken.iter().any(|a| a.name == adopted.name) {
+            reader.fault(
+                table.span().start,
+                &format!("{key}.name"),
+                format!("{:?} is the name of another [[bucket]]", adopted.name.as_str()),
+            );
+        }
+        taken.push(adopted);
+    }
+    taken
+}
+
+/// None: a fault was told.
+fn take_one(reader: &mut Reader<'_>, key: &str, at: usize, fields: &DeTable<'_>) -> Option<Adopted> {
+    let (mut name, mut bucket, mut prefix, mut owner) = (None, None, Some(String::new()), Some(None));
+    for (field, value) in fields {
+        let (inner, at) = (format!("{key}.{}", field.get_ref()), value.span().start);
+        let text = value.get_ref().as_str().unwrap_or_default();
+        let expected = match field.get_ref().as_ref() {
+            "name" => {
+                name = BucketName::parse(text).ok();
+                name.is_none().then_some("the name of a bucket: 3 to 63 of a-z, 0-9, '.' and '-'")
+            }
+            "upstream" => {
+                bucket = Some(text.to_owned()).filter(|t| !t.is_empty() && t.len() <= 255 && !t.contains(['/', '\0']));
+                bucket.is_none().then_some("the bucket's name upstream")
+            }
+            "prefix" => {
+                prefix = Some(text.to_owned()).filter(|t| is_prefix(t));
+                prefix.is_none().then_some(PREFIX_EXPECTED.trim_start_matches("expected "))
+            }
+            "owner" => {
+                owner = if text.is_empty() { Some(None) } else { TenantId::parse(text).ok().map(Some) };
+                owner.is_none().then_some("the id of a tenant: 1 to 64 of A-Z, a-z, 0-9, '-' and '_'")
+            }
+            other => {
+                let hint = nearest(other, KEYS.into_iter());
+                reader.fault(field.span().start, &inner, format!("there is no such key{hint}"));
+                continue;
+            }
+        };
+        if let Some(expected) = expected {
+            reader.fault(at, &inner, format!("expected {expected}, found {text:?}"));
+        }
+    }
+    for needed in ["name", "upstream"] {
+        if !fields.iter().any(|(field, _)| field.get_ref() == needed) {
+            reader.fault(at, &format!("{key}.{needed}"), "is missing".into());
+        }
+    }
+    Some(Adopted { name: name?, bucket: bucket?, prefix: prefix?, owner: owner? })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use crate::config::reader::parse;
+
+    fn config(text: &str, environment: &[(&str, &str)]) -> Result<crate::config::Config, Vec<String>> {
+        let environment: Vec<_> = environment.iter().map(|(n, v)| (n.to_string(), v.to_string())).collect();
+        parse(Some((Path::new("g.toml"), text)), &environment).map_err(|faults| faults.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn over_a_bucket() {
+        let text = "[upstream]\nbucket = \"home\"\nendpoint = \"http://127.0.0.1:1\"\n[[bucket]]\nname = \"old\"\nupstream = \"Old_Media\"\nprefix = \"x/\"\nowner = \"acme\"\n";
+        let upstream = config(text, &[]).unwrap().upstream_settings().unwrap();
+        assert_eq!((upstream.bucket.as_str(), upstream.access.path_style), ("home", true));
+        let old = &upstream.adopted[0];
+        assert_eq!((old.name.as_str(), old.bucket.as_str(), old.prefix.as_str()), ("old", "Old_Media", "x/"));
+        assert_eq!(old.owner.as_ref().unwrap().as_str(), "acme");
+        assert!(config("", &[]).unwrap().upstream_settings().is_none());
+    }
+
+    #[test]
+    fn names_that_platforms_have_already() {
+        let given =
+            [("S3_BUCKET", "media"), ("ARTIFACT_BUCKET", "other"), ("S3_MULTIPART_THRESHOLD_MB", "8"), ("S3_FORCE_PATH_STYLE", "1")];
+        let upstream = config("", &given).unwrap().upstream_settings().unwrap();
+        assert_eq!((upstream.bucket.as_str(), upstream.multipart_threshold, upstream.access.path_style), ("media", 8 << 20, true));
+        let own = [("TIDEGATE_UPSTREAM_BUCKET", "mine"), ("S3_BUCKET", "media")];
+        assert_eq!(config("", &own).unwrap().upstream.bucket, "mine");
+        let off = [("USE_S3", "false"), ("S3_BUCKET", "media")];
+        assert!(config("[[bucket]]\nname = \"old\"\nupstream = \"o\"\n", &off).unwrap().upstream_settings().is_none());
+        assert!(config("", &[("USE_S3", "true")]).unwrap_err()[0].contains("no bucket is named"));
+    }
+
+    #[test]
+    fn every_fault_is_named() {
+        let text = "[upstream]\nbucket = \"Home\"\nprefix = \"/x\"\nendpoint = \"nowhere\"\npart_size = \"1MiB\"\nowner = \"a b\"\n[[bucket]]\nname = \"X\"\nupstrem = \"\"\n[[bucket]]\nname = \"abc\"\nupstream = \"a/b\"\nprefix = \"x\"\nowner = \"?\"\n";
+        let found = config(text, &[]).unwrap_err();
+        for start in [
+            "upstream.bucket: expected",
+            "upstream.prefix: expected",
+            "upstream.endpoint: expected",
+            "upstream.part_size: expected",
+            "upstream.owner: expected",
+            "bucket[0].name: expected",
+            "bucket[0].upstrem: there is no such key; did you mean upstream?",
+            "bucket[0].upstream: is missing",
+            "bucket[1].upstream: expected",
+            "bucket[1].prefix: expected",
+            "bucket[1].owner: expected",
+        ] {
+            assert!(found.iter().any(|f| f.contains(start)), "{start} not in {found:#?}");
+        }
+        let alone = config("[[bucket]]\nname = \"abc\"\nupstream = \"x\"\n", &[]).unwrap_err();
+        assert!(alone[0].contains("upstream.bucket"), "{alone:?}");
+    }
+}

@@ -1,0 +1,340 @@
+//! The buckets of the gateway: configured ones, and those that clients made, which are a record and a folder each.
+//!
+//! What other nodes change is seen here within `FRESH`; a bucket that is not known is looked for at once. While the upstream
+//! can't be reached, what was known last counts.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwapOption;
+use quick_cache::sync::Cache;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::names::{BucketName, TenantId};
+use crate::base::object::{Bucket, BucketDocument, CannedAcl, SharedBucket};
+use crate::upstream::fault;
+use crate::upstream::open::Inner;
+use crate::upstream::place::Place;
+use crate::upstream::records::{Over, READ_AT_ONCE, Record};
+
+const FOLDER: &str = "buckets/";
+/// Before the name of a configured bucket: such a record holds its documents, and is no bucket by itself.
+const OF_CONFIGURED: char = '@';
+/// How long a change on another node may go unseen.
+pub const FRESH: Duration = Duration::from_secs(2);
+/// How long a request waits for news while there is something older to go by.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// Records kept in memory.
+const KEPT: usize = 10_000;
+/// Changes of one bucket that meet: each tries again on what the other left.
+const ATTEMPTS: usize = 8;
+const VERSION: u8 = 1;
+
+pub struct Buckets {
+    table: ArcSwapOption<Table>,
+    looking: tokio::sync::Mutex<()>,
+    records: Cache<String, (String, SharedBucket)>,
+    /// Counts our own changes: a listing that began before one must not undo it.
+    changes: AtomicU64,
+}
+
+/// Which records there are, with their ETags.
+#[derive(Clone)]
+struct Table {
+    at: Instant,
+    names: BTreeMap<String, String>,
+}
+
+impl Default for Buckets {
+    fn default() -> Self {
+        Buckets { table: ArcSwapOption::empty(), looking: Default::default(), records: Cache::new(KEPT), changes: AtomicU64::new(0) }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct Stored {
+    version: u8,
+    bucket: Bucket,
+}
+
+impl Inner {
+    async fn table(&self) -> Result<Arc<Table>> {
+        let known = self.buckets.table.load_full();
+        match known {
+            Some(table) if table.at.elapsed() < FRESH => Ok(table),
+            Some(old) => match tokio::time::timeout(PATIENCE, self.look(Some(&old))).await {
+                Ok(Ok(table)) => Ok(table),
+                failed => {
+                    if let Ok(Err(e)) = failed {
+                        tracing::warn!(error = %e, "the buckets upstream can't be listed: what was known last counts");
+                    }
+                    // The next one to ask is `FRESH` later.
+                    self.buckets.table.compare_and_swap(&old, Some(Arc::new(Table { at: Instant::now(), names: old.names.clone() })));
+                    Ok(old)
+                }
+            },
+            None => self.look(None).await,
+        }
+    }
+
+    async fn look(&self, old: Option<&Arc<Table>>) -> Result<Arc<Table>> {
+        let _alone = self.buckets.looking.lock().await;
+        if let Some(now) = self.buckets.table.load_full()
+            && old.is_none_or(|old| !Arc::ptr_eq(old, &now))
+        {
+            return Ok(now);
+        }
+        loop {
+            let before = self.buckets.changes.load(Ordering::SeqCst);
+            let at = Instant::now();
+            let names = self.record_names(FOLDER).await?.into_iter().collect();
+            let table = Arc::new(Table { at, names });
+            if self.buckets.changes.load(Ordering::SeqCst) == before {
+                self.buckets.table.store(Some(table.clone()));
+                return Ok(table);
+            }
+        }
+    }
+
+    /// After a change of our own.
+    fn remember(&self, name: &str, record: Option<(String, SharedBucket)>) {
+        self.buckets.changes.fetch_add(1, Ordering::SeqCst);
+        self.buckets.table.rcu(|table| {
+            table.as_ref().map(|table| {
+                let mut table = Table::clone(table);
+                match &record {
+                    Some((etag, _)) => table.names.insert(name.to_owned(), etag.clone()),
+                    None => table.names.remove(name),
+                };
+                Arc::new(table)
+            })
+        });
+        match record {
+            Some(record) => self.buckets.records.insert(name.to_owned(), record),
+            None => drop(self.buckets.records.remove(name)),
+        }
+    }
+
+    fn record_name(&self, name: &BucketName) -> String {
+        if self.map.find(name).is_some() { format!("{OF_CONFIGURED}{name}") } else { name.to_string() }
+    }
+
+    /// What is recorded of a bucket, with the record's ETag.
+    async fn recorded(&self, name: &BucketName) -> Result<Option<(String, SharedBucket)>> {
+        let file = self.record_name(name);
+        let listed = self.table().await?.names.get(&file).cloned();
+        let known = self.buckets.records.get(&file);
+        if let (Some(etag), Some(known)) = (&listed, known)
+            && *etag == known.0
+        {
+            return Ok(Some(known));
+        }
+        if listed.is_none() && self.map.find(name).is_some() {
+            return Ok(None);
+        }
+        // Not listed: another node may just have made it.
+        let Some(record) = self.record(&format!("{FOLDER}{file}")).await? else { return Ok(None) };
+        let found = self.decoded(name, record)?;
+        self.buckets.records.insert(file, found.clone());
+        Ok(Some(found))
+    }
+
+    fn decoded(&self, name: &BucketName, record: Record) -> Result<(String, SharedBucket)> {
+        let stored: Stored = postcard::from_bytes(&record.text).map_err(Error::internal)?;
+        let mut bucket = stored.bucket;
+        if stored.version != VERSION || bucket.name != *name {
+            return Err(Error::internal(format!("the record of the bucket {name} is of another version, or of another bucket")));
+        }
+        if let Some(configured) = self.map.find(name) {
+            bucket.owner = configured.owner.clone();
+        }
+        bucket.generation = generation(&record.etag);
+        Ok((record.etag, Arc::new(bucket)))
+    }
+
+    pub async fn bucket(&self, name: &BucketName) -> Result<Option<SharedBucket>> {
+        let recorded = self.recorded(name).await?.map(|(_, bucket)| bucket);
+        Ok(recorded.or_else(|| self.unchanged(name)))
+    }
+
+    /// A configured bucket of which nothing is recorded.
+    fn unchanged(&self, name: &BucketName) -> Option<SharedBucket> {
+        let configured = self.map.find(name)?;
+        Some(Arc::new(Bucket {
+            name: name.clone(),
+            owner: configured.owner.clone(),
+            created: self.since,
+            acl: CannedAcl::Private,
+            documents: BTreeMap::new(),
+            generation: 0,
+        }))
+    }
+
+    /// Where the objects of the bucket are. Fails with NoSuchBucket.
+    pub async fn place(&self, name: &BucketName) -> Result<Place> {
+        match self.map.find(name) {
+            Some(configured) => Ok(configured.place.clone()),
+            None if self.recorded(name).await?.is_some() => Ok(self.map.folder(name)),
+            None => Err(no_such_bucket()),
+        }
+    }
+
+    /// What of `keys` (in full) is not to be seen from `place`: the folder that it stands under.
+    pub async fn hidden_folder<'k>(&self, place: &Place, key: &'k str) -> Result<Option<&'k str>> {
+        // Known without asking, for everything in a folder or in another bucket.
+        if self.map.hidden_folder(place, key, |_| true).is_none() {
+            return Ok(None);
+        }
+        let table = self.table().await?;
+        Ok(self.map.hidden_folder(place, key, |name| table.names.contains_key(name.as_str())))
+    }
+
+    pub async fn list_buckets(
+        self: &Arc<Self>,
+        owner: Option<&TenantId>,
+        prefix: &str,
+        after: &str,
+        max: usize,
+    ) -> Result<Vec<SharedBucket>> {
+        let table = self.table().await?;
+        let made = table.names.keys().filter(|n| !n.starts_with(OF_CONFIGURED)).filter_map(|n| BucketName::parse(n).ok());
+        let mut names: Vec<BucketName> = made.chain(self.map.configured().iter().map(|c| c.name.clone())).collect();
+        names.sort();
+        names.dedup();
+        names.retain(|n| n.as_str().starts_with(prefix) && n.as_str() > after);
+        let mut found: Vec<SharedBucket> = Vec::new();
+        for some in names.chunks(READ_AT_ONCE) {
+            let mut reads = tokio::task::JoinSet::new();
+            for name in some {
+                let (inner, name) = (self.clone(), name.clone());
+                reads.spawn(async move { inner.bucket(&name).await });
+            }
+            while let Some(read) = reads.join_next().await {
+                found.extend(read.map_err(Error::internal)??.filter(|b| owner.is_none_or(|o| b.owner == *o)));
+            }
+            if found.len() >= max {
+                break;
+            }
+        }
+        found.sort_by(|a, b| a.name.cmp(&b.name));
+        found.truncate(max);
+        Ok(found)
+    }
+
+    pub async fn create_bucket(&self, bucket: Bucket) -> Result<SharedBucket> {
+        let name = bucket.name.clone();
+        let taken = |owner: &TenantId| {
+            if *owner == bucket.owner {
+                let text = "Your previous request to create the named bucket succeeded and you already own it.";
+                Error::new(ErrorKind::BucketAlreadyOwnedByYou, text)
+            } else {
+                not_available()
+            }
+        };
+        if let Some(configured) = self.map.find(&name) {
+            return Err(taken(&configured.owner));
+        }
+        if let Some((_, there)) = self.recorded(&name).await? {
+            return Err(taken(&there.owner));
+        }
+        let folder = self.map.folder(&name);
+        // Whatever lies there was put there by somebody whom this tenant has no right to ask about.
+        let may_see_home = bucket.owner.is_operator() || self.settings.owner.as_ref() == Some(&bucket.owner);
+        if self.map.overlaps(&folder) || (!may_see_home && !self.is_empty(&folder).await?) {
+            return Err(not_available());
+        }
+        let text = postcard::to_stdvec(&Stored { version: VERSION, bucket: bucket.clone() }).map_err(Error::internal)?;
+        match self.put_record(&format!("{FOLDER}{name}"), &text, Over::Nothing).await {
+            Ok(etag) => {
+                let made = Arc::new(Bucket { generation: generation(&etag), ..bucket });
+                self.remember(name.as_str(), Some((etag, made.clone())));
+                Ok(made)
+            }
+            Err(e) if e.kind() == ErrorKind::PreconditionFailed => match self.recorded(&name).await? {
+                Some((_, there)) => Err(taken(&there.owner)),
+                None => Err(not_available()),
+            },
+            Err(e) => Err(e),
+        }
+    }
+
+    pub async fn delete_bucket(&self, name: &BucketName) -> Result<()> {
+        if self.map.find(name).is_some() {
+            let text = "This bucket is named in the gateway's configuration: it is given up there.";
+            return Err(Error::new(ErrorKind::MethodNotAllowed, text));
+        }
+        let place = self.place(name).await?;
+        if !self.is_empty(&place).await? {
+            return Err(Error::new(ErrorKind::BucketNotEmpty, "The bucket you tried to delete is not empty."));
+        }
+        self.abort_all_uploads(&place).await?;
+        self.delete_record(&format!("{FOLDER}{name}")).await?;
+        self.remember(name.as_str(), None);
+        Ok(())
+    }
+
+    async fn is_empty(&self, place: &Place) -> Result<bool> {
+        let list = self.client.list_objects_v2().bucket(&*place.bucket).prefix(&*place.prefix).max_keys(1);
+        Ok(list.send().await.map_err(fault::of)?.contents().is_empty())
+    }
+
+    pub async fn set_bucket_document(&self, name: &BucketName, document: BucketDocument, value: Option<Vec<u8>>) -> Result<()> {
+        self.change_bucket(name, |bucket| {
+            match &value {
+                Some(value) => bucket.documents.insert(document, value.clone()),
+                None => bucket.documents.remove(&document),
+            };
+        })
+        .await
+    }
+
+    pub async fn set_bucket_acl(&self, name: &BucketName, acl: CannedAcl) -> Result<()> {
+        self.change_bucket(name, |bucket| bucket.acl = acl).await
+    }
+
+    async fn change_bucket(&self, name: &BucketName, change: impl Fn(&mut Bucket)) -> Result<()> {
+        let file = self.record_name(name);
+        let path = format!("{FOLDER}{file}");
+        for _ in 0..ATTEMPTS {
+            // From the record itself: what is remembered may be older than what another node wrote.
+            let (over, mut bucket) = match self.record(&path).await? {
+                Some(record) => {
+                    let (etag, bucket) = self.decoded(name, record)?;
+                    (Over::This(etag), Bucket::clone(&bucket))
+                }
+                None => (Over::Nothing, Bucket::clone(&*self.unchanged(name).ok_or_else(no_such_bucket)?)),
+            };
+            change(&mut bucket);
+            let text = postcard::to_stdvec(&Stored { version: VERSION, bucket: bucket.clone() }).map_err(Error::internal)?;
+            match self.put_record(&path, &text, over).await {
+                Ok(etag) => {
+                    let bucket = Arc::new(Bucket { generation: generation(&etag), ..bucket });
+                    self.remember(&file, Some((etag, bucket)));
+                    return Ok(());
+                }
+                Err(e) if e.kind() == ErrorKind::PreconditionFailed => continue,
+                Err(e) => return Err(e),
+            }
+        }
+        Err(Error::new(ErrorKind::OperationAborted, "A conflicting conditional operation is in progress on this bucket. Please try again."))
+    }
+}
+
+/// Every seal is another, and so is every ETag.
+fn generation(etag: &str) -> u64 {
+    let digest = Sha256::digest(etag.as_bytes());
+    digest.iter().take(8).fold(0, |n, b| n << 8 | u64::from(*b)).max(1)
+}
+
+pub fn no_such_bucket() -> Error {
+    Error::new(ErrorKind::NoSuchBucket, "The specified bucket does not exist.")
+}
+
+fn not_available() -> Error {
+    let text = "The requested bucket name is not available. Please select a different name and try again.";
+    Error::new(ErrorKind::BucketAlreadyExists, text)
+}

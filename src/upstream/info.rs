@@ -1,0 +1,246 @@
+//! An object upstream and what the gateway knows of it: a HEAD's answer becomes an `ObjectInfo`, an `ObjectInfo` becomes headers.
+//!
+//! What S3 can't hold (owner, ACL, proven hash, a checksum that the upstream does not keep) rides in one sealed metadata value,
+//! bound to bucket, key and size. Where it does not open, the object is somebody else's plain object: the bucket owner's, private.
+//! The hash counts only where the MD5 that was sealed with it is the object's ETag: a direct writer may keep the value and
+//! change the bytes.
+
+use std::collections::BTreeMap;
+
+use aws_sdk_s3::operation::head_object::HeadObjectOutput;
+use aws_sdk_s3::types::{ServerSideEncryption, StorageClass};
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use crate::base::checksum::{Checksum, ChecksumAlgorithm, ChecksumType};
+use crate::base::digest::{Md5, VerifiedSha256};
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::etag::ETag;
+use crate::base::names::TenantId;
+use crate::base::object::{CannedAcl, ObjectHeaders, ObjectInfo};
+use crate::base::timestamp::Timestamp;
+use crate::upstream::open::Inner;
+
+/// `x-amz-meta-tidegate`
+pub const SEALED: &str = "tidegate";
+const VERSION: u8 = 1;
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Known {
+    pub version: u8,
+    pub owner: TenantId,
+    pub acl: CannedAcl,
+    pub sha256: Option<VerifiedSha256>,
+    pub md5: Option<Md5>,
+    pub checksum: Option<Checksum>,
+    /// User metadata that is not ASCII travels encoded (RFC 2047); these are the names of such values.
+    pub encoded: Vec<String>,
+}
+
+impl Known {
+    pub fn new(owner: TenantId, acl: CannedAcl, headers: &ObjectHeaders) -> Self {
+        let encoded = headers.user.iter().filter(|(_, v)| !is_plain(v)).map(|(n, _)| n.clone()).collect();
+        Known { version: VERSION, owner, acl, sha256: None, md5: None, checksum: None, encoded }
+    }
+}
+
+/// Where a value belongs. An object that goes up in parts has no size yet when its metadata are sent.
+pub fn seal_place(bucket: &str, key: &str, size: Option<u64>) -> String {
+    match size {
+        Some(size) => format!("object\n{bucket}\n{key}\n{size}"),
+        None => format!("upload\n{bucket}\n{key}"),
+    }
+}
+
+fn is_plain(value: &[u8]) -> bool {
+    value.iter().all(|b| (0x20..0x7f).contains(b))
+}
+
+/// User metadata as they are sent, with the sealed value.
+pub fn metadata(headers: &ObjectHeaders, sealed: &str) -> Result<std::collections::HashMap<String, String>> {
+    if headers.user.contains_key(SEALED) {
+        return Err(Error::new(ErrorKind::InvalidArgument, "The metadata name x-amz-meta-tidegate belongs to the gateway.")
+            .detail("ArgumentName", "x-amz-meta-tidegate"));
+    }
+    let mut all: std::collections::HashMap<String, String> = headers
+        .user
+        .iter()
+        .map(|(name, value)| {
+            let text = match std::str::from_utf8(value) {
+                Ok(text) if is_plain(value) => text.to_owned(),
+                _ => format!("=?UTF-8?B?{}?=", STANDARD.encode(value)),
+            };
+            (name.clone(), text)
+        })
+        .collect();
+    all.insert(SEALED.into(), sealed.into());
+    Ok(all)
+}
+
+fn decoded(text: &str) -> Vec<u8> {
+    let inner = text.strip_prefix("=?UTF-8?B?").and_then(|t| t.strip_suffix("?="));
+    inner.and_then(|t| STANDARD.decode(t).ok()).unwrap_or_else(|| text.as_bytes().to_vec())
+}
+
+/// Names a version and no other: nobody else's bytes are ever taken for it.
+pub fn generation(bucket: &str, key: &str, etag: &str, modified: Timestamp, version: Option<&str>) -> u64 {
+    let digest = Sha256::digest(format!("{bucket}\n{key}\n{etag}\n{}\n{}", modified.millis(), version.unwrap_or_default()));
+    digest.iter().take(8).fold(0, |n, b| n << 8 | u64::from(*b))
+}
+
+pub fn timestamp(time: Option<&aws_smithy_types::DateTime>) -> Timestamp {
+    let millis = time.and_then(|t| t.to_millis().ok()).and_then(|ms| u64::try_from(ms).ok());
+    Timestamp::from_millis(millis.unwrap_or_default())
+}
+
+pub fn etag(text: Option<&str>) -> Result<ETag> {
+    text.and_then(ETag::of_upstream).ok_or_else(|| {
+        Error::new(ErrorKind::BadGateway, "The storage behind this gateway gave the object no ETag that can be worked with.")
+            .caused_by(format!("upstream: ETag {text:?}"))
+    })
+}
+
+/// The checksum of the whole, where the upstream keeps one.
+macro_rules! checksum_of {
+    ($answer:expr) => {{
+        use $crate::base::checksum::{Checksum, ChecksumAlgorithm::*};
+        let answer = $answer;
+        [
+            (Crc32, answer.checksum_crc32()),
+            (Crc32c, answer.checksum_crc32_c()),
+            (Crc64Nvme, answer.checksum_crc64_nvme()),
+            (Sha1, answer.checksum_sha1()),
+            (Sha256, answer.checksum_sha256()),
+        ]
+        .into_iter()
+        .find_map(|(algorithm, text)| Checksum::parse(algorithm, text?))
+    }};
+}
+
+/// The checksum for the upstream to verify, on a request.
+macro_rules! with_checksum {
+    ($request:expr, $checksum:expr) => {{
+        use $crate::base::checksum::ChecksumAlgorithm::*;
+        let (request, checksum): (_, &$crate::base::checksum::Checksum) = ($request, $checksum);
+        match checksum.algorithm {
+            Crc32 => request.checksum_crc32(checksum.to_string()),
+            Crc32c => request.checksum_crc32_c(checksum.to_string()),
+            Crc64Nvme => request.checksum_crc64_nvme(checksum.to_string()),
+            Sha1 => request.checksum_sha1(checksum.to_string()),
+            Sha256 => request.checksum_sha256(checksum.to_string()),
+        }
+    }};
+}
+
+/// The stored headers, on a request that writes an object.
+macro_rules! with_headers {
+    ($request:expr, $headers:expr) => {{
+        let headers: &$crate::base::object::ObjectHeaders = $headers;
+        let plain = |text: &Option<String>| text.clone().filter(|t| t.is_ascii());
+        $request
+            .set_content_type(Some(headers.content_type.clone()).filter(|t| t.is_ascii() && !t.is_empty()))
+            .set_cache_control(plain(&headers.cache_control))
+            .set_content_disposition(plain(&headers.content_disposition))
+            .set_content_encoding(plain(&headers.content_encoding))
+            .set_content_language(plain(&headers.content_language))
+            .set_website_redirect_location(plain(&headers.website_redirect))
+    }};
+}
+
+/// How objects are kept, on a request that writes one.
+macro_rules! with_keeping {
+    ($request:expr, $settings:expr) => {{
+        let settings: &$crate::upstream::settings::Settings = $settings;
+        let kms = settings.kms_key.clone();
+        $request
+            .set_server_side_encryption(kms.as_ref().map(|_| aws_sdk_s3::types::ServerSideEncryption::AwsKms))
+            .set_ssekms_key_id(kms)
+            .set_storage_class(settings.storage_class.as_deref().map(aws_sdk_s3::types::StorageClass::from))
+    }};
+}
+
+pub(crate) use {checksum_of, with_checksum, with_headers, with_keeping};
+
+/// Headers that the SDK has no way to send: text that is not ASCII, and an `Expires` that need not be a date.
+pub fn raw_headers(headers: &ObjectHeaders) -> Vec<(&'static str, String)> {
+    let all = [
+        ("content-type", Some(&headers.content_type)),
+        ("cache-control", headers.cache_control.as_ref()),
+        ("content-disposition", headers.content_disposition.as_ref()),
+        ("content-encoding", headers.content_encoding.as_ref()),
+        ("content-language", headers.content_language.as_ref()),
+        ("x-amz-website-redirect-location", headers.website_redirect.as_ref()),
+    ];
+    let raw = all.into_iter().filter_map(|(name, text)| Some((name, text.filter(|t| !t.is_ascii())?.clone())));
+    raw.chain(headers.expires.clone().map(|t| ("expires", t))).collect()
+}
+
+impl Inner {
+    pub fn sealed(&self, known: &Known, place: &str) -> Result<String> {
+        let text = postcard::to_stdvec(known).map_err(Error::internal)?;
+        Ok(URL_SAFE_NO_PAD.encode(self.sealer.seal(place, &text)?))
+    }
+
+    /// What was sealed with the object at its place. None: a plain object.
+    fn known(&self, bucket: &str, key: &str, size: u64, sealed: &str) -> Option<Known> {
+        let sealed = URL_SAFE_NO_PAD.decode(sealed).ok()?;
+        let open = |size| self.sealer.open(&seal_place(bucket, key, size), &sealed);
+        let known: Known = postcard::from_bytes(&open(Some(size)).or_else(|| open(None))?).ok()?;
+        (known.version == VERSION).then_some(known)
+    }
+
+    /// `owner`: of the bucket.
+    pub fn info(&self, bucket: &str, key: &str, owner: &TenantId, head: &HeadObjectOutput) -> Result<ObjectInfo> {
+        let etag = etag(head.e_tag())?;
+        let size = head
+            .content_length()
+            .and_then(|n| u64::try_from(n).ok())
+            .ok_or_else(|| Error::new(ErrorKind::BadGateway, "The storage behind this gateway did not tell the object's size."))?;
+        let modified = timestamp(head.last_modified());
+        let sent = head.metadata();
+        let known = sent.and_then(|m| m.get(SEALED)).and_then(|s| self.known(bucket, key, size, s));
+        let encoded = known.as_ref().map(|k| k.encoded.as_slice()).unwrap_or_default();
+        let user: BTreeMap<String, Vec<u8>> = sent
+            .into_iter()
+            .flatten()
+            .filter(|(name, _)| *name != SEALED)
+            .map(|(name, text)| (name.clone(), if encoded.contains(name) { decoded(text) } else { text.as_bytes().to_vec() }))
+            .collect();
+        let owned = |text: Option<&str>| text.map(str::to_owned);
+        let headers = ObjectHeaders {
+            content_type: owned(head.content_type()).unwrap_or_default(),
+            cache_control: owned(head.cache_control()),
+            content_disposition: owned(head.content_disposition()),
+            content_encoding: owned(head.content_encoding()),
+            content_language: owned(head.content_language()),
+            expires: owned(head.expires_string()),
+            website_redirect: owned(head.website_redirect_location()),
+            storage_class: head.storage_class().filter(|c| **c != StorageClass::Standard).map(|c| c.as_str().to_owned()),
+            user,
+        };
+        let by_kms = matches!(head.server_side_encryption(), Some(ServerSideEncryption::AwsKms | ServerSideEncryption::AwsKmsDsse));
+        let same_bytes = |k: &&Known| !by_kms && k.md5.is_some() && etag.parts().is_none() && k.md5.as_ref() == etag.md5();
+        let proven = known.as_ref().filter(same_bytes);
+        let upstreams = checksum_of!(head);
+        // One of the whole that the upstream itself computed and kept.
+        let vouched = upstreams.as_ref().filter(|c| c.algorithm == ChecksumAlgorithm::Sha256 && c.kind() == ChecksumType::FullObject);
+        let vouched = vouched.and_then(|c| <[u8; 32]>::try_from(c.bytes()).ok());
+        Ok(ObjectInfo {
+            size,
+            etag,
+            modified,
+            generation: generation(bucket, key, &etag.to_string(), modified, head.version_id()),
+            owner: known.as_ref().map_or_else(|| owner.clone(), |k| k.owner.clone()),
+            acl: known.as_ref().map_or(CannedAcl::Private, |k| k.acl),
+            headers,
+            sha256: proven.and_then(|k| k.sha256).or_else(|| {
+                let digest = vouched.filter(|_| etag.parts().is_none())?;
+                Some(VerifiedSha256::proven(crate::base::digest::Sha256(digest)))
+            }),
+            checksum: upstreams.or_else(|| proven.and_then(|k| k.checksum.clone())),
+            parts: Vec::new(),
+        })
+    }
+}

@@ -1,0 +1,136 @@
+//! Listings: ListObjectsV2 of the folder that a bucket is, without what is hidden from those who look at it.
+
+use percent_encoding::percent_decode_str;
+
+use aws_sdk_s3::operation::list_objects_v2::ListObjectsV2Output;
+use aws_sdk_s3::types::EncodingType;
+
+use crate::base::checksum::{ChecksumAlgorithm, ChecksumType};
+use crate::base::error::Result;
+use crate::base::names::{BucketName, ObjectKey, TenantId};
+use crate::base::object::{ListEntry, ListPage, ListQuery, ListedObject};
+use crate::upstream::buckets::no_such_bucket;
+use crate::upstream::fault;
+use crate::upstream::info;
+use crate::upstream::open::Inner;
+use crate::upstream::place::Place;
+
+/// S3's page.
+const PAGE: usize = 1000;
+/// Sorts after all that a key goes on with: what is under a prefix is stepped over by it.
+const LAST: char = char::MAX;
+
+/// An entry by its full name.
+struct Entry {
+    name: String,
+    entry: ListEntry,
+}
+
+impl Inner {
+    pub async fn list(&self, bucket: &BucketName, query: &ListQuery) -> Result<ListPage> {
+        let owner = self.bucket(bucket).await?.ok_or_else(no_such_bucket)?.owner.clone();
+        let place = self.place(bucket).await?;
+        let mut page = ListPage::default();
+        if query.max == 0 {
+            return Ok(page);
+        }
+        let skipped = common_prefix(&query.after, &query.prefix, &query.delimiter).map(str::to_owned);
+        let mut after = match &skipped {
+            // What is under it was summed up on the page before.
+            Some(common) => format!("{}{common}{LAST}", place.prefix),
+            None if query.after.is_empty() => String::new(),
+            None => format!("{}{}", place.prefix, query.after),
+        };
+        loop {
+            let max = PAGE.min(query.max - page.entries.len());
+            let got = self.list_page(&place, query, &after, max).await?;
+            let more = got.is_truncated() == Some(true);
+            let mut entries = entries(&got, &place, &owner);
+            entries.sort_by(|a, b| a.name.cmp(&b.name));
+            let Some(last) = entries.last().map(|e| e.name.clone()) else { return Ok(page) };
+            // A common prefix stands for all that is under it.
+            let ends_in_prefix = entries.last().is_some_and(|e| matches!(e.entry, ListEntry::CommonPrefix(_)));
+            after = if ends_in_prefix { format!("{last}{LAST}") } else { last.clone() };
+            for Entry { name, entry } in entries {
+                match self.hidden_folder(&place, &name).await? {
+                    Some(folder) => {
+                        if name == last {
+                            after = format!("{folder}{LAST}");
+                        }
+                    }
+                    None if is(&entry, skipped.as_deref()) => {}
+                    None => page.entries.push(entry),
+                }
+            }
+            if !more {
+                return Ok(page);
+            }
+            if page.entries.len() >= query.max {
+                page.next = page.entries.last().map(entry_name);
+                return Ok(page);
+            }
+        }
+    }
+
+    async fn list_page(&self, place: &Place, query: &ListQuery, after: &str, max: usize) -> Result<ListObjectsV2Output> {
+        let list = self.client.list_objects_v2().bucket(&*place.bucket).prefix(format!("{}{}", place.prefix, query.prefix));
+        let list = list
+            .set_delimiter(Some(query.delimiter.clone()).filter(|d| !d.is_empty()))
+            .set_start_after(Some(after.to_owned()).filter(|a| !a.is_empty()))
+            .max_keys(i32::try_from(max).unwrap_or(i32::MAX))
+            .encoding_type(EncodingType::Url);
+        list.send().await.map_err(fault::of)
+    }
+}
+
+fn entries(got: &ListObjectsV2Output, place: &Place, owner: &TenantId) -> Vec<Entry> {
+    let encoded = got.encoding_type() == Some(&EncodingType::Url);
+    let decoded = |name: &str| if encoded { decode(name) } else { name.to_owned() };
+    let objects = got.contents().iter().filter_map(|object| {
+        let name = decoded(object.key()?);
+        // The folder's own marker has no name in it.
+        let key = ObjectKey::parse(name.strip_prefix(&*place.prefix)?).ok()?;
+        let algorithm = object.checksum_algorithm().first().and_then(|a| ChecksumAlgorithm::parse(a.as_str()));
+        let kind = object.checksum_type().and_then(|t| ChecksumType::parse(t.as_str()));
+        let listed = ListedObject {
+            key,
+            size: object.size().and_then(|n| u64::try_from(n).ok())?,
+            etag: info::etag(object.e_tag()).ok()?,
+            modified: info::timestamp(object.last_modified()),
+            owner: owner.clone(),
+            checksum: algorithm.map(|a| (a, kind.unwrap_or(ChecksumType::FullObject))),
+        };
+        Some(Entry { name, entry: ListEntry::Object(listed) })
+    });
+    let prefixes = got.common_prefixes().iter().filter_map(|common| {
+        let name = decoded(common.prefix()?);
+        let shown = name.strip_prefix(&*place.prefix)?.to_owned();
+        Some(Entry { name, entry: ListEntry::CommonPrefix(shown) })
+    });
+    objects.chain(prefixes).collect()
+}
+
+/// `encoding-type=url`; S3 writes a space as `+`.
+pub fn decode(name: &str) -> String {
+    percent_decode_str(&name.replace('+', " ")).decode_utf8_lossy().into_owned()
+}
+
+fn is(entry: &ListEntry, skipped: Option<&str>) -> bool {
+    matches!((entry, skipped), (ListEntry::CommonPrefix(common), Some(skipped)) if common == skipped)
+}
+
+fn entry_name(entry: &ListEntry) -> String {
+    match entry {
+        ListEntry::Object(object) => object.key.to_string(),
+        ListEntry::CommonPrefix(common) => common.clone(),
+    }
+}
+
+/// The part of the key up to and with the first delimiter after the prefix.
+fn common_prefix<'k>(key: &'k str, prefix: &str, delimiter: &str) -> Option<&'k str> {
+    if delimiter.is_empty() {
+        return None;
+    }
+    let at = key.strip_prefix(prefix)?.find(delimiter)?;
+    key.get(..prefix.len() + at + delimiter.len())
+}

@@ -1,0 +1,340 @@
+//! Uploads that clients send in parts: upload ids are the upstream's own, so a part may go through any node.
+//!
+//! What the upstream does not tell again (owner, ACL, headers, announced checksum) lies in a sealed record beside.
+
+use std::sync::Arc;
+
+use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_s3::types::{
+    ChecksumAlgorithm as UpstreamAlgorithm, ChecksumType as UpstreamType, CompletedMultipartUpload, CompletedPart, EncodingType, Part,
+};
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use crate::base::checksum::{Checksum, ChecksumAlgorithm, ChecksumType};
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::names::{BucketName, ObjectKey, UploadId, no_such_upload};
+use crate::base::object::{CannedAcl, ObjectHeaders, SharedObject, Upload, UploadedPart};
+use crate::ingest::{Content, Received};
+use crate::origin::{CompleteUpload, UploadsPage, UploadsQuery};
+use crate::upstream::buckets::no_such_bucket;
+use crate::upstream::conditions::{self, LOOKS};
+use crate::upstream::fault;
+use crate::upstream::info::{self, Known, checksum_of, seal_place, with_checksum, with_headers, with_keeping};
+use crate::upstream::list::decode;
+use crate::upstream::open::Inner;
+use crate::upstream::place::Place;
+use crate::upstream::records::Over;
+use crate::upstream::write::{busy, insert_raw, part_of_file, written};
+
+const VERSION: u8 = 1;
+/// Before an id that the upstream made in characters which ours do not have.
+const ENCODED: &str = "~";
+
+/// What is recorded of an upload.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Recorded {
+    version: u8,
+    pub upload: Upload,
+    known: Known,
+    sealed: String,
+}
+
+/// The id that clients know.
+fn public_id(upstream: &str) -> Result<UploadId> {
+    match UploadId::parse(upstream) {
+        Ok(id) if !upstream.starts_with(ENCODED) => Ok(id),
+        _ => UploadId::parse(&format!("{ENCODED}{}", URL_SAFE_NO_PAD.encode(upstream))),
+    }
+}
+
+fn upstream_id(id: &UploadId) -> Result<String> {
+    match id.as_str().strip_prefix(ENCODED) {
+        None => Ok(id.as_str().to_owned()),
+        Some(encoded) => URL_SAFE_NO_PAD.decode(encoded).ok().and_then(|b| String::from_utf8(b).ok()).ok_or_else(no_such_upload),
+    }
+}
+
+/// Any id and key, as the name of a record.
+fn record_path(bucket: &BucketName, key: &ObjectKey, id: &UploadId) -> String {
+    format!("uploads/{}", hex::encode(Sha256::digest(format!("{bucket}\n{key}\n{id}"))))
+}
+
+impl Inner {
+    pub async fn create_upload(&self, mut upload: Upload) -> Result<Upload> {
+        let (place, key) = self.writable(&upload.bucket, &upload.key).await?;
+        let known = Known::new(upload.owner.clone(), upload.acl, &upload.headers);
+        let sealed = self.sealed(&known, &seal_place(&place.bucket, &key, None))?;
+        let create = self.client.create_multipart_upload().bucket(&*place.bucket).key(&key);
+        let create = with_headers!(create, &upload.headers).set_metadata(Some(info::metadata(&upload.headers, &sealed)?));
+        let (algorithm, kind) = upload.checksum.unwrap_or((ChecksumAlgorithm::Crc64Nvme, ChecksumType::FullObject));
+        let given = self.abilities().checksums;
+        let create = with_keeping!(create, &self.settings)
+            .set_checksum_algorithm(given.then(|| UpstreamAlgorithm::from(algorithm.name())))
+            .set_checksum_type(given.then(|| UpstreamType::from(kind.name())));
+        let raw = info::raw_headers(&upload.headers);
+        let created = create.customize().mutate_request(move |r| insert_raw(r, &raw)).send().await.map_err(fault::of)?;
+        let id = created.upload_id().unwrap_or_default().to_owned();
+        upload.id = public_id(&id)?;
+        let recorded = Recorded { version: VERSION, upload: upload.clone(), known, sealed };
+        let text = postcard::to_stdvec(&recorded).map_err(Error::internal)?;
+        let path = record_path(&upload.bucket, &upload.key, &upload.id);
+        if let Err(e) = self.put_record(&path, &text, Over::Anything).await {
+            // Without its record nobody could complete it.
+            let _ = self.client.abort_multipart_upload().bucket(&*place.bucket).key(&key).upload_id(id).send().await;
+            return Err(e);
+        }
+        self.uploads.insert(path, Arc::new(recorded));
+        Ok(upload)
+    }
+
+    async fn recorded_upload(&self, bucket: &BucketName, key: &ObjectKey, id: &UploadId) -> Result<Arc<Recorded>> {
+        let path = record_path(bucket, key, id);
+        if let Some(known) = self.uploads.get(&path) {
+            return Ok(known);
+        }
+        let Some(record) = self.record(&path).await? else { return Err(no_such_upload()) };
+        let recorded: Recorded = postcard::from_bytes(&record.text).map_err(Error::internal)?;
+        if recorded.version != VERSION {
+            return Err(Error::internal("the record of an upload is of another version"));
+        }
+        let recorded = Arc::new(recorded);
+        self.uploads.insert(path, recorded.clone());
+        Ok(recorded)
+    }
+
+    pub async fn upload(&self, bucket: &BucketName, key: &ObjectKey, id: &UploadId) -> Result<Upload> {
+        self.place(bucket).await?;
+        Ok(self.recorded_upload(bucket, key, id).await?.upload.clone())
+    }
+
+    pub async fn put_part(&self, upload: &Upload, number: u16, received: Received) -> Result<UploadedPart> {
+        let (place, key) = self.writable(&upload.bucket, &upload.key).await?;
+        let body = match &received.content {
+            Content::Memory(bytes) => ByteStream::from(bytes.clone()),
+            Content::File(file) => part_of_file(file.path(), 0, file.len()).await?,
+        };
+        let send = self.client.upload_part().bucket(&*place.bucket).key(key).upload_id(upstream_id(&upload.id)?);
+        let send = send.part_number(i32::from(number)).body(body);
+        // Another checksum than the upload's is refused upstream; an MD5 never is.
+        let algorithm = upload.checksum.map_or(ChecksumAlgorithm::Crc64Nvme, |(a, _)| a);
+        let send = match received.checksum.as_ref().filter(|c| self.abilities().checksums && c.algorithm == algorithm) {
+            Some(checksum) => with_checksum!(send, checksum),
+            None => send.content_md5(STANDARD.encode(received.md5.0)),
+        };
+        let sent = send.customize().disable_payload_signing().send().await.map_err(fault::of)?;
+        Ok(UploadedPart {
+            number,
+            size: received.size,
+            etag: info::etag(sent.e_tag())?,
+            modified: crate::base::timestamp::Timestamp::now(),
+            checksum: received.checksum,
+        })
+    }
+
+    pub async fn parts(&self, upload: &Upload, after: u16, max: usize) -> Result<(Vec<UploadedPart>, bool)> {
+        let (place, key) = self.writable(&upload.bucket, &upload.key).await?;
+        // With none asked for, S3 still says whether there are any.
+        let asked = i32::try_from(max.clamp(1, 1000)).unwrap_or(1000);
+        let list = self.client.list_parts().bucket(&*place.bucket).key(key).upload_id(upstream_id(&upload.id)?).max_parts(asked);
+        let list = list.set_part_number_marker((after > 0).then(|| after.to_string()));
+        let page = list.send().await.map_err(fault::of)?;
+        let mut parts: Vec<UploadedPart> = page.parts().iter().filter_map(|p| uploaded_part(p).transpose()).collect::<Result<_>>()?;
+        // Some forget about the marker.
+        parts.retain(|p| p.number > after);
+        let more = page.is_truncated() == Some(true) || parts.len() > max;
+        parts.truncate(max);
+        Ok((parts, more))
+    }
+
+    pub async fn complete_upload(&self, complete: CompleteUpload) -> Result<SharedObject> {
+        let (place, key) = self.writable(&complete.bucket, &complete.key).await?;
+        if complete.parts.windows(2).any(|pair| matches!(pair, [a, b] if a.number >= b.number)) {
+            let text = "The list of parts was not in ascending order. The parts list must be specified in order by part number.";
+            return Err(Error::new(ErrorKind::InvalidPartOrder, text));
+        }
+        let recorded = self.recorded_upload(&complete.bucket, &complete.key, &complete.upload).await?;
+        let list = completed_parts(&complete, &recorded.upload, self.abilities().checksums)?;
+        let id = upstream_id(&complete.upload)?;
+        for _ in 0..LOOKS {
+            let held = self.held(&complete.conditions, &place.bucket, &key).await?;
+            self.can_complete(&held)?;
+            let request =
+                self.client.complete_multipart_upload().bucket(&*place.bucket).key(&key).upload_id(&id).multipart_upload(list.clone());
+            let request = request
+                .set_if_match(held.if_match.clone())
+                .set_if_none_match(held.if_none_match.clone())
+                .set_mpu_object_size(complete.size.and_then(|n| i64::try_from(n).ok()))
+                .set_checksum_type(complete.checksum_type.map(|t| UpstreamType::from(t.name())));
+            let request = match &complete.checksum {
+                Some(checksum) => with_checksum!(request, checksum),
+                None => request,
+            };
+            match request.send().await {
+                Ok(done) => return self.completed(&place, &key, &recorded, info::etag(done.e_tag())?).await,
+                // The same request again, by the client or because an answer was lost.
+                Err(e) if matches!(fault::status(&e), Some(404 | 409 | 412)) => {
+                    if let Some(etag) = self.was_it_this(&place, &key, &recorded.sealed).await? {
+                        return self.completed(&place, &key, &recorded, etag).await;
+                    }
+                    let by_condition = held.is_any() && fault::is_precondition_failed(&e);
+                    if by_condition && held.looked {
+                        continue;
+                    }
+                    if held.if_match.is_some() && fault::is_no_such_key(&e) {
+                        return Err(crate::upstream::write::no_such_key());
+                    }
+                    return Err(if by_condition { conditions::failed(&held) } else { fault::of(e) });
+                }
+                Err(e) => return Err(fault::of(e)),
+            }
+        }
+        Err(busy())
+    }
+
+    async fn completed(&self, place: &Place, key: &str, recorded: &Recorded, etag: crate::base::etag::ETag) -> Result<SharedObject> {
+        let upload = &recorded.upload;
+        if let Some(head) = self.head(&place.bucket, key).await? {
+            let info = self.info(&place.bucket, key, &upload.owner, &head)?;
+            if info.etag == etag {
+                return Ok(Arc::new(info));
+            }
+        }
+        // Written over, or deleted, at once: what is answered is what was made. Its size nobody can tell any more.
+        Ok(Arc::new(written(etag, 0, &recorded.known, upload.headers.clone(), None, None)))
+    }
+
+    pub async fn abort_upload(&self, bucket: &BucketName, key: &ObjectKey, id: &UploadId) -> Result<()> {
+        let (place, full) = self.writable(bucket, key).await?;
+        let abort = self.client.abort_multipart_upload().bucket(&*place.bucket).key(full).upload_id(upstream_id(id)?);
+        abort.send().await.map_err(fault::of)?;
+        let path = record_path(bucket, key, id);
+        self.uploads.remove(&path);
+        self.delete_record(&path).await
+    }
+
+    /// Before a bucket goes: nobody could abort them afterwards.
+    pub async fn abort_all_uploads(&self, place: &Place) -> Result<()> {
+        loop {
+            let list = self.client.list_multipart_uploads().bucket(&*place.bucket).prefix(&*place.prefix);
+            let page = list.send().await.map_err(fault::of)?;
+            for upload in page.uploads() {
+                let (Some(key), Some(id)) = (upload.key(), upload.upload_id()) else { continue };
+                match self.client.abort_multipart_upload().bucket(&*place.bucket).key(key).upload_id(id).send().await {
+                    Ok(_) => {}
+                    Err(e) if fault::status(&e) == Some(404) => {}
+                    Err(e) => return Err(fault::of(e)),
+                }
+            }
+            if page.uploads().is_empty() || page.is_truncated() != Some(true) {
+                return Ok(());
+            }
+        }
+    }
+
+    pub async fn list_uploads(&self, bucket: &BucketName, query: &UploadsQuery) -> Result<UploadsPage> {
+        let owner = self.bucket(bucket).await?.ok_or_else(no_such_bucket)?.owner.clone();
+        let place = self.place(bucket).await?;
+        let mut page = UploadsPage::default();
+        if query.max == 0 {
+            return Ok(page);
+        }
+        let list = self.client.list_multipart_uploads().bucket(&*place.bucket).prefix(format!("{}{}", place.prefix, query.prefix));
+        let marker = Some(&query.key_marker).filter(|m| !m.is_empty()).map(|m| format!("{}{m}", place.prefix));
+        let upload_marker = UploadId::parse(&query.upload_marker).ok().and_then(|id| upstream_id(&id).ok()).filter(|_| marker.is_some());
+        let list = list
+            .set_delimiter(Some(query.delimiter.clone()).filter(|d| !d.is_empty()))
+            .set_key_marker(marker)
+            .set_upload_id_marker(upload_marker)
+            .max_uploads(i32::try_from(query.max.min(1000)).unwrap_or(1000))
+            .encoding_type(EncodingType::Url);
+        let got = list.send().await.map_err(fault::of)?;
+        let encoded = got.encoding_type() == Some(&EncodingType::Url);
+        let decoded = |name: &str| if encoded { decode(name) } else { name.to_owned() };
+        let shown = |name: &str| decoded(name).strip_prefix(&*place.prefix).map(str::to_owned);
+        for upload in got.uploads() {
+            let (Some(full), Some(id)) = (upload.key().map(decoded), upload.upload_id()) else { continue };
+            let Some(key) = full.strip_prefix(&*place.prefix).and_then(|k| ObjectKey::parse(k).ok()) else { continue };
+            if self.hidden_folder(&place, &full).await?.is_some() {
+                continue;
+            }
+            let id = public_id(id)?;
+            let recorded = match self.recorded_upload(bucket, &key, &id).await {
+                Ok(recorded) => Some(recorded.upload.clone()),
+                Err(e) if e.kind() == ErrorKind::NoSuchUpload => None,
+                Err(e) => return Err(e),
+            };
+            // One that was begun beside the gateway: the bucket owner's.
+            page.uploads.push(recorded.unwrap_or_else(|| Upload {
+                id,
+                bucket: bucket.clone(),
+                key,
+                owner: owner.clone(),
+                initiated: info::timestamp(upload.initiated()),
+                acl: CannedAcl::Private,
+                headers: ObjectHeaders::default(),
+                checksum: None,
+            }));
+        }
+        for common in got.common_prefixes().iter().filter_map(|c| c.prefix()) {
+            if self.hidden_folder(&place, &decoded(common)).await?.is_none() {
+                page.common_prefixes.extend(shown(common));
+            }
+        }
+        if got.is_truncated() == Some(true) {
+            let key = got.next_key_marker().and_then(shown);
+            let id = got.next_upload_id_marker().filter(|i| !i.is_empty()).map(public_id).transpose()?;
+            page.next = key.map(|key| (key, id.map(|i| i.to_string()).unwrap_or_default()));
+        }
+        Ok(page)
+    }
+}
+
+fn uploaded_part(part: &Part) -> Result<Option<UploadedPart>> {
+    let Some(number) = part.part_number().and_then(|n| u16::try_from(n).ok()) else { return Ok(None) };
+    Ok(Some(UploadedPart {
+        number,
+        size: part.size().and_then(|n| u64::try_from(n).ok()).unwrap_or_default(),
+        etag: info::etag(part.e_tag())?,
+        modified: info::timestamp(part.last_modified()),
+        checksum: checksum_of!(part),
+    }))
+}
+
+/// As the client listed them. What it said of their checksums is for the upstream to compare.
+fn completed_parts(complete: &CompleteUpload, upload: &Upload, checksums: bool) -> Result<CompletedMultipartUpload> {
+    if complete.parts.is_empty() {
+        return Err(Error::new(ErrorKind::MalformedXml, "You must specify at least one part."));
+    }
+    let algorithm = upload.checksum.map_or(ChecksumAlgorithm::Crc64Nvme, |(a, _)| a);
+    let mut list = Vec::with_capacity(complete.parts.len());
+    for part in &complete.parts {
+        let Some(etag) = part.etag else {
+            let text = "One or more of the specified parts could not be found. The part may not have been uploaded, or the specified \
+                        entity tag may not match the part's entity tag.";
+            return Err(Error::new(ErrorKind::InvalidPart, text).detail("PartNumber", part.number.to_string()));
+        };
+        let built = CompletedPart::builder().part_number(i32::from(part.number)).e_tag(etag.quoted());
+        let checksum: Option<&Checksum> = part.checksum.as_ref().filter(|c| checksums && c.algorithm == algorithm);
+        list.push(match checksum {
+            Some(checksum) => with_checksum!(built, checksum).build(),
+            None => built.build(),
+        });
+    }
+    Ok(CompletedMultipartUpload::builder().set_parts(Some(list)).build())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_of_any_upstream_go_through() {
+        for id in ["2~abc.d-e_f", "VXBsb2FkIElE", "a/b+c==", "~x", &"i".repeat(600)] {
+            assert_eq!(upstream_id(&public_id(id).unwrap()).unwrap(), id);
+        }
+        assert!(upstream_id(&UploadId::parse("~.").unwrap()).is_err());
+    }
+}

@@ -1,0 +1,125 @@
+//! What the upstream can do, found out at the start by trying: many stores take a condition and then ignore it.
+//!
+//! Every request here would do harm nowhere: it is about an object of the probe's own, with a name that nobody else has.
+
+use std::fmt;
+
+use aws_sdk_s3::config::http::HttpResponse;
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_s3::types::{ChecksumAlgorithm, ChecksumType, CompletedMultipartUpload, CompletedPart};
+
+use crate::base::error::{Error, Result};
+use crate::upstream::fault;
+use crate::upstream::open::Inner;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Abilities {
+    /// If-Match and If-None-Match on PUT.
+    pub conditional_writes: bool,
+    pub conditional_deletes: bool,
+    /// If-None-Match when an upload in parts is completed.
+    pub conditional_completes: bool,
+    /// If-Match on GET. Without it the ETag of each answer is compared.
+    pub conditional_reads: bool,
+    /// A wrong CRC64NVME is refused. Without that, bodies carry their MD5.
+    pub checksums: bool,
+}
+
+impl fmt::Display for Abilities {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let all = [
+            ("conditional writes", self.conditional_writes),
+            ("conditional deletes", self.conditional_deletes),
+            ("conditional completion", self.conditional_completes),
+            ("conditional reads", self.conditional_reads),
+            ("checksums", self.checksums),
+        ];
+        let names: Vec<&str> = all.iter().filter(|(_, can)| *can).map(|(name, _)| *name).collect();
+        f.write_str(&names.join(", "))
+    }
+}
+
+const BODY: &[u8] = b"tidegate looks what this store can do\n";
+/// Not the body's.
+const WRONG_CRC64: &str = "AAAAAAAAAAE=";
+const WRONG_ETAG: &str = "\"00000000000000000000000000000001\"";
+
+/// A refusal that shows that the condition (or checksum) was looked at. Anything but an answer is a fault.
+fn refused<T, E>(answer: Result<T, SdkError<E, HttpResponse>>, by: &[u16]) -> Result<bool>
+where
+    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+{
+    match answer {
+        Ok(_) => Ok(false),
+        Err(e) if fault::status(&e).is_some_and(|s| by.contains(&s)) => Ok(true),
+        // What it does not know it refuses altogether, or stumbles over: that is not what was asked for, and no outage.
+        Err(e) if fault::status(&e).is_some_and(|s| matches!(s, 400 | 405 | 409 | 411 | 412 | 500 | 501)) => Ok(false),
+        Err(e) => Err(fault::of(e)),
+    }
+}
+
+impl Inner {
+    pub async fn probe(&self) -> Result<Abilities> {
+        let mut random = [0u8; 16];
+        getrandom::fill(&mut random).map_err(|e| Error::internal(e.to_string()))?;
+        let key = format!("{}probe/{}", self.map.state(), hex::encode(random));
+        let found = self.probe_with(&key).await;
+        // What is left of it is hidden and does no harm.
+        let _ = self.client.delete_object().bucket(self.map.home()).key(&key).send().await;
+        let found = found?;
+        found.warn();
+        Ok(found)
+    }
+
+    async fn probe_with(&self, key: &str) -> Result<Abilities> {
+        let home = self.map.home();
+        let put = || self.client.put_object().bucket(home).key(key).body(ByteStream::from_static(BODY));
+        put().send().await.map_err(fault::of)?;
+        let checksums = refused(put().checksum_crc64_nvme(WRONG_CRC64).send().await, &[400])?;
+        let conditional_writes =
+            refused(put().if_none_match("*").send().await, &[412])? && refused(put().if_match(WRONG_ETAG).send().await, &[412])?;
+        let get = self.client.get_object().bucket(home).key(key).if_match(WRONG_ETAG);
+        let conditional_reads = refused(get.send().await, &[412])?;
+        let delete = self.client.delete_object().bucket(home).key(key).if_match(WRONG_ETAG);
+        let conditional_deletes = refused(delete.send().await, &[412])?;
+        // It may just have gone.
+        put().send().await.map_err(fault::of)?;
+        let conditional_completes = self.probe_completion(key, checksums).await?;
+        Ok(Abilities { conditional_writes, conditional_deletes, conditional_completes, conditional_reads, checksums })
+    }
+
+    async fn probe_completion(&self, key: &str, checksums: bool) -> Result<bool> {
+        let home = self.map.home();
+        let create = self.client.create_multipart_upload().bucket(home).key(key);
+        let create = create
+            .set_checksum_algorithm(checksums.then_some(ChecksumAlgorithm::Crc64Nvme))
+            .set_checksum_type(checksums.then_some(ChecksumType::FullObject));
+        let created = create.send().await.map_err(fault::of)?;
+        let id = created.upload_id().unwrap_or_default();
+        let part = self.client.upload_part().bucket(home).key(key).upload_id(id).part_number(1).body(ByteStream::from_static(BODY));
+        let part = part.send().await.map_err(fault::of)?;
+        let part = CompletedPart::builder().part_number(1).set_e_tag(part.e_tag().map(str::to_owned)).build();
+        let list = CompletedMultipartUpload::builder().parts(part).build();
+        let complete = self.client.complete_multipart_upload().bucket(home).key(key).upload_id(id).multipart_upload(list);
+        let can = refused(complete.if_none_match("*").send().await, &[412]);
+        let _ = self.client.abort_multipart_upload().bucket(home).key(key).upload_id(id).send().await;
+        can
+    }
+}
+
+impl Abilities {
+    fn warn(&self) {
+        let lacks = [
+            (
+                self.conditional_writes,
+                "it ignores If-Match or If-None-Match on PUT: conditional writes are answered 501, and the gateway's own state is safe with one node only",
+            ),
+            (self.conditional_deletes, "it ignores If-Match on DELETE: conditional deletes are answered 501"),
+            (self.conditional_completes, "it ignores If-None-Match on CompleteMultipartUpload: conditions there are answered 501"),
+            (self.conditional_reads, "it ignores If-Match on GET: the ETag of each answer is compared instead"),
+            (self.checksums, "it does not verify CRC64NVME: bodies carry Content-MD5 instead"),
+        ];
+        lacks.iter().filter(|(can, _)| !can).for_each(|(_, text)| tracing::warn!("the upstream lacks something: {text}"));
+    }
+}

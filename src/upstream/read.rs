@@ -1,0 +1,59 @@
+//! Reads: HEAD says which version there is, GET with If-Match gives bytes of exactly that one.
+
+use std::sync::Arc;
+
+use aws_sdk_s3::operation::head_object::HeadObjectOutput;
+use aws_sdk_s3::types::ChecksumMode;
+use bytes::Bytes;
+
+use crate::base::error::Result;
+use crate::base::names::{BucketName, ObjectKey};
+use crate::base::object::SharedObject;
+use crate::base::range::ByteRange;
+use crate::origin::Body;
+use crate::upstream::body::{UpstreamBody, Version};
+use crate::upstream::buckets::no_such_bucket;
+use crate::upstream::fault;
+use crate::upstream::open::Inner;
+
+impl Inner {
+    pub async fn stat(&self, bucket: &BucketName, key: &ObjectKey) -> Result<Option<SharedObject>> {
+        let owner = self.bucket(bucket).await?.ok_or_else(no_such_bucket)?.owner.clone();
+        let place = self.place(bucket).await?;
+        // Too long for a key upstream: it can't be there.
+        let Ok(full) = place.key(key) else { return Ok(None) };
+        if self.hidden_folder(&place, &full).await?.is_some() {
+            return Ok(None);
+        }
+        let Some(head) = self.head(&place.bucket, &full).await? else { return Ok(None) };
+        Ok(Some(Arc::new(self.info(&place.bucket, &full, &owner, &head)?)))
+    }
+
+    pub async fn head(&self, bucket: &str, key: &str) -> Result<Option<HeadObjectOutput>> {
+        match self.client.head_object().bucket(bucket).key(key).checksum_mode(ChecksumMode::Enabled).send().await {
+            Ok(head) => Ok(Some(head)),
+            Err(e) if fault::is_no_such_key(&e) => Ok(None),
+            Err(e) => Err(fault::of(e)),
+        }
+    }
+
+    pub async fn open(
+        self: &Arc<Self>,
+        bucket: &BucketName,
+        key: &ObjectKey,
+        object: &SharedObject,
+        range: ByteRange,
+    ) -> Result<Option<Body>> {
+        if range.start >= range.end {
+            return Ok(Some(Body::Memory(Bytes::new())));
+        }
+        let place = self.place(bucket).await?;
+        let full = place.key(key)?;
+        if self.hidden_folder(&place, &full).await?.is_some() {
+            return Ok(None);
+        }
+        let version = Version { inner: self.clone(), bucket: place.bucket, key: full.into(), etag: object.etag, size: object.size };
+        let first = version.get(range).await?;
+        Ok(first.map(|first| Body::Stream(Box::pin(UpstreamBody::new(version, range, first)))))
+    }
+}

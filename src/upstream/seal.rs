@@ -1,0 +1,77 @@
+//! What the gateway writes beside the objects of others: sealed, so that who can write the bucket can neither read nor forge it.
+//!
+//! AES-256-GCM under a key that HKDF makes of the operator's secret; every value is bound to its place by the associated data.
+//! All nodes over one bucket need the same operator's key: `open` of another's seal fails, and `Upstream::start` says so.
+
+use aws_lc_rs::aead::{AES_256_GCM, Aad, RandomizedNonceKey};
+use aws_lc_rs::aead::{NONCE_LEN, Nonce};
+use aws_lc_rs::hkdf::{HKDF_SHA256, KeyType, Salt};
+
+use crate::base::error::{Error, Result};
+
+const SALT: &[u8] = b"tidegate upstream";
+const INFO: &[u8] = b"state 1";
+const KEY_BYTES: usize = 32;
+const TAG_BYTES: usize = 16;
+
+pub struct Sealer(RandomizedNonceKey);
+
+struct KeyLength;
+
+impl KeyType for KeyLength {
+    fn len(&self) -> usize {
+        KEY_BYTES
+    }
+}
+
+impl Sealer {
+    pub fn new(secret: &[u8]) -> Result<Self> {
+        let failed = |_| Error::internal("the key of sealed records could not be made");
+        let mut key = [0; KEY_BYTES];
+        Salt::new(HKDF_SHA256, SALT).extract(secret).expand(&[INFO], KeyLength).and_then(|okm| okm.fill(&mut key)).map_err(failed)?;
+        RandomizedNonceKey::new(&AES_256_GCM, &key).map(Sealer).map_err(failed)
+    }
+
+    /// Nonce, text, tag. No two are alike, also of the same text.
+    pub fn seal(&self, place: &str, text: &[u8]) -> Result<Vec<u8>> {
+        let mut body = text.to_vec();
+        let nonce = self.0.seal_in_place_append_tag(Aad::from(place.as_bytes()), &mut body);
+        let nonce = nonce.map_err(|_| Error::internal("a record could not be sealed"))?;
+        Ok([nonce.as_ref().as_slice(), body.as_slice()].concat())
+    }
+
+    /// None: it was not sealed by this key for this place.
+    pub fn open(&self, place: &str, sealed: &[u8]) -> Option<Vec<u8>> {
+        let (nonce, body) = sealed.split_at_checked(NONCE_LEN)?;
+        let mut body = body.to_vec();
+        let length = body.len().checked_sub(TAG_BYTES)?;
+        let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
+        self.0.open_in_place(nonce, Aad::from(place.as_bytes()), &mut body).ok()?;
+        body.truncate(length);
+        Some(body)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn opens_only_with_the_key_and_at_its_place() {
+        let sealer = Sealer::new(b"a secret of the operator").unwrap();
+        let sealed = sealer.seal("here", b"text").unwrap();
+        assert_eq!(sealer.open("here", &sealed).unwrap(), b"text");
+        assert_ne!(sealer.seal("here", b"text").unwrap(), sealed);
+        assert!(!sealed.windows(4).any(|w| w == b"text"));
+        assert_eq!(sealer.open("there", &sealed), None);
+        assert_eq!(Sealer::new(b"another secret").unwrap().open("here", &sealed), None);
+        assert_eq!(Sealer::new(b"a secret of the operator").unwrap().open("here", &sealed).unwrap(), b"text");
+        for i in 0..sealed.len() {
+            let mut forged = sealed.clone();
+            forged[i] ^= 1;
+            assert_eq!(sealer.open("here", &forged), None);
+            assert_eq!(sealer.open("here", &sealed[..i]), None);
+        }
+        assert_eq!(sealer.open("here", &sealer.seal("here", b"").unwrap()).unwrap(), b"");
+    }
+}

@@ -1,0 +1,167 @@
+//! `Origin` for the upstream: each operation in one line, to where it is done.
+
+use std::path::Path;
+
+use aws_sdk_s3::config::retry::RetryConfig;
+
+use crate::base::conditions::WriteConditions;
+use crate::base::digest::Sha256;
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::names::{BucketName, ObjectKey, TenantId, UploadId};
+use crate::base::object::{Bucket, BucketDocument, CannedAcl, ListPage, ListQuery, SharedBucket, SharedObject, Upload, UploadedPart};
+use crate::base::range::ByteRange;
+use crate::ingest::{Received, Staging};
+use crate::origin::{
+    Answer, Body, CompleteUpload, CopyObject, Freshness, Origin, PutObject, Quota, ReadBy, UploadsPage, UploadsQuery, Usage, Written,
+};
+use crate::upstream::fault;
+use crate::upstream::open::{Inner, Upstream};
+use crate::upstream::records::Over;
+
+impl Origin for Upstream {
+    fn bucket<'a>(&'a self, name: &'a BucketName) -> Answer<'a, Option<SharedBucket>> {
+        Box::pin(self.0.bucket(name))
+    }
+
+    fn buckets<'a>(&'a self, owner: Option<&'a TenantId>, prefix: &'a str, after: &'a str, max: usize) -> Answer<'a, Vec<SharedBucket>> {
+        Box::pin(self.0.list_buckets(owner, prefix, after, max))
+    }
+
+    fn create_bucket(&self, bucket: Bucket) -> Answer<'_, SharedBucket> {
+        Box::pin(self.0.create_bucket(bucket))
+    }
+
+    fn delete_bucket<'a>(&'a self, name: &'a BucketName) -> Answer<'a, ()> {
+        Box::pin(self.0.delete_bucket(name))
+    }
+
+    fn set_bucket_document<'a>(&'a self, name: &'a BucketName, document: BucketDocument, value: Option<Vec<u8>>) -> Answer<'a, ()> {
+        Box::pin(self.0.set_bucket_document(name, document, value))
+    }
+
+    fn set_bucket_acl<'a>(&'a self, name: &'a BucketName, acl: CannedAcl) -> Answer<'a, ()> {
+        Box::pin(self.0.set_bucket_acl(name, acl))
+    }
+
+    fn stat<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, _: Freshness) -> Answer<'a, Option<SharedObject>> {
+        Box::pin(self.0.stat(bucket, key))
+    }
+
+    /// Nothing is known without asking: that is the cache's business.
+    fn stat_hot(&self, _: &BucketName, _: &ObjectKey, _: Freshness) -> Option<SharedObject> {
+        None
+    }
+
+    fn open<'a>(
+        &'a self,
+        bucket: &'a BucketName,
+        key: &'a ObjectKey,
+        object: &'a SharedObject,
+        range: ByteRange,
+        _: ReadBy,
+    ) -> Answer<'a, Option<Body>> {
+        Box::pin(self.0.open(bucket, key, object, range))
+    }
+
+    fn open_hot(&self, _: &BucketName, _: &ObjectKey, _: &SharedObject, _: ByteRange, _: ReadBy) -> Option<Body> {
+        None
+    }
+
+    fn with_parts<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, object: &'a SharedObject) -> Answer<'a, SharedObject> {
+        Box::pin(self.0.with_parts(bucket, key, object))
+    }
+
+    fn find_content<'a>(&'a self, _: &'a TenantId, _: &'a Sha256) -> Answer<'a, Option<(BucketName, ObjectKey)>> {
+        Box::pin(std::future::ready(Ok(None)))
+    }
+
+    fn list<'a>(&'a self, bucket: &'a BucketName, query: &'a ListQuery) -> Answer<'a, ListPage> {
+        Box::pin(self.0.list(bucket, query))
+    }
+
+    fn staging(&self, _: &TenantId) -> Staging {
+        self.0.staging.clone()
+    }
+
+    fn put(&self, put: PutObject, _: Quota) -> Answer<'_, Written> {
+        Box::pin(self.0.put(put))
+    }
+
+    fn copy(&self, copy: CopyObject, _: Quota) -> Answer<'_, Written> {
+        Box::pin(self.0.copy(copy))
+    }
+
+    fn delete<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, conditions: WriteConditions) -> Answer<'a, bool> {
+        Box::pin(self.0.delete(bucket, key, conditions))
+    }
+
+    fn set_object_acl<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, acl: CannedAcl) -> Answer<'a, ()> {
+        Box::pin(self.0.set_object_acl(bucket, key, acl))
+    }
+
+    fn create_upload(&self, upload: Upload) -> Answer<'_, Upload> {
+        Box::pin(self.0.create_upload(upload))
+    }
+
+    fn upload<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, upload: &'a UploadId) -> Answer<'a, Upload> {
+        Box::pin(self.0.upload(bucket, key, upload))
+    }
+
+    fn put_part<'a>(&'a self, upload: &'a Upload, number: u16, received: Received, _: Quota) -> Answer<'a, UploadedPart> {
+        Box::pin(self.0.put_part(upload, number, received))
+    }
+
+    fn parts<'a>(&'a self, upload: &'a Upload, after: u16, max: usize) -> Answer<'a, (Vec<UploadedPart>, bool)> {
+        Box::pin(self.0.parts(upload, after, max))
+    }
+
+    fn complete_upload(&self, complete: CompleteUpload, _: Quota) -> Answer<'_, SharedObject> {
+        Box::pin(self.0.complete_upload(complete))
+    }
+
+    fn abort_upload<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, upload: &'a UploadId) -> Answer<'a, ()> {
+        Box::pin(self.0.abort_upload(bucket, key, upload))
+    }
+
+    fn uploads<'a>(&'a self, bucket: &'a BucketName, query: &'a UploadsQuery) -> Answer<'a, UploadsPage> {
+        Box::pin(self.0.list_uploads(bucket, query))
+    }
+
+    fn settings<'a>(&'a self, space: &'a str) -> Answer<'a, Vec<(String, Vec<u8>)>> {
+        Box::pin(async move { self.0.records(&format!("settings/{space}/")).await })
+    }
+
+    fn set_setting<'a>(&'a self, space: &'a str, name: &'a str, value: Option<Vec<u8>>) -> Answer<'a, ()> {
+        let path = format!("settings/{space}/{name}");
+        Box::pin(async move {
+            match value {
+                Some(value) => self.0.put_record(&path, &value, Over::Anything).await.map(drop),
+                None => self.0.delete_record(&path).await,
+            }
+        })
+    }
+
+    fn snapshot<'a>(&'a self, _: &'a Path, _: Answer<'a, ()>) -> Answer<'a, ()> {
+        let text = "What is stored is in the bucket upstream: copy that (versioning, replication, `tidegate export`).";
+        Box::pin(std::future::ready(Err(Error::new(ErrorKind::NotImplemented, text))))
+    }
+
+    /// Not counted: the bucket has other writers.
+    fn usage<'a>(&'a self, _: &'a TenantId) -> Answer<'a, Usage> {
+        Box::pin(std::future::ready(Ok(Usage::default())))
+    }
+
+    fn ready(&self) -> Answer<'_, ()> {
+        Box::pin(self.0.ready())
+    }
+}
+
+impl Inner {
+    /// One try: a health check that waits for retries tells nothing.
+    async fn ready(&self) -> Result<()> {
+        self.staging.require_room()?;
+        let once = aws_sdk_s3::config::Builder::new().retry_config(RetryConfig::disabled());
+        let head = self.client.head_bucket().bucket(self.map.home()).customize().config_override(once);
+        head.send().await.map(drop).map_err(fault::of)
+    }
+}

@@ -1,0 +1,326 @@
+//! Writes of whole objects. A write is answered when the upstream has it; what it is given is a plain object at its own key.
+
+use std::sync::Arc;
+
+use aws_sdk_s3::config::http::HttpRequest;
+use aws_sdk_s3::primitives::{ByteStream, Length};
+use aws_sdk_s3::types::MetadataDirective;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+use crate::base::checksum::Checksum;
+use crate::base::conditions::WriteConditions;
+use crate::base::digest::VerifiedSha256;
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::etag::ETag;
+use crate::base::limits::MAX_PUT_BYTES;
+use crate::base::names::{BucketName, ObjectKey, TenantId};
+use crate::base::object::{CannedAcl, ObjectHeaders, ObjectInfo, SharedObject};
+use crate::base::timestamp::Timestamp;
+use crate::ingest::{Content, Received};
+use crate::origin::{CopyObject, Dedup, PutObject, Written};
+use crate::upstream::conditions::{self, Held, LOOKS};
+use crate::upstream::fault;
+use crate::upstream::info::{self, Known, SEALED, seal_place, with_checksum, with_headers, with_keeping};
+use crate::upstream::open::Inner;
+use crate::upstream::place::Place;
+
+/// Read from a staged file at once.
+const BUFFER: usize = 256 * 1024;
+/// In a copy source.
+const PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b'/');
+
+/// A PUT that is about to be sent, as often as it takes.
+pub struct Sending {
+    pub place: Place,
+    pub key: String,
+    pub headers: ObjectHeaders,
+    pub known: Known,
+    pub sealed: String,
+    pub received: Received,
+}
+
+impl Inner {
+    /// Where a write of the key goes.
+    pub async fn writable(&self, bucket: &BucketName, key: &ObjectKey) -> Result<(Place, String)> {
+        let place = self.place(bucket).await?;
+        let full = place.key(key)?;
+        if let Some(folder) = self.hidden_folder(&place, &full).await? {
+            let shown = folder.strip_prefix(&*place.prefix).unwrap_or(folder);
+            let text = format!("Keys that begin with {shown:?} are not part of this bucket: that folder belongs to something else.");
+            return Err(Error::new(ErrorKind::InvalidRequest, text));
+        }
+        Ok((place, full))
+    }
+
+    pub async fn put(self: &Arc<Self>, put: PutObject) -> Result<Written> {
+        let (place, key) = self.writable(&put.bucket, &put.key).await?;
+        let received = put.received;
+        let known = Known {
+            sha256: Some(received.sha256),
+            md5: Some(received.md5),
+            checksum: received.checksum.clone(),
+            ..Known::new(put.owner, put.acl, &put.headers)
+        };
+        let sealed = self.sealed(&known, &seal_place(&place.bucket, &key, Some(received.size)))?;
+        let sending = Sending { place, key, headers: put.headers, known, sealed, received };
+        self.refuse_bad_metadata(&sending.headers)?;
+        let etag = if sending.received.size > self.settings.multipart_threshold {
+            self.put_in_parts(&sending, &put.conditions).await?
+        } else {
+            self.put_whole(&sending, &put.conditions).await?
+        };
+        Ok(Written { object: Arc::new(sending.info(etag)), dedup: Dedup::Miss })
+    }
+
+    pub fn refuse_bad_metadata(&self, headers: &ObjectHeaders) -> Result<()> {
+        info::metadata(headers, "").map(drop)
+    }
+
+    async fn put_whole(&self, sending: &Sending, conditions: &WriteConditions) -> Result<ETag> {
+        for _ in 0..LOOKS {
+            let held = self.held(conditions, &sending.place.bucket, &sending.key).await?;
+            match self.put_once(sending, &held).await {
+                Err(e) if e.kind() == ErrorKind::PreconditionFailed && held.looked => continue,
+                other => return other,
+            }
+        }
+        Err(busy())
+    }
+
+    async fn put_once(&self, sending: &Sending, held: &Held) -> Result<ETag> {
+        let body = match &sending.received.content {
+            Content::Memory(bytes) => ByteStream::from(bytes.clone()),
+            Content::File(file) => part_of_file(file.path(), 0, file.len()).await?,
+        };
+        let put = self.client.put_object().bucket(&*sending.place.bucket).key(&sending.key).body(body);
+        let put = with_headers!(put, &sending.headers).set_metadata(Some(info::metadata(&sending.headers, &sending.sealed)?));
+        let put = with_keeping!(put, &self.settings).set_if_match(held.if_match.clone()).set_if_none_match(held.if_none_match.clone());
+        let put = match sending.received.checksum.as_ref().filter(|_| self.abilities().checksums) {
+            Some(checksum) => with_checksum!(put, checksum),
+            None => put.content_md5(STANDARD.encode(sending.received.md5.0)),
+        };
+        let raw = info::raw_headers(&sending.headers);
+        // The checksum vouches for the bytes; a signature over them would hash them all again.
+        let put = put.customize().disable_payload_signing().mutate_request(move |r| insert_raw(r, &raw));
+        match put.send().await {
+            Ok(put) => info::etag(put.e_tag()),
+            Err(e) if fault::is_no_such_key(&e) && held.if_match.is_some() => Err(no_such_key()),
+            Err(e) if held.is_any() && (fault::is_precondition_failed(&e) || fault::is_conflict(&e)) => {
+                let conflict = fault::is_conflict(&e);
+                match self.was_it_this(&sending.place, &sending.key, &sending.sealed).await? {
+                    Some(etag) => Ok(etag),
+                    None if conflict => Err(fault::of(e)),
+                    None => Err(conditions::failed(held)),
+                }
+            }
+            Err(e) => Err(fault::of(e)),
+        }
+    }
+
+    /// A first try whose answer was lost makes the condition of the second one fail. No two seals are alike.
+    pub async fn was_it_this(&self, place: &Place, key: &str, sealed: &str) -> Result<Option<ETag>> {
+        let Some(head) = self.head(&place.bucket, key).await? else { return Ok(None) };
+        let there = head.metadata().and_then(|m| m.get(SEALED));
+        if there.is_some_and(|there| there == sealed) { info::etag(head.e_tag()).map(Some) } else { Ok(None) }
+    }
+
+    pub async fn delete(&self, bucket: &BucketName, key: &ObjectKey, conditions: WriteConditions) -> Result<bool> {
+        let place = self.place(bucket).await?;
+        let Ok(full) = place.key(key) else { return Ok(false) };
+        if self.hidden_folder(&place, &full).await?.is_some() {
+            return Ok(false);
+        }
+        for _ in 0..LOOKS {
+            let Some(held) = self.held_delete(&conditions, &place, &full).await? else { return Ok(false) };
+            let delete = self.client.delete_object().bucket(&*place.bucket).key(&full).set_if_match(held.if_match.clone());
+            match delete.send().await {
+                Ok(_) => return Ok(true),
+                Err(e) if held.is_any() && fault::is_precondition_failed(&e) => continue,
+                Err(e) if fault::is_no_such_key(&e) => return Ok(false),
+                Err(e) => return Err(fault::of(e)),
+            }
+        }
+        Err(busy())
+    }
+
+    /// Always looked at, so that what was deleted is what the condition was about. None: there is nothing to delete. That is no
+    /// failure, also under a condition: the delete whose answer was lost is repeated, and it did what was asked.
+    async fn held_delete(&self, conditions: &WriteConditions, place: &Place, key: &str) -> Result<Option<Held>> {
+        if *conditions == WriteConditions::default() {
+            return Ok(Some(Held::default()));
+        }
+        if !self.abilities().conditional_deletes {
+            let text = "The storage behind this gateway does not decide conditions of deletes, so the gateway takes none.";
+            return Err(Error::new(ErrorKind::NotImplemented, text));
+        }
+        let Some(head) = self.head(&place.bucket, key).await? else { return Ok(None) };
+        let current = self.info(&place.bucket, key, &TenantId::operator(), &head)?;
+        conditions.check(Some(&current))?;
+        Ok(Some(Held { if_match: Some(current.etag.quoted()), if_none_match: None, looked: true }))
+    }
+
+    pub async fn copy(&self, copy: CopyObject) -> Result<Written> {
+        let source_place = self.place(&copy.source_bucket).await?;
+        let source_key = source_place.key(&copy.source_key)?;
+        if self.hidden_folder(&source_place, &source_key).await?.is_some() {
+            return Err(source_replaced());
+        }
+        let (place, key) = self.writable(&copy.bucket, &copy.key).await?;
+        let copying = Copying {
+            source: (source_place, source_key),
+            object: copy.source,
+            to: (place, key),
+            owner: copy.owner,
+            acl: copy.acl,
+            headers: copy.headers,
+        };
+        for _ in 0..LOOKS {
+            let held = self.held(&copy.conditions, &copying.to.0.bucket, &copying.to.1).await?;
+            match self.copy_once(&copying, &held).await {
+                Err(e) if e.kind() == ErrorKind::PreconditionFailed && held.looked => continue,
+                other => return other.map(|object| Written { object: Arc::new(object), dedup: Dedup::Hit }),
+            }
+        }
+        Err(busy())
+    }
+
+    async fn copy_once(&self, copying: &Copying, held: &Held) -> Result<ObjectInfo> {
+        let Copying { source, object, to: (place, key), .. } = copying;
+        if object.size > MAX_PUT_BYTES {
+            let text = "The specified copy source is larger than the maximum allowable size for a copy source: 5368709120";
+            return Err(Error::new(ErrorKind::InvalidRequest, text));
+        }
+        let known = Known {
+            sha256: object.sha256,
+            // Of one that went up in parts the MD5 is not known; its copy has another ETag.
+            md5: object.sha256.and_then(|_| object.etag.md5().copied()),
+            checksum: object.checksum.clone().filter(|c| c.parts == 0),
+            ..Known::new(copying.owner.clone(), copying.acl, &copying.headers)
+        };
+        let sealed = self.sealed(&known, &seal_place(&place.bucket, key, Some(object.size)))?;
+        let from = utf8_percent_encode(&format!("{}/{}", source.0.bucket, source.1), PATH).to_string();
+        let request = self.client.copy_object().bucket(&*place.bucket).key(key).copy_source(from);
+        let request = request.copy_source_if_match(object.etag.quoted()).metadata_directive(MetadataDirective::Replace);
+        let request = with_headers!(request, &copying.headers).set_metadata(Some(info::metadata(&copying.headers, &sealed)?));
+        let request =
+            with_keeping!(request, &self.settings).set_if_match(held.if_match.clone()).set_if_none_match(held.if_none_match.clone());
+        let raw = info::raw_headers(&copying.headers);
+        let done = request.customize().mutate_request(move |r| insert_raw(r, &raw)).send().await;
+        let done = match done {
+            Ok(done) => done,
+            Err(e) if fault::is_no_such_key(&e) || fault::is_precondition_failed(&e) => {
+                // Which of the two was it?
+                if self.was_it_this(place, key, &sealed).await?.is_none() {
+                    let there = self.head(&source.0.bucket, &source.1).await?;
+                    let same = there.and_then(|h| h.e_tag().and_then(ETag::of_upstream)) == Some(object.etag);
+                    return Err(if same && held.is_any() { conditions::failed(held) } else { source_replaced() });
+                }
+                return self.copied(copying, None, known).await;
+            }
+            Err(e) => return Err(fault::of(e)),
+        };
+        let etag = done.copy_object_result().and_then(|r| r.e_tag()).and_then(ETag::of_upstream);
+        self.copied(copying, etag, known).await
+    }
+
+    /// What the copy is now. Looked at, since an upstream that ignores the condition on the source may have copied another.
+    async fn copied(&self, copying: &Copying, etag: Option<ETag>, known: Known) -> Result<ObjectInfo> {
+        let (place, key) = &copying.to;
+        let Some(head) = self.head(&place.bucket, key).await? else { return Err(source_replaced()) };
+        let mut info = self.info(&place.bucket, key, &known.owner, &head)?;
+        if let Some(etag) = etag.filter(|e| *e != info.etag) {
+            // Written over meanwhile: what is answered is what was written.
+            info = ObjectInfo { etag, headers: copying.headers.clone(), owner: known.owner, acl: known.acl, ..info };
+            info.checksum = known.checksum;
+        } else if info.size != copying.object.size {
+            return Err(source_replaced());
+        }
+        Ok(info)
+    }
+
+    pub async fn set_object_acl(&self, bucket: &BucketName, key: &ObjectKey, acl: CannedAcl) -> Result<()> {
+        for _ in 0..LOOKS {
+            let Some(object) = self.stat(bucket, key).await? else { return Err(no_such_key()) };
+            let (place, full) = self.writable(bucket, key).await?;
+            let copying = Copying {
+                source: (place.clone(), full.clone()),
+                owner: object.owner.clone(),
+                headers: object.headers.clone(),
+                object,
+                to: (place, full),
+                acl,
+            };
+            match self.copy_once(&copying, &Held::default()).await {
+                Err(e) if e.kind() == ErrorKind::OperationAborted => continue,
+                other => return other.map(drop),
+            }
+        }
+        Err(busy())
+    }
+}
+
+struct Copying {
+    source: (Place, String),
+    object: SharedObject,
+    to: (Place, String),
+    owner: TenantId,
+    acl: CannedAcl,
+    headers: ObjectHeaders,
+}
+
+impl Sending {
+    fn info(&self, etag: ETag) -> ObjectInfo {
+        written(etag, self.received.size, &self.known, self.headers.clone(), Some(self.received.sha256), self.received.checksum.clone())
+    }
+}
+
+/// As far as it is known without asking. A cache must not keep it: the upstream's own time of the version is not known here.
+pub fn written(
+    etag: ETag,
+    size: u64,
+    known: &Known,
+    headers: ObjectHeaders,
+    sha256: Option<VerifiedSha256>,
+    checksum: Option<Checksum>,
+) -> ObjectInfo {
+    ObjectInfo {
+        size,
+        etag,
+        modified: Timestamp::now(),
+        generation: 0,
+        owner: known.owner.clone(),
+        acl: known.acl,
+        headers,
+        sha256,
+        checksum,
+        parts: Vec::new(),
+    }
+}
+
+pub async fn part_of_file(path: &std::path::Path, offset: u64, length: u64) -> Result<ByteStream> {
+    let stream = ByteStream::read_from().path(path).offset(offset).length(Length::Exact(length)).buffer_size(BUFFER).build().await;
+    stream.map_err(|e| Error::storage(std::io::Error::other(e)))
+}
+
+pub fn insert_raw(request: &mut HttpRequest, raw: &[(&'static str, String)]) {
+    for (name, value) in raw {
+        if request.headers_mut().try_insert(*name, value.clone()).is_err() {
+            tracing::debug!(name, "a header can't be sent upstream and is left out");
+        }
+    }
+}
+
+pub fn no_such_key() -> Error {
+    Error::new(ErrorKind::NoSuchKey, "The specified key does not exist.")
+}
+
+/// The trait's word for "look again, and decide anew".
+fn source_replaced() -> Error {
+    Error::new(ErrorKind::OperationAborted, "The copy source was replaced or deleted. Please try again.")
+}
+
+pub fn busy() -> Error {
+    Error::new(ErrorKind::SlowDown, "The object is being replaced faster than it can be looked at. Please try again.")
+}
