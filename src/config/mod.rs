@@ -17,9 +17,11 @@ pub mod value;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::auth::settings::Settings as AuthSettings;
+use crate::cache::settings::Settings as CacheSettings;
 use crate::cdn::cloudfront::Settings as CdnSettings;
 use crate::http::gateway::Settings as DoorSettings;
 use crate::local::Settings as StoreSettings;
@@ -28,6 +30,7 @@ use crate::queue::Settings as QueueSettings;
 use crate::queue::runner::Settings as JobSettings;
 use crate::telemetry::access_log::Settings as AccessLogSettings;
 use crate::telemetry::log::Settings as LogSettings;
+use crate::telemetry::metrics::Metrics;
 use crate::variants::settings::Settings as VariantSettings;
 
 /// The file that is read when none is named.
@@ -45,6 +48,9 @@ pub struct Config {
     pub net: NetSettings,
     pub store: StoreSettings,
     pub variants: VariantSettings,
+    pub cache: CacheSettings,
+    /// None: in the store's folder.
+    pub cache_dir: Option<PathBuf>,
     /// Its folder is the store's, and `queue` in it.
     pub queue: QueueSettings,
     pub jobs: JobSettings,
@@ -87,6 +93,8 @@ impl Default for Config {
             net: NetSettings::default(),
             store: StoreSettings::default(),
             variants: VariantSettings::default(),
+            cache: CacheSettings::default(),
+            cache_dir: None,
             queue: QueueSettings::default(),
             jobs: JobSettings::default(),
             cdn: CdnSettings::default(),
@@ -104,6 +112,11 @@ impl Default for Config {
 impl Config {
     pub fn queue_settings(&self) -> QueueSettings {
         QueueSettings { dir: self.store.dir.join("queue"), ..self.queue.clone() }
+    }
+
+    pub fn cache_settings(&self, metrics: &Arc<Metrics>) -> CacheSettings {
+        let dir = self.cache_dir.clone().unwrap_or_else(|| self.store.dir.join("cache"));
+        CacheSettings { dir, metrics: metrics.clone(), ..self.cache.clone() }
     }
 
     pub fn wants_tls(&self) -> bool {

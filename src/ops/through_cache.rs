@@ -33,6 +33,9 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// Buckets that are remembered for when the origin can't be asked.
 const BUCKETS: usize = 10_000;
 
+#[cfg(test)]
+mod tests;
+
 pub struct ThroughCache {
     origin: Arc<dyn Origin>,
     cache: Cache,
@@ -260,7 +263,7 @@ impl Origin for ThroughCache {
     }
 
     fn cache_state(&self, bucket: &BucketName, key: &ObjectKey, object: &SharedObject, offset: u64) -> Option<CacheState> {
-        if !self.cache.has(&self.cache.version(bucket, key, object), offset) {
+        if object.size > 0 && !self.cache.has(&self.cache.version(bucket, key, object), offset) {
             return Some(CacheState::Miss);
         }
         match self.cache.stats().look(bucket, key) {
