@@ -86,7 +86,7 @@ impl App {
     pub async fn start(config: Config, operator: OperatorKey) -> Result<App, StartError> {
         let metrics = Arc::new(Metrics::new());
         let (wants_tls, queue_settings) = (config.wants_tls(), config.queue_settings());
-        let upstream = config.upstream_settings();
+        let (upstream, cache) = (config.upstream_settings(), config.cache_settings(&metrics));
         let secret = operator.secret.clone();
         let auth = Arc::new(Auth::new(config.auth, config.policies, operator).map_err(faults)?);
         auth.summary().warnings.iter().for_each(|w| tracing::warn!("{w}"));
@@ -105,7 +105,7 @@ impl App {
             metrics: metrics.clone(),
             ..config.variants
         };
-        let opened = origin::open(config.store, upstream, &secret, &metrics).await?;
+        let opened = origin::open(config.store, upstream, cache, &secret, &metrics).await?;
         let queue = open_queue(queue_settings)?;
         let (cdn, kinds) = purges(Map::new(config.doors.sites.list().iter().filter_map(Site::behind_cdn).collect()), &config.cdn, &queue)?;
         let tracker = Tracker::default();

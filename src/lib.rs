@@ -3,6 +3,7 @@
 pub mod app;
 pub mod auth;
 pub mod base;
+pub mod cache;
 pub mod cdn;
 pub mod cli;
 pub mod config;

@@ -70,6 +70,15 @@ pub enum Freshness {
     Cached,
 }
 
+/// What a cache has of a version, for those who watch it work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CacheState {
+    Hit,
+    /// A hit, where what the key shows was not asked for a while.
+    Stale,
+    Miss,
+}
+
 /// How a write came to its content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Dedup {
@@ -189,6 +198,10 @@ pub trait Origin: Send + Sync + 'static {
     fn open_hot(&self, bucket: &BucketName, key: &ObjectKey, object: &SharedObject, range: ByteRange, by: ReadBy) -> Option<Body>;
     /// The same version with its parts, where `stat` left them out because they cost a question of their own.
     fn with_parts<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, object: &'a SharedObject) -> Answer<'a, SharedObject>;
+    /// What a cache has of the version's bytes from `offset` on. None: there is no cache, all is at hand.
+    fn cache_state(&self, _bucket: &BucketName, _key: &ObjectKey, _object: &SharedObject, _offset: u64) -> Option<CacheState> {
+        None
+    }
     /// The key that content of the owner was last written under, as far as that is known; it may have gone since.
     fn find_content<'a>(&'a self, owner: &'a TenantId, sha256: &'a Sha256) -> Answer<'a, Option<(BucketName, ObjectKey)>>;
     fn list<'a>(&'a self, bucket: &'a BucketName, query: &'a ListQuery) -> Answer<'a, ListPage>;

@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use crate::app::StartError;
 use crate::auth::keys::Secret;
+use crate::cache::{Cache, settings::Settings as CacheSettings};
 use crate::local::{Local, Settings as LocalSettings};
+use crate::ops::through_cache::ThroughCache;
 use crate::origin::Origin;
 use crate::telemetry::metrics::Metrics;
 use crate::upstream::{Settings as UpstreamSettings, Upstream};
@@ -22,6 +24,7 @@ pub struct Opened {
 pub async fn open(
     local: LocalSettings,
     upstream: Option<UpstreamSettings>,
+    cache: CacheSettings,
     secret: &Secret,
     metrics: &Arc<Metrics>,
 ) -> Result<Opened, StartError> {
@@ -31,6 +34,7 @@ pub async fn open(
         return Ok(Opened { origin, close: vec![Box::new(move || store.close())] });
     };
     let upstream = Upstream::start(upstream, secret.expose().as_bytes()).await?;
-    let origin = Arc::new(upstream.clone());
+    let cache = Cache::start(cache).map_err(|e| StartError::Failed(format!("the cache's folder can't be used: {e}")))?;
+    let origin = Arc::new(ThroughCache::new(Arc::new(upstream.clone()), cache));
     Ok(Opened { origin, close: vec![Box::new(move || upstream.close())] })
 }

@@ -64,7 +64,7 @@ pub struct PartInfo {
 }
 
 /// One version of an object: immutable, shared between requests.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ObjectInfo {
     pub size: u64,
     pub etag: ETag,

@@ -58,7 +58,7 @@ macro_rules! field {
 mod upstream;
 
 pub fn keys() -> Vec<Key> {
-    [s3(), edge_and_admin(), folders(), store(), upstream::keys(), variants(), jobs(), cdn(), limits(), log()]
+    [s3(), edge_and_admin(), folders(), store(), upstream::keys(), variants(), cache(), jobs(), cdn(), limits(), log()]
         .into_iter()
         .flatten()
         .collect()
@@ -273,6 +273,66 @@ fn variants() -> Vec<Key> {
             |v: &usize| v.to_string(),
             positive
         ),
+    ]
+}
+
+fn cache() -> Vec<Key> {
+    vec![
+        key!(
+            "cache.dir",
+            "Blocks of objects that lie in a remote S3; may be deleted at any time. Empty: cache in the data folder.",
+            |c| format!("{:?}", c.cache_dir.as_ref().map(|d| d.display().to_string()).unwrap_or_default()),
+            |c, v| v.optional_path().map(|d| c.cache_dir = d)
+        ),
+        field!(
+            "cache.size",
+            "Disk space for them, never exceeded. 0B: they are kept in memory only.",
+            cache.disk_bytes,
+            |v: &u64| quoted_size(*v),
+            size
+        ),
+        field!("cache.memory", "Memory for blocks up to 256 KiB; at least 16 blocks.", cache.memory_bytes, |v: &u64| quoted_size(*v), size),
+        key!(
+            "cache.block",
+            "What is fetched and kept at once, 64KiB to 16MiB. Another value makes what is there useless.",
+            |c| quoted_size(c.cache.block_bytes),
+            |c, v| match v.size()? {
+                bytes @ 0x1_0000..=0x100_0000 => {
+                    c.cache.block_bytes = bytes;
+                    Ok(())
+                }
+                _ => Err("must be 64KiB to 16MiB".into()),
+            }
+        ),
+        field!(
+            "cache.fetches",
+            "Requests for blocks at once; each holds two blocks in memory.",
+            cache.fetches,
+            |v: &usize| v.to_string(),
+            positive
+        ),
+        field!(
+            "cache.fresh",
+            "For so long the edge door shows what it knows of a key without asking the remote S3.",
+            cache.freshness.fresh,
+            show_time,
+            duration
+        ),
+        field!(
+            "cache.stale_while_revalidate",
+            "For so long after that it shows it once more, and asks meanwhile.",
+            cache.freshness.while_revalidate,
+            show_time,
+            duration
+        ),
+        field!(
+            "cache.stale_if_error",
+            "For so long it shows what it knew last while the remote S3 can't be asked.",
+            cache.freshness.if_error,
+            show_time,
+            duration
+        ),
+        field!("cache.negative", "For so long it takes a key for absent without asking.", cache.freshness.negative, show_time, duration),
     ]
 }
 

@@ -18,9 +18,11 @@ pub mod value;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::auth::settings::Settings as AuthSettings;
+use crate::cache::settings::Settings as CacheSettings;
 use crate::cdn::cloudfront::Settings as CdnSettings;
 use crate::http::gateway::Settings as DoorSettings;
 use crate::local::Settings as StoreSettings;
@@ -29,6 +31,7 @@ use crate::queue::Settings as QueueSettings;
 use crate::queue::runner::Settings as JobSettings;
 use crate::telemetry::access_log::Settings as AccessLogSettings;
 use crate::telemetry::log::Settings as LogSettings;
+use crate::telemetry::metrics::Metrics;
 use crate::upstream::Settings as UpstreamSettings;
 use crate::variants::settings::Settings as VariantSettings;
 
@@ -49,6 +52,9 @@ pub struct Config {
     /// Without a bucket there is none. Its folder is `upstream` in the store's.
     pub upstream: UpstreamSettings,
     pub variants: VariantSettings,
+    pub cache: CacheSettings,
+    /// None: in the store's folder.
+    pub cache_dir: Option<PathBuf>,
     /// Its folder is the store's, and `queue` in it.
     pub queue: QueueSettings,
     pub jobs: JobSettings,
@@ -92,6 +98,8 @@ impl Default for Config {
             store: StoreSettings::default(),
             upstream: UpstreamSettings::default(),
             variants: VariantSettings::default(),
+            cache: CacheSettings::default(),
+            cache_dir: None,
             queue: QueueSettings::default(),
             jobs: JobSettings::default(),
             cdn: CdnSettings::default(),
@@ -119,6 +127,11 @@ impl Config {
         settings.memory_limit = self.store.inline_limit;
         settings.reserve_bytes = self.store.reserve_bytes;
         (!settings.bucket.is_empty()).then_some(settings)
+    }
+
+    pub fn cache_settings(&self, metrics: &Arc<Metrics>) -> CacheSettings {
+        let dir = self.cache_dir.clone().unwrap_or_else(|| self.store.dir.join("cache"));
+        CacheSettings { dir, metrics: metrics.clone(), ..self.cache.clone() }
     }
 
     pub fn wants_tls(&self) -> bool {

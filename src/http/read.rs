@@ -60,6 +60,14 @@ impl Read {
         }
     }
 
+    /// Where the body that is asked for begins, as far as that can be told before it is looked at closely.
+    pub fn first_byte(&self, object: &ObjectInfo) -> u64 {
+        match &self.range {
+            Requested::Single(spec) => spec.resolve(object.size).map_or(0, |range| range.start),
+            Requested::Whole | Requested::Several(_) => 0,
+        }
+    }
+
     /// Whether the version is the one that the client has a part of already, as far as it says.
     pub fn may_be_partial(&self, object: &ObjectInfo) -> bool {
         match &self.if_range {

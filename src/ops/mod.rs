@@ -11,6 +11,7 @@ pub mod jobs;
 pub mod multipart;
 pub mod operator;
 pub mod read;
+pub mod through_cache;
 pub mod variant;
 pub mod write;
 

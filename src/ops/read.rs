@@ -7,7 +7,7 @@ use crate::base::names::{BucketName, ObjectKey};
 use crate::base::object::SharedObject;
 use crate::base::range::ByteRange;
 use crate::ops::{Ops, object};
-use crate::origin::{Body, Freshness, ReadBy};
+use crate::origin::{Body, CacheState, Freshness, ReadBy};
 use crate::variants::Variant;
 
 /// What is sent of a version: the version itself, or a variant of it.
@@ -46,6 +46,14 @@ impl Ops {
     pub async fn with_parts(&self, grant: &Grant, of: &SharedObject) -> Result<SharedObject> {
         let (bucket, key) = object(grant, &[Action::GetObject, Action::GetObjectAttributes])?;
         self.origin.with_parts(bucket, key, of).await
+    }
+
+    /// What a cache has of what is shown, from `offset` on. None: nothing stands behind one.
+    pub fn cache_state(&self, grant: &Grant, shown: Shown<'_>, offset: u64) -> Result<Option<CacheState>> {
+        let (bucket, key) = object(grant, &[Action::GetObject])?;
+        let state = self.origin.cache_state(bucket, key, shown.info, offset);
+        // A variant is at hand.
+        Ok(if shown.variant.is_some() { state.and(Some(CacheState::Hit)) } else { state })
     }
 
     /// Bytes of what is shown. None: it was replaced meanwhile; stat again.

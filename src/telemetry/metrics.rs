@@ -86,6 +86,14 @@ label!(
 );
 
 label!(
+    /// Where the cache had a block.
+    CacheTier "tier" {
+        Memory = "memory",
+        Disk = "disk",
+    }
+);
+
+label!(
     Reload "what" {
         CallerSecrets = "caller_secrets",
         Certificates = "certificates",
@@ -273,6 +281,19 @@ pub struct Metrics {
     pub variants_dropped: Counter,
     /// In files.
     pub variants_bytes: Gauge,
+    /// Blocks that readers found.
+    pub cache_hits: Counters<CacheTier>,
+    /// Blocks that had to be fetched.
+    pub cache_misses: Counter,
+    /// Blocks that were on their way already.
+    pub cache_joined: Counter,
+    pub cache_fetches: Counter,
+    pub cache_fetched_bytes: Counter,
+    pub cache_resumes: Counter,
+    pub cache_evictions: Counter,
+    /// Blocks whose files were damaged.
+    pub cache_faults: Counter,
+    pub cache_bytes: Gauge,
     pub access_log_dropped: Counter,
     pub reloads: Counters<Reload>,
     pub reload_failures: Counters<Reload>,
@@ -323,6 +344,19 @@ impl Metrics {
             variants_bytes: {
                 let gauge = Gauge::default();
                 r.register("variants_bytes", "Disk space of the kept variants", gauge.clone());
+                gauge
+            },
+            cache_hits: Counters::register(r, "cache_hits", "Blocks of the cache that readers found"),
+            cache_misses: counter(r, "cache_misses", "Blocks that were not in the cache"),
+            cache_joined: counter(r, "cache_joined", "Blocks that were being fetched already when a reader came"),
+            cache_fetches: counter(r, "cache_fetches", "Requests to the upstream for blocks"),
+            cache_fetched_bytes: counter(r, "cache_fetched_bytes", "Bytes of blocks received from the upstream"),
+            cache_resumes: counter(r, "cache_resumes", "Bodies from the upstream that broke and were asked for again"),
+            cache_evictions: counter(r, "cache_evictions", "Blocks deleted to keep the cache inside its limit"),
+            cache_faults: counter(r, "cache_faults", "Blocks whose files were of no use"),
+            cache_bytes: {
+                let gauge = Gauge::default();
+                r.register("cache_bytes", "Disk space of the cached blocks", gauge.clone());
                 gauge
             },
             access_log_dropped: counter(r, "access_log_dropped", "Access log lines dropped because the disk was too slow"),
@@ -404,6 +438,7 @@ mod tests {
         check::<AcceptError>();
         check::<Shed>();
         check::<Timeout>();
+        check::<CacheTier>();
         check::<Reload>();
         check::<Coding>();
     }

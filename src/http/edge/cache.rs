@@ -2,7 +2,8 @@
 //!
 //! The wish comes first from the object's own metadata, then from its name (a content hash that is true), then from the
 //! site's rules, then from the default. The right comes before the wish: only what anyone may read is ever `public`.
-//! There is no `Age`: this is the origin, and what it answers was current when it answered.
+//! There is no `Age`: this is the origin. What it answers was current when it answered, or over a remote S3 as recently as `[cache]`
+//! demands; `X-Cache` tells which.
 
 use http::HeaderMap;
 use http::header::{CACHE_CONTROL, EXPIRES, HeaderValue};
@@ -12,6 +13,7 @@ use crate::base::digest::Sha256;
 use crate::base::names::ObjectKey;
 use crate::base::object::ObjectInfo;
 use crate::http::respond::value;
+use crate::origin::CacheState;
 
 /// A name with this much of the content's own hash in it names that content and no other.
 const MIN_HASH_DIGITS: usize = 16;
@@ -84,6 +86,16 @@ pub fn apply(headers: &mut HeaderMap, rules: &[Rule], key: &ObjectKey, object: &
             headers.remove(EXPIRES);
         }
     }
+}
+
+/// Where the answer came from, for those who watch the cache work.
+pub fn tell(headers: &mut HeaderMap, state: CacheState) {
+    let told = match state {
+        CacheState::Hit => "HIT",
+        CacheState::Stale => "STALE",
+        CacheState::Miss => "MISS",
+    };
+    headers.insert("x-cache", HeaderValue::from_static(told));
 }
 
 /// A true 404 that anyone may know of.

@@ -125,8 +125,10 @@ async fn read(
         };
         let described = if let Found::Ready(variant) = &form { Some((variant.describe(&object), variant)) } else { None };
         let shown = described.as_ref().map_or(Shown::stored(&object), |(info, variant)| Shown::variant(info, variant));
+        let state = gateway.ops.cache_state(&grant, shown, wanted.first_byte(shown.info))?;
         if let Some(mut answer) = answer(gateway, &grant, shown, &mut wanted).await? {
             get::apply_overrides(&exchange, &mut answer)?;
+            state.into_iter().for_each(|state| cache::tell(answer.headers_mut(), state));
             let audience = audience(&exchange, site, &grant, &found, &object);
             cache::apply(answer.headers_mut(), &site.cache, &key, &object, audience);
             if let (Some(proven), Some(header)) = (proven, &site.cache_tag) {

@@ -1,0 +1,171 @@
+//! One block in a file of its own: a header, what it is (the full names, and the object's information), its bytes.
+//!
+//! A file is written once and gets its name when it is complete. Nothing is synced: whatever a power failure or a stranger left of
+//! it shows in its checksums, and any doubt is a miss.
+
+use std::fs::File;
+use std::io::{self, IoSlice, Read, Write};
+use std::path::Path;
+
+use bytes::Bytes;
+use crc_fast::{CrcAlgorithm, Digest};
+use serde::{Deserialize, Serialize};
+
+use crate::base::etag::ETag;
+use crate::base::names::{BucketName, ObjectKey, TenantId};
+use crate::base::object::ObjectInfo;
+use crate::cache::version::Version;
+use crate::files::sys;
+
+const MAGIC: u64 = u64::from_le_bytes(*b"TGBLK\0\0\x01");
+/// Magic, length of the names, length and checksum of the bytes, checksum of all that and of the names.
+const HEADER: usize = 40;
+/// An object of thousands of parts has more; then only its names are kept.
+const MAX_INFO: usize = 16 * 1024;
+/// Names of 1 KiB and less, and `MAX_INFO`.
+const MAX_NAMES: usize = 32 * 1024;
+const CHECKSUM: CrcAlgorithm = CrcAlgorithm::Crc64Nvme;
+
+/// Which block of what.
+#[derive(Serialize, Deserialize)]
+struct Names {
+    scope: TenantId,
+    bucket: BucketName,
+    key: ObjectKey,
+    etag: ETag,
+    size: u64,
+    block_bytes: u64,
+    number: u32,
+    /// What was known of the object when the block came in.
+    info: Option<ObjectInfo>,
+}
+
+/// Where the bytes lie in a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    pub start: u32,
+    pub len: u64,
+}
+
+/// What stands before a block's bytes.
+pub fn prelude(version: &Version, number: u32, chunks: &[Bytes]) -> io::Result<Vec<u8>> {
+    let info = &version.info;
+    let mut names = Names {
+        scope: info.owner.clone(),
+        bucket: version.bucket.clone(),
+        key: version.key.clone(),
+        etag: info.etag,
+        size: info.size,
+        block_bytes: version.block_bytes,
+        number,
+        info: Some(ObjectInfo::clone(info)),
+    };
+    let mut text = postcard::to_stdvec(&names).map_err(io::Error::other)?;
+    if text.len() > MAX_INFO {
+        names.info = None;
+        text = postcard::to_stdvec(&names).map_err(io::Error::other)?;
+    }
+    let mut checksum = Digest::new(CHECKSUM);
+    chunks.iter().for_each(|c| checksum.update(c));
+    let len: usize = chunks.iter().map(Bytes::len).sum();
+    let mut out = Vec::with_capacity(HEADER + text.len());
+    for field in [MAGIC, text.len() as u64, len as u64, checksum.finalize()] {
+        out.extend_from_slice(&field.to_le_bytes());
+    }
+    let seal = seal(&out, &text);
+    out.extend_from_slice(&seal.to_le_bytes());
+    out.extend_from_slice(&text);
+    Ok(out)
+}
+
+/// Without gathering the chunks in one buffer first.
+pub fn write(file: &mut File, prelude: &[u8], chunks: &[Bytes]) -> io::Result<()> {
+    let all = std::iter::once(prelude).chain(chunks.iter().map(|c| &**c));
+    let mut slices: Vec<IoSlice<'_>> = all.filter(|s| !s.is_empty()).map(IoSlice::new).collect();
+    let mut left = slices.as_mut_slice();
+    while !left.is_empty() {
+        match file.write_vectored(left) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(n) => IoSlice::advance_slices(&mut left, n),
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(())
+}
+
+/// Reads the block through, and proves that it is what its name says. Its bytes too, where they are up to `small`.
+pub fn prove(path: &Path, version: &Version, number: u32, small: u64) -> io::Result<(Place, Option<Bytes>)> {
+    let mut file = File::open(path)?;
+    let header = Header::read(&mut file)?;
+    let names = &header.names;
+    let range = version.range_of(number);
+    let same = names.scope == version.info.owner
+        && names.bucket == version.bucket
+        && names.key == version.key
+        && names.etag == version.info.etag
+        && names.size == version.info.size
+        && names.block_bytes == version.block_bytes
+        && names.number == number
+        && header.place.len == range.len();
+    if !same || file.metadata()?.len() != u64::from(header.place.start) + header.place.len {
+        return Err(damaged());
+    }
+    let whole = header.place.len <= small;
+    let mut checksum = Digest::new(CHECKSUM);
+    let (mut at, end) = (u64::from(header.place.start), u64::from(header.place.start) + header.place.len);
+    let mut bytes = Vec::new();
+    while at < end {
+        let piece = if whole { end - at } else { (end - at).min(256 * 1024) };
+        bytes = sys::read_exact(&file, piece as usize, at)?;
+        checksum.update(&bytes);
+        at += piece;
+    }
+    if checksum.finalize() != header.checksum {
+        return Err(damaged());
+    }
+    Ok((header.place, whole.then(|| bytes.into())))
+}
+
+/// What the file says of its object: names, and what was known of it.
+pub fn told(path: &Path) -> io::Result<(BucketName, ObjectKey, Option<ObjectInfo>)> {
+    let Names { bucket, key, info, .. } = Header::read(&mut File::open(path)?)?.names;
+    Ok((bucket, key, info))
+}
+
+struct Header {
+    names: Names,
+    place: Place,
+    checksum: u64,
+}
+
+impl Header {
+    fn read(file: &mut File) -> io::Result<Self> {
+        let mut bytes = [0; HEADER];
+        file.read_exact(&mut bytes)?;
+        let mut fields = bytes.chunks_exact(8).filter_map(|c| Some(u64::from_le_bytes(c.try_into().ok()?)));
+        let mut next = || fields.next().ok_or_else(damaged);
+        let (magic, names_len, len, checksum, sealed) = (next()?, next()? as usize, next()?, next()?, next()?);
+        if magic != MAGIC || names_len > MAX_NAMES {
+            return Err(damaged());
+        }
+        let mut text = vec![0; names_len];
+        file.read_exact(&mut text)?;
+        if seal(bytes.get(..HEADER - 8).unwrap_or_default(), &text) != sealed {
+            return Err(damaged());
+        }
+        let names = postcard::from_bytes(&text).map_err(|_| damaged())?;
+        Ok(Header { names, place: Place { start: (HEADER + names_len) as u32, len }, checksum })
+    }
+}
+
+fn seal(header: &[u8], names: &[u8]) -> u64 {
+    let mut digest = Digest::new(CHECKSUM);
+    digest.update(header);
+    digest.update(names);
+    digest.finalize()
+}
+
+fn damaged() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, "a block's file is damaged, or is another one")
+}

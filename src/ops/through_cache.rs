@@ -1,0 +1,357 @@
+//! An `Origin` that reads another one through the cache. Everything but reads of objects is the other's own work.
+//!
+//! `Freshness::Current` always asks the origin, and what it answers is taken in. `Freshness::Cached` goes by the rules of `[cache]`,
+//! and shows what is known while the origin can't be asked, for as long as these allow.
+//! Invariants: a write that came through here is seen by whoever asks after its answer, in whatever way; a read that may be of the
+//! past is never followed by one of an earlier past, as far as writes came through here.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use quick_cache::sync::Cache as QuickCache;
+use tokio::time::{Instant, timeout};
+
+use crate::base::conditions::WriteConditions;
+use crate::base::digest::Sha256;
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::names::{BucketName, ObjectKey, TenantId, UploadId};
+use crate::base::object::{Bucket, BucketDocument, CannedAcl, ListPage, ListQuery, SharedBucket, SharedObject, Upload, UploadedPart};
+use crate::base::range::ByteRange;
+use crate::cache::flights::{Flight, Flights};
+use crate::cache::stats::Known;
+use crate::cache::version::Version;
+use crate::cache::{Cache, Source};
+use crate::ingest::{Received, Staging};
+use crate::origin::{
+    Answer, Body, CacheState, CompleteUpload, CopyObject, Freshness, Origin, PutObject, Quota, ReadBy, UploadsPage, UploadsQuery, Usage,
+    Written,
+};
+
+/// How long the origin is waited for where something may be shown instead.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// Buckets that are remembered for when the origin can't be asked.
+const BUCKETS: usize = 10_000;
+
+#[cfg(test)]
+mod tests;
+
+pub struct ThroughCache {
+    origin: Arc<dyn Origin>,
+    cache: Cache,
+    flights: Flights,
+    buckets: QuickCache<BucketName, (SharedBucket, Instant)>,
+    if_error: Duration,
+}
+
+/// Blocks come from the origin.
+struct FromOrigin(Arc<dyn Origin>);
+
+impl Source for FromOrigin {
+    fn open<'a>(&'a self, version: &'a Version, range: ByteRange) -> Answer<'a, Option<Body>> {
+        // The cache hashes and writes what comes.
+        self.0.open(&version.bucket, &version.key, &version.info, range, ReadBy::UserSpace)
+    }
+}
+
+/// The origin can't be asked: what is known may be shown instead.
+fn is_trouble(e: &Error) -> bool {
+    e.kind().is_our_fault() || e.kind() == ErrorKind::SlowDown
+}
+
+impl ThroughCache {
+    pub fn new(origin: Arc<dyn Origin>, cache: Cache) -> Self {
+        let if_error = cache.freshness().if_error;
+        ThroughCache { origin, cache, flights: Flights::default(), buckets: QuickCache::new(BUCKETS), if_error }
+    }
+
+    /// For purges.
+    pub fn cache(&self) -> &Cache {
+        &self.cache
+    }
+
+    async fn current(&self, bucket: &BucketName, key: &ObjectKey) -> Result<Option<SharedObject>> {
+        let ticket = self.cache.stats().begin(bucket, key);
+        let found = self.origin.stat(bucket, key, Freshness::Current).await?;
+        self.cache.learn(ticket, bucket, key, found.clone());
+        Ok(found)
+    }
+
+    async fn cached(&self, bucket: &BucketName, key: &ObjectKey) -> Result<Option<SharedObject>> {
+        let old = match self.cache.stats().look(bucket, key) {
+            Known::Fresh(found) => return Ok(found),
+            Known::Quiet(object) => return Ok(Some(object)),
+            Known::Stale(object) => {
+                self.ask(bucket, key);
+                return Ok(Some(object));
+            }
+            Known::Old(object) => Some(object),
+            Known::Nothing => None,
+        };
+        let flight = self.ask(bucket, key);
+        if let Some(object) = old {
+            return match timeout(PATIENCE, flight.landed()).await {
+                Ok(Ok(found)) => Ok(found),
+                Ok(Err(e)) if !is_trouble(&e) => Err(e),
+                // Unless a write came through here meanwhile.
+                _ => match self.cache.stats().look(bucket, key) {
+                    Known::Fresh(found) => Ok(found),
+                    Known::Stale(now) | Known::Quiet(now) | Known::Old(now) if now == object => Ok(Some(object)),
+                    Known::Stale(now) | Known::Quiet(now) | Known::Old(now) => Ok(Some(now)),
+                    Known::Nothing => Err(unreachable()),
+                },
+            };
+        }
+        let ticket = self.cache.stats().begin(bucket, key);
+        match flight.landed().await {
+            Err(e) if is_trouble(&e) => {
+                let Some((object, since)) = self.cache.remembered(bucket, key).await else { return Err(e) };
+                self.cache.stats().restore(ticket, bucket, key, object, since).map(Some).ok_or(e)
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// One question at a time, on a task of its own: its answer is taken in also if nobody waits for it.
+    fn ask(&self, bucket: &BucketName, key: &ObjectKey) -> Flight {
+        let ticket = self.cache.stats().begin(bucket, key);
+        self.flights.join(bucket, key, ticket, |ticket| {
+            let (origin, cache, bucket, key) = (self.origin.clone(), self.cache.clone(), bucket.clone(), key.clone());
+            async move {
+                let asked = origin.stat(&bucket, &key, Freshness::Current).await;
+                match &asked {
+                    Ok(found) => cache.learn(ticket, &bucket, &key, found.clone()),
+                    Err(e) if is_trouble(e) => cache.stats().quieten(ticket, &bucket, &key),
+                    // The bucket is gone, or so.
+                    Err(_) => cache.outdate(&bucket, &key),
+                }
+                asked
+            }
+        })
+    }
+
+    /// Runs a write. Whatever becomes of it, nobody is told of what was there before from its end on.
+    async fn changing<T>(&self, bucket: &BucketName, key: &ObjectKey, write: impl Future<Output = Result<T>>) -> Result<T> {
+        let changed = Changed { through: self, bucket, key, settled: false };
+        let answer = write.await;
+        changed.settle().await;
+        answer
+    }
+}
+
+/// Dropped before it is settled, the write was given up, and may have happened.
+struct Changed<'a> {
+    through: &'a ThroughCache,
+    bucket: &'a BucketName,
+    key: &'a ObjectKey,
+    settled: bool,
+}
+
+impl Changed<'_> {
+    async fn settle(mut self) {
+        self.settled = true;
+        self.through.cache.outdate_durably(self.bucket, self.key).await;
+    }
+}
+
+impl Drop for Changed<'_> {
+    fn drop(&mut self) {
+        if !self.settled {
+            self.through.cache.outdate(self.bucket, self.key);
+        }
+    }
+}
+
+fn unreachable() -> Error {
+    Error::new(ErrorKind::ServiceUnavailable, "The storage behind this gateway can't be reached at the moment. Please try again.")
+}
+
+impl Origin for ThroughCache {
+    /// While the origin can't be asked, buckets are as they were, with their policies: cached content goes on being served.
+    fn bucket<'a>(&'a self, name: &'a BucketName) -> Answer<'a, Option<SharedBucket>> {
+        Box::pin(async move {
+            let asked = Instant::now();
+            match self.origin.bucket(name).await {
+                Ok(Some(bucket)) => {
+                    self.buckets.insert(name.clone(), (bucket.clone(), asked));
+                    Ok(Some(bucket))
+                }
+                Ok(None) => {
+                    self.buckets.remove(name);
+                    Ok(None)
+                }
+                Err(e) if is_trouble(&e) => match self.buckets.get(name) {
+                    Some((bucket, since)) if since.elapsed() <= self.if_error => Ok(Some(bucket)),
+                    _ => Err(e),
+                },
+                Err(e) => Err(e),
+            }
+        })
+    }
+
+    fn buckets<'a>(&'a self, owner: Option<&'a TenantId>, prefix: &'a str, after: &'a str, max: usize) -> Answer<'a, Vec<SharedBucket>> {
+        self.origin.buckets(owner, prefix, after, max)
+    }
+
+    fn create_bucket(&self, bucket: Bucket) -> Answer<'_, SharedBucket> {
+        self.origin.create_bucket(bucket)
+    }
+
+    fn delete_bucket<'a>(&'a self, name: &'a BucketName) -> Answer<'a, ()> {
+        Box::pin(async move {
+            let answer = self.origin.delete_bucket(name).await;
+            self.buckets.remove(name);
+            self.cache.forget_known(name);
+            answer
+        })
+    }
+
+    fn set_bucket_document<'a>(&'a self, name: &'a BucketName, document: BucketDocument, value: Option<Vec<u8>>) -> Answer<'a, ()> {
+        Box::pin(async move {
+            let answer = self.origin.set_bucket_document(name, document, value).await;
+            self.buckets.remove(name);
+            answer
+        })
+    }
+
+    fn set_bucket_acl<'a>(&'a self, name: &'a BucketName, acl: CannedAcl) -> Answer<'a, ()> {
+        Box::pin(async move {
+            let answer = self.origin.set_bucket_acl(name, acl).await;
+            self.buckets.remove(name);
+            answer
+        })
+    }
+
+    fn stat<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, freshness: Freshness) -> Answer<'a, Option<SharedObject>> {
+        match freshness {
+            Freshness::Current => Box::pin(self.current(bucket, key)),
+            Freshness::Cached => Box::pin(self.cached(bucket, key)),
+        }
+    }
+
+    fn stat_hot(&self, bucket: &BucketName, key: &ObjectKey, freshness: Freshness) -> Option<SharedObject> {
+        match freshness {
+            // What the origin knows without waiting is what it would answer.
+            Freshness::Current => self.origin.stat_hot(bucket, key, freshness),
+            Freshness::Cached => match self.cache.stats().look(bucket, key) {
+                Known::Fresh(found) => found,
+                _ => None,
+            },
+        }
+    }
+
+    fn open<'a>(
+        &'a self,
+        bucket: &'a BucketName,
+        key: &'a ObjectKey,
+        object: &'a SharedObject,
+        range: ByteRange,
+        by: ReadBy,
+    ) -> Answer<'a, Option<Body>> {
+        Box::pin(async move {
+            let version = self.cache.version(bucket, key, object);
+            let opened = self.cache.open(version, range, by, Arc::new(FromOrigin(self.origin.clone()))).await?;
+            if opened.is_none() {
+                self.cache.outdate(bucket, key);
+            }
+            Ok(opened)
+        })
+    }
+
+    fn open_hot(&self, bucket: &BucketName, key: &ObjectKey, object: &SharedObject, range: ByteRange, _: ReadBy) -> Option<Body> {
+        self.cache.open_hot(&self.cache.version(bucket, key, object), range).map(Body::Memory)
+    }
+
+    fn cache_state(&self, bucket: &BucketName, key: &ObjectKey, object: &SharedObject, offset: u64) -> Option<CacheState> {
+        if object.size > 0 && !self.cache.has(&self.cache.version(bucket, key, object), offset) {
+            return Some(CacheState::Miss);
+        }
+        match self.cache.stats().look(bucket, key) {
+            Known::Stale(_) | Known::Quiet(_) | Known::Old(_) => Some(CacheState::Stale),
+            Known::Fresh(_) | Known::Nothing => Some(CacheState::Hit),
+        }
+    }
+
+    fn with_parts<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, object: &'a SharedObject) -> Answer<'a, SharedObject> {
+        self.origin.with_parts(bucket, key, object)
+    }
+
+    fn find_content<'a>(&'a self, owner: &'a TenantId, sha256: &'a Sha256) -> Answer<'a, Option<(BucketName, ObjectKey)>> {
+        self.origin.find_content(owner, sha256)
+    }
+
+    fn list<'a>(&'a self, bucket: &'a BucketName, query: &'a ListQuery) -> Answer<'a, ListPage> {
+        self.origin.list(bucket, query)
+    }
+
+    fn staging(&self, owner: &TenantId) -> Staging {
+        self.origin.staging(owner)
+    }
+
+    fn put(&self, put: PutObject, quota: Quota) -> Answer<'_, Written> {
+        let (bucket, key) = (put.bucket.clone(), put.key.clone());
+        Box::pin(async move { self.changing(&bucket, &key, self.origin.put(put, quota)).await })
+    }
+
+    fn copy(&self, copy: CopyObject, quota: Quota) -> Answer<'_, Written> {
+        let (bucket, key) = (copy.bucket.clone(), copy.key.clone());
+        Box::pin(async move { self.changing(&bucket, &key, self.origin.copy(copy, quota)).await })
+    }
+
+    fn delete<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, conditions: WriteConditions) -> Answer<'a, bool> {
+        Box::pin(self.changing(bucket, key, self.origin.delete(bucket, key, conditions)))
+    }
+
+    fn set_object_acl<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, acl: CannedAcl) -> Answer<'a, ()> {
+        Box::pin(self.changing(bucket, key, self.origin.set_object_acl(bucket, key, acl)))
+    }
+
+    fn create_upload(&self, upload: Upload) -> Answer<'_, Upload> {
+        self.origin.create_upload(upload)
+    }
+
+    fn upload<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, upload: &'a UploadId) -> Answer<'a, Upload> {
+        self.origin.upload(bucket, key, upload)
+    }
+
+    fn put_part<'a>(&'a self, upload: &'a Upload, number: u16, received: Received, quota: Quota) -> Answer<'a, UploadedPart> {
+        self.origin.put_part(upload, number, received, quota)
+    }
+
+    fn parts<'a>(&'a self, upload: &'a Upload, after: u16, max: usize) -> Answer<'a, (Vec<UploadedPart>, bool)> {
+        self.origin.parts(upload, after, max)
+    }
+
+    fn complete_upload(&self, complete: CompleteUpload, quota: Quota) -> Answer<'_, SharedObject> {
+        let (bucket, key) = (complete.bucket.clone(), complete.key.clone());
+        Box::pin(async move { self.changing(&bucket, &key, self.origin.complete_upload(complete, quota)).await })
+    }
+
+    fn abort_upload<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, upload: &'a UploadId) -> Answer<'a, ()> {
+        self.origin.abort_upload(bucket, key, upload)
+    }
+
+    fn uploads<'a>(&'a self, bucket: &'a BucketName, query: &'a UploadsQuery) -> Answer<'a, UploadsPage> {
+        self.origin.uploads(bucket, query)
+    }
+
+    fn settings<'a>(&'a self, space: &'a str) -> Answer<'a, Vec<(String, Vec<u8>)>> {
+        self.origin.settings(space)
+    }
+
+    fn set_setting<'a>(&'a self, space: &'a str, name: &'a str, value: Option<Vec<u8>>) -> Answer<'a, ()> {
+        self.origin.set_setting(space, name, value)
+    }
+
+    fn snapshot<'a>(&'a self, directory: &'a Path, rest: Answer<'a, ()>) -> Answer<'a, ()> {
+        self.origin.snapshot(directory, rest)
+    }
+
+    fn usage<'a>(&'a self, tenant: &'a TenantId) -> Answer<'a, Usage> {
+        self.origin.usage(tenant)
+    }
+
+    fn ready(&self) -> Answer<'_, ()> {
+        self.origin.ready()
+    }
+}
