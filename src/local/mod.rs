@@ -19,6 +19,7 @@ pub mod hot;
 pub mod ids;
 pub mod inline;
 pub mod layout;
+pub mod lend;
 pub mod list;
 pub mod objects;
 pub mod open;

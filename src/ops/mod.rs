@@ -13,6 +13,7 @@ pub mod operator;
 pub mod read;
 pub mod variant;
 pub mod write;
+pub mod write_back;
 
 use std::sync::Arc;
 

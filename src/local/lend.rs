@@ -1,0 +1,55 @@
+//! Handing a body on: one version's bytes as a body that was received. A file is given a second name and not copied, so the
+//! version may be replaced or collected meanwhile.
+
+use tokio::task::spawn_blocking;
+
+use bytes::Bytes;
+
+use crate::base::error::{Error, Result};
+use crate::base::names::{BucketName, ObjectKey};
+use crate::base::range::ByteRange;
+use crate::files::open::unreadable;
+use crate::ingest::{Content, Received};
+use crate::local::Local;
+use crate::local::hot::Entry;
+use crate::local::rows::Place;
+use crate::local::shared::Shared;
+
+impl Local {
+    /// None: it is no longer the current version. Not for multipart objects, whose bodies are many files.
+    pub async fn lend(&self, bucket: &BucketName, key: &ObjectKey, generation: u64) -> Result<Option<Received>> {
+        let (shared, bucket, key) = (self.shared.clone(), bucket.clone(), key.clone());
+        let lent = spawn_blocking(move || {
+            let entry = shared.load_entry(&bucket, &key)?.filter(|e| e.info.generation == generation);
+            entry.map_or(Ok(None), |entry| shared.lend(&entry))
+        });
+        lent.await.map_err(Error::internal)?
+    }
+}
+
+impl Shared {
+    fn lend(&self, entry: &Entry) -> Result<Option<Received>> {
+        let info = &entry.info;
+        let content = match entry.place {
+            Place::Empty => Content::Memory(Bytes::new()),
+            Place::File { .. } => {
+                let spans = self.spans(entry, ByteRange { start: 0, end: info.size });
+                let span = spans.and_then(|s| s.into_iter().next()).ok_or_else(|| Error::internal("a file without a name"))?;
+                match self.staging.link(&span.path) {
+                    Ok(file) if file.len() == info.size => Content::File(file),
+                    Ok(_) => return Err(unreadable(std::io::ErrorKind::UnexpectedEof.into())),
+                    Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+                    Err(e) => return Err(Error::storage(e)),
+                }
+            }
+            place => match self.read_whole(place, info)? {
+                Some(bytes) => Content::Memory(bytes),
+                None => return Ok(None),
+            },
+        };
+        let Some(sha256) = info.sha256.filter(|_| info.parts.is_empty()) else {
+            return Err(Error::internal("a multipart object was to be lent"));
+        };
+        Ok(Some(Received { size: info.size, md5: *info.etag.md5(), sha256, checksum: info.checksum.clone(), content }))
+    }
+}
