@@ -4,6 +4,9 @@
 //! version stays readable here until the job is retried or the key is written again.
 //! Begun again after a crash it looks first whether upstream has the version already.
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 use std::time::Duration;
 

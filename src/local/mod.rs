@@ -42,4 +42,4 @@ pub use open::Local;
 pub use settings::Settings;
 
 #[cfg(test)]
-mod tests;
+pub mod tests;

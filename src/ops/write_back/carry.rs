@@ -1,5 +1,6 @@
 //! Bringing a key's entry upstream. Every write there is conditioned on what was there when it was looked: an earlier attempt
-//! that was given up, and whose request comes late, can't undo a later one.
+//! that was given up, and whose request comes late, can't undo a later one. (Where upstream then has the very ETag it had
+//! before, or nothing again, a request that is late by more than the wait between two attempts could.)
 
 use std::sync::Arc;
 

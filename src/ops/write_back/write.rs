@@ -88,13 +88,7 @@ impl Overlay {
         if self.is_back(bucket) || self.waiting.in_bucket(bucket) { self.settled(bucket, key).await.map(Some) } else { Ok(None) }
     }
 
-    async fn check(
-        &self,
-        conditions: &WriteConditions,
-        bucket: &BucketName,
-        key: &ObjectKey,
-        old: Option<&SharedObject>,
-    ) -> Result<()> {
+    async fn check(&self, conditions: &WriteConditions, bucket: &BucketName, key: &ObjectKey, old: Option<&SharedObject>) -> Result<()> {
         if *conditions == WriteConditions::default() {
             return Ok(());
         }
