@@ -10,7 +10,7 @@ use crate::base::names::{BucketName, ObjectKey};
 use crate::base::object::{ObjectInfo, SharedObject};
 use crate::ops::write_back::entry::{is_delete, is_there, only_over};
 use crate::ops::write_back::{Held, Overlay, WriteBack};
-use crate::origin::{Origin, PutObject, Quota};
+use crate::origin::{Freshness, Origin, PutObject, Quota};
 
 /// How often the key is looked at anew because somebody else wrote it upstream meanwhile.
 const TRIES: usize = 4;
@@ -98,7 +98,7 @@ impl Overlay {
     async fn bring(&self, _: &Held, bucket: &BucketName, key: &ObjectKey, entry: &ObjectInfo) -> Result<Option<Option<SharedObject>>> {
         let mut conditioned = true;
         for _ in 0..TRIES {
-            let before = self.upstream.stat(bucket, key).await?;
+            let before = self.upstream.stat(bucket, key, Freshness::Current).await?;
             if is_there(before.as_deref(), entry) {
                 return Ok(Some(before));
             }

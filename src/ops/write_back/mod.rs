@@ -27,13 +27,13 @@ use crate::base::error::{ErrorKind, Result};
 use crate::base::names::{BucketName, ObjectKey};
 use crate::base::object::{ListEntry, ListQuery, ListedObject, ObjectInfo, SharedBucket, SharedObject};
 use crate::local::Local;
-use crate::origin::Origin;
+use crate::origin::{Freshness, Origin};
 use crate::queue::{JobId, NewJob, Payload, Queue};
 use crate::telemetry::write_back::WriteBack as Gauges;
 
 pub use carry::{Carried, is_for_good};
 pub use keyed::Held;
-pub use status::Pending;
+pub use status::Left;
 
 use entry::{is_delete, is_listed_delete};
 use keyed::Keyed;
@@ -142,7 +142,7 @@ impl Overlay {
         if !self.waiting.in_bucket(bucket) {
             return Ok(None);
         }
-        match self.local.stat(bucket, key).await {
+        match self.local.stat(bucket, key, Freshness::Current).await {
             Err(e) if e.kind() == ErrorKind::NoSuchBucket => Ok(None),
             found => found,
         }
@@ -218,6 +218,13 @@ impl Overlay {
 
     fn known(&self) -> MutexGuard<'_, HashMap<BucketName, SharedBucket>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl crate::ops::Ops {
+    /// Over an origin that is (also) this overlay.
+    pub fn with_write_back(self, back: Option<WriteBack>) -> Self {
+        crate::ops::Ops { back, ..self }
     }
 }
 

@@ -12,7 +12,7 @@ use crate::ingest::{Received, Staging};
 use crate::ops::write_back::entry::{is_delete, is_shown, own, shown};
 use crate::ops::write_back::{Overlay, WriteBack, is_away};
 use crate::origin::{
-    Answer, Body, CompleteUpload, CopyObject, Origin, PutObject, Quota, ReadBy, UploadsPage, UploadsQuery, Usage, Written,
+    Answer, Body, CompleteUpload, CopyObject, Freshness, Origin, PutObject, Quota, ReadBy, UploadsPage, UploadsQuery, Usage, Written,
 };
 
 /// What of a snapshot is not yet upstream.
@@ -42,11 +42,11 @@ impl Overlay {
         found
     }
 
-    async fn stat(&self, bucket: &BucketName, key: &ObjectKey) -> Result<Option<SharedObject>> {
+    async fn stat(&self, bucket: &BucketName, key: &ObjectKey, freshness: Freshness) -> Result<Option<SharedObject>> {
         match self.entry(bucket, key).await? {
             Some(entry) if is_delete(&entry) => Ok(None),
             Some(entry) => Ok(Some(shown(&entry))),
-            None => self.upstream.stat(bucket, key).await,
+            None => self.upstream.stat(bucket, key, freshness).await,
         }
     }
 
@@ -131,16 +131,16 @@ impl Origin for WriteBack {
         self.0.upstream.set_bucket_acl(name, acl)
     }
 
-    fn stat<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey) -> Answer<'a, Option<SharedObject>> {
-        Box::pin(self.0.stat(bucket, key))
+    fn stat<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, freshness: Freshness) -> Answer<'a, Option<SharedObject>> {
+        Box::pin(self.0.stat(bucket, key, freshness))
     }
 
-    fn stat_hot(&self, bucket: &BucketName, key: &ObjectKey) -> Option<SharedObject> {
+    fn stat_hot(&self, bucket: &BucketName, key: &ObjectKey, freshness: Freshness) -> Option<SharedObject> {
         if !self.0.waiting.in_bucket(bucket) {
-            return self.0.upstream.stat_hot(bucket, key);
+            return self.0.upstream.stat_hot(bucket, key, freshness);
         }
         // What is not hot may wait all the same.
-        self.0.local.stat_hot(bucket, key).filter(|entry| !is_delete(entry)).map(|entry| shown(&entry))
+        self.0.local.stat_hot(bucket, key, freshness).filter(|entry| !is_delete(entry)).map(|entry| shown(&entry))
     }
 
     fn open<'a>(

@@ -6,8 +6,8 @@ use serde::Serialize;
 
 use crate::base::error::Result;
 use crate::base::names::{BucketName, ObjectKey};
-use crate::base::object::{ObjectInfo, SharedObject};
-use crate::ops::write_back::entry::{is_delete, is_shown, own};
+use crate::base::object::ObjectInfo;
+use crate::ops::write_back::entry::{is_shown, own};
 use crate::ops::write_back::{Carried, Document, KIND, WriteBack};
 use crate::queue::job::Phase;
 use crate::queue::view::{Filter, View};
@@ -15,13 +15,6 @@ use crate::queue::view::{Filter, View};
 /// Failures that are told of; more are counted.
 const MAX_FAILED: usize = 1000;
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
-
-/// What waits of a key, and the job that carries it up.
-pub struct Pending {
-    pub object: SharedObject,
-    pub delete: bool,
-    pub view: View,
-}
 
 /// What is not yet upstream.
 #[derive(Debug, Default, Serialize)]
@@ -49,14 +42,14 @@ impl Left {
 }
 
 impl WriteBack {
-    pub async fn pending(&self, bucket: &BucketName, key: &ObjectKey) -> Result<Option<Pending>> {
+    /// The job that carries up what waits of the key.
+    pub async fn pending(&self, bucket: &BucketName, key: &ObjectKey) -> Result<Option<View>> {
         let Some(entry) = self.0.entry(bucket, key).await? else { return Ok(None) };
         let (id, _) = self.0.enqueue(bucket, key, &entry).await?;
-        let view = self.0.queue.get(id).await?;
-        Ok(view.map(|view| Pending { delete: is_delete(&entry), object: entry, view }))
+        self.0.queue.get(id).await
     }
 
-    /// Whether this version was kept here when it was written. Then what became of it, where it does not wait any more.
+    /// What became of a version that was written through here; None: it still waits.
     pub async fn fate(&self, bucket: &BucketName, key: &ObjectKey, written: &ObjectInfo) -> Result<Option<Carried>> {
         if !is_shown(written) {
             return Ok(Some(Carried::Before));

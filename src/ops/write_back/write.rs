@@ -10,7 +10,7 @@ use crate::base::names::{BucketName, ObjectKey, TenantId};
 use crate::base::object::{Bucket, CannedAcl, SharedObject};
 use crate::ops::write_back::entry::{delete_of, is_delete, is_shown, own, shown};
 use crate::ops::write_back::{Overlay, WriteBack, is_away};
-use crate::origin::{CopyObject, Dedup, Origin, PutObject, Quota, Written};
+use crate::origin::{CopyObject, Dedup, Freshness, Origin, PutObject, Quota, Written};
 
 impl Overlay {
     pub(super) async fn put(self: &Arc<Self>, put: PutObject, quota: Quota) -> Result<Written> {
@@ -41,7 +41,7 @@ impl Overlay {
             let owner = match &old {
                 Some(entry) if is_delete(entry) => return Ok(false),
                 Some(entry) => Some(entry.clone()),
-                None => match overlay.upstream.stat(&bucket, &key).await {
+                None => match overlay.upstream.stat(&bucket, &key, Freshness::Current).await {
                     // Also under If-Match: the delete whose answer was lost is repeated, and it did what was asked.
                     Ok(None) => return Ok(false),
                     Ok(found) => found,
@@ -95,7 +95,7 @@ impl Overlay {
         let current = match old {
             Some(entry) if is_delete(entry) => None,
             Some(entry) => Some(entry.clone()),
-            None => self.upstream.stat(bucket, key).await?,
+            None => self.upstream.stat(bucket, key, Freshness::Current).await?,
         };
         conditions.check(current.as_deref())
     }

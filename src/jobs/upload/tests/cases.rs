@@ -6,7 +6,7 @@ use crate::base::error::ErrorKind;
 use crate::base::names::UploadId;
 use crate::base::object::Upload as Multipart;
 use crate::base::timestamp::Timestamp;
-use crate::origin::{CompleteUpload, CompletedPart, CopyObject};
+use crate::origin::{CompleteUpload, CompletedPart, CopyObject, Freshness};
 
 fn always() -> WriteConditions {
     WriteConditions::default()
@@ -41,7 +41,7 @@ async fn an_upstream_that_is_away_is_not_missed() {
     world.settle().await;
     assert_eq!(get(&*world.upstream.inner, "k").await.unwrap(), Some(b"two".to_vec()));
     assert_eq!(get(&*world.upstream.inner, "before").await.unwrap(), None);
-    let stored = world.back().stat(&media(), &object_key("k")).await.unwrap().unwrap();
+    let stored = world.back().stat(&media(), &object_key("k"), Freshness::Current).await.unwrap().unwrap();
     assert_eq!((stored.headers.content_type.as_str(), stored.owner.as_str()), ("text/plain", "acme"));
 }
 
@@ -73,7 +73,7 @@ async fn a_refusal_is_told_and_can_be_retried() {
     assert_eq!((left.waiting, left.failed.len(), left.failed[0].key.as_str()), (1, 1, "k"));
     assert!(left.is_settled() && left.failed[0].reason.contains("Access Denied"));
     let pending = world.back().pending(&media(), &object_key("k")).await.unwrap().unwrap();
-    assert_eq!(pending.view.job.state.phase().name(), "dead");
+    assert_eq!(pending.job.state.phase().name(), "dead");
     // A restart does not begin it again by itself.
     let mut world = world;
     world.crash().await;
@@ -115,7 +115,7 @@ async fn what_is_done_upstream_comes_after_what_waits() {
     let (bucket, key) = (media(), object_key("k"));
     world.put("media", "k", b"first", always()).await.unwrap();
     world.back().set_object_acl(&bucket, &key, CannedAcl::PublicRead).await.unwrap();
-    let object = world.upstream.inner.stat(&bucket, &key).await.unwrap().unwrap();
+    let object = world.upstream.inner.stat(&bucket, &key, Freshness::Current).await.unwrap().unwrap();
     assert_eq!((object.acl, object.size), (CannedAcl::PublicRead, 5));
     // An upload that is completed over a version that waits, and a condition on that version.
     let written = world.put("media", "k", b"second", always()).await.unwrap();
@@ -155,7 +155,7 @@ async fn what_is_done_upstream_comes_after_what_waits() {
 async fn copies_of_what_waits() {
     let world = World::new().await;
     world.put("media", "k", &[9; 3000], always()).await.unwrap();
-    let source = world.back().stat(&media(), &object_key("k")).await.unwrap().unwrap();
+    let source = world.back().stat(&media(), &object_key("k"), Freshness::Current).await.unwrap().unwrap();
     let copy = |bucket: &str, source: &crate::base::object::SharedObject| CopyObject {
         source_bucket: media(),
         source_key: object_key("k"),
@@ -170,7 +170,7 @@ async fn copies_of_what_waits() {
     world.back().copy(copy("plain", &source), Quota::default()).await.unwrap();
     world.back().copy(copy("media", &source), Quota::default()).await.unwrap();
     assert_eq!(world.get("copy").await.unwrap(), Some(vec![9; 3000]));
-    let plain = world.upstream.inner.stat(&bucket_name("plain"), &object_key("copy")).await.unwrap().unwrap();
+    let plain = world.upstream.inner.stat(&bucket_name("plain"), &object_key("copy"), Freshness::Current).await.unwrap().unwrap();
     assert_eq!((plain.size, plain.owner.as_str(), plain.etag), (3000, "bravo", source.etag));
     world.put("media", "k", b"other", always()).await.unwrap();
     let gone = world.back().copy(copy("media", &source), Quota::default()).await;

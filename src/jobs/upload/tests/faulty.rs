@@ -13,7 +13,7 @@ use crate::base::range::ByteRange;
 use crate::ingest::{Received, Staging};
 use crate::local::Local;
 use crate::origin::{
-    Answer, Body, CompleteUpload, CopyObject, Origin, PutObject, Quota, ReadBy, UploadsPage, UploadsQuery, Usage, Written,
+    Answer, Body, CompleteUpload, CopyObject, Freshness, Origin, PutObject, Quota, ReadBy, UploadsPage, UploadsQuery, Usage, Written,
 };
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -128,11 +128,11 @@ impl Origin for Faulty {
         Box::pin(self.write(self.inner.set_bucket_acl(name, acl)))
     }
 
-    fn stat<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey) -> Answer<'a, Option<SharedObject>> {
-        Box::pin(self.read(self.inner.stat(bucket, key)))
+    fn stat<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, freshness: Freshness) -> Answer<'a, Option<SharedObject>> {
+        Box::pin(self.read(self.inner.stat(bucket, key, freshness)))
     }
 
-    fn stat_hot(&self, _: &BucketName, _: &ObjectKey) -> Option<SharedObject> {
+    fn stat_hot(&self, _: &BucketName, _: &ObjectKey, _: Freshness) -> Option<SharedObject> {
         None
     }
 

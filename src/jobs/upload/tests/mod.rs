@@ -19,7 +19,7 @@ use crate::jobs::upload::Upload;
 use crate::local::tests::{bucket_name, collect, make_bucket, object_key, received, settings, tenant};
 use crate::local::{Local, Settings as LocalSettings};
 use crate::ops::write_back::WriteBack;
-use crate::origin::{Origin, PutObject, Quota, ReadBy, Written};
+use crate::origin::{Freshness, Origin, PutObject, Quota, ReadBy, Written};
 use crate::queue::{Fault, Kind, Outcome, Queue, Settings as QueueSettings};
 use faulty::{Faulty, Mode};
 
@@ -137,7 +137,7 @@ fn small(dir: PathBuf) -> LocalSettings {
 async fn get(origin: &dyn Origin, key: &str) -> Result<Option<Vec<u8>>> {
     let (bucket, key) = (media(), object_key(key));
     for _ in 0..100 {
-        let Some(object) = origin.stat(&bucket, &key).await? else { return Ok(None) };
+        let Some(object) = origin.stat(&bucket, &key, Freshness::Current).await? else { return Ok(None) };
         let range = ByteRange { start: 0, end: object.size };
         if let Some(body) = origin.open(&bucket, &key, &object, range, ReadBy::UserSpace).await? {
             return collect(body).await.map(Some);

@@ -9,7 +9,7 @@ use super::*;
 use crate::base::conditions::ETagMatch;
 use crate::base::error::ErrorKind;
 use crate::base::object::{ListEntry, ListQuery};
-use crate::origin::CopyObject;
+use crate::origin::{CopyObject, Freshness};
 
 const KEYS: [&str; 7] = ["a", "a/1", "a/2", "b/x/1", "b/x/2", "b/y", "c"];
 
@@ -128,7 +128,7 @@ impl History {
         if self.mode != Mode::Fine {
             return;
         }
-        let Some(source) = self.world.back().stat(&media(), &object_key(from)).await.unwrap() else { return };
+        let Some(source) = self.world.back().stat(&media(), &object_key(from), Freshness::Current).await.unwrap() else { return };
         let copy = CopyObject {
             source_bucket: media(),
             source_key: object_key(from),
