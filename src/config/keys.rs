@@ -62,6 +62,7 @@ pub fn keys() -> Vec<Key> {
         .into_iter()
         .flatten()
         .collect()
+    [s3(), edge_and_admin(), folders(), store(), back(), variants(), jobs(), cdn(), limits(), log()].into_iter().flatten().collect()
 }
 
 fn s3() -> Vec<Key> {
@@ -232,6 +233,25 @@ fn store() -> Vec<Key> {
             store.completed_kept,
             show_time,
             duration
+        ),
+    ]
+}
+
+fn back() -> Vec<Key> {
+    vec![
+        field!(
+            "back.buckets",
+            "Buckets whose writes are answered when they are durable here, and stored upstream afterwards.",
+            back.buckets,
+            |v: &Vec<_>| show_list(v),
+            list("the name of a bucket, or a list of them")
+        ),
+        field!(
+            "back.limit",
+            "How much of them may wait here; further writes are answered 503 SlowDown.",
+            back.limit,
+            |v: &u64| quoted_size(*v),
+            size
         ),
     ]
 }

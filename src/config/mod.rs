@@ -25,6 +25,7 @@ use crate::cdn::cloudfront::Settings as CdnSettings;
 use crate::http::gateway::Settings as DoorSettings;
 use crate::local::Settings as StoreSettings;
 use crate::net::settings::Settings as NetSettings;
+use crate::ops::write_back::Settings as BackSettings;
 use crate::queue::Settings as QueueSettings;
 use crate::queue::runner::Settings as JobSettings;
 use crate::telemetry::access_log::Settings as AccessLogSettings;
@@ -48,6 +49,8 @@ pub struct Config {
     pub store: StoreSettings,
     /// Without a bucket there is none. Its folder is `upstream` in the store's.
     pub upstream: UpstreamSettings,
+    /// Its folder is `back` in the store's.
+    pub back: BackSettings,
     pub variants: VariantSettings,
     /// Its folder is the store's, and `queue` in it.
     pub queue: QueueSettings,
@@ -91,6 +94,7 @@ impl Default for Config {
             net: NetSettings::default(),
             store: StoreSettings::default(),
             upstream: UpstreamSettings::default(),
+            back: BackSettings::default(),
             variants: VariantSettings::default(),
             queue: QueueSettings::default(),
             jobs: JobSettings::default(),

@@ -5,6 +5,7 @@ use tokio::task::spawn_blocking;
 
 use bytes::Bytes;
 
+use crate::base::digest::Md5;
 use crate::base::error::{Error, Result};
 use crate::base::names::{BucketName, ObjectKey};
 use crate::base::range::ByteRange;
@@ -47,9 +48,11 @@ impl Shared {
                 None => return Ok(None),
             },
         };
-        let Some(sha256) = info.sha256.filter(|_| info.parts.is_empty()) else {
-            return Err(Error::internal("a multipart object was to be lent"));
+        let mut md5 = [0; 16];
+        let single = info.parts.is_empty() && hex::decode_to_slice(info.etag.to_string(), &mut md5).is_ok();
+        let Some(sha256) = info.sha256.filter(|_| single) else {
+            return Err(Error::internal("an object that was not a single PUT was to be lent"));
         };
-        Ok(Some(Received { size: info.size, md5: *info.etag.md5(), sha256, checksum: info.checksum.clone(), content }))
+        Ok(Some(Received { size: info.size, md5: Md5(md5), sha256, checksum: info.checksum.clone(), content }))
     }
 }

@@ -207,6 +207,7 @@ mod tests {
             drop(begin(&all, &n.to_string(), "k"));
         }
         assert!(all.get("4").is_none() && all.get("5").is_some());
-        assert_eq!((all.table().known.len(), all.table().ids.len()), (MAX_KNOWN, MAX_KNOWN));
+        let table = all.table();
+        assert_eq!((table.known.len(), table.ids.len()), (MAX_KNOWN, MAX_KNOWN));
     }
 }

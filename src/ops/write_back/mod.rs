@@ -57,6 +57,20 @@ pub struct Document {
     pub delete: bool,
 }
 
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Whose writes are written back.
+    pub buckets: Vec<BucketName>,
+    /// Bytes that may wait, of all buckets.
+    pub limit: u64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings { buckets: Vec::new(), limit: 10 * 1024 * 1024 * 1024 }
+    }
+}
+
 /// Whether the writes of a bucket are written back.
 pub type Mode = Arc<dyn Fn(&BucketName) -> bool + Send + Sync>;
 
