@@ -16,7 +16,7 @@ use crate::telemetry::metrics::Metrics;
 const INDEX_CACHE_BYTES: u64 = 16 * 1024 * 1024;
 const HOT_CACHE_BYTES: u64 = 16 * 1024 * 1024;
 /// In the data folder.
-const FOLDER: &str = "back";
+pub const FOLDER: &str = "back";
 
 pub async fn open(
     settings: &Settings,

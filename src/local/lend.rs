@@ -16,19 +16,30 @@ use crate::local::hot::Entry;
 use crate::local::rows::Place;
 use crate::local::shared::Shared;
 
+/// As for reads: more than a body that is moved needs.
+const TRIES: usize = 4;
+
 impl Local {
     /// None: it is no longer the current version. Not for multipart objects, whose bodies are many files.
     pub async fn lend(&self, bucket: &BucketName, key: &ObjectKey, generation: u64) -> Result<Option<Received>> {
         let (shared, bucket, key) = (self.shared.clone(), bucket.clone(), key.clone());
         let lent = spawn_blocking(move || {
-            let entry = shared.load_entry(&bucket, &key)?.filter(|e| e.info.generation == generation);
-            entry.map_or(Ok(None), |entry| shared.lend(&entry))
+            for _ in 0..TRIES {
+                let entry = shared.load_entry(&bucket, &key)?.filter(|e| e.info.generation == generation);
+                let Some(entry) = entry else { return Ok(None) };
+                if let Some(lent) = shared.lend(&entry)? {
+                    return Ok(Some(lent));
+                }
+                // The record names a place that is gone: it was replaced, or its body was moved. Look again.
+            }
+            Err(unreadable(std::io::Error::other("a body's file is missing: run `tidegate fsck`")))
         });
         lent.await.map_err(Error::internal)?
     }
 }
 
 impl Shared {
+    /// None: the place is gone.
     fn lend(&self, entry: &Entry) -> Result<Option<Received>> {
         let info = &entry.info;
         let content = match entry.place {

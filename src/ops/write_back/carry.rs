@@ -132,6 +132,7 @@ impl Overlay {
 
     /// Takes the entry away, if it is still that version.
     async fn forget(&self, _: &Held, bucket: &BucketName, key: &ObjectKey, entry: &ObjectInfo) -> Result<()> {
+        let _no_snapshot = self.forgetting.read().await;
         let current = self.entry(bucket, key).await?;
         if current.is_some_and(|c| c.generation == entry.generation) {
             self.local.delete(bucket, key, WriteConditions::default()).await?;

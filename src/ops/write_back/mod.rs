@@ -92,6 +92,8 @@ struct Overlay {
     known: Mutex<HashMap<BucketName, SharedBucket>>,
     /// Buckets that are being deleted: none of them is made here meanwhile.
     closing: tokio::sync::Mutex<HashSet<BucketName>>,
+    /// Held for writing by a snapshot, which must not miss what goes from here to there meanwhile.
+    forgetting: tokio::sync::RwLock<()>,
     /// A job could not be enqueued: entries are looked through at the next occasion.
     missed: AtomicBool,
 }
@@ -116,6 +118,7 @@ impl WriteBack {
             locks: Keyed::default(),
             known: Mutex::default(),
             closing: tokio::sync::Mutex::default(),
+            forgetting: tokio::sync::RwLock::default(),
             missed: AtomicBool::new(false),
         };
         for bucket in overlay.buckets_here().await? {

@@ -233,6 +233,7 @@ impl Origin for WriteBack {
 
     fn snapshot<'a>(&'a self, directory: &'a Path) -> Answer<'a, ()> {
         Box::pin(async move {
+            let _nothing_goes = self.0.forgetting.write().await;
             self.0.upstream.snapshot(directory).await?;
             self.0.local.snapshot(&directory.join(SNAPSHOT)).await
         })
