@@ -58,11 +58,10 @@ macro_rules! field {
 mod upstream;
 
 pub fn keys() -> Vec<Key> {
-    [s3(), edge_and_admin(), folders(), store(), upstream::keys(), variants(), jobs(), cdn(), limits(), log()]
+    [s3(), edge_and_admin(), folders(), store(), upstream::keys(), back(), variants(), jobs(), cdn(), limits(), log()]
         .into_iter()
         .flatten()
         .collect()
-    [s3(), edge_and_admin(), folders(), store(), back(), variants(), jobs(), cdn(), limits(), log()].into_iter().flatten().collect()
 }
 
 fn s3() -> Vec<Key> {

@@ -60,10 +60,10 @@ impl Kind for Upload {
                 }
             };
             if let (Carried::Stored(_), Some(cdn)) = (&carried, &self.cdn)
-                && cdn.shows(&document.bucket, &document.key)
+                && cdn.shows(&document.bucket, Some(&document.key))
             {
                 // It was told when the write was answered: this is for what it has asked of other nodes since.
-                if let Err(e) = cdn.changed(&attempt.job.tenant, &document.bucket, &document.key).await {
+                if let Err(e) = cdn.changed(&attempt.job.tenant, &document.bucket, Some(&document.key)).await {
                     tracing::warn!(error = %e, "the CDN could not be told that a key is stored upstream");
                 }
             }

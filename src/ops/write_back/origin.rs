@@ -192,7 +192,15 @@ impl Origin for WriteBack {
         })
     }
 
-    fn create_upload(&self, upload: Upload) -> Answer<'_, ()> {
+    fn with_parts<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, object: &'a SharedObject) -> Answer<'a, SharedObject> {
+        match is_shown(object) {
+            // Nothing that waits has parts.
+            true => Box::pin(std::future::ready(Ok(object.clone()))),
+            false => self.0.upstream.with_parts(bucket, key, object),
+        }
+    }
+
+    fn create_upload(&self, upload: Upload) -> Answer<'_, Upload> {
         self.0.upstream.create_upload(upload)
     }
 
@@ -231,11 +239,15 @@ impl Origin for WriteBack {
         self.0.upstream.set_setting(space, name, value)
     }
 
-    fn snapshot<'a>(&'a self, directory: &'a Path) -> Answer<'a, ()> {
+    fn snapshot<'a>(&'a self, directory: &'a Path, rest: Answer<'a, ()>) -> Answer<'a, ()> {
         Box::pin(async move {
             let _nothing_goes = self.0.forgetting.write().await;
-            self.0.upstream.snapshot(directory).await?;
-            self.0.local.snapshot(&directory.join(SNAPSHOT)).await
+            let rest = async move {
+                let waiting = directory.join(SNAPSHOT);
+                self.0.local.snapshot(&waiting, Box::pin(std::future::ready(Ok(())))).await?;
+                rest.await
+            };
+            self.0.upstream.snapshot(directory, Box::pin(rest)).await
         })
     }
 

@@ -179,7 +179,11 @@ impl Origin for Faulty {
         Box::pin(self.write(self.inner.set_object_acl(bucket, key, acl)))
     }
 
-    fn create_upload(&self, upload: Upload) -> Answer<'_, ()> {
+    fn with_parts<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, object: &'a SharedObject) -> Answer<'a, SharedObject> {
+        Box::pin(self.read(self.inner.with_parts(bucket, key, object)))
+    }
+
+    fn create_upload(&self, upload: Upload) -> Answer<'_, Upload> {
         Box::pin(self.write(self.inner.create_upload(upload)))
     }
 
@@ -215,8 +219,8 @@ impl Origin for Faulty {
         Box::pin(self.write(self.inner.set_setting(space, name, value)))
     }
 
-    fn snapshot<'a>(&'a self, directory: &'a Path) -> Answer<'a, ()> {
-        self.inner.snapshot(directory)
+    fn snapshot<'a>(&'a self, directory: &'a Path, rest: Answer<'a, ()>) -> Answer<'a, ()> {
+        self.inner.snapshot(directory, rest)
     }
 
     fn usage<'a>(&'a self, tenant: &'a TenantId) -> Answer<'a, Usage> {
