@@ -4,6 +4,7 @@
 //! Order of a start: what can be checked without side effects first, then the store, then the ports: a port that is
 //! open is served. Order of a stop: no new connections and no new jobs, running requests and jobs, the access log, the store.
 
+pub mod back;
 pub mod origin;
 pub mod reload;
 
@@ -24,6 +25,7 @@ use crate::http::door::Doors;
 use crate::http::edge::site::Site;
 use crate::http::gateway::Gateway;
 use crate::jobs::purge::{Outbox, Purge};
+use crate::jobs::upload::Upload;
 use crate::net::drain::Tracker;
 use crate::net::listen::{Address, Transport};
 use crate::net::server::{self, Server};
@@ -105,11 +107,14 @@ impl App {
             metrics: metrics.clone(),
             ..config.variants
         };
-        let opened = origin::open(config.store, upstream, cache, &secret, &metrics).await?;
+        let mut opened = origin::open(config.store.clone(), upstream, cache, &secret, &metrics).await?;
         let queue = open_queue(queue_settings)?;
-        let (cdn, kinds) = purges(Map::new(config.doors.sites.list().iter().filter_map(Site::behind_cdn).collect()), &config.cdn, &queue)?;
+        let back = back::open(&config.back, config.store, &mut opened, &queue, &metrics).await?;
+        let (cdn, mut kinds) =
+            purges(Map::new(config.doors.sites.list().iter().filter_map(Site::behind_cdn).collect()), &config.cdn, &queue)?;
+        kinds.extend(back.clone().map(|back| Arc::new(Upload { back, cdn: cdn.clone() }) as Arc<dyn Kind>));
         let tracker = Tracker::default();
-        let ops = Ops::new(opened.origin, Variants::start(variants)?, queue.clone()).with_cdn(cdn, tracker.clone());
+        let ops = Ops::new(opened.origin, Variants::start(variants)?, queue.clone()).with_cdn(cdn, tracker.clone()).with_write_back(back);
         ops.load_keys(&auth).await?;
         ops.load_token_secrets(&auth).await?;
 

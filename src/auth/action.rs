@@ -80,7 +80,7 @@ actions! {
         ReplicateObject ReplicateDelete ReplicateTags GetObjectVersionForReplication InitiateReplication
         ObjectOwnerOverrideToBucketOwner;
     "tidegate" Service:
-        ListJobs GetJob CancelJob RetryJob PurgeTags;
+        ListJobs GetJob CancelJob RetryJob GetUpload PurgeTags;
     "tidegate" Object:
         Purge;
 }

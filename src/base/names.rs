@@ -40,6 +40,13 @@ macro_rules! name_type {
             }
         }
 
+        impl std::str::FromStr for $name {
+            type Err = Error;
+            fn from_str(s: &str) -> Result<Self> {
+                Self::parse(s)
+            }
+        }
+
         impl From<$name> for String {
             fn from(n: $name) -> String {
                 n.0.to_string()

@@ -18,12 +18,25 @@ pub struct Fsck {
 }
 
 pub fn run(command: &Fsck, config: &Config) -> Result<(), Failure> {
-    let report = fsck::fsck(&config.store, Options { verify: command.verify, repair: !command.dry_run })?;
-    print(&report);
+    let mut proven = Ok(());
+    let back = config.store.dir.join(crate::app::back::FOLDER);
+    if back.exists() {
+        println!("what waits to be stored upstream:");
+        let waiting = crate::local::Settings { dir: back, ..config.store.clone() };
+        proven = prove(command, &waiting);
+        println!("the store:");
+    }
+    proven = proven.and(prove(command, &config.store));
     let broken_jobs = check_queue(config)?;
     if broken_jobs > 0 {
-        return Err(Failure::Failed(format!("{} problems", report.problem_count + broken_jobs)));
+        return proven.and(Err(Failure::Failed(format!("{broken_jobs} problems of the queue"))));
     }
+    proven
+}
+
+fn prove(command: &Fsck, store: &crate::local::Settings) -> Result<(), Failure> {
+    let report = fsck::fsck(store, Options { verify: command.verify, repair: !command.dry_run })?;
+    print(&report);
     if report.is_clean() {
         return Ok(());
     }

@@ -15,6 +15,7 @@ mod presign;
 mod serve;
 mod side;
 mod snapshot;
+mod sync;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -49,6 +50,8 @@ enum Command {
     Key(key::KeyCommand),
     /// Make a consistent copy of everything that is stored, also while serving
     Snapshot(snapshot::Snapshot),
+    /// Wait until everything that was written back is stored upstream, and say what is left
+    Sync(sync::Sync),
     /// Prove that bodies, records and index agree, and repair the index; the gateway must not be running
     Fsck(fsck::Fsck),
     /// A link to an object in the operator's name: a presigned URL, CloudFront's URL or cookies, or a path token
@@ -122,6 +125,7 @@ fn carry_out(arguments: Arguments) -> Result<(), Failure> {
             None | Some(Command::Serve) => serve::run(config, &environment).await,
             Some(Command::Key(command)) => key::run(command, config).await,
             Some(Command::Snapshot(command)) => snapshot::run(command, config).await,
+            Some(Command::Sync(command)) => sync::run(command, config).await,
             Some(Command::Fsck(command)) => fsck::run(&command, &config),
             Some(Command::Presign(command)) => presign::run(command, config).await,
             Some(Command::Import(command)) => import::run(command, config).await,

@@ -58,7 +58,7 @@ macro_rules! field {
 mod upstream;
 
 pub fn keys() -> Vec<Key> {
-    [s3(), edge_and_admin(), folders(), store(), upstream::keys(), variants(), cache(), jobs(), cdn(), limits(), log()]
+    [s3(), edge_and_admin(), folders(), store(), upstream::keys(), back(), cache(), variants(), jobs(), cdn(), limits(), log()]
         .into_iter()
         .flatten()
         .collect()
@@ -232,6 +232,25 @@ fn store() -> Vec<Key> {
             store.completed_kept,
             show_time,
             duration
+        ),
+    ]
+}
+
+fn back() -> Vec<Key> {
+    vec![
+        field!(
+            "back.buckets",
+            "Buckets whose writes are answered when they are durable here, and stored upstream afterwards.",
+            back.buckets,
+            |v: &Vec<_>| show_list(v),
+            list("the name of a bucket, or a list of them")
+        ),
+        field!(
+            "back.limit",
+            "How much of them may wait here; further writes are answered 503 SlowDown.",
+            back.limit,
+            |v: &u64| quoted_size(*v),
+            size
         ),
     ]
 }

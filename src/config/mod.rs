@@ -27,6 +27,7 @@ use crate::cdn::cloudfront::Settings as CdnSettings;
 use crate::http::gateway::Settings as DoorSettings;
 use crate::local::Settings as StoreSettings;
 use crate::net::settings::Settings as NetSettings;
+use crate::ops::write_back::Settings as BackSettings;
 use crate::queue::Settings as QueueSettings;
 use crate::queue::runner::Settings as JobSettings;
 use crate::telemetry::access_log::Settings as AccessLogSettings;
@@ -51,6 +52,8 @@ pub struct Config {
     pub store: StoreSettings,
     /// Without a bucket there is none. Its folder is `upstream` in the store's.
     pub upstream: UpstreamSettings,
+    /// Its folder is `back` in the store's.
+    pub back: BackSettings,
     pub variants: VariantSettings,
     pub cache: CacheSettings,
     /// None: in the store's folder.
@@ -97,6 +100,7 @@ impl Default for Config {
             net: NetSettings::default(),
             store: StoreSettings::default(),
             upstream: UpstreamSettings::default(),
+            back: BackSettings::default(),
             variants: VariantSettings::default(),
             cache: CacheSettings::default(),
             cache_dir: None,

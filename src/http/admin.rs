@@ -8,12 +8,14 @@
 //! PATCH  /-/admin/v1/keys/ACCESS_KEY      {"enabled": false}
 //! DELETE /-/admin/v1/keys/ACCESS_KEY
 //! POST   /-/admin/v1/snapshot             {"dir": "/backup/2026-11-21"}
+//! POST   /-/admin/v1/sync                 {"retry": true, "wait": 20}: until all that was written back is upstream
 //! POST   /-/admin/v1/reload
 //! POST   /-/admin/v1/path-tokens/rotate
 //! POST   /-/admin/v1/presign               as the tenants' /-/v1/presign
 //! ```
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use http::{Method, Request, StatusCode};
 use serde::{Deserialize, Serialize};
@@ -22,6 +24,7 @@ use crate::auth::{Fault, StoredKey};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::names::{AccessKeyId, TenantId};
 use crate::base::timestamp::Timestamp;
+use crate::http::api::jobs::MAX_WAIT_SECONDS;
 use crate::http::api::presign;
 use crate::http::door::Visit;
 use crate::http::gateway::Gateway;
@@ -73,13 +76,21 @@ async fn answer(gateway: &Gateway, visit: &mut Visit, request: Request<RequestBo
             ops.snapshot(&grant, &wanted.dir).await?;
             respond::json(&serde_json::json!({ "dir": wanted.dir }))
         }
+        (Method::POST, ("sync", "")) => {
+            let wanted: Sync = parse(&exchange.document().await?)?;
+            let patience = Duration::from_secs(wanted.wait.min(MAX_WAIT_SECONDS));
+            respond::json(&ops.sync(&grant, wanted.retry, patience).await?)
+        }
         (Method::POST, ("reload", "")) => reload(gateway),
         (Method::POST, ("path-tokens", "rotate")) => {
             ops.rotate_token_secret(&grant, auth).await?;
             Ok(respond::empty(StatusCode::NO_CONTENT))
         }
         (Method::POST, ("presign", "")) => presign::presign(&mut exchange).await,
-        _ => Err(Error::new(ErrorKind::NotFound, "There is no such command: keys, snapshot, reload, path-tokens/rotate and presign are.")),
+        _ => Err(Error::new(
+            ErrorKind::NotFound,
+            "There is no such command: keys, snapshot, sync, reload, path-tokens/rotate and presign are.",
+        )),
     }
 }
 
@@ -119,6 +130,15 @@ struct KeyChange {
 #[serde(deny_unknown_fields)]
 struct Snapshot {
     dir: PathBuf,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct Sync {
+    /// What the upstream refused is tried again.
+    retry: bool,
+    /// Seconds.
+    wait: u64,
 }
 
 /// A key without its secret.

@@ -1,9 +1,10 @@
-//! The body of an answer: nothing, bytes at hand, or pieces from the origin.
+//! The body of an answer: nothing, bytes at hand, or pieces from the origin. And a request's body that is counted as it comes.
 //!
 //! Invariant: exactly the announced length is sent, or the body fails and hyper breaks the connection. A body that
 //! ends early is never ended cleanly.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -11,6 +12,8 @@ use http_body::{Frame, SizeHint};
 use tokio::sync::mpsc;
 
 use crate::base::error::{Error, Result};
+use crate::net::request_body::RequestBody;
+use crate::ops::transfers::Transfer;
 use crate::origin::{Body, BodySource};
 
 pub enum ResponseBody {
@@ -95,5 +98,31 @@ impl http_body::Body for ResponseBody {
 
     fn size_hint(&self) -> SizeHint {
         if matches!(self, ResponseBody::Events(_)) { SizeHint::default() } else { SizeHint::with_exact(self.len()) }
+    }
+}
+
+pub struct Counted {
+    pub body: RequestBody,
+    pub transfer: Option<Arc<Transfer>>,
+}
+
+impl http_body::Body for Counted {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>>>> {
+        let frame = Pin::new(&mut self.body).poll_frame(cx);
+        if let (Poll::Ready(Some(Ok(frame))), Some(transfer)) = (&frame, &self.transfer) {
+            transfer.arrived(frame.data_ref().map_or(0, |data| data.len() as u64));
+        }
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }

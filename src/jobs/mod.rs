@@ -3,3 +3,4 @@
 //! Not here: the queue and its runner (`queue`). Built and handed over by `app`.
 
 pub mod purge;
+pub mod upload;

@@ -19,6 +19,7 @@ pub mod hot;
 pub mod ids;
 pub mod inline;
 pub mod layout;
+pub mod lend;
 pub mod list;
 pub mod objects;
 pub mod open;
@@ -41,4 +42,4 @@ pub use open::Local;
 pub use settings::Settings;
 
 #[cfg(test)]
-mod tests;
+pub mod tests;

@@ -8,8 +8,8 @@ use tokio::sync::watch;
 
 use crate::auth::action::Action;
 use crate::auth::grant::Grant;
-use crate::base::error::Result;
-use crate::ops::{Ops, wrong_grant};
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::ops::{Ops, write_back, wrong_grant};
 use crate::queue::job::{Job, JobId, no_such_job};
 use crate::queue::shared::Progress;
 use crate::queue::view::{Filter, Page, View};
@@ -52,7 +52,10 @@ impl Ops {
 
     pub async fn cancel_job(&self, grant: &Grant, id: JobId) -> Result<Job> {
         asked_for(grant, Action::CancelJob)?;
-        self.own(grant, id).await?;
+        if self.own(grant, id).await?.job.kind == write_back::KIND {
+            let text = "What was acknowledged is stored upstream: it can't be cancelled. Delete the object.";
+            return Err(Error::new(ErrorKind::InvalidRequest, text));
+        }
         self.jobs.cancel(id).await
     }
 

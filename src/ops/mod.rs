@@ -12,8 +12,11 @@ pub mod multipart;
 pub mod operator;
 pub mod read;
 pub mod through_cache;
+pub mod transfers;
+pub mod uploads;
 pub mod variant;
 pub mod write;
+pub mod write_back;
 
 use std::sync::Arc;
 
@@ -35,11 +38,15 @@ pub struct Ops {
     cdn: Option<Arc<dyn cdn::Cdn>>,
     /// Of writes that go on when their client is gone.
     tracker: Tracker,
+    /// None: every write is answered by the origin itself.
+    back: Option<write_back::WriteBack>,
+    transfers: transfers::Transfers,
 }
 
 impl Ops {
     pub fn new(origin: Arc<dyn Origin>, variants: Variants, jobs: Queue) -> Self {
-        Ops { origin, variants, jobs, cdn: None, tracker: Tracker::default() }
+        let (cdn, back, tracker, transfers) = Default::default();
+        Ops { origin, variants, jobs, cdn, tracker, back, transfers }
     }
 }
 

@@ -13,6 +13,7 @@ use crate::base::names::UploadId;
 use crate::base::object::{CannedAcl, ObjectHeaders, SharedObject, Upload, UploadedPart};
 use crate::base::timestamp::Timestamp;
 use crate::ingest::Received;
+use crate::ops::transfers::End;
 use crate::ops::{Ops, object};
 use crate::origin::{CompleteUpload, CompletedPart, Quota};
 
@@ -44,7 +45,9 @@ impl Ops {
             headers,
             checksum,
         };
-        self.origin.create_upload(upload).await
+        let upload = self.origin.create_upload(upload).await?;
+        self.transfers.begin_multipart(&upload);
+        Ok(upload)
     }
 
     pub async fn upload(&self, grant: &Grant, id: &UploadId) -> Result<Upload> {
@@ -64,22 +67,32 @@ impl Ops {
 
     pub async fn complete_upload(&self, grant: &Grant, auth: &Auth, id: UploadId, completion: Completion) -> Result<SharedObject> {
         let (bucket, key) = object(grant, &[Action::PutObject])?;
-        let quota = match self.origin.upload(bucket, key, &id).await {
-            Ok(upload) => auth.quota_of(&upload.owner),
+        let upload = match self.origin.upload(bucket, key, &id).await {
+            Ok(upload) => Some(upload),
             // Completed before, or never there: nothing will be written. No other upload ever gets this id.
-            Err(e) if e.kind() == ErrorKind::NoSuchUpload => Quota::default(),
+            Err(e) if e.kind() == ErrorKind::NoSuchUpload => None,
             Err(e) => return Err(e),
         };
+        let quota = upload.as_ref().map_or_else(Quota::default, |upload| auth.quota_of(&upload.owner));
         let Completion { parts, conditions, checksum, checksum_type, size } = completion;
         let complete =
             CompleteUpload { bucket: bucket.clone(), key: key.clone(), upload: id, parts, conditions, checksum, checksum_type, size };
         let origin = self.origin.clone();
-        self.and_tell(grant, async move { origin.complete_upload(complete, quota).await }).await
+        let object = self.and_tell(grant, async move { origin.complete_upload(complete, quota).await }).await?;
+        if let Some(upload) = upload {
+            self.transfers.end_multipart(&upload, End::Taken(object.clone()));
+        }
+        Ok(object)
     }
 
     pub async fn abort_upload(&self, grant: &Grant, id: &UploadId) -> Result<()> {
         let (bucket, key) = object(grant, &[Action::AbortMultipartUpload])?;
-        self.origin.abort_upload(bucket, key, id).await
+        let upload = self.origin.upload(bucket, key, id).await;
+        self.origin.abort_upload(bucket, key, id).await?;
+        if let Ok(upload) = upload {
+            self.transfers.end_multipart(&upload, End::Aborted);
+        }
+        Ok(())
     }
 }
 

@@ -1,8 +1,10 @@
-//! What only the operator may: tenants' access keys, the secret of path tokens, and a copy of all that is stored.
+//! What only the operator may: tenants' access keys, the secret of path tokens, a copy of all that is stored, and waiting for
+//! what is written back.
 //!
 //! Keys made here live in the origin's settings (so every node and every restart sees them) and, once stored, in `auth`.
 
 use std::path::Path;
+use std::time::Duration;
 
 use crate::auth::grant::OperatorGrant;
 use crate::auth::operator::generate_pair;
@@ -11,6 +13,7 @@ use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::names::{AccessKeyId, TenantId};
 use crate::base::timestamp::Timestamp;
 use crate::ops::Ops;
+use crate::ops::write_back::Left;
 
 /// Where made keys are kept: one JSON document for each, by access key.
 const KEYS: &str = "keys";
@@ -95,6 +98,15 @@ impl Ops {
         // The jobs afterwards: what a write in the copy asked for is then in the copy too.
         let queue = directory.join("queue");
         self.origin.snapshot(directory, Box::pin(async { self.jobs.backup(&queue).await })).await
+    }
+
+    /// Waits until all that was written back is upstream, or refused there, and says what is left. `retry`: what was refused
+    /// is tried again first.
+    pub async fn sync(&self, _: &OperatorGrant, retry: bool, patience: Duration) -> Result<Left> {
+        match &self.back {
+            Some(back) => back.sync(retry, patience).await,
+            None => Ok(Left::default()),
+        }
     }
 
     async fn store_key(&self, key: &StoredKey) -> Result<()> {

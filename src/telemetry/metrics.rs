@@ -15,6 +15,7 @@ use prometheus_client::registry::{Registry, Unit};
 use super::histogram::Latency;
 use super::jobs::Jobs;
 use super::tenants::Tenants;
+use super::write_back::WriteBack;
 use crate::base::coding::Coding;
 
 /// A label with a fixed set of values, each with an index.
@@ -298,6 +299,7 @@ pub struct Metrics {
     pub reloads: Counters<Reload>,
     pub reload_failures: Counters<Reload>,
     pub jobs: Jobs,
+    pub write_back: WriteBack,
 }
 
 impl Metrics {
@@ -363,6 +365,7 @@ impl Metrics {
             reloads: Counters::register(r, "reloads", "Certificates, policies or secrets of sites' callers reloaded"),
             reload_failures: Counters::register(r, "reload_failures", "Reloads refused because something in them was wrong"),
             jobs: Jobs::register(r),
+            write_back: WriteBack::register(r),
             registry,
         }
     }

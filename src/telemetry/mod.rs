@@ -11,3 +11,4 @@ pub mod metrics;
 pub mod request_id;
 pub mod rotating_file;
 pub mod tenants;
+pub mod write_back;

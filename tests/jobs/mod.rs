@@ -3,6 +3,7 @@
 mod api;
 mod kills;
 mod purge;
+mod uploads;
 
 use std::time::{Duration, Instant};
 

@@ -16,7 +16,7 @@ use crate::queue::view::{Filter, View};
 const MAX_PAGE: usize = 1000;
 const DEFAULT_PAGE: usize = 100;
 /// Under the minute after which proxies give up on a silent connection.
-const MAX_WAIT_SECONDS: u64 = 50;
+pub const MAX_WAIT_SECONDS: u64 = 50;
 
 pub async fn list(exchange: &Exchange<'_>) -> Result<Answer> {
     let grant = &exchange.authorize_service(Action::ListJobs)?;
@@ -57,7 +57,7 @@ pub async fn retry(exchange: &Exchange<'_>, id: JobId) -> Result<Answer> {
 }
 
 /// `30` or `30s`; longer than the longest means the longest.
-fn seconds(text: &str) -> Result<Duration> {
+pub fn seconds(text: &str) -> Result<Duration> {
     let number = text.strip_suffix('s').unwrap_or(text).parse::<u64>();
     let seconds = number.map_err(|_| invalid("wait", format!("wait is a number of seconds such as 30s, at most {MAX_WAIT_SECONDS}s.")))?;
     Ok(Duration::from_secs(seconds.min(MAX_WAIT_SECONDS)))

@@ -9,6 +9,8 @@
 //! GET        /-/v1/jobs/ID/events      server-sent events, until it has ended
 //! POST       /-/v1/jobs/ID/cancel
 //! POST       /-/v1/jobs/ID/retry       a dead or cancelled job begins anew
+//! GET        /-/v1/uploads/ID          ?wait=30s: how the upload is doing; a request's, a multipart upload's or a job's id
+//! GET        /-/v1/uploads             ?bucket=media&key=acme/a.glb: the same by key
 //! POST       /-/v1/purge               {"bucket": "media", "keys": […], "prefix": "acme/run/", "paths": […], "host": …, "tags": […]}
 //! ```
 //!
@@ -17,9 +19,10 @@
 
 mod content;
 mod events;
-mod jobs;
+pub mod jobs;
 pub mod presign;
 mod purge;
+mod uploads;
 
 use http::Method;
 use http::request::Parts;
@@ -48,6 +51,8 @@ enum Operation {
     CancelJob(JobId),
     RetryJob(JobId),
     Purge,
+    Upload,
+    UploadOfKey,
 }
 
 impl Operation {
@@ -65,6 +70,8 @@ impl Operation {
             Operation::CancelJob(_) => (first + 6, "CancelJob", "API.POST.JOB_CANCEL"),
             Operation::RetryJob(_) => (first + 7, "RetryJob", "API.POST.JOB_RETRY"),
             Operation::Purge => (first + 8, "Purge", "API.POST.PURGE"),
+            Operation::Upload => (first + 9, "GetUpload", "API.GET.UPLOAD"),
+            Operation::UploadOfKey => (first + 10, "GetUploadOfKey", "API.GET.UPLOAD_OF_KEY"),
         }
     }
 }
@@ -97,6 +104,8 @@ async fn answer(gateway: &Gateway, visit: &mut Visit, parts: Parts, body: Reques
         Operation::CancelJob(id) => jobs::cancel(&exchange, id).await,
         Operation::RetryJob(id) => jobs::retry(&exchange, id).await,
         Operation::Purge => purge::purge(&mut exchange).await,
+        Operation::Upload => uploads::by_id(&exchange, path.strip_prefix("uploads/").unwrap_or_default()).await,
+        Operation::UploadOfKey => uploads::by_key(&exchange).await,
     }
 }
 
@@ -110,6 +119,8 @@ fn route(method: &Method, path: &str) -> Result<Operation> {
             ("GET, HEAD", Operation::Content(Sha256::from_hex(hash).ok_or_else(expected)?))
         }
         ("purge", "") => ("POST", Operation::Purge),
+        ("uploads", "") => ("GET", Operation::UploadOfKey),
+        ("uploads", id) if !id.contains('/') => ("GET", Operation::Upload),
         ("jobs", "") => ("GET", Operation::ListJobs),
         ("jobs", job) => match job.split_once('/').unwrap_or((job, "")) {
             (id, "") => ("GET", Operation::GetJob(JobId::parse(id)?)),
@@ -127,7 +138,10 @@ fn route(method: &Method, path: &str) -> Result<Operation> {
 }
 
 fn nothing_here() -> Error {
-    Error::new(ErrorKind::NotFound, "There is nothing at this address: presign, url, content/<sha256>, jobs, jobs/<id> and purge are.")
+    Error::new(
+        ErrorKind::NotFound,
+        "There is nothing at this address: presign, url, content/<sha256>, jobs, jobs/<id>, uploads, uploads/<id> and purge are.",
+    )
 }
 
 /// The body as what the operation takes; a name that it does not know is a mistake.
@@ -155,6 +169,8 @@ mod tests {
         for (method, path, expected) in [
             (Method::POST, "purge".to_owned(), Operation::Purge),
             (Method::GET, "jobs".to_owned(), Operation::ListJobs),
+            (Method::GET, "uploads".to_owned(), Operation::UploadOfKey),
+            (Method::GET, "uploads/0AF3".to_owned(), Operation::Upload),
             (Method::GET, format!("jobs/{id}"), Operation::GetJob(job)),
             (Method::GET, format!("jobs/{id}/events"), Operation::JobEvents(job)),
             (Method::POST, format!("jobs/{id}/cancel"), Operation::CancelJob(job)),
@@ -165,6 +181,8 @@ mod tests {
         for (method, path, kind) in [
             (Method::POST, "jobs", ErrorKind::MethodNotAllowed),
             (Method::GET, "jobs/abc", ErrorKind::NotFound),
+            (Method::PUT, "uploads/abc", ErrorKind::MethodNotAllowed),
+            (Method::GET, "uploads/a/b", ErrorKind::NotFound),
             (Method::GET, "jobs/x/y/z", ErrorKind::NotFound),
             (Method::GET, "presign", ErrorKind::MethodNotAllowed),
             (Method::POST, &*content, ErrorKind::MethodNotAllowed),

@@ -2,6 +2,7 @@
 //! (`on_bucket`, `on_object`, `authorize_*`), and so does its body.
 
 use std::pin::pin;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::HeaderName;
@@ -14,6 +15,7 @@ use crate::base::limits::MAX_XML_BYTES;
 use crate::base::names::{BucketName, ObjectKey, TenantId, UploadId};
 use crate::base::object::{Bucket, ObjectInfo, SharedBucket};
 use crate::base::timestamp::Timestamp;
+use crate::http::body::Counted;
 use crate::http::door::Visit;
 use crate::http::gateway::Gateway;
 use crate::http::query::Query;
@@ -22,13 +24,16 @@ use crate::http::xml::Writer;
 use crate::ingest::{Content, Expect, Received, Staging, receive};
 use crate::net::request_body::RequestBody;
 use crate::net::service::Peer;
+use crate::ops::transfers::{Running, Transfer};
 use crate::origin::{Freshness, ReadBy};
+use crate::telemetry::request_id::RequestId;
 
 // Every request is asked for it: a name that need not be parsed each time.
 const EXPECTED_BUCKET_OWNER: HeaderName = HeaderName::from_static("x-amz-expected-bucket-owner");
 
 pub struct Exchange<'a> {
     pub gateway: &'a Gateway,
+    pub id: RequestId,
     pub parts: Parts,
     pub query: Query,
     pub caller: Caller,
@@ -74,7 +79,7 @@ impl<'g> Exchange<'g> {
         if caller.via.is_presigned() {
             unhoist(&mut parts, &query, caller.via);
         }
-        Ok(Exchange { gateway, parts, query, caller, peer, now, body: Some(body) })
+        Ok(Exchange { gateway, id: visit.id, parts, query, caller, peer, now, body: Some(body) })
     }
 }
 
@@ -186,7 +191,21 @@ impl Exchange<'_> {
     }
 
     /// Takes in the body under everything that was promised of it: by headers (`expect`) and by the signature.
-    pub async fn receive(&mut self, mut expect: Expect, staging: &Staging) -> Result<Received> {
+    pub async fn receive(&mut self, expect: Expect, staging: &Staging) -> Result<Received> {
+        self.receive_counted(expect, staging, None).await
+    }
+
+    /// As `receive`, of an object: who asks for this request's upload sees how far it is.
+    pub async fn receive_object(&mut self, grant: &Grant, expect: Expect) -> Result<(Received, Running)> {
+        let number = |name: &'static str| text(&self.parts.headers, name).and_then(|l| l.parse::<u64>().ok());
+        let length = number("x-amz-decoded-content-length").or_else(|| number("content-length"));
+        let running = self.gateway.ops.begin_put(grant, self.id.as_str(), length)?;
+        let staging = self.gateway.ops.staging(grant);
+        let received = self.receive_counted(expect, &staging, Some(running.transfer.clone())).await?;
+        Ok((received, running))
+    }
+
+    async fn receive_counted(&mut self, mut expect: Expect, staging: &Staging, transfer: Option<Arc<Transfer>>) -> Result<Received> {
         let body = self.body.take().ok_or_else(|| Error::internal("a body was asked for twice"))?;
         let content_length = text(&self.parts.headers, http::header::CONTENT_LENGTH).and_then(|l| l.parse::<u64>().ok());
         let decoder = match &self.caller.payload {
@@ -219,7 +238,7 @@ impl Exchange<'_> {
             }
         };
         // An empty body is not polled by hyper, so it sends no interim answer of its own; clients that asked wait for one.
-        receive(pin!(body), decoder, &expect, staging).await
+        receive(pin!(Counted { body, transfer }), decoder, &expect, staging).await
     }
 
     /// A small body, such as an XML document, in memory.

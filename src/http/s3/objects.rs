@@ -28,11 +28,12 @@ pub async fn put(exchange: &mut Exchange<'_>, bucket: &BucketName, key: &ObjectK
     // S3 keeps a CRC64NVME where the client chose nothing.
     let expect = params::expect(headers, MAX_PUT_BYTES, Some(ChecksumAlgorithm::Crc64Nvme))?;
     let grant = exchange.on_object(Action::PutObject, bucket, key).await?;
-    let received = exchange.receive(expect, &exchange.gateway.ops.staging(&grant)).await?;
+    let (received, running) = exchange.receive_object(&grant, expect).await?;
     if stored.content_type.is_empty() {
         stored.content_type = media_type::guess(key.as_str(), &first_bytes(&received)).to_owned();
     }
     let written = exchange.gateway.ops.put(&grant, acl, stored, conditions, received).await?;
+    running.taken(&written.object);
     let mut answer = respond::empty(StatusCode::OK);
     written_headers(answer.headers_mut(), &written.object);
     let dedup = if written.dedup == Dedup::Hit { "hit" } else { "miss" };

@@ -1,0 +1,99 @@
+//! Carries what was written back upstream: one job for each version that was kept, see `ops::write_back`.
+//!
+//! An upstream that can't be reached is waited for without end. What it refuses for good ends the job with its reason; the
+//! version stays readable here until the job is retried or the key is written again.
+//! Begun again after a crash it looks first whether upstream has the version already.
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::time::{Instant, interval, timeout};
+
+use crate::base::error::Error;
+use crate::ops::cdn::Cdn;
+use crate::ops::write_back::{Carried, Document, KIND, VERSION, WriteBack, is_for_good};
+use crate::queue::kind::{Backoff, Work};
+use crate::queue::{Attempt, Fault, Kind};
+
+/// For the turn of another version of the key, which holds a worker's place.
+const WAIT_FOR_TURN: Duration = Duration::from_secs(5);
+const SIGN_OF_LIFE: Duration = Duration::from_secs(20);
+/// One attempt may take this long, and for each byte what this rate allows.
+const LONGEST: Duration = Duration::from_secs(600);
+const SLOWEST_BYTES_PER_SECOND: u64 = 64 * 1024;
+
+pub struct Upload {
+    pub back: WriteBack,
+    /// Told again when a version is upstream: until then other nodes showed the one before.
+    pub cdn: Option<Arc<dyn Cdn>>,
+}
+
+impl Kind for Upload {
+    fn name(&self) -> &'static str {
+        KIND
+    }
+
+    fn patience(&self) -> Duration {
+        SIGN_OF_LIFE * 3
+    }
+
+    fn backoff(&self) -> Backoff {
+        Backoff { first: Duration::from_secs(1), most: Duration::from_secs(300) }
+    }
+
+    fn run<'a>(&'a self, attempt: &'a Attempt) -> Work<'a> {
+        Box::pin(async move {
+            let document: Document = attempt.document(VERSION)?;
+            let carrying = self.carry(&document);
+            tokio::pin!(carrying);
+            let end = Instant::now() + LONGEST + Duration::from_secs(document.size / SLOWEST_BYTES_PER_SECOND);
+            let mut life = interval(SIGN_OF_LIFE);
+            let carried = loop {
+                tokio::select! {
+                    carried = &mut carrying => break carried?,
+                    _ = life.tick() => attempt.progress(0, document.size, "on its way upstream"),
+                    () = tokio::time::sleep_until(end) => return Err(Fault::retry("the upstream takes it too slowly")),
+                }
+            };
+            if let (Carried::Stored(_), Some(cdn)) = (&carried, &self.cdn)
+                && cdn.shows(&document.bucket, Some(&document.key))
+            {
+                // It was told when the write was answered: this is for what it has asked of other nodes since.
+                if let Err(e) = cdn.changed(&attempt.job.tenant, &document.bucket, Some(&document.key)).await {
+                    tracing::warn!(error = %e, "the CDN could not be told that a key is stored upstream");
+                }
+            }
+            Ok(Some(match carried {
+                Carried::Stored(Some(object)) => json!({ "state": "stored", "etag": object.etag.to_string() }),
+                Carried::Stored(None) | Carried::Before => json!({ "state": "stored" }),
+                Carried::Superseded => json!({ "state": "superseded" }),
+            }))
+        })
+    }
+}
+
+impl Upload {
+    async fn carry(&self, document: &Document) -> Result<Carried, Fault> {
+        let Document { bucket, key, generation, .. } = document;
+        // An overwritten version need not wait for anybody's turn.
+        if let Some(carried) = self.back.is_settled(bucket, key, *generation).await.map_err(fault)? {
+            return Ok(carried);
+        }
+        let Ok(turn) = timeout(WAIT_FOR_TURN, self.back.turn(bucket, key)).await else {
+            return Err(Fault::retry("another version of the key is on its way upstream"));
+        };
+        self.back.carry(&turn, bucket, key, *generation).await.map_err(fault)
+    }
+}
+
+fn fault(e: Error) -> Fault {
+    tracing::debug!(error = %e, "an upload failed");
+    match is_for_good(e.kind()) {
+        true => Fault::dead(format!("the upstream refuses it: {:?}: {}", e.kind(), e.message())),
+        false => Fault::retry(format!("{:?}: {}", e.kind(), e.message())),
+    }
+}

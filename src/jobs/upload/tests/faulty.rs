@@ -1,0 +1,233 @@
+//! An upstream that can be away, lose answers, refuse, or take a write that comes late.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use crate::base::conditions::WriteConditions;
+use crate::base::digest::Sha256;
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::names::{BucketName, ObjectKey, TenantId, UploadId};
+use crate::base::object::{Bucket, BucketDocument, CannedAcl, ListPage, ListQuery, SharedBucket, SharedObject, Upload, UploadedPart};
+use crate::base::range::ByteRange;
+use crate::ingest::{Received, Staging};
+use crate::local::Local;
+use crate::origin::{
+    Answer, Body, CompleteUpload, CopyObject, Freshness, Origin, PutObject, Quota, ReadBy, UploadsPage, UploadsQuery, Usage, Written,
+};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    Fine,
+    /// Nothing reaches it.
+    Away,
+    /// Writes are done, and their answers lost.
+    Forgetful,
+    /// Puts are answered as failed, and done when `land` says so.
+    Late,
+    /// Writes are refused for good.
+    Refusing,
+    /// Each call is one of the first three.
+    Moody,
+}
+
+pub struct Faulty {
+    pub inner: Arc<Local>,
+    mode: Mutex<Mode>,
+    late: Mutex<Vec<PutObject>>,
+    calls: AtomicU64,
+    pub puts: AtomicU64,
+}
+
+impl Faulty {
+    pub fn new(inner: Arc<Local>) -> Arc<Self> {
+        let (mode, late) = (Mutex::new(Mode::Fine), Mutex::default());
+        Arc::new(Faulty { inner, mode, late, calls: AtomicU64::new(0), puts: AtomicU64::new(0) })
+    }
+
+    pub fn set(&self, mode: Mode) {
+        *self.mode.lock().unwrap() = mode;
+    }
+
+    pub fn mode(&self) -> Mode {
+        match *self.mode.lock().unwrap() {
+            Mode::Moody => match self.calls.fetch_add(1, Ordering::SeqCst).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 60 {
+                0..3 => Mode::Away,
+                3..6 => Mode::Forgetful,
+                _ => Mode::Fine,
+            },
+            mode => mode,
+        }
+    }
+
+    /// Puts that lost their way arrive.
+    pub async fn land(&self) {
+        let late = std::mem::take(&mut *self.late.lock().unwrap());
+        for put in late {
+            let _ = self.inner.put(put, Quota::default()).await;
+        }
+    }
+
+    async fn write<T>(&self, write: impl Future<Output = Result<T>>) -> Result<T> {
+        match self.mode() {
+            Mode::Away | Mode::Late => Err(away()),
+            Mode::Refusing => Err(Error::new(ErrorKind::AccessDenied, "Access Denied")),
+            Mode::Forgetful => match write.await {
+                Ok(_) => Err(away()),
+                refused => refused,
+            },
+            Mode::Fine | Mode::Moody => write.await,
+        }
+    }
+
+    async fn read<T>(&self, read: impl Future<Output = Result<T>>) -> Result<T> {
+        if self.mode() == Mode::Away { Err(away()) } else { read.await }
+    }
+
+    async fn put_here(&self, put: PutObject) -> Result<Written> {
+        self.puts.fetch_add(1, Ordering::SeqCst);
+        if self.mode() == Mode::Late {
+            self.late.lock().unwrap().push(put);
+            return Err(away());
+        }
+        self.write(self.inner.put(put, Quota::default())).await
+    }
+
+    /// A put that comes later than a later delete would be taken: nobody could tell it from a new one.
+    pub fn lose_late(&self, key: &str) {
+        self.late.lock().unwrap().retain(|put| put.key.as_str() != key);
+    }
+}
+
+pub fn away() -> Error {
+    Error::new(ErrorKind::ServiceUnavailable, "The upstream can't be reached.")
+}
+
+impl Origin for Faulty {
+    fn bucket<'a>(&'a self, name: &'a BucketName) -> Answer<'a, Option<SharedBucket>> {
+        Box::pin(self.read(self.inner.bucket(name)))
+    }
+
+    fn buckets<'a>(&'a self, owner: Option<&'a TenantId>, prefix: &'a str, after: &'a str, max: usize) -> Answer<'a, Vec<SharedBucket>> {
+        Box::pin(self.read(self.inner.buckets(owner, prefix, after, max)))
+    }
+
+    fn create_bucket(&self, bucket: Bucket) -> Answer<'_, SharedBucket> {
+        Box::pin(self.write(self.inner.create_bucket(bucket)))
+    }
+
+    fn delete_bucket<'a>(&'a self, name: &'a BucketName) -> Answer<'a, ()> {
+        Box::pin(self.write(self.inner.delete_bucket(name)))
+    }
+
+    fn set_bucket_document<'a>(&'a self, name: &'a BucketName, document: BucketDocument, value: Option<Vec<u8>>) -> Answer<'a, ()> {
+        Box::pin(self.write(self.inner.set_bucket_document(name, document, value)))
+    }
+
+    fn set_bucket_acl<'a>(&'a self, name: &'a BucketName, acl: CannedAcl) -> Answer<'a, ()> {
+        Box::pin(self.write(self.inner.set_bucket_acl(name, acl)))
+    }
+
+    fn stat<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, freshness: Freshness) -> Answer<'a, Option<SharedObject>> {
+        Box::pin(self.read(self.inner.stat(bucket, key, freshness)))
+    }
+
+    fn stat_hot(&self, _: &BucketName, _: &ObjectKey, _: Freshness) -> Option<SharedObject> {
+        None
+    }
+
+    fn open<'a>(
+        &'a self,
+        bucket: &'a BucketName,
+        key: &'a ObjectKey,
+        object: &'a SharedObject,
+        range: ByteRange,
+        by: ReadBy,
+    ) -> Answer<'a, Option<Body>> {
+        Box::pin(self.read(self.inner.open(bucket, key, object, range, by)))
+    }
+
+    fn open_hot(&self, _: &BucketName, _: &ObjectKey, _: &SharedObject, _: ByteRange, _: ReadBy) -> Option<Body> {
+        None
+    }
+
+    fn find_content<'a>(&'a self, owner: &'a TenantId, sha256: &'a Sha256) -> Answer<'a, Option<(BucketName, ObjectKey)>> {
+        Box::pin(self.read(self.inner.find_content(owner, sha256)))
+    }
+
+    fn list<'a>(&'a self, bucket: &'a BucketName, query: &'a ListQuery) -> Answer<'a, ListPage> {
+        Box::pin(self.read(self.inner.list(bucket, query)))
+    }
+
+    fn staging(&self, owner: &TenantId) -> Staging {
+        self.inner.staging(owner)
+    }
+
+    fn put(&self, put: PutObject, _: Quota) -> Answer<'_, Written> {
+        Box::pin(self.put_here(put))
+    }
+
+    fn copy(&self, copy: CopyObject, quota: Quota) -> Answer<'_, Written> {
+        Box::pin(self.write(self.inner.copy(copy, quota)))
+    }
+
+    fn delete<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, conditions: WriteConditions) -> Answer<'a, bool> {
+        Box::pin(self.write(self.inner.delete(bucket, key, conditions)))
+    }
+
+    fn set_object_acl<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, acl: CannedAcl) -> Answer<'a, ()> {
+        Box::pin(self.write(self.inner.set_object_acl(bucket, key, acl)))
+    }
+
+    fn with_parts<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, object: &'a SharedObject) -> Answer<'a, SharedObject> {
+        Box::pin(self.read(self.inner.with_parts(bucket, key, object)))
+    }
+
+    fn create_upload(&self, upload: Upload) -> Answer<'_, Upload> {
+        Box::pin(self.write(self.inner.create_upload(upload)))
+    }
+
+    fn upload<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, upload: &'a UploadId) -> Answer<'a, Upload> {
+        Box::pin(self.read(self.inner.upload(bucket, key, upload)))
+    }
+
+    fn put_part<'a>(&'a self, upload: &'a Upload, number: u16, received: Received, quota: Quota) -> Answer<'a, UploadedPart> {
+        Box::pin(self.write(self.inner.put_part(upload, number, received, quota)))
+    }
+
+    fn parts<'a>(&'a self, upload: &'a Upload, after: u16, max: usize) -> Answer<'a, (Vec<UploadedPart>, bool)> {
+        Box::pin(self.read(self.inner.parts(upload, after, max)))
+    }
+
+    fn complete_upload(&self, complete: CompleteUpload, quota: Quota) -> Answer<'_, SharedObject> {
+        Box::pin(self.write(self.inner.complete_upload(complete, quota)))
+    }
+
+    fn abort_upload<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, upload: &'a UploadId) -> Answer<'a, ()> {
+        Box::pin(self.write(self.inner.abort_upload(bucket, key, upload)))
+    }
+
+    fn uploads<'a>(&'a self, bucket: &'a BucketName, query: &'a UploadsQuery) -> Answer<'a, UploadsPage> {
+        Box::pin(self.read(self.inner.uploads(bucket, query)))
+    }
+
+    fn settings<'a>(&'a self, space: &'a str) -> Answer<'a, Vec<(String, Vec<u8>)>> {
+        Box::pin(self.read(self.inner.settings(space)))
+    }
+
+    fn set_setting<'a>(&'a self, space: &'a str, name: &'a str, value: Option<Vec<u8>>) -> Answer<'a, ()> {
+        Box::pin(self.write(self.inner.set_setting(space, name, value)))
+    }
+
+    fn snapshot<'a>(&'a self, directory: &'a Path, rest: Answer<'a, ()>) -> Answer<'a, ()> {
+        self.inner.snapshot(directory, rest)
+    }
+
+    fn usage<'a>(&'a self, tenant: &'a TenantId) -> Answer<'a, Usage> {
+        Box::pin(self.read(self.inner.usage(tenant)))
+    }
+
+    fn ready(&self) -> Answer<'_, ()> {
+        Box::pin(self.read(self.inner.ready()))
+    }
+}

@@ -1,0 +1,143 @@
+//! Bringing a key's entry upstream. Every write there is conditioned on what was there when it was looked: an earlier attempt
+//! that was given up, and whose request comes late, can't undo a later one. (Where upstream then has the very ETag it had
+//! before, or nothing again, a request that is late by more than the wait between two attempts could.)
+
+use std::sync::Arc;
+
+use crate::base::conditions::WriteConditions;
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::names::{BucketName, ObjectKey};
+use crate::base::object::{ObjectInfo, SharedObject};
+use crate::ops::write_back::entry::{is_delete, is_there, only_over};
+use crate::ops::write_back::{Held, Overlay, WriteBack};
+use crate::origin::{Freshness, Origin, PutObject, Quota};
+
+/// How often the key is looked at anew because somebody else wrote it upstream meanwhile.
+const TRIES: usize = 4;
+
+/// What became of the version that a job was made for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Carried {
+    /// The object as it is upstream now; None: the delete is done there.
+    Stored(Option<SharedObject>),
+    /// It is not here any more: it was stored by another's turn.
+    Before,
+    /// A newer version of the key waits, which has its own job.
+    Superseded,
+}
+
+/// What no other attempt would change. Everything else may be better next time.
+pub fn is_for_good(kind: ErrorKind) -> bool {
+    use ErrorKind::*;
+    matches!(
+        kind,
+        AccessDenied
+            | BadDigest
+            | BadRequest
+            | EntityTooLarge
+            | EntityTooSmall
+            | InvalidArgument
+            | InvalidBucketName
+            | InvalidDigest
+            | InvalidRequest
+            | InvalidStorageClass
+            | InvalidUri
+            | KeyTooLong
+            | MetadataTooLarge
+            | MethodNotAllowed
+            | NoSuchBucket
+            | NotImplemented
+            | QuotaExceeded
+    )
+}
+
+impl WriteBack {
+    /// The right to bring the key's entry upstream: one has it at a time.
+    pub async fn turn(&self, bucket: &BucketName, key: &ObjectKey) -> Held {
+        self.0.turns.lock(bucket, key).await
+    }
+
+    /// Of a version that is not the current one any more there is nothing to carry. None: it is.
+    pub async fn is_settled(&self, bucket: &BucketName, key: &ObjectKey, generation: u64) -> Result<Option<Carried>> {
+        Ok(match self.0.entry(bucket, key).await? {
+            None => Some(Carried::Before),
+            Some(entry) if entry.generation != generation => Some(Carried::Superseded),
+            Some(_) => None,
+        })
+    }
+
+    /// Brings this version upstream, and forgets it here.
+    pub async fn carry(&self, turn: &Held, bucket: &BucketName, key: &ObjectKey, generation: u64) -> Result<Carried> {
+        let overlay = &self.0;
+        let Some(entry) = overlay.entry(bucket, key).await? else { return Ok(Carried::Before) };
+        if entry.generation != generation {
+            return Ok(Carried::Superseded);
+        }
+        let Some(stored) = overlay.bring(turn, bucket, key, &entry).await? else { return Ok(Carried::Superseded) };
+        let lock = overlay.locks.lock(bucket, key).await;
+        overlay.forget(&lock, bucket, key, &entry).await?;
+        Ok(Carried::Stored(stored))
+    }
+}
+
+impl Overlay {
+    /// The key for an operation that is done upstream: nothing of it waits here while both are held.
+    pub(super) async fn settled(self: &Arc<Self>, bucket: &BucketName, key: &ObjectKey) -> Result<(Held, Held)> {
+        let turn = self.turns.lock(bucket, key).await;
+        let lock = self.locks.lock(bucket, key).await;
+        if let Some(entry) = self.entry(bucket, key).await? {
+            // Under the lock nobody replaces it.
+            let brought = self.bring(&turn, bucket, key, &entry).await?;
+            brought.ok_or_else(|| Error::internal("what waits for a key is gone under its lock"))?;
+            self.forget(&lock, bucket, key, &entry).await?;
+        }
+        Ok((turn, lock))
+    }
+
+    /// None: the entry was replaced before it could be read.
+    async fn bring(&self, _: &Held, bucket: &BucketName, key: &ObjectKey, entry: &ObjectInfo) -> Result<Option<Option<SharedObject>>> {
+        let mut conditioned = true;
+        for _ in 0..TRIES {
+            let before = self.upstream.stat(bucket, key, Freshness::Current).await?;
+            if is_there(before.as_deref(), entry) {
+                return Ok(Some(before));
+            }
+            let conditions = if conditioned { only_over(before.as_deref()) } else { WriteConditions::default() };
+            let done = if is_delete(entry) {
+                self.upstream.delete(bucket, key, conditions).await.map(|_| None)
+            } else {
+                let Some(received) = self.local.lend(bucket, key, entry.generation).await? else { return Ok(None) };
+                let put = PutObject {
+                    bucket: bucket.clone(),
+                    key: key.clone(),
+                    owner: entry.owner.clone(),
+                    acl: entry.acl,
+                    headers: entry.headers.clone(),
+                    conditions,
+                    received,
+                };
+                // Decided when the write was taken in.
+                self.upstream.put(put, Quota::default()).await.map(|written| Some(written.object))
+            };
+            match done {
+                // Somebody else wrote the key, or an attempt whose answer was lost did.
+                Err(e) if matches!(e.kind(), ErrorKind::PreconditionFailed | ErrorKind::NoSuchKey) && conditioned => {}
+                // An upstream that knows no conditions: what it has is replaced as it is.
+                Err(e) if e.kind() == ErrorKind::NotImplemented && conditioned => conditioned = false,
+                other => return other.map(Some),
+            }
+        }
+        Err(Error::new(ErrorKind::OperationAborted, "The key is changed upstream faster than it can be written."))
+    }
+
+    /// Takes the entry away, if it is still that version.
+    async fn forget(&self, _: &Held, bucket: &BucketName, key: &ObjectKey, entry: &ObjectInfo) -> Result<()> {
+        let _no_snapshot = self.forgetting.read().await;
+        let current = self.entry(bucket, key).await?;
+        if current.is_some_and(|c| c.generation == entry.generation) {
+            self.local.delete(bucket, key, WriteConditions::default()).await?;
+            self.waiting.gone(bucket, entry.size);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,264 @@
+//! `Origin` for write-back: reads look at what waits first, writes are kept, and what is not written back is handed through.
+
+use std::path::Path;
+
+use crate::base::conditions::WriteConditions;
+use crate::base::digest::Sha256;
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::names::{BucketName, ObjectKey, TenantId, UploadId};
+use crate::base::object::{Bucket, BucketDocument, CannedAcl, ListPage, ListQuery, SharedBucket, SharedObject, Upload, UploadedPart};
+use crate::base::range::ByteRange;
+use crate::ingest::{Received, Staging};
+use crate::ops::write_back::entry::{is_delete, is_shown, own, shown};
+use crate::ops::write_back::{Overlay, WriteBack, is_away};
+use crate::origin::{
+    Answer, Body, CompleteUpload, CopyObject, Freshness, Origin, PutObject, Quota, ReadBy, UploadsPage, UploadsQuery, Usage, Written,
+};
+
+/// What of a snapshot is not yet upstream.
+const SNAPSHOT: &str = "back";
+
+impl Overlay {
+    /// While the upstream can't be asked a bucket of this mode is what it last was.
+    pub(super) async fn bucket(&self, name: &BucketName) -> Result<Option<SharedBucket>> {
+        let found = self.upstream.bucket(name).await;
+        if !self.is_back(name) {
+            return found;
+        }
+        match &found {
+            Ok(Some(bucket)) => {
+                self.known().insert(name.clone(), bucket.clone());
+            }
+            Ok(None) => {
+                self.known().remove(name);
+            }
+            Err(e) if is_away(e.kind()) => {
+                if let Some(known) = self.known().get(name) {
+                    return Ok(Some(known.clone()));
+                }
+            }
+            Err(_) => {}
+        }
+        found
+    }
+
+    async fn stat(&self, bucket: &BucketName, key: &ObjectKey, freshness: Freshness) -> Result<Option<SharedObject>> {
+        match self.entry(bucket, key).await? {
+            Some(entry) if is_delete(&entry) => Ok(None),
+            Some(entry) => Ok(Some(shown(&entry))),
+            None => self.upstream.stat(bucket, key, freshness).await,
+        }
+    }
+
+    async fn open(
+        &self,
+        bucket: &BucketName,
+        key: &ObjectKey,
+        object: &SharedObject,
+        range: ByteRange,
+        by: ReadBy,
+    ) -> Result<Option<Body>> {
+        if !is_shown(object) {
+            return self.upstream.open(bucket, key, object, range, by).await;
+        }
+        // Gone: it is upstream by now, where the caller will find it.
+        self.local.open(bucket, key, &own(object), range, by).await
+    }
+
+    async fn find_content(&self, owner: &TenantId, sha256: &Sha256) -> Result<Option<(BucketName, ObjectKey)>> {
+        if self.waiting.any()
+            && let Some(found) = self.local.find_content(owner, sha256).await?
+        {
+            return Ok(Some(found));
+        }
+        self.upstream.find_content(owner, sha256).await
+    }
+
+    pub(super) async fn usage(&self, tenant: &TenantId) -> Result<Usage> {
+        let (here, there) = (self.local.usage(tenant).await?, self.upstream.usage(tenant).await?);
+        Ok(Usage { bytes: here.bytes + there.bytes, objects: here.objects + there.objects })
+    }
+
+    /// Deletes that wait are done first: what they delete would keep the bucket from going.
+    async fn delete_bucket(self: &std::sync::Arc<Self>, name: &BucketName) -> Result<()> {
+        let not_empty = || Error::new(ErrorKind::BucketNotEmpty, "The bucket you tried to delete is not empty.");
+        if self.waiting.in_bucket(name) {
+            if self.has_objects(name, "").await? {
+                return Err(not_empty());
+            }
+            let mut after = Some(String::new());
+            while let Some(from) = after {
+                let (deletes, next) = self.entries(name, "", from).await?;
+                for delete in deletes {
+                    self.settled(name, &delete.key).await?;
+                }
+                after = next;
+            }
+        }
+        // Nothing is taken in for the bucket from here on: the overlay's store has none of that name.
+        self.closing.lock().await.insert(name.clone());
+        let deleted = match self.local.delete_bucket(name).await {
+            Err(e) if e.kind() != ErrorKind::NoSuchBucket => Err(e),
+            _ => self.upstream.delete_bucket(name).await,
+        };
+        self.closing.lock().await.remove(name);
+        deleted
+    }
+}
+
+impl Origin for WriteBack {
+    fn bucket<'a>(&'a self, name: &'a BucketName) -> Answer<'a, Option<SharedBucket>> {
+        Box::pin(self.0.bucket(name))
+    }
+
+    fn buckets<'a>(&'a self, owner: Option<&'a TenantId>, prefix: &'a str, after: &'a str, max: usize) -> Answer<'a, Vec<SharedBucket>> {
+        self.0.upstream.buckets(owner, prefix, after, max)
+    }
+
+    fn create_bucket(&self, bucket: Bucket) -> Answer<'_, SharedBucket> {
+        self.0.upstream.create_bucket(bucket)
+    }
+
+    fn delete_bucket<'a>(&'a self, name: &'a BucketName) -> Answer<'a, ()> {
+        Box::pin(self.0.delete_bucket(name))
+    }
+
+    fn set_bucket_document<'a>(&'a self, name: &'a BucketName, document: BucketDocument, value: Option<Vec<u8>>) -> Answer<'a, ()> {
+        self.0.upstream.set_bucket_document(name, document, value)
+    }
+
+    fn set_bucket_acl<'a>(&'a self, name: &'a BucketName, acl: CannedAcl) -> Answer<'a, ()> {
+        self.0.upstream.set_bucket_acl(name, acl)
+    }
+
+    fn stat<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, freshness: Freshness) -> Answer<'a, Option<SharedObject>> {
+        Box::pin(self.0.stat(bucket, key, freshness))
+    }
+
+    fn stat_hot(&self, bucket: &BucketName, key: &ObjectKey, freshness: Freshness) -> Option<SharedObject> {
+        if !self.0.waiting.in_bucket(bucket) {
+            return self.0.upstream.stat_hot(bucket, key, freshness);
+        }
+        // What is not hot may wait all the same.
+        self.0.local.stat_hot(bucket, key, freshness).filter(|entry| !is_delete(entry)).map(|entry| shown(&entry))
+    }
+
+    fn open<'a>(
+        &'a self,
+        bucket: &'a BucketName,
+        key: &'a ObjectKey,
+        object: &'a SharedObject,
+        range: ByteRange,
+        by: ReadBy,
+    ) -> Answer<'a, Option<Body>> {
+        Box::pin(self.0.open(bucket, key, object, range, by))
+    }
+
+    fn open_hot(&self, bucket: &BucketName, key: &ObjectKey, object: &SharedObject, range: ByteRange, by: ReadBy) -> Option<Body> {
+        match is_shown(object) {
+            true => self.0.local.open_hot(bucket, key, &own(object), range, by),
+            false => self.0.upstream.open_hot(bucket, key, object, range, by),
+        }
+    }
+
+    fn find_content<'a>(&'a self, owner: &'a TenantId, sha256: &'a Sha256) -> Answer<'a, Option<(BucketName, ObjectKey)>> {
+        Box::pin(self.0.find_content(owner, sha256))
+    }
+
+    fn list<'a>(&'a self, bucket: &'a BucketName, query: &'a ListQuery) -> Answer<'a, ListPage> {
+        Box::pin(self.0.list(bucket, query))
+    }
+
+    fn staging(&self, owner: &TenantId) -> Staging {
+        self.0.upstream.staging(owner)
+    }
+
+    fn put(&self, put: PutObject, quota: Quota) -> Answer<'_, Written> {
+        Box::pin(self.0.put(put, quota))
+    }
+
+    fn copy(&self, copy: CopyObject, quota: Quota) -> Answer<'_, Written> {
+        Box::pin(self.0.copy(copy, quota))
+    }
+
+    fn delete<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, conditions: WriteConditions) -> Answer<'a, bool> {
+        Box::pin(self.0.delete(bucket, key, conditions))
+    }
+
+    fn set_object_acl<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, acl: CannedAcl) -> Answer<'a, ()> {
+        Box::pin(async move {
+            let _settled = self.0.settled_if_waiting(bucket, key).await?;
+            self.0.upstream.set_object_acl(bucket, key, acl).await
+        })
+    }
+
+    fn with_parts<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, object: &'a SharedObject) -> Answer<'a, SharedObject> {
+        match is_shown(object) {
+            // Nothing that waits has parts.
+            true => Box::pin(std::future::ready(Ok(object.clone()))),
+            false => self.0.upstream.with_parts(bucket, key, object),
+        }
+    }
+
+    fn create_upload(&self, upload: Upload) -> Answer<'_, Upload> {
+        self.0.upstream.create_upload(upload)
+    }
+
+    fn upload<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, upload: &'a UploadId) -> Answer<'a, Upload> {
+        self.0.upstream.upload(bucket, key, upload)
+    }
+
+    fn put_part<'a>(&'a self, upload: &'a Upload, number: u16, received: Received, quota: Quota) -> Answer<'a, UploadedPart> {
+        self.0.upstream.put_part(upload, number, received, quota)
+    }
+
+    fn parts<'a>(&'a self, upload: &'a Upload, after: u16, max: usize) -> Answer<'a, (Vec<UploadedPart>, bool)> {
+        self.0.upstream.parts(upload, after, max)
+    }
+
+    fn complete_upload(&self, complete: CompleteUpload, quota: Quota) -> Answer<'_, SharedObject> {
+        Box::pin(async move {
+            let _settled = self.0.settled_if_waiting(&complete.bucket, &complete.key).await?;
+            self.0.upstream.complete_upload(complete, quota).await
+        })
+    }
+
+    fn abort_upload<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, upload: &'a UploadId) -> Answer<'a, ()> {
+        self.0.upstream.abort_upload(bucket, key, upload)
+    }
+
+    fn uploads<'a>(&'a self, bucket: &'a BucketName, query: &'a UploadsQuery) -> Answer<'a, UploadsPage> {
+        self.0.upstream.uploads(bucket, query)
+    }
+
+    fn settings<'a>(&'a self, space: &'a str) -> Answer<'a, Vec<(String, Vec<u8>)>> {
+        self.0.upstream.settings(space)
+    }
+
+    fn set_setting<'a>(&'a self, space: &'a str, name: &'a str, value: Option<Vec<u8>>) -> Answer<'a, ()> {
+        self.0.upstream.set_setting(space, name, value)
+    }
+
+    fn snapshot<'a>(&'a self, directory: &'a Path, rest: Answer<'a, ()>) -> Answer<'a, ()> {
+        Box::pin(async move {
+            let _nothing_goes = self.0.forgetting.write().await;
+            let rest = async move {
+                let waiting = directory.join(SNAPSHOT);
+                self.0.local.snapshot(&waiting, Box::pin(std::future::ready(Ok(())))).await?;
+                rest.await
+            };
+            self.0.upstream.snapshot(directory, Box::pin(rest)).await
+        })
+    }
+
+    fn usage<'a>(&'a self, tenant: &'a TenantId) -> Answer<'a, Usage> {
+        Box::pin(self.0.usage(tenant))
+    }
+
+    fn ready(&self) -> Answer<'_, ()> {
+        Box::pin(async move {
+            self.0.local.ready().await?;
+            self.0.upstream.ready().await
+        })
+    }
+}

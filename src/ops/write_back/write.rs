@@ -1,0 +1,169 @@
+//! Writes that are answered when they are durable here. Each runs in a task of its own: once begun, an entry gets its job, also
+//! where the client goes away between the two.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use crate::base::conditions::WriteConditions;
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::names::{BucketName, ObjectKey, TenantId};
+use crate::base::object::{Bucket, CannedAcl, SharedObject};
+use crate::ops::write_back::entry::{delete_of, is_delete, is_shown, own, shown};
+use crate::ops::write_back::{Overlay, WriteBack, is_away};
+use crate::origin::{CopyObject, Dedup, Freshness, Origin, PutObject, Quota, Written};
+
+impl Overlay {
+    pub(super) async fn put(self: &Arc<Self>, put: PutObject, quota: Quota) -> Result<Written> {
+        if !self.is_back(&put.bucket) {
+            let _settled = self.settled_if_waiting(&put.bucket, &put.key).await?;
+            return self.upstream.put(put, quota).await;
+        }
+        let overlay = self.clone();
+        let kept = tokio::spawn(async move {
+            let _lock = overlay.locks.lock(&put.bucket, &put.key).await;
+            let old = overlay.entry(&put.bucket, &put.key).await?;
+            overlay.check(&put.conditions, &put.bucket, &put.key, old.as_ref()).await?;
+            overlay.check_quota(&put.owner, quota, put.received.size, old.as_ref()).await?;
+            overlay.keep(put, old).await
+        });
+        kept.await.map_err(Error::internal)?
+    }
+
+    pub(super) async fn delete(self: &Arc<Self>, bucket: &BucketName, key: &ObjectKey, conditions: WriteConditions) -> Result<bool> {
+        if !self.is_back(bucket) {
+            let _settled = self.settled_if_waiting(bucket, key).await?;
+            return self.upstream.delete(bucket, key, conditions).await;
+        }
+        let (overlay, bucket, key) = (self.clone(), bucket.clone(), key.clone());
+        let kept = tokio::spawn(async move {
+            let _lock = overlay.locks.lock(&bucket, &key).await;
+            let old = overlay.entry(&bucket, &key).await?;
+            let owner = match &old {
+                Some(entry) if is_delete(entry) => return Ok(false),
+                Some(entry) => Some(entry.clone()),
+                None => match overlay.upstream.stat(&bucket, &key, Freshness::Current).await {
+                    // Also under If-Match: the delete whose answer was lost is repeated, and it did what was asked.
+                    Ok(None) => return Ok(false),
+                    Ok(found) => found,
+                    // What there is will be deleted when it can be.
+                    Err(e) if is_away(e.kind()) && conditions == WriteConditions::default() => None,
+                    Err(e) => return Err(e),
+                },
+            };
+            conditions.check(owner.as_deref())?;
+            let owner = owner.map_or_else(TenantId::operator, |object| object.owner.clone());
+            overlay.keep(delete_of(&bucket, &key, owner), old).await.map(|_| true)
+        });
+        kept.await.map_err(Error::internal)?
+    }
+
+    pub(super) async fn copy(self: &Arc<Self>, copy: CopyObject, quota: Quota) -> Result<Written> {
+        let source = self.entry(&copy.source_bucket, &copy.source_key).await?;
+        let wanted = own(&copy.source).generation;
+        match source {
+            Some(entry) if is_shown(&copy.source) && entry.generation == wanted => self.copy_waiting(copy, entry, quota).await,
+            None if !is_shown(&copy.source) => {
+                let _settled = self.settled_if_waiting(&copy.bucket, &copy.key).await?;
+                self.upstream.copy(copy, quota).await
+            }
+            _ => Err(source_changed()),
+        }
+    }
+
+    /// Of a source that is not yet upstream: its bytes are shared.
+    async fn copy_waiting(self: &Arc<Self>, copy: CopyObject, source: SharedObject, quota: Quota) -> Result<Written> {
+        let received = self.local.lend(&copy.source_bucket, &copy.source_key, source.generation).await?;
+        let CopyObject { bucket, key, owner, acl, headers, conditions, .. } = copy;
+        let put = PutObject { bucket, key, owner, acl, headers, conditions, received: received.ok_or_else(source_changed)? };
+        let written = self.put(put, quota).await?;
+        Ok(Written { dedup: Dedup::Hit, ..written })
+    }
+
+    /// Where something may wait for the key, an operation that is done upstream comes after it.
+    pub(super) async fn settled_if_waiting(
+        self: &Arc<Self>,
+        bucket: &BucketName,
+        key: &ObjectKey,
+    ) -> Result<Option<(super::Held, super::Held)>> {
+        if self.is_back(bucket) || self.waiting.in_bucket(bucket) { self.settled(bucket, key).await.map(Some) } else { Ok(None) }
+    }
+
+    async fn check(&self, conditions: &WriteConditions, bucket: &BucketName, key: &ObjectKey, old: Option<&SharedObject>) -> Result<()> {
+        if *conditions == WriteConditions::default() {
+            return Ok(());
+        }
+        let current = match old {
+            Some(entry) if is_delete(entry) => None,
+            Some(entry) => Some(entry.clone()),
+            None => self.upstream.stat(bucket, key, Freshness::Current).await?,
+        };
+        conditions.check(current.as_deref())
+    }
+
+    /// By what is here and upstream together. What replaces an object upstream counts twice until it is stored.
+    async fn check_quota(&self, owner: &TenantId, quota: Quota, size: u64, old: Option<&SharedObject>) -> Result<()> {
+        if quota.bytes.is_none() && quota.objects.is_none() {
+            return Ok(());
+        }
+        let usage = self.usage(owner).await?;
+        let replaced = old.filter(|entry| entry.owner == *owner);
+        let bytes = usage.bytes.saturating_sub(replaced.map_or(0, |entry| entry.size));
+        let objects = usage.objects.saturating_sub(u64::from(replaced.is_some()));
+        if quota.bytes.is_some_and(|limit| bytes.saturating_add(size) > limit) {
+            return Err(Error::new(ErrorKind::QuotaExceeded, "The tenant's limit of stored bytes would be exceeded."));
+        }
+        if quota.objects.is_some_and(|limit| objects.saturating_add(1) > limit) {
+            return Err(Error::new(ErrorKind::QuotaExceeded, "The tenant's limit of objects would be exceeded."));
+        }
+        Ok(())
+    }
+
+    /// Under the key's lock: makes the entry, and its job.
+    async fn keep(self: &Arc<Self>, put: PutObject, old: Option<SharedObject>) -> Result<Written> {
+        let (bucket, key) = (put.bucket.clone(), put.key.clone());
+        let charge = self.waiting.charge(&bucket, put.received.size, old.as_ref().map(|entry| entry.size))?;
+        self.ensure_bucket(&bucket).await?;
+        // Decided already, against more than this store knows.
+        let put = PutObject { conditions: WriteConditions::default(), ..put };
+        let written = self.local.put(put, Quota::default()).await?;
+        charge.keep();
+        if let Some(old) = old {
+            self.waiting.gone(&bucket, old.size);
+        }
+        self.enqueue(&bucket, &key, &written.object).await?;
+        if self.missed.load(Ordering::Acquire) {
+            // The queue takes jobs again.
+            let back = WriteBack(self.clone());
+            tokio::spawn(async move { back.take_up().await });
+        }
+        Ok(Written { object: shown(&written.object), ..written })
+    }
+
+    /// The overlay's store knows a bucket by its name alone.
+    async fn ensure_bucket(&self, name: &BucketName) -> Result<()> {
+        if self.local.bucket(name).await?.is_some() {
+            return Ok(());
+        }
+        let closing = self.closing.lock().await;
+        let there = if closing.contains(name) { None } else { self.bucket(name).await? };
+        let Some(there) = there else {
+            return Err(Error::new(ErrorKind::NoSuchBucket, "The specified bucket does not exist").detail("BucketName", name.as_str()));
+        };
+        let bucket = Bucket {
+            name: name.clone(),
+            owner: TenantId::operator(),
+            created: there.created,
+            acl: CannedAcl::Private,
+            documents: Default::default(),
+            generation: 0,
+        };
+        match self.local.create_bucket(bucket).await {
+            Err(e) if e.kind() != ErrorKind::BucketAlreadyOwnedByYou => Err(e),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn source_changed() -> Error {
+    Error::new(ErrorKind::OperationAborted, "The copy source was changed while it was copied. Please try again.")
+}
