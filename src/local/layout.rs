@@ -6,7 +6,7 @@
 //!   blobs/<scope>/<run>/<sha256>.<id>   truth: bodies
 //!   blobs/<scope>/<run>/<id>      truth: parts
 //!   staging/                      bodies on their way in; emptied at start
-//!   placing/                      names of files that no record may speak of; looked into at start
+//!   placing/<scope>.<run>         notes of runs that may have files without a record; looked into at start
 //!   index/                        derived
 //!
 //! A file's name ends in a number that is used once: the name of a file that is being dropped can't come back. Numbers that
@@ -74,6 +74,18 @@ impl Layout {
 
     pub fn folder(&self, scope: &TenantId, id: Id) -> PathBuf {
         self.blobs().join(scope.as_str()).join(format!("{:013x}", id >> RUN_BITS))
+    }
+
+    /// That the run of this number has files without a record, perhaps.
+    pub fn note(&self, scope: &TenantId, id: Id) -> PathBuf {
+        self.placing().join(format!("{scope}.{:013x}", id >> RUN_BITS))
+    }
+
+    /// The folder that a note speaks of.
+    pub fn noted(&self, note: &str) -> Option<PathBuf> {
+        let (scope, run) = note.split_once('.')?;
+        let is_run = run.len() == 13 && run.bytes().all(|b| b.is_ascii_hexdigit());
+        TenantId::parse(scope).ok().filter(|_| is_run).map(|scope| self.blobs().join(scope.as_str()).join(run))
     }
 
     pub fn blob(&self, scope: &TenantId, sha256: &VerifiedSha256, id: Id) -> PathBuf {

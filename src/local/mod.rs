@@ -29,6 +29,7 @@ pub mod reads;
 pub mod rehash;
 pub mod replay;
 pub mod rows;
+pub mod runs;
 pub mod serve;
 pub mod settings;
 pub mod shared;

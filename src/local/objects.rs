@@ -110,11 +110,10 @@ impl Shared {
         let version = version.clone();
         let decided = self.queue.submit(move |txn| decide(txn, &version, bring)).await?;
         Ok(match decided {
-            // The file, or only its note, is removed here and not on the writer's thread.
+            // A file that was there already is removed here and not on the writer's thread.
             Decided::Written(written, bring) => {
-                if let Bring::File(mut placed) = bring {
-                    placed.settled();
-                    drop_blocking(placed);
+                if let Bring::File(placed) = bring {
+                    placed.settled().into_iter().for_each(drop_blocking);
                 }
                 Decided::Written(written, Bring::Nothing)
             }

@@ -69,7 +69,7 @@ impl Local {
             queue,
             references: Default::default(),
             health,
-            folders: Default::default(),
+            runs: Default::default(),
             limbo,
             staging,
             signal: Default::default(),
@@ -101,6 +101,7 @@ impl Local {
                 tracing::error!("a thread of the store had panicked");
             }
         }
+        self.shared.close_all_runs();
         if let Some(index) = self.shared.index.swap(None)
             && let Err(e) = index.flush()
         {

@@ -164,8 +164,8 @@ impl Shared {
                 names.iter().skip(done * DROP_AT_ONCE).for_each(|name| self.limbo.add(name.clone()));
                 return Err(e);
             }
-            some.iter().for_each(|name| self.limbo.remove_note(name));
         }
+        self.close_runs();
         Ok(())
     }
 

@@ -1,21 +1,23 @@
 //! Files that are at their final place before a record speaks of them, so that none of them stays for good without one.
 //!
-//! Before a body is moved to its place, an empty note with its name is made in `placing/`; the note goes when the file's fate
-//! is known. `Placed` is the guard of both. A file that nobody wants any more goes at once. Where it is not known whether a
-//! record speaks of it (the disk failed, or whoever waited is gone), the pass is asked, which reads the journal for it. A
-//! crash leaves the note, and the next start asks the pass.
+//! `Placed` is the guard of such a file. One that nobody wants any more goes at once. Where it is not known whether a record
+//! speaks of it (the disk failed, or whoever waited is gone), the pass is asked, which reads the journal for it. After a crash
+//! that is so for every file of the runs that were written to (`runs`).
 //!
 //! Called by `blobs` (makes them), by writes (say what became of them), by the pass and at start (`Limbo`).
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::base::digest::{Sha256, VerifiedSha256};
+use crate::base::digest::VerifiedSha256;
 use crate::base::error::{Error, Result};
 use crate::base::names::TenantId;
+use crate::local::blobs::parse_path;
 use crate::local::layout::Layout;
 use crate::local::rows::{DropKind, Id};
+use crate::local::runs::{Run, remove_note};
 
 /// Which file it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,23 +28,12 @@ pub struct Name {
 }
 
 impl Name {
-    /// As a note is called: a scope has no dots.
-    fn note(&self) -> String {
-        match self.kind {
-            DropKind::Blob(sha256) => format!("{}.{}.{:016x}", self.scope, sha256.digest().hex(), self.id),
-            DropKind::Part | DropKind::Manifest => format!("{}.{:016x}", self.scope, self.id),
-        }
-    }
-
-    fn parse(note: &str) -> Option<Name> {
-        let (front, id) = note.rsplit_once('.').filter(|(_, id)| id.len() == 16)?;
-        let id = u64::from_str_radix(id, 16).ok()?;
-        let (scope, kind) = match front.split_once('.') {
-            // Proven when the file was placed; here it only finds the file again.
-            Some((scope, sha256)) => (scope, DropKind::Blob(VerifiedSha256::proven(Sha256::from_hex(sha256)?))),
-            None => (front, DropKind::Part),
-        };
-        Some(Name { scope: TenantId::parse(scope).ok()?, kind, id })
+    /// None: none of ours.
+    fn of_file(layout: &Layout, path: &Path) -> Option<Name> {
+        let (scope, sha256, id) = parse_path(layout, path)?;
+        // Proven when the file was placed; here it only finds the file again.
+        let kind = sha256.map_or(DropKind::Part, |sha256| DropKind::Blob(VerifiedSha256::proven(sha256)));
+        Some(Name { scope, kind, id })
     }
 }
 
@@ -62,14 +53,15 @@ pub struct Placed {
     path: PathBuf,
     fate: Fate,
     limbo: Arc<Limbo>,
+    /// Let go of last: see `Runs::close`.
+    _run: Arc<Run>,
 }
 
 impl Placed {
-    /// Makes the note; the file may be moved to `path` from here on.
-    pub fn begin(layout: &Layout, limbo: &Arc<Limbo>, name: Name) -> io::Result<Placed> {
+    /// The file may be moved to `path` from here on.
+    pub fn begin(layout: &Layout, limbo: &Arc<Limbo>, run: &Arc<Run>, name: Name) -> io::Result<Placed> {
         let Some(path) = layout.dropped(&name.scope, name.kind, name.id) else { return Err(io::Error::other("a manifest is no file")) };
-        std::fs::OpenOptions::new().write(true).create_new(true).open(limbo.dir.join(name.note()))?;
-        Ok(Placed { name, path, fate: Fate::Unrecorded, limbo: limbo.clone() })
+        Ok(Placed { name, path, fate: Fate::Unrecorded, limbo: limbo.clone(), _run: run.clone() })
     }
 
     pub fn id(&self) -> Id {
@@ -85,11 +77,13 @@ impl Placed {
         self.fate = Fate::Unknown;
     }
 
-    /// What was decided about the file is durable.
-    pub fn settled(&mut self) {
-        if self.fate == Fate::Unknown {
-            self.fate = Fate::Recorded;
+    /// What was decided about the file is durable. Some: nobody wants it; to be dropped where the disk may be waited for.
+    pub fn settled(mut self) -> Option<Placed> {
+        if self.fate == Fate::Unrecorded {
+            return Some(self);
         }
+        self.fate = Fate::Recorded;
+        None
     }
 }
 
@@ -97,13 +91,13 @@ impl Drop for Placed {
     fn drop(&mut self) {
         match self.fate {
             Fate::Unknown => self.limbo.add(self.name.clone()),
-            Fate::Recorded => self.limbo.remove_note(&self.name),
+            Fate::Recorded => {}
             Fate::Unrecorded => match std::fs::remove_file(&self.path) {
                 Err(e) if e.kind() != io::ErrorKind::NotFound => {
                     tracing::warn!(error = %e, "a file that was not needed could not be removed; it is tried again");
                     self.limbo.add(self.name.clone());
                 }
-                _ => self.limbo.remove_note(&self.name),
+                _ => {}
             },
         }
     }
@@ -112,64 +106,68 @@ impl Drop for Placed {
 /// Files whose fate only the journal can tell. The next pass asks it.
 #[derive(Debug)]
 pub struct Limbo {
-    dir: PathBuf,
     names: Mutex<Vec<Name>>,
+    /// Notes of an earlier process.
+    old_notes: Mutex<Vec<PathBuf>>,
+    /// There were more names than fit: no note goes before the next start.
+    full: AtomicBool,
 }
 
-/// More than this many wait for the next start.
-const MAX_LIMBO: usize = 10_000;
+/// 20 MB of names. More wait for the next start.
+const MAX_LIMBO: usize = 100_000;
 
 impl Limbo {
     /// What the last process left. The folder's lock is held, so none of it is still being worked on.
     pub fn open(layout: &Layout) -> Result<Arc<Limbo>> {
-        let mut names = Vec::new();
-        for entry in std::fs::read_dir(layout.placing()).map_err(Error::internal)?.take(MAX_LIMBO) {
-            let entry = entry.map_err(Error::internal)?;
-            match entry.file_name().to_str().and_then(Name::parse) {
-                Some(name) => names.push(name),
-                None => tracing::warn!(file = ?entry.file_name(), "a file in placing/ that is none of ours"),
+        let limbo = Limbo { names: Mutex::default(), old_notes: Mutex::default(), full: AtomicBool::new(false) };
+        for note in std::fs::read_dir(layout.placing()).map_err(Error::internal)? {
+            let note = note.map_err(Error::internal)?;
+            let Some(folder) = note.file_name().to_str().and_then(|name| layout.noted(name)) else {
+                tracing::warn!(file = ?note.file_name(), "a file in placing/ that is none of ours");
+                continue;
+            };
+            match std::fs::read_dir(folder) {
+                // Nothing was left in it.
+                Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+                files => {
+                    for file in files.map_err(Error::internal)? {
+                        // What is none of ours is fsck's to tell.
+                        Name::of_file(layout, &file.map_err(Error::internal)?.path()).into_iter().for_each(|name| limbo.add(name));
+                    }
+                }
             }
+            lock(&limbo.old_notes).push(note.path());
         }
-        Ok(Arc::new(Limbo { dir: layout.placing(), names: Mutex::new(names) }))
+        Ok(Arc::new(limbo))
     }
 
     pub fn add(&self, name: Name) {
-        let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
-        if names.len() < MAX_LIMBO {
-            names.push(name);
+        let mut names = lock(&self.names);
+        match names.len() < MAX_LIMBO {
+            true => names.push(name),
+            false => self.full.store(true, Ordering::Relaxed),
         }
     }
 
     pub fn take(&self) -> Vec<Name> {
-        std::mem::take(&mut *self.names.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut *lock(&self.names))
     }
 
-    /// The file's fate is known, or the journal knows that it must be asked.
-    pub fn remove_note(&self, name: &Name) {
-        match std::fs::remove_file(self.dir.join(name.note())) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => {
-                tracing::debug!(error = %e, "the note of a placed file could not be removed; it is tried again");
-                // The journal is asked once more, which does no harm.
-                self.add(name.clone());
-            }
-            _ => {}
+    /// Whether a file of the run is among them.
+    pub fn mentions(&self, layout: &Layout, run: &Run) -> bool {
+        self.full.load(Ordering::Relaxed)
+            || lock(&self.names).iter().any(|name| name.scope == run.scope && layout.folder(&name.scope, name.id) == run.dir)
+    }
+
+    /// To be called when the names that were there at the start are in the journal as candidates.
+    pub fn remove_old_notes(&self) {
+        if !self.full.load(Ordering::Relaxed) {
+            lock(&self.old_notes).retain(|note| !remove_note(note));
         }
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_note_names_its_file() {
-        let sha256 = VerifiedSha256::proven(Sha256([7; 32]));
-        for kind in [DropKind::Blob(sha256), DropKind::Part] {
-            let name = Name { scope: TenantId::parse("a-b_C9").unwrap(), kind, id: 0x1_0000_0002 };
-            assert_eq!(Name::parse(&name.note()), Some(name));
-        }
-        for other in ["", "x", ".0000000000000001", "a.1", "a.000000000000000g", "a.b.0000000000000001", "a..0000000000000001"] {
-            assert_eq!(Name::parse(other), None, "{other}");
-        }
-    }
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Each change is one call on a list: a panic leaves it whole.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -12,13 +12,13 @@ use crate::base::object::SharedBucket;
 use crate::files::Files;
 use crate::index::{self, Index, Walk};
 use crate::ingest::Staging;
-use crate::local::blobs::Folders;
 use crate::local::hot::Hot;
 use crate::local::ids::Ids;
 use crate::local::inline::Segments;
 use crate::local::layout::{self, Layout};
 use crate::local::placing::Limbo;
 use crate::local::rows::{self, Id, Manifest, PartRow, Place, table};
+use crate::local::runs::Runs;
 use crate::local::settings::Settings;
 use crate::local::txn::{Txn, Value};
 use crate::local::upkeep::Signal;
@@ -37,7 +37,7 @@ pub struct Shared {
     pub queue: Queue,
     pub references: References,
     pub health: Arc<Health>,
-    pub folders: Folders,
+    pub runs: Runs,
     pub limbo: Arc<Limbo>,
     pub staging: Staging,
     pub signal: Signal,

@@ -29,8 +29,26 @@ pub fn to_runs(layout: &Layout) -> io::Result<()> {
         }
         sync_dir(&path)?;
     }
-    tracing::info!(files = moved, "the data folder was brought to its new format");
+    let notes = note_runs(layout)?;
+    tracing::info!(notes, files = moved, "the data folder was brought to its new format");
     Ok(())
+}
+
+/// Format 1 had a note for each file.
+fn note_runs(layout: &Layout) -> io::Result<u64> {
+    let mut notes = 0;
+    for entry in std::fs::read_dir(layout.placing())? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let parts = name.to_str().and_then(|n| Some((n.split_once('.')?.0, n.rsplit_once('.')?.1))).filter(|(_, id)| id.len() == 16);
+        let parsed = parts.and_then(|(scope, id)| Some((TenantId::parse(scope).ok()?, u64::from_str_radix(id, 16).ok()?)));
+        let Some((scope, id)) = parsed else { continue };
+        std::fs::File::create(layout.note(&scope, id))?;
+        std::fs::remove_file(entry.path())?;
+        notes += 1;
+    }
+    sync_dir(&layout.placing())?;
+    Ok(notes)
 }
 
 fn move_files(layout: &Layout, scope: &TenantId, old: &Path) -> io::Result<u64> {

@@ -61,9 +61,8 @@ impl Shared {
             placed.handed_over();
             Ok((part, placed))
         };
-        let (part, mut placed) = self.queue.submit(put).await?;
-        placed.settled();
-        drop_blocking(placed);
+        let (part, placed) = self.queue.submit(put).await?;
+        placed.settled().into_iter().for_each(drop_blocking);
         Ok(part)
     }
 

@@ -122,7 +122,10 @@ mod tests {
         }
 
         fn changed<'a>(&'a self, _: &'a TenantId, _: &'a BucketName, _: Option<&'a ObjectKey>) -> Answer<'a, ()> {
-            Box::pin(async { Ok(self.0.notified().await) })
+            Box::pin(async {
+                self.0.notified().await;
+                Ok(())
+            })
         }
 
         fn purge<'a>(&'a self, _: &'a TenantId, _: Wanted) -> Answer<'a, Vec<JobId>> {

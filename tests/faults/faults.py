@@ -208,7 +208,7 @@ class Place:
         wanted = len(large)
 
         def done():
-            way, there = self.files("staging", "placing"), self.files("blobs")
+            way, there = self.files("staging"), self.files("blobs")
             return True if not way and len(there) == wanted else f"{wanted} files wanted, {len(there)} there; on their way: {way[:5]}"
 
         until("the files of failed writes go", done)
@@ -252,7 +252,7 @@ STEPS = (OPEN, WRITE, SYNC, SYNCDIR, RENAME)
 # Where in a write the step is: text of the path, operation, and whether a small and a large body need it.
 POINTS = (
     ("/staging/", OPEN, False, True), ("/staging/", WRITE, False, True), ("/staging/", SYNC, False, True),
-    ("/placing/", OPEN, False, True), ("/blobs/", RENAME, False, True), ("/blobs/", SYNCDIR, False, True),
+    ("/blobs/", RENAME, False, True), ("/blobs/", SYNCDIR, False, True),
     ("/journal/", WRITE, True, True), ("/journal/", SYNC, True, True),
 )
 

@@ -9,7 +9,7 @@ use crate::support::raw;
 const SIZE: usize = 8 << 20;
 
 fn on_its_way(gateway: &Gateway) -> Vec<std::path::PathBuf> {
-    ["staging", "placing", "blobs"].iter().flat_map(|d| files_under(&gateway.data().join(d))).collect()
+    ["staging", "blobs"].iter().flat_map(|d| files_under(&gateway.data().join(d))).collect()
 }
 
 fn wait(what: &str, gateway: &Gateway, done: impl Fn(&[std::path::PathBuf]) -> bool) {

@@ -191,12 +191,20 @@ async fn a_folder_of_format_1_is_brought_up_to_date_also_when_that_is_cut_off() 
         std::fs::create_dir_all(&old).unwrap();
         std::fs::rename(file, old.join(name)).unwrap();
     }
+    // One of them was noted, and so was one that never came.
+    let name = files[1].file_name().unwrap().to_str().unwrap();
+    for note in [format!("acme.{name}"), "acme.00000000000fffff".to_owned()] {
+        std::fs::write(settings.dir.join("placing").join(note), "").unwrap();
+    }
     std::fs::write(settings.dir.join("FORMAT"), "tidegate 1\n").unwrap();
     assert!(fsck(&settings, VERIFY).unwrap_err().message().contains("format 1"));
     let local = Local::open(settings.clone()).unwrap();
     assert_eq!(get(&local, "media", "large").await.unwrap(), Some(bytes_of(2, 100_000)));
     assert_eq!(std::fs::read_to_string(settings.dir.join("FORMAT")).unwrap(), "tidegate 2\n");
+    let l = local.clone();
+    tokio::task::spawn_blocking(move || Passes::default().run_if_due(&l.shared)).await.unwrap().unwrap();
     local.close();
+    assert_eq!(std::fs::read_dir(settings.dir.join("placing")).unwrap().count(), 0);
     assert!(files.iter().all(|f| f.exists()));
     assert!(!bodies.join("p").exists());
     let report = fsck(&settings, VERIFY).unwrap();

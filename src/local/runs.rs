@@ -1,0 +1,158 @@
+//! The folders that new files are moved into, a run of numbers each: made and durable before their first file, and one sync
+//! for all who wait for the same one.
+//!
+//! Before its first file an empty note with the run's name is made in `placing/`: from then on files of the run may have no
+//! record. The note goes when numbers have gone on to another run and the fate of every file is known (`Runs::close`). A crash
+//! leaves it, and the next start asks the journal about each file of the run (`placing::Limbo`).
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use crate::base::names::TenantId;
+use crate::journal::log::sync_dir;
+use crate::local::layout::{Layout, make_dir};
+use crate::local::rows::Id;
+
+/// The runs of this process whose notes are there: those written to at the moment, and some more until the next pass.
+#[derive(Default)]
+pub struct Runs(Mutex<HashMap<PathBuf, Arc<Run>>>);
+
+/// Held by whoever is about to move a file there, until that file's fate is known.
+#[derive(Debug)]
+pub struct Run {
+    pub scope: TenantId,
+    pub dir: PathBuf,
+    note: PathBuf,
+    /// The sync that begins next.
+    next: Mutex<Arc<Round>>,
+    turn: Mutex<()>,
+}
+
+/// How one sync went. Err: the system's error number.
+type Round = OnceLock<Result<(), Option<i32>>>;
+
+impl Runs {
+    /// The run of that number: its note and its folder are there, and durable.
+    pub fn open(&self, layout: &Layout, scope: &TenantId, id: Id) -> io::Result<Arc<Run>> {
+        let dir = layout.folder(scope, id);
+        if let Some(known) = lock(&self.0).get(&dir) {
+            return Ok(known.clone());
+        }
+        let note = layout.note(scope, id);
+        make_dir(&dir)?;
+        dir.parent().map_or(Ok(()), sync_dir)?;
+        sync_dir(&layout.blobs())?;
+        // Under the lock, so that no note goes between being found there and being counted on.
+        let mut runs = lock(&self.0);
+        if let Some(known) = runs.get(&dir) {
+            return Ok(known.clone());
+        }
+        File::create(&note)?;
+        sync_dir(&layout.placing())?;
+        let run = Arc::new(Run { scope: scope.clone(), dir: dir.clone(), note, next: Mutex::default(), turn: Mutex::default() });
+        runs.insert(dir, run.clone());
+        Ok(run)
+    }
+
+    /// Removes the notes of runs that are over, as far as nobody is at work in them.
+    pub fn close(&self, is_over: impl Fn(&Run) -> bool) {
+        lock(&self.0).retain(|_, run| {
+            // Whoever let go of the run said before what became of its file: that is asked last.
+            let done = Arc::strong_count(run) == 1 && is_over(run);
+            !done || !remove_note(&run.note)
+        });
+    }
+}
+
+/// False: it is still there. An old note costs the next start some questions, and does no harm.
+pub fn remove_note(note: &Path) -> bool {
+    match std::fs::remove_file(note) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => {
+            tracing::debug!(error = %e, "the note of a run could not be removed; it is tried again");
+            false
+        }
+        _ => true,
+    }
+}
+
+impl Run {
+    /// The folder may be gone, as empty ones of old runs go. The next try tells whether it could be made.
+    pub fn make_again(&self) {
+        let _ = make_dir(&self.dir).and_then(|()| self.dir.parent().map_or(Ok(()), sync_dir));
+    }
+
+    /// What was moved into the folder before is durable.
+    pub fn sync(&self) -> io::Result<()> {
+        let round = lock(&self.next).clone();
+        let _turn = lock(&self.turn);
+        // Set: whoever had the turn before began after us, and did it for us too.
+        let done = *round.get_or_init(|| {
+            *lock(&self.next) = Arc::default();
+            sync_dir(&self.dir).map_err(|e| e.raw_os_error())
+        });
+        done.map_err(|code| code.map_or_else(|| io::Error::other("the folder could not be synced"), io::Error::from_raw_os_error))
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Each change is one assignment or one call on the map: a panic leaves it whole.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn layout(dir: &Path) -> Layout {
+        let layout = Layout::new(dir.join("data"));
+        drop(layout.open().unwrap());
+        layout
+    }
+
+    #[test]
+    fn a_note_is_there_for_as_long_as_somebody_may_be_at_work() {
+        let dir = tempfile::tempdir().unwrap();
+        let (layout, runs, scope) = (layout(dir.path()), Runs::default(), TenantId::parse("acme").unwrap());
+        let notes = || std::fs::read_dir(layout.placing()).unwrap().count();
+        let first = runs.open(&layout, &scope, 1).unwrap();
+        assert!(Arc::ptr_eq(&first, &runs.open(&layout, &scope, 4095).unwrap()));
+        drop(runs.open(&layout, &scope, 4096).unwrap());
+        assert_eq!(notes(), 2);
+        runs.close(|_| true);
+        assert_eq!(notes(), 1, "the first is held");
+        drop(first);
+        runs.close(|_| false);
+        assert_eq!(notes(), 1);
+        runs.close(|_| true);
+        assert_eq!(notes(), 0);
+        drop(runs.open(&layout, &scope, 1).unwrap());
+        assert_eq!(notes(), 1, "a late one is noted again");
+    }
+
+    #[test]
+    fn one_sync_serves_all_who_came_before_it_and_its_fault_is_told_to_each() {
+        let dir = tempfile::tempdir().unwrap();
+        let (layout, runs) = (layout(dir.path()), Runs::default());
+        let run = runs.open(&layout, &TenantId::parse("acme").unwrap(), 1).unwrap();
+        run.sync().unwrap();
+        std::fs::remove_dir(&run.dir).unwrap();
+        std::thread::scope(|scope| {
+            let turn = lock(&run.turn);
+            let waiting: Vec<_> = (0..8).map(|_| scope.spawn(|| run.sync())).collect();
+            // All of them hold the round that begins next.
+            while Arc::strong_count(&lock(&run.next)) < 9 {
+                std::thread::yield_now();
+            }
+            drop(turn);
+            for waiter in waiting {
+                assert_eq!(waiter.join().unwrap().unwrap_err().kind(), io::ErrorKind::NotFound);
+            }
+        });
+        // The next sync is another one.
+        make_dir(&run.dir).unwrap();
+        run.sync().unwrap();
+    }
+}
