@@ -28,7 +28,7 @@ pub struct Side {
     #[arg(long)]
     region: Option<String>,
     /// endpoint/bucket/key (true) or bucket.endpoint/key (false) [default: true, for AWS false]
-    #[arg(long, value_name = "BOOL", env = "S3_FORCE_PATH_STYLE", value_parser = clap::builder::BoolishValueParser::new())]
+    #[arg(long, value_name = "BOOL", value_parser = clap::builder::BoolishValueParser::new())]
     path_style: Option<bool>,
     /// The profile of the AWS configuration to take keys from
     #[arg(long)]

@@ -1,4 +1,4 @@
-//! Any S3 as the system of record. The only user of `aws-sdk-s3`.
+//! Any S3 as the system of record. With `moving/` the only one that speaks `aws-sdk-s3`.
 //!
 //! Not here: the cache in front of it (`cache/`), who may do what (`ops` asks with a Grant). Called by `ops`, and by the commands
 //! that move data.
