@@ -65,10 +65,6 @@ impl Disk {
         self.lock().used()
     }
 
-    pub fn len(&self) -> usize {
-        self.lock().len()
-    }
-
     // The start
 
     pub fn is_scanned(&self) -> bool {

@@ -131,7 +131,7 @@ impl Run {
     fn rest(&self) -> ByteRange {
         let end = self.fills.last().map_or(0, |f| self.version.range_of(f.number).end);
         match self.fills.get(self.at) {
-            Some(fill) => ByteRange { start: self.version.range_of(fill.number).start + fill.len() as u64, end },
+            Some(fill) => ByteRange { start: self.version.range_of(fill.number).start + fill.arrived() as u64, end },
             None => ByteRange { start: end, end },
         }
     }
@@ -157,7 +157,7 @@ impl Run {
             let Some(fill) = self.fills.get(self.at).cloned() else {
                 return Err(broken("the upstream sent more than it should have").into());
             };
-            let missing = self.version.range_of(fill.number).len() as usize - fill.len();
+            let missing = self.version.range_of(fill.number).len() as usize - fill.arrived();
             let part = piece.split_to(piece.len().min(missing));
             let whole = part.len() == missing;
             fill.push(part);

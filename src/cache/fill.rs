@@ -101,7 +101,7 @@ impl Fill {
         state.wake()(state);
     }
 
-    pub fn len(&self) -> usize {
+    pub fn arrived(&self) -> usize {
         self.lock().pieces.last().map_or(0, |(end, _)| *end)
     }
 

@@ -14,9 +14,10 @@ use crate::cache::stats::Ticket;
 
 type Key = (BucketName, ObjectKey);
 type Outcome = Result<Option<SharedObject>, Arc<Error>>;
+type Asked = HashMap<Key, (Ticket, watch::Receiver<Option<Outcome>>)>;
 
 #[derive(Default, Clone)]
-pub struct Flights(Arc<Mutex<HashMap<Key, (Ticket, watch::Receiver<Option<Outcome>>)>>>);
+pub struct Flights(Arc<Mutex<Asked>>);
 
 /// An answer that is on its way.
 pub struct Flight(watch::Receiver<Option<Outcome>>);
@@ -35,7 +36,7 @@ impl Flight {
 }
 
 impl Flights {
-    fn lock(&self) -> MutexGuard<'_, HashMap<Key, (Ticket, watch::Receiver<Option<Outcome>>)>> {
+    fn lock(&self) -> MutexGuard<'_, Asked> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -106,10 +106,6 @@ impl Index {
         self.used
     }
 
-    pub fn len(&self) -> usize {
-        self.blocks.len()
-    }
-
     pub fn get(&self, id: &BlockId) -> Option<&Entry> {
         self.blocks.get(id)
     }
@@ -205,9 +201,7 @@ impl Index {
     // Which version
 
     pub fn confirm(&mut self, object: ObjectId, confirmed: Confirmed) -> Option<Confirmed> {
-        if self.blocks.range(all_of(object)).next().is_none() {
-            return None;
-        }
+        self.blocks.range(all_of(object)).next()?;
         self.confirmed.insert(object, confirmed)
     }
 

@@ -437,7 +437,8 @@ async fn each_answer_is_one_version_that_was_current_inside_the_window() {
     }
     assert!(answered.load(Ordering::SeqCst) > 50);
     // Without faults the window is the short one.
-    (world.far.down.store(false, Ordering::SeqCst), world.far.breaking.store(false, Ordering::SeqCst));
+    world.far.down.store(false, Ordering::SeqCst);
+    world.far.breaking.store(false, Ordering::SeqCst);
     world.far.slow.store(0, Ordering::SeqCst);
     tokio::time::sleep(ms(1100)).await;
     for _ in 0..50 {
