@@ -114,7 +114,10 @@ impl App {
             purges(Map::new(config.doors.sites.list().iter().filter_map(Site::behind_cdn).collect()), &config.cdn, &queue)?;
         kinds.extend(back.clone().map(|back| Arc::new(Upload { back, cdn: cdn.clone() }) as Arc<dyn Kind>));
         let tracker = Tracker::default();
-        let ops = Ops::new(opened.origin, Variants::start(variants)?, queue.clone()).with_cdn(cdn, tracker.clone()).with_write_back(back);
+        let ops = Ops::new(opened.origin, Variants::start(variants)?, queue.clone())
+            .with_cdn(cdn, tracker.clone())
+            .with_cache(opened.cache)
+            .with_write_back(back);
         ops.load_keys(&auth).await?;
         ops.load_token_secrets(&auth).await?;
 

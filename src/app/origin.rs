@@ -17,6 +17,8 @@ pub type Close = Box<dyn FnOnce() + Send>;
 
 pub struct Opened {
     pub origin: Arc<dyn Origin>,
+    /// In front of what is far away.
+    pub cache: Option<Cache>,
     pub close: Vec<Close>,
 }
 
@@ -31,10 +33,10 @@ pub async fn open(
     let Some(upstream) = upstream else {
         let store = Local::open(LocalSettings { metrics: metrics.clone(), ..local })?;
         let origin = store.clone();
-        return Ok(Opened { origin, close: vec![Box::new(move || store.close())] });
+        return Ok(Opened { origin, cache: None, close: vec![Box::new(move || store.close())] });
     };
     let upstream = Upstream::start(upstream, secret.expose().as_bytes()).await?;
     let cache = Cache::start(cache).map_err(|e| StartError::Failed(format!("the cache's folder can't be used: {e}")))?;
-    let origin = Arc::new(ThroughCache::new(Arc::new(upstream.clone()), cache));
-    Ok(Opened { origin, close: vec![Box::new(move || upstream.close())] })
+    let origin = Arc::new(ThroughCache::new(Arc::new(upstream.clone()), cache.clone()));
+    Ok(Opened { origin, cache: Some(cache), close: vec![Box::new(move || upstream.close())] })
 }

@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use crate::auth::action::Action;
 use crate::auth::grant::Grant;
-use crate::base::error::{Error, Result};
+use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::names::{BucketName, ObjectKey, TenantId};
+use crate::cache::purge::{Keys, Purged};
 use crate::net::drain::Tracker;
 use crate::ops::{Ops, object, wrong_grant};
 use crate::origin::Answer;
@@ -35,6 +36,15 @@ pub struct Wanted {
     pub tags: Vec<String>,
 }
 
+/// What became of a purge.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PurgeBegun {
+    /// Of those who tell the CDN.
+    pub jobs: Vec<JobId>,
+    /// What our own cache forgot; None: it was not asked.
+    pub cached: Option<Purged>,
+}
+
 /// The right to purge a list of tags: `auth` was asked for it, and whether each tag is one of the tenant's was too.
 pub struct TagGrant {
     pub grant: Grant,
@@ -47,8 +57,8 @@ impl Ops {
         Ops { cdn, tracker, ..self }
     }
 
-    /// `prefixes` are grants for the key `PREFIX*`.
-    pub async fn purge(&self, keys: &[Grant], prefixes: &[Grant], tags: Option<TagGrant>) -> Result<Vec<JobId>> {
+    /// `prefixes` are grants for the key `PREFIX*`. Our own cache forgets first, so that a CDN which asks anew gets what is there.
+    pub async fn purge(&self, keys: &[Grant], prefixes: &[Grant], tags: Option<TagGrant>, soft: bool) -> Result<PurgeBegun> {
         let mut wanted = Wanted::default();
         for grant in keys {
             let (bucket, key) = object(grant, &[Action::Purge])?;
@@ -66,13 +76,35 @@ impl Ops {
             }
             wanted.tags = tags;
         }
-        match (&self.cdn, tenant) {
+        let cached = self.purge_cache(&wanted, soft).await;
+        let jobs = match (&self.cdn, tenant) {
             (Some(cdn), Some(tenant)) => cdn.purge(&tenant, wanted).await,
             _ => Err(Error::new(
-                crate::base::error::ErrorKind::InvalidRequest,
+                ErrorKind::InvalidRequest,
                 "There is nothing to purge: no site of this gateway has a CDN, or nothing was named.",
             )),
+        };
+        match jobs {
+            Ok(jobs) => Ok(PurgeBegun { jobs, cached }),
+            // No CDN shows it, but here it was kept.
+            Err(e) if e.kind() == ErrorKind::InvalidRequest && cached.is_some() => Ok(PurgeBegun { jobs: Vec::new(), cached }),
+            Err(e) => Err(e),
         }
+    }
+
+    /// None: there is no cache, or nothing was named that it knows.
+    async fn purge_cache(&self, wanted: &Wanted, soft: bool) -> Option<Purged> {
+        let cache = self.cache.as_ref()?;
+        let keys = wanted.keys.iter().map(|(bucket, key)| (bucket, Keys::One(key.clone())));
+        let prefixes = wanted.prefixes.iter().map(|(bucket, prefix)| (bucket, Keys::Prefix(prefix.clone())));
+        let mut sum: Option<Purged> = None;
+        for (bucket, keys) in keys.chain(prefixes) {
+            let purged = if soft { cache.soften(bucket, keys).await } else { cache.forget(bucket, keys).await };
+            let sum = sum.get_or_insert_default();
+            sum.objects += purged.objects;
+            sum.blocks += purged.blocks;
+        }
+        sum
     }
 
     /// Carries out a write of the grant's key, or of who may read its bucket. Where a CDN shows that, the write is answered

@@ -24,6 +24,7 @@ use crate::auth::action::Action;
 use crate::auth::grant::Grant;
 use crate::base::error::{Error, Result};
 use crate::base::names::{BucketName, ObjectKey};
+use crate::cache::Cache;
 use crate::net::drain::Tracker;
 use crate::origin::Origin;
 use crate::queue::Queue;
@@ -36,6 +37,8 @@ pub struct Ops {
     jobs: Queue,
     /// None: nobody keeps copies of what is shown.
     cdn: Option<Arc<dyn cdn::Cdn>>,
+    /// None: nothing is far away.
+    cache: Option<Cache>,
     /// Of writes that go on when their client is gone.
     tracker: Tracker,
     /// None: every write is answered by the origin itself.
@@ -45,8 +48,13 @@ pub struct Ops {
 
 impl Ops {
     pub fn new(origin: Arc<dyn Origin>, variants: Variants, jobs: Queue) -> Self {
-        let (cdn, back, tracker, transfers) = Default::default();
-        Ops { origin, variants, jobs, cdn, tracker, back, transfers }
+        let (cdn, cache, back, tracker, transfers) = Default::default();
+        Ops { origin, variants, jobs, cdn, cache, tracker, back, transfers }
+    }
+
+    /// The one that the origin is read through, so that it can be purged.
+    pub fn with_cache(self, cache: Option<Cache>) -> Self {
+        Ops { cache, ..self }
     }
 }
 

@@ -34,6 +34,8 @@ struct Request {
     paths: Vec<String>,
     host: Option<String>,
     tags: Vec<String>,
+    /// The cache of this gateway asks before it shows them again, and keeps their blocks.
+    soft: bool,
 }
 
 /// Names by which a CDN can be told.
@@ -58,9 +60,13 @@ pub async fn purge(exchange: &mut Exchange<'_>) -> Result<Answer> {
         prefixes.push(grant(exchange, bucket, pattern).await?);
     }
     let tags = if request.tags.is_empty() { None } else { Some(tag_grant(exchange, request.tags)?) };
-    let jobs = exchange.gateway.ops.purge(&keys, &prefixes, tags).await?;
-    let ids: Vec<String> = jobs.iter().map(ToString::to_string).collect();
-    let mut answer = respond::json(&json!({ "jobs": ids }))?;
+    let begun = exchange.gateway.ops.purge(&keys, &prefixes, tags, request.soft).await?;
+    let ids: Vec<String> = begun.jobs.iter().map(ToString::to_string).collect();
+    let mut told = json!({ "jobs": ids });
+    if let Some(purged) = begun.cached {
+        told["cached"] = json!({ "objects": purged.objects, "blocks": purged.blocks });
+    }
+    let mut answer = respond::json(&told)?;
     *answer.status_mut() = StatusCode::ACCEPTED;
     Ok(answer)
 }

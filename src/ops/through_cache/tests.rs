@@ -161,6 +161,7 @@ impl Origin for Far {
         fn delete_bucket(name: &'a BucketName) -> ();
         fn set_bucket_document(name: &'a BucketName, document: BucketDocument, value: Option<Vec<u8>>) -> ();
         fn set_bucket_acl(name: &'a BucketName, acl: CannedAcl) -> ();
+        fn with_parts(bucket: &'a BucketName, key: &'a ObjectKey, object: &'a SharedObject) -> SharedObject;
         fn find_content(owner: &'a TenantId, sha256: &'a Sha256) -> Option<(BucketName, ObjectKey)>;
         fn list(bucket: &'a BucketName, query: &'a ListQuery) -> ListPage;
         fn put(put: PutObject, quota: Quota) -> Written;
@@ -177,7 +178,6 @@ impl Origin for Far {
         fn settings(space: &'a str) -> Vec<(String, Vec<u8>)>;
         fn set_setting(space: &'a str, name: &'a str, value: Option<Vec<u8>>) -> ();
         fn snapshot(directory: &'a Path, rest: Answer<'a, ()>) -> ();
-        fn with_parts(bucket: &'a BucketName, key: &'a ObjectKey, object: &'a SharedObject) -> SharedObject;
         fn usage(tenant: &'a TenantId) -> Usage;
         fn ready() -> ();
     }

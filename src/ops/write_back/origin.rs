@@ -12,7 +12,8 @@ use crate::ingest::{Received, Staging};
 use crate::ops::write_back::entry::{is_delete, is_shown, own, shown};
 use crate::ops::write_back::{Overlay, WriteBack, is_away};
 use crate::origin::{
-    Answer, Body, CompleteUpload, CopyObject, Freshness, Origin, PutObject, Quota, ReadBy, UploadsPage, UploadsQuery, Usage, Written,
+    Answer, Body, CacheState, CompleteUpload, CopyObject, Freshness, Origin, PutObject, Quota, ReadBy, UploadsPage, UploadsQuery, Usage,
+    Written,
 };
 
 /// What of a snapshot is not yet upstream.
@@ -158,6 +159,13 @@ impl Origin for WriteBack {
         match is_shown(object) {
             true => self.0.local.open_hot(bucket, key, &own(object), range, by),
             false => self.0.upstream.open_hot(bucket, key, object, range, by),
+        }
+    }
+
+    fn cache_state(&self, bucket: &BucketName, key: &ObjectKey, object: &SharedObject, offset: u64) -> Option<CacheState> {
+        match is_shown(object) {
+            true => None, // from the store of what waits, not from the cache
+            false => self.0.upstream.cache_state(bucket, key, object, offset),
         }
     }
 
