@@ -7,5 +7,6 @@ pub mod fault_proxy;
 pub mod gateway;
 pub mod invalidations;
 pub mod net_server;
+pub mod plain_s3;
 pub mod raw;
 pub mod signer;

@@ -1,3 +1,4 @@
-//! A gateway over a bucket that exists: another gateway is its upstream.
+//! A gateway over a bucket that exists: another gateway is its upstream, or an S3 that can do less.
 
 mod basics;
+mod plain;
