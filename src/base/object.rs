@@ -109,7 +109,8 @@ pub struct Bucket {
 pub struct ListedObject {
     pub key: ObjectKey,
     pub size: u64,
-    pub etag: ETag,
+    /// None: some stores leave it out of listings.
+    pub etag: Option<ETag>,
     pub modified: Timestamp,
     pub owner: TenantId,
     pub checksum: Option<(ChecksumAlgorithm, ChecksumType)>,

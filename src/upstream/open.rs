@@ -34,6 +34,8 @@ pub struct Upstream(pub(crate) Arc<Inner>);
 
 pub struct Inner {
     pub client: Client,
+    /// The same with less patience.
+    pub reader: Client,
     pub settings: Settings,
     pub map: Map,
     pub sealer: Sealer,
@@ -56,6 +58,7 @@ impl Upstream {
         let staging = staging.guarded_by(room(&settings)?);
         let client = client::client(&settings.access).await;
         let mut inner = Inner {
+            reader: client::for_reads(&client),
             client,
             map: Map::new(&settings),
             sealer: Sealer::new(secret)?,

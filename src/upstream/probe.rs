@@ -7,7 +7,7 @@ use std::fmt;
 use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::primitives::ByteStream;
-use aws_sdk_s3::types::{ChecksumAlgorithm, ChecksumType, CompletedMultipartUpload, CompletedPart};
+use aws_sdk_s3::types::{ChecksumAlgorithm, ChecksumType, CompletedMultipartUpload, CompletedPart, EncodingType};
 
 use crate::base::error::{Error, Result};
 use crate::upstream::fault;
@@ -24,6 +24,8 @@ pub struct Abilities {
     pub conditional_reads: bool,
     /// A wrong CRC64NVME is refused. Without that, bodies carry their MD5.
     pub checksums: bool,
+    /// Listings encode names where they say so. Without that, names are taken as they are.
+    pub encoded_names: bool,
 }
 
 impl fmt::Display for Abilities {
@@ -34,6 +36,7 @@ impl fmt::Display for Abilities {
             ("conditional completion", self.conditional_completes),
             ("conditional reads", self.conditional_reads),
             ("checksums", self.checksums),
+            ("encoded names", self.encoded_names),
         ];
         let names: Vec<&str> = all.iter().filter(|(_, can)| *can).map(|(name, _)| *name).collect();
         f.write_str(&names.join(", "))
@@ -63,7 +66,8 @@ impl Inner {
     pub async fn probe(&self) -> Result<Abilities> {
         let mut random = [0u8; 16];
         getrandom::fill(&mut random).map_err(|e| Error::internal(e.to_string()))?;
-        let key = format!("{}probe/{}", self.map.state(), hex::encode(random));
+        // The last characters mean something else where a listing is encoded.
+        let key = format!("{}probe/{}+%41", self.map.state(), hex::encode(random));
         let found = self.probe_with(&key).await;
         // What is left of it is hidden and does no harm.
         let _ = self.client.delete_object().bucket(self.map.home()).key(&key).send().await;
@@ -85,8 +89,18 @@ impl Inner {
         let conditional_deletes = refused(delete.send().await, &[412])?;
         // It may just have gone.
         put().send().await.map_err(fault::of)?;
+        let encoded_names = self.probe_names(key).await?;
         let conditional_completes = self.probe_completion(key, checksums).await?;
-        Ok(Abilities { conditional_writes, conditional_deletes, conditional_completes, conditional_reads, checksums })
+        Ok(Abilities { conditional_writes, conditional_deletes, conditional_completes, conditional_reads, checksums, encoded_names })
+    }
+
+    async fn probe_names(&self, key: &str) -> Result<bool> {
+        let prefix = key.trim_end_matches("+%41");
+        let list = self.client.list_objects_v2().bucket(self.map.home()).prefix(prefix).encoding_type(EncodingType::Url);
+        let listed = list.send().await.map_err(fault::of)?;
+        let named = listed.contents().iter().filter_map(|o| o.key()).next();
+        // One that lists late is taken by its word.
+        Ok(named != Some(key))
     }
 
     async fn probe_completion(&self, key: &str, checksums: bool) -> Result<bool> {
@@ -118,6 +132,7 @@ impl Abilities {
             (self.conditional_deletes, "it ignores If-Match on DELETE: conditional deletes are answered 501"),
             (self.conditional_completes, "it ignores If-None-Match on CompleteMultipartUpload: conditions there are answered 501"),
             (self.conditional_reads, "it ignores If-Match on GET: the ETag of each answer is compared instead"),
+            (self.encoded_names, "it says that names in listings are encoded, and does not encode them: they are taken as they are"),
             (self.checksums, "it does not verify CRC64NVME: bodies carry Content-MD5 instead"),
         ];
         lacks.iter().filter(|(can, _)| !can).for_each(|(_, text)| tracing::warn!("the upstream lacks something: {text}"));

@@ -4,6 +4,7 @@ pub mod binary;
 pub mod client;
 pub mod cloudfront;
 pub mod fault_proxy;
+pub mod faulty_s3;
 pub mod gateway;
 pub mod invalidations;
 pub mod net_server;

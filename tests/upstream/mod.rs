@@ -1,4 +1,5 @@
 //! A gateway over a bucket that exists: another gateway is its upstream, or an S3 that can do less.
 
 mod basics;
+mod faults;
 mod plain;

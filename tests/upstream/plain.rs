@@ -1,5 +1,6 @@
 //! Over an S3 that is not ours and can do less: what it lacks is found out and refused, what is left is right.
 
+use crate::support::binary::Place;
 use crate::support::client::{Client, Request, Sign};
 use crate::support::gateway::{Gateway, HOME, Setup, acme, operator, over};
 use crate::support::plain_s3::PlainS3;
@@ -36,23 +37,44 @@ fn all_but_conditions_works() {
     let ranged = client.send(&Request::on("GET", "media", "a/b c.txt").header("range", "bytes=1-3"), Sign::Header(&acme()));
     assert_eq!(ranged.expect(206).body, b"ell");
     client.send(&Request::on("GET", "media", "a/b c.txt").header("if-none-match", &put.etag()), Sign::No).expect(304);
-    for key in ["a/1", "a/2", "b/1", "c"] {
+    for key in ["a/1", "a/2", "b/1", "c", "d+e%41"] {
         client.put(&acme(), "media", key, key.as_bytes()).expect(200);
     }
     let listed = client.list(&acme(), "media", &[("delimiter", "/"), ("max-keys", "1")]);
-    assert_eq!((&listed.keys[..], &listed.prefixes[..]), (&["c".to_owned()][..], &["a/".to_owned(), "b/".to_owned()][..]));
-    assert_eq!(client.list(&acme(), "media", &[("max-keys", "2")]).keys, ["a/1", "a/2", "a/b c.txt", "b/1", "c"]);
+    assert_eq!(
+        (&listed.keys[..], &listed.prefixes[..]),
+        (&["c".to_owned(), "d+e%41".to_owned()][..], &["a/".to_owned(), "b/".to_owned()][..])
+    );
+    assert_eq!(client.list(&acme(), "media", &[("max-keys", "2")]).keys, ["a/1", "a/2", "a/b c.txt", "b/1", "c", "d+e%41"]);
     let copy = Request::on("PUT", "media", "copied").header("x-amz-copy-source", "media/c");
     client.send(&copy, Sign::Header(&acme())).expect(200);
     assert_eq!(client.get(&acme(), "media", "copied").expect(200).body, b"c");
     client.delete(&acme(), "media", "c").expect(204);
     client.delete(&acme(), "media", "c").expect(204);
     client.get(&acme(), "media", "c").expect(404);
-    for key in ["a/1", "a/2", "a/b c.txt", "b/1", "copied"] {
+    for key in ["a/1", "a/2", "a/b c.txt", "b/1", "copied", "d+e%41"] {
         client.delete(&acme(), "media", key).expect(204);
     }
     client.send(&Request::on("DELETE", "media", ""), Sign::Header(&acme())).expect(204);
     client.get(&acme(), "media", "k").refused(404, "NoSuchBucket");
+}
+
+#[test]
+fn what_it_lacks_is_said_at_the_start() {
+    let below = PlainS3::start(false);
+    let place = Place::new();
+    let mut command = place.command(&["serve"]);
+    command.envs([("S3_BUCKET", HOME), ("S3_ENDPOINT", &format!("http://{}", below.address)), ("AWS_REGION", "us-east-1")]);
+    let key = operator();
+    command.env("AWS_ACCESS_KEY_ID", key.access).env("AWS_SECRET_ACCESS_KEY", key.secret);
+    let running = place.serve_by(command);
+    let log = running.log();
+    for what in
+        ["ignores If-Match or If-None-Match on PUT", "ignores If-Match on DELETE", "on CompleteMultipartUpload", "ignores If-Match on GET"]
+    {
+        assert!(log.contains("the upstream lacks something") && log.contains(what), "{what}: {log}");
+    }
+    assert!(running.stop().success());
 }
 
 #[test]
@@ -102,8 +124,9 @@ fn large_bodies_and_uploads_in_parts() {
     assert!(got.body == body && got.etag() == put.etag());
     let upload = client.create_upload(&acme(), "media", "parts");
     let (one, two) = (&body[..5 << 20], &body[5 << 20..6 << 20]);
-    let parts: Vec<(u16, String)> =
-        [(1, one), (2, two)].map(|(n, bytes)| (n, client.upload_part(&acme(), "media", "parts", &upload, n, bytes).expect(200).etag())).into();
+    let parts: Vec<(u16, String)> = [(1, one), (2, two)]
+        .map(|(n, bytes)| (n, client.upload_part(&acme(), "media", "parts", &upload, n, bytes).expect(200).etag()))
+        .into();
     let done = client.complete(&acme(), "media", "parts", &upload, &parts).expect(200);
     assert!(done.text().contains("-2"), "{}", done.text());
     assert!(client.get(&acme(), "media", "parts").expect(200).body == body[..6 << 20]);
