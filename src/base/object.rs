@@ -80,6 +80,8 @@ pub struct ObjectInfo {
     pub checksum: Option<Checksum>,
     /// Empty for a single PUT.
     pub parts: Vec<PartInfo>,
+    /// `x-amz-restore` of an archived object, as the archive says it.
+    pub restore: Option<String>,
 }
 
 /// A document attached to a bucket. What is not in this list is not implemented.
@@ -114,6 +116,8 @@ pub struct ListedObject {
     pub modified: Timestamp,
     pub owner: TenantId,
     pub checksum: Option<(ChecksumAlgorithm, ChecksumType)>,
+    /// None: S3's STANDARD.
+    pub storage_class: Option<String>,
 }
 
 #[derive(Debug, Clone)]

@@ -37,6 +37,7 @@ pub fn objects(index: &Index, bucket: &BucketName, query: &ListQuery) -> Result<
             modified: head.modified,
             owner: head.owner,
             checksum: head.checksum.map(|c| (c.algorithm, c.kind())),
+            storage_class: None,
         }));
         Ok(Walk::Next)
     })?;

@@ -117,6 +117,7 @@ fn judge_answer(status: u16, code: &str) -> (ErrorKind, &'static str) {
         "InvalidObjectState" => {
             return (ErrorKind::InvalidObjectState, "The operation is not valid for the object's storage class: restore it first.");
         }
+        "RestoreAlreadyInProgress" => return (ErrorKind::RestoreAlreadyInProgress, "Object restore is already in progress"),
         "NoSuchUpload" => {
             return (
                 NoSuchUpload,

@@ -99,6 +99,7 @@ impl Inner {
                 modified: info::timestamp(object.last_modified()),
                 owner: owner.clone(),
                 checksum: algorithm.map(|a| (a, kind.unwrap_or(ChecksumType::FullObject))),
+                storage_class: object.storage_class().map(|c| c.as_str().to_owned()),
             };
             Some(Entry { name, entry: Some(ListEntry::Object(listed)) })
         });

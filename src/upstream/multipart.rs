@@ -137,7 +137,7 @@ impl Inner {
         let (place, key) = self.writable(&upload.bucket, &upload.key).await?;
         // With none asked for, S3 still says whether there are any.
         let asked = i32::try_from(max.clamp(1, 1000)).unwrap_or(1000);
-        let list = self.client.list_parts().bucket(&*place.bucket).key(key).upload_id(upstream_id(&upload.id)?).max_parts(asked);
+        let list = self.reader.list_parts().bucket(&*place.bucket).key(key).upload_id(upstream_id(&upload.id)?).max_parts(asked);
         let list = list.set_part_number_marker((after > 0).then(|| after.to_string()));
         let page = list.send().await.map_err(fault::of)?;
         let mut parts: Vec<UploadedPart> = page.parts().iter().filter_map(|p| uploaded_part(p).transpose()).collect::<Result<_>>()?;

@@ -1,5 +1,6 @@
 //! Starting and stopping: the folder of bodies on their way, the client, what the upstream can do, the seal of its state.
 
+use std::collections::HashMap;
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::DirBuilderExt as _;
@@ -19,7 +20,7 @@ use crate::upstream::client;
 use crate::upstream::multipart::Recorded;
 use crate::upstream::place::Map;
 use crate::upstream::probe::Abilities;
-use crate::upstream::records::Over;
+use crate::upstream::records::{Over, Records};
 use crate::upstream::seal::Sealer;
 use crate::upstream::settings::Settings;
 
@@ -42,6 +43,8 @@ pub struct Inner {
     pub staging: Staging,
     pub buckets: Buckets,
     pub uploads: Cache<String, Arc<Recorded>>,
+    /// Records of a folder as they were read last.
+    pub seen: Mutex<HashMap<String, Arc<Records>>>,
     pub parts_at_once: Arc<Semaphore>,
     /// When the gateway first stood over this bucket: since then its configured buckets are there.
     pub since: Timestamp,
@@ -65,6 +68,7 @@ impl Upstream {
             staging,
             buckets: Buckets::default(),
             uploads: Cache::new(UPLOADS),
+            seen: Mutex::default(),
             parts_at_once: Arc::new(Semaphore::new(settings.concurrency.max(1))),
             since: Timestamp::from_millis(0),
             abilities: Abilities::default(),

@@ -26,6 +26,8 @@ pub struct Abilities {
     pub checksums: bool,
     /// Listings encode names where they say so. Without that, names are taken as they are.
     pub encoded_names: bool,
+    /// What is overwritten or deleted is kept as an older version.
+    pub versions: bool,
 }
 
 impl fmt::Display for Abilities {
@@ -37,6 +39,7 @@ impl fmt::Display for Abilities {
             ("conditional reads", self.conditional_reads),
             ("checksums", self.checksums),
             ("encoded names", self.encoded_names),
+            ("versions", self.versions),
         ];
         let names: Vec<&str> = all.iter().filter(|(_, can)| *can).map(|(name, _)| *name).collect();
         f.write_str(&names.join(", "))
@@ -71,6 +74,9 @@ impl Inner {
         let found = self.probe_with(&key).await;
         // What is left of it is hidden and does no harm.
         let _ = self.client.delete_object().bucket(self.map.home()).key(&key).send().await;
+        if found.as_ref().is_ok_and(|found| found.versions) {
+            self.forget_versions(&key).await;
+        }
         let found = found?;
         found.warn();
         Ok(found)
@@ -79,7 +85,7 @@ impl Inner {
     async fn probe_with(&self, key: &str) -> Result<Abilities> {
         let home = self.map.home();
         let put = || self.client.put_object().bucket(home).key(key).body(ByteStream::from_static(BODY));
-        put().send().await.map_err(fault::of)?;
+        let versions = put().send().await.map_err(fault::of)?.version_id().is_some_and(|id| id != "null");
         let checksums = refused(put().checksum_crc64_nvme(WRONG_CRC64).send().await, &[400])?;
         let conditional_writes =
             refused(put().if_none_match("*").send().await, &[412])? && refused(put().if_match(WRONG_ETAG).send().await, &[412])?;
@@ -91,7 +97,24 @@ impl Inner {
         put().send().await.map_err(fault::of)?;
         let encoded_names = self.probe_names(key).await?;
         let conditional_completes = self.probe_completion(key, checksums).await?;
-        Ok(Abilities { conditional_writes, conditional_deletes, conditional_completes, conditional_reads, checksums, encoded_names })
+        Ok(Abilities {
+            conditional_writes,
+            conditional_deletes,
+            conditional_completes,
+            conditional_reads,
+            checksums,
+            encoded_names,
+            versions,
+        })
+    }
+
+    async fn forget_versions(&self, key: &str) {
+        let home = self.map.home();
+        let Ok(listed) = self.client.list_object_versions().bucket(home).prefix(key).send().await else { return };
+        let objects = listed.versions().iter().map(|v| v.version_id());
+        for id in objects.chain(listed.delete_markers().iter().map(|m| m.version_id())).flatten() {
+            let _ = self.client.delete_object().bucket(home).key(key).version_id(id).send().await;
+        }
     }
 
     async fn probe_names(&self, key: &str) -> Result<bool> {
@@ -135,6 +158,9 @@ impl Abilities {
             (self.encoded_names, "it says that names in listings are encoded, and does not encode them: they are taken as they are"),
             (self.checksums, "it does not verify CRC64NVME: bodies carry Content-MD5 instead"),
         ];
+        if !self.versions {
+            tracing::info!("the bucket upstream keeps no versions: what is overwritten or deleted is gone");
+        }
         lacks.iter().filter(|(can, _)| !can).for_each(|(_, text)| tracing::warn!("the upstream lacks something: {text}"));
     }
 }

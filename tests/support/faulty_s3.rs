@@ -23,7 +23,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 
 #[derive(Debug, Clone, Copy)]
 pub enum Fault {
-    /// The store answers this error.
+    /// The store answers this, with an error document.
     Answer(u16, &'static str),
     /// The connection ends after so many bytes of the request's body; the store never hears of it.
     CutRequest(usize),
@@ -37,6 +37,8 @@ pub enum Fault {
     Stall(usize),
     /// The answer tells of other bytes than were asked for.
     WrongRange,
+    /// The object's storage class is GLACIER, and whether it is being restored.
+    Archived(&'static str),
     Delay(Duration),
 }
 
@@ -55,7 +57,7 @@ struct Plan {
     rules: Vec<Rule>,
     /// Method and target of each request, in order.
     seen: Vec<String>,
-    /// Bodies of POSTs, which are documents.
+    /// Bodies of POSTs that this answered itself.
     documents: Vec<String>,
 }
 
@@ -139,9 +141,12 @@ async fn pass(
     match fault {
         Some(Fault::Answer(status, code)) => {
             // As a store does that reads what it refuses.
-            let head = request.method() == Method::HEAD;
-            request.into_body().collect().await?;
-            return Ok(error_document(status, code, head));
+            let method = request.method().clone();
+            let body = request.into_body().collect().await?.to_bytes();
+            if method == Method::POST {
+                plan.lock().unwrap().documents.push(String::from_utf8_lossy(&body).into_owned());
+            }
+            return Ok(error_document(status, code, method == Method::HEAD));
         }
         Some(Fault::CutRequest(after)) => {
             let (mut body, mut read) = (request.into_body(), 0);
@@ -156,9 +161,6 @@ async fn pass(
     }
     let (mut parts, body) = request.into_parts();
     let body = body.collect().await?.to_bytes();
-    if parts.method == Method::POST {
-        plan.lock().unwrap().documents.push(String::from_utf8_lossy(&body).into_owned());
-    }
     let path = parts.uri.path_and_query().map(|p| p.as_str()).unwrap_or("/");
     // The Host header, which the signature covers, stays.
     parts.uri = format!("http://{target}{path}").parse()?;
@@ -166,6 +168,12 @@ async fn pass(
     let answer = client.request(Request::from_parts(parts, Full::new(body))).await?;
     match fault {
         Some(Fault::LoseAnswer) => Err("lost".into()),
+        Some(Fault::Archived(restore)) => {
+            let (mut parts, body) = answer.into_parts();
+            parts.headers.insert("x-amz-storage-class", HeaderValue::from_static("GLACIER"));
+            parts.headers.insert("x-amz-restore", HeaderValue::from_static(restore));
+            Ok(Response::from_parts(parts, body.map_err(Into::into).boxed()))
+        }
         // There is no body to spoil.
         _ if head => spoil(answer, None).await,
         fault => spoil(answer, fault).await,
@@ -240,7 +248,7 @@ impl http_body::Body for Torn {
 
 fn error_document(status: u16, code: &str, head: bool) -> Sent {
     let text = format!("<Error><Code>{code}</Code><Message>as the test says</Message></Error>");
-    let body = if head { Bytes::new() } else { Bytes::from(text) };
+    let body = if head || status < 300 { Bytes::new() } else { Bytes::from(text) };
     let answer = Response::builder().status(StatusCode::from_u16(status).unwrap()).header("content-type", "application/xml");
     answer.body(Full::new(body).map_err(|e| match e {}).boxed()).unwrap()
 }

@@ -7,7 +7,7 @@ use tidegate::telemetry::metrics::Door;
 
 use crate::support::client::{Answer, Client, Request, Sign, complete_document};
 use crate::support::faulty_s3::{ALWAYS, Fault, FaultyS3};
-use crate::support::gateway::{Gateway, HOME, Setup, acme, operator, over};
+use crate::support::gateway::{Gateway, HOME, Setup, acme, bravo, operator, over};
 
 /// A gateway over another one, with a bucket `media` of acme's, and what stands between them.
 struct Pair {
@@ -287,4 +287,33 @@ fn credentials_that_are_refused_are_our_trouble() {
     pair.between.heal();
     assert_eq!(client.get(&acme(), "media", "k").expect(200).body, b"kept");
     pair.holds_only(&["k"]);
+}
+
+/// An archive answers for itself: that it must be asked first, and what it says when it is.
+#[test]
+fn archived_objects_are_restored() {
+    let pair = Pair::start();
+    let mut client = pair.client();
+    client.put(&acme(), "media", "k", b"old").expect(200);
+    let restore = Request::on("POST", "media", "k").query("restore", "");
+    let restore =
+        restore.body("<RestoreRequest><Days>2</Days><GlacierJobParameters><Tier>Bulk</Tier></GlacierJobParameters></RestoreRequest>");
+    // The store below has no archive.
+    client.send(&restore, Sign::Header(&acme())).refused(403, "InvalidObjectState");
+    pair.between.plan(Method::HEAD, "media/k", ALWAYS, Fault::Archived("ongoing-request=\"true\""));
+    pair.between.plan(Method::GET, "media/k", ALWAYS, Fault::Answer(403, "InvalidObjectState"));
+    client.get(&acme(), "media", "k").refused(403, "InvalidObjectState");
+    let copy = Request::on("PUT", "media", "copy").header("x-amz-copy-source", "media/k");
+    pair.between.plan(Method::PUT, "media/copy", 1, Fault::Answer(403, "InvalidObjectState"));
+    client.send(&copy, Sign::Header(&acme())).refused(403, "InvalidObjectState");
+    let head = client.send(&Request::on("HEAD", "media", "k"), Sign::Header(&acme())).expect(200);
+    let said = (head.header("x-amz-storage-class"), head.header("x-amz-restore"));
+    assert_eq!(said, (Some("GLACIER"), Some("ongoing-request=\"true\"")));
+    pair.between.plan(Method::POST, "media/k?restore", 1, Fault::Answer(202, ""));
+    client.send(&restore, Sign::Header(&acme())).expect(202);
+    let asked = pair.between.documents().pop().unwrap();
+    assert!(asked.contains("<Days>2</Days>") && asked.contains("<Tier>Bulk</Tier>"), "{asked}");
+    pair.between.plan(Method::POST, "media/k?restore", 1, Fault::Answer(409, "RestoreAlreadyInProgress"));
+    client.send(&restore, Sign::Header(&acme())).refused(409, "RestoreAlreadyInProgress");
+    client.send(&restore, Sign::Header(&bravo())).refused(403, "AccessDenied");
 }

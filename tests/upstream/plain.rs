@@ -69,9 +69,13 @@ fn what_it_lacks_is_said_at_the_start() {
     command.env("AWS_ACCESS_KEY_ID", key.access).env("AWS_SECRET_ACCESS_KEY", key.secret);
     let running = place.serve_by(command);
     let log = running.log();
-    for what in
-        ["ignores If-Match or If-None-Match on PUT", "ignores If-Match on DELETE", "on CompleteMultipartUpload", "ignores If-Match on GET"]
-    {
+    for what in [
+        "ignores If-Match or If-None-Match on PUT",
+        "ignores If-Match on DELETE",
+        "on CompleteMultipartUpload",
+        "ignores If-Match on GET",
+        "keeps no versions",
+    ] {
         assert!(log.contains("the upstream lacks something") && log.contains(what), "{what}: {log}");
     }
     assert!(running.stop().success());

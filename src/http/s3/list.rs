@@ -92,7 +92,7 @@ impl Listing {
         if let Some((algorithm, kind)) = object.checksum {
             w.leaf("ChecksumAlgorithm", algorithm.name()).leaf("ChecksumType", kind.name());
         }
-        w.leaf("Size", object.size).leaf("StorageClass", "STANDARD");
+        w.leaf("Size", object.size).leaf("StorageClass", object.storage_class.as_deref().unwrap_or("STANDARD"));
     }
 
     fn common_prefixes(&self, w: &mut Writer, page: &ListPage) {
