@@ -5,6 +5,7 @@
 //! open is served. Order of a stop: no new connections and no new jobs, running requests and jobs, the access log, the store.
 
 pub mod back;
+pub mod follow;
 pub mod origin;
 pub mod reload;
 
@@ -14,6 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::JoinHandle;
 
 use crate::auth::Auth;
 use crate::auth::operator::OperatorKey;
@@ -54,6 +56,7 @@ pub struct App {
     access_log: Option<access_log::Writer>,
     addresses: Vec<Address>,
     reloader: Reloader,
+    follower: Option<JoinHandle<()>>,
     drain_timeout: Duration,
 }
 
@@ -108,6 +111,8 @@ impl App {
             ..config.variants
         };
         let mut opened = origin::open(config.store.clone(), upstream, cache, &secret, &metrics).await?;
+        // Over a remote S3 other nodes may stand too.
+        let has_neighbours = opened.cache.is_some();
         let queue = open_queue(queue_settings)?;
         let back = back::open(&config.back, config.store, &mut opened, &queue, &metrics).await?;
         let (cdn, mut kinds) =
@@ -118,8 +123,8 @@ impl App {
             .with_cdn(cdn, tracker.clone())
             .with_cache(opened.cache)
             .with_write_back(back);
-        ops.load_keys(&auth).await?;
-        ops.load_token_secrets(&auth).await?;
+        ops.load_settings(&auth).await?;
+        let follower = has_neighbours.then(|| tokio::spawn(follow::follow(ops.clone(), auth.clone())));
 
         let addresses = addresses(&config.s3, &config.edge, &config.admin);
         let listening = server::listen(config.net, &addresses, tls.clone(), metrics.clone())
@@ -150,6 +155,7 @@ impl App {
             access_log: writer,
             addresses,
             reloader,
+            follower,
             drain_timeout: config.drain_timeout,
         })
     }
@@ -188,6 +194,7 @@ impl App {
     /// Drains, and closes every part in order.
     pub async fn stop(self, deadline: Duration) -> Stopped {
         self.queue.release_waiters();
+        self.follower.inspect(JoinHandle::abort);
         let jobs = tokio::task::spawn_blocking(move || self.jobs.drain(deadline));
         let cut = self.server.drain(deadline).await;
         match jobs.await {

@@ -15,7 +15,7 @@ use bytes::Bytes;
 use crate::base::checksum::{Checksum, ChecksumType};
 use crate::base::conditions::WriteConditions;
 use crate::base::digest::Sha256;
-use crate::base::error::Result;
+use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::etag::ETag;
 use crate::base::names::{BucketName, ObjectKey, TenantId, UploadId};
 use crate::base::object::{
@@ -131,6 +131,22 @@ pub struct CompleteUpload {
     pub size: Option<u64>,
 }
 
+/// What is asked of an archive.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Restore {
+    /// None: for good, where the archive brings it back for good.
+    pub days: Option<u32>,
+    /// How fast, by S3's names. None: as it does it as a rule.
+    pub tier: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Restored {
+    Begun,
+    /// It was back already, and stays for longer.
+    Prolonged,
+}
+
 pub struct Written {
     pub object: SharedObject,
     pub dedup: Dedup,
@@ -215,6 +231,17 @@ pub trait Origin: Send + Sync + 'static {
     fn delete<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, conditions: WriteConditions) -> Answer<'a, bool>;
     fn set_object_acl<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, acl: CannedAcl) -> Answer<'a, ()>;
 
+    /// Makes an archived object readable again for a while. Fails with InvalidObjectState where it is not archived, as nothing is
+    /// that an origin keeps itself.
+    fn restore<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, _: Restore) -> Answer<'a, Restored> {
+        Box::pin(async move {
+            match self.stat(bucket, key, Freshness::Current).await? {
+                Some(_) => Err(not_archived()),
+                None => Err(Error::new(ErrorKind::NoSuchKey, "The specified key does not exist.")),
+            }
+        })
+    }
+
     // Multipart
     /// As it was begun: an origin may give it an id of its own.
     fn create_upload(&self, upload: Upload) -> Answer<'_, Upload>;
@@ -232,6 +259,9 @@ pub trait Origin: Send + Sync + 'static {
     fn settings<'a>(&'a self, space: &'a str) -> Answer<'a, Vec<(String, Vec<u8>)>>;
     fn set_setting<'a>(&'a self, space: &'a str, name: &'a str, value: Option<Vec<u8>>) -> Answer<'a, ()>;
 
+    /// Where there is none of that name yet. False: there is one, and it stays.
+    fn add_setting<'a>(&'a self, space: &'a str, name: &'a str, value: Vec<u8>) -> Answer<'a, bool>;
+
     /// A consistent copy of all that is stored, made while serving, into an empty directory. Then `rest` adds what others keep
     /// beside it; only when that is done too does the copy count as whole.
     fn snapshot<'a>(&'a self, directory: &'a Path, rest: Answer<'a, ()>) -> Answer<'a, ()>;
@@ -240,4 +270,8 @@ pub trait Origin: Send + Sync + 'static {
     fn usage<'a>(&'a self, tenant: &'a TenantId) -> Answer<'a, Usage>;
     /// Ok: reads and writes can be served now. Err says what is wrong (disk, index, upstream).
     fn ready(&self) -> Answer<'_, ()>;
+}
+
+pub fn not_archived() -> Error {
+    Error::new(ErrorKind::InvalidObjectState, "Restore is not allowed for the object's current storage class")
 }

@@ -149,6 +149,12 @@ impl Auth {
         self.change_made(|made| *made = keys.into_iter().map(|k| (k.access_key.clone(), k)).collect())
     }
 
+    /// Whether the made keys are these already.
+    pub fn has_keys(&self, keys: &[StoredKey]) -> bool {
+        let sources = self.sources();
+        keys.len() == sources.made.len() && keys.iter().all(|k| sources.made.get(&k.access_key) == Some(k))
+    }
+
     /// Adds a key, or replaces the one of that id (to disable it, or to give it an end). Store it first.
     pub fn add_key(&self, key: StoredKey) -> Result<()> {
         self.check_new_key(&key)?;

@@ -64,6 +64,7 @@ pub enum ErrorKind {
     NotFound,
     OperationAborted,
     QuotaExceeded,
+    RestoreAlreadyInProgress,
     TooManyBuckets,
     // Our side, or what stands behind us.
     InternalError,

@@ -80,6 +80,8 @@ pub struct ObjectInfo {
     pub checksum: Option<Checksum>,
     /// Empty for a single PUT.
     pub parts: Vec<PartInfo>,
+    /// `x-amz-restore` of an archived object, as the archive says it.
+    pub restore: Option<String>,
 }
 
 /// A document attached to a bucket. What is not in this list is not implemented.
@@ -109,10 +111,13 @@ pub struct Bucket {
 pub struct ListedObject {
     pub key: ObjectKey,
     pub size: u64,
-    pub etag: ETag,
+    /// None: some stores leave it out of listings.
+    pub etag: Option<ETag>,
     pub modified: Timestamp,
     pub owner: TenantId,
     pub checksum: Option<(ChecksumAlgorithm, ChecksumType)>,
+    /// None: S3's STANDARD.
+    pub storage_class: Option<String>,
 }
 
 #[derive(Debug, Clone)]

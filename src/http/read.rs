@@ -209,6 +209,8 @@ fn object_headers(headers: &mut HeaderMap, object: &ObjectInfo) {
     if stored.website_redirect.is_some() {
         put(HeaderName::from_static("x-amz-website-redirect-location"), stored.website_redirect.as_deref());
     }
+    put(HeaderName::from_static("x-amz-storage-class"), stored.storage_class.as_deref());
+    put(HeaderName::from_static("x-amz-restore"), object.restore.as_deref());
     for (name, text) in &stored.user {
         if let (Ok(name), Some(v)) = (HeaderName::try_from(format!("x-amz-meta-{name}")), HeaderValue::from_bytes(text).ok()) {
             headers.insert(name, v);

@@ -63,6 +63,7 @@ pub fn code_and_status(kind: ErrorKind) -> (&'static str, u16) {
         NotFound => ("NotFound", 404),
         OperationAborted => ("OperationAborted", 409),
         TooManyBuckets => ("TooManyBuckets", 400),
+        RestoreAlreadyInProgress => ("RestoreAlreadyInProgress", 409),
         QuotaExceeded => ("QuotaExceeded", 403),
         InternalError => ("InternalError", 500),
         ServiceUnavailable => ("ServiceUnavailable", 503),

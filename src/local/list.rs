@@ -33,10 +33,11 @@ pub fn objects(index: &Index, bucket: &BucketName, query: &ListQuery) -> Result<
         page.entries.push(ListEntry::Object(ListedObject {
             key: ObjectKey::parse(&String::from_utf8_lossy(name))?,
             size: head.size,
-            etag: head.etag,
+            etag: Some(head.etag),
             modified: head.modified,
             owner: head.owner,
             checksum: head.checksum.map(|c| (c.algorithm, c.kind())),
+            storage_class: None,
         }));
         Ok(Walk::Next)
     })?;

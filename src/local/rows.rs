@@ -233,6 +233,7 @@ impl ObjectRow {
             sha256: tail.sha256,
             checksum: head.checksum.clone(),
             parts,
+            restore: None,
         }
     }
 }

@@ -179,6 +179,16 @@ impl Origin for Local {
         }))
     }
 
+    fn add_setting<'a>(&'a self, space: &'a str, name: &'a str, value: Vec<u8>) -> Answer<'a, bool> {
+        let row_key = key::joined(space, name);
+        Box::pin(self.shared.queue.submit(move |txn| {
+            if txn.get_row::<Vec<u8>>(table::SETTINGS, &row_key)?.is_some() {
+                return Ok(false);
+            }
+            txn.set_row(table::SETTINGS, row_key, &value).map(|()| true)
+        }))
+    }
+
     fn snapshot<'a>(&'a self, directory: &'a Path, rest: Answer<'a, ()>) -> Answer<'a, ()> {
         let (shared, copy) = (self.shared.clone(), Layout::new(directory.to_path_buf()));
         Box::pin(async move {

@@ -44,12 +44,15 @@ pub struct Ops {
     /// None: every write is answered by the origin itself.
     back: Option<write_back::WriteBack>,
     transfers: transfers::Transfers,
+    /// Held while made keys or secrets are changed, or taken up as they are stored: what is just made must not be lost to an
+    /// older list.
+    settings: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Ops {
     pub fn new(origin: Arc<dyn Origin>, variants: Variants, jobs: Queue) -> Self {
-        let (cdn, cache, back, tracker, transfers) = Default::default();
-        Ops { origin, variants, jobs, cdn, cache, tracker, back, transfers }
+        let (cdn, cache, back, tracker, transfers, settings) = Default::default();
+        Ops { origin, variants, jobs, cdn, cache, tracker, back, transfers, settings }
     }
 
     /// The one that the origin is read through, so that it can be purged.

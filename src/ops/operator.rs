@@ -24,42 +24,65 @@ const PATH_TOKENS: &str = "path-tokens";
 const MAX_MADE_KEYS: usize = 100_000;
 
 impl Ops {
-    /// At start: hands the stored keys to `auth`.
-    pub async fn load_keys(&self, auth: &Auth) -> Result<()> {
+    /// At start, and again where other nodes may have changed them: hands the stored keys and secrets to `auth`.
+    pub async fn load_settings(&self, auth: &Auth) -> Result<()> {
+        let _alone = self.settings.lock().await;
+        self.load_keys(auth).await?;
+        self.load_token_secrets(auth).await
+    }
+
+    async fn load_keys(&self, auth: &Auth) -> Result<()> {
         let stored = self.origin.settings(KEYS).await?;
         let keys = stored
             .iter()
             .map(|(_, document)| serde_json::from_slice(document))
             .collect::<Result<Vec<StoredKey>, _>>()
             .map_err(Error::internal)?;
+        // What is derived from the keys in use is not made anew every time.
+        if auth.has_keys(&keys) {
+            return Ok(());
+        }
         auth.set_keys(keys).map_err(|faults| {
             let text: Vec<String> = faults.iter().map(ToString::to_string).collect();
             Error::new(ErrorKind::InvalidArgument, format!("the stored access keys don't fit the tenants: {}", text.join("; ")))
         })
     }
 
-    /// At start: hands the secrets of path tokens to `auth`; the first start makes one.
-    pub async fn load_token_secrets(&self, auth: &Auth) -> Result<()> {
-        let stored = self.origin.settings(SECRETS).await?;
-        let secrets = match stored.iter().find(|(name, _)| name == PATH_TOKENS) {
-            Some((_, document)) => serde_json::from_slice(document).map_err(Error::internal)?,
-            None => self.store_token_secrets(TokenSecrets::new()?).await?,
+    /// The first start makes one. Of nodes that start at once one is first, and the others take what it made.
+    async fn load_token_secrets(&self, auth: &Auth) -> Result<()> {
+        let secrets = match self.stored_token_secrets().await? {
+            Some(secrets) => secrets,
+            None => {
+                let made = TokenSecrets::new()?;
+                let document = serde_json::to_vec(&made).map_err(Error::internal)?;
+                match self.origin.add_setting(SECRETS, PATH_TOKENS, document).await? {
+                    true => made,
+                    false => {
+                        self.stored_token_secrets().await?.ok_or_else(|| Error::internal("the secret of path tokens came and went"))?
+                    }
+                }
+            }
         };
         auth.set_token_secrets(secrets);
         Ok(())
     }
 
-    /// A new secret from now on. Tokens of the one before stay good; those of the one before that are not any more.
-    pub async fn rotate_token_secret(&self, _: &OperatorGrant, auth: &Auth) -> Result<()> {
-        let now = auth.token_secrets().ok_or_else(|| Error::internal("no secret for path tokens was loaded"))?;
-        auth.set_token_secrets(self.store_token_secrets(now.rotated()?).await?);
-        Ok(())
+    async fn stored_token_secrets(&self) -> Result<Option<TokenSecrets>> {
+        let stored = self.origin.settings(SECRETS).await?;
+        let document = stored.iter().find(|(name, _)| name == PATH_TOKENS).map(|(_, document)| document);
+        document.map(|document| serde_json::from_slice(document)).transpose().map_err(Error::internal)
     }
 
-    async fn store_token_secrets(&self, secrets: TokenSecrets) -> Result<TokenSecrets> {
+    /// A new secret from now on. Tokens of the one before stay good; those of the one before that are not any more.
+    pub async fn rotate_token_secret(&self, _: &OperatorGrant, auth: &Auth) -> Result<()> {
+        let _alone = self.settings.lock().await;
+        // As it is stored: another node may have changed it.
+        let now = self.stored_token_secrets().await?.ok_or_else(|| Error::internal("no secret for path tokens was stored"))?;
+        let secrets = now.rotated()?;
         let document = serde_json::to_vec(&secrets).map_err(Error::internal)?;
         self.origin.set_setting(SECRETS, PATH_TOKENS, Some(document)).await?;
-        Ok(secrets)
+        auth.set_token_secrets(secrets);
+        Ok(())
     }
 
     pub async fn make_key(&self, _: &OperatorGrant, auth: &Auth, tenant: TenantId, expires: Option<Timestamp>) -> Result<StoredKey> {
@@ -69,12 +92,14 @@ impl Ops {
         let (access_key, secret) = generate_pair().map_err(Error::internal)?;
         let key = StoredKey { access_key, secret: secret.expose().to_owned(), tenant, enabled: true, created: Timestamp::now(), expires };
         auth.check_new_key(&key)?;
+        let _alone = self.settings.lock().await;
         self.store_key(&key).await?;
         auth.add_key(key.clone())?;
         Ok(key)
     }
 
     pub async fn set_key_enabled(&self, _: &OperatorGrant, auth: &Auth, id: &AccessKeyId, enabled: bool) -> Result<StoredKey> {
+        let _alone = self.settings.lock().await;
         let mut key = auth.made_keys().into_iter().find(|k| k.access_key == *id).ok_or_else(no_such_key)?;
         key.enabled = enabled;
         self.store_key(&key).await?;
@@ -83,6 +108,7 @@ impl Ops {
     }
 
     pub async fn remove_key(&self, _: &OperatorGrant, auth: &Auth, id: &AccessKeyId) -> Result<()> {
+        let _alone = self.settings.lock().await;
         if !auth.made_keys().iter().any(|k| k.access_key == *id) {
             return Err(no_such_key());
         }

@@ -24,8 +24,8 @@ use crate::cache::version::Version;
 use crate::cache::{Cache, Source};
 use crate::ingest::{Received, Staging};
 use crate::origin::{
-    Answer, Body, CacheState, CompleteUpload, CopyObject, Freshness, Origin, PutObject, Quota, ReadBy, UploadsPage, UploadsQuery, Usage,
-    Written,
+    Answer, Body, CacheState, CompleteUpload, CopyObject, Freshness, Origin, PutObject, Quota, ReadBy, Restore, Restored, UploadsPage,
+    UploadsQuery, Usage, Written,
 };
 
 /// How long the origin is waited for where something may be shown instead.
@@ -306,6 +306,10 @@ impl Origin for ThroughCache {
         Box::pin(self.changing(bucket, key, self.origin.set_object_acl(bucket, key, acl)))
     }
 
+    fn restore<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, wanted: Restore) -> Answer<'a, Restored> {
+        self.origin.restore(bucket, key, wanted)
+    }
+
     fn create_upload(&self, upload: Upload) -> Answer<'_, Upload> {
         self.origin.create_upload(upload)
     }
@@ -337,6 +341,10 @@ impl Origin for ThroughCache {
 
     fn settings<'a>(&'a self, space: &'a str) -> Answer<'a, Vec<(String, Vec<u8>)>> {
         self.origin.settings(space)
+    }
+
+    fn add_setting<'a>(&'a self, space: &'a str, name: &'a str, value: Vec<u8>) -> Answer<'a, bool> {
+        self.origin.add_setting(space, name, value)
     }
 
     fn set_setting<'a>(&'a self, space: &'a str, name: &'a str, value: Option<Vec<u8>>) -> Answer<'a, ()> {

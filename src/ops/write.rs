@@ -8,7 +8,7 @@ use crate::base::error::Result;
 use crate::base::object::{CannedAcl, ObjectHeaders, SharedObject};
 use crate::ingest::{Received, Staging};
 use crate::ops::{Ops, object};
-use crate::origin::{CopyObject, PutObject, Written};
+use crate::origin::{CopyObject, PutObject, Restore, Restored, Written};
 
 impl Ops {
     /// Where the grant's tenant may stage a body.
@@ -55,6 +55,11 @@ impl Ops {
         };
         let (origin, quota) = (self.origin.clone(), grant.quota());
         self.and_tell(grant, async move { origin.copy(copy, quota).await }).await
+    }
+
+    pub async fn restore(&self, grant: &Grant, wanted: Restore) -> Result<Restored> {
+        let (bucket, key) = object(grant, &[Action::RestoreObject])?;
+        self.origin.restore(bucket, key, wanted).await
     }
 
     /// True: something was deleted. Deleting what is not there succeeds, as on S3.

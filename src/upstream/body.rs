@@ -54,7 +54,7 @@ impl Version {
     }
 
     async fn ask(&self, range: ByteRange) -> Result<Option<GetObjectOutput>> {
-        let mut get = self.inner.client.get_object().bucket(&*self.bucket).key(&*self.key).if_match(self.etag.quoted());
+        let mut get = self.inner.reader.get_object().bucket(&*self.bucket).key(&*self.key).if_match(self.etag.quoted());
         if range.start > 0 || range.end < self.size {
             get = get.range(format!("bytes={}-{}", range.start, range.end - 1));
         }

@@ -278,7 +278,7 @@ impl Inner {
     }
 
     async fn is_empty(&self, place: &Place) -> Result<bool> {
-        let list = self.client.list_objects_v2().bucket(&*place.bucket).prefix(&*place.prefix).max_keys(1);
+        let list = self.reader.list_objects_v2().bucket(&*place.bucket).prefix(&*place.prefix).max_keys(1);
         Ok(list.send().await.map_err(fault::of)?.contents().is_empty())
     }
 

@@ -51,6 +51,19 @@ const READ_TIMEOUT: Duration = Duration::from_secs(20);
 /// A body that stands still for so long is given up, and resumed by who reads it.
 const STALL: Duration = Duration::from_secs(10);
 
+/// Of a read, until its answer begins: before a CDN gives up on us.
+const READ_ATTEMPTS: u32 = 6;
+const READ_PATIENCE: Duration = Duration::from_secs(25);
+
+/// The same, for reads: somebody waits, and may be told to come again where a write would lose what it brought.
+pub fn for_reads(client: &Client) -> Client {
+    let config = client.config();
+    let timeouts = config.timeout_config().cloned().unwrap_or_else(TimeoutConfig::disabled);
+    let retries = config.retry_config().cloned().unwrap_or_else(RetryConfig::standard);
+    let builder = config.to_builder().retry_config(retries.with_max_attempts(READ_ATTEMPTS));
+    Client::from_conf(builder.timeout_config(timeouts.to_builder().operation_timeout(READ_PATIENCE).build()).build())
+}
+
 pub async fn client(access: &Access) -> Client {
     let mut loader = aws_config::defaults(BehaviorVersion::latest());
     if let Some(profile) = &access.profile {

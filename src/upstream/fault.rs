@@ -78,6 +78,8 @@ impl StdError for Cause {}
 const UNREACHABLE: &str = "The storage behind this gateway can't be reached. Please try again.";
 const FAILED: &str = "The storage behind this gateway could not answer. Please try again.";
 const SLOW: &str = "The storage behind this gateway took too long. Please try again.";
+const EXPIRED: &str = "The gateway's credentials for the storage behind it have expired. Please try again later.";
+const CLOCK: &str = "The clocks of the gateway and of the storage behind it differ too much. Please try again later.";
 const CREDENTIALS: &str = "The storage behind this gateway does not take the gateway's credentials. Please try again later.";
 
 fn judge<E: ProvideErrorMetadata + StdError + 'static>(e: &SdkError<E, HttpResponse>) -> (ErrorKind, &'static str) {
@@ -115,6 +117,7 @@ fn judge_answer(status: u16, code: &str) -> (ErrorKind, &'static str) {
         "InvalidObjectState" => {
             return (ErrorKind::InvalidObjectState, "The operation is not valid for the object's storage class: restore it first.");
         }
+        "RestoreAlreadyInProgress" => return (ErrorKind::RestoreAlreadyInProgress, "Object restore is already in progress"),
         "NoSuchUpload" => {
             return (
                 NoSuchUpload,
@@ -141,6 +144,10 @@ fn judge_answer(status: u16, code: &str) -> (ErrorKind, &'static str) {
         | "ThrottlingException"
         | "RequestLimitExceeded"
         | "TooManyRequests" => return (SlowDown, "Please reduce your request rate."),
+        // S3 calls some of them a bad request.
+        "ExpiredToken" | "TokenRefreshRequired" => return (ServiceUnavailable, EXPIRED),
+        "RequestTimeTooSkewed" => return (ServiceUnavailable, CLOCK),
+        "InvalidAccessKeyId" | "InvalidToken" | "SignatureDoesNotMatch" | "AccessDenied" => return (ServiceUnavailable, CREDENTIALS),
         "RequestTimeout" | "GatewayTimeout" => return (GatewayTimeout, SLOW),
         _ => {}
     }

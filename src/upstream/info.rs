@@ -241,6 +241,7 @@ impl Inner {
             }),
             checksum: upstreams.or_else(|| proven.and_then(|k| k.checksum.clone())),
             parts: Vec::new(),
+            restore: owned(head.restore()),
         })
     }
 }

@@ -7,6 +7,7 @@ use aws_sdk_s3::types::EncodingType;
 
 use crate::base::checksum::{ChecksumAlgorithm, ChecksumType};
 use crate::base::error::Result;
+use crate::base::etag::ETag;
 use crate::base::names::{BucketName, ObjectKey, TenantId};
 use crate::base::object::{ListEntry, ListPage, ListQuery, ListedObject};
 use crate::upstream::buckets::no_such_bucket;
@@ -23,7 +24,8 @@ const LAST: char = char::MAX;
 /// An entry by its full name.
 struct Entry {
     name: String,
-    entry: ListEntry,
+    /// None: it has no name here, such as the marker that consoles make of a folder.
+    entry: Option<ListEntry>,
 }
 
 impl Inner {
@@ -45,13 +47,14 @@ impl Inner {
             let max = PAGE.min(query.max - page.entries.len());
             let got = self.list_page(&place, query, &after, max).await?;
             let more = got.is_truncated() == Some(true);
-            let mut entries = entries(&got, &place, &owner);
+            let mut entries = self.entries(&got, &place, &owner);
             entries.sort_by(|a, b| a.name.cmp(&b.name));
             let Some(last) = entries.last().map(|e| e.name.clone()) else { return Ok(page) };
             // A common prefix stands for all that is under it.
-            let ends_in_prefix = entries.last().is_some_and(|e| matches!(e.entry, ListEntry::CommonPrefix(_)));
+            let ends_in_prefix = entries.last().is_some_and(|e| matches!(e.entry, Some(ListEntry::CommonPrefix(_))));
             after = if ends_in_prefix { format!("{last}{LAST}") } else { last.clone() };
             for Entry { name, entry } in entries {
+                let Some(entry) = entry else { continue };
                 match self.hidden_folder(&place, &name).await? {
                     Some(folder) => {
                         if name == last {
@@ -73,7 +76,7 @@ impl Inner {
     }
 
     async fn list_page(&self, place: &Place, query: &ListQuery, after: &str, max: usize) -> Result<ListObjectsV2Output> {
-        let list = self.client.list_objects_v2().bucket(&*place.bucket).prefix(format!("{}{}", place.prefix, query.prefix));
+        let list = self.reader.list_objects_v2().bucket(&*place.bucket).prefix(format!("{}{}", place.prefix, query.prefix));
         let list = list
             .set_delimiter(Some(query.delimiter.clone()).filter(|d| !d.is_empty()))
             .set_start_after(Some(after.to_owned()).filter(|a| !a.is_empty()))
@@ -81,38 +84,39 @@ impl Inner {
             .encoding_type(EncodingType::Url);
         list.send().await.map_err(fault::of)
     }
-}
 
-fn entries(got: &ListObjectsV2Output, place: &Place, owner: &TenantId) -> Vec<Entry> {
-    let encoded = got.encoding_type() == Some(&EncodingType::Url);
-    let decoded = |name: &str| if encoded { decode(name) } else { name.to_owned() };
-    let objects = got.contents().iter().filter_map(|object| {
-        let name = decoded(object.key()?);
-        // The folder's own marker has no name in it.
-        let key = ObjectKey::parse(name.strip_prefix(&*place.prefix)?).ok()?;
-        let algorithm = object.checksum_algorithm().first().and_then(|a| ChecksumAlgorithm::parse(a.as_str()));
-        let kind = object.checksum_type().and_then(|t| ChecksumType::parse(t.as_str()));
-        let listed = ListedObject {
-            key,
-            size: object.size().and_then(|n| u64::try_from(n).ok())?,
-            etag: info::etag(object.e_tag()).ok()?,
-            modified: info::timestamp(object.last_modified()),
-            owner: owner.clone(),
-            checksum: algorithm.map(|a| (a, kind.unwrap_or(ChecksumType::FullObject))),
-        };
-        Some(Entry { name, entry: ListEntry::Object(listed) })
-    });
-    let prefixes = got.common_prefixes().iter().filter_map(|common| {
-        let name = decoded(common.prefix()?);
-        let shown = name.strip_prefix(&*place.prefix)?.to_owned();
-        Some(Entry { name, entry: ListEntry::CommonPrefix(shown) })
-    });
-    objects.chain(prefixes).collect()
-}
+    fn entries(&self, got: &ListObjectsV2Output, place: &Place, owner: &TenantId) -> Vec<Entry> {
+        let decoded = |name: &str| self.listed_name(got.encoding_type(), name);
+        let objects = got.contents().iter().filter_map(|object| {
+            let name = decoded(object.key()?);
+            let Ok(key) = ObjectKey::parse(name.strip_prefix(&*place.prefix)?) else { return Some(Entry { name, entry: None }) };
+            let algorithm = object.checksum_algorithm().first().and_then(|a| ChecksumAlgorithm::parse(a.as_str()));
+            let kind = object.checksum_type().and_then(|t| ChecksumType::parse(t.as_str()));
+            let listed = ListedObject {
+                key,
+                size: object.size().and_then(|n| u64::try_from(n).ok())?,
+                etag: object.e_tag().and_then(ETag::of_upstream),
+                modified: info::timestamp(object.last_modified()),
+                owner: owner.clone(),
+                checksum: algorithm.map(|a| (a, kind.unwrap_or(ChecksumType::FullObject))),
+                storage_class: object.storage_class().map(|c| c.as_str().to_owned()),
+            };
+            Some(Entry { name, entry: Some(ListEntry::Object(listed)) })
+        });
+        let prefixes = got.common_prefixes().iter().filter_map(|common| {
+            let name = decoded(common.prefix()?);
+            let shown = name.strip_prefix(&*place.prefix)?.to_owned();
+            Some(Entry { name, entry: Some(ListEntry::CommonPrefix(shown)) })
+        });
+        objects.chain(prefixes).collect()
+    }
 
-/// `encoding-type=url`; S3 writes a space as `+`.
-pub fn decode(name: &str) -> String {
-    percent_decode_str(&name.replace('+', " ")).decode_utf8_lossy().into_owned()
+    /// A name in an answer that says how its names are encoded.
+    pub fn listed_name(&self, encoding: Option<&EncodingType>, name: &str) -> String {
+        let encoded = encoding == Some(&EncodingType::Url) && self.abilities().encoded_names;
+        // S3 writes a space as `+`.
+        if encoded { percent_decode_str(&name.replace('+', " ")).decode_utf8_lossy().into_owned() } else { name.to_owned() }
+    }
 }
 
 fn is(entry: &ListEntry, skipped: Option<&str>) -> bool {

@@ -23,7 +23,6 @@ use crate::upstream::buckets::no_such_bucket;
 use crate::upstream::conditions::{self, LOOKS};
 use crate::upstream::fault;
 use crate::upstream::info::{self, Known, checksum_of, seal_place, with_checksum, with_headers, with_keeping};
-use crate::upstream::list::decode;
 use crate::upstream::open::Inner;
 use crate::upstream::place::Place;
 use crate::upstream::records::Over;
@@ -138,7 +137,7 @@ impl Inner {
         let (place, key) = self.writable(&upload.bucket, &upload.key).await?;
         // With none asked for, S3 still says whether there are any.
         let asked = i32::try_from(max.clamp(1, 1000)).unwrap_or(1000);
-        let list = self.client.list_parts().bucket(&*place.bucket).key(key).upload_id(upstream_id(&upload.id)?).max_parts(asked);
+        let list = self.reader.list_parts().bucket(&*place.bucket).key(key).upload_id(upstream_id(&upload.id)?).max_parts(asked);
         let list = list.set_part_number_marker((after > 0).then(|| after.to_string()));
         let page = list.send().await.map_err(fault::of)?;
         let mut parts: Vec<UploadedPart> = page.parts().iter().filter_map(|p| uploaded_part(p).transpose()).collect::<Result<_>>()?;
@@ -219,7 +218,17 @@ impl Inner {
     pub async fn abort_all_uploads(&self, place: &Place) -> Result<()> {
         loop {
             let list = self.client.list_multipart_uploads().bucket(&*place.bucket).prefix(&*place.prefix);
-            let page = list.send().await.map_err(fault::of)?;
+            let page = match list.send().await.map_err(fault::of) {
+                Ok(page) => page,
+                Err(e) if e.kind() == ErrorKind::NotImplemented => {
+                    tracing::warn!(
+                        prefix = &*place.prefix,
+                        "the upstream can't list uploads: those that go on in a deleted bucket stay there"
+                    );
+                    return Ok(());
+                }
+                Err(e) => return Err(e),
+            };
             for upload in page.uploads() {
                 let (Some(key), Some(id)) = (upload.key(), upload.upload_id()) else { continue };
                 match self.client.abort_multipart_upload().bucket(&*place.bucket).key(key).upload_id(id).send().await {
@@ -251,8 +260,7 @@ impl Inner {
             .max_uploads(i32::try_from(query.max.min(1000)).unwrap_or(1000))
             .encoding_type(EncodingType::Url);
         let got = list.send().await.map_err(fault::of)?;
-        let encoded = got.encoding_type() == Some(&EncodingType::Url);
-        let decoded = |name: &str| if encoded { decode(name) } else { name.to_owned() };
+        let decoded = |name: &str| self.listed_name(got.encoding_type(), name);
         let shown = |name: &str| decoded(name).strip_prefix(&*place.prefix).map(str::to_owned);
         for upload in got.uploads() {
             let (Some(full), Some(id)) = (upload.key().map(decoded), upload.upload_id()) else { continue };

@@ -37,7 +37,7 @@ impl Inner {
         let mut parts = Vec::new();
         let mut after = None;
         loop {
-            let ask = self.client.get_object_attributes().bucket(bucket).key(key);
+            let ask = self.reader.get_object_attributes().bucket(bucket).key(key);
             let ask = ask.object_attributes(ObjectAttributes::ObjectParts).object_attributes(ObjectAttributes::Etag);
             let got = match ask.set_part_number_marker(after.take()).send().await {
                 Ok(got) => got,
@@ -80,7 +80,7 @@ impl Inner {
     }
 
     async fn part_size(&self, bucket: &str, key: &str, object: &ObjectInfo, number: u16) -> Result<Option<u64>> {
-        let head = self.client.head_object().bucket(bucket).key(key).part_number(i32::from(number)).if_match(object.etag.quoted());
+        let head = self.reader.head_object().bucket(bucket).key(key).part_number(i32::from(number)).if_match(object.etag.quoted());
         match head.send().await {
             Ok(head) => Ok(head.content_length().and_then(|n| u64::try_from(n).ok())),
             Err(e) if fault::status(&e).is_some_and(|s| (400..500).contains(&s)) => Ok(None),

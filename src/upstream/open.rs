@@ -1,5 +1,6 @@
 //! Starting and stopping: the folder of bodies on their way, the client, what the upstream can do, the seal of its state.
 
+use std::collections::HashMap;
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::DirBuilderExt as _;
@@ -19,7 +20,7 @@ use crate::upstream::client;
 use crate::upstream::multipart::Recorded;
 use crate::upstream::place::Map;
 use crate::upstream::probe::Abilities;
-use crate::upstream::records::Over;
+use crate::upstream::records::{Over, Records};
 use crate::upstream::seal::Sealer;
 use crate::upstream::settings::Settings;
 
@@ -34,12 +35,16 @@ pub struct Upstream(pub(crate) Arc<Inner>);
 
 pub struct Inner {
     pub client: Client,
+    /// The same with less patience.
+    pub reader: Client,
     pub settings: Settings,
     pub map: Map,
     pub sealer: Sealer,
     pub staging: Staging,
     pub buckets: Buckets,
     pub uploads: Cache<String, Arc<Recorded>>,
+    /// Records of a folder as they were read last.
+    pub seen: Mutex<HashMap<String, Arc<Records>>>,
     pub parts_at_once: Arc<Semaphore>,
     /// When the gateway first stood over this bucket: since then its configured buckets are there.
     pub since: Timestamp,
@@ -56,12 +61,14 @@ impl Upstream {
         let staging = staging.guarded_by(room(&settings)?);
         let client = client::client(&settings.access).await;
         let mut inner = Inner {
+            reader: client::for_reads(&client),
             client,
             map: Map::new(&settings),
             sealer: Sealer::new(secret)?,
             staging,
             buckets: Buckets::default(),
             uploads: Cache::new(UPLOADS),
+            seen: Mutex::default(),
             parts_at_once: Arc::new(Semaphore::new(settings.concurrency.max(1))),
             since: Timestamp::from_millis(0),
             abilities: Abilities::default(),

@@ -5,11 +5,12 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use aws_sdk_s3::types::{ChecksumType as UpstreamType, CompletedMultipartUpload, CompletedPart};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use tokio::task::{JoinSet, spawn_blocking};
+use tokio::task::{JoinHandle, JoinSet, spawn_blocking};
 
 use crate::base::checksum::{Checksum, ChecksumAlgorithm};
 use crate::base::conditions::WriteConditions;
@@ -39,6 +40,9 @@ struct SentPart {
     size: u64,
 }
 
+/// An error waits so long for the upload to be aborted, so that as a rule nothing is left upstream when the client hears of it.
+const ABORT_PATIENCE: Duration = Duration::from_secs(1);
+
 /// Aborts the upload unless it was completed.
 struct Guard {
     inner: Arc<Inner>,
@@ -51,20 +55,26 @@ impl Guard {
     fn id(&self) -> &str {
         self.id.as_deref().unwrap_or_default()
     }
+
+    /// Goes on by itself, also where nobody waits for it; what it leaves where it fails is found by a lifecycle rule.
+    fn abort(&mut self) -> Option<JoinHandle<()>> {
+        let id = self.id.take()?;
+        let (inner, bucket, key) = (self.inner.clone(), self.bucket.clone(), std::mem::take(&mut self.key));
+        let runtime = tokio::runtime::Handle::try_current().ok()?;
+        Some(runtime.spawn(async move {
+            match inner.client.abort_multipart_upload().bucket(&*bucket).key(key).upload_id(id).send().await {
+                Ok(_) => {}
+                Err(e) if fault::status(&e) == Some(404) => {}
+                Err(e) => tracing::warn!(error = %fault::of(e), "an upload could not be aborted upstream: its parts are left there"),
+            }
+        }))
+    }
 }
 
+/// The request was given up.
 impl Drop for Guard {
     fn drop(&mut self) {
-        let Some(id) = self.id.take() else { return };
-        let (inner, bucket, key) = (self.inner.clone(), self.bucket.clone(), std::mem::take(&mut self.key));
-        // Nobody waits for it any more; what it leaves where this fails is found by a lifecycle rule.
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(async move {
-                if let Err(e) = inner.client.abort_multipart_upload().bucket(&*bucket).key(key).upload_id(id).send().await {
-                    tracing::warn!(error = %fault::of(e), "an upload could not be aborted upstream: its parts are left there");
-                }
-            });
-        }
+        self.abort();
     }
 }
 
@@ -81,9 +91,15 @@ impl Inner {
             _ => ChecksumAlgorithm::Crc64Nvme,
         });
         let sealed = self.sealed(&sending.known, &seal_place(&sending.place.bucket, &sending.key, None))?;
-        let guard = self.begin(sending, &sealed, algorithm).await?;
-        let parts = self.send_all(&guard, file.path().to_owned(), file.len(), algorithm).await?;
-        self.finish(guard, sending, &sealed, parts, algorithm, conditions, held).await
+        let mut guard = self.begin(sending, &sealed, algorithm).await?;
+        let done = match self.send_all(&guard, file.path().to_owned(), file.len(), algorithm).await {
+            Ok(parts) => self.finish(&mut guard, sending, &sealed, parts, algorithm, conditions, held).await,
+            Err(e) => Err(e),
+        };
+        if let Some(aborting) = guard.abort() {
+            let _ = tokio::time::timeout(ABORT_PATIENCE, aborting).await;
+        }
+        done
     }
 
     /// Err: the upstream can't decide such a condition of an upload in parts.
@@ -160,7 +176,7 @@ impl Inner {
     #[allow(clippy::too_many_arguments)]
     async fn finish(
         &self,
-        mut guard: Guard,
+        guard: &mut Guard,
         sending: &Sending,
         sealed: &str,
         parts: Vec<SentPart>,

@@ -7,7 +7,7 @@ use std::fmt;
 use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::primitives::ByteStream;
-use aws_sdk_s3::types::{ChecksumAlgorithm, ChecksumType, CompletedMultipartUpload, CompletedPart};
+use aws_sdk_s3::types::{ChecksumAlgorithm, ChecksumType, CompletedMultipartUpload, CompletedPart, EncodingType};
 
 use crate::base::error::{Error, Result};
 use crate::upstream::fault;
@@ -24,6 +24,10 @@ pub struct Abilities {
     pub conditional_reads: bool,
     /// A wrong CRC64NVME is refused. Without that, bodies carry their MD5.
     pub checksums: bool,
+    /// Listings encode names where they say so. Without that, names are taken as they are.
+    pub encoded_names: bool,
+    /// What is overwritten or deleted is kept as an older version.
+    pub versions: bool,
 }
 
 impl fmt::Display for Abilities {
@@ -34,6 +38,8 @@ impl fmt::Display for Abilities {
             ("conditional completion", self.conditional_completes),
             ("conditional reads", self.conditional_reads),
             ("checksums", self.checksums),
+            ("encoded names", self.encoded_names),
+            ("versions", self.versions),
         ];
         let names: Vec<&str> = all.iter().filter(|(_, can)| *can).map(|(name, _)| *name).collect();
         f.write_str(&names.join(", "))
@@ -63,10 +69,14 @@ impl Inner {
     pub async fn probe(&self) -> Result<Abilities> {
         let mut random = [0u8; 16];
         getrandom::fill(&mut random).map_err(|e| Error::internal(e.to_string()))?;
-        let key = format!("{}probe/{}", self.map.state(), hex::encode(random));
+        // The last characters mean something else where a listing is encoded.
+        let key = format!("{}probe/{}+%41", self.map.state(), hex::encode(random));
         let found = self.probe_with(&key).await;
         // What is left of it is hidden and does no harm.
         let _ = self.client.delete_object().bucket(self.map.home()).key(&key).send().await;
+        if found.as_ref().is_ok_and(|found| found.versions) {
+            self.forget_versions(&key).await;
+        }
         let found = found?;
         found.warn();
         Ok(found)
@@ -75,7 +85,7 @@ impl Inner {
     async fn probe_with(&self, key: &str) -> Result<Abilities> {
         let home = self.map.home();
         let put = || self.client.put_object().bucket(home).key(key).body(ByteStream::from_static(BODY));
-        put().send().await.map_err(fault::of)?;
+        let versions = put().send().await.map_err(fault::of)?.version_id().is_some_and(|id| id != "null");
         let checksums = refused(put().checksum_crc64_nvme(WRONG_CRC64).send().await, &[400])?;
         let conditional_writes =
             refused(put().if_none_match("*").send().await, &[412])? && refused(put().if_match(WRONG_ETAG).send().await, &[412])?;
@@ -85,8 +95,35 @@ impl Inner {
         let conditional_deletes = refused(delete.send().await, &[412])?;
         // It may just have gone.
         put().send().await.map_err(fault::of)?;
+        let encoded_names = self.probe_names(key).await?;
         let conditional_completes = self.probe_completion(key, checksums).await?;
-        Ok(Abilities { conditional_writes, conditional_deletes, conditional_completes, conditional_reads, checksums })
+        Ok(Abilities {
+            conditional_writes,
+            conditional_deletes,
+            conditional_completes,
+            conditional_reads,
+            checksums,
+            encoded_names,
+            versions,
+        })
+    }
+
+    async fn forget_versions(&self, key: &str) {
+        let home = self.map.home();
+        let Ok(listed) = self.client.list_object_versions().bucket(home).prefix(key).send().await else { return };
+        let objects = listed.versions().iter().map(|v| v.version_id());
+        for id in objects.chain(listed.delete_markers().iter().map(|m| m.version_id())).flatten() {
+            let _ = self.client.delete_object().bucket(home).key(key).version_id(id).send().await;
+        }
+    }
+
+    async fn probe_names(&self, key: &str) -> Result<bool> {
+        let prefix = key.trim_end_matches("+%41");
+        let list = self.client.list_objects_v2().bucket(self.map.home()).prefix(prefix).encoding_type(EncodingType::Url);
+        let listed = list.send().await.map_err(fault::of)?;
+        let named = listed.contents().iter().filter_map(|o| o.key()).next();
+        // One that lists late is taken by its word.
+        Ok(named != Some(key))
     }
 
     async fn probe_completion(&self, key: &str, checksums: bool) -> Result<bool> {
@@ -118,8 +155,12 @@ impl Abilities {
             (self.conditional_deletes, "it ignores If-Match on DELETE: conditional deletes are answered 501"),
             (self.conditional_completes, "it ignores If-None-Match on CompleteMultipartUpload: conditions there are answered 501"),
             (self.conditional_reads, "it ignores If-Match on GET: the ETag of each answer is compared instead"),
+            (self.encoded_names, "it says that names in listings are encoded, and does not encode them: they are taken as they are"),
             (self.checksums, "it does not verify CRC64NVME: bodies carry Content-MD5 instead"),
         ];
+        if !self.versions {
+            tracing::info!("the bucket upstream keeps no versions: what is overwritten or deleted is gone");
+        }
         lacks.iter().filter(|(can, _)| !can).for_each(|(_, text)| tracing::warn!("the upstream lacks something: {text}"));
     }
 }

@@ -30,7 +30,7 @@ impl Inner {
     }
 
     pub async fn head(&self, bucket: &str, key: &str) -> Result<Option<HeadObjectOutput>> {
-        match self.client.head_object().bucket(bucket).key(key).checksum_mode(ChecksumMode::Enabled).send().await {
+        match self.reader.head_object().bucket(bucket).key(key).checksum_mode(ChecksumMode::Enabled).send().await {
             Ok(head) => Ok(Some(head)),
             Err(e) if fault::is_no_such_key(&e) => Ok(None),
             Err(e) => Err(fault::of(e)),

@@ -2,6 +2,9 @@
 //!
 //! A record is bound to its path: one that was moved, copied from another place or written by somebody else does not open.
 
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError};
+
 use aws_sdk_s3::primitives::ByteStream;
 
 use crate::base::error::{Error, ErrorKind, Result};
@@ -13,6 +16,10 @@ const MAX_RECORD_BYTES: i64 = 1024 * 1024;
 /// Each is one small request: more at once would only queue.
 pub const READ_AT_ONCE: usize = 16;
 
+/// Of a folder, by name.
+pub type Records = BTreeMap<String, Record>;
+
+#[derive(Clone)]
 pub struct Record {
     pub etag: String,
     pub text: Vec<u8>,
@@ -32,7 +39,7 @@ impl Inner {
     }
 
     pub async fn record(&self, path: &str) -> Result<Option<Record>> {
-        let got = self.client.get_object().bucket(self.map.home()).key(self.record_key(path)).send().await;
+        let got = self.reader.get_object().bucket(self.map.home()).key(self.record_key(path)).send().await;
         let got = match got {
             Ok(got) => got,
             Err(e) if fault::is_no_such_key(&e) => return Ok(None),
@@ -76,7 +83,7 @@ impl Inner {
 
     /// A first try whose answer was lost makes the second one fail. No two seals are alike.
     async fn was_it_us(&self, path: &str, sealed: &[u8]) -> Result<String> {
-        let got = self.client.get_object().bucket(self.map.home()).key(self.record_key(path)).send().await;
+        let got = self.reader.get_object().bucket(self.map.home()).key(self.record_key(path)).send().await;
         let Ok(got) = got else { return Err(changed(path)) };
         let etag = got.e_tag().unwrap_or_default().to_owned();
         let there = got.body.collect().await.map(|b| b.into_bytes());
@@ -106,7 +113,7 @@ impl Inner {
         let mut names = Vec::new();
         let mut token = None;
         loop {
-            let list = self.client.list_objects_v2().bucket(self.map.home()).prefix(&prefix).set_continuation_token(token.take());
+            let list = self.reader.list_objects_v2().bucket(self.map.home()).prefix(&prefix).set_continuation_token(token.take());
             let page = list.send().await.map_err(fault::of)?;
             for object in page.contents() {
                 if let Some(name) = object.key().and_then(|k| k.strip_prefix(&prefix)) {
@@ -120,25 +127,35 @@ impl Inner {
         }
     }
 
-    /// All records under `folder`, with their names.
-    pub async fn records(self: &std::sync::Arc<Self>, folder: &str) -> Result<Vec<(String, Vec<u8>)>> {
+    /// All records under `folder`, with their names. Those that are as they were the last time are not read again.
+    pub async fn records(self: &Arc<Self>, folder: &str) -> Result<Vec<(String, Vec<u8>)>> {
         let names = self.record_names(folder).await?;
-        let mut found = Vec::with_capacity(names.len());
-        for some in names.chunks(READ_AT_ONCE) {
+        let before = self.seen.lock().unwrap_or_else(PoisonError::into_inner).get(folder).cloned().unwrap_or_default();
+        let mut found = Records::new();
+        let mut changed = Vec::new();
+        for (name, etag) in names {
+            match before.get(&name) {
+                // Some stores leave it out of listings.
+                Some(known) if known.etag == etag && !etag.is_empty() => drop(found.insert(name, known.clone())),
+                _ => changed.push(name),
+            }
+        }
+        for some in changed.chunks(READ_AT_ONCE) {
             let mut reads = tokio::task::JoinSet::new();
-            for (name, _) in some {
+            for name in some {
                 let (inner, name, path) = (self.clone(), name.clone(), format!("{folder}{name}"));
                 reads.spawn(async move { (name, inner.record(&path).await) });
             }
             while let Some(read) = reads.join_next().await {
                 let (name, record) = read.map_err(Error::internal)?;
                 if let Some(record) = record? {
-                    found.push((name, record.text));
+                    found.insert(name, record);
                 }
             }
         }
-        found.sort();
-        Ok(found)
+        let all = found.iter().map(|(name, record)| (name.clone(), record.text.clone())).collect();
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).insert(folder.to_owned(), Arc::new(found));
+        Ok(all)
     }
 }
 

@@ -12,7 +12,8 @@ use crate::base::object::{Bucket, BucketDocument, CannedAcl, ListPage, ListQuery
 use crate::base::range::ByteRange;
 use crate::ingest::{Received, Staging};
 use crate::origin::{
-    Answer, Body, CompleteUpload, CopyObject, Freshness, Origin, PutObject, Quota, ReadBy, UploadsPage, UploadsQuery, Usage, Written,
+    Answer, Body, CompleteUpload, CopyObject, Freshness, Origin, PutObject, Quota, ReadBy, Restore, Restored, UploadsPage, UploadsQuery,
+    Usage, Written,
 };
 use crate::upstream::fault;
 use crate::upstream::open::{Inner, Upstream};
@@ -99,6 +100,10 @@ impl Origin for Upstream {
         Box::pin(self.0.set_object_acl(bucket, key, acl))
     }
 
+    fn restore<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, wanted: Restore) -> Answer<'a, Restored> {
+        Box::pin(self.0.restore(bucket, key, wanted))
+    }
+
     fn create_upload(&self, upload: Upload) -> Answer<'_, Upload> {
         Box::pin(self.0.create_upload(upload))
     }
@@ -137,6 +142,17 @@ impl Origin for Upstream {
             match value {
                 Some(value) => self.0.put_record(&path, &value, Over::Anything).await.map(drop),
                 None => self.0.delete_record(&path).await,
+            }
+        })
+    }
+
+    fn add_setting<'a>(&'a self, space: &'a str, name: &'a str, value: Vec<u8>) -> Answer<'a, bool> {
+        let path = format!("settings/{space}/{name}");
+        Box::pin(async move {
+            match self.0.put_record(&path, &value, Over::Nothing).await {
+                Ok(_) => Ok(true),
+                Err(e) if e.kind() == ErrorKind::PreconditionFailed => Ok(false),
+                Err(e) => Err(e),
             }
         })
     }

@@ -296,6 +296,7 @@ pub fn written(
         sha256,
         checksum,
         parts: Vec::new(),
+        restore: None,
     }
 }
 

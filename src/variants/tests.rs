@@ -170,6 +170,7 @@ fn object(body: &[u8]) -> SharedObject {
         sha256: Some(VerifiedSha256::proven(hash(body))),
         checksum: None,
         parts: Vec::new(),
+        restore: None,
     })
 }
 

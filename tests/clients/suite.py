@@ -4,7 +4,8 @@
     python suite.py --endpoint URL --key K --secret S --other-key K --other-secret S    against another server
 
 Which programs it runs comes from the environment that setup.sh prints (AWS_PROGRAM, RCLONE_PROGRAM, S3CMD_PROGRAM, JS_MODULES);
-a client that is missing is a failure. run.sh does both. Ends with `clients: N passed, N failed` and that as its exit status.
+a client that is missing is a failure. run.sh does both. With TIDEGATE_CLIENTS_OVER=s3 the gateway stands over the bucket of a
+second one instead of its embedded store. Ends with `clients: N passed, N failed` and that as its exit status.
 """
 
 import argparse
@@ -37,7 +38,7 @@ SUITE_SECONDS = 600  # the slowest takes about a minute on two busy cores; a han
 def main():
     asked = arguments()
     folder = Path(tempfile.mkdtemp(prefix="tidegate-clients-"))
-    server = None
+    server = below = None
     try:
         if asked.endpoint:
             places = {asked.endpoint.split(":")[0]: asked.endpoint}
@@ -46,7 +47,10 @@ def main():
         else:
             settings = gateway.write_settings(folder, tls=True)
             url_key = str(gateway.make_url_key(folder))
-            server = gateway.Gateway(asked.binary or gateway.find_binary(), settings, folder / "gateway.log").wait_until_open()
+            binary, over = asked.binary or gateway.find_binary(), {}
+            if os.environ.get("TIDEGATE_CLIENTS_OVER") == "s3":
+                below, over = start_upstream(binary, folder / "upstream")
+            server = gateway.Gateway(binary, settings, folder / "gateway.log", over).wait_until_open()
             places = {"http": f"http://127.0.0.1:{server.ports['s3']}", "https": f"https://127.0.0.1:{server.ports['s3_tls']}"}
             keys, ca, domain = (*gateway.TENANTS["alice"], *gateway.TENANTS["bob"]), str(folder / "ca.pem"), gateway.DOMAIN
             edge = f"http://127.0.0.1:{server.ports['edge']}"
@@ -78,10 +82,24 @@ def main():
     finally:
         if server and server.process.poll() is None:
             server.kill()
+        if below and below.process.poll() is None:
+            below.kill()
         if asked.keep:
             print(f"kept: {folder}", flush=True)
         else:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def start_upstream(binary, folder):
+    """A gateway with a bucket, and the environment that makes another one stand over it."""
+    import boto3
+
+    folder.mkdir()
+    below = gateway.Gateway(binary, gateway.write_settings(folder), folder / "gateway.log").wait_until_open()
+    endpoint, (key, secret) = f"http://127.0.0.1:{below.ports['s3']}", gateway.ROOT_KEY
+    boto3.client("s3", endpoint_url=endpoint, region_name="us-east-1", aws_access_key_id=key, aws_secret_access_key=secret).create_bucket(Bucket="home")
+    names = {"AWS_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": key, "AWS_SECRET_ACCESS_KEY": secret}
+    return below, {"S3_BUCKET": "home", "S3_ENDPOINT": endpoint, **names}
 
 
 def arguments():

@@ -175,7 +175,7 @@ impl Running {
         let queue = Queue::open(queue::Settings { dir: store.dir.join("queue"), ..queue::Settings::default() }).unwrap();
         let ops = Ops::new(origin, variants, queue.clone());
         let (loading, known) = (ops.clone(), auth.clone());
-        on_a_runtime(move || async move { loading.load_token_secrets(&known).await.unwrap() });
+        on_a_runtime(move || async move { loading.load_settings(&known).await.unwrap() });
         let shared = Arc::new(gateway::Gateway {
             auth,
             ops,

@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 /// No test waits longer than this for an answer: a hang is a failure with a place.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(90);
 
 pub struct Raw<S = TcpStream> {
     pub stream: S,
@@ -86,8 +86,13 @@ impl<S: Read + Write> Raw<S> {
         if head.header("transfer-encoding") == Some("chunked") {
             return self.chunked();
         }
+        Ok(self.rest())
+    }
+
+    /// All that comes until the connection ends, however it does.
+    pub fn rest(&mut self) -> Vec<u8> {
         while self.fill().is_ok() {}
-        Ok(std::mem::take(&mut self.buffered))
+        std::mem::take(&mut self.buffered)
     }
 
     fn chunked(&mut self) -> io::Result<Vec<u8>> {

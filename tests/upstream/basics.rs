@@ -50,6 +50,9 @@ fn what_is_written_is_plain_upstream() {
     below.send(&forged.body(b"other bytes"), Sign::Header(&operator())).expect(200);
     client.send(&Request::on("GET", "media", "k/x.png"), Sign::No).expect(403);
     assert_eq!(client.get(&acme(), "media", "k/x.png").expect(200).body, b"other bytes");
+    // A folder's marker, as consoles make them, has no name in the bucket, and the listing goes on behind it.
+    below.put(&operator(), HOME, "media/", b"").expect(200);
+    assert_eq!(client.list(&acme(), "media", &[("max-keys", "1")]).keys, ["k/x.png"]);
     let refused = Request::on("PUT", "media", "y").header("x-amz-meta-tidegate", &sealed);
     client.send(&refused.body(b"y"), Sign::Header(&acme())).expect(400);
 }

@@ -1,3 +1,6 @@
-//! A gateway over a bucket that exists: another gateway is its upstream.
+//! A gateway over a bucket that exists: another gateway is its upstream, or an S3 that can do less.
 
 mod basics;
+mod faults;
+mod nodes;
+mod plain;

@@ -56,6 +56,7 @@ pub fn object(owner: &str, acl: CannedAcl) -> ObjectInfo {
         sha256: None,
         checksum: None::<Checksum>,
         parts: Vec::new(),
+        restore: None,
     }
 }
 

@@ -33,6 +33,7 @@ pub fn info_of(md5: Md5, size: u64) -> SharedObject {
         sha256: None,
         checksum: None,
         parts: Vec::new(),
+        restore: None,
     })
 }
 

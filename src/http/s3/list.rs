@@ -86,11 +86,13 @@ impl Listing {
 
     fn object(&self, w: &mut Writer, object: &ListedObject) {
         w.leaf("Key", self.name(object.key.as_str())).leaf("LastModified", object.modified.iso8601());
-        w.leaf("ETag", object.etag.quoted());
+        if let Some(etag) = &object.etag {
+            w.leaf("ETag", etag.quoted());
+        }
         if let Some((algorithm, kind)) = object.checksum {
             w.leaf("ChecksumAlgorithm", algorithm.name()).leaf("ChecksumType", kind.name());
         }
-        w.leaf("Size", object.size).leaf("StorageClass", "STANDARD");
+        w.leaf("Size", object.size).leaf("StorageClass", object.storage_class.as_deref().unwrap_or("STANDARD"));
     }
 
     fn common_prefixes(&self, w: &mut Writer, page: &ListPage) {

@@ -12,6 +12,7 @@ pub mod objects;
 pub mod params;
 pub mod policy;
 pub mod publish;
+pub mod restore;
 pub mod route;
 
 use http::request::Parts;
@@ -121,6 +122,7 @@ async fn on_object(exchange: &mut Exchange<'_>, operation: Operation, bucket: &B
         CompleteMultipartUpload => multipart::complete(exchange, bucket, key).await,
         AbortMultipartUpload => multipart::abort(exchange, bucket, key).await,
         ListParts => multipart::list_parts(exchange, bucket, key).await,
+        RestoreObject => restore::object(exchange, bucket, key).await,
         other => Err(misrouted(other)),
     }
 }

@@ -55,7 +55,7 @@ operations! {
     DeleteBucketPolicy GetBucketAcl PutBucketAcl GetBucketCors PutBucketCors DeleteBucketCors
     GetObject HeadObject PutObject PublishObject CopyObject DeleteObject
     GetObjectAttributes GetObjectAcl PutObjectAcl CreateMultipartUpload UploadPart UploadPartCopy CompleteMultipartUpload
-    AbortMultipartUpload ListParts
+    AbortMultipartUpload ListParts RestoreObject
 }
 
 impl Operation {
@@ -94,6 +94,7 @@ impl Operation {
             DeleteObject | DeleteObjects => Action::DeleteObject,
             AbortMultipartUpload => Action::AbortMultipartUpload,
             ListParts => Action::ListMultipartUploadParts,
+            RestoreObject => Action::RestoreObject,
         }
     }
 
@@ -132,6 +133,7 @@ impl Operation {
             CompleteMultipartUpload => "REST.POST.UPLOAD",
             AbortMultipartUpload => "REST.DELETE.UPLOAD",
             ListParts => "REST.GET.UPLOAD",
+            RestoreObject => "REST.POST.RESTORE",
         }
     }
 }
@@ -139,7 +141,7 @@ impl Operation {
 /// `hash`: the object's name is made from what is in it. As `?publish`; signatures must cover it.
 pub const PUBLISH: &str = NAME_HEADER;
 
-/// Sub-resources of S3 that have no operation here. `select` and `restore` stand for their POSTs.
+/// Sub-resources of S3 that have no operation here. `select` stands for its POST.
 const NOT_IMPLEMENTED: &[&str] = &[
     "abac",
     "accelerate",
@@ -161,7 +163,6 @@ const NOT_IMPLEMENTED: &[&str] = &[
     "renameObject",
     "replication",
     "requestPayment",
-    "restore",
     "retention",
     "select",
     "session",
@@ -266,6 +267,8 @@ fn object_operation(method: &Method, query: &Query, headers: &HeaderMap) -> Opti
     let copies = headers.contains_key("x-amz-copy-source") || has_hoisted_copy_source(query);
     Some(match *method {
         Method::GET if query.is_empty() => GetObject,
+        Method::POST if query.has("restore") => RestoreObject,
+        _ if query.has("restore") => return None,
         Method::GET if query.has("uploadId") => ListParts,
         Method::GET if query.has("attributes") => GetObjectAttributes,
         Method::GET if query.has("acl") => GetObjectAcl,
@@ -345,5 +348,7 @@ mod tests {
         assert_eq!(op(Method::GET, "/abc/k", "versionId=3"), Err(ErrorKind::NoSuchVersion));
         assert_eq!(op(Method::GET, "/abc/k", "versionId=null&unknown=1"), Ok(Operation::GetObject));
         assert_eq!(op(Method::PATCH, "/abc/k", ""), Err(ErrorKind::MethodNotAllowed));
+        assert_eq!(op(Method::POST, "/abc/k", "restore"), Ok(Operation::RestoreObject));
+        assert_eq!(op(Method::PUT, "/abc/k", "restore"), Err(ErrorKind::MethodNotAllowed));
     }
 }

@@ -177,6 +177,7 @@ impl Origin for Far {
         fn uploads(bucket: &'a BucketName, query: &'a UploadsQuery) -> UploadsPage;
         fn settings(space: &'a str) -> Vec<(String, Vec<u8>)>;
         fn set_setting(space: &'a str, name: &'a str, value: Option<Vec<u8>>) -> ();
+        fn add_setting(space: &'a str, name: &'a str, value: Vec<u8>) -> bool;
         fn snapshot(directory: &'a Path, rest: Answer<'a, ()>) -> ();
         fn usage(tenant: &'a TenantId) -> Usage;
         fn ready() -> ();

@@ -25,7 +25,7 @@ pub fn is_delete(entry: &ObjectInfo) -> bool {
 }
 
 pub fn is_listed_delete(entry: &ListedObject) -> bool {
-    entry.size == 0 && entry.etag == ETag::single(MARK)
+    entry.size == 0 && entry.etag == Some(ETag::single(MARK))
 }
 
 /// What is put into the store to mark a delete. `owner` is whose object it is.

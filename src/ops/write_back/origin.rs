@@ -12,8 +12,8 @@ use crate::ingest::{Received, Staging};
 use crate::ops::write_back::entry::{is_delete, is_shown, own, shown};
 use crate::ops::write_back::{Overlay, WriteBack, is_away};
 use crate::origin::{
-    Answer, Body, CacheState, CompleteUpload, CopyObject, Freshness, Origin, PutObject, Quota, ReadBy, UploadsPage, UploadsQuery, Usage,
-    Written,
+    Answer, Body, CacheState, CompleteUpload, CopyObject, Freshness, Origin, PutObject, Quota, ReadBy, Restore, Restored, UploadsPage,
+    UploadsQuery, Usage, Written,
 };
 
 /// What of a snapshot is not yet upstream.
@@ -200,6 +200,13 @@ impl Origin for WriteBack {
         })
     }
 
+    fn restore<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, wanted: Restore) -> Answer<'a, Restored> {
+        Box::pin(async move {
+            let _settled = self.0.settled_if_waiting(bucket, key).await?;
+            self.0.upstream.restore(bucket, key, wanted).await
+        })
+    }
+
     fn with_parts<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, object: &'a SharedObject) -> Answer<'a, SharedObject> {
         match is_shown(object) {
             // Nothing that waits has parts.
@@ -241,6 +248,10 @@ impl Origin for WriteBack {
 
     fn settings<'a>(&'a self, space: &'a str) -> Answer<'a, Vec<(String, Vec<u8>)>> {
         self.0.upstream.settings(space)
+    }
+
+    fn add_setting<'a>(&'a self, space: &'a str, name: &'a str, value: Vec<u8>) -> Answer<'a, bool> {
+        self.0.upstream.add_setting(space, name, value)
     }
 
     fn set_setting<'a>(&'a self, space: &'a str, name: &'a str, value: Option<Vec<u8>>) -> Answer<'a, ()> {

@@ -121,7 +121,9 @@ fn nothing_crosses() {
         }
         assert!(faults.is_empty(), "{} faults\n{}", faults.len(), faults[..faults.len().min(20)].join("\n"));
     }
-    let never: Vec<_> = Operation::ALL.iter().filter(|o| !routed.contains(&o.index()) && **o != Operation::DeleteBucket).collect();
+    // No bucket here is empty, and nothing is archived.
+    let ends_well = |o: &&Operation| !matches!(o, Operation::DeleteBucket | Operation::RestoreObject);
+    let never: Vec<_> = Operation::ALL.iter().filter(ends_well).filter(|o| !routed.contains(&o.index())).collect();
     assert!(never.is_empty(), "never allowed to anyone: {never:?}");
     println!("{asked} requests, {allowed} of them allowed");
 }

@@ -69,7 +69,8 @@ fn level(operation: Operation) -> Level {
         | UploadPartCopy
         | CompleteMultipartUpload
         | AbortMultipartUpload
-        | ListParts => Level::Object,
+        | ListParts
+        | RestoreObject => Level::Object,
     }
 }
 
@@ -165,7 +166,8 @@ fn bucket_rows(operation: Operation, bucket: &'static Bucket) -> Vec<Row> {
         | UploadPartCopy
         | CompleteMultipartUpload
         | AbortMultipartUpload
-        | ListParts => Vec::new(),
+        | ListParts
+        | RestoreObject => Vec::new(),
     }
 }
 
@@ -274,6 +276,10 @@ fn object_rows(operation: Operation, target: &'static Target, world: &World) -> 
         CompleteMultipartUpload => with_uploads(target, OnObject::Write, OK, world, |id| {
             ask("POST").query("uploadId", id).body(complete_document(&[(1, world.part_etag.clone())]))
         }),
+        RestoreObject => {
+            let request = ask("POST").query("restore", "").body("<RestoreRequest><Days>1</Days></RestoreRequest>");
+            vec![row("", request, move |who| on_object(who, OnObject::Restore, target, (403, "InvalidObjectState")))]
+        }
         AbortMultipartUpload => with_uploads(target, OnObject::AbortUpload, GONE, world, |id| ask("DELETE").query("uploadId", id)),
         ListParts => {
             let mut rows = with_uploads(target, OnObject::ListParts, OK, world, |id| ask("GET").query("uploadId", id));

@@ -155,6 +155,7 @@ pub enum OnObject {
     Delete,
     AbortUpload,
     ListParts,
+    Restore,
 }
 
 fn owns(who: Who, bucket: &Bucket) -> bool {
@@ -188,6 +189,7 @@ pub fn may_object(who: Who, what: OnObject, target: &Target) -> bool {
     match what {
         // The one who wrote an object, where it is still there.
         OnObject::WriteAcl => under_own_name && target.exists,
+        OnObject::Restore => false,
         _ => under_own_name,
     }
 }

@@ -219,6 +219,10 @@ impl Origin for Faulty {
         Box::pin(self.write(self.inner.set_setting(space, name, value)))
     }
 
+    fn add_setting<'a>(&'a self, space: &'a str, name: &'a str, value: Vec<u8>) -> Answer<'a, bool> {
+        Box::pin(self.write(self.inner.add_setting(space, name, value)))
+    }
+
     fn snapshot<'a>(&'a self, directory: &'a Path, rest: Answer<'a, ()>) -> Answer<'a, ()> {
         self.inner.snapshot(directory, rest)
     }
