@@ -216,6 +216,10 @@ impl Inner {
                     }
                     return Err(if by_condition { conditions::failed(&held) } else { fault::of(e) });
                 }
+                Err(e) if promises(&complete) && fault::code(&e) == Some("BadDigest") => return Err(broken_promise(ErrorKind::BadDigest)),
+                Err(e) if promises(&complete) && fault::code(&e) == Some("InvalidRequest") => {
+                    return Err(broken_promise(ErrorKind::InvalidRequest));
+                }
                 Err(e) => return Err(fault::of(e)),
             }
         }
@@ -360,6 +364,15 @@ fn uploaded_part(part: &Part) -> Result<Option<UploadedPart>> {
         modified: info::timestamp(part.last_modified()),
         checksum: checksum_of!(part),
     }))
+}
+
+/// Whether the client said how the object must come out.
+fn promises(complete: &CompleteUpload) -> bool {
+    complete.checksum.is_some() || complete.checksum_type.is_some() || complete.size.is_some()
+}
+
+fn broken_promise(kind: ErrorKind) -> Error {
+    Error::new(kind, "The checksum or size that you specified did not match the parts.")
 }
 
 /// As the client listed them. What it said of their checksums is for the upstream to compare.

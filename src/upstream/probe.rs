@@ -7,7 +7,7 @@ use std::fmt;
 use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::primitives::ByteStream;
-use aws_sdk_s3::types::{ChecksumAlgorithm, ChecksumType, CompletedMultipartUpload, CompletedPart, EncodingType};
+use aws_sdk_s3::types::{BucketVersioningStatus, ChecksumAlgorithm, ChecksumType, CompletedMultipartUpload, CompletedPart, EncodingType, ObjectAttributes};
 
 use crate::base;
 use crate::base::error::{Error, Result};
@@ -28,6 +28,8 @@ pub struct Abilities {
     pub checksums: bool,
     /// CompleteMultipartUpload takes parts without their checksums. Without that, those it knows itself are repeated to it.
     pub bare_completes: bool,
+    /// GetObjectAttributes. Some send the object instead, however large it is.
+    pub attributes: bool,
     /// Listings encode names where they say so. Without that, names are taken as they are.
     pub encoded_names: bool,
     /// What is overwritten or deleted is kept as an older version.
@@ -42,6 +44,8 @@ impl fmt::Display for Abilities {
             ("conditional completion", self.conditional_completes),
             ("conditional reads", self.conditional_reads),
             ("checksums", self.checksums),
+            ("parts without checksums", self.bare_completes),
+            ("attributes", self.attributes),
             ("encoded names", self.encoded_names),
             ("versions", self.versions),
         ];
@@ -89,7 +93,12 @@ impl Inner {
     async fn probe_with(&self, key: &str) -> Result<Abilities> {
         let home = self.map.home();
         let put = || self.client.put_object().bucket(home).key(key).body(ByteStream::from_static(BODY));
-        let versions = put().send().await.map_err(fault::of)?.version_id().is_some_and(|id| id != "null");
+        put().send().await.map_err(fault::of)?;
+        // An id of a version proves nothing: some give one and keep none.
+        let versioning = self.client.get_bucket_versioning().bucket(home).send().await;
+        let versions = versioning.is_ok_and(|v| v.status() == Some(&BucketVersioningStatus::Enabled));
+        let attributes = self.client.get_object_attributes().bucket(home).key(key).object_attributes(ObjectAttributes::ObjectSize);
+        let attributes = attributes.send().await.is_ok_and(|got| got.object_size() == i64::try_from(BODY.len()).ok());
         let mut checksums = refused(put().checksum_crc64_nvme(WRONG_CRC64).send().await, &[400])?;
         let conditional_writes =
             refused(put().if_none_match("*").send().await, &[412])? && refused(put().if_match(WRONG_ETAG).send().await, &[412])?;
@@ -117,6 +126,7 @@ impl Inner {
             conditional_reads,
             checksums,
             bare_completes,
+            attributes,
             encoded_names,
             versions,
         })
