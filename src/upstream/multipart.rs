@@ -137,22 +137,22 @@ impl Inner {
     }
 
     /// The checksums of the parts as the upstream keeps them, for one that wants to hear them again.
-    async fn repeat_checksums(&self, complete: &mut CompleteUpload, upload: &Upload) -> Result<()> {
+    async fn repeat_checksums(&self, complete: &mut CompleteUpload, bucket: &str, key: &str, id: &str) -> Result<()> {
         if self.abilities().bare_completes || !self.abilities().checksums || complete.parts.iter().all(|p| p.checksum.is_some()) {
             return Ok(());
         }
-        let (mut after, mut known) = (0, BTreeMap::new());
+        let (mut after, mut known) = (None, BTreeMap::new());
         loop {
-            let (parts, more) = self.parts(upload, after, 1000).await?;
-            let Some(last) = parts.last().map(|p| p.number) else { break };
-            known.extend(parts.into_iter().map(|p| (p.number, p.checksum)));
-            if !more {
+            let list = self.reader.list_parts().bucket(bucket).key(key).upload_id(id).set_part_number_marker(after.take());
+            let page = list.send().await.map_err(fault::of)?;
+            known.extend(page.parts().iter().map(|p| (p.part_number(), checksum_of!(p))));
+            after = page.next_part_number_marker().map(str::to_owned).filter(|_| page.is_truncated() == Some(true));
+            if after.is_none() || page.parts().is_empty() {
                 break;
             }
-            after = last;
         }
         for part in complete.parts.iter_mut().filter(|p| p.checksum.is_none()) {
-            part.checksum = known.remove(&part.number).flatten();
+            part.checksum = known.remove(&Some(i32::from(part.number))).flatten();
         }
         Ok(())
     }
@@ -179,13 +179,13 @@ impl Inner {
             return Err(Error::new(ErrorKind::InvalidPartOrder, text));
         }
         let recorded = self.recorded_upload(&complete.bucket, &complete.key, &complete.upload).await?;
-        match self.repeat_checksums(&mut complete, &recorded.upload).await {
+        let id = upstream_id(&complete.upload)?;
+        match self.repeat_checksums(&mut complete, &place.bucket, &key, &id).await {
             // Completed already, it may be: the same request again.
             Err(e) if e.kind() == ErrorKind::NoSuchUpload => {}
             other => other?,
         }
         let list = completed_parts(&complete, &recorded.upload, self.abilities().checksums)?;
-        let id = upstream_id(&complete.upload)?;
         for _ in 0..LOOKS {
             let held = self.held(&complete.conditions, &place.bucket, &key).await?;
             self.can_complete(&held)?;
