@@ -2,6 +2,7 @@
 //!
 //! What the upstream does not tell again (owner, ACL, headers, announced checksum) lies in a sealed record beside.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use aws_sdk_s3::primitives::ByteStream;
@@ -12,11 +13,13 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
+use tokio::task::spawn_blocking;
 
 use crate::base::checksum::{Checksum, ChecksumAlgorithm, ChecksumType};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::names::{BucketName, ObjectKey, UploadId, no_such_upload};
 use crate::base::object::{CannedAcl, ObjectHeaders, SharedObject, Upload, UploadedPart};
+use crate::ingest::hasher::ChecksumHasher;
 use crate::ingest::{Content, Received};
 use crate::origin::{CompleteUpload, UploadsPage, UploadsQuery};
 use crate::upstream::buckets::no_such_bucket;
@@ -24,6 +27,7 @@ use crate::upstream::conditions::{self, LOOKS};
 use crate::upstream::fault;
 use crate::upstream::info::{self, Known, checksum_of, seal_place, with_checksum, with_headers, with_keeping};
 use crate::upstream::open::Inner;
+use crate::upstream::parts::sums;
 use crate::upstream::place::Place;
 use crate::upstream::records::Over;
 use crate::upstream::write::{busy, insert_raw, part_of_file, written};
@@ -117,9 +121,8 @@ impl Inner {
         };
         let send = self.client.upload_part().bucket(&*place.bucket).key(key).upload_id(upstream_id(&upload.id)?);
         let send = send.part_number(i32::from(number)).body(body);
-        // Another checksum than the upload's is refused upstream; an MD5 never is.
-        let algorithm = upload.checksum.map_or(ChecksumAlgorithm::Crc64Nvme, |(a, _)| a);
-        let send = match received.checksum.as_ref().filter(|c| self.abilities().checksums && c.algorithm == algorithm) {
+        let checksum = if self.abilities().checksums { of_part(upload, &received).await? } else { None };
+        let send = match &checksum {
             Some(checksum) => with_checksum!(send, checksum),
             None => send.content_md5(STANDARD.encode(received.md5.0)),
         };
@@ -131,6 +134,27 @@ impl Inner {
             modified: crate::base::timestamp::Timestamp::now(),
             checksum: received.checksum,
         })
+    }
+
+    /// The checksums of the parts as the upstream keeps them, for one that wants to hear them again.
+    async fn repeat_checksums(&self, complete: &mut CompleteUpload, bucket: &str, key: &str, id: &str) -> Result<()> {
+        if self.abilities().bare_completes || !self.abilities().checksums || complete.parts.iter().all(|p| p.checksum.is_some()) {
+            return Ok(());
+        }
+        let (mut after, mut known) = (None, BTreeMap::new());
+        loop {
+            let list = self.reader.list_parts().bucket(bucket).key(key).upload_id(id).set_part_number_marker(after.take());
+            let page = list.send().await.map_err(fault::of)?;
+            known.extend(page.parts().iter().map(|p| (p.part_number(), checksum_of!(p))));
+            after = page.next_part_number_marker().map(str::to_owned).filter(|_| page.is_truncated() == Some(true));
+            if after.is_none() || page.parts().is_empty() {
+                break;
+            }
+        }
+        for part in complete.parts.iter_mut().filter(|p| p.checksum.is_none()) {
+            part.checksum = known.remove(&Some(i32::from(part.number))).flatten();
+        }
+        Ok(())
     }
 
     pub async fn parts(&self, upload: &Upload, after: u16, max: usize) -> Result<(Vec<UploadedPart>, bool)> {
@@ -148,15 +172,20 @@ impl Inner {
         Ok((parts, more))
     }
 
-    pub async fn complete_upload(&self, complete: CompleteUpload) -> Result<SharedObject> {
+    pub async fn complete_upload(&self, mut complete: CompleteUpload) -> Result<SharedObject> {
         let (place, key) = self.writable(&complete.bucket, &complete.key).await?;
         if complete.parts.windows(2).any(|pair| matches!(pair, [a, b] if a.number >= b.number)) {
             let text = "The list of parts was not in ascending order. The parts list must be specified in order by part number.";
             return Err(Error::new(ErrorKind::InvalidPartOrder, text));
         }
         let recorded = self.recorded_upload(&complete.bucket, &complete.key, &complete.upload).await?;
-        let list = completed_parts(&complete, &recorded.upload, self.abilities().checksums)?;
         let id = upstream_id(&complete.upload)?;
+        match self.repeat_checksums(&mut complete, &place.bucket, &key, &id).await {
+            // Completed already, it may be: the same request again.
+            Err(e) if e.kind() == ErrorKind::NoSuchUpload => {}
+            other => other?,
+        }
+        let list = completed_parts(&complete, &recorded.upload, self.abilities().checksums)?;
         for _ in 0..LOOKS {
             let held = self.held(&complete.conditions, &place.bucket, &key).await?;
             self.can_complete(&held)?;
@@ -186,6 +215,10 @@ impl Inner {
                         return Err(crate::upstream::write::no_such_key());
                     }
                     return Err(if by_condition { conditions::failed(&held) } else { fault::of(e) });
+                }
+                Err(e) if promises(&complete) && fault::code(&e) == Some("BadDigest") => return Err(broken_promise(ErrorKind::BadDigest)),
+                Err(e) if promises(&complete) && fault::code(&e) == Some("InvalidRequest") => {
+                    return Err(broken_promise(ErrorKind::InvalidRequest));
                 }
                 Err(e) => return Err(fault::of(e)),
             }
@@ -300,6 +333,28 @@ impl Inner {
     }
 }
 
+/// In the algorithm of the upload: another one is refused upstream, and with none some refuse the part. None: its MD5 vouches.
+async fn of_part(upload: &Upload, received: &Received) -> Result<Option<Checksum>> {
+    let algorithm = upload.checksum.map_or(ChecksumAlgorithm::Crc64Nvme, |(a, _)| a);
+    if let Some(sent) = received.checksum.as_ref().filter(|c| c.algorithm == algorithm) {
+        return Ok(Some(sent.clone()));
+    }
+    if algorithm == ChecksumAlgorithm::Sha256 {
+        return Ok(Checksum::new(algorithm, &received.sha256.digest().0));
+    }
+    match &received.content {
+        Content::Memory(bytes) => {
+            let mut hasher = ChecksumHasher::new(algorithm);
+            hasher.update(bytes);
+            Ok(hasher.finish(&[0; 32]))
+        }
+        Content::File(file) => {
+            let (path, length) = (file.path().to_owned(), file.len());
+            spawn_blocking(move || sums(&path, 0, length, Some(algorithm))).await.map_err(Error::internal)?.map(|(checksum, _)| checksum)
+        }
+    }
+}
+
 fn uploaded_part(part: &Part) -> Result<Option<UploadedPart>> {
     let Some(number) = part.part_number().and_then(|n| u16::try_from(n).ok()) else { return Ok(None) };
     Ok(Some(UploadedPart {
@@ -309,6 +364,15 @@ fn uploaded_part(part: &Part) -> Result<Option<UploadedPart>> {
         modified: info::timestamp(part.last_modified()),
         checksum: checksum_of!(part),
     }))
+}
+
+/// Whether the client said how the object must come out.
+fn promises(complete: &CompleteUpload) -> bool {
+    complete.checksum.is_some() || complete.checksum_type.is_some() || complete.size.is_some()
+}
+
+fn broken_promise(kind: ErrorKind) -> Error {
+    Error::new(kind, "The checksum or size that you specified did not match the parts.")
 }
 
 /// As the client listed them. What it said of their checksums is for the upstream to compare.

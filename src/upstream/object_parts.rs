@@ -36,6 +36,9 @@ impl Inner {
     async fn listed_parts(&self, bucket: &str, key: &str, object: &ObjectInfo) -> Result<Vec<PartInfo>> {
         let mut parts = Vec::new();
         let mut after = None;
+        if !self.abilities().attributes {
+            return Ok(parts);
+        }
         loop {
             let ask = self.reader.get_object_attributes().bucket(bucket).key(key);
             let ask = ask.object_attributes(ObjectAttributes::ObjectParts).object_attributes(ObjectAttributes::Etag);

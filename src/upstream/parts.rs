@@ -240,7 +240,12 @@ struct FilePart {
 }
 
 /// The checksum of a range of a file, or its MD5 where no checksum is taken upstream. Blocks.
-fn sums(path: &std::path::Path, offset: u64, length: u64, algorithm: Option<ChecksumAlgorithm>) -> Result<(Option<Checksum>, Option<Md5>)> {
+pub fn sums(
+    path: &std::path::Path,
+    offset: u64,
+    length: u64,
+    algorithm: Option<ChecksumAlgorithm>,
+) -> Result<(Option<Checksum>, Option<Md5>)> {
     use std::os::unix::fs::FileExt;
     let file = std::fs::File::open(path).map_err(Error::storage)?;
     let mut checksum = algorithm.map(ChecksumHasher::new);

@@ -7,9 +7,13 @@ use std::fmt;
 use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::primitives::ByteStream;
-use aws_sdk_s3::types::{ChecksumAlgorithm, ChecksumType, CompletedMultipartUpload, CompletedPart, EncodingType};
+use aws_sdk_s3::types::{
+    BucketVersioningStatus, ChecksumAlgorithm, ChecksumType, CompletedMultipartUpload, CompletedPart, EncodingType, ObjectAttributes,
+};
 
+use crate::base;
 use crate::base::error::{Error, Result};
+use crate::ingest::hasher::ChecksumHasher;
 use crate::upstream::fault;
 use crate::upstream::open::Inner;
 
@@ -24,6 +28,10 @@ pub struct Abilities {
     pub conditional_reads: bool,
     /// A wrong CRC64NVME is refused. Without that, bodies carry their MD5.
     pub checksums: bool,
+    /// CompleteMultipartUpload takes parts without their checksums. Without that, those it knows itself are repeated to it.
+    pub bare_completes: bool,
+    /// GetObjectAttributes. Some send the object instead, however large it is.
+    pub attributes: bool,
     /// Listings encode names where they say so. Without that, names are taken as they are.
     pub encoded_names: bool,
     /// What is overwritten or deleted is kept as an older version.
@@ -38,6 +46,8 @@ impl fmt::Display for Abilities {
             ("conditional completion", self.conditional_completes),
             ("conditional reads", self.conditional_reads),
             ("checksums", self.checksums),
+            ("parts without checksums", self.bare_completes),
+            ("attributes", self.attributes),
             ("encoded names", self.encoded_names),
             ("versions", self.versions),
         ];
@@ -85,8 +95,13 @@ impl Inner {
     async fn probe_with(&self, key: &str) -> Result<Abilities> {
         let home = self.map.home();
         let put = || self.client.put_object().bucket(home).key(key).body(ByteStream::from_static(BODY));
-        let versions = put().send().await.map_err(fault::of)?.version_id().is_some_and(|id| id != "null");
-        let checksums = refused(put().checksum_crc64_nvme(WRONG_CRC64).send().await, &[400])?;
+        put().send().await.map_err(fault::of)?;
+        // An id of a version proves nothing: some give one and keep none.
+        let versioning = self.client.get_bucket_versioning().bucket(home).send().await;
+        let versions = versioning.is_ok_and(|v| v.status() == Some(&BucketVersioningStatus::Enabled));
+        let attributes = self.client.get_object_attributes().bucket(home).key(key).object_attributes(ObjectAttributes::ObjectSize);
+        let attributes = attributes.send().await.is_ok_and(|got| got.object_size() == i64::try_from(BODY.len()).ok());
+        let mut checksums = refused(put().checksum_crc64_nvme(WRONG_CRC64).send().await, &[400])?;
         let conditional_writes =
             refused(put().if_none_match("*").send().await, &[412])? && refused(put().if_match(WRONG_ETAG).send().await, &[412])?;
         let get = self.client.get_object().bucket(home).key(key).if_match(WRONG_ETAG);
@@ -96,13 +111,24 @@ impl Inner {
         // It may just have gone.
         put().send().await.map_err(fault::of)?;
         let encoded_names = self.probe_names(key).await?;
-        let conditional_completes = self.probe_completion(key, checksums).await?;
+        let parts = match self.probe_parts(key, checksums).await {
+            // It may know checksums of whole bodies only.
+            Err(e) if checksums => {
+                tracing::info!(error = %e, "the upstream takes no CRC64NVME of parts");
+                checksums = false;
+                self.probe_parts(key, false).await?
+            }
+            other => other?,
+        };
+        let (conditional_completes, bare_completes) = parts;
         Ok(Abilities {
             conditional_writes,
             conditional_deletes,
             conditional_completes,
             conditional_reads,
             checksums,
+            bare_completes,
+            attributes,
             encoded_names,
             versions,
         })
@@ -126,7 +152,8 @@ impl Inner {
         Ok(named != Some(key))
     }
 
-    async fn probe_completion(&self, key: &str, checksums: bool) -> Result<bool> {
+    /// Whether a condition of a completion is decided, and whether one without the checksums of its parts is taken.
+    async fn probe_parts(&self, key: &str, checksums: bool) -> Result<(bool, bool)> {
         let home = self.map.home();
         let create = self.client.create_multipart_upload().bucket(home).key(key);
         let create = create
@@ -134,14 +161,28 @@ impl Inner {
             .set_checksum_type(checksums.then_some(ChecksumType::FullObject));
         let created = create.send().await.map_err(fault::of)?;
         let id = created.upload_id().unwrap_or_default();
-        let part = self.client.upload_part().bucket(home).key(key).upload_id(id).part_number(1).body(ByteStream::from_static(BODY));
-        let part = part.send().await.map_err(fault::of)?;
-        let part = CompletedPart::builder().part_number(1).set_e_tag(part.e_tag().map(str::to_owned)).build();
-        let list = CompletedMultipartUpload::builder().parts(part).build();
-        let complete = self.client.complete_multipart_upload().bucket(home).key(key).upload_id(id).multipart_upload(list);
-        let can = refused(complete.if_none_match("*").send().await, &[412]);
+        let found = self.probe_completion(key, id, checksums).await;
         let _ = self.client.abort_multipart_upload().bucket(home).key(key).upload_id(id).send().await;
-        can
+        found
+    }
+
+    async fn probe_completion(&self, key: &str, id: &str, checksums: bool) -> Result<(bool, bool)> {
+        let home = self.map.home();
+        let mut crc = ChecksumHasher::new(base::checksum::ChecksumAlgorithm::Crc64Nvme);
+        crc.update(BODY);
+        let crc = crc.finish(&[0; 32]).filter(|_| checksums).map(|c| c.to_string());
+        let part = self.client.upload_part().bucket(home).key(key).upload_id(id).part_number(1);
+        let part = part.set_checksum_crc64_nvme(crc.clone()).body(ByteStream::from_static(BODY)).send().await.map_err(fault::of)?;
+        let part = CompletedPart::builder().part_number(1).set_e_tag(part.e_tag().map(str::to_owned));
+        let complete = |part: CompletedPart| {
+            let list = CompletedMultipartUpload::builder().parts(part).build();
+            self.client.complete_multipart_upload().bucket(home).key(key).upload_id(id).multipart_upload(list)
+        };
+        let full = part.clone().set_checksum_crc64_nvme(crc).build();
+        let conditional = refused(complete(full).if_none_match("*").send().await, &[412])?;
+        // Where it ignored the condition, the upload is complete: then the safe way is taken.
+        let bare = conditional && !refused(complete(part.build()).send().await, &[400, 404])?;
+        Ok((conditional, bare))
     }
 }
 

@@ -61,6 +61,7 @@ def main():
                 work.mkdir()
                 env = environment(f"{name}/{scheme}", places[scheme], domain, keys, ca if scheme == "https" else "", work)
                 env["TEST_EDGE"] = edge
+                env["TEST_OVER"] = "s3" if below else ""
                 env["TEST_URL_KEY"] = url_key
                 good, bad = run(f"{name}/{scheme}", SUITES[name], env)
                 passed, failed = passed + good, failed + bad

@@ -83,8 +83,10 @@ pub fn apply_overrides(exchange: &Exchange<'_>, answer: &mut Answer) -> Result<(
 }
 
 pub async fn attributes(exchange: &mut Exchange<'_>, bucket: &BucketName, key: &ObjectKey) -> Result<Answer> {
-    let wanted = exchange.header("x-amz-object-attributes").unwrap_or_default().to_owned();
-    let wanted: Vec<&str> = wanted.split(',').map(str::trim).filter(|a| !a.is_empty()).collect();
+    // Some SDKs send a line for each.
+    let lines = exchange.parts.headers.get_all("x-amz-object-attributes").iter().filter_map(|v| v.to_str().ok());
+    let lines: Vec<String> = lines.map(str::to_owned).collect();
+    let wanted: Vec<&str> = lines.iter().flat_map(|l| l.split(',')).map(str::trim).filter(|a| !a.is_empty()).collect();
     const KNOWN: [&str; 5] = ["ETag", "Checksum", "ObjectParts", "StorageClass", "ObjectSize"];
     if wanted.is_empty() || wanted.iter().any(|a| !KNOWN.contains(a)) {
         return Err(
@@ -110,7 +112,7 @@ pub async fn attributes(exchange: &mut Exchange<'_>, bucket: &BucketName, key: &
         object_parts(exchange, &object, &mut w)?;
     }
     if wanted.contains(&"StorageClass") {
-        w.leaf("StorageClass", "STANDARD");
+        w.leaf("StorageClass", object.headers.storage_class.as_deref().unwrap_or("STANDARD"));
     }
     if wanted.contains(&"ObjectSize") {
         w.leaf("ObjectSize", object.size);
