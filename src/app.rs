@@ -5,6 +5,7 @@
 //! open is served. Order of a stop: no new connections and no new jobs, running requests and jobs, the access log, the store.
 
 pub mod back;
+pub mod cluster;
 pub mod follow;
 pub mod origin;
 pub mod reload;
@@ -110,18 +111,21 @@ impl App {
             metrics: metrics.clone(),
             ..config.variants
         };
-        let mut opened = origin::open(config.store.clone(), upstream, cache, &secret, &metrics).await?;
+        let queue = open_queue(queue_settings)?;
+        let cluster = cluster::start(&config.cluster, &secret, &queue, cache.freshness.if_error)?;
+        let mut opened = origin::open(config.store.clone(), upstream, cache, &secret, cluster.peers(), &metrics).await?;
         // Over a remote S3 other nodes may stand too.
         let has_neighbours = opened.cache.is_some();
-        let queue = open_queue(queue_settings)?;
         let back = back::open(&config.back, config.store, &mut opened, &queue, &metrics).await?;
         let (cdn, mut kinds) =
             purges(Map::new(config.doors.sites.list().iter().filter_map(Site::behind_cdn).collect()), &config.cdn, &queue)?;
+        kinds.push(cluster.kind());
         kinds.extend(back.clone().map(|back| Arc::new(Upload { back, cdn: cdn.clone() }) as Arc<dyn Kind>));
         let tracker = Tracker::default();
         let ops = Ops::new(opened.origin, Variants::start(variants)?, queue.clone())
             .with_cdn(cdn, tracker.clone())
             .with_cache(opened.cache)
+            .with_peers(cluster.peers())
             .with_write_back(back);
         ops.load_settings(&auth).await?;
         let follower = has_neighbours.then(|| tokio::spawn(follow::follow(ops.clone(), auth.clone())));
@@ -137,6 +141,7 @@ impl App {
             metrics: metrics.clone(),
             access_log: log,
             settings: config.doors,
+            seals: cluster.seals(),
             cors: Default::default(),
         });
         let service = gateway.clone();
