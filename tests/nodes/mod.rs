@@ -1,6 +1,6 @@
 //! Several gateways of the real binary over one bucket of another gateway, told of each other through proxies that can fail.
 
-//mod history;
+mod history;
 mod peers;
 
 use std::time::{Duration, Instant};
