@@ -29,12 +29,14 @@ use crate::http::edge::site::Site;
 use crate::http::gateway::Gateway;
 use crate::jobs::purge::{Outbox, Purge};
 use crate::jobs::upload::Upload;
+use crate::jobs::warm::Warm;
 use crate::net::drain::Tracker;
 use crate::net::listen::{Address, Transport};
 use crate::net::server::{self, Server};
 use crate::net::tls::Tls;
 use crate::ops::Ops;
 use crate::ops::cdn::Cdn;
+use crate::ops::warm::Warmer;
 use crate::queue::runner::{Limits, TenantLimit};
 use crate::queue::{Kind, Queue, Runner};
 use crate::telemetry::access_log::{self, AccessLog};
@@ -121,6 +123,10 @@ impl App {
             purges(Map::new(config.doors.sites.list().iter().filter_map(Site::behind_cdn).collect()), &config.cdn, &queue)?;
         kinds.push(cluster.kind());
         kinds.extend(back.clone().map(|back| Arc::new(Upload { back, cdn: cdn.clone() }) as Arc<dyn Kind>));
+        kinds.extend(opened.cache.clone().map(|cache| {
+            let warmer = Warmer { origin: opened.origin.clone(), cache };
+            Arc::new(Warm(warmer)) as Arc<dyn Kind>
+        }));
         let tracker = Tracker::default();
         let ops = Ops::new(opened.origin, Variants::start(variants)?, queue.clone())
             .with_cdn(cdn, tracker.clone())

@@ -115,6 +115,11 @@ impl Cache {
         self.0.disk.used()
     }
 
+    /// Bytes that it can hold.
+    pub fn room(&self) -> u64 {
+        if self.0.disk.is_off() { self.0.settings.memory_bytes } else { self.0.settings.disk_bytes }
+    }
+
     pub fn version(&self, bucket: &BucketName, key: &ObjectKey, info: &SharedObject) -> Version {
         Version::new(bucket, key, info, self.0.settings.block_bytes)
     }

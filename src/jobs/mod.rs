@@ -5,3 +5,4 @@
 pub mod peers;
 pub mod purge;
 pub mod upload;
+pub mod warm;

@@ -16,6 +16,7 @@ pub mod through_cache;
 pub mod transfers;
 pub mod uploads;
 pub mod variant;
+pub mod warm;
 pub mod write;
 pub mod write_back;
 

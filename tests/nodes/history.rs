@@ -302,7 +302,13 @@ fn check(eras: &[Era], read: &Read, window: Duration) -> Result<(), String> {
     let ago = |t: Instant| {
         format!("{:+.3}", t.saturating_duration_since(read.sent).as_secs_f64() - read.sent.saturating_duration_since(t).as_secs_f64())
     };
-    let near: Vec<String> = eras.iter().rev().take(8).map(|e| format!("{:?} {}..{:?}", e.version, ago(e.from), e.until.map(ago))).collect();
+    let near: Vec<String> = eras
+        .iter()
+        .filter(|e| e.from <= read.answered)
+        .rev()
+        .take(5)
+        .map(|e| format!("{:?} {}..{:?}", e.version, ago(e.from), e.until.map(ago)))
+        .collect();
     let took = read.answered - read.sent;
     Err(format!("key {}, node {}, edge {}, took {took:?}: shown {:?}; {near:?}", read.key, read.node, read.edge, read.version))
 }

@@ -2,6 +2,7 @@
 
 mod history;
 mod peers;
+mod warm;
 
 use std::time::{Duration, Instant};
 

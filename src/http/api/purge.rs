@@ -11,11 +11,10 @@ use serde_json::{Value, json};
 use crate::auth::grant::Grant;
 use crate::auth::{Action, Identity};
 use crate::base::error::{Error, ErrorKind, Result};
-use crate::base::limits::MAX_KEY_BYTES;
 use crate::base::names::{BucketName, ObjectKey, TenantId};
 use crate::base::tags;
 use crate::cache::purge::Purged;
-use crate::http::api::parse;
+use crate::http::api::{parse, pattern};
 use crate::http::edge::site::nothing_here;
 use crate::http::respond::{self, Answer};
 use crate::http::s3::exchange::Exchange;
@@ -119,13 +118,6 @@ fn named(exchange: &Exchange<'_>, request: &Request) -> Result<Named> {
         }
     }
     Ok(named)
-}
-
-fn pattern(prefix: &str) -> Result<ObjectKey> {
-    if prefix.len() >= MAX_KEY_BYTES {
-        return Err(Error::new(ErrorKind::KeyTooLong, "The prefix is too long."));
-    }
-    ObjectKey::parse(&format!("{prefix}*"))
 }
 
 async fn grant(exchange: &Exchange<'_>, bucket: &BucketName, key: &ObjectKey) -> Result<Grant> {
