@@ -1,8 +1,7 @@
 //! Says something to one peer, and waits until it has done it. One message at a time, on a connection that is kept.
 
-use std::time::Duration;
-
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
