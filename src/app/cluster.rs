@@ -21,9 +21,9 @@ pub struct Cluster {
 
 /// `secret` is the operator's; `useful`: for so long a node may show what was changed elsewhere.
 pub fn start(settings: &Settings, secret: &Secret, queue: &Queue, useful: Duration) -> Result<Cluster, StartError> {
-    let seals = Arc::new(Seals::new(secret.expose().as_bytes())?);
-    let links = Links::start(settings, &seals, queue, useful);
-    Ok(Cluster { seals: (!settings.peers.is_empty()).then_some(seals), links })
+    let secret = secret.expose().as_bytes();
+    let seals = if settings.peers.is_empty() { None } else { Some(Arc::new(Seals::new(secret)?)) };
+    Ok(Cluster { seals, links: Links::start(settings, secret, queue, useful)? })
 }
 
 impl Cluster {

@@ -200,6 +200,14 @@ impl Cache {
         }
     }
 
+    /// The same of many keys. All of them are asked for from now on, before the disk is waited for.
+    pub async fn outdate_all_durably(&self, keys: &[(BucketName, ObjectKey)]) {
+        let writing: Vec<_> = keys.iter().filter_map(|(bucket, key)| self.outdated(bucket, key)).collect();
+        for written in writing {
+            let _ = written.await;
+        }
+    }
+
     fn outdated(&self, bucket: &BucketName, key: &ObjectKey) -> Option<tokio::task::JoinHandle<()>> {
         self.0.stats.forget(bucket, key);
         let (disk, object) = (self.0.disk.clone(), ObjectId::of(bucket, key));

@@ -1,6 +1,5 @@
 //! Says something to one peer, and waits until it has done it. One message at a time, on a connection that is kept.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -21,12 +20,12 @@ const MAX_ANSWER_BYTES: usize = 64 * 1024;
 
 pub struct Client {
     pub peer: PeerAddress,
-    seals: Arc<Seals>,
+    seals: Seals,
     connection: Mutex<Option<SendRequest<Full<Bytes>>>>,
 }
 
 impl Client {
-    pub fn new(peer: PeerAddress, seals: Arc<Seals>) -> Self {
+    pub fn new(peer: PeerAddress, seals: Seals) -> Self {
         Client { peer, seals, connection: Mutex::default() }
     }
 

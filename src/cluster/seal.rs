@@ -3,7 +3,7 @@
 //! ```text
 //! authorization: TIDEGATE-PEER sender=<32 hex digits>, time=<microseconds>, sha256=<of the body>, mac=<64 hex digits>
 //! ```
-//! The key is derived from the operator's secret. A sender is one run of one node; its times only grow, so a receiver that
+//! The key is derived from the operator's secret. A sender is one connection of one run of a node; its times only grow, so a receiver that
 //! remembers the last of each takes no message twice. What it may have forgotten is too old to be taken.
 //! Invariants: the mac is checked in constant time, and before a byte of the body is read; `Opened` exists only after it.
 
@@ -23,12 +23,12 @@ const SCHEME: &str = "TIDEGATE-PEER ";
 const PURPOSE: &[u8] = b"tidegate: messages between nodes, version 1";
 /// By how much the clocks of two nodes may differ, and how long a message may be on its way.
 const WINDOW_MICROS: u64 = 60_000_000;
-/// Runs of nodes within twice that time. Only who has the key can make more.
+/// Connections of runs of nodes within twice that time. Only who has the key can make more.
 const MAX_SENDERS: usize = 4096;
 
 type Sender = [u8; 16];
 
-/// Of one node: seals what it sends, and opens what it is sent.
+/// Seals what one client sends, or opens what a node is sent.
 pub struct Seals {
     key: [u8; 32],
     sender: Sender,
@@ -58,7 +58,7 @@ impl Seals {
         Ok(Seals { key: hmac(operator_secret, PURPOSE), sender, last: AtomicU64::new(0), seen: Mutex::default() })
     }
 
-    /// The value of `authorization`. Messages of one sender to one receiver must arrive in the order in which they were sealed.
+    /// The value of `authorization`. Messages of one sender must arrive in the order in which they were sealed.
     pub fn seal(&self, body: &[u8]) -> String {
         self.seal_at(body, now())
     }

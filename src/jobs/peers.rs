@@ -99,7 +99,11 @@ impl Health {
 
 /// To one peer.
 struct Link {
-    client: Client,
+    peer: PeerAddress,
+    /// For changes.
+    quick: Client,
+    /// For what may take its time: no change waits behind it.
+    slow: Client,
     health: Health,
     queue: Queue,
     /// Batches that could neither be said nor kept.
@@ -116,15 +120,16 @@ pub struct Links {
 
 impl Links {
     /// Inside a runtime that lives as long as writes do.
-    pub fn start(settings: &Settings, seals: &Arc<Seals>, queue: &Queue, useful: Duration) -> Self {
+    pub fn start(settings: &Settings, operator_secret: &[u8], queue: &Queue, useful: Duration) -> Result<Self> {
         let start = |peer: &PeerAddress| {
-            let client = Client::new(peer.clone(), seals.clone());
-            let link = Arc::new(Link { client, health: Health::default(), queue: queue.clone(), lost: AtomicU64::new(0) });
+            let client = || Ok::<_, Error>(Client::new(peer.clone(), Seals::new(operator_secret)?));
+            let (quick, slow, health, queue) = (client()?, client()?, Health::default(), queue.clone());
+            let link = Arc::new(Link { peer: peer.clone(), quick, slow, health, queue, lost: AtomicU64::new(0) });
             let (inlet, changes) = mpsc::channel(WAITING);
             tokio::spawn(link.clone().run(changes));
-            (link, inlet)
+            Ok((link, inlet))
         };
-        Links { links: Arc::new(settings.peers.iter().map(start).collect()), useful }
+        Ok(Links { links: Arc::new(settings.peers.iter().map(start).collect::<Result<_>>()?), useful })
     }
 }
 
@@ -141,37 +146,44 @@ impl Link {
 
     async fn tell_or_keep(&self, items: Vec<String>) {
         let message = Message { what: What::Changed, items };
-        if !self.health.is_resting() && self.tell(&message, PATIENCE).await.is_ok() {
-            return;
+        if !self.health.is_resting() {
+            let told = self.quick.tell(&message, PATIENCE).await;
+            self.health.note(&self.peer, &told);
+            if told.is_ok() {
+                return;
+            }
         }
-        let name = self.client.peer.to_string();
+        let name = self.peer.to_string();
         let kept = async {
             let due = Some(Timestamp::now().plus(self.health.wait()));
-            let job = NewJob { due, ..job(&TenantId::operator(), &self.client.peer, message)? };
+            let job = NewJob { due, ..job(&TenantId::operator(), &self.peer, message)? };
             self.queue.gather(name, job).await
         };
         if let Err(e) = kept.await {
             // The write is done, and the peer finds out by itself: what it knows is fresh for a while and no longer.
             let lost = self.lost.fetch_add(1, Ordering::Relaxed) + 1;
-            tracing::error!(peer = %self.client.peer, error = %e, lost, "changes can neither be told to a peer nor kept for it");
+            tracing::error!(peer = %self.peer, error = %e, lost, "changes can neither be told to a peer nor kept for it");
         }
     }
 
-    async fn tell(&self, message: &Message, patience: Duration) -> std::result::Result<Told, String> {
-        let told = self.client.tell(message, patience).await;
-        self.health.note(&self.client.peer, &told);
+    /// What is slow may fail by being slow: only a success says something of the peer.
+    async fn tell_slowly(&self, message: &Message, patience: Duration) -> std::result::Result<Told, String> {
+        let told = self.slow.tell(message, patience).await;
+        if told.is_ok() {
+            self.health.note(&self.peer, &told);
+        }
         told
     }
 
     async fn purge(&self, tenant: &TenantId, wanted: &Wanted, soft: bool) -> Result<Vec<PeerPurged>> {
         let what = if soft { What::Soften } else { What::Forget };
-        let peer = self.client.peer.to_string();
+        let peer = self.peer.to_string();
         let mut purged = Vec::new();
         for items in wanted.items().chunks(MAX_ITEMS as usize) {
             let message = Message { what, items: items.to_vec() };
-            let outcome = match self.tell(&message, PURGE_PATIENCE).await {
+            let outcome = match self.tell_slowly(&message, PURGE_PATIENCE).await {
                 Ok(Told { objects, blocks }) => PeerOutcome::Done(Purged { objects, blocks }),
-                Err(_) => PeerOutcome::Later(self.queue.enqueue(job(tenant, &self.client.peer, message)?).await?.id),
+                Err(_) => PeerOutcome::Later(self.queue.enqueue(job(tenant, &self.peer, message)?).await?.id),
             };
             purged.push(PeerPurged { peer: peer.clone(), outcome });
         }
@@ -246,7 +258,7 @@ impl Kind for Links {
     fn run<'a>(&'a self, attempt: &'a Attempt) -> Work<'a> {
         Box::pin(async move {
             let Document { peer, what } = attempt.document(VERSION)?;
-            let Some((link, _)) = self.links.iter().find(|(link, _)| link.client.peer.to_string() == peer) else {
+            let Some((link, _)) = self.links.iter().find(|(link, _)| link.peer.to_string() == peer) else {
                 return Ok(Some(json!({ "state": "no peer any more", "peer": peer })));
             };
             if what == What::Changed && Timestamp::now().since(attempt.job.created) > self.useful {
@@ -255,8 +267,9 @@ impl Kind for Links {
             if link.health.is_resting() {
                 return Err(Fault::retry(format!("{peer} can't be reached")));
             }
+            let patience = if what == What::Changed { PURGE_PATIENCE } else { JOB_PATIENCE };
             let message = Message { what, items: attempt.items.clone() };
-            match link.tell(&message, JOB_PATIENCE).await {
+            match link.tell_slowly(&message, patience).await {
                 Ok(told) => Ok(Some(json!({ "peer": peer, "objects": told.objects, "blocks": told.blocks }))),
                 Err(reason) => Err(Fault::retry(reason)),
             }

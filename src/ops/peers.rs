@@ -68,9 +68,7 @@ impl Ops {
         let Some(cache) = &self.cache else { return Ok(Told::default()) };
         let purged = match what {
             What::Changed => {
-                for (bucket, key) in &wanted.keys {
-                    cache.outdate_durably(bucket, key).await;
-                }
+                cache.outdate_all_durably(&wanted.keys).await;
                 Purged { objects: wanted.keys.len() as u64, blocks: 0 }
             }
             What::Forget => self.purge_cache(&wanted, false).await.unwrap_or_default(),
