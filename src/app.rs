@@ -5,6 +5,7 @@
 //! open is served. Order of a stop: no new connections and no new jobs, running requests and jobs, the access log, the store.
 
 pub mod back;
+pub mod cluster;
 pub mod follow;
 pub mod origin;
 pub mod reload;
@@ -28,12 +29,14 @@ use crate::http::edge::site::Site;
 use crate::http::gateway::Gateway;
 use crate::jobs::purge::{Outbox, Purge};
 use crate::jobs::upload::Upload;
+use crate::jobs::warm::Warm;
 use crate::net::drain::Tracker;
 use crate::net::listen::{Address, Transport};
 use crate::net::server::{self, Server};
 use crate::net::tls::Tls;
 use crate::ops::Ops;
 use crate::ops::cdn::Cdn;
+use crate::ops::warm::Warmer;
 use crate::queue::runner::{Limits, TenantLimit};
 use crate::queue::{Kind, Queue, Runner};
 use crate::telemetry::access_log::{self, AccessLog};
@@ -110,18 +113,25 @@ impl App {
             metrics: metrics.clone(),
             ..config.variants
         };
-        let mut opened = origin::open(config.store.clone(), upstream, cache, &secret, &metrics).await?;
+        let queue = open_queue(queue_settings)?;
+        let cluster = cluster::start(&config.cluster, &secret, &queue, cache.freshness.if_error)?;
+        let mut opened = origin::open(config.store.clone(), upstream, cache, &secret, cluster.peers(), &metrics).await?;
         // Over a remote S3 other nodes may stand too.
         let has_neighbours = opened.cache.is_some();
-        let queue = open_queue(queue_settings)?;
         let back = back::open(&config.back, config.store, &mut opened, &queue, &metrics).await?;
         let (cdn, mut kinds) =
             purges(Map::new(config.doors.sites.list().iter().filter_map(Site::behind_cdn).collect()), &config.cdn, &queue)?;
+        kinds.push(cluster.kind());
         kinds.extend(back.clone().map(|back| Arc::new(Upload { back, cdn: cdn.clone() }) as Arc<dyn Kind>));
+        kinds.extend(opened.cache.clone().map(|cache| {
+            let warmer = Warmer { origin: opened.origin.clone(), cache };
+            Arc::new(Warm(warmer)) as Arc<dyn Kind>
+        }));
         let tracker = Tracker::default();
         let ops = Ops::new(opened.origin, Variants::start(variants)?, queue.clone())
             .with_cdn(cdn, tracker.clone())
             .with_cache(opened.cache)
+            .with_peers(cluster.peers())
             .with_write_back(back);
         ops.load_settings(&auth).await?;
         let follower = has_neighbours.then(|| tokio::spawn(follow::follow(ops.clone(), auth.clone())));
@@ -137,6 +147,7 @@ impl App {
             metrics: metrics.clone(),
             access_log: log,
             settings: config.doors,
+            seals: cluster.seals(),
             cors: Default::default(),
         });
         let service = gateway.clone();

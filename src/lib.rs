@@ -6,6 +6,7 @@ pub mod base;
 pub mod cache;
 pub mod cdn;
 pub mod cli;
+pub mod cluster;
 pub mod config;
 pub mod files;
 pub mod http;

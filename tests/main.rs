@@ -5,6 +5,7 @@ mod edge;
 mod jobs;
 mod life;
 mod moving;
+mod nodes;
 mod s3;
 mod support;
 mod tidy;

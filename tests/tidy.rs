@@ -20,6 +20,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("cache", 4),
     ("variants", 4),
     ("cdn", 4),
+    ("cluster", 4),
     ("media", 4),
     ("ops", 5),
     ("http", 6),

@@ -8,6 +8,7 @@ use crate::app::StartError;
 use crate::auth::keys::Secret;
 use crate::cache::{Cache, settings::Settings as CacheSettings};
 use crate::local::{Local, Settings as LocalSettings};
+use crate::ops::peers::Peers;
 use crate::ops::through_cache::ThroughCache;
 use crate::origin::Origin;
 use crate::telemetry::metrics::Metrics;
@@ -28,6 +29,7 @@ pub async fn open(
     upstream: Option<UpstreamSettings>,
     cache: CacheSettings,
     secret: &Secret,
+    peers: Option<Arc<dyn Peers>>,
     metrics: &Arc<Metrics>,
 ) -> Result<Opened, StartError> {
     let Some(upstream) = upstream else {
@@ -37,6 +39,6 @@ pub async fn open(
     };
     let upstream = Upstream::start(upstream, secret.expose().as_bytes()).await?;
     let cache = Cache::start(cache).map_err(|e| StartError::Failed(format!("the cache's folder can't be used: {e}")))?;
-    let origin = Arc::new(ThroughCache::new(Arc::new(upstream.clone()), cache.clone()));
+    let origin = Arc::new(ThroughCache::new(Arc::new(upstream.clone()), cache.clone()).with_peers(peers));
     Ok(Opened { origin, cache: Some(cache), close: vec![Box::new(move || upstream.close())] })
 }

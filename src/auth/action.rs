@@ -82,7 +82,7 @@ actions! {
     "tidegate" Service:
         ListJobs GetJob CancelJob RetryJob GetUpload PurgeTags;
     "tidegate" Object:
-        Purge;
+        Purge Warm;
 }
 
 const _: () = assert!(Action::ALL.len() < 128, "ActionSet has 128 bits");

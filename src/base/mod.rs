@@ -15,4 +15,5 @@ pub mod media_type;
 pub mod names;
 pub mod object;
 pub mod range;
+pub mod tags;
 pub mod timestamp;

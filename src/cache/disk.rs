@@ -18,8 +18,9 @@ use crate::cache::SMALL;
 use crate::cache::block_file::{self, Place};
 use crate::cache::folder::Folder;
 use crate::cache::index::{Confirmed, Entry, Index, Room};
+use crate::cache::purge::IsMeant;
 use crate::cache::settings::Settings;
-use crate::cache::version::{BlockId, ObjectId, Version};
+use crate::cache::version::{BlockId, ObjectId, Version, VersionId};
 use crate::files::{Files, Span};
 
 /// That a version still is the object's is written to its file so often, at most.
@@ -293,17 +294,17 @@ impl Disk {
         self.lock().blocks_of(object).into_iter().map(|(id, _)| id).collect()
     }
 
-    /// Blocking: every block is looked at. `see` is told whose block it is, and says whether it is meant.
-    pub fn visit(&self, meant: &mut dyn FnMut(&BucketName, &ObjectKey) -> bool) -> Vec<BlockId> {
+    /// Blocking: every version is looked at. Blocks of those that are meant.
+    pub fn visit(&self, meant: &IsMeant<'_>) -> Vec<BlockId> {
         self.wait_for_scan();
         let all = self.lock().all();
         let mut found = Vec::new();
-        let mut last: Option<(ObjectId, bool)> = None;
+        let mut last: Option<(ObjectId, VersionId, bool)> = None;
         for (id, _) in all {
             let is_meant = match last {
-                Some((object, is_meant)) if object == id.object => is_meant,
+                Some((object, version, is_meant)) if (object, version) == (id.object, id.version) => is_meant,
                 _ => match block_file::told(&self.folder.path(&id)) {
-                    Ok((bucket, key, _)) => meant(&bucket, &key),
+                    Ok((bucket, key, info)) => meant(&bucket, &key, info.as_ref()),
                     // What can't be read may be meant.
                     Err(_) => {
                         self.remove(&id);
@@ -311,7 +312,7 @@ impl Disk {
                     }
                 },
             };
-            last = Some((id.object, is_meant));
+            last = Some((id.object, id.version, is_meant));
             if is_meant {
                 found.push(id);
             }

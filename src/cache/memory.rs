@@ -6,7 +6,7 @@ use bytes::Bytes;
 use quick_cache::sync::Cache;
 use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
 
-use crate::base::names::{BucketName, ObjectKey};
+use crate::cache::purge::IsMeant;
 use crate::cache::settings::Settings;
 use crate::cache::version::{BlockId, Version};
 
@@ -58,8 +58,8 @@ impl Memory {
     }
 
     /// Those of objects that are meant.
-    pub fn of(&self, meant: &mut dyn FnMut(&BucketName, &ObjectKey) -> bool) -> Vec<BlockId> {
-        self.blocks.iter().filter(|(_, k)| meant(&k.version.bucket, &k.version.key)).map(|(id, _)| id).collect()
+    pub fn of(&self, meant: &IsMeant<'_>) -> Vec<BlockId> {
+        self.blocks.iter().filter(|(_, k)| meant(&k.version.bucket, &k.version.key, Some(&k.version.info))).map(|(id, _)| id).collect()
     }
 
     pub fn remove(&self, id: &BlockId) {

@@ -115,6 +115,11 @@ impl Cache {
         self.0.disk.used()
     }
 
+    /// Bytes that it can hold.
+    pub fn room(&self) -> u64 {
+        if self.0.disk.is_off() { self.0.settings.memory_bytes } else { self.0.settings.disk_bytes }
+    }
+
     pub fn version(&self, bucket: &BucketName, key: &ObjectKey, info: &SharedObject) -> Version {
         Version::new(bucket, key, info, self.0.settings.block_bytes)
     }
@@ -192,6 +197,14 @@ impl Cache {
     pub async fn outdate_durably(&self, bucket: &BucketName, key: &ObjectKey) {
         if let Some(writing) = self.outdated(bucket, key) {
             let _ = writing.await;
+        }
+    }
+
+    /// The same of many keys. All of them are asked for from now on, before the disk is waited for.
+    pub async fn outdate_all_durably(&self, keys: &[(BucketName, ObjectKey)]) {
+        let writing: Vec<_> = keys.iter().filter_map(|(bucket, key)| self.outdated(bucket, key)).collect();
+        for written in writing {
+            let _ = written.await;
         }
     }
 

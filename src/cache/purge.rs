@@ -6,21 +6,30 @@ use std::collections::HashSet;
 use tokio::task::spawn_blocking;
 
 use crate::base::names::{BucketName, ObjectKey};
+use crate::base::object::ObjectInfo;
+use crate::base::tags;
 use crate::cache::version::{BlockId, ObjectId};
 use crate::cache::{Cache, Shared};
 
-/// Which keys of a bucket.
+/// What is to be forgotten.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Keys {
-    One(ObjectKey),
-    Prefix(String),
+pub enum Meant {
+    Key(BucketName, ObjectKey),
+    Prefix(BucketName, String),
+    /// Whatever has one of these, see `base::tags`. In lower case.
+    Tags(HashSet<String>),
 }
 
-impl Keys {
-    fn contain(&self, key: &ObjectKey) -> bool {
+/// Tells whether an object is meant. None: it is not known what is there.
+pub type IsMeant<'a> = dyn Fn(&BucketName, &ObjectKey, Option<&ObjectInfo>) -> bool + 'a;
+
+impl Meant {
+    fn is(&self, bucket: &BucketName, key: &ObjectKey, object: Option<&ObjectInfo>) -> bool {
         match self {
-            Keys::One(one) => one == key,
-            Keys::Prefix(prefix) => key.as_str().starts_with(prefix),
+            Meant::Key(b, k) => b == bucket && k == key,
+            Meant::Prefix(b, prefix) => b == bucket && key.as_str().starts_with(prefix),
+            // What may be meant is.
+            Meant::Tags(wanted) => object.is_none_or(|o| tags::of(key, o).iter().any(|t| wanted.contains(&t.to_ascii_lowercase()))),
         }
     }
 }
@@ -35,36 +44,36 @@ pub struct Purged {
 }
 
 impl Cache {
-    /// All that is known and kept of these keys goes. A prefix costs a look at every block.
-    pub async fn forget(&self, bucket: &BucketName, keys: Keys) -> Purged {
-        self.purge(bucket, keys, false).await
+    /// All that is known and kept of what is meant goes. All but a key costs a look at every block.
+    pub async fn forget(&self, meant: Meant) -> Purged {
+        self.purge(meant, false).await
     }
 
-    /// They are asked for before they are shown again, if the origin can be asked.
-    pub async fn soften(&self, bucket: &BucketName, keys: Keys) -> Purged {
-        self.purge(bucket, keys, true).await
+    /// It is asked for before it is shown again, if the origin can be asked.
+    pub async fn soften(&self, meant: Meant) -> Purged {
+        self.purge(meant, true).await
     }
 
     /// What is known of any key of the bucket; its blocks can't be reached without.
     pub fn forget_known(&self, bucket: &BucketName) {
-        self.0.stats.forget_all(&|b, _| b == bucket);
+        self.0.stats.forget_all(&|b, _, _| b == bucket);
     }
 
-    async fn purge(&self, bucket: &BucketName, keys: Keys, soft: bool) -> Purged {
-        let (shared, bucket) = (self.0.clone(), bucket.clone());
-        spawn_blocking(move || shared.purge(&bucket, &keys, soft)).await.unwrap_or_default()
+    async fn purge(&self, meant: Meant, soft: bool) -> Purged {
+        let shared = self.0.clone();
+        spawn_blocking(move || shared.purge(&meant, soft)).await.unwrap_or_default()
     }
 }
 
 impl Shared {
-    fn purge(&self, bucket: &BucketName, keys: &Keys, soft: bool) -> Purged {
-        let meant = |b: &BucketName, k: &ObjectKey| b == bucket && keys.contain(k);
-        let mut objects = if soft { self.stats.soften(&meant) } else { self.stats.forget_all(&meant) };
-        let on_disk = match keys {
-            Keys::One(key) => self.disk.blocks_of(ObjectId::of(bucket, key)),
-            Keys::Prefix(_) => self.disk.visit(&mut |b, k| meant(b, k)),
+    fn purge(&self, meant: &Meant, soft: bool) -> Purged {
+        let is_meant: &IsMeant<'_> = &|b, k, o| meant.is(b, k, o);
+        let mut objects = if soft { self.stats.soften(is_meant) } else { self.stats.forget_all(is_meant) };
+        let on_disk = match meant {
+            Meant::Key(bucket, key) => self.disk.blocks_of(ObjectId::of(bucket, key)),
+            Meant::Prefix(..) | Meant::Tags(_) => self.disk.visit(is_meant),
         };
-        let mut blocks: HashSet<BlockId> = self.memory.of(&mut |b, k| meant(b, k)).into_iter().collect();
+        let mut blocks: HashSet<BlockId> = self.memory.of(is_meant).into_iter().collect();
         blocks.extend(on_disk);
         objects.extend(blocks.iter().map(|id| id.object));
         if soft {

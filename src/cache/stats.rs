@@ -16,6 +16,7 @@ use tokio::time::Instant;
 
 use crate::base::names::{BucketName, ObjectKey};
 use crate::base::object::SharedObject;
+use crate::cache::purge::IsMeant;
 use crate::cache::settings::Freshness;
 use crate::cache::version::{ObjectId, Version};
 
@@ -195,7 +196,7 @@ impl Stats {
     }
 
     /// The same for all keys that are meant. Those of which something was known.
-    pub fn forget_all(&self, meant: &dyn Fn(&BucketName, &ObjectKey) -> bool) -> HashSet<ObjectId> {
+    pub fn forget_all(&self, meant: &IsMeant<'_>) -> HashSet<ObjectId> {
         let mut known = HashSet::new();
         for (bucket, key) in self.keys(meant) {
             if self.forget(&bucket, &key) {
@@ -208,7 +209,7 @@ impl Stats {
     }
 
     /// All keys that are meant are asked for before they are shown again, if the origin can be asked. Those that are known.
-    pub fn soften(&self, meant: &dyn Fn(&BucketName, &ObjectKey) -> bool) -> HashSet<ObjectId> {
+    pub fn soften(&self, meant: &IsMeant<'_>) -> HashSet<ObjectId> {
         let mut known = HashSet::new();
         for (bucket, key) in self.keys(meant) {
             let mut epoch = self.lock(self.stripe(&bucket, &key));
@@ -224,8 +225,8 @@ impl Stats {
         known
     }
 
-    fn keys(&self, meant: &dyn Fn(&BucketName, &ObjectKey) -> bool) -> Vec<Key> {
-        self.known.iter().map(|(key, _)| key).filter(|(b, k)| meant(b, k)).collect()
+    fn keys(&self, meant: &IsMeant<'_>) -> Vec<Key> {
+        self.known.iter().filter(|((b, k), e)| meant(b, k, e.found.as_deref())).map(|(key, _)| key).collect()
     }
 
     fn stripe(&self, bucket: &BucketName, key: &ObjectKey) -> usize {
@@ -296,11 +297,11 @@ mod tests {
             assert!(stats.learn(ticket, &b, &key(name), Some(info(b"x"))));
         }
         assert!(stats.learn(stats.begin(&b, &key("a/none")), &b, &key("a/none"), None));
-        assert_eq!(stats.soften(&|_, k| k.as_str().starts_with("a/")).len(), 2);
+        assert_eq!(stats.soften(&|_, k, _| k.as_str().starts_with("a/")).len(), 2);
         assert!(matches!(stats.look(&b, &key("a/1")), Known::Old(_)));
         assert!(matches!(stats.look(&b, &key("b/1")), Known::Fresh(Some(_))));
         assert_eq!(stats.look(&b, &key("a/none")), Known::Nothing);
-        assert_eq!(stats.forget_all(&|_, k| k.as_str().starts_with("a/")).len(), 2);
+        assert_eq!(stats.forget_all(&|_, k, _| k.as_str().starts_with("a/")).len(), 2);
         assert_eq!(stats.look(&b, &key("a/1")), Known::Nothing);
     }
 }

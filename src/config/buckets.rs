@@ -105,6 +105,19 @@ mod tests {
     }
 
     #[test]
+    fn nodes_of_one_bucket() {
+        let over = "[upstream]\nbucket = \"home\"\nendpoint = \"http://127.0.0.1:1\"\n";
+        let peers = |text: &str| format!("[cluster]\npeers = {text}\n");
+        let two = config(&format!("{over}{}", peers(r#"["http://10.0.0.2:9001", "http://b:9001"]"#)), &[]).unwrap();
+        assert_eq!(two.cluster.peers.iter().map(ToString::to_string).collect::<Vec<_>>(), ["http://10.0.0.2:9001", "http://b:9001"]);
+        let twice = config(&format!("{over}{}", peers(r#"["http://b:9001", "http://b:9001/"]"#)), &[]).unwrap_err();
+        assert!(twice[0].contains("cluster.peers: names a node twice"), "{twice:?}");
+        assert!(config(&peers(r#""http://b:9001""#), &[]).unwrap_err()[0].contains("without upstream.bucket"));
+        let odd = config(&format!("{over}{}", peers(r#""10.0.0.2:9001""#)), &[]).unwrap_err();
+        assert!(odd[0].contains("cluster.peers: expected the address"), "{odd:?}");
+    }
+
+    #[test]
     fn names_that_platforms_have_already() {
         let given =
             [("S3_BUCKET", "media"), ("ARTIFACT_BUCKET", "other"), ("S3_MULTIPART_THRESHOLD_MB", "8"), ("S3_FORCE_PATH_STYLE", "1")];

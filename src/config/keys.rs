@@ -68,6 +68,7 @@ pub fn keys() -> Vec<Key> {
         keeping::back(),
         keeping::cache(),
         keeping::variants(),
+        cluster(),
         jobs(),
         cdn(),
         limits(),
@@ -213,6 +214,16 @@ fn jobs() -> Vec<Key> {
         field!("jobs.kept", "How long a job that has ended can be looked at.", queue.kept, show_time, duration),
         field!("jobs.kept_jobs", "How many of them, at most.", queue.kept_jobs, |v: &u64| v.to_string(), positive),
     ]
+}
+
+fn cluster() -> Vec<Key> {
+    vec![field!(
+        "cluster.peers",
+        "The admin doors of the other nodes in front of the same S3, such as \"http://10.0.0.2:9001\": told of every write and purge here.",
+        cluster.peers,
+        |v: &Vec<_>| show_list(v),
+        list("the address of another node's admin door such as \"http://10.0.0.2:9001\", or a list of them")
+    )]
 }
 
 fn cdn() -> Vec<Key> {

@@ -24,6 +24,7 @@ use std::time::Duration;
 use crate::auth::settings::Settings as AuthSettings;
 use crate::cache::settings::Settings as CacheSettings;
 use crate::cdn::cloudfront::Settings as CdnSettings;
+use crate::cluster::Settings as ClusterSettings;
 use crate::http::gateway::Settings as DoorSettings;
 use crate::local::Settings as StoreSettings;
 use crate::net::settings::Settings as NetSettings;
@@ -62,6 +63,8 @@ pub struct Config {
     pub queue: QueueSettings,
     pub jobs: JobSettings,
     pub cdn: CdnSettings,
+    /// Other nodes of the same bucket.
+    pub cluster: ClusterSettings,
     pub log: LogSettings,
     pub access_log: AccessLogSettings,
     /// The folder of certificates; needed only where a TLS address is set.
@@ -107,6 +110,7 @@ impl Default for Config {
             queue: QueueSettings::default(),
             jobs: JobSettings::default(),
             cdn: CdnSettings::default(),
+            cluster: ClusterSettings::default(),
             log: LogSettings::default(),
             access_log: AccessLogSettings::default(),
             certificates: "certs".into(),

@@ -184,6 +184,14 @@ impl Reader<'_> {
         if let Err(faults) = self.config.upstream.check() {
             faults.into_iter().for_each(|(key, expected)| add(key, expected));
         }
+        let mut peers = self.config.cluster.peers.clone();
+        peers.sort();
+        if peers.windows(2).any(|two| matches!(two, [a, b] if a == b)) {
+            add("cluster.peers", "names a node twice".into());
+        }
+        if !peers.is_empty() && self.config.upstream.bucket.is_empty() {
+            add("cluster.peers", "expected none without upstream.bucket: nodes with an embedded store share nothing".into());
+        }
         if let Err(expected) = self.config.cdn.check() {
             add("cdn.endpoint", expected);
         }

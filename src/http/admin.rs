@@ -12,6 +12,7 @@
 //! POST   /-/admin/v1/reload
 //! POST   /-/admin/v1/path-tokens/rotate
 //! POST   /-/admin/v1/presign               as the tenants' /-/v1/presign
+//! POST   /-/admin/v1/peer                  what another node tells, sealed in a way of its own: see `cluster`
 //! ```
 
 use std::path::PathBuf;
@@ -24,11 +25,13 @@ use crate::auth::{Fault, StoredKey};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::names::{AccessKeyId, TenantId};
 use crate::base::timestamp::Timestamp;
+use crate::cluster;
 use crate::http::api::jobs::MAX_WAIT_SECONDS;
 use crate::http::api::presign;
 use crate::http::door::Visit;
 use crate::http::gateway::Gateway;
 use crate::http::health;
+use crate::http::peer;
 use crate::http::query::Query;
 use crate::http::respond::{self, Answer};
 use crate::http::s3::exchange::Exchange;
@@ -46,6 +49,9 @@ async fn answer(gateway: &Gateway, visit: &mut Visit, request: Request<RequestBo
     let path = parts.uri.path().to_owned();
     if path == "/metrics" {
         return Ok(health::text(gateway.metrics.encode(), "application/openmetrics-text; version=1.0.0; charset=utf-8"));
+    }
+    if path == cluster::PATH {
+        return peer::told(gateway, &parts, body).await;
     }
     let Some(command) = path.strip_prefix("/-/admin/v1/") else {
         return health::answer(gateway, path.strip_prefix("/-/").unwrap_or(&path)).await;

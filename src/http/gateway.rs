@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::auth::Auth;
+use crate::cluster::seal::Seals;
 use crate::http::edge::callers::Secrets;
 use crate::http::edge::site::Sites;
 use crate::http::s3::cors::Compiled;
@@ -40,6 +41,8 @@ pub struct Gateway {
     pub metrics: Arc<Metrics>,
     pub access_log: Option<AccessLog>,
     pub settings: Settings,
+    /// Of messages from peers. None: there are none.
+    pub seals: Option<Arc<Seals>>,
     /// Buckets' CORS rules, ready for use.
     pub cors: Compiled,
 }

@@ -12,6 +12,7 @@ pub mod edge;
 pub mod gateway;
 pub mod health;
 pub mod negotiate;
+mod peer;
 pub mod query;
 pub mod ranges;
 pub mod read;

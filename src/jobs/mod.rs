@@ -2,5 +2,7 @@
 //!
 //! Not here: the queue and its runner (`queue`). Built and handed over by `app`.
 
+pub mod peers;
 pub mod purge;
 pub mod upload;
+pub mod warm;

@@ -1,6 +1,7 @@
 //! What stands between the gateway and those who look at it, as far as `ops` knows: it is told what has changed, and asked
 //! to forget. `jobs::purge` implements it.
 
+use std::collections::HashSet;
 use std::future::Future;
 use std::sync::Arc;
 
@@ -8,8 +9,9 @@ use crate::auth::action::Action;
 use crate::auth::grant::Grant;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::names::{BucketName, ObjectKey, TenantId};
-use crate::cache::purge::{Keys, Purged};
+use crate::cache::purge::{Meant, Purged};
 use crate::net::drain::Tracker;
+use crate::ops::peers::PeerPurged;
 use crate::ops::{Ops, object, wrong_grant};
 use crate::origin::Answer;
 use crate::queue::JobId;
@@ -43,6 +45,8 @@ pub struct PurgeBegun {
     pub jobs: Vec<JobId>,
     /// What our own cache forgot; None: it was not asked.
     pub cached: Option<Purged>,
+    /// What the other nodes forgot, or will.
+    pub peers: Vec<PeerPurged>,
 }
 
 /// The right to purge a list of tags: `auth` was asked for it, and whether each tag is one of the tenant's was too.
@@ -57,7 +61,8 @@ impl Ops {
         Ops { cdn, tracker, ..self }
     }
 
-    /// `prefixes` are grants for the key `PREFIX*`. Our own cache forgets first, so that a CDN which asks anew gets what is there.
+    /// `prefixes` are grants for the key `PREFIX*`. Our own cache and those of the
+    /// peers forget first, so that a CDN which asks anew gets what is there.
     pub async fn purge(&self, keys: &[Grant], prefixes: &[Grant], tags: Option<TagGrant>, soft: bool) -> Result<PurgeBegun> {
         let mut wanted = Wanted::default();
         for grant in keys {
@@ -77,6 +82,10 @@ impl Ops {
             wanted.tags = tags;
         }
         let cached = self.purge_cache(&wanted, soft).await;
+        let peers = match (&self.peers, &tenant) {
+            (Some(peers), Some(tenant)) => peers.purge(tenant, &wanted, soft).await?,
+            _ => Vec::new(),
+        };
         let jobs = match (&self.cdn, tenant) {
             (Some(cdn), Some(tenant)) => cdn.purge(&tenant, wanted).await,
             _ => Err(Error::new(
@@ -85,21 +94,23 @@ impl Ops {
             )),
         };
         match jobs {
-            Ok(jobs) => Ok(PurgeBegun { jobs, cached }),
+            Ok(jobs) => Ok(PurgeBegun { jobs, cached, peers }),
             // No CDN shows it, but here it was kept.
-            Err(e) if e.kind() == ErrorKind::InvalidRequest && cached.is_some() => Ok(PurgeBegun { jobs: Vec::new(), cached }),
+            Err(e) if e.kind() == ErrorKind::InvalidRequest && cached.is_some() => Ok(PurgeBegun { jobs: Vec::new(), cached, peers }),
             Err(e) => Err(e),
         }
     }
 
-    /// None: there is no cache, or nothing was named that it knows.
-    async fn purge_cache(&self, wanted: &Wanted, soft: bool) -> Option<Purged> {
+    /// None: there is no cache, or nothing was named.
+    pub(super) async fn purge_cache(&self, wanted: &Wanted, soft: bool) -> Option<Purged> {
         let cache = self.cache.as_ref()?;
-        let keys = wanted.keys.iter().map(|(bucket, key)| (bucket, Keys::One(key.clone())));
-        let prefixes = wanted.prefixes.iter().map(|(bucket, prefix)| (bucket, Keys::Prefix(prefix.clone())));
+        let keys = wanted.keys.iter().map(|(bucket, key)| Meant::Key(bucket.clone(), key.clone()));
+        let prefixes = wanted.prefixes.iter().map(|(bucket, prefix)| Meant::Prefix(bucket.clone(), prefix.clone()));
+        let tags: HashSet<String> = wanted.tags.iter().map(|t| t.to_ascii_lowercase()).collect();
+        let tags = (!tags.is_empty()).then_some(Meant::Tags(tags));
         let mut sum: Option<Purged> = None;
-        for (bucket, keys) in keys.chain(prefixes) {
-            let purged = if soft { cache.soften(bucket, keys).await } else { cache.forget(bucket, keys).await };
+        for meant in keys.chain(prefixes).chain(tags) {
+            let purged = if soft { cache.soften(meant).await } else { cache.forget(meant).await };
             let sum = sum.get_or_insert_default();
             sum.objects += purged.objects;
             sum.blocks += purged.blocks;

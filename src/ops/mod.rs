@@ -10,11 +10,13 @@ pub mod cdn;
 pub mod jobs;
 pub mod multipart;
 pub mod operator;
+pub mod peers;
 pub mod read;
 pub mod through_cache;
 pub mod transfers;
 pub mod uploads;
 pub mod variant;
+pub mod warm;
 pub mod write;
 pub mod write_back;
 
@@ -39,6 +41,8 @@ pub struct Ops {
     cdn: Option<Arc<dyn cdn::Cdn>>,
     /// None: nothing is far away.
     cache: Option<Cache>,
+    /// None: this node is alone.
+    peers: Option<Arc<dyn peers::Peers>>,
     /// Of writes that go on when their client is gone.
     tracker: Tracker,
     /// None: every write is answered by the origin itself.
@@ -51,13 +55,18 @@ pub struct Ops {
 
 impl Ops {
     pub fn new(origin: Arc<dyn Origin>, variants: Variants, jobs: Queue) -> Self {
-        let (cdn, cache, back, tracker, transfers, settings) = Default::default();
-        Ops { origin, variants, jobs, cdn, cache, tracker, back, transfers, settings }
+        let (cdn, cache, peers, back, tracker, transfers, settings) = Default::default();
+        Ops { origin, variants, jobs, cdn, cache, peers, tracker, back, transfers, settings }
     }
 
     /// The one that the origin is read through, so that it can be purged.
     pub fn with_cache(self, cache: Option<Cache>) -> Self {
         Ops { cache, ..self }
+    }
+
+    /// They are purged too.
+    pub fn with_peers(self, peers: Option<Arc<dyn peers::Peers>>) -> Self {
+        Ops { peers, ..self }
     }
 }
 

@@ -182,6 +182,7 @@ impl Running {
             metrics: metrics.clone(),
             access_log: None,
             settings: doors.clone(),
+            seals: None,
             cors: Default::default(),
         });
         let any = |door| Address { door, address: "127.0.0.1:0".parse().unwrap(), transport: Transport::Plain };

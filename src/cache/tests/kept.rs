@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use super::*;
-use crate::cache::purge::{Keys, Purged};
+use crate::cache::purge::{Meant, Purged};
 
 fn learn(cache: &Cache, name: &str, of: &SharedObject) {
     let ticket = cache.stats().begin(&bucket(), &key(name));
@@ -122,15 +122,15 @@ async fn purges_count_exactly() {
     }
     learn(&cache, "a/known", &object(9, 5));
     settled(&cache).await;
-    let prefix = |p: &str| Keys::Prefix(p.into());
-    assert_eq!(cache.soften(&bucket(), prefix("a/")).await, Purged { objects: 3, blocks: 0 });
-    assert_eq!(cache.forget(&bucket(), Keys::One(key("a/1"))).await, Purged { objects: 1, blocks: 3 });
-    assert_eq!(cache.forget(&bucket(), Keys::One(key("a/1"))).await, Purged::default());
-    assert_eq!(cache.forget(&bucket(), prefix("a/")).await, Purged { objects: 2, blocks: 3 });
+    let prefix = |p: &str| Meant::Prefix(bucket(), p.into());
+    assert_eq!(cache.soften(prefix("a/")).await, Purged { objects: 3, blocks: 0 });
+    assert_eq!(cache.forget(Meant::Key(bucket(), key("a/1"))).await, Purged { objects: 1, blocks: 3 });
+    assert_eq!(cache.forget(Meant::Key(bucket(), key("a/1"))).await, Purged::default());
+    assert_eq!(cache.forget(prefix("a/")).await, Purged { objects: 2, blocks: 3 });
     assert_eq!(files(dir.path()).len(), 3);
     drop(cache);
     let cache = started(settings(dir.path())).await;
-    assert_eq!(cache.soften(&bucket(), prefix("")).await, Purged { objects: 1, blocks: 0 });
-    assert_eq!(cache.forget(&bucket(), prefix("")).await, Purged { objects: 1, blocks: 3 });
+    assert_eq!(cache.soften(prefix("")).await, Purged { objects: 1, blocks: 0 });
+    assert_eq!(cache.forget(prefix("")).await, Purged { objects: 1, blocks: 3 });
     assert_eq!((cache.used(), files(dir.path()).len()), (0, 0));
 }

@@ -12,6 +12,7 @@
 //! GET        /-/v1/uploads/ID          ?wait=30s: how the upload is doing; a request's, a multipart upload's or a job's id
 //! GET        /-/v1/uploads             ?bucket=media&key=acme/a.glb: the same by key
 //! POST       /-/v1/purge               {"bucket": "media", "keys": […], "prefix": "acme/run/", "paths": […], "host": …, "tags": […]}
+//! POST       /-/v1/warm                {"bucket": "media", "keys": […], "prefixes": ["acme/run/"]}
 //! ```
 //!
 //! Not here: the operator's API (`admin`). Called by the S3 door for its reserved paths.
@@ -23,6 +24,7 @@ pub mod jobs;
 pub mod presign;
 mod purge;
 mod uploads;
+mod warm;
 
 use http::Method;
 use http::request::Parts;
@@ -30,6 +32,8 @@ use serde::de::DeserializeOwned;
 
 use crate::base::digest::Sha256;
 use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::limits::MAX_KEY_BYTES;
+use crate::base::names::ObjectKey;
 use crate::http::door::Visit;
 use crate::http::gateway::Gateway;
 use crate::http::query::Query;
@@ -51,6 +55,7 @@ enum Operation {
     CancelJob(JobId),
     RetryJob(JobId),
     Purge,
+    Warm,
     Upload,
     UploadOfKey,
 }
@@ -72,6 +77,7 @@ impl Operation {
             Operation::Purge => (first + 8, "Purge", "API.POST.PURGE"),
             Operation::Upload => (first + 9, "GetUpload", "API.GET.UPLOAD"),
             Operation::UploadOfKey => (first + 10, "GetUploadOfKey", "API.GET.UPLOAD_OF_KEY"),
+            Operation::Warm => (first + 11, "Warm", "API.POST.WARM"),
         }
     }
 }
@@ -104,6 +110,7 @@ async fn answer(gateway: &Gateway, visit: &mut Visit, parts: Parts, body: Reques
         Operation::CancelJob(id) => jobs::cancel(&exchange, id).await,
         Operation::RetryJob(id) => jobs::retry(&exchange, id).await,
         Operation::Purge => purge::purge(&mut exchange).await,
+        Operation::Warm => warm::warm(&mut exchange).await,
         Operation::Upload => uploads::by_id(&exchange, path.strip_prefix("uploads/").unwrap_or_default()).await,
         Operation::UploadOfKey => uploads::by_key(&exchange).await,
     }
@@ -119,6 +126,7 @@ fn route(method: &Method, path: &str) -> Result<Operation> {
             ("GET, HEAD", Operation::Content(Sha256::from_hex(hash).ok_or_else(expected)?))
         }
         ("purge", "") => ("POST", Operation::Purge),
+        ("warm", "") => ("POST", Operation::Warm),
         ("uploads", "") => ("GET", Operation::UploadOfKey),
         ("uploads", id) if !id.contains('/') => ("GET", Operation::Upload),
         ("jobs", "") => ("GET", Operation::ListJobs),
@@ -140,8 +148,16 @@ fn route(method: &Method, path: &str) -> Result<Operation> {
 fn nothing_here() -> Error {
     Error::new(
         ErrorKind::NotFound,
-        "There is nothing at this address: presign, url, content/<sha256>, jobs, jobs/<id>, uploads, uploads/<id> and purge are.",
+        "There is nothing at this address: presign, url, content/<sha256>, jobs, jobs/<id>, uploads, uploads/<id>, purge and warm are.",
     )
+}
+
+/// All keys that begin so, as policies name them.
+fn pattern(prefix: &str) -> Result<ObjectKey> {
+    if prefix.len() >= MAX_KEY_BYTES {
+        return Err(Error::new(ErrorKind::KeyTooLong, "The prefix is too long."));
+    }
+    ObjectKey::parse(&format!("{prefix}*"))
 }
 
 /// The body as what the operation takes; a name that it does not know is a mistake.
@@ -168,6 +184,7 @@ mod tests {
         let job = JobId::parse(&id).unwrap();
         for (method, path, expected) in [
             (Method::POST, "purge".to_owned(), Operation::Purge),
+            (Method::POST, "warm".to_owned(), Operation::Warm),
             (Method::GET, "jobs".to_owned(), Operation::ListJobs),
             (Method::GET, "uploads".to_owned(), Operation::UploadOfKey),
             (Method::GET, "uploads/0AF3".to_owned(), Operation::Upload),

@@ -1,22 +1,25 @@
-//! `POST /-/v1/purge`: makes CDNs forget what sites show of a tenant's objects, by key, prefix, public path or cache tag.
+//! `POST /-/v1/purge`: makes CDNs forget what sites show of a tenant's objects, by key, prefix, public path, cache
+//! tag, tenant or run; and before them the cache of this node, and of its peers.
 //!
 //! A tenant may purge what it may write: each key is decided for `tidegate:Purge` and for `s3:PutObject`, a prefix as the
 //! key `PREFIX*`. Tags are a tenant's own by their form (`t-TENANT`, `r-TENANT-RUN`); all others are the operator's.
 
 use http::StatusCode;
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::auth::grant::Grant;
 use crate::auth::{Action, Identity};
 use crate::base::error::{Error, ErrorKind, Result};
-use crate::base::limits::MAX_KEY_BYTES;
 use crate::base::names::{BucketName, ObjectKey, TenantId};
-use crate::http::api::parse;
+use crate::base::tags;
+use crate::cache::purge::Purged;
+use crate::http::api::{parse, pattern};
 use crate::http::edge::site::nothing_here;
 use crate::http::respond::{self, Answer};
 use crate::http::s3::exchange::Exchange;
 use crate::ops::cdn::TagGrant;
+use crate::ops::peers::{PeerOutcome, PeerPurged};
 
 /// What one invalidation may hold. More is another request.
 const MAX_NAMED: usize = 3000;
@@ -34,6 +37,9 @@ struct Request {
     paths: Vec<String>,
     host: Option<String>,
     tags: Vec<String>,
+    /// The tag of a tenant, or with `run` that of its run: of the caller, where none is named.
+    tenant: Option<String>,
+    run: Option<String>,
     /// The cache of this gateway asks before it shows them again, and keeps their blocks.
     soft: bool,
 }
@@ -46,7 +52,14 @@ struct Named {
 }
 
 pub async fn purge(exchange: &mut Exchange<'_>) -> Result<Answer> {
-    let request: Request = parse(exchange).await?;
+    let mut request: Request = parse(exchange).await?;
+    if request.tenant.is_some() || request.run.is_some() {
+        let tenant = match &request.tenant {
+            Some(tenant) => TenantId::parse(tenant)?,
+            None => exchange.caller.identity.id().clone(),
+        };
+        request.tags.push(request.run.as_deref().map_or_else(|| tags::tenant(&tenant), |run| tags::run(&tenant, run)));
+    }
     if request.keys.len() + request.paths.len() + request.tags.len() > MAX_NAMED {
         return Err(Error::new(ErrorKind::InvalidRequest, format!("At most {MAX_NAMED} keys, paths and tags fit in one request.")));
     }
@@ -66,9 +79,19 @@ pub async fn purge(exchange: &mut Exchange<'_>) -> Result<Answer> {
     if let Some(purged) = begun.cached {
         told["cached"] = json!({ "objects": purged.objects, "blocks": purged.blocks });
     }
+    if !begun.peers.is_empty() {
+        told["peers"] = begun.peers.iter().map(shown).collect();
+    }
     let mut answer = respond::json(&told)?;
     *answer.status_mut() = StatusCode::ACCEPTED;
     Ok(answer)
+}
+
+fn shown(purged: &PeerPurged) -> Value {
+    match purged.outcome {
+        PeerOutcome::Done(Purged { objects, blocks }) => json!({ "peer": purged.peer, "objects": objects, "blocks": blocks }),
+        PeerOutcome::Later(job) => json!({ "peer": purged.peer, "job": job.to_string() }),
+    }
 }
 
 fn named(exchange: &Exchange<'_>, request: &Request) -> Result<Named> {
@@ -95,13 +118,6 @@ fn named(exchange: &Exchange<'_>, request: &Request) -> Result<Named> {
         }
     }
     Ok(named)
-}
-
-fn pattern(prefix: &str) -> Result<ObjectKey> {
-    if prefix.len() >= MAX_KEY_BYTES {
-        return Err(Error::new(ErrorKind::KeyTooLong, "The prefix is too long."));
-    }
-    ObjectKey::parse(&format!("{prefix}*"))
 }
 
 async fn grant(exchange: &Exchange<'_>, bucket: &BucketName, key: &ObjectKey) -> Result<Grant> {

@@ -1,0 +1,42 @@
+//! The other nodes, where there are any.
+//!
+//! Called at the start, before any port is open.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::app::StartError;
+use crate::auth::keys::Secret;
+use crate::cluster::Settings;
+use crate::cluster::seal::Seals;
+use crate::jobs::peers::Links;
+use crate::ops::peers::Peers;
+use crate::queue::{Kind, Queue};
+
+/// Without peers there is still the kind: jobs may be left from when there were some.
+pub struct Cluster {
+    seals: Option<Arc<Seals>>,
+    links: Links,
+}
+
+/// `secret` is the operator's; `useful`: for so long a node may show what was changed elsewhere.
+pub fn start(settings: &Settings, secret: &Secret, queue: &Queue, useful: Duration) -> Result<Cluster, StartError> {
+    let secret = secret.expose().as_bytes();
+    let seals = if settings.peers.is_empty() { None } else { Some(Arc::new(Seals::new(secret)?)) };
+    Ok(Cluster { seals, links: Links::start(settings, secret, queue, useful)? })
+}
+
+impl Cluster {
+    /// None: this node is alone, and believes nobody.
+    pub fn seals(&self) -> Option<Arc<Seals>> {
+        self.seals.clone()
+    }
+
+    pub fn peers(&self) -> Option<Arc<dyn Peers>> {
+        self.seals.as_ref().map(|_| Arc::new(self.links.clone()) as Arc<dyn Peers>)
+    }
+
+    pub fn kind(&self) -> Arc<dyn Kind> {
+        Arc::new(self.links.clone())
+    }
+}

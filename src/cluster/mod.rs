@@ -1,0 +1,64 @@
+//! What the nodes of one bucket tell each other: "this key has changed", "forget that". How it is said, sealed and sent.
+//!
+//! Not here: when something is told, and what becomes of it while a peer can't be reached (`jobs::peers`); what a message does
+//! where it arrives (`ops::peers`). A message is only ever about what a node remembers: the worst that one can do is a miss.
+//! Invariant: nothing is believed that was not sealed with the operator's secret, which all nodes share, a moment ago, once.
+
+pub mod client;
+pub mod message;
+pub mod seal;
+
+use std::fmt;
+use std::str::FromStr;
+
+use http::Uri;
+
+/// Where messages arrive, on the admin door.
+pub const PATH: &str = "/-/admin/v1/peer";
+
+#[derive(Debug, Clone, Default)]
+pub struct Settings {
+    pub peers: Vec<PeerAddress>,
+}
+
+/// The admin door of another node, such as `http://10.0.0.2:9001`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PeerAddress {
+    authority: String,
+    host: String,
+    port: u16,
+}
+
+impl FromStr for PeerAddress {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let uri: Uri = text.parse().map_err(|_| ())?;
+        let plain = uri.scheme_str() == Some("http") && uri.path() == "/" && uri.query().is_none();
+        let authority = uri.authority().filter(|a| plain && !a.as_str().contains('@')).ok_or(())?;
+        let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
+        Ok(PeerAddress { authority: authority.to_string(), host, port: authority.port_u16().ok_or(())? })
+    }
+}
+
+impl fmt::Display for PeerAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "http://{}", self.authority)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_of_peers() {
+        for text in ["http://10.0.0.2:9001", "http://node-2.internal:9001", "http://[::1]:9001"] {
+            assert_eq!(text.parse::<PeerAddress>().map(|a| a.to_string()), Ok(text.to_owned()));
+        }
+        assert_eq!("http://[::1]:9001".parse::<PeerAddress>().unwrap().host, "::1");
+        for text in ["", "10.0.0.2:9001", "https://a:1", "http://a", "http://a:1/x", "http://u@a:1", "http://a:1/?x"] {
+            assert!(text.parse::<PeerAddress>().is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,278 @@
+//! Peers are told at once, or by a job that goes on until they are.
+//!
+//! A link to each peer: what changes while a message is on its way goes with the next one. What a peer did not take in `PATIENCE` becomes
+//! items of a job, and the write that it belongs to is answered when that is durable. While a peer can't be reached, nobody waits for it.
+//! A job is of no use any more when the peer itself would not show what it knew: after `cache.stale_if_error`.
+//! Begun again after a crash it says the same once more, which does no harm.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::base::error::{Error, Result};
+use crate::base::names::{BucketName, ObjectKey, TenantId};
+use crate::base::timestamp::Timestamp;
+use crate::cache::purge::Purged;
+use crate::cluster::client::Client;
+use crate::cluster::message::{Item, Message, Told, What};
+use crate::cluster::seal::Seals;
+use crate::cluster::{PeerAddress, Settings};
+use crate::ops::cdn::Wanted;
+use crate::ops::peers::{PeerOutcome, PeerPurged, Peers, Telling};
+use crate::origin::Answer;
+use crate::queue::job::{MAX_ITEM_BYTES, MAX_ITEMS};
+use crate::queue::kind::{Backoff, Work};
+use crate::queue::{Attempt, Fault, Kind, NewJob, Payload, Queue};
+
+pub const KIND: &str = "peer";
+const VERSION: u16 = 1;
+/// A write waits so long for a peer; twice as long if a message was on its way already.
+const PATIENCE: Duration = Duration::from_millis(250);
+/// A prefix or a tag costs the peer a look at every block.
+const PURGE_PATIENCE: Duration = Duration::from_secs(5);
+const JOB_PATIENCE: Duration = Duration::from_secs(60);
+/// After a failure, the next message is tried so much later.
+const REST: Duration = Duration::from_secs(1);
+/// A peer that was away is told at most so much after it is back.
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
+/// Keys that wait for a message to come back.
+const WAITING: usize = 4096;
+/// In a message of changes: a megabyte of the longest keys.
+const BATCH: usize = 1000;
+/// A purge is a promise: so many attempts are most of a week.
+const ATTEMPTS: u32 = 20_000;
+
+#[derive(Serialize, Deserialize)]
+struct Document {
+    peer: String,
+    what: What,
+}
+
+struct Change {
+    item: String,
+    /// Dropped or sent: it is told, or durable.
+    told: oneshot::Sender<()>,
+}
+
+/// What is known of whether a peer can be reached.
+#[derive(Default)]
+struct Health {
+    /// Since when it could not be, and when that was found out last.
+    failing: Mutex<Option<(Instant, Instant)>>,
+}
+
+impl Health {
+    fn is_resting(&self) -> bool {
+        self.lock().is_some_and(|(_, last)| last.elapsed() < REST)
+    }
+
+    /// For how long a job may wait: longer and longer, so that an outage of hours is not a job a second.
+    fn wait(&self) -> Duration {
+        self.lock().map_or(REST, |(since, _)| (since.elapsed() / 2).clamp(REST, LONGEST_WAIT))
+    }
+
+    fn note(&self, peer: &PeerAddress, result: &std::result::Result<Told, String>) {
+        let mut failing = self.lock();
+        match (result, *failing) {
+            (Ok(_), None) => {}
+            (Ok(_), Some((since, _))) => {
+                tracing::info!(%peer, after = ?since.elapsed(), "a peer can be reached again");
+                *failing = None;
+            }
+            (Err(_), Some((since, _))) => *failing = Some((since, Instant::now())),
+            (Err(e), None) => {
+                tracing::warn!(%peer, error = e, "a peer can't be told of changes now; jobs go on with that");
+                *failing = Some((Instant::now(), Instant::now()));
+            }
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<(Instant, Instant)>> {
+        self.failing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// To one peer.
+struct Link {
+    peer: PeerAddress,
+    /// For changes.
+    quick: Client,
+    /// For what may take its time: no change waits behind it.
+    slow: Client,
+    health: Health,
+    queue: Queue,
+    /// Batches that could neither be said nor kept.
+    lost: AtomicU64,
+}
+
+/// The links to all peers, and the kind of work that jobs for them are.
+#[derive(Clone)]
+pub struct Links {
+    links: Arc<Vec<(Arc<Link>, mpsc::Sender<Change>)>>,
+    /// Nobody shows for longer what was changed.
+    useful: Duration,
+}
+
+impl Links {
+    /// Inside a runtime that lives as long as writes do.
+    pub fn start(settings: &Settings, operator_secret: &[u8], queue: &Queue, useful: Duration) -> Result<Self> {
+        let start = |peer: &PeerAddress| {
+            let client = || Ok::<_, Error>(Client::new(peer.clone(), Seals::new(operator_secret)?));
+            let (quick, slow, health, queue) = (client()?, client()?, Health::default(), queue.clone());
+            let link = Arc::new(Link { peer: peer.clone(), quick, slow, health, queue, lost: AtomicU64::new(0) });
+            let (inlet, changes) = mpsc::channel(WAITING);
+            tokio::spawn(link.clone().run(changes));
+            Ok((link, inlet))
+        };
+        Ok(Links { links: Arc::new(settings.peers.iter().map(start).collect::<Result<_>>()?), useful })
+    }
+}
+
+impl Link {
+    /// Until nobody can write any more.
+    async fn run(self: Arc<Self>, mut changes: mpsc::Receiver<Change>) {
+        let mut batch = Vec::new();
+        while changes.recv_many(&mut batch, BATCH).await > 0 {
+            let (items, told): (BTreeSet<String>, Vec<_>) = batch.drain(..).map(|c| (c.item, c.told)).unzip();
+            self.tell_or_keep(items.into_iter().collect()).await;
+            drop(told);
+        }
+    }
+
+    async fn tell_or_keep(&self, items: Vec<String>) {
+        let message = Message { what: What::Changed, items };
+        if !self.health.is_resting() {
+            let told = self.quick.tell(&message, PATIENCE).await;
+            self.health.note(&self.peer, &told);
+            if told.is_ok() {
+                return;
+            }
+        }
+        let name = self.peer.to_string();
+        let kept = async {
+            let due = Some(Timestamp::now().plus(self.health.wait()));
+            let job = NewJob { due, ..job(&TenantId::operator(), &self.peer, message)? };
+            self.queue.gather(name, job).await
+        };
+        if let Err(e) = kept.await {
+            // The write is done, and the peer finds out by itself: what it knows is fresh for a while and no longer.
+            let lost = self.lost.fetch_add(1, Ordering::Relaxed) + 1;
+            tracing::error!(peer = %self.peer, error = %e, lost, "changes can neither be told to a peer nor kept for it");
+        }
+    }
+
+    /// What is slow may fail by being slow: only a success says something of the peer.
+    async fn tell_slowly(&self, message: &Message, patience: Duration) -> std::result::Result<Told, String> {
+        let told = self.slow.tell(message, patience).await;
+        if told.is_ok() {
+            self.health.note(&self.peer, &told);
+        }
+        told
+    }
+
+    async fn purge(&self, tenant: &TenantId, wanted: &Wanted, soft: bool) -> Result<Vec<PeerPurged>> {
+        let what = if soft { What::Soften } else { What::Forget };
+        let peer = self.peer.to_string();
+        let mut purged = Vec::new();
+        for items in wanted.items().chunks(MAX_ITEMS as usize) {
+            let message = Message { what, items: items.to_vec() };
+            let outcome = match self.tell_slowly(&message, PURGE_PATIENCE).await {
+                Ok(Told { objects, blocks }) => PeerOutcome::Done(Purged { objects, blocks }),
+                Err(_) => PeerOutcome::Later(self.queue.enqueue(job(tenant, &self.peer, message)?).await?.id),
+            };
+            purged.push(PeerPurged { peer: peer.clone(), outcome });
+        }
+        Ok(purged)
+    }
+}
+
+fn job(tenant: &TenantId, peer: &PeerAddress, message: Message) -> Result<NewJob> {
+    let payload = Payload::of(VERSION, &Document { peer: peer.to_string(), what: message.what })?;
+    Ok(NewJob { items: message.items, max_attempts: ATTEMPTS, ..NewJob::new(tenant.clone(), KIND, payload) })
+}
+
+// An item of a message is one of a job: a key of 1 KiB, its bucket, a letter.
+const _: () = assert!(MAX_ITEM_BYTES >= 1024 + 63 + 2);
+
+impl Peers for Links {
+    fn changed(&self, bucket: &BucketName, key: &ObjectKey) -> Telling {
+        let item = Item::key(bucket, key);
+        let mut waits = Vec::with_capacity(self.links.len());
+        for (_, inlet) in self.links.iter() {
+            let (told, wait) = oneshot::channel();
+            let (inlet, change) = (inlet.clone(), Change { item: item.clone(), told });
+            waits.push(async move {
+                if inlet.send(change).await.is_ok() {
+                    let _ = wait.await;
+                }
+            });
+        }
+        // Tasks of their own: whoever goes away in between leaves nobody untold.
+        let waits: Vec<_> = waits.into_iter().map(tokio::spawn).collect();
+        Box::pin(async move {
+            for wait in waits {
+                let _ = wait.await;
+            }
+        })
+    }
+
+    fn purge<'a>(&'a self, tenant: &'a TenantId, wanted: &'a Wanted, soft: bool) -> Answer<'a, Vec<PeerPurged>> {
+        Box::pin(async move {
+            let each = self.links.iter().map(|(link, _)| {
+                let (link, tenant, wanted) = (link.clone(), tenant.clone(), wanted.clone());
+                tokio::spawn(async move { link.purge(&tenant, &wanted, soft).await })
+            });
+            let each: Vec<_> = each.collect();
+            let mut all = Vec::new();
+            for purged in each {
+                all.extend(purged.await.map_err(Error::internal)??);
+            }
+            Ok(all)
+        })
+    }
+}
+
+impl Kind for Links {
+    fn name(&self) -> &'static str {
+        KIND
+    }
+
+    /// A peer that is away costs its jobs a look each.
+    fn at_once(&self) -> u32 {
+        2
+    }
+
+    fn patience(&self) -> Duration {
+        JOB_PATIENCE * 2
+    }
+
+    fn backoff(&self) -> Backoff {
+        Backoff { first: REST, most: LONGEST_WAIT }
+    }
+
+    fn run<'a>(&'a self, attempt: &'a Attempt) -> Work<'a> {
+        Box::pin(async move {
+            let Document { peer, what } = attempt.document(VERSION)?;
+            let Some((link, _)) = self.links.iter().find(|(link, _)| link.peer.to_string() == peer) else {
+                return Ok(Some(json!({ "state": "no peer any more", "peer": peer })));
+            };
+            if what == What::Changed && Timestamp::now().since(attempt.job.created) > self.useful {
+                return Ok(Some(json!({ "state": "outdated", "peer": peer })));
+            }
+            if link.health.is_resting() {
+                return Err(Fault::retry(format!("{peer} can't be reached")));
+            }
+            let patience = if what == What::Changed { PURGE_PATIENCE } else { JOB_PATIENCE };
+            let message = Message { what, items: attempt.items.clone() };
+            match link.tell_slowly(&message, patience).await {
+                Ok(told) => Ok(Some(json!({ "peer": peer, "objects": told.objects, "blocks": told.blocks }))),
+                Err(reason) => Err(Fault::retry(reason)),
+            }
+        })
+    }
+}

@@ -1,0 +1,79 @@
+//! The other nodes of the bucket, as far as `ops` knows: they are told what changed and what to forget. `jobs::peers` implements it.
+//! And the other side: what a peer tells is done here.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use crate::base::error::Result;
+use crate::base::names::{BucketName, ObjectKey, TenantId};
+use crate::cache::purge::Purged;
+use crate::cluster::message::{Item, Message, Told, What};
+use crate::cluster::seal::FromPeer;
+use crate::ops::Ops;
+use crate::ops::cdn::Wanted;
+use crate::origin::Answer;
+use crate::queue::JobId;
+
+/// Does its work also if it is dropped.
+pub type Telling = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+pub trait Peers: Send + Sync + 'static {
+    /// The key was changed, or may have been. Ends when every peer knows, or when it is durable that it will be told.
+    fn changed(&self, bucket: &BucketName, key: &ObjectKey) -> Telling;
+
+    /// What each peer forgot. Jobs are the tenant's.
+    fn purge<'a>(&'a self, tenant: &'a TenantId, wanted: &'a Wanted, soft: bool) -> Answer<'a, Vec<PeerPurged>>;
+}
+
+/// What became of a purge on one peer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PeerPurged {
+    pub peer: String,
+    pub outcome: PeerOutcome,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PeerOutcome {
+    Done(Purged),
+    /// It did not answer in time. This job goes on until it has.
+    Later(JobId),
+}
+
+impl Wanted {
+    /// As a message names it.
+    pub fn items(&self) -> Vec<String> {
+        let keys = self.keys.iter().map(|(bucket, key)| Item::key(bucket, key));
+        let prefixes = self.prefixes.iter().map(|(bucket, prefix)| Item::prefix(bucket, prefix));
+        keys.chain(prefixes).chain(self.tags.iter().map(|tag| Item::tag(tag))).collect()
+    }
+
+    fn of_items(items: &[String]) -> Result<Self> {
+        let mut wanted = Wanted::default();
+        for item in items {
+            match Item::parse(item)? {
+                Item::Key(bucket, key) => wanted.keys.push((bucket, key)),
+                Item::Prefix(bucket, prefix) => wanted.prefixes.push((bucket, prefix)),
+                Item::Tag(tag) => wanted.tags.push(tag),
+            }
+        }
+        Ok(wanted)
+    }
+}
+
+impl Ops {
+    /// Does what a peer said. It is done when this ends, and a restart would know it too.
+    pub async fn told_by_peer(&self, from: &FromPeer) -> Result<Told> {
+        let Message { what, items } = from.message();
+        let wanted = Wanted::of_items(items)?;
+        let Some(cache) = &self.cache else { return Ok(Told::default()) };
+        let purged = match what {
+            What::Changed => {
+                cache.outdate_all_durably(&wanted.keys).await;
+                Purged { objects: wanted.keys.len() as u64, blocks: 0 }
+            }
+            What::Forget => self.purge_cache(&wanted, false).await.unwrap_or_default(),
+            What::Soften => self.purge_cache(&wanted, true).await.unwrap_or_default(),
+        };
+        Ok(Told { objects: purged.objects, blocks: purged.blocks })
+    }
+}

@@ -1,0 +1,115 @@
+//! What came through one node is shown by all of them, at once or as soon as they can be reached; and only nodes are believed.
+
+use tidegate::cluster::seal::Seals;
+
+use super::*;
+use crate::support::fault_proxy::Fault;
+
+/// Nobody would ask again by himself while the test runs.
+const LONG: &str = "[cache]\nfresh = \"1h\"\nnegative = \"1h\"\n";
+
+#[test]
+fn a_write_is_shown_by_every_node() {
+    let world = World::new(3, LONG);
+    world.put(0, "a", "one");
+    for n in 0..3 {
+        world.keep(n, "a", "one");
+        world.shown(n, "b").expect(404);
+    }
+    world.put(1, "a", "two");
+    world.put(2, "b", "new");
+    for n in 0..3 {
+        assert_eq!((world.shown(n, "a").text(), world.shown(n, "b").text()), ("two".into(), "new".into()), "node {n}");
+    }
+    world.client(0).delete(&operator(), MEDIA, "a").expect(204);
+    for n in 0..3 {
+        world.shown(n, "a").expect(404);
+        assert!(world.jobs(n, "peer").is_empty());
+    }
+}
+
+#[test]
+fn a_peer_that_is_away_is_told_when_it_is_back() {
+    let mut world = World::new(2, LONG);
+    for key in ["a", "b"] {
+        world.put(0, key, "one");
+        world.keep(1, key, "one");
+    }
+    world.nodes[1].proxy.set(Fault::Silent);
+    world.put(0, "a", "two");
+    world.put(0, "b", "two");
+    // Of its own accord it would not ask.
+    assert_eq!((world.shown(0, "a").text(), world.shown(1, "a").text()), ("two".into(), "one".into()));
+    // What is owed survives.
+    world.kill(0);
+    world.start(0);
+    world.nodes[1].proxy.set(Fault::Answer503);
+    world.put(0, "a", "three");
+    world.nodes[1].proxy.set(Fault::None);
+    until("the peer is told", || world.shown(1, "a").text() == "three" && world.shown(1, "b").text() == "two");
+    until("the jobs are done", || world.jobs(0, "peer").iter().all(|job| job["state"] == "done"));
+    assert!(!world.jobs(0, "peer").is_empty());
+}
+
+#[test]
+fn a_purge_reaches_every_node_with_exact_counts() {
+    let world = World::new(2, LONG);
+    let keys = ["acme/run1/image/a", "acme/run1/image/b", "acme/run2/image/c", "other/x"];
+    for key in keys {
+        world.put(0, key, "text");
+        (0..2).for_each(|n| world.keep(n, key, "text"));
+    }
+    let purge = |document: &str| json(&world.api(0, "POST", "/-/v1/purge", &[], document).expect(202));
+    let peer = format!("http://{}", world.nodes[1].proxy.address);
+    let both = |objects: u64, blocks: u64| {
+        serde_json::json!({ "jobs": [], "cached": { "objects": objects, "blocks": blocks },
+            "peers": [{ "peer": peer, "objects": objects, "blocks": blocks }] })
+    };
+    assert_eq!(purge(r#"{"bucket": "media", "prefix": "acme/", "soft": true}"#), both(3, 0));
+    assert_eq!(purge(r#"{"tenant": "acme", "run": "run1"}"#), both(2, 2));
+    assert_eq!(purge(r#"{"tenant": "acme", "run": "run1"}"#), both(0, 0));
+    assert_eq!(purge(r#"{"tags": ["A-Image"]}"#), both(1, 1));
+    assert_eq!(purge(r#"{"bucket": "media", "keys": ["other/x"]}"#), both(1, 1));
+    // It is not there: a job goes on.
+    world.keep(1, "other/x", "text");
+    world.nodes[1].proxy.set(Fault::Refuse);
+    let told = purge(r#"{"bucket": "media", "prefix": ""}"#);
+    let job = told["peers"][0]["job"].as_str().unwrap_or_else(|| panic!("{told}")).to_owned();
+    world.nodes[1].proxy.set(Fault::None);
+    until("the purge is done", || json(&world.api(0, "GET", &format!("/-/v1/jobs/{job}"), &[], ""))["state"] == "done");
+    let done = json(&world.api(0, "GET", &format!("/-/v1/jobs/{job}"), &[], ""));
+    assert_eq!(done["result"], serde_json::json!({ "peer": peer, "objects": 1, "blocks": 1 }));
+}
+
+#[test]
+fn only_nodes_are_believed() {
+    let world = World::new(2, LONG);
+    world.put(0, "a", "one");
+    world.keep(0, "a", "one");
+    let body = r#"{"what":"forget","items":["kmedia/a"]}"#;
+    let tell = |sealed: &str, body: &str| {
+        let request = Request::new("POST", "/-/admin/v1/peer").header("authorization", sealed).body(body);
+        Client::new(world.node(0).admin).send(&request, Sign::No)
+    };
+    let (ours, other) = (Seals::new(binary::SECRET.as_bytes()).unwrap(), Seals::new(b"other").unwrap());
+    tell("", body).refused(403, "AccessDenied");
+    tell(&other.seal(body.as_bytes()), body).refused(403, "AccessDenied");
+    tell(&ours.seal(body.as_bytes()), &body.replace("/a", "/b")).refused(403, "AccessDenied");
+    // The operator's own signature is another thing.
+    let request = Request::new("POST", "/-/admin/v1/peer").body(body);
+    Client::new(world.node(0).admin).send(&request, Sign::Header(&operator())).refused(403, "AccessDenied");
+    let large = "x".repeat(5 << 20);
+    tell(&ours.seal(large.as_bytes()), &large).refused(400, "EntityTooLarge");
+    tell(&ours.seal(b"{}"), "{}").refused(400, "InvalidRequest");
+    let odd = r#"{"what":"forget","items":["xmedia/a"]}"#;
+    tell(&ours.seal(odd.as_bytes()), odd).refused(400, "InvalidRequest");
+    assert_eq!(world.shown(0, "a").expect(200).header("x-cache"), Some("HIT"));
+    let sealed = ours.seal(body.as_bytes());
+    assert_eq!(json(&tell(&sealed, body).expect(200)), serde_json::json!({ "objects": 1, "blocks": 1 }));
+    tell(&sealed, body).refused(403, "AccessDenied");
+    // A node that is alone believes nobody.
+    let alone = Place::new();
+    let running = alone.serve();
+    let request = Request::new("POST", "/-/admin/v1/peer").header("authorization", &ours.seal(body.as_bytes())).body(body);
+    Client::new(running.admin).send(&request, Sign::No).refused(404, "NotFound");
+}
