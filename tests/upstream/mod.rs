@@ -4,3 +4,4 @@ mod basics;
 mod faults;
 mod nodes;
 mod plain;
+mod early;
