@@ -21,9 +21,10 @@ use crate::base::names::{BucketName, ObjectKey, TenantId};
 use crate::base::object::{CannedAcl, ObjectHeaders};
 use crate::ingest::{Content, Follower, Received, Staging};
 use crate::origin::Announced;
+use crate::upstream::cutter::{Cutter, FilePart, Told};
 use crate::upstream::info::Known;
 use crate::upstream::open::Inner;
-use crate::upstream::parts::{Cutter, FilePart, PartedObject, Sent, Told};
+use crate::upstream::parts::{PartedObject, Sent};
 
 pub struct Ahead {
     inner: Arc<Inner>,

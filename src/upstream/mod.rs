@@ -17,6 +17,7 @@ pub mod buckets;
 pub mod client;
 pub mod conditions;
 pub mod contents;
+pub mod cutter;
 pub mod fault;
 pub mod info;
 pub mod list;

@@ -4,36 +4,31 @@
 //! sent, and again when it is sent again: memory does not grow with the object. Retries, their backoff and budget are the SDK's.
 //! The upstream gets a checksum of each part and of the whole; what it is given is never a body of other bytes than were hashed.
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use aws_sdk_s3::types::{ChecksumType as UpstreamType, CompletedMultipartUpload, CompletedPart};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use sha2::Digest as _;
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::{JoinSet, spawn_blocking};
 
 use crate::base::checksum::{Checksum, ChecksumAlgorithm};
 use crate::base::conditions::WriteConditions;
-use crate::base::digest::{Md5, Sha256};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::etag::ETag;
 use crate::base::limits::{MAX_PARTS, MAX_PUT_BYTES, MIN_PART_BYTES};
 use crate::base::object::ObjectHeaders;
-use crate::ingest::hasher::{ChecksumHasher, crc_algorithm};
-use crate::ingest::md5::Md5Hasher;
+use crate::ingest::hasher::crc_algorithm;
 use crate::ingest::{Content, StagedFile};
 use crate::upstream::ahead::Ahead;
 use crate::upstream::conditions::{self, Held, LOOKS};
+use crate::upstream::cutter::{Cutter, FilePart, Told, cut_file};
 use crate::upstream::fault;
 use crate::upstream::info::{self, Known, seal_place, with_checksum, with_headers, with_keeping};
 use crate::upstream::open::Inner;
 use crate::upstream::place::Place;
 use crate::upstream::write::{Sending, busy, insert_raw, part_of_file};
 
-/// Read at once from a file that is cut afterwards.
-const READ: usize = 256 * 1024;
 const _: () = assert!(MAX_PUT_BYTES / MIN_PART_BYTES < MAX_PARTS as u64, "a PUT never has too many parts");
 
 /// What is begun upstream before the body is whole.
@@ -59,93 +54,6 @@ struct SentPart {
     etag: String,
     checksum: Option<Checksum>,
     size: u64,
-}
-
-pub enum Told {
-    Part(FilePart),
-    /// That was all of the body.
-    End,
-}
-
-/// A part as it lies in a file.
-pub struct FilePart {
-    path: PathBuf,
-    offset: u64,
-    length: u64,
-    number: i32,
-    checksum: Option<Checksum>,
-    /// Where no checksum is taken upstream.
-    md5: Option<Md5>,
-}
-
-/// Cuts a body into parts and hashes each, as its bytes come.
-pub struct Cutter {
-    part_bytes: u64,
-    algorithm: Option<ChecksumAlgorithm>,
-    offset: u64,
-    length: u64,
-    number: i32,
-    checksum: Option<ChecksumHasher>,
-    md5: Option<Md5Hasher>,
-}
-
-impl Cutter {
-    pub fn new(part_bytes: u64, algorithm: Option<ChecksumAlgorithm>) -> Self {
-        let mut cutter = Cutter { part_bytes, algorithm, offset: 0, length: 0, number: 1, checksum: None, md5: None };
-        cutter.renew();
-        cutter
-    }
-
-    fn renew(&mut self) {
-        self.checksum = self.algorithm.map(ChecksumHasher::new);
-        self.md5 = self.algorithm.is_none().then(Md5Hasher::new);
-    }
-
-    /// Bytes so far.
-    pub fn total(&self) -> u64 {
-        self.offset + self.length
-    }
-
-    /// The parts that these bytes made whole; they are in the file already.
-    pub fn push(&mut self, path: &Path, mut bytes: &[u8]) -> Vec<FilePart> {
-        let mut whole = Vec::new();
-        while !bytes.is_empty() {
-            let (now, later) = bytes.split_at(bytes.len().min((self.part_bytes - self.length) as usize));
-            if let Some(checksum) = &mut self.checksum {
-                checksum.update(now);
-            }
-            if let Some(md5) = &mut self.md5 {
-                md5.update(now);
-            }
-            self.length += now.len() as u64;
-            if self.length == self.part_bytes {
-                whole.extend(self.rest(path));
-            }
-            bytes = later;
-        }
-        whole
-    }
-
-    /// What is left behind the last whole part.
-    pub fn rest(&mut self, path: &Path) -> Option<FilePart> {
-        if self.length == 0 {
-            return None;
-        }
-        let part = FilePart {
-            path: path.to_owned(),
-            offset: self.offset,
-            length: self.length,
-            number: self.number,
-            // A CRC has no use for a SHA-256, and only CRCs are asked for here.
-            checksum: self.checksum.take().and_then(|c| c.finish(&[0; 32])),
-            md5: self.md5.take().map(Md5Hasher::finish),
-        };
-        self.offset += self.length;
-        self.length = 0;
-        self.number += 1;
-        self.renew();
-        Some(part)
-    }
 }
 
 /// Aborts the upload unless it was completed.
@@ -368,28 +276,6 @@ impl PartedObject {
         (&self.place, &self.key, &self.headers) == (&sending.place, &sending.key, &sending.headers)
             && (&mine.owner, mine.acl) == (&theirs.owner, theirs.acl)
     }
-}
-
-/// Tells of all parts of a file, if it still has the hash that its body had. Blocks.
-fn cut_file(path: &Path, mut cutter: Cutter, tell: &UnboundedSender<Told>, sha256: &Sha256) -> Result<()> {
-    use std::io::Read;
-    let mut file = std::fs::File::open(path).map_err(Error::storage)?;
-    let (mut buffer, mut hash) = (vec![0; READ], sha2::Sha256::new());
-    loop {
-        let n = file.read(&mut buffer).map_err(Error::storage)?;
-        let piece = buffer.get(..n).unwrap_or_default();
-        if piece.is_empty() {
-            break;
-        }
-        hash.update(piece);
-        cutter.push(path, piece).into_iter().for_each(|part| _ = tell.send(Told::Part(part)));
-    }
-    if hash.finalize()[..] != sha256.0 {
-        return Err(Error::storage(std::io::Error::other("a staged file reads differently than it was written")));
-    }
-    cutter.rest(path).into_iter().for_each(|part| _ = tell.send(Told::Part(part)));
-    let _ = tell.send(Told::End);
-    Ok(())
 }
 
 /// CRCs are linear: that of the whole follows from those of the parts and their lengths.
