@@ -23,6 +23,7 @@ use crate::ingest::hasher::ChecksumHasher;
 use crate::ingest::{Content, Received};
 use crate::origin::{CompleteUpload, UploadsPage, UploadsQuery};
 use crate::upstream::buckets::no_such_bucket;
+use crate::upstream::client;
 use crate::upstream::conditions::{self, LOOKS};
 use crate::upstream::fault;
 use crate::upstream::info::{self, Known, checksum_of, seal_place, with_checksum, with_headers, with_keeping};
@@ -126,7 +127,8 @@ impl Inner {
             Some(checksum) => with_checksum!(send, checksum),
             None => send.content_md5(STANDARD.encode(received.md5.0)),
         };
-        let sent = send.customize().disable_payload_signing().send().await.map_err(fault::of)?;
+        let sent =
+            send.customize().config_override(client::sending(received.size)).disable_payload_signing().send().await.map_err(fault::of)?;
         Ok(UploadedPart {
             number,
             size: received.size,

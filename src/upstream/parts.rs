@@ -21,6 +21,7 @@ use crate::base::object::ObjectHeaders;
 use crate::ingest::hasher::crc_algorithm;
 use crate::ingest::{Content, StagedFile};
 use crate::upstream::ahead::Ahead;
+use crate::upstream::client;
 use crate::upstream::conditions::{self, Held, LOOKS};
 use crate::upstream::cutter::{Cutter, FilePart, Told, cut_file};
 use crate::upstream::fault;
@@ -203,7 +204,7 @@ impl Inner {
             Some(checksum) => with_checksum!(send, checksum),
             None => send.set_content_md5(md5.map(|m| STANDARD.encode(m.0))),
         };
-        let sent = send.customize().disable_payload_signing().send().await.map_err(fault::of)?;
+        let sent = send.customize().config_override(client::sending(length)).disable_payload_signing().send().await.map_err(fault::of)?;
         let etag = sent.e_tag().unwrap_or_default().to_owned();
         Ok(SentPart { number, etag, checksum, size: length })
     }

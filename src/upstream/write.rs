@@ -21,6 +21,7 @@ use crate::base::timestamp::Timestamp;
 use crate::ingest::{Content, Received};
 use crate::origin::{CopyObject, Dedup, PutObject, Written};
 use crate::upstream::ahead::Ahead;
+use crate::upstream::client;
 use crate::upstream::conditions::{self, Held, LOOKS};
 use crate::upstream::fault;
 use crate::upstream::info::{self, Known, SEALED, seal_place, with_checksum, with_headers, with_keeping};
@@ -112,7 +113,8 @@ impl Inner {
         };
         let raw = info::raw_headers(&sending.headers);
         // The checksum vouches for the bytes; a signature over them would hash them all again.
-        let put = put.customize().disable_payload_signing().mutate_request(move |r| insert_raw(r, &raw));
+        let put = put.customize().config_override(client::sending(sending.received.size));
+        let put = put.disable_payload_signing().mutate_request(move |r| insert_raw(r, &raw));
         match put.send().await {
             Ok(put) => info::etag(put.e_tag()),
             Err(e) if fault::is_no_such_key(&e) && held.if_match.is_some() => Err(no_such_key()),
