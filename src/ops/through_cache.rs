@@ -25,8 +25,8 @@ use crate::cache::{Cache, Source};
 use crate::ingest::{Received, Staging};
 use crate::ops::peers::Peers;
 use crate::origin::{
-    Announced, Answer, Body, CacheState, CompleteUpload, CopyObject, Freshness, Origin, PutObject, Quota, ReadBy, Restore, Restored, UploadsPage,
-    UploadsQuery, Usage, Written,
+    Announced, Answer, Body, CacheState, CompleteUpload, CopyObject, Freshness, Origin, PutObject, Quota, ReadBy, Restore, Restored,
+    UploadsPage, UploadsQuery, Usage, Written,
 };
 
 /// How long the origin is waited for where something may be shown instead.

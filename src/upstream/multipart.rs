@@ -25,10 +25,10 @@ use crate::origin::{CompleteUpload, UploadsPage, UploadsQuery};
 use crate::upstream::buckets::no_such_bucket;
 use crate::upstream::client;
 use crate::upstream::conditions::{self, LOOKS};
+use crate::upstream::cutter;
 use crate::upstream::fault;
 use crate::upstream::info::{self, Known, checksum_of, seal_place, with_checksum, with_headers, with_keeping};
 use crate::upstream::open::Inner;
-use crate::upstream::parts::sums;
 use crate::upstream::place::Place;
 use crate::upstream::records::Over;
 use crate::upstream::write::{busy, insert_raw, part_of_file, written};
@@ -351,8 +351,8 @@ async fn of_part(upload: &Upload, received: &Received) -> Result<Option<Checksum
             Ok(hasher.finish(&[0; 32]))
         }
         Content::File(file) => {
-            let (path, length) = (file.path().to_owned(), file.len());
-            spawn_blocking(move || sums(&path, 0, length, Some(algorithm))).await.map_err(Error::internal)?.map(|(checksum, _)| checksum)
+            let path = file.path().to_owned();
+            spawn_blocking(move || cutter::checksum_of_file(&path, algorithm)).await.map_err(Error::internal)?
         }
     }
 }

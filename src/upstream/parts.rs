@@ -5,12 +5,13 @@
 //! The upstream gets a checksum of each part and of the whole; what it is given is never a body of other bytes than were hashed.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use aws_sdk_s3::types::{ChecksumType as UpstreamType, CompletedMultipartUpload, CompletedPart};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
-use tokio::task::{JoinSet, spawn_blocking};
+use tokio::task::{JoinHandle, JoinSet, spawn_blocking};
 
 use crate::base::checksum::{Checksum, ChecksumAlgorithm};
 use crate::base::conditions::WriteConditions;
@@ -57,6 +58,9 @@ struct SentPart {
     size: u64,
 }
 
+/// An error waits so long for the upload to be aborted, so that as a rule nothing is left upstream when the client hears of it.
+const ABORT_PATIENCE: Duration = Duration::from_secs(1);
+
 /// Aborts the upload unless it was completed.
 struct Guard {
     inner: Arc<Inner>,
@@ -69,20 +73,33 @@ impl Guard {
     fn id(&self) -> &str {
         self.id.as_deref().unwrap_or_default()
     }
+
+    /// Waits a little until it is aborted, unless it was completed.
+    async fn settle(&mut self) {
+        if let Some(aborting) = self.abort() {
+            let _ = tokio::time::timeout(ABORT_PATIENCE, aborting).await;
+        }
+    }
+
+    /// Goes on by itself, also where nobody waits for it; what it leaves where it fails is found by a lifecycle rule.
+    fn abort(&mut self) -> Option<JoinHandle<()>> {
+        let id = self.id.take()?;
+        let (inner, bucket, key) = (self.inner.clone(), self.bucket.clone(), std::mem::take(&mut self.key));
+        let runtime = tokio::runtime::Handle::try_current().ok()?;
+        Some(runtime.spawn(async move {
+            match inner.client.abort_multipart_upload().bucket(&*bucket).key(key).upload_id(id).send().await {
+                Ok(_) => {}
+                Err(e) if fault::status(&e) == Some(404) => {}
+                Err(e) => tracing::warn!(error = %fault::of(e), "an upload could not be aborted upstream: its parts are left there"),
+            }
+        }))
+    }
 }
 
+/// The request was given up.
 impl Drop for Guard {
     fn drop(&mut self) {
-        let Some(id) = self.id.take() else { return };
-        let (inner, bucket, key) = (self.inner.clone(), self.bucket.clone(), std::mem::take(&mut self.key));
-        // Nobody waits for it any more; what it leaves where this fails is found by a lifecycle rule.
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(async move {
-                if let Err(e) = inner.client.abort_multipart_upload().bucket(&*bucket).key(key).upload_id(id).send().await {
-                    tracing::warn!(error = %fault::of(e), "an upload could not be aborted upstream: its parts are left there");
-                }
-            });
-        }
+        self.abort();
     }
 }
 
@@ -118,11 +135,13 @@ impl Inner {
             },
             None => None,
         };
-        let sent = match went {
+        let mut sent = match went {
             Some(sent) => sent,
             None => self.send_file(sending, file).await?,
         };
-        self.finish(sent, conditions, held).await
+        let done = self.finish(&mut sent, conditions, held).await;
+        sent.guard.settle().await;
+        done
     }
 
     /// Err: the upstream can't decide such a condition of an upload in parts.
@@ -153,11 +172,14 @@ impl Inner {
     /// Sends each part that it is told of, some at once, until the end is told. Where `told` closes before, the body was given up.
     pub async fn send_parts(self: &Arc<Self>, object: PartedObject, mut told: UnboundedReceiver<Told>) -> Result<Sent> {
         let sealed = self.sealed(&object.known, &seal_place(&object.place.bucket, &object.key, None))?;
-        let guard = self.begin(&object, &sealed).await?;
+        let mut guard = self.begin(&object, &sealed).await?;
         let mut sending = JoinSet::new();
         let parts = self.send_told(&guard, &mut sending, &mut told).await;
         // None of them may reach the upstream after the abort.
         sending.shutdown().await;
+        if parts.is_err() {
+            guard.settle().await;
+        }
         Ok(Sent { guard, sealed, object, parts: parts? })
     }
 
@@ -222,9 +244,9 @@ impl Inner {
         sent
     }
 
-    async fn finish(&self, sent: Sent, conditions: &WriteConditions, mut held: Held) -> Result<ETag> {
-        let Sent { mut guard, sealed, object, parts } = sent;
-        let whole = object.algorithm.and_then(|a| combined(a, &parts));
+    async fn finish(&self, sent: &mut Sent, conditions: &WriteConditions, mut held: Held) -> Result<ETag> {
+        let Sent { guard, sealed, object, parts } = sent;
+        let whole = object.algorithm.and_then(|a| combined(a, parts));
         let listed = parts.iter().map(|p| {
             let part = CompletedPart::builder().part_number(p.number).e_tag(&p.etag);
             match &p.checksum {
