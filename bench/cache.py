@@ -2,15 +2,15 @@
 """A caching edge over S3, beside nginx proxy_cache and Varnish over the same upstream, in one run. Needs nginx, varnishd, wrk,
 h2load, openssl; listens on 127.0.0.1 only.
 
-    cargo build --release && bench/cache.py [--seconds 2] [--rounds 3] [hits misses coalescing uploads]
+    cargo build --release && bench/cache.py [--seconds 2] [--rounds 3] [hits misses coalescing]
 
 The upstream is a second Tidegate with a public bucket. Ratios are medians over rounds inside which all take turns. Prints
 hits (requests/s), misses (time to first byte of small objects, throughput of large ones, against reading the upstream
-directly), how often 1,000 identical readers of cold content asked upstream, uploads through against direct ones, and the
-most memory (RssAnon) that the edge held."""
+directly), how often 1,000 identical readers of cold content asked upstream, and the most memory (RssAnon) that
+the edge held. Uploads: bench/upload.py."""
 import argparse, http.client, json, os, re, shutil, signal, statistics, subprocess, sys, tempfile, threading, time, urllib.request
 
-from gateway import ACCESS, SECRET, SIZES, free_port, request, sign, start_tidegate
+from gateway import ACCESS, SECRET, SIZES, free_port, request, start_tidegate
 
 BUCKET = "bench"
 PUBLIC = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": "*", "Action": "s3:GetObject", "Resource": f"arn:aws:s3:::{BUCKET}/*"}]}
@@ -192,39 +192,8 @@ def coalescing(b, a):
     print(f"1,000 identical misses of 8 MiB at once: {b.upstream_gets() - before} GETs upstream, {done.group(1) if done else '?'} answers", flush=True)
 
 
-def put(address, key, file):
-    """Seconds of one PUT of a file, from the first byte to the answer."""
-    path = f"/{BUCKET}/{key}"
-    size = os.path.getsize(file)
-    connection = http.client.HTTPConnection(address, timeout=300, blocksize=MB)
-    began = time.perf_counter()
-    with open(file, "rb") as f:
-        connection.request("PUT", path, body=f, headers={**sign("PUT", address, path, digest="UNSIGNED-PAYLOAD"), "content-length": str(size)})
-        answer = connection.getresponse()
-        text = answer.read()
-    if answer.status != 200:
-        sys.exit(f"PUT {path}: {answer.status} {text!r}")
-    return time.perf_counter() - began
-
-
-def uploads(b, a):
-    file = f"{b.folder}/500m"
-    ratios, forwards = [], []
-    for turn in range(a.rounds):
-        with open(file, "wb") as f:
-            for _ in range(500):
-                f.write(os.urandom(MB))
-        direct = put(b.direct, "upload-direct", file)
-        with open(file, "r+b") as f:
-            f.write(os.urandom(MB))  # other content: nothing is won by what is there already
-        through = put(b.s3, "upload-through", file)
-        ratios.append(direct / through)
-        forwards.append(2 * direct / through)
-    print(f"upload of 500 MB: x{statistics.median(ratios):.2f} of direct; x{statistics.median(forwards):.2f} of storing first and forwarding then (twice direct)", flush=True)
-
-
 def main():
-    every = {"hits": hits, "misses": misses, "coalescing": coalescing, "uploads": uploads}
+    every = {"hits": hits, "misses": misses, "coalescing": coalescing}
     arguments = argparse.ArgumentParser()
     arguments.add_argument("what", nargs="*", default=list(every), choices=list(every))
     arguments.add_argument("--seconds", type=int, default=2)

@@ -41,7 +41,7 @@ class Client:
         self.address, self.socket = address, socket.create_connection((host, int(port)), timeout=600)
         self.noise = noise
 
-    def send(self, method, path, query="", stamp="", blocks=0, body=b""):
+    def send(self, method, path, query="", stamp="", blocks=0, body=b"", between=None):
         canonical = "&".join(sorted(p if "=" in p else p + "=" for p in query.split("&"))) if query else ""
         head = sign(method, self.address, path, canonical, headers={}, digest="UNSIGNED-PAYLOAD")
         lines = "".join(f"{n}: {v}\r\n" for n, v in head.items())
@@ -50,6 +50,8 @@ class Client:
         for n in range(blocks):
             self.socket.sendall(f"{stamp}-{n:08}".encode().ljust(64))
             self.socket.sendall(self.noise[64:])
+            if between:
+                between()
         return self.answer(f"{method} {target}")
 
     def answer(self, what):
@@ -129,4 +131,5 @@ def main():
         shutil.rmtree(folder, ignore_errors=True)
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -12,7 +12,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 
-use crate::base::checksum::{Checksum, ChecksumType};
+use crate::base::checksum::{Checksum, ChecksumAlgorithm, ChecksumType};
 use crate::base::conditions::WriteConditions;
 use crate::base::digest::Sha256;
 use crate::base::error::{Error, ErrorKind, Result};
@@ -85,6 +85,23 @@ pub enum Dedup {
     /// The same content was there already: no second copy is stored.
     Hit,
     Miss,
+}
+
+/// A PUT whose body is yet to arrive.
+pub struct Announced<'a> {
+    pub bucket: &'a BucketName,
+    pub key: &'a ObjectKey,
+    pub owner: &'a TenantId,
+    pub acl: CannedAcl,
+    /// The content type is empty where it is guessed when the body is there.
+    pub headers: &'a ObjectHeaders,
+    pub conditions: &'a WriteConditions,
+    /// None: the client did not say.
+    pub length: Option<u64>,
+    /// The body has this hash, or is refused.
+    pub sha256: Option<Sha256>,
+    /// Which checksum of it will be kept.
+    pub algorithm: Option<ChecksumAlgorithm>,
 }
 
 pub struct PutObject {
@@ -225,6 +242,10 @@ pub trait Origin: Send + Sync + 'static {
     // Writes
     /// Where a body of the tenant is staged while it arrives.
     fn staging(&self, owner: &TenantId) -> Staging;
+    /// The same for the body of a PUT, so that an origin can begin with it before it is whole. The body need not be followed by `put`.
+    fn staging_for(&self, put: &Announced<'_>) -> Staging {
+        self.staging(put.owner)
+    }
     fn put(&self, put: PutObject, quota: Quota) -> Answer<'_, Written>;
     fn copy(&self, copy: CopyObject, quota: Quota) -> Answer<'_, Written>;
     /// Deleting what is not there succeeds, unless a condition asked for it. True: something was deleted.

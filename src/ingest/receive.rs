@@ -47,8 +47,15 @@ pub struct Expect {
 }
 
 impl Expect {
-    fn algorithm(&self) -> Option<ChecksumAlgorithm> {
+    /// The checksum that will be kept.
+    pub fn algorithm(&self) -> Option<ChecksumAlgorithm> {
         self.checksum.as_ref().map(|c| c.algorithm).or(self.trailer).or(self.compute)
+    }
+
+    /// The hash that the body must have, if the client said it before.
+    pub fn declared_sha256(&self) -> Option<Sha256> {
+        let checksum = self.checksum.as_ref().filter(|c| c.algorithm == ChecksumAlgorithm::Sha256 && c.parts == 0);
+        self.sha256.or_else(|| Some(Sha256(checksum?.bytes().try_into().ok()?)))
     }
 }
 

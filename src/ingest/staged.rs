@@ -4,6 +4,8 @@
 //! was moved to, unless `keep` took it away: an upload that fails, is refused or is left by its client leaves nothing. Where
 //! the disk refuses even that, the file is tried again by `remove_left`.
 
+use std::any::Any;
+use std::fmt::Debug;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -19,8 +21,18 @@ use crate::base::error::Result;
 pub struct Staging {
     dir: Arc<PathBuf>,
     pub memory_limit: usize,
+    /// Files are synced before their body counts as received.
+    pub synced: bool,
     left: Arc<Left>,
     room: Option<Room>,
+    follower: Option<Arc<dyn Follower>>,
+}
+
+/// Sees a body while it is staged. Dropped when nobody has the body any more.
+pub trait Follower: Any + Debug + Send + Sync {
+    /// Called for each stretch of bytes once, in order: it was appended, and the file at `path` has it and all before it. After a
+    /// fault of the disk that is another file than before. Must not wait.
+    fn appended(&self, path: &Path, bytes: &[u8]);
 }
 
 /// Asked before each piece of a body: an error refuses the rest of it.
@@ -60,7 +72,21 @@ static NEXT: AtomicU64 = AtomicU64::new(0);
 
 impl Staging {
     pub fn new(dir: PathBuf, memory_limit: usize) -> Self {
-        Staging { dir: Arc::new(dir), memory_limit, left: Arc::default(), room: None }
+        Staging { dir: Arc::new(dir), memory_limit, synced: true, left: Arc::default(), room: None, follower: None }
+    }
+
+    /// For bodies of which nothing is acknowledged before somebody else has them.
+    pub fn not_synced(self) -> Self {
+        Staging { synced: false, ..self }
+    }
+
+    /// For one body.
+    pub fn followed_by(self, follower: Arc<dyn Follower>) -> Self {
+        Staging { follower: Some(follower), ..self }
+    }
+
+    pub fn follower(&self) -> Option<&Arc<dyn Follower>> {
+        self.follower.as_ref()
     }
 
     pub fn guarded_by(self, room: Room) -> Self {
@@ -75,7 +101,7 @@ impl Staging {
     pub fn create(&self) -> io::Result<StagedFile> {
         let path = self.dir.join(Self::next_name());
         let file = OpenOptions::new().write(true).read(true).create_new(true).open(&path)?;
-        Ok(StagedFile { path: Some(path), file, len: 0, left: self.left.clone() })
+        Ok(StagedFile { path: Some(path), file, len: 0, left: self.left.clone(), follower: self.follower.clone() })
     }
 
     fn next_name() -> String {
@@ -86,7 +112,7 @@ impl Staging {
     pub fn link(&self, existing: &Path) -> io::Result<StagedFile> {
         let path = self.dir.join(Self::next_name());
         std::fs::hard_link(existing, &path)?;
-        let mut staged = StagedFile { file: File::open(&path)?, path: Some(path), len: 0, left: self.left.clone() };
+        let mut staged = StagedFile { file: File::open(&path)?, path: Some(path), len: 0, left: self.left.clone(), follower: None };
         staged.len = staged.file.metadata()?.len();
         Ok(staged)
     }
@@ -105,9 +131,15 @@ pub struct StagedFile {
     file: File,
     len: u64,
     left: Arc<Left>,
+    follower: Option<Arc<dyn Follower>>,
 }
 
 impl StagedFile {
+    /// Who saw the body arrive, to go on with it.
+    pub fn follower(&self) -> Option<&Arc<dyn Follower>> {
+        self.follower.as_ref()
+    }
+
     pub fn len(&self) -> u64 {
         self.len
     }
@@ -158,6 +190,6 @@ impl Drop for StagedFile {
 pub enum Content {
     /// At most `Staging::memory_limit` bytes; not yet on disk.
     Memory(Bytes),
-    /// Written and synced (`fdatasync`) in the staging directory.
+    /// Written in the staging directory; synced (`fdatasync`) if its `Staging` says so.
     File(StagedFile),
 }

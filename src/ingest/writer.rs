@@ -55,6 +55,9 @@ impl Writer {
         while let Err(fault) = self.file.append(bytes) {
             self.renew(fault)?;
         }
+        if let Some(follower) = self.staging.follower() {
+            follower.appended(self.file.path(), bytes);
+        }
         self.sha256.update(bytes);
         if let Some(c) = &mut self.checksum {
             c.update(bytes);
@@ -67,9 +70,11 @@ impl Writer {
         Ok(self)
     }
 
-    /// The file is synced.
+    /// The file is synced, where the staging asks for it.
     pub fn finish(mut self) -> Result<(Sha256, Option<Checksum>, StagedFile)> {
-        while let Err(fault) = self.file.file().sync_data() {
+        while self.staging.synced
+            && let Err(fault) = self.file.file().sync_data()
+        {
             // Never a second fsync on this descriptor: the kernel may have dropped the pages and say all is well.
             self.renew(fault)?;
         }

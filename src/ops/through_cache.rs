@@ -25,8 +25,8 @@ use crate::cache::{Cache, Source};
 use crate::ingest::{Received, Staging};
 use crate::ops::peers::Peers;
 use crate::origin::{
-    Answer, Body, CacheState, CompleteUpload, CopyObject, Freshness, Origin, PutObject, Quota, ReadBy, Restore, Restored, UploadsPage,
-    UploadsQuery, Usage, Written,
+    Announced, Answer, Body, CacheState, CompleteUpload, CopyObject, Freshness, Origin, PutObject, Quota, ReadBy, Restore, Restored,
+    UploadsPage, UploadsQuery, Usage, Written,
 };
 
 /// How long the origin is waited for where something may be shown instead.
@@ -302,6 +302,10 @@ impl Origin for ThroughCache {
 
     fn staging(&self, owner: &TenantId) -> Staging {
         self.origin.staging(owner)
+    }
+
+    fn staging_for(&self, put: &Announced<'_>) -> Staging {
+        self.origin.staging_for(put)
     }
 
     fn put(&self, put: PutObject, quota: Quota) -> Answer<'_, Written> {

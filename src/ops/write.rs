@@ -6,14 +6,29 @@ use crate::auth::grant::Grant;
 use crate::base::conditions::WriteConditions;
 use crate::base::error::Result;
 use crate::base::object::{CannedAcl, ObjectHeaders, SharedObject};
-use crate::ingest::{Received, Staging};
+use crate::ingest::{Expect, Received, Staging};
 use crate::ops::{Ops, object};
-use crate::origin::{CopyObject, PutObject, Restore, Restored, Written};
+use crate::origin::{Announced, CopyObject, PutObject, Restore, Restored, Written};
 
 impl Ops {
     /// Where the grant's tenant may stage a body.
     pub fn staging(&self, grant: &Grant) -> Staging {
         self.origin.staging(grant.tenant())
+    }
+
+    /// Where the body of a PUT is staged, of which so much is known.
+    pub fn staging_for(
+        &self,
+        grant: &Grant,
+        acl: CannedAcl,
+        headers: &ObjectHeaders,
+        conditions: &WriteConditions,
+        expect: &Expect,
+    ) -> Result<Staging> {
+        let (bucket, key) = object(grant, &[Action::PutObject])?;
+        let (length, sha256, algorithm) = (expect.length, expect.declared_sha256(), expect.algorithm());
+        let owner = grant.tenant();
+        Ok(self.origin.staging_for(&Announced { bucket, key, owner, acl, headers, conditions, length, sha256, algorithm }))
     }
 
     pub async fn put(

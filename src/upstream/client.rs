@@ -48,6 +48,10 @@ const MAX_BACKOFF: Duration = Duration::from_secs(5);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Until the first byte of an answer; CloudFront gives up on us after 30 s.
 const READ_TIMEOUT: Duration = Duration::from_secs(20);
+/// That counts from the beginning of a request. One that sends a larger body has longer: at so many bytes a second, some of many
+/// that share a line.
+const SMALL_BODY: u64 = 1024 * 1024;
+const SLOWEST: u64 = 64 * 1024;
 /// A body that stands still for so long is given up, and resumed by who reads it.
 const STALL: Duration = Duration::from_secs(10);
 
@@ -62,6 +66,17 @@ pub fn for_reads(client: &Client) -> Client {
     let retries = config.retry_config().cloned().unwrap_or_else(RetryConfig::standard);
     let builder = config.to_builder().retry_config(retries.with_max_attempts(READ_ATTEMPTS));
     Client::from_conf(builder.timeout_config(timeouts.to_builder().operation_timeout(READ_PATIENCE).build()).build())
+}
+
+/// The configuration of a request that sends a body of this size.
+pub fn sending(bytes: u64) -> aws_sdk_s3::config::Builder {
+    let config = aws_sdk_s3::config::Builder::new();
+    if bytes <= SMALL_BODY {
+        return config;
+    }
+    // Few values: each has connections of its own.
+    let patience = READ_TIMEOUT + Duration::from_secs((bytes / SLOWEST).next_power_of_two());
+    config.timeout_config(TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).read_timeout(patience).build())
 }
 
 pub async fn client(access: &Access) -> Client {

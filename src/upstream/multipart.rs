@@ -23,11 +23,12 @@ use crate::ingest::hasher::ChecksumHasher;
 use crate::ingest::{Content, Received};
 use crate::origin::{CompleteUpload, UploadsPage, UploadsQuery};
 use crate::upstream::buckets::no_such_bucket;
+use crate::upstream::client;
 use crate::upstream::conditions::{self, LOOKS};
+use crate::upstream::cutter;
 use crate::upstream::fault;
 use crate::upstream::info::{self, Known, checksum_of, seal_place, with_checksum, with_headers, with_keeping};
 use crate::upstream::open::Inner;
-use crate::upstream::parts::sums;
 use crate::upstream::place::Place;
 use crate::upstream::records::Over;
 use crate::upstream::write::{busy, insert_raw, part_of_file, written};
@@ -126,7 +127,8 @@ impl Inner {
             Some(checksum) => with_checksum!(send, checksum),
             None => send.content_md5(STANDARD.encode(received.md5.0)),
         };
-        let sent = send.customize().disable_payload_signing().send().await.map_err(fault::of)?;
+        let sent =
+            send.customize().config_override(client::sending(received.size)).disable_payload_signing().send().await.map_err(fault::of)?;
         Ok(UploadedPart {
             number,
             size: received.size,
@@ -349,8 +351,8 @@ async fn of_part(upload: &Upload, received: &Received) -> Result<Option<Checksum
             Ok(hasher.finish(&[0; 32]))
         }
         Content::File(file) => {
-            let (path, length) = (file.path().to_owned(), file.len());
-            spawn_blocking(move || sums(&path, 0, length, Some(algorithm))).await.map_err(Error::internal)?.map(|(checksum, _)| checksum)
+            let path = file.path().to_owned();
+            spawn_blocking(move || cutter::checksum_of_file(&path, algorithm)).await.map_err(Error::internal)?
         }
     }
 }

@@ -17,6 +17,7 @@ use crate::files::sys;
 use crate::ingest::{Room, Staging};
 use crate::upstream::buckets::Buckets;
 use crate::upstream::client;
+use crate::upstream::contents::Contents;
 use crate::upstream::multipart::Recorded;
 use crate::upstream::place::Map;
 use crate::upstream::probe::Abilities;
@@ -46,6 +47,7 @@ pub struct Inner {
     /// Records of a folder as they were read last.
     pub seen: Mutex<HashMap<String, Arc<Records>>>,
     pub parts_at_once: Arc<Semaphore>,
+    pub contents: Contents,
     /// When the gateway first stood over this bucket: since then its configured buckets are there.
     pub since: Timestamp,
     abilities: Abilities,
@@ -70,6 +72,7 @@ impl Upstream {
             uploads: Cache::new(UPLOADS),
             seen: Mutex::default(),
             parts_at_once: Arc::new(Semaphore::new(settings.concurrency.max(1))),
+            contents: Contents::default(),
             since: Timestamp::from_millis(0),
             abilities: Abilities::default(),
             lock: Mutex::new(Some(lock)),

@@ -1,37 +1,55 @@
 //! One object that goes up in parts, in parallel. Whatever ends it before it is complete aborts it upstream.
 //!
-//! Each part is read from the staged file when it is sent, and again when it is sent again: memory does not grow with the
-//! object. Retries, their backoff and budget are the SDK's. The upstream gets a checksum of each part and of the whole.
+//! A body is cut (`Cutter`) while it arrives (`ahead`), or from the file that it is in. Each part is read from that file when it is
+//! sent, and again when it is sent again: memory does not grow with the object. Retries, their backoff and budget are the SDK's.
+//! The upstream gets a checksum of each part and of the whole; what it is given is never a body of other bytes than were hashed.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use aws_sdk_s3::types::{ChecksumType as UpstreamType, CompletedMultipartUpload, CompletedPart};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::{JoinHandle, JoinSet, spawn_blocking};
 
 use crate::base::checksum::{Checksum, ChecksumAlgorithm};
 use crate::base::conditions::WriteConditions;
-use crate::base::digest::Md5;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::etag::ETag;
-use crate::base::limits::MAX_PARTS;
-use crate::ingest::Content;
-use crate::ingest::hasher::{ChecksumHasher, crc_algorithm};
-use crate::ingest::md5::Md5Hasher;
+use crate::base::limits::{MAX_PARTS, MAX_PUT_BYTES, MIN_PART_BYTES};
+use crate::base::object::ObjectHeaders;
+use crate::ingest::hasher::crc_algorithm;
+use crate::ingest::{Content, StagedFile};
+use crate::upstream::ahead::Ahead;
+use crate::upstream::client;
 use crate::upstream::conditions::{self, Held, LOOKS};
+use crate::upstream::cutter::{Cutter, FilePart, Told, cut_file};
 use crate::upstream::fault;
-use crate::upstream::info::{self, seal_place, with_checksum, with_headers, with_keeping};
+use crate::upstream::info::{self, Known, seal_place, with_checksum, with_headers, with_keeping};
 use crate::upstream::open::Inner;
+use crate::upstream::place::Place;
 use crate::upstream::write::{Sending, busy, insert_raw, part_of_file};
 
-/// Read at once to compute a part's checksum.
-const READ: usize = 256 * 1024;
-/// Parts grow until so many hold the object: some of the 10,000 are left for bodies whose size is not known when they begin.
-const PARTS: u64 = 5_000;
-const _: () = assert!(PARTS < MAX_PARTS as u64);
+const _: () = assert!(MAX_PUT_BYTES / MIN_PART_BYTES < MAX_PARTS as u64, "a PUT never has too many parts");
+
+/// What is begun upstream before the body is whole.
+#[derive(Clone)]
+pub struct PartedObject {
+    pub place: Place,
+    pub key: String,
+    pub headers: ObjectHeaders,
+    pub known: Known,
+    pub algorithm: Option<ChecksumAlgorithm>,
+}
+
+/// All parts of one, upstream, not completed. Dropped, it is aborted.
+pub struct Sent {
+    guard: Guard,
+    sealed: String,
+    object: PartedObject,
+    parts: Vec<SentPart>,
+}
 
 struct SentPart {
     number: i32,
@@ -54,6 +72,13 @@ struct Guard {
 impl Guard {
     fn id(&self) -> &str {
         self.id.as_deref().unwrap_or_default()
+    }
+
+    /// Waits a little until it is aborted, unless it was completed.
+    async fn settle(&mut self) {
+        if let Some(aborting) = self.abort() {
+            let _ = tokio::time::timeout(ABORT_PATIENCE, aborting).await;
+        }
     }
 
     /// Goes on by itself, also where nobody waits for it; what it leaves where it fails is found by a lifecycle rule.
@@ -79,26 +104,43 @@ impl Drop for Guard {
 }
 
 impl Inner {
-    pub async fn put_in_parts(self: &Arc<Self>, sending: &Sending, conditions: &WriteConditions) -> Result<ETag> {
+    /// Of the whole of an object in parts: a CRC, the client's own where it chose one.
+    pub fn algorithm_of_parts(&self, kept: Option<ChecksumAlgorithm>) -> Option<ChecksumAlgorithm> {
+        let algorithm = kept.filter(|a| a.is_crc()).unwrap_or(ChecksumAlgorithm::Crc64Nvme);
+        self.abilities().checksums.then_some(algorithm)
+    }
+
+    /// `ahead`: what went up while the body arrived.
+    pub async fn put_in_parts(
+        self: &Arc<Self>,
+        sending: &Sending,
+        conditions: &WriteConditions,
+        ahead: Option<Arc<Ahead>>,
+    ) -> Result<ETag> {
         let Content::File(file) = &sending.received.content else {
             return Err(Error::internal("a body in memory is larger than the threshold of uploads in parts"));
         };
-        // Decided before anything is sent, and by the upstream again when it is completed.
+        // Decided before anything more is sent, and by the upstream again when it is completed.
         let held = self.held(conditions, &sending.place.bucket, &sending.key).await?;
         self.can_complete(&held)?;
-        let algorithm = self.abilities().checksums.then(|| match &sending.received.checksum {
-            Some(checksum) if checksum.algorithm.is_crc() => checksum.algorithm,
-            _ => ChecksumAlgorithm::Crc64Nvme,
-        });
-        let sealed = self.sealed(&sending.known, &seal_place(&sending.place.bucket, &sending.key, None))?;
-        let mut guard = self.begin(sending, &sealed, algorithm).await?;
-        let done = match self.send_all(&guard, file.path().to_owned(), file.len(), algorithm).await {
-            Ok(parts) => self.finish(&mut guard, sending, &sealed, parts, algorithm, conditions, held).await,
-            Err(e) => Err(e),
+        let went = match ahead {
+            Some(ahead) => match ahead.finish(file.path()).await {
+                Ok(sent) if sent.object.is_of(sending) => Some(sent),
+                Ok(_other) => None,
+                // The client waited for its whole body to arrive: one more try, as if nothing had gone ahead.
+                Err(e) => {
+                    tracing::warn!(error = %e, "parts could not be sent while their body arrived; it is sent again from the start");
+                    None
+                }
+            },
+            None => None,
         };
-        if let Some(aborting) = guard.abort() {
-            let _ = tokio::time::timeout(ABORT_PATIENCE, aborting).await;
-        }
+        let mut sent = match went {
+            Some(sent) => sent,
+            None => self.send_file(sending, file).await?,
+        };
+        let done = self.finish(&mut sent, conditions, held).await;
+        sent.guard.settle().await;
         done
     }
 
@@ -111,45 +153,62 @@ impl Inner {
         Ok(())
     }
 
-    async fn begin(self: &Arc<Self>, sending: &Sending, sealed: &str, algorithm: Option<ChecksumAlgorithm>) -> Result<Guard> {
-        let create = self.client.create_multipart_upload().bucket(&*sending.place.bucket).key(&sending.key);
-        let create = with_headers!(create, &sending.headers).set_metadata(Some(info::metadata(&sending.headers, sealed)?));
+    async fn begin(self: &Arc<Self>, object: &PartedObject, sealed: &str) -> Result<Guard> {
+        let PartedObject { place, key, headers, algorithm, .. } = object;
+        let create = self.client.create_multipart_upload().bucket(&*place.bucket).key(key);
+        let create = with_headers!(create, headers).set_metadata(Some(info::metadata(headers, sealed)?));
         let create = with_keeping!(create, &self.settings)
             .set_checksum_algorithm(algorithm.map(|a| a.name().into()))
             .set_checksum_type(algorithm.map(|_| UpstreamType::FullObject));
-        let raw = info::raw_headers(&sending.headers);
+        let raw = info::raw_headers(headers);
         let created = create.customize().mutate_request(move |r| insert_raw(r, &raw)).send().await.map_err(fault::of)?;
         let id = created.upload_id().map(str::to_owned);
         if id.is_none() {
             return Err(Error::new(ErrorKind::BadGateway, "The storage behind this gateway began an upload without an id."));
         }
-        Ok(Guard { inner: self.clone(), bucket: sending.place.bucket.clone(), key: sending.key.clone(), id })
+        Ok(Guard { inner: self.clone(), bucket: place.bucket.clone(), key: key.clone(), id })
     }
 
-    async fn send_all(
+    /// Sends each part that it is told of, some at once, until the end is told. Where `told` closes before, the body was given up.
+    pub async fn send_parts(self: &Arc<Self>, object: PartedObject, mut told: UnboundedReceiver<Told>) -> Result<Sent> {
+        let sealed = self.sealed(&object.known, &seal_place(&object.place.bucket, &object.key, None))?;
+        let mut guard = self.begin(&object, &sealed).await?;
+        let mut sending = JoinSet::new();
+        let parts = self.send_told(&guard, &mut sending, &mut told).await;
+        // None of them may reach the upstream after the abort.
+        sending.shutdown().await;
+        if parts.is_err() {
+            guard.settle().await;
+        }
+        Ok(Sent { guard, sealed, object, parts: parts? })
+    }
+
+    async fn send_told(
         self: &Arc<Self>,
         guard: &Guard,
-        path: PathBuf,
-        size: u64,
-        algorithm: Option<ChecksumAlgorithm>,
+        sending: &mut JoinSet<Result<SentPart>>,
+        told: &mut UnboundedReceiver<Told>,
     ) -> Result<Vec<SentPart>> {
-        let part_bytes = self.settings.part_bytes.max(size.div_ceil(PARTS));
-        let mut sending: JoinSet<Result<SentPart>> = JoinSet::new();
+        let given_up = || Error::new(ErrorKind::IncompleteBody, "The body was given up.");
         let mut sent = Vec::new();
-        let (mut at, mut number) = (0, 1);
-        while at < size {
-            let part = FilePart { path: path.clone(), offset: at, length: part_bytes.min(size - at), number, algorithm };
-            // Before the task: no more tasks than turns.
-            let turn = self.parts_at_once.clone().acquire_owned().await.map_err(Error::internal)?;
-            let (inner, bucket, key, id) = (self.clone(), guard.bucket.clone(), guard.key.clone(), guard.id().to_owned());
-            at += part.length;
-            number += 1;
-            sending.spawn(async move {
-                let _turn = turn;
-                inner.send_part(&bucket, &key, &id, part).await
-            });
-            while let Some(done) = sending.try_join_next() {
-                sent.push(done.map_err(Error::internal)??);
+        loop {
+            tokio::select! {
+                Some(done) = sending.join_next() => sent.push(done.map_err(Error::internal)??),
+                next = told.recv() => match next.ok_or_else(given_up)? {
+                    Told::End => break,
+                    Told::Part(part) => {
+                        // Before the task: no more tasks than turns.
+                        let turn = self.parts_at_once.clone().acquire_owned().await.map_err(Error::internal)?;
+                        if told.is_closed() {
+                            return Err(given_up());
+                        }
+                        let (inner, bucket, key, id) = (self.clone(), guard.bucket.clone(), guard.key.clone(), guard.id().to_owned());
+                        sending.spawn(async move {
+                            let _turn = turn;
+                            inner.send_part(&bucket, &key, &id, part).await
+                        });
+                    }
+                },
             }
         }
         while let Some(done) = sending.join_next().await {
@@ -160,37 +219,34 @@ impl Inner {
     }
 
     async fn send_part(&self, bucket: &str, key: &str, id: &str, part: FilePart) -> Result<SentPart> {
-        let FilePart { path, offset, length, number, algorithm } = part;
+        let FilePart { path, offset, length, number, checksum, md5 } = part;
         let body = part_of_file(&path, offset, length).await?;
-        let (checksum, md5) = spawn_blocking(move || sums(&path, offset, length, algorithm)).await.map_err(Error::internal)??;
         let send = self.client.upload_part().bucket(bucket).key(key).upload_id(id).part_number(number).body(body);
-        let send = match (&checksum, md5) {
-            (Some(checksum), _) => with_checksum!(send, checksum),
-            (None, md5) => send.set_content_md5(md5.map(|m| STANDARD.encode(m.0))),
+        let send = match &checksum {
+            Some(checksum) => with_checksum!(send, checksum),
+            None => send.set_content_md5(md5.map(|m| STANDARD.encode(m.0))),
         };
-        let sent = send.customize().disable_payload_signing().send().await.map_err(fault::of)?;
+        let sent = send.customize().config_override(client::sending(length)).disable_payload_signing().send().await.map_err(fault::of)?;
         let etag = sent.e_tag().unwrap_or_default().to_owned();
         Ok(SentPart { number, etag, checksum, size: length })
     }
 
-    #[allow(clippy::too_many_arguments)]
-    async fn finish(
-        &self,
-        guard: &mut Guard,
-        sending: &Sending,
-        sealed: &str,
-        parts: Vec<SentPart>,
-        algorithm: Option<ChecksumAlgorithm>,
-        conditions: &WriteConditions,
-        mut held: Held,
-    ) -> Result<ETag> {
-        let whole = algorithm.and_then(|a| combined(a, &parts));
-        if let (Some(whole), Some(received)) = (&whole, &sending.received.checksum)
-            && whole.algorithm == received.algorithm
-            && whole != received
-        {
-            return Err(Error::storage(std::io::Error::other("a staged file reads differently than it was written")));
-        }
+    /// A body that lies whole in its file.
+    async fn send_file(self: &Arc<Self>, sending: &Sending, file: &StagedFile) -> Result<Sent> {
+        let object = PartedObject::of(sending, self.algorithm_of_parts(sending.received.checksum.as_ref().map(|c| c.algorithm)));
+        let cutter = Cutter::new(self.settings.part_bytes, object.algorithm);
+        let (path, sha256) = (file.path().to_owned(), *sending.received.sha256.digest());
+        let (tell, told) = unbounded_channel();
+        let cut = spawn_blocking(move || cut_file(&path, cutter, &tell, &sha256).map(|()| tell));
+        let sent = self.send_parts(object, told).await;
+        // A file that reads otherwise than it was written is the better reason.
+        cut.await.map_err(Error::internal)??;
+        sent
+    }
+
+    async fn finish(&self, sent: &mut Sent, conditions: &WriteConditions, mut held: Held) -> Result<ETag> {
+        let Sent { guard, sealed, object, parts } = sent;
+        let whole = object.algorithm.and_then(|a| combined(a, parts));
         let listed = parts.iter().map(|p| {
             let part = CompletedPart::builder().part_number(p.number).e_tag(&p.etag);
             match &p.checksum {
@@ -214,7 +270,7 @@ impl Inner {
                 }
                 // An answer that was lost, and the same request again.
                 Err(e) if matches!(fault::status(&e), Some(404 | 409 | 412)) => {
-                    if let Some(etag) = self.was_it_this(&sending.place, &sending.key, sealed).await? {
+                    if let Some(etag) = self.was_it_this(&object.place, &object.key, &sealed).await? {
                         guard.id = None;
                         return Ok(etag);
                     }
@@ -222,7 +278,7 @@ impl Inner {
                         let is_condition = held.is_any() && fault::is_precondition_failed(&e);
                         return Err(if is_condition { conditions::failed(&held) } else { fault::of(e) });
                     }
-                    held = self.held(conditions, &sending.place.bucket, &sending.key).await?;
+                    held = self.held(conditions, &object.place.bucket, &object.key).await?;
                 }
                 Err(e) => return Err(fault::of(e)),
             }
@@ -231,41 +287,18 @@ impl Inner {
     }
 }
 
-struct FilePart {
-    path: PathBuf,
-    offset: u64,
-    length: u64,
-    number: i32,
-    algorithm: Option<ChecksumAlgorithm>,
-}
-
-/// The checksum of a range of a file, or its MD5 where no checksum is taken upstream. Blocks.
-pub fn sums(
-    path: &std::path::Path,
-    offset: u64,
-    length: u64,
-    algorithm: Option<ChecksumAlgorithm>,
-) -> Result<(Option<Checksum>, Option<Md5>)> {
-    use std::os::unix::fs::FileExt;
-    let file = std::fs::File::open(path).map_err(Error::storage)?;
-    let mut checksum = algorithm.map(ChecksumHasher::new);
-    let mut md5 = algorithm.is_none().then(Md5Hasher::new);
-    let mut buffer = vec![0; READ];
-    let mut at = 0;
-    while at < length {
-        let want = buffer.len().min((length - at) as usize);
-        let piece = &mut buffer[..want];
-        file.read_exact_at(piece, offset + at).map_err(Error::storage)?;
-        if let Some(checksum) = &mut checksum {
-            checksum.update(piece);
-        }
-        if let Some(md5) = &mut md5 {
-            md5.update(piece);
-        }
-        at += want as u64;
+impl PartedObject {
+    fn of(sending: &Sending, algorithm: Option<ChecksumAlgorithm>) -> Self {
+        let Sending { place, key, headers, known, .. } = sending;
+        let known = Known::new(known.owner.clone(), known.acl, headers);
+        PartedObject { place: place.clone(), key: key.clone(), headers: headers.clone(), known, algorithm }
     }
-    // A CRC has no use for a SHA-256, and only CRCs are asked for here.
-    Ok((checksum.and_then(|c| c.finish(&[0; 32])), md5.map(Md5Hasher::finish)))
+
+    fn is_of(&self, sending: &Sending) -> bool {
+        let (mine, theirs) = (&self.known, &sending.known);
+        (&self.place, &self.key, &self.headers) == (&sending.place, &sending.key, &sending.headers)
+            && (&mine.owner, mine.acl) == (&theirs.owner, theirs.acl)
+    }
 }
 
 /// CRCs are linear: that of the whole follows from those of the parts and their lengths.

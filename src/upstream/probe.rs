@@ -8,14 +8,17 @@ use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{
-    BucketVersioningStatus, ChecksumAlgorithm, ChecksumType, CompletedMultipartUpload, CompletedPart, EncodingType, ObjectAttributes,
+    BucketVersioningStatus, ChecksumAlgorithm, ChecksumType, CompletedMultipartUpload, CompletedPart, EncodingType, MetadataDirective,
+    ObjectAttributes,
 };
+use percent_encoding::utf8_percent_encode;
 
 use crate::base;
 use crate::base::error::{Error, Result};
 use crate::ingest::hasher::ChecksumHasher;
 use crate::upstream::fault;
 use crate::upstream::open::Inner;
+use crate::upstream::write::PATH;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Abilities {
@@ -24,6 +27,8 @@ pub struct Abilities {
     pub conditional_deletes: bool,
     /// If-None-Match when an upload in parts is completed.
     pub conditional_completes: bool,
+    /// x-amz-copy-source-if-match: the copy is of the version that was meant. Without it no content is spared its upload.
+    pub conditional_copies: bool,
     /// If-Match on GET. Without it the ETag of each answer is compared.
     pub conditional_reads: bool,
     /// A wrong CRC64NVME is refused. Without that, bodies carry their MD5.
@@ -44,6 +49,7 @@ impl fmt::Display for Abilities {
             ("conditional writes", self.conditional_writes),
             ("conditional deletes", self.conditional_deletes),
             ("conditional completion", self.conditional_completes),
+            ("conditional copies", self.conditional_copies),
             ("conditional reads", self.conditional_reads),
             ("checksums", self.checksums),
             ("parts without checksums", self.bare_completes),
@@ -106,6 +112,10 @@ impl Inner {
             refused(put().if_none_match("*").send().await, &[412])? && refused(put().if_match(WRONG_ETAG).send().await, &[412])?;
         let get = self.client.get_object().bucket(home).key(key).if_match(WRONG_ETAG);
         let conditional_reads = refused(get.send().await, &[412])?;
+        let copy = self.client.copy_object().bucket(home).key(key).metadata_directive(MetadataDirective::Replace);
+        let copy = copy.copy_source(utf8_percent_encode(&format!("{home}/{key}"), PATH).to_string()).copy_source_if_match(WRONG_ETAG);
+        // Only an economy depends on it: whatever goes wrong is no reason not to start.
+        let conditional_copies = refused(copy.send().await, &[412]).unwrap_or(false);
         let delete = self.client.delete_object().bucket(home).key(key).if_match(WRONG_ETAG);
         let conditional_deletes = refused(delete.send().await, &[412])?;
         // It may just have gone.
@@ -125,6 +135,7 @@ impl Inner {
             conditional_writes,
             conditional_deletes,
             conditional_completes,
+            conditional_copies,
             conditional_reads,
             checksums,
             bare_completes,
@@ -195,6 +206,7 @@ impl Abilities {
             ),
             (self.conditional_deletes, "it ignores If-Match on DELETE: conditional deletes are answered 501"),
             (self.conditional_completes, "it ignores If-None-Match on CompleteMultipartUpload: conditions there are answered 501"),
+            (self.conditional_copies, "it ignores x-amz-copy-source-if-match: content that it has already is sent again"),
             (self.conditional_reads, "it ignores If-Match on GET: the ETag of each answer is compared instead"),
             (self.encoded_names, "it says that names in listings are encoded, and does not encode them: they are taken as they are"),
             (self.checksums, "it does not verify CRC64NVME: bodies carry Content-MD5 instead"),

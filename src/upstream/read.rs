@@ -26,7 +26,11 @@ impl Inner {
             return Ok(None);
         }
         let Some(head) = self.head(&place.bucket, &full).await? else { return Ok(None) };
-        Ok(Some(Arc::new(self.info(&place.bucket, &full, &owner, &head)?)))
+        let info = self.info(&place.bucket, &full, &owner, &head)?;
+        if let Some(sha256) = &info.sha256 {
+            self.contents.remember(&info.owner, sha256, bucket, key, info.etag);
+        }
+        Ok(Some(Arc::new(info)))
     }
 
     pub async fn head(&self, bucket: &str, key: &str) -> Result<Option<HeadObjectOutput>> {

@@ -12,8 +12,8 @@ use crate::base::object::{Bucket, BucketDocument, CannedAcl, ListPage, ListQuery
 use crate::base::range::ByteRange;
 use crate::ingest::{Received, Staging};
 use crate::origin::{
-    Answer, Body, CompleteUpload, CopyObject, Freshness, Origin, PutObject, Quota, ReadBy, Restore, Restored, UploadsPage, UploadsQuery,
-    Usage, Written,
+    Announced, Answer, Body, CompleteUpload, CopyObject, Freshness, Origin, PutObject, Quota, ReadBy, Restore, Restored, UploadsPage,
+    UploadsQuery, Usage, Written,
 };
 use crate::upstream::fault;
 use crate::upstream::open::{Inner, Upstream};
@@ -72,8 +72,9 @@ impl Origin for Upstream {
         Box::pin(self.0.with_parts(bucket, key, object))
     }
 
-    fn find_content<'a>(&'a self, _: &'a TenantId, _: &'a Sha256) -> Answer<'a, Option<(BucketName, ObjectKey)>> {
-        Box::pin(std::future::ready(Ok(None)))
+    /// As far as this node knows.
+    fn find_content<'a>(&'a self, owner: &'a TenantId, sha256: &'a Sha256) -> Answer<'a, Option<(BucketName, ObjectKey)>> {
+        Box::pin(std::future::ready(Ok(self.0.contents.find(owner, sha256))))
     }
 
     fn list<'a>(&'a self, bucket: &'a BucketName, query: &'a ListQuery) -> Answer<'a, ListPage> {
@@ -82,6 +83,10 @@ impl Origin for Upstream {
 
     fn staging(&self, _: &TenantId) -> Staging {
         self.0.staging.clone()
+    }
+
+    fn staging_for(&self, put: &Announced<'_>) -> Staging {
+        self.0.staging_for(put)
     }
 
     fn put(&self, put: PutObject, _: Quota) -> Answer<'_, Written> {

@@ -20,6 +20,8 @@ use crate::base::object::{CannedAcl, ObjectHeaders, ObjectInfo, SharedObject};
 use crate::base::timestamp::Timestamp;
 use crate::ingest::{Content, Received};
 use crate::origin::{CopyObject, Dedup, PutObject, Written};
+use crate::upstream::ahead::Ahead;
+use crate::upstream::client;
 use crate::upstream::conditions::{self, Held, LOOKS};
 use crate::upstream::fault;
 use crate::upstream::info::{self, Known, SEALED, seal_place, with_checksum, with_headers, with_keeping};
@@ -29,7 +31,7 @@ use crate::upstream::place::Place;
 /// Read from a staged file at once.
 const BUFFER: usize = 256 * 1024;
 /// In a copy source.
-const PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b'/');
+pub const PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b'/');
 
 /// A PUT that is about to be sent, as often as it takes.
 pub struct Sending {
@@ -66,12 +68,20 @@ impl Inner {
         let sealed = self.sealed(&known, &seal_place(&place.bucket, &key, Some(received.size)))?;
         let sending = Sending { place, key, headers: put.headers, known, sealed, received };
         self.refuse_bad_metadata(&sending.headers)?;
-        let etag = if sending.received.size > self.settings.multipart_threshold {
-            self.put_in_parts(&sending, &put.conditions).await?
-        } else {
-            self.put_whole(&sending, &put.conditions).await?
+        let ahead = Ahead::of(&sending.received);
+        let copied = match ahead {
+            None => self.put_by_copy(&sending, &put.conditions).await,
+            Some(_) => None,
         };
-        Ok(Written { object: Arc::new(sending.info(etag)), dedup: Dedup::Miss })
+        let (object, dedup) = match copied {
+            Some(copied) => (copied, Dedup::Hit),
+            None if sending.received.size > self.settings.multipart_threshold => {
+                (sending.info(self.put_in_parts(&sending, &put.conditions, ahead).await?), Dedup::Miss)
+            }
+            None => (sending.info(self.put_whole(&sending, &put.conditions).await?), Dedup::Miss),
+        };
+        self.contents.remember(&object.owner, &sending.received.sha256, &put.bucket, &put.key, object.etag);
+        Ok(Written { object: Arc::new(object), dedup })
     }
 
     pub fn refuse_bad_metadata(&self, headers: &ObjectHeaders) -> Result<()> {
@@ -103,7 +113,8 @@ impl Inner {
         };
         let raw = info::raw_headers(&sending.headers);
         // The checksum vouches for the bytes; a signature over them would hash them all again.
-        let put = put.customize().disable_payload_signing().mutate_request(move |r| insert_raw(r, &raw));
+        let put = put.customize().config_override(client::sending(sending.received.size));
+        let put = put.disable_payload_signing().mutate_request(move |r| insert_raw(r, &raw));
         match put.send().await {
             Ok(put) => info::etag(put.e_tag()),
             Err(e) if fault::is_no_such_key(&e) && held.if_match.is_some() => Err(no_such_key()),
@@ -170,10 +181,9 @@ impl Inner {
         let (place, key) = self.writable(&copy.bucket, &copy.key).await?;
         let copying = Copying {
             source: (source_place, source_key),
+            known: known_of_copy(&copy.source, copy.owner, copy.acl, &copy.headers),
             object: copy.source,
             to: (place, key),
-            owner: copy.owner,
-            acl: copy.acl,
             headers: copy.headers,
         };
         for _ in 0..LOOKS {
@@ -186,20 +196,13 @@ impl Inner {
         Err(busy())
     }
 
-    async fn copy_once(&self, copying: &Copying, held: &Held) -> Result<ObjectInfo> {
-        let Copying { source, object, to: (place, key), .. } = copying;
+    pub async fn copy_once(&self, copying: &Copying, held: &Held) -> Result<ObjectInfo> {
+        let Copying { source, object, to: (place, key), known, .. } = copying;
         if object.size > MAX_PUT_BYTES {
             let text = "The specified copy source is larger than the maximum allowable size for a copy source: 5368709120";
             return Err(Error::new(ErrorKind::InvalidRequest, text));
         }
-        let known = Known {
-            sha256: object.sha256,
-            // Of one that went up in parts the MD5 is not known; its copy has another ETag.
-            md5: object.sha256.and_then(|_| object.etag.md5().copied()),
-            checksum: object.checksum.clone().filter(|c| c.parts == 0),
-            ..Known::new(copying.owner.clone(), copying.acl, &copying.headers)
-        };
-        let sealed = self.sealed(&known, &seal_place(&place.bucket, key, Some(object.size)))?;
+        let sealed = self.sealed(known, &seal_place(&place.bucket, key, Some(object.size)))?;
         let from = utf8_percent_encode(&format!("{}/{}", source.0.bucket, source.1), PATH).to_string();
         let request = self.client.copy_object().bucket(&*place.bucket).key(key).copy_source(from);
         let request = request.copy_source_if_match(object.etag.quoted()).metadata_directive(MetadataDirective::Replace);
@@ -217,17 +220,18 @@ impl Inner {
                     let same = there.and_then(|h| h.e_tag().and_then(ETag::of_upstream)) == Some(object.etag);
                     return Err(if same && held.is_any() { conditions::failed(held) } else { source_replaced() });
                 }
-                return self.copied(copying, None, known).await;
+                return self.copied(copying, None).await;
             }
             Err(e) => return Err(fault::of(e)),
         };
         let etag = done.copy_object_result().and_then(|r| r.e_tag()).and_then(ETag::of_upstream);
-        self.copied(copying, etag, known).await
+        self.copied(copying, etag).await
     }
 
     /// What the copy is now. Looked at, since an upstream that ignores the condition on the source may have copied another.
-    async fn copied(&self, copying: &Copying, etag: Option<ETag>, known: Known) -> Result<ObjectInfo> {
+    async fn copied(&self, copying: &Copying, etag: Option<ETag>) -> Result<ObjectInfo> {
         let (place, key) = &copying.to;
+        let known = copying.known.clone();
         let Some(head) = self.head(&place.bucket, key).await? else { return Err(source_replaced()) };
         let mut info = self.info(&place.bucket, key, &known.owner, &head)?;
         if let Some(etag) = etag.filter(|e| *e != info.etag) {
@@ -246,11 +250,10 @@ impl Inner {
             let (place, full) = self.writable(bucket, key).await?;
             let copying = Copying {
                 source: (place.clone(), full.clone()),
-                owner: object.owner.clone(),
+                known: known_of_copy(&object, object.owner.clone(), acl, &object.headers),
                 headers: object.headers.clone(),
                 object,
                 to: (place, full),
-                acl,
             };
             match self.copy_once(&copying, &Held::default()).await {
                 Err(e) if e.kind() == ErrorKind::OperationAborted => continue,
@@ -261,17 +264,26 @@ impl Inner {
     }
 }
 
-struct Copying {
-    source: (Place, String),
-    object: SharedObject,
-    to: (Place, String),
-    owner: TenantId,
-    acl: CannedAcl,
-    headers: ObjectHeaders,
+pub struct Copying {
+    pub source: (Place, String),
+    pub object: SharedObject,
+    pub to: (Place, String),
+    pub headers: ObjectHeaders,
+    pub known: Known,
+}
+
+fn known_of_copy(source: &ObjectInfo, owner: TenantId, acl: CannedAcl, headers: &ObjectHeaders) -> Known {
+    Known {
+        sha256: source.sha256,
+        // Of one that went up in parts the MD5 is not known; its copy has another ETag.
+        md5: source.sha256.and_then(|_| source.etag.md5().copied()),
+        checksum: source.checksum.clone().filter(|c| c.parts == 0),
+        ..Known::new(owner, acl, headers)
+    }
 }
 
 impl Sending {
-    fn info(&self, etag: ETag) -> ObjectInfo {
+    pub fn info(&self, etag: ETag) -> ObjectInfo {
         written(etag, self.received.size, &self.known, self.headers.clone(), Some(self.received.sha256), self.received.checksum.clone())
     }
 }

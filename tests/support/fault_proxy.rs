@@ -32,6 +32,7 @@ pub struct FaultProxy {
 struct State {
     target: SocketAddr,
     fault: Fault,
+    met: usize,
 }
 
 impl FaultProxy {
@@ -39,7 +40,7 @@ impl FaultProxy {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         let address = listener.local_addr().unwrap();
-        let state = Arc::new(Mutex::new(State { target, fault: Fault::None }));
+        let state = Arc::new(Mutex::new(State { target, fault: Fault::None, met: 0 }));
         let shared = state.clone();
         runtime.spawn(async move {
             loop {
@@ -53,6 +54,11 @@ impl FaultProxy {
 
     pub fn set(&self, fault: Fault) {
         self.state.lock().unwrap().fault = fault;
+    }
+
+    /// How often something was sent while there was a fault.
+    pub fn met(&self) -> usize {
+        self.state.lock().unwrap().met
     }
 
     /// Where the server is now.
@@ -78,7 +84,11 @@ async fn relay(mut client: TcpStream, state: Arc<Mutex<State>>) {
         tokio::select! {
             read = client.read(&mut request) => {
                 let Some(n) = read.ok().filter(|n| *n > 0) else { return };
-                let now = *state.lock().unwrap();
+                let now = {
+                    let mut state = state.lock().unwrap();
+                    state.met += usize::from(state.fault != Fault::None);
+                    *state
+                };
                 passed = 0;
                 match now.fault {
                     Fault::Refuse => return,

@@ -1,5 +1,6 @@
 //! What the tests share: servers on port 0 and a client that sends exactly what it is told.
 
+pub mod alone;
 pub mod binary;
 pub mod client;
 pub mod cloudfront;

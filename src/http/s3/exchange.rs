@@ -10,10 +10,11 @@ use http::header::AsHeaderName;
 use http::request::Parts;
 
 use crate::auth::{Action, Caller, Grant, Payload, Reading, RequestFacts, Target, Via};
+use crate::base::conditions::WriteConditions;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::limits::MAX_XML_BYTES;
 use crate::base::names::{BucketName, ObjectKey, TenantId, UploadId};
-use crate::base::object::{Bucket, ObjectInfo, SharedBucket};
+use crate::base::object::{Bucket, CannedAcl, ObjectHeaders, ObjectInfo, SharedBucket};
 use crate::base::timestamp::Timestamp;
 use crate::http::body::Counted;
 use crate::http::door::Visit;
@@ -21,6 +22,7 @@ use crate::http::gateway::Gateway;
 use crate::http::query::Query;
 use crate::http::s3::params::{self, text};
 use crate::http::xml::Writer;
+use crate::ingest::chunked::Decoder;
 use crate::ingest::{Content, Expect, Received, Staging, receive};
 use crate::net::request_body::RequestBody;
 use crate::net::service::Peer;
@@ -30,6 +32,7 @@ use crate::telemetry::request_id::RequestId;
 
 // Every request is asked for it: a name that need not be parsed each time.
 const EXPECTED_BUCKET_OWNER: HeaderName = HeaderName::from_static("x-amz-expected-bucket-owner");
+const DECODED_LENGTH: HeaderName = HeaderName::from_static("x-amz-decoded-content-length");
 
 pub struct Exchange<'a> {
     pub gateway: &'a Gateway,
@@ -192,51 +195,60 @@ impl Exchange<'_> {
 
     /// Takes in the body under everything that was promised of it: by headers (`expect`) and by the signature.
     pub async fn receive(&mut self, expect: Expect, staging: &Staging) -> Result<Received> {
-        self.receive_counted(expect, staging, None).await
+        let (expect, decoder) = self.promised(expect)?;
+        self.receive_counted(expect, decoder, staging, None).await
     }
 
-    /// As `receive`, of an object: who asks for this request's upload sees how far it is.
-    pub async fn receive_object(&mut self, grant: &Grant, expect: Expect) -> Result<(Received, Running)> {
-        let number = |name: &'static str| text(&self.parts.headers, name).and_then(|l| l.parse::<u64>().ok());
-        let length = number("x-amz-decoded-content-length").or_else(|| number("content-length"));
-        let running = self.gateway.ops.begin_put(grant, self.id.as_str(), length)?;
-        let staging = self.gateway.ops.staging(grant);
-        let received = self.receive_counted(expect, &staging, Some(running.transfer.clone())).await?;
+    /// As `receive`, of an object: the origin may begin with it, and who asks for this request's upload sees how far it is.
+    pub async fn receive_object(
+        &mut self,
+        grant: &Grant,
+        expect: Expect,
+        acl: CannedAcl,
+        headers: &ObjectHeaders,
+        conditions: &WriteConditions,
+    ) -> Result<(Received, Running)> {
+        let (expect, decoder) = self.promised(expect)?;
+        let running = self.gateway.ops.begin_put(grant, self.id.as_str(), expect.length)?;
+        let staging = self.gateway.ops.staging_for(grant, acl, headers, conditions, &expect)?;
+        let received = self.receive_counted(expect, decoder, &staging, Some(running.transfer.clone())).await?;
         Ok((received, running))
     }
 
-    async fn receive_counted(&mut self, mut expect: Expect, staging: &Staging, transfer: Option<Arc<Transfer>>) -> Result<Received> {
-        let body = self.body.take().ok_or_else(|| Error::internal("a body was asked for twice"))?;
-        let content_length = text(&self.parts.headers, http::header::CONTENT_LENGTH).and_then(|l| l.parse::<u64>().ok());
-        let decoder = match &self.caller.payload {
-            Payload::Streaming(form) => {
-                let decoded =
-                    text(&self.parts.headers, "x-amz-decoded-content-length").and_then(|l| l.parse::<u64>().ok()).ok_or_else(|| {
-                        Error::new(ErrorKind::MissingContentLength, "You must provide the x-amz-decoded-content-length HTTP header.")
-                    })?;
-                expect.length = Some(decoded);
-                if expect.trailer.is_some() && !form.has_trailer() {
-                    return Err(Error::new(
-                        ErrorKind::InvalidRequest,
-                        "x-amz-trailer is given, but x-amz-content-sha256 announces no trailer.",
-                    ));
-                }
-                Some(form.clone().decoder(decoded))
-            }
-            other => {
-                if expect.trailer.is_some() {
-                    return Err(Error::new(
-                        ErrorKind::InvalidRequest,
-                        "x-amz-trailer is given, but x-amz-content-sha256 announces no trailer.",
-                    ));
-                }
-                expect.length = content_length;
-                if let Payload::Sha256(hash) = other {
-                    expect.sha256 = Some(*hash);
-                }
-                None
-            }
+    /// With what the signature promises, and how the body is decoded.
+    fn promised(&self, mut expect: Expect) -> Result<(Expect, Option<Decoder>)> {
+        let number = |name: HeaderName| text(&self.parts.headers, name).and_then(|l| l.parse::<u64>().ok());
+        let form = match &self.caller.payload {
+            Payload::Streaming(form) => Some(form),
+            _ => None,
         };
+        if expect.trailer.is_some() && !form.is_some_and(|f| f.has_trailer()) {
+            let text = "x-amz-trailer is given, but x-amz-content-sha256 announces no trailer.";
+            return Err(Error::new(ErrorKind::InvalidRequest, text));
+        }
+        if let Payload::Sha256(hash) = &self.caller.payload {
+            expect.sha256 = Some(*hash);
+        }
+        let Some(form) = form else {
+            expect.length = number(http::header::CONTENT_LENGTH);
+            return Ok((expect, None));
+        };
+        let Some(decoded) = number(DECODED_LENGTH) else {
+            let text = "You must provide the x-amz-decoded-content-length HTTP header.";
+            return Err(Error::new(ErrorKind::MissingContentLength, text));
+        };
+        expect.length = Some(decoded);
+        Ok((expect, Some(form.clone().decoder(decoded))))
+    }
+
+    async fn receive_counted(
+        &mut self,
+        expect: Expect,
+        decoder: Option<Decoder>,
+        staging: &Staging,
+        transfer: Option<Arc<Transfer>>,
+    ) -> Result<Received> {
+        let body = self.body.take().ok_or_else(|| Error::internal("a body was asked for twice"))?;
         // An empty body is not polled by hyper, so it sends no interim answer of its own; clients that asked wait for one.
         receive(pin!(Counted { body, transfer }), decoder, &expect, staging).await
     }

@@ -28,7 +28,7 @@ pub async fn put(exchange: &mut Exchange<'_>, bucket: &BucketName, key: &ObjectK
     // S3 keeps a CRC64NVME where the client chose nothing.
     let expect = params::expect(headers, MAX_PUT_BYTES, Some(ChecksumAlgorithm::Crc64Nvme))?;
     let grant = exchange.on_object(Action::PutObject, bucket, key).await?;
-    let (received, running) = exchange.receive_object(&grant, expect).await?;
+    let (received, running) = exchange.receive_object(&grant, expect, acl, &stored, &conditions).await?;
     if stored.content_type.is_empty() {
         stored.content_type = media_type::guess(key.as_str(), &first_bytes(&received)).to_owned();
     }

@@ -12,8 +12,8 @@ use crate::ingest::{Received, Staging};
 use crate::ops::write_back::entry::{is_delete, is_shown, own, shown};
 use crate::ops::write_back::{Overlay, WriteBack, is_away};
 use crate::origin::{
-    Answer, Body, CacheState, CompleteUpload, CopyObject, Freshness, Origin, PutObject, Quota, ReadBy, Restore, Restored, UploadsPage,
-    UploadsQuery, Usage, Written,
+    Announced, Answer, Body, CacheState, CompleteUpload, CopyObject, Freshness, Origin, PutObject, Quota, ReadBy, Restore, Restored,
+    UploadsPage, UploadsQuery, Usage, Written,
 };
 
 /// What of a snapshot is not yet upstream.
@@ -179,6 +179,14 @@ impl Origin for WriteBack {
 
     fn staging(&self, owner: &TenantId) -> Staging {
         self.0.upstream.staging(owner)
+    }
+
+    /// What is kept here goes up later, and must be safe on the disk before.
+    fn staging_for(&self, put: &Announced<'_>) -> Staging {
+        match self.0.is_back(put.bucket) {
+            true => self.0.upstream.staging(put.owner),
+            false => self.0.upstream.staging_for(put),
+        }
     }
 
     fn put(&self, put: PutObject, quota: Quota) -> Answer<'_, Written> {

@@ -1,6 +1,7 @@
 //! Bodies that are cut, changed, or not what was promised of them.
 
 use crate::s3::attacks::{assert_absent, assert_nothing_staged, gateway};
+use crate::support::alone;
 use crate::support::client::{Answer, Client, Request, Sign};
 use crate::support::gateway::acme;
 use crate::support::raw;
@@ -120,20 +121,10 @@ fn a_stranger_cannot_use_streaming_forms_to_make_faults() {
     assert_absent(&mut client, "acme-bucket", "k");
 }
 
-fn anonymous_memory_kib() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find_map(|l| l.strip_prefix("RssAnon:")).unwrap();
-    line.trim().trim_end_matches(" kB").trim().parse().unwrap()
-}
-
 /// One chunk of 512 MiB is announced. In a process of its own, since memory is counted for the whole process.
 #[test]
 fn a_giant_chunk_takes_no_memory() {
-    const ALONE: &str = "TIDEGATE_TEST_GIANT_CHUNK";
-    if std::env::var_os(ALONE).is_none() {
-        let test = ["--exact", "s3::attacks::bodies::a_giant_chunk_takes_no_memory", "--nocapture"];
-        let run = std::process::Command::new(std::env::current_exe().unwrap()).args(test).env(ALONE, "1").output().unwrap();
-        assert!(run.status.success(), "{}{}", String::from_utf8_lossy(&run.stdout), String::from_utf8_lossy(&run.stderr));
+    if !alone::is_alone("s3::attacks::bodies::a_giant_chunk_takes_no_memory") {
         return;
     }
     const CHUNK: usize = 512 * 1024 * 1024;
@@ -148,10 +139,10 @@ fn a_giant_chunk_takes_no_memory() {
     let mut connection = raw::connect(client.address);
     connection.send(head).send(format!("{CHUNK:x}\r\n"));
     let piece = vec![9u8; 1024 * 1024];
-    let (start, mut most) = (anonymous_memory_kib(), 0);
+    let (start, mut most) = (alone::anonymous_memory_kib(), 0);
     for _ in 0..SENT / piece.len() {
         connection.send(&piece);
-        most = most.max(anonymous_memory_kib());
+        most = most.max(alone::anonymous_memory_kib());
     }
     let grown = most.saturating_sub(start);
     assert!(grown < 32 * 1024, "{grown} KiB more for {SENT} bytes of a chunk");
