@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 use crate::base::checksum::ChecksumAlgorithm;
 use crate::base::conditions::WriteConditions;
@@ -24,7 +25,7 @@ use crate::origin::Announced;
 use crate::upstream::cutter::{Cutter, FilePart, Told};
 use crate::upstream::info::Known;
 use crate::upstream::open::Inner;
-use crate::upstream::parts::{PartedObject, Sent};
+use crate::upstream::parts::{ABORT_PATIENCE, PartedObject, Sent};
 
 pub struct Ahead {
     inner: Arc<Inner>,
@@ -109,6 +110,15 @@ impl Ahead {
         let _ = told.send(Told::End);
         // Until then `told` stays open: closed, it means that the body was given up.
         sent.await.map_err(Error::internal)?
+    }
+
+    /// The body is refused: what went up of it is aborted.
+    pub async fn give_up(&self) {
+        let task = self.state().task.take();
+        if let Some(Task { told, sent }) = task {
+            drop(told);
+            let _ = timeout(ABORT_PATIENCE, sent).await;
+        }
     }
 
     fn tell(&self, state: &mut State) {

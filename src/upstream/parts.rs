@@ -59,7 +59,7 @@ struct SentPart {
 }
 
 /// An error waits so long for the upload to be aborted, so that as a rule nothing is left upstream when the client hears of it.
-const ABORT_PATIENCE: Duration = Duration::from_secs(1);
+pub const ABORT_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Aborts the upload unless it was completed.
 struct Guard {
@@ -121,8 +121,12 @@ impl Inner {
             return Err(Error::internal("a body in memory is larger than the threshold of uploads in parts"));
         };
         // Decided before anything more is sent, and by the upstream again when it is completed.
-        let held = self.held(conditions, &sending.place.bucket, &sending.key).await?;
-        self.can_complete(&held)?;
+        let held =
+            self.held(conditions, &sending.place.bucket, &sending.key).await.and_then(|held| self.can_complete(&held).map(|()| held));
+        if let (Err(_), Some(ahead)) = (&held, &ahead) {
+            ahead.give_up().await;
+        }
+        let held = held?;
         let went = match ahead {
             Some(ahead) => match ahead.finish(file.path()).await {
                 Ok(sent) if sent.object.is_of(sending) => Some(sent),
@@ -270,7 +274,7 @@ impl Inner {
                 }
                 // An answer that was lost, and the same request again.
                 Err(e) if matches!(fault::status(&e), Some(404 | 409 | 412)) => {
-                    if let Some(etag) = self.was_it_this(&object.place, &object.key, &sealed).await? {
+                    if let Some(etag) = self.was_it_this(&object.place, &object.key, sealed).await? {
                         guard.id = None;
                         return Ok(etag);
                     }
