@@ -11,7 +11,7 @@ use serde_json::json;
 use tokio::task::JoinSet;
 use tokio::time::interval;
 
-use crate::ops::replicas::{Brought, Document, REPAIR, Replicas, Scanned, Trouble, VERSION, Which};
+use crate::ops::replicas::{Brought, Document, REPAIR, Replicas, Scanned, Trouble, VERSION, Which, is_away};
 use crate::ops::write_back::is_for_good;
 use crate::queue::kind::{Backoff, Work};
 use crate::queue::{Attempt, Fault, Kind};
@@ -34,6 +34,8 @@ struct Sum {
     copied: u64,
     deleted: u64,
     changing: u64,
+    /// It makes no sense to try the others now.
+    away: bool,
     again: Option<String>,
     refused: Option<String>,
 }
@@ -41,6 +43,9 @@ struct Sum {
 impl Sum {
     fn add(&mut self, item: &str, brought: Result<Brought, Trouble>) {
         let text = |side: &str, e: &crate::base::error::Error| format!("{item}: the {side}: {:?}: {}", e.kind(), e.message());
+        if let Err(Trouble::Target(e) | Trouble::Origin(e)) = &brought {
+            self.away |= is_away(e.kind());
+        }
         match brought {
             Ok(Brought::Copied(_)) => self.copied += 1,
             Ok(Brought::Deleted) => self.deleted += 1,
@@ -77,12 +82,13 @@ impl Kind for Replicate {
                 return Err(Fault::Retry { reason: "the replica does not answer".into(), after: Some(after) });
             }
             let (mut sum, mut done, mut running) = (Sum::default(), 0, JoinSet::new());
-            let mut items = attempt.items.iter();
+            // A bucket that is gone goes when its objects are.
+            let (bucket_itself, keys): (Vec<&String>, Vec<&String>) = attempt.items.iter().partition(|i| Replicas::key_of(i) == Some(None));
+            let mut items = keys.into_iter().chain(bucket_itself);
             let mut life = interval(SIGN_OF_LIFE);
             loop {
-                // What can't be done now is not tried for all the others.
                 while running.len() < KEYS
-                    && sum.again.is_none()
+                    && !sum.away
                     && let Some(item) = items.next()
                 {
                     // An item that is no key can't have been recorded.
@@ -97,7 +103,7 @@ impl Kind for Replicate {
                             sum.add(&item, brought);
                             done += 1;
                         }
-                        Some(Err(e)) => sum.again = Some(e.to_string()),
+                        Some(Err(e)) => (sum.away, sum.again) = (true, Some(e.to_string())),
                     },
                     _ = life.tick() => attempt.progress(done, attempt.items.len() as u64, "on its way to the replica"),
                 }

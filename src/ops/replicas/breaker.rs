@@ -1,11 +1,13 @@
-//! Whether somebody far away is asked at all: after some failures in a row he is left alone, and then asked by one at a time.
+//! Whether somebody far away is asked at all: after some failures in a short time he is left alone, and then asked by one
+//! at a time.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// In a row; one alone may be the network's.
+/// One alone may be the network's, and so may be those of a day.
 const FAILURES: u32 = 3;
+const TOGETHER: Duration = Duration::from_secs(30);
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
@@ -19,6 +21,8 @@ pub struct Breaker {
 #[derive(Debug, Default)]
 struct State {
     failures: u32,
+    /// The first of them.
+    since: Option<Instant>,
     /// While it is open: when the next one may ask, and how long the one after waits.
     next: Option<(Instant, Duration)>,
     /// Somebody was let through.
@@ -48,16 +52,17 @@ impl Breaker {
 
     /// True: it was open until now.
     pub fn well(&self) -> bool {
-        if !self.is_open() && self.state().failures == 0 {
-            return false;
-        }
-        *self.state() = State::default();
+        let mut state = self.state();
+        *state = State::default();
         self.open.swap(false, Ordering::AcqRel)
     }
 
     /// True: it opened by this.
     pub fn failed(&self) -> bool {
         let mut state = self.state();
+        if state.since.is_none_or(|since| since.elapsed() > TOGETHER) && state.next.is_none() {
+            (state.failures, state.since) = (0, Some(Instant::now()));
+        }
         state.failures = state.failures.saturating_add(1);
         if state.failures < FAILURES {
             return false;

@@ -52,15 +52,14 @@ impl Inner {
         Ok(())
     }
 
-    /// What an answer of the origin says of it.
+    /// A failure to answer is one of the origin's. What was answered may have been known by heart, and says nothing: what is
+    /// open is closed by the probe alone.
     pub(super) fn judged<T>(&self, answer: Result<T>) -> Result<T> {
-        if self.has_readers() {
-            match &answer {
-                Err(e) if is_away(e.kind()) => self.failed(e),
-                // An answer from a cache is none of the origin's: only the probe closes what is open.
-                _ if !self.breaker.is_open() => drop(self.breaker.well()),
-                _ => {}
-            }
+        if let Err(e) = &answer
+            && is_away(e.kind())
+            && self.has_readers()
+        {
+            self.failed(e);
         }
         answer
     }
