@@ -12,8 +12,8 @@ use crate::base::range::ByteRange;
 use crate::ingest::{Received, Staging};
 use crate::ops::replicas::{Inner, Replicas};
 use crate::origin::{
-    Answer, Body, CacheState, CompleteUpload, CopyObject, Freshness, Origin, PutObject, Quota, ReadBy, UploadsPage, UploadsQuery, Usage,
-    Written,
+    Answer, Body, CacheState, CompleteUpload, CopyObject, Freshness, Origin, PutObject, Quota, ReadBy, Restore, Restored, UploadsPage,
+    UploadsQuery, Usage, Written,
 };
 
 impl Inner {
@@ -169,6 +169,15 @@ impl Origin for Replicas {
 
     fn uploads<'a>(&'a self, bucket: &'a BucketName, query: &'a UploadsQuery) -> Answer<'a, UploadsPage> {
         self.0.origin.uploads(bucket, query)
+    }
+
+    /// Changes nothing that a replica has.
+    fn restore<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, wanted: Restore) -> Answer<'a, Restored> {
+        self.0.origin.restore(bucket, key, wanted)
+    }
+
+    fn add_setting<'a>(&'a self, space: &'a str, name: &'a str, value: Vec<u8>) -> Answer<'a, bool> {
+        self.0.origin.add_setting(space, name, value)
     }
 
     fn settings<'a>(&'a self, space: &'a str) -> Answer<'a, Vec<(String, Vec<u8>)>> {
