@@ -91,7 +91,8 @@ fn decoded(text: &str) -> Vec<u8> {
 /// Names a version and no other: nobody else's bytes are ever taken for it.
 pub fn generation(bucket: &str, key: &str, etag: &str, modified: Timestamp, version: Option<&str>) -> u64 {
     let digest = Sha256::digest(format!("{bucket}\n{key}\n{etag}\n{}\n{}", modified.millis(), version.unwrap_or_default()));
-    digest.iter().take(8).fold(0, |n, b| n << 8 | u64::from(*b))
+    // The highest bit is write-back's: it tells what is not yet here.
+    digest.iter().take(8).fold(0, |n, b| n << 8 | u64::from(*b)) >> 1
 }
 
 pub fn timestamp(time: Option<&aws_smithy_types::DateTime>) -> Timestamp {

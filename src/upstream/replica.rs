@@ -7,12 +7,11 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::base::error::Result;
 use crate::base::etag::ETag;
 use crate::base::names::{BucketName, ObjectKey, TenantId};
 use crate::base::object::{Bucket, ObjectInfo, SharedObject};
 use crate::base::timestamp::Timestamp;
-use crate::origin::{PutObject, Written};
+use crate::origin::{Answer, PutObject, Written};
 use crate::upstream::Upstream;
 use crate::upstream::info::SEALED;
 
@@ -40,22 +39,24 @@ pub struct Copied {
 }
 
 impl Upstream {
-    pub async fn stat_copy(&self, bucket: &BucketName, key: &ObjectKey) -> Result<Option<Copied>> {
-        let place = self.0.place(bucket).await?;
-        let Ok(full) = place.key(key) else { return Ok(None) };
-        let Some(head) = self.0.head(&place.bucket, &full).await? else { return Ok(None) };
-        // Whose it is stands in what is sealed, or it is no copy of ours.
-        let object = self.0.info(&place.bucket, &full, &TenantId::operator(), &head)?;
-        let sealed = head.metadata().and_then(|m| m.get(SEALED));
-        let known = sealed.and_then(|sealed| self.0.known(&place.bucket, &full, object.size, sealed));
-        Ok(Some(Copied { object: Arc::new(object), source: known.and_then(|k| k.source) }))
+    pub fn stat_copy<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey) -> Answer<'a, Option<Copied>> {
+        Box::pin(async move {
+            let place = self.0.place(bucket).await?;
+            let Ok(full) = place.key(key) else { return Ok(None) };
+            let Some(head) = self.0.head(&place.bucket, &full).await? else { return Ok(None) };
+            // Whose it is stands in what is sealed, or it is no copy of ours.
+            let object = self.0.info(&place.bucket, &full, &TenantId::operator(), &head)?;
+            let sealed = head.metadata().and_then(|m| m.get(SEALED));
+            let known = sealed.and_then(|sealed| self.0.known(&place.bucket, &full, object.size, sealed));
+            Ok(Some(Copied { object: Arc::new(object), source: known.and_then(|k| k.source) }))
+        })
     }
 
-    pub async fn put_copy(&self, put: PutObject, source: SourceVersion) -> Result<Written> {
-        self.0.put_as(put, Some(source)).await
+    pub fn put_copy(&self, put: PutObject, source: SourceVersion) -> Answer<'_, Written> {
+        Box::pin(self.0.put_as(put, Some(source)))
     }
 
-    pub async fn copy_bucket(&self, source: &Bucket) -> Result<()> {
-        self.0.copy_bucket(source).await
+    pub fn copy_bucket<'a>(&'a self, source: &'a Bucket) -> Answer<'a, ()> {
+        Box::pin(self.0.copy_bucket(source))
     }
 }

@@ -20,7 +20,7 @@ use crate::upstream::replica::SourceVersion;
 
 /// How long the origin, or a replica, is waited for where another may answer: less than a CDN's patience.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// While the origin is known not to answer it may still know something by heart: its buckets.
+/// Where nobody else has an answer: what is in front of the origin may know one by heart, such as a bucket or what is cached.
 const BY_HEART: Duration = Duration::from_millis(1500);
 
 fn may_be_elsewhere(e: &Error) -> bool {
@@ -121,6 +121,11 @@ impl Inner {
                 return Ok(Some(shown(&copy.object, source, target)));
             }
         }
+        if freshness == Freshness::Cached
+            && let Ok(Ok(Some(found))) = timeout(BY_HEART, self.origin.stat(bucket, key, freshness)).await
+        {
+            return Ok(Some(found));
+        }
         Err(failure)
     }
 
@@ -154,7 +159,10 @@ impl Inner {
                 return Ok(Some(body));
             }
         }
-        Err(failure)
+        match timeout(BY_HEART, self.origin.open(bucket, key, object, range, by)).await {
+            Ok(Ok(Some(body))) => Ok(Some(body)),
+            _ => Err(failure),
+        }
     }
 
     pub(super) async fn list(self: &Arc<Self>, bucket: &BucketName, query: &ListQuery) -> Result<ListPage> {

@@ -164,12 +164,12 @@ async fn is_alike(upstream: &Upstream, bucket: &BucketName, source: &ListedObjec
     if source.size != copy.size {
         return Ok(false);
     }
-    if source.etag == copy.etag {
+    if source.etag.is_some() && source.etag == copy.etag {
         return Ok(copy.modified >= source.modified);
     }
     let there = upstream.stat_copy(bucket, &copy.key).await?.and_then(|copy| copy.source);
     // A HEAD tells seconds, a listing milliseconds.
-    Ok(there.is_some_and(|version| version.etag == source.etag && version.modified.secs() == source.modified.secs()))
+    Ok(there.is_some_and(|version| Some(version.etag) == source.etag && version.modified.secs() == source.modified.secs()))
 }
 
 /// The objects of a bucket under a prefix, in order.

@@ -11,6 +11,7 @@ use crate::auth::keys::Secret;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::names::{BucketName, ObjectKey};
 use crate::ops::replicas::breaker::Breaker;
+use crate::origin::Answer;
 use crate::telemetry::replicas::Replica as Gauges;
 use crate::upstream::{Settings as UpstreamSettings, Upstream};
 
@@ -83,8 +84,7 @@ impl Target {
     }
 
     pub async fn upstream(&self) -> Result<&Upstream> {
-        let start = || Upstream::start(self.settings.upstream.clone(), self.secret.expose().as_bytes());
-        self.opened.get_or_try_init(start).await
+        self.opened.get_or_try_init(|| start(self.settings.upstream.clone(), self.secret.clone())).await
     }
 
     pub fn well(&self) {
@@ -109,6 +109,10 @@ impl Target {
             upstream.close();
         }
     }
+}
+
+fn start(settings: UpstreamSettings, secret: Secret) -> Answer<'static, Upstream> {
+    Box::pin(async move { Upstream::start(settings, secret.expose().as_bytes()).await })
 }
 
 /// It could not be asked, which says nothing of what it has.
