@@ -9,6 +9,7 @@ pub mod cluster;
 pub mod follow;
 pub mod origin;
 pub mod reload;
+pub mod replicas;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -94,6 +95,7 @@ impl App {
     pub async fn start(config: Config, operator: OperatorKey) -> Result<App, StartError> {
         let metrics = Arc::new(Metrics::new());
         let (wants_tls, queue_settings) = (config.wants_tls(), config.queue_settings());
+        let replicas = config.replica_settings().map_err(StartError::Faults)?;
         let (upstream, cache) = (config.upstream_settings(), config.cache_settings(&metrics));
         let secret = operator.secret.clone();
         let auth = Arc::new(Auth::new(config.auth, config.policies, operator).map_err(faults)?);
@@ -118,6 +120,7 @@ impl App {
         let mut opened = origin::open(config.store.clone(), upstream, cache, &secret, cluster.peers(), &metrics).await?;
         // Over a remote S3 other nodes may stand too.
         let has_neighbours = opened.cache.is_some();
+        let replicas = replicas::open(replicas, &config.store, &mut opened, &secret, &queue, &metrics)?;
         let back = back::open(&config.back, config.store, &mut opened, &queue, &metrics).await?;
         let (cdn, mut kinds) =
             purges(Map::new(config.doors.sites.list().iter().filter_map(Site::behind_cdn).collect()), &config.cdn, &queue)?;
@@ -127,11 +130,16 @@ impl App {
             let warmer = Warmer { origin: opened.origin.clone(), cache };
             Arc::new(Warm(warmer)) as Arc<dyn Kind>
         }));
+        if let Some(replicas) = &replicas {
+            kinds.extend(replicas::kinds(replicas));
+            tokio::spawn(replicas.clone().tend());
+        }
         let tracker = Tracker::default();
         let ops = Ops::new(opened.origin, Variants::start(variants)?, queue.clone())
             .with_cdn(cdn, tracker.clone())
             .with_cache(opened.cache)
             .with_peers(cluster.peers())
+            .with_replicas(replicas)
             .with_write_back(back);
         ops.load_settings(&auth).await?;
         let follower = has_neighbours.then(|| tokio::spawn(follow::follow(ops.clone(), auth.clone())));

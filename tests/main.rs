@@ -6,6 +6,7 @@ mod jobs;
 mod life;
 mod moving;
 mod nodes;
+mod regions;
 mod s3;
 mod support;
 mod tidy;

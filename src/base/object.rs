@@ -82,6 +82,9 @@ pub struct ObjectInfo {
     pub parts: Vec<PartInfo>,
     /// `x-amz-restore` of an archived object, as the archive says it.
     pub restore: Option<String>,
+    /// The replica that shows it because the origin can't be asked. Never in a record: a way to it is no part of a version.
+    #[serde(skip)]
+    pub replica: Option<Arc<str>>,
 }
 
 /// A document attached to a bucket. What is not in this list is not implemented.
@@ -142,6 +145,8 @@ pub struct ListPage {
     pub entries: Vec<ListEntry>,
     /// Where the next page starts (as `after`); None: this was the last.
     pub next: Option<String>,
+    /// As `ObjectInfo::replica`.
+    pub replica: Option<Arc<str>>,
 }
 
 /// An upload in progress.

@@ -12,6 +12,7 @@ mod key;
 mod mirror;
 mod moves;
 mod presign;
+mod repair;
 mod serve;
 mod side;
 mod snapshot;
@@ -52,6 +53,8 @@ enum Command {
     Snapshot(snapshot::Snapshot),
     /// Wait until everything that was written back is stored upstream, and say what is left
     Sync(sync::Sync),
+    /// Compare a replica with the origin from the beginning, and bring what differs
+    Repair(repair::Repair),
     /// Prove that bodies, records and index agree, and repair the index; the gateway must not be running
     Fsck(fsck::Fsck),
     /// A link to an object in the operator's name: a presigned URL, CloudFront's URL or cookies, or a path token
@@ -126,6 +129,7 @@ fn carry_out(arguments: Arguments) -> Result<(), Failure> {
             Some(Command::Key(command)) => key::run(command, config).await,
             Some(Command::Snapshot(command)) => snapshot::run(command, config).await,
             Some(Command::Sync(command)) => sync::run(command, config).await,
+            Some(Command::Repair(command)) => repair::run(command, config).await,
             Some(Command::Fsck(command)) => fsck::run(&command, &config),
             Some(Command::Presign(command)) => presign::run(command, config).await,
             Some(Command::Import(command)) => import::run(command, config).await,

@@ -11,6 +11,7 @@ pub mod cdn;
 pub mod fault;
 pub mod keys;
 pub mod reader;
+pub mod replicas;
 pub mod shipped;
 pub mod sites;
 pub mod units;
@@ -28,6 +29,7 @@ use crate::cluster::Settings as ClusterSettings;
 use crate::http::gateway::Settings as DoorSettings;
 use crate::local::Settings as StoreSettings;
 use crate::net::settings::Settings as NetSettings;
+use crate::ops::replicas::Settings as ReplicaSettings;
 use crate::ops::write_back::Settings as BackSettings;
 use crate::queue::Settings as QueueSettings;
 use crate::queue::runner::Settings as JobSettings;
@@ -53,6 +55,8 @@ pub struct Config {
     pub store: StoreSettings,
     /// Without a bucket there is none. Its folder is `upstream` in the store's.
     pub upstream: UpstreamSettings,
+    /// Their folders are in `replicas` in the store's.
+    pub replicas: Vec<replicas::Replica>,
     /// Its folder is `back` in the store's.
     pub back: BackSettings,
     pub variants: VariantSettings,
@@ -103,6 +107,7 @@ impl Default for Config {
             net: NetSettings::default(),
             store: StoreSettings::default(),
             upstream: UpstreamSettings::default(),
+            replicas: Vec::new(),
             back: BackSettings::default(),
             variants: VariantSettings::default(),
             cache: CacheSettings::default(),
@@ -135,6 +140,13 @@ impl Config {
         settings.memory_limit = self.store.inline_limit;
         settings.reserve_bytes = self.store.reserve_bytes;
         (!settings.bucket.is_empty()).then_some(settings)
+    }
+
+    /// Err: what is wrong with their secrets, all of it.
+    pub fn replica_settings(&self) -> Result<Vec<ReplicaSettings>, Vec<String>> {
+        let (good, bad): (Vec<_>, Vec<_>) = self.replicas.iter().map(replicas::Replica::settings).partition(Result::is_ok);
+        let faults: Vec<String> = bad.into_iter().filter_map(Result::err).collect();
+        if faults.is_empty() { Ok(good.into_iter().flatten().collect()) } else { Err(faults) }
     }
 
     pub fn cache_settings(&self, metrics: &Arc<Metrics>) -> CacheSettings {

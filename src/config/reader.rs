@@ -9,7 +9,7 @@ use toml::de::{DeTable, DeValue};
 use super::fault::Fault;
 use super::keys::{Key, keys};
 use super::value::Value;
-use super::{Config, DEFAULT_FILE, buckets, sites};
+use super::{Config, DEFAULT_FILE, buckets, replicas, sites};
 
 /// What platforms switch their storage by; false: the embedded store, whatever else is set.
 const USE_S3: &str = "USE_S3";
@@ -89,6 +89,7 @@ impl Reader<'_> {
             let (name, at) = (section.get_ref().as_ref(), section.span().start);
             match content.get_ref() {
                 _ if name == "bucket" => self.config.upstream.adopted = buckets::take(self, content),
+                _ if name == "replica" => self.config.replicas = replicas::take(self, content),
                 _ if name == "site" => {
                     if let Some(sites) = sites::take(self, content) {
                         self.config.doors.sites = sites;
@@ -96,7 +97,7 @@ impl Reader<'_> {
                 }
                 DeValue::Table(table) if keys.iter().any(|k| k.section() == name) => self.take_section(keys, name, table),
                 _ => {
-                    let sections: Vec<&str> = keys.iter().map(Key::section).chain(["site", "bucket"]).collect();
+                    let sections: Vec<&str> = keys.iter().map(Key::section).chain(["site", "bucket", "replica"]).collect();
                     self.fault(at, name, format!("there is no such section{}", nearest(name, sections.into_iter())));
                 }
             }

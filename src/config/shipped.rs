@@ -37,6 +37,22 @@ const SITES: &str = "\
 # prefix = \"public/\"
 # owner = \"acme\"
 
+# Further S3s that everything is brought to, as it changes. Reads go there (`read`) while what the gateway stands on can't be
+# asked. Each bucket is a folder there. Without a profile or keys: the environment, the container or the instance.
+# [[replica]]
+# name = \"west\"
+# bucket = \"media-west\"
+# prefix = \"\"
+# endpoint = \"https://s3.us-west-2.amazonaws.com\"
+# region = \"us-west-2\"
+# path_style = false
+# profile = \"west\"                  # or: access_key = \"AKIA…\", secret = { env = \"WEST_SECRET\" } or { file = \"secrets/west\" }
+# kms_key = \"\"
+# storage_class = \"STANDARD_IA\"
+# only = [\"media\", \"logs/2026/\"]  # buckets, or prefixes in them; left out: everything
+# read = true
+# scan = \"24h\"                      # how often both listings are compared
+
 # What the edge door shows: one table for each site. A request belongs to the site of its host, or to the one for any host.
 [[site]]
 

@@ -9,6 +9,7 @@
 //! DELETE /-/admin/v1/keys/ACCESS_KEY
 //! POST   /-/admin/v1/snapshot             {"dir": "/backup/2026-11-21"}
 //! POST   /-/admin/v1/sync                 {"retry": true, "wait": 20}: until all that was written back is upstream
+//! POST   /-/admin/v1/repair               {"replica": "west"}: the job that compares it with the origin from the beginning
 //! POST   /-/admin/v1/reload
 //! POST   /-/admin/v1/path-tokens/rotate
 //! POST   /-/admin/v1/presign               as the tenants' /-/v1/presign
@@ -87,6 +88,10 @@ async fn answer(gateway: &Gateway, visit: &mut Visit, request: Request<RequestBo
             let patience = Duration::from_secs(wanted.wait.min(MAX_WAIT_SECONDS));
             respond::json(&ops.sync(&grant, wanted.retry, patience).await?)
         }
+        (Method::POST, ("repair", "")) => {
+            let wanted: Repair = parse(&exchange.document().await?)?;
+            respond::json(&serde_json::json!({ "job": ops.repair(&grant, &wanted.replica).await?.to_string() }))
+        }
         (Method::POST, ("reload", "")) => reload(gateway),
         (Method::POST, ("path-tokens", "rotate")) => {
             ops.rotate_token_secret(&grant, auth).await?;
@@ -95,7 +100,7 @@ async fn answer(gateway: &Gateway, visit: &mut Visit, request: Request<RequestBo
         (Method::POST, ("presign", "")) => presign::presign(&mut exchange).await,
         _ => Err(Error::new(
             ErrorKind::NotFound,
-            "There is no such command: keys, snapshot, sync, reload, path-tokens/rotate and presign are.",
+            "There is no such command: keys, snapshot, sync, repair, reload, path-tokens/rotate and presign are.",
         )),
     }
 }
@@ -145,6 +150,12 @@ struct Sync {
     retry: bool,
     /// Seconds.
     wait: u64,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Repair {
+    replica: String,
 }
 
 /// A key without its secret.

@@ -17,6 +17,9 @@ use crate::ops::Ops;
 use crate::ops::read::Shown;
 use crate::origin::ReadBy;
 
+/// Who answers because the origin can't be asked.
+pub const REPLICA: HeaderName = HeaderName::from_static("x-tidegate-replica");
+
 /// What of an object is asked for, beside which one.
 pub struct Read {
     pub head: bool,
@@ -211,6 +214,7 @@ fn object_headers(headers: &mut HeaderMap, object: &ObjectInfo) {
     }
     put(HeaderName::from_static("x-amz-storage-class"), stored.storage_class.as_deref());
     put(HeaderName::from_static("x-amz-restore"), object.restore.as_deref());
+    put(REPLICA, object.replica.as_deref());
     for (name, text) in &stored.user {
         if let (Ok(name), Some(v)) = (HeaderName::try_from(format!("x-amz-meta-{name}")), HeaderValue::from_bytes(text).ok()) {
             headers.insert(name, v);

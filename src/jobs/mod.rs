@@ -4,5 +4,6 @@
 
 pub mod peers;
 pub mod purge;
+pub mod replicate;
 pub mod upload;
 pub mod warm;

@@ -234,6 +234,7 @@ impl ObjectRow {
             checksum: head.checksum.clone(),
             parts,
             restore: None,
+            replica: None,
         }
     }
 }

@@ -12,6 +12,7 @@ pub mod multipart;
 pub mod operator;
 pub mod peers;
 pub mod read;
+pub mod replicas;
 pub mod through_cache;
 pub mod transfers;
 pub mod uploads;
@@ -45,6 +46,8 @@ pub struct Ops {
     peers: Option<Arc<dyn peers::Peers>>,
     /// Of writes that go on when their client is gone.
     tracker: Tracker,
+    /// None: there are no replicas.
+    replicas: Option<replicas::Replicas>,
     /// None: every write is answered by the origin itself.
     back: Option<write_back::WriteBack>,
     transfers: transfers::Transfers,
@@ -55,8 +58,8 @@ pub struct Ops {
 
 impl Ops {
     pub fn new(origin: Arc<dyn Origin>, variants: Variants, jobs: Queue) -> Self {
-        let (cdn, cache, peers, back, tracker, transfers, settings) = Default::default();
-        Ops { origin, variants, jobs, cdn, cache, peers, tracker, back, transfers, settings }
+        let (cdn, cache, peers, replicas, back, tracker, transfers, settings) = Default::default();
+        Ops { origin, variants, jobs, cdn, cache, peers, tracker, replicas, back, transfers, settings }
     }
 
     /// The one that the origin is read through, so that it can be purged.

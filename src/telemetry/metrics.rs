@@ -14,6 +14,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 use super::histogram::Latency;
 use super::jobs::Jobs;
+use super::replicas::Replicas;
 use super::tenants::Tenants;
 use super::write_back::WriteBack;
 use crate::base::coding::Coding;
@@ -300,6 +301,7 @@ pub struct Metrics {
     pub reload_failures: Counters<Reload>,
     pub jobs: Jobs,
     pub write_back: WriteBack,
+    pub replicas: Replicas,
 }
 
 impl Metrics {
@@ -366,6 +368,7 @@ impl Metrics {
             reload_failures: Counters::register(r, "reload_failures", "Reloads refused because something in them was wrong"),
             jobs: Jobs::register(r),
             write_back: WriteBack::register(r),
+            replicas: Replicas::register(r),
             registry,
         }
     }

@@ -296,6 +296,21 @@ impl Inner {
         self.change_bucket(name, |bucket| bucket.acl = acl).await
     }
 
+    /// Makes the bucket what the origin's is, whatever was recorded of it. For replicas.
+    pub async fn copy_bucket(&self, source: &Bucket) -> Result<()> {
+        let same = |there: &Bucket| {
+            (&there.owner, there.acl, there.created, &there.documents) == (&source.owner, source.acl, source.created, &source.documents)
+        };
+        if self.recorded(&source.name).await?.is_some_and(|(_, there)| same(&there)) {
+            return Ok(());
+        }
+        let text = postcard::to_stdvec(&Stored { version: VERSION, bucket: source.clone() }).map_err(Error::internal)?;
+        let etag = self.put_record(&format!("{FOLDER}{}", source.name), &text, Over::Anything).await?;
+        let bucket = Arc::new(Bucket { generation: generation(&etag), ..source.clone() });
+        self.remember(source.name.as_str(), Some((etag, bucket)));
+        Ok(())
+    }
+
     async fn change_bucket(&self, name: &BucketName, change: impl Fn(&mut Bucket)) -> Result<()> {
         let file = self.record_name(name);
         let path = format!("{FOLDER}{file}");

@@ -22,6 +22,7 @@ use crate::base::names::TenantId;
 use crate::base::object::{CannedAcl, ObjectHeaders, ObjectInfo};
 use crate::base::timestamp::Timestamp;
 use crate::upstream::open::Inner;
+use crate::upstream::replica::SourceVersion;
 
 /// `x-amz-meta-tidegate`
 pub const SEALED: &str = "tidegate";
@@ -37,12 +38,15 @@ pub struct Known {
     pub checksum: Option<Checksum>,
     /// User metadata that is not ASCII travels encoded (RFC 2047); these are the names of such values.
     pub encoded: Vec<String>,
+    /// Of a replica's copy: which version of the origin it is. Sealed behind the rest, where older programs don't look.
+    #[serde(skip)]
+    pub source: Option<SourceVersion>,
 }
 
 impl Known {
     pub fn new(owner: TenantId, acl: CannedAcl, headers: &ObjectHeaders) -> Self {
         let encoded = headers.user.iter().filter(|(_, v)| !is_plain(v)).map(|(n, _)| n.clone()).collect();
-        Known { version: VERSION, owner, acl, sha256: None, md5: None, checksum: None, encoded }
+        Known { version: VERSION, owner, acl, sha256: None, md5: None, checksum: None, encoded, source: None }
     }
 }
 
@@ -87,7 +91,8 @@ fn decoded(text: &str) -> Vec<u8> {
 /// Names a version and no other: nobody else's bytes are ever taken for it.
 pub fn generation(bucket: &str, key: &str, etag: &str, modified: Timestamp, version: Option<&str>) -> u64 {
     let digest = Sha256::digest(format!("{bucket}\n{key}\n{etag}\n{}\n{}", modified.millis(), version.unwrap_or_default()));
-    digest.iter().take(8).fold(0, |n, b| n << 8 | u64::from(*b))
+    // The highest bit is write-back's: it tells what is not yet here.
+    digest.iter().take(8).fold(0, |n, b| n << 8 | u64::from(*b)) >> 1
 }
 
 pub fn timestamp(time: Option<&aws_smithy_types::DateTime>) -> Timestamp {
@@ -179,15 +184,20 @@ pub fn raw_headers(headers: &ObjectHeaders) -> Vec<(&'static str, String)> {
 
 impl Inner {
     pub fn sealed(&self, known: &Known, place: &str) -> Result<String> {
-        let text = postcard::to_stdvec(known).map_err(Error::internal)?;
+        let mut text = postcard::to_stdvec(known).map_err(Error::internal)?;
+        if let Some(source) = &known.source {
+            text = postcard::to_extend(source, text).map_err(Error::internal)?;
+        }
         Ok(URL_SAFE_NO_PAD.encode(self.sealer.seal(place, &text)?))
     }
 
     /// What was sealed with the object at its place. None: a plain object.
-    fn known(&self, bucket: &str, key: &str, size: u64, sealed: &str) -> Option<Known> {
+    pub fn known(&self, bucket: &str, key: &str, size: u64, sealed: &str) -> Option<Known> {
         let sealed = URL_SAFE_NO_PAD.decode(sealed).ok()?;
         let open = |size| self.sealer.open(&seal_place(bucket, key, size), &sealed);
-        let known: Known = postcard::from_bytes(&open(Some(size)).or_else(|| open(None))?).ok()?;
+        let text = open(Some(size)).or_else(|| open(None))?;
+        let (mut known, rest): (Known, &[u8]) = postcard::take_from_bytes(&text).ok()?;
+        known.source = postcard::from_bytes(rest).ok();
         (known.version == VERSION).then_some(known)
     }
 
@@ -242,6 +252,7 @@ impl Inner {
             checksum: upstreams.or_else(|| proven.and_then(|k| k.checksum.clone())),
             parts: Vec::new(),
             restore: owned(head.restore()),
+            replica: None,
         })
     }
 }

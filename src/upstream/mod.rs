@@ -29,6 +29,7 @@ pub mod place;
 pub mod probe;
 pub mod read;
 pub mod records;
+pub mod replica;
 pub mod restore;
 pub mod seal;
 pub mod serve;

@@ -58,7 +58,9 @@ impl Map {
     pub fn new(settings: &Settings) -> Self {
         let or_operator = |owner: &Option<TenantId>| owner.clone().unwrap_or_else(TenantId::operator);
         let mut configured = Vec::new();
-        if let Ok(name) = BucketName::parse(&settings.bucket) {
+        if let Ok(name) = BucketName::parse(&settings.bucket)
+            && settings.shown
+        {
             let place = Place::new(&settings.bucket, &format!("{}{}", settings.base_prefix, settings.prefix));
             configured.push(Configured { name, place, owner: or_operator(&settings.owner) });
         }

@@ -149,7 +149,10 @@ impl Inner {
         let home = self.map.home();
         let Ok(listed) = self.client.list_object_versions().bucket(home).prefix(key).send().await else { return };
         let objects = listed.versions().iter().map(|v| v.version_id());
-        for id in objects.chain(listed.delete_markers().iter().map(|m| m.version_id())).flatten() {
+        let all = objects.chain(listed.delete_markers().iter().map(|m| m.version_id()));
+        // Owned: a start may be spawned, and what borrows across an await could not be.
+        let ids: Vec<String> = all.flatten().map(str::to_owned).collect();
+        for id in ids {
             let _ = self.client.delete_object().bucket(home).key(key).version_id(id).send().await;
         }
     }

@@ -15,6 +15,8 @@ pub struct Settings {
     pub path_style: Option<bool>,
     /// The bucket that everything lives in. Empty: there is no upstream, and the store is the embedded one.
     pub bucket: String,
+    /// Whether it is shown under its own name. A replica's is not: there each bucket of the gateway is a folder.
+    pub shown: bool,
     /// Stands before everything in that bucket, the gateway's own state included.
     pub base_prefix: String,
     /// Stands, after `base_prefix`, before what the bucket shows under its own name.
@@ -55,6 +57,7 @@ impl Default for Settings {
             access: Access::default(),
             path_style: None,
             bucket: String::new(),
+            shown: true,
             base_prefix: String::new(),
             prefix: String::new(),
             owner: None,

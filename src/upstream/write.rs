@@ -27,6 +27,7 @@ use crate::upstream::fault;
 use crate::upstream::info::{self, Known, SEALED, seal_place, with_checksum, with_headers, with_keeping};
 use crate::upstream::open::Inner;
 use crate::upstream::place::Place;
+use crate::upstream::replica::SourceVersion;
 
 /// Read from a staged file at once.
 const BUFFER: usize = 256 * 1024;
@@ -57,12 +58,18 @@ impl Inner {
     }
 
     pub async fn put(self: &Arc<Self>, put: PutObject) -> Result<Written> {
+        self.put_as(put, None).await
+    }
+
+    /// `source`: the version of the origin that a replica's copy is.
+    pub async fn put_as(self: &Arc<Self>, put: PutObject, source: Option<SourceVersion>) -> Result<Written> {
         let (place, key) = self.writable(&put.bucket, &put.key).await?;
         let received = put.received;
         let known = Known {
             sha256: Some(received.sha256),
             md5: Some(received.md5),
             checksum: received.checksum.clone(),
+            source,
             ..Known::new(put.owner, put.acl, &put.headers)
         };
         let sealed = self.sealed(&known, &seal_place(&place.bucket, &key, Some(received.size)))?;
@@ -309,6 +316,7 @@ pub fn written(
         checksum,
         parts: Vec::new(),
         restore: None,
+        replica: None,
     }
 }
 

@@ -57,6 +57,7 @@ pub fn object(owner: &str, acl: CannedAcl) -> ObjectInfo {
         checksum: None::<Checksum>,
         parts: Vec::new(),
         restore: None,
+        replica: None,
     }
 }
 

@@ -131,6 +131,10 @@ async fn read(
             state.into_iter().for_each(|state| cache::tell(answer.headers_mut(), state));
             let audience = audience(&exchange, site, &grant, &found, &object);
             cache::apply(answer.headers_mut(), &site.cache, &key, &object, audience);
+            if object.replica.is_some() {
+                // It may be older than what was acknowledged last.
+                cache::shorten(answer.headers_mut());
+            }
             if let (Some(proven), Some(header)) = (proven, &site.cache_tag) {
                 tags::put(answer.headers_mut(), header, proven, &key, &object);
             }

@@ -10,6 +10,7 @@ use crate::base::limits::MAX_LIST_KEYS;
 use crate::base::names::BucketName;
 use crate::base::object::{ListEntry, ListPage, ListQuery, ListedObject};
 use crate::http::query::encode_listed;
+use crate::http::read::REPLICA;
 use crate::http::respond::{self, Answer};
 use crate::http::s3::exchange::Exchange;
 use crate::http::xml::Writer;
@@ -104,6 +105,14 @@ impl Listing {
     }
 }
 
+fn answer(w: Writer, page: &ListPage) -> Answer {
+    let mut answer = respond::xml(w.finish("ListBucketResult"));
+    if let Some(name) = page.replica.as_deref().and_then(respond::value) {
+        answer.headers_mut().insert(REPLICA, name);
+    }
+    answer
+}
+
 pub async fn v1(exchange: &mut Exchange<'_>, bucket: &BucketName) -> Result<Answer> {
     let grant = exchange.on_bucket(Action::ListBucket, bucket).await?;
     let listing = Listing::parse(exchange)?;
@@ -118,7 +127,7 @@ pub async fn v1(exchange: &mut Exchange<'_>, bucket: &BucketName) -> Result<Answ
         w.leaf("NextMarker", listing.name(next));
     }
     listing.entries(&mut w, exchange, &page, true);
-    Ok(respond::xml(w.finish("ListBucketResult")))
+    Ok(answer(w, &page))
 }
 
 pub async fn v2(exchange: &mut Exchange<'_>, bucket: &BucketName) -> Result<Answer> {
@@ -144,7 +153,7 @@ pub async fn v2(exchange: &mut Exchange<'_>, bucket: &BucketName) -> Result<Answ
     }
     let with_owner = exchange.query.get("fetch-owner").is_some_and(|v| v.eq_ignore_ascii_case("true"));
     listing.entries(&mut w, exchange, &page, with_owner);
-    Ok(respond::xml(w.finish("ListBucketResult")))
+    Ok(answer(w, &page))
 }
 
 /// A token is the place where the page before ended; opaque to clients.

@@ -1,0 +1,268 @@
+//! The `[[replica]]` tables: further S3s that everything is brought to.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::reader::{Reader, nearest};
+use super::units::parse_duration;
+use crate::base::names::BucketName;
+use crate::ops::replicas::{Part, Settings};
+use crate::upstream::Settings as UpstreamSettings;
+use crate::upstream::client::{Access, Keys};
+use crate::upstream::settings::{PREFIX_EXPECTED, is_prefix};
+
+/// Each costs every write a record, and every object a copy.
+const MAX_REPLICAS: usize = 8;
+const MAX_PARTS: usize = 1000;
+const SCAN: Duration = Duration::from_secs(24 * 3600);
+const KEYS: [&str; 14] = [
+    "name",
+    "bucket",
+    "prefix",
+    "endpoint",
+    "region",
+    "path_style",
+    "profile",
+    "access_key",
+    "secret",
+    "kms_key",
+    "storage_class",
+    "only",
+    "read",
+    "scan",
+];
+
+/// A replica as the file has it; its secret is read at the start.
+#[derive(Debug, Clone)]
+pub struct Replica {
+    settings: Settings,
+    keys: Option<(String, SecretFrom)>,
+}
+
+#[derive(Debug, Clone)]
+enum SecretFrom {
+    Environment(String),
+    File(PathBuf),
+}
+
+impl Replica {
+    /// Err: what is wrong with its secret.
+    pub fn settings(&self) -> Result<Settings, String> {
+        let mut settings = self.settings.clone();
+        if let Some((access_key, from)) = &self.keys {
+            let (place, text) = match from {
+                SecretFrom::Environment(name) => {
+                    (format!("the environment variable {name}"), std::env::var(name).map_err(|e| e.to_string()))
+                }
+                SecretFrom::File(path) => (path.display().to_string(), std::fs::read_to_string(path).map_err(|e| e.to_string())),
+            };
+            let text = text.map_err(|e| format!("{place}, the secret of the replica {:?}: {e}", settings.name))?;
+            let secret = text.trim_end_matches(['\r', '\n']).to_owned();
+            if secret.is_empty() {
+                return Err(format!("{place} is empty; it should hold the secret of the replica {:?}", settings.name));
+            }
+            settings.upstream.access.keys = Some(Keys { access_key: access_key.clone(), secret, session_token: None });
+        }
+        Ok(settings)
+    }
+}
+
+pub fn take(reader: &mut Reader<'_>, content: &Spanned<DeValue<'_>>) -> Vec<Replica> {
+    let at = content.span().start;
+    let DeValue::Array(tables) = content.get_ref() else {
+        reader.fault(at, "replica", "expected [[replica]], in two brackets: there may be several".into());
+        return Vec::new();
+    };
+    if tables.len() > MAX_REPLICAS {
+        reader.fault(at, "replica", format!("expected at most {MAX_REPLICAS} tables"));
+        return Vec::new();
+    }
+    let mut taken: Vec<Replica> = Vec::new();
+    for (i, table) in tables.iter().enumerate() {
+        let (key, at) = (format!("replica[{i}]"), table.span().start);
+        let DeValue::Table(fields) = table.get_ref() else {
+            reader.fault(at, &key, "expected a table".into());
+            continue;
+        };
+        let Some(replica) = take_one(reader, &key, at, fields) else { continue };
+        if taken.iter().any(|r| r.settings.name == replica.settings.name) {
+            reader.fault(at, &format!("{key}.name"), format!("{:?} is the name of another [[replica]]", replica.settings.name));
+        }
+        taken.push(replica);
+    }
+    taken
+}
+
+/// None: a fault was told.
+fn take_one(reader: &mut Reader<'_>, key: &str, at: usize, fields: &DeTable<'_>) -> Option<Replica> {
+    let (mut upstream, mut access, mut whole) = (UpstreamSettings { shown: false, ..UpstreamSettings::default() }, Access::default(), true);
+    let mut settings = Settings { name: String::new(), upstream: UpstreamSettings::default(), only: Vec::new(), read: false, scan: SCAN };
+    let (mut access_key, mut secret, mut path_style) = (None, None, None);
+    for (field, value) in fields {
+        let (name, place) = (field.get_ref().as_ref(), value.span().start);
+        let inner = format!("{key}.{name}");
+        let value = value.get_ref();
+        let text = value.as_str().filter(|t| !t.is_empty()).map(str::to_owned);
+        let has_text = text.is_some();
+        let needs_text = |taken: bool| (!taken).then_some("a text in quotes");
+        let expected = match name {
+            "name" => {
+                settings.name = text.unwrap_or_default();
+                let legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+                let good = (1..=32).contains(&settings.name.len()) && settings.name.chars().all(legal);
+                (!good).then_some("a name: 1 to 32 of a-z, 0-9 and '-'")
+            }
+            "bucket" => {
+                upstream.bucket = text.unwrap_or_default();
+                BucketName::parse(&upstream.bucket)
+                    .is_err()
+                    .then_some("the bucket that the replica lives in: 3 to 63 of a-z, 0-9, '.' and '-'")
+            }
+            "prefix" => {
+                upstream.base_prefix = value.as_str().unwrap_or("/").to_owned();
+                (!is_prefix(&upstream.base_prefix)).then_some(PREFIX_EXPECTED.trim_start_matches("expected "))
+            }
+            "endpoint" => {
+                access.endpoint = text.filter(|e| e.starts_with("http://") || e.starts_with("https://"));
+                access.endpoint.is_none().then_some("an address that begins with http:// or https://")
+            }
+            "region" => {
+                access.region = text;
+                needs_text(has_text)
+            }
+            "path_style" => {
+                path_style = value.as_bool();
+                path_style.is_none().then_some("true or false")
+            }
+            "profile" => {
+                access.profile = text;
+                needs_text(has_text)
+            }
+            "access_key" => {
+                access_key = text;
+                needs_text(has_text)
+            }
+            "secret" => {
+                secret = secret_from(reader, value);
+                // Never the secret itself: this file is shared and kept in repositories.
+                secret.is_none().then_some("{ env = \"NAME\" } or { file = \"path\" }")
+            }
+            "kms_key" => {
+                upstream.kms_key = text;
+                needs_text(has_text)
+            }
+            "storage_class" => {
+                upstream.storage_class = text;
+                needs_text(has_text)
+            }
+            "only" => {
+                let parts = value.as_array().filter(|a| a.len() <= MAX_PARTS);
+                let parts = parts.and_then(|items| items.iter().map(|i| part(i.get_ref().as_str()?)).collect::<Option<Vec<_>>>());
+                settings.only = parts.clone().unwrap_or_default();
+                parts.is_none().then_some("a list of buckets, or of parts of them, such as [\"media\", \"logs/2026/\"]")
+            }
+            "read" => {
+                settings.read = value.as_bool().unwrap_or_default();
+                value.as_bool().is_none().then_some("true or false")
+            }
+            "scan" => {
+                let time = value.as_str().and_then(parse_duration).filter(|d| !d.is_zero());
+                settings.scan = time.unwrap_or(SCAN);
+                time.is_none().then_some("a time such as \"24h\" or \"7d\"")
+            }
+            other => {
+                let hint = nearest(other, KEYS.into_iter());
+                reader.fault(field.span().start, &inner, format!("there is no such key{hint}"));
+                continue;
+            }
+        };
+        if let Some(expected) = expected {
+            reader.fault(place, &inner, format!("expected {expected}"));
+            whole = false;
+        }
+    }
+    for needed in ["name", "bucket"] {
+        if !fields.iter().any(|(field, _)| field.get_ref() == needed) {
+            reader.fault(at, &format!("{key}.{needed}"), "is missing".into());
+            whole = false;
+        }
+    }
+    let both = |name: &str| fields.iter().any(|(field, _)| field.get_ref() == name);
+    if both("access_key") != both("secret") {
+        reader.fault(at, &format!("{key}.access_key"), "expected access_key and secret together".into());
+        whole = false;
+    }
+    access.path_style = path_style.unwrap_or(access.endpoint.is_some());
+    settings.upstream = UpstreamSettings { access, ..upstream };
+    whole.then_some(Replica { settings, keys: access_key.zip(secret) })
+}
+
+fn secret_from(reader: &Reader<'_>, value: &DeValue<'_>) -> Option<SecretFrom> {
+    let (name, text) = value.as_table().filter(|t| t.len() == 1)?.iter().next()?;
+    let text = text.get_ref().as_str().filter(|t| !t.is_empty())?;
+    match name.get_ref().as_ref() {
+        "env" => Some(SecretFrom::Environment(text.to_owned())),
+        "file" => Some(SecretFrom::File(reader.base().join(text))),
+        _ => None,
+    }
+}
+
+/// `BUCKET`, or `BUCKET/PREFIX`.
+fn part(text: &str) -> Option<Part> {
+    let (bucket, prefix) = text.split_once('/').unwrap_or((text, ""));
+    Some(Part { bucket: BucketName::parse(bucket).ok()?, prefix: prefix.to_owned() })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use crate::config::reader::parse;
+
+    fn config(text: &str) -> Result<crate::config::Config, Vec<String>> {
+        parse(Some((Path::new("g.toml"), text)), &[]).map_err(|faults| faults.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn a_replica() {
+        let text = "[[replica]]\nname = \"west\"\nbucket = \"media-west\"\nendpoint = \"http://127.0.0.1:1\"\nregion = \"us-west-2\"\nprefix = \"copy/\"\naccess_key = \"AK\"\nsecret = { file = \"no/such\" }\nonly = [\"media\", \"logs/2026/\"]\nread = true\nscan = \"6h\"\n[[replica]]\nname = \"east\"\nbucket = \"media-east\"\nprofile = \"east\"\n";
+        let replicas = config(text).unwrap().replicas;
+        assert!(replicas[0].settings().unwrap_err().contains("no/such"), "{:?}", replicas[0]);
+        let west = &replicas[0].settings;
+        assert_eq!(
+            (west.name.as_str(), west.upstream.bucket.as_str(), west.read, west.scan.as_secs()),
+            ("west", "media-west", true, 21_600)
+        );
+        assert_eq!((west.only[1].bucket.as_str(), west.only[1].prefix.as_str()), ("logs", "2026/"));
+        assert!(west.upstream.access.path_style && !west.upstream.shown && west.upstream.base_prefix == "copy/");
+        let east = replicas[1].settings().unwrap();
+        assert!(east.only.is_empty() && !east.read && !east.upstream.access.path_style && east.upstream.access.keys.is_none());
+    }
+
+    #[test]
+    fn every_fault_is_named() {
+        let text = "[[replica]]\nname = \"A b\"\nbucket = \"X\"\nprefix = \"/x\"\nendpoint = \"nowhere\"\nsecret = \"s3cret\"\nonly = [\"?\"]\nread = 1\nscan = \"0s\"\nreed = true\n[[replica]]\nname = \"x\"\naccess_key = \"AK\"\n[[replica]]\nname = \"y\"\nbucket = \"abc\"\n[[replica]]\nname = \"y\"\nbucket = \"abc\"\n";
+        let found = config(text).unwrap_err();
+        for start in [
+            "replica[0].name: expected",
+            "replica[0].bucket: expected",
+            "replica[0].prefix: expected",
+            "replica[0].endpoint: expected",
+            "replica[0].secret: expected { env",
+            "replica[0].only: expected",
+            "replica[0].read: expected",
+            "replica[0].scan: expected",
+            "replica[0].reed: there is no such key; did you mean read?",
+            "replica[0].access_key: expected access_key and secret together",
+            "replica[1].bucket: is missing",
+            "replica[1].access_key: expected access_key and secret together",
+            "replica[3].name: \"y\" is the name of another",
+        ] {
+            assert!(found.iter().any(|f| f.contains(start)), "{start} not in {found:#?}");
+        }
+        assert!(!found.iter().any(|f| f.contains("s3cret")), "{found:?}");
+    }
+}

@@ -1,0 +1,147 @@
+//! What is written gets to every replica: through outages of one, past changes that nobody told of, and only what is meant to.
+
+use super::*;
+use crate::support::fault_proxy::Fault;
+
+fn write_at_random(client: &mut Client, bucket: &str, seed: &mut u64, count: usize) {
+    for _ in 0..count {
+        let key = format!("d{}/k {}+é", random(seed) % 3, random(seed) % 20);
+        let n = random(seed);
+        match n % 10 {
+            0..=2 => drop(client.delete(&acme(), bucket, &key).expect(204)),
+            3 => {
+                // Its headers alone, where it is there.
+                let source = format!("/{bucket}/{}", crate::support::signer::encode_path(&key));
+                let copy = Request::on("PUT", bucket, &key).header("x-amz-copy-source", &source);
+                let copy = copy.header("x-amz-metadata-directive", "REPLACE").header("x-amz-meta-n", &n.to_string());
+                let answer = client.send(&copy, Sign::Header(&acme()));
+                assert!(matches!(answer.status, 200 | 404), "{}", answer.text());
+            }
+            _ => {
+                let body = vec![n as u8; (n % 200_000) as usize];
+                let put = Request::on("PUT", bucket, &key).body(body).header("x-amz-meta-n", &n.to_string());
+                let put = put.header("content-type", "model/gltf-binary").header("cache-control", "max-age=9");
+                client.send(&put, Sign::Header(&acme())).expect(200);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_region_that_goes_down_and_comes_back() {
+    let (west, east) = (Region::start("west"), Region::start("east"));
+    let world = World::new(None, &[(&west, ""), (&east, "")]);
+    let mut running = world.serve();
+    let mut client = Client::new(running.s3);
+    client.make_bucket(&acme(), "media");
+    let mut seed = 0x9e37_79b9_7f4a_7c15;
+    for fault in [Fault::None, Fault::Refuse, Fault::Answer503, Fault::CutAfter(100)] {
+        west.proxy.set(fault);
+        write_at_random(&mut client, "media", &mut seed, 60);
+        // The other one is not held up, nor are those who write.
+        eventually(&running, "east follows", || same(&running, &east, "media"));
+        if fault == Fault::Refuse {
+            // What waits is not lost by a restart.
+            assert!(running.stop().success());
+            running = world.serve();
+            client = Client::new(running.s3);
+        }
+    }
+    west.proxy.set(Fault::None);
+    eventually(&running, "west follows", || same(&running, &west, "media"));
+    // An object of parts, and the bucket's own record: a gateway over the replica shows the same.
+    let upload = client.create_upload(&acme(), "media", "parts");
+    let whole = vec![7; 6 << 20];
+    let parts: Vec<(u16, String)> = (1..)
+        .zip(whole.chunks(5 << 20))
+        .map(|(n, piece)| (n, client.upload_part(&acme(), "media", "parts", &upload, n, piece).expect(200).etag()))
+        .collect();
+    client.complete(&acme(), "media", "parts", &upload, &parts).expect(200);
+    eventually(&running, "parts", || same(&running, &west, "media"));
+    eventually(&running, "no lag is left", || match metric(&running, "tidegate_replica_lag_seconds{replica=\"west\"}") {
+        0 => Ok(()),
+        lag => Err(lag.to_string()),
+    });
+    assert!(metric(&running, "tidegate_replica_copied_total{replica=\"east\"}") > 20);
+    // Emptied and removed, it goes there as well.
+    for key in client.list(&acme(), "media", &[]).keys {
+        client.delete(&acme(), "media", &key).expect(204);
+    }
+    client.send(&Request::new("DELETE", "/media"), Sign::Header(&acme())).expect(204);
+    eventually(&running, "the bucket goes", || {
+        let left = west.gateway.client().list(&gateway::operator(), "west", &[]).keys;
+        let of_media: Vec<_> = left.iter().filter(|k| k.starts_with("media/") || k.ends_with("buckets/media")).collect();
+        if of_media.is_empty() { Ok(()) } else { Err(format!("{of_media:?}")) }
+    });
+    assert!(running.stop().success());
+}
+
+#[test]
+fn a_scan_finds_what_nobody_told_of() {
+    let (home, west) = (Region::start("home"), Region::start("west"));
+    let direct = gateway::operator();
+    let mut theirs = home.gateway.client();
+    theirs.put(&direct, "home", "before", b"from before the gateway").expect(200);
+    let world = World::new(Some(home.proxy.address), &[(&west, "")]);
+    let running = world.serve();
+    let mut client = Client::new(running.s3);
+    for n in 0..30 {
+        client.put(&root(), "home", &format!("k{n}"), format!("{n}").as_bytes()).expect(200);
+    }
+    eventually(&running, "all is there, what was there before too", || same(&running, &west, "home"));
+    assert!(west.keys("home").contains(&"before".to_owned()));
+
+    // Behind the gateway's back, here and there.
+    theirs.put(&direct, "home", "k1", b"written directly").expect(200);
+    theirs.put(&direct, "home", "new", b"new").expect(200);
+    theirs.delete(&direct, "home", "k2").expect(204);
+    let mut over_there = west.gateway.client();
+    over_there.delete(&direct, "west", "home/k3").expect(204);
+    over_there.put(&direct, "west", "home/k4", b"spoilt").expect(200);
+    over_there.put(&direct, "west", "home/stray", b"stray").expect(200);
+    assert!(same(&running, &west, "home").is_err());
+    repair(&running, "west");
+    eventually(&running, "what differs is mended", || same(&running, &west, "home"));
+    assert_eq!(west.keys("home").len(), 31);
+    // Nothing is left to be found.
+    let found = metric(&running, "tidegate_replica_found_total{replica=\"west\"}");
+    assert!(found >= 6, "{found}");
+    repair(&running, "west");
+    assert_eq!(metric(&running, "tidegate_replica_found_total{replica=\"west\"}"), found);
+
+    // A bucket that lists nothing is a mistake of somebody's, not a reason to delete the copies.
+    for key in theirs.list(&direct, "home", &[]).keys.iter().filter(|k| !k.starts_with(".tidegate/")) {
+        theirs.delete(&direct, "home", key).expect(204);
+    }
+    repair(&running, "west");
+    assert_eq!(west.keys("home").len(), 31);
+    assert!(running.log().contains("nothing is deleted by that"));
+    assert!(running.stop().success());
+}
+
+#[test]
+fn a_replica_gets_what_it_is_meant_to() {
+    let west = Region::start("west");
+    let world = World::new(None, &[(&west, "only = [\"media\", \"logs/2026/\"]\nprefix = \"copies/\"")]);
+    let running = world.serve();
+    let mut client = Client::new(running.s3);
+    for bucket in ["media", "logs", "private"] {
+        client.make_bucket(&acme(), bucket);
+        for key in ["2025/a", "2026/a"] {
+            client.put(&acme(), bucket, key, b"x").expect(200);
+        }
+    }
+    let wanted = ["copies/logs/2026/a", "copies/media/2025/a", "copies/media/2026/a"];
+    eventually(&running, "only that", || {
+        let keys = west.gateway.client().list(&gateway::operator(), "west", &[("prefix", "copies/")]).keys;
+        let objects: Vec<&str> = keys.iter().map(String::as_str).filter(|k| !k.contains(".tidegate/")).collect();
+        if objects == wanted { Ok(()) } else { Err(format!("{keys:?}")) }
+    });
+    repair(&running, "west");
+    assert_eq!(metric(&running, "tidegate_replica_lag_seconds{replica=\"west\"}"), 0);
+    let body = "{\"replica\": \"nowhere\"}";
+    let request = Request::new("POST", "/-/admin/v1/repair").body(body);
+    Client::new(running.admin).send(&request, Sign::Header(&root())).expect(404);
+    Client::new(running.admin).send(&request, Sign::Header(&acme())).expect(403);
+    assert!(running.stop().success());
+}
