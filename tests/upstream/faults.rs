@@ -8,6 +8,7 @@ use tidegate::telemetry::metrics::Door;
 use crate::support::client::{Answer, Client, Request, Sign, complete_document};
 use crate::support::faulty_s3::{ALWAYS, Fault, FaultyS3};
 use crate::support::gateway::{Gateway, HOME, Setup, acme, bravo, operator, over};
+use crate::upstream::early::{parts_upstream, wait_for};
 
 /// A gateway over another one, with a bucket `media` of acme's, and what stands between them.
 struct Pair {
@@ -202,7 +203,8 @@ fn uploads_in_parts_end_whole_or_not_at_all() {
     client.put(&acme(), "media", "k", &body).expect(200);
     assert!(pair.upstream("k").unwrap() == body);
     pair.holds_only(&["k"]);
-    // One part is refused for good.
+    // One part is refused for good. Of another body: what is upstream already would be copied there.
+    let body = body.iter().map(|b| b ^ 1).collect::<Vec<u8>>();
     pair.between.heal();
     pair.between.plan(Method::PUT, "partNumber=3", ALWAYS, Fault::Answer(400, "BadDigest"));
     is_our_trouble(&client.put(&acme(), "media", "l", &body));
@@ -214,7 +216,9 @@ fn uploads_in_parts_end_whole_or_not_at_all() {
     let mut connection = crate::support::raw::connect(pair.above.address(Door::S3));
     connection.send(head.as_bytes());
     connection.send(&body[..17 << 20]);
+    wait_for("it goes up", || parts_upstream(&pair.below).is_some());
     drop(connection);
+    wait_for("it is aborted", || parts_upstream(&pair.below).is_none());
     client.get(&acme(), "media", "l").refused(404, "NoSuchKey");
     pair.holds_only(&["k"]);
 }
