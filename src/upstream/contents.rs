@@ -94,8 +94,8 @@ impl Inner {
             known,
         };
         let copied = self.copy_once(&copying, &Held::default()).await?;
-        // What the upstream says of the bytes, where it says it in the same words.
-        let differs = |(its, ours): (&Checksum, &Checksum)| its.algorithm == ours.algorithm && its.parts == 0 && its != ours;
+        // A copy has its source's checksum: where the client chose another, only the body itself gets it.
+        let differs = |(its, ours): (&Checksum, &Checksum)| its.algorithm != ours.algorithm || its.parts == 0 && its != ours;
         if copied.size != received.size || copied.checksum.as_ref().zip(received.checksum.as_ref()).is_some_and(differs) {
             return Ok(None);
         }
