@@ -270,6 +270,13 @@ fn memory_does_not_grow_with_the_body() {
     assert_eq!(parts_upstream(&below), None);
 }
 
+fn crc32_of(body: &[u8]) -> String {
+    use tidegate::base::checksum::ChecksumAlgorithm;
+    let mut hasher = tidegate::ingest::hasher::ChecksumHasher::new(ChecksumAlgorithm::Crc32);
+    hasher.update(body);
+    hasher.finish(&[0; 32]).unwrap().to_string()
+}
+
 #[test]
 fn content_that_is_there_is_not_sent_again() {
     let (below, gateway) = both();
@@ -304,6 +311,12 @@ fn content_that_is_there_is_not_sent_again() {
         // Over itself, with other metadata.
         assert_eq!(put(&mut client, &key("fourth"), "green", &body).header("x-tidegate-dedup"), Some("hit"));
         assert_eq!(client.get(&acme(), "media", &key("fourth")).expect(200).header("x-amz-meta-colour"), Some("green"));
+        // A copy would have its source's checksum, not the one that is asked for now.
+        let crc = crc32_of(&body);
+        let chosen = Request::on("PUT", "media", &key("crc32")).header("x-amz-checksum-crc32", &crc).body(body.as_slice());
+        assert_eq!(client.send(&chosen, Sign::Header(&acme())).expect(200).header("x-tidegate-dedup"), Some("miss"));
+        let head = Request::on("HEAD", "media", &key("crc32")).header("x-amz-checksum-mode", "ENABLED");
+        assert_eq!(client.send(&head, Sign::Header(&acme())).expect(200).header("x-amz-checksum-crc32"), Some(crc.as_str()));
         // What another tenant has is not there.
         let mut other = gateway.client();
         if n == 0 {
