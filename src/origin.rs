@@ -201,6 +201,7 @@ pub struct Quota {
     pub objects: Option<u64>,
 }
 
+/// No method has a body of its own: an origin that stands before another one must say what it does with each of them.
 pub trait Origin: Send + Sync + 'static {
     // Buckets
     fn bucket<'a>(&'a self, name: &'a BucketName) -> Answer<'a, Option<SharedBucket>>;
@@ -232,9 +233,7 @@ pub trait Origin: Send + Sync + 'static {
     /// The same version with its parts, where `stat` left them out because they cost a question of their own.
     fn with_parts<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, object: &'a SharedObject) -> Answer<'a, SharedObject>;
     /// What a cache has of the version's bytes from `offset` on. None: there is no cache, all is at hand.
-    fn cache_state(&self, _bucket: &BucketName, _key: &ObjectKey, _object: &SharedObject, _offset: u64) -> Option<CacheState> {
-        None
-    }
+    fn cache_state(&self, bucket: &BucketName, key: &ObjectKey, object: &SharedObject, offset: u64) -> Option<CacheState>;
     /// The key that content of the owner was last written under, as far as that is known; it may have gone since.
     fn find_content<'a>(&'a self, owner: &'a TenantId, sha256: &'a Sha256) -> Answer<'a, Option<(BucketName, ObjectKey)>>;
     fn list<'a>(&'a self, bucket: &'a BucketName, query: &'a ListQuery) -> Answer<'a, ListPage>;
@@ -243,25 +242,15 @@ pub trait Origin: Send + Sync + 'static {
     /// Where a body of the tenant is staged while it arrives.
     fn staging(&self, owner: &TenantId) -> Staging;
     /// The same for the body of a PUT, so that an origin can begin with it before it is whole. The body need not be followed by `put`.
-    fn staging_for(&self, put: &Announced<'_>) -> Staging {
-        self.staging(put.owner)
-    }
+    fn staging_for(&self, put: &Announced<'_>) -> Staging;
     fn put(&self, put: PutObject, quota: Quota) -> Answer<'_, Written>;
     fn copy(&self, copy: CopyObject, quota: Quota) -> Answer<'_, Written>;
     /// Deleting what is not there succeeds, unless a condition asked for it. True: something was deleted.
     fn delete<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, conditions: WriteConditions) -> Answer<'a, bool>;
     fn set_object_acl<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, acl: CannedAcl) -> Answer<'a, ()>;
 
-    /// Makes an archived object readable again for a while. Fails with InvalidObjectState where it is not archived, as nothing is
-    /// that an origin keeps itself.
-    fn restore<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, _: Restore) -> Answer<'a, Restored> {
-        Box::pin(async move {
-            match self.stat(bucket, key, Freshness::Current).await? {
-                Some(_) => Err(not_archived()),
-                None => Err(Error::new(ErrorKind::NoSuchKey, "The specified key does not exist.")),
-            }
-        })
-    }
+    /// Makes an archived object readable again for a while. Fails with InvalidObjectState where it is not archived.
+    fn restore<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, wanted: Restore) -> Answer<'a, Restored>;
 
     // Multipart
     /// As it was begun: an origin may give it an id of its own.

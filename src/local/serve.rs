@@ -20,7 +20,8 @@ use crate::local::shared::Shared;
 use crate::local::txn::no_such_bucket;
 use crate::local::{backup, list};
 use crate::origin::{
-    Answer, Body, CompleteUpload, CopyObject, Dedup, Freshness, Origin, PutObject, Quota, ReadBy, UploadsPage, UploadsQuery, Usage, Written,
+    Announced, Answer, Body, CacheState, CompleteUpload, CopyObject, Dedup, Freshness, Origin, PutObject, Quota, ReadBy, Restore, Restored,
+    UploadsPage, UploadsQuery, Usage, Written, not_archived,
 };
 
 impl Local {
@@ -109,7 +110,15 @@ impl Origin for Local {
         }))
     }
 
+    fn cache_state(&self, _: &BucketName, _: &ObjectKey, _: &SharedObject, _: u64) -> Option<CacheState> {
+        None
+    }
+
     fn staging(&self, _owner: &TenantId) -> Staging {
+        self.shared.staging.clone()
+    }
+
+    fn staging_for(&self, _put: &Announced<'_>) -> Staging {
         self.shared.staging.clone()
     }
 
@@ -127,6 +136,16 @@ impl Origin for Local {
 
     fn set_object_acl<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, acl: CannedAcl) -> Answer<'a, ()> {
         Box::pin(self.shared.set_object_acl(bucket, key, acl))
+    }
+
+    /// Nothing that is kept here is archived.
+    fn restore<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, _: Restore) -> Answer<'a, Restored> {
+        Box::pin(async move {
+            match self.shared.stat(bucket, key).await? {
+                Some(_) => Err(not_archived()),
+                None => Err(Error::new(ErrorKind::NoSuchKey, "The specified key does not exist.")),
+            }
+        })
     }
 
     fn create_upload(&self, upload: Upload) -> Answer<'_, Upload> {

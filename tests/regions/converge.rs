@@ -2,6 +2,8 @@
 
 use super::*;
 use crate::support::fault_proxy::Fault;
+use crate::support::raw;
+use crate::upstream::early::{parts_upstream, wait_for};
 
 fn write_at_random(client: &mut Client, bucket: &str, seed: &mut u64, count: usize) {
     for _ in 0..count {
@@ -144,4 +146,24 @@ fn a_replica_gets_what_it_is_meant_to() {
     Client::new(running.admin).send(&request, Sign::Header(&root())).expect(404);
     Client::new(running.admin).send(&request, Sign::Header(&acme())).expect(403);
     assert!(running.stop().success());
+}
+
+/// As without replicas: a large body goes up while it arrives.
+#[test]
+fn a_large_body_is_upstream_before_it_ended_and_at_the_replica_after() {
+    let (home, west) = (Region::start("home"), Region::start("west"));
+    let world = World::new(Some(home.proxy.address), &[(&west, "")]);
+    let running = world.serve();
+    let mut client = Client::new(running.s3);
+    client.make_bucket(&acme(), "media");
+    let body: Vec<u8> = (0..17u32 << 20).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    let request = Request::on("PUT", "media", "slow").header("content-length", &body.len().to_string()).payload_hash("UNSIGNED-PAYLOAD");
+    let mut connection = raw::connect(running.s3);
+    connection.send(request.head(&client.host, Sign::Header(&acme())).0);
+    connection.send(&body[..12 << 20]);
+    wait_for("parts are upstream", || parts_upstream(&home.gateway).is_some_and(|parts| !parts.is_empty()));
+    let (head, _) = connection.exchange(&body[12 << 20..]);
+    assert_eq!(head.status, 200);
+    assert!(client.get(&acme(), "media", "slow").expect(200).body == body);
+    eventually(&running, "it is replicated", || same(&running, &west, "media"));
 }

@@ -78,6 +78,7 @@ impl World {
         let mut text = String::new();
         if let Some(address) = over {
             text.push_str(&format!("[upstream]\nbucket = \"home\"\nendpoint = \"http://{address}\"\nregion = \"us-east-1\"\n"));
+            text.push_str("multipart_threshold = \"5MiB\"\npart_size = \"5MiB\"\n");
         }
         // The cache would hide what is to be seen here.
         text.push_str("[cache]\nfresh = \"1ms\"\nnegative = \"1ms\"\nstale_while_revalidate = \"1ms\"\nstale_if_error = \"1ms\"\n");

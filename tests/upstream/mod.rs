@@ -1,7 +1,7 @@
 //! A gateway over a bucket that exists: another gateway is its upstream, or an S3 that can do less.
 
 mod basics;
-mod early;
+pub mod early;
 mod faults;
 mod nodes;
 mod plain;

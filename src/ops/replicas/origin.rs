@@ -12,8 +12,8 @@ use crate::base::range::ByteRange;
 use crate::ingest::{Received, Staging};
 use crate::ops::replicas::{Inner, Replicas};
 use crate::origin::{
-    Answer, Body, CacheState, CompleteUpload, CopyObject, Freshness, Origin, PutObject, Quota, ReadBy, Restore, Restored, UploadsPage,
-    UploadsQuery, Usage, Written,
+    Announced, Answer, Body, CacheState, CompleteUpload, CopyObject, Freshness, Origin, PutObject, Quota, ReadBy, Restore, Restored,
+    UploadsPage, UploadsQuery, Usage, Written,
 };
 
 impl Inner {
@@ -112,6 +112,10 @@ impl Origin for Replicas {
 
     fn staging(&self, owner: &TenantId) -> Staging {
         self.0.origin.staging(owner)
+    }
+
+    fn staging_for(&self, put: &Announced<'_>) -> Staging {
+        self.0.origin.staging_for(put)
     }
 
     fn put(&self, put: PutObject, quota: Quota) -> Answer<'_, Written> {

@@ -151,8 +151,16 @@ impl Origin for Far {
         None
     }
 
+    fn cache_state(&self, bucket: &BucketName, key: &ObjectKey, object: &SharedObject, offset: u64) -> Option<CacheState> {
+        self.local.cache_state(bucket, key, object, offset)
+    }
+
     fn staging(&self, owner: &TenantId) -> Staging {
         self.local.staging(owner)
+    }
+
+    fn staging_for(&self, put: &Announced<'_>) -> Staging {
+        self.local.staging_for(put)
     }
 
     elsewhere! {
@@ -168,6 +176,7 @@ impl Origin for Far {
         fn copy(copy: CopyObject, quota: Quota) -> Written;
         fn delete(bucket: &'a BucketName, key: &'a ObjectKey, conditions: WriteConditions) -> bool;
         fn set_object_acl(bucket: &'a BucketName, key: &'a ObjectKey, acl: CannedAcl) -> ();
+        fn restore(bucket: &'a BucketName, key: &'a ObjectKey, wanted: Restore) -> Restored;
         fn create_upload(upload: Upload) -> Upload;
         fn upload(bucket: &'a BucketName, key: &'a ObjectKey, upload: &'a UploadId) -> Upload;
         fn put_part(upload: &'a Upload, number: u16, received: Received, quota: Quota) -> UploadedPart;

@@ -13,7 +13,8 @@ use crate::base::range::ByteRange;
 use crate::ingest::{Received, Staging};
 use crate::local::Local;
 use crate::origin::{
-    Answer, Body, CompleteUpload, CopyObject, Freshness, Origin, PutObject, Quota, ReadBy, UploadsPage, UploadsQuery, Usage, Written,
+    Announced, Answer, Body, CacheState, CompleteUpload, CopyObject, Freshness, Origin, PutObject, Quota, ReadBy, Restore, Restored,
+    UploadsPage, UploadsQuery, Usage, Written,
 };
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -159,8 +160,20 @@ impl Origin for Faulty {
         Box::pin(self.read(self.inner.list(bucket, query)))
     }
 
+    fn cache_state(&self, bucket: &BucketName, key: &ObjectKey, object: &SharedObject, offset: u64) -> Option<CacheState> {
+        self.inner.cache_state(bucket, key, object, offset)
+    }
+
     fn staging(&self, owner: &TenantId) -> Staging {
         self.inner.staging(owner)
+    }
+
+    fn staging_for(&self, put: &Announced<'_>) -> Staging {
+        self.inner.staging_for(put)
+    }
+
+    fn restore<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, wanted: Restore) -> Answer<'a, Restored> {
+        self.inner.restore(bucket, key, wanted)
     }
 
     fn put(&self, put: PutObject, _: Quota) -> Answer<'_, Written> {
