@@ -195,7 +195,7 @@ def coalescing(b, a):
 def main():
     every = {"hits": hits, "misses": misses, "coalescing": coalescing}
     arguments = argparse.ArgumentParser()
-    arguments.add_argument("what", nargs="*", default=list(every), choices=list(every))
+    arguments.add_argument("what", nargs="*", default=[], choices=list(every))
     arguments.add_argument("--seconds", type=int, default=2)
     arguments.add_argument("--rounds", type=int, default=3)
     a = arguments.parse_args()
@@ -204,7 +204,7 @@ def main():
     b = Bench(folder)
     try:
         b.start()
-        for what in a.what:
+        for what in a.what or every:
             every[what](b, a)
         print(f"RssAnon of the edge, at most: {b.memory.highest:.0f} MiB")
     finally:
