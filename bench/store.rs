@@ -91,7 +91,7 @@ fn put_of(local: &Local, n: u64, size: usize, as_file: bool) -> PutObject {
         conditions: WriteConditions::default(),
         received: Received {
             size: size as u64,
-            md5: Md5([n as u8; 16]),
+            md5: Some(Md5([n as u8; 16])),
             sha256: VerifiedSha256::proven(Sha256(digest)),
             checksum: None,
             content,

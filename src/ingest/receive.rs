@@ -63,10 +63,18 @@ impl Expect {
 #[derive(Debug)]
 pub struct Received {
     pub size: u64,
-    pub md5: Md5,
+    /// None: neither the client nor the staging asked for it.
+    pub md5: Option<Md5>,
     pub sha256: VerifiedSha256,
     pub checksum: Option<Checksum>,
     pub content: Content,
+}
+
+impl Received {
+    /// For a store that names bodies by it: its `Staging` says so.
+    pub fn named_md5(&self) -> Result<Md5> {
+        self.md5.ok_or_else(|| Error::internal("a body came without the MD5 that its store needs"))
+    }
 }
 
 /// Reads `body` to its end. With a decoder, `body` is aws-chunked and the decoder verifies the chunks.
@@ -77,7 +85,7 @@ where
     if expect.length.is_some_and(|l| l > expect.max) {
         return Err(too_large(expect.max));
     }
-    let mut intake = Intake::new(staging.clone(), expect.algorithm());
+    let mut intake = Intake::new(staging.clone(), expect);
     let mut size = 0u64;
     while let Some(frame) = poll_fn(|cx| body.as_mut().poll_frame(cx)).await {
         let Ok(mut data) = frame?.into_data() else { continue };
@@ -107,7 +115,7 @@ where
         Some(decoder) => trailing_checksum(decoder, expect)?,
     };
     let (md5, sha256, checksum, content) = intake.finish().await?;
-    verify(expect, promised.as_ref(), &md5, &sha256, checksum.as_ref())?;
+    verify(expect, promised.as_ref(), md5.as_ref(), &sha256, checksum.as_ref())?;
     Ok(Received { size, md5, sha256: VerifiedSha256::proven(sha256), checksum, content })
 }
 
@@ -141,8 +149,8 @@ fn trailing_checksum(decoder: Decoder, expect: &Expect) -> Result<Option<Checksu
     }
 }
 
-fn verify(expect: &Expect, promised: Option<&Checksum>, md5: &Md5, sha256: &Sha256, checksum: Option<&Checksum>) -> Result<()> {
-    if expect.md5.is_some_and(|m| m != *md5) {
+fn verify(expect: &Expect, promised: Option<&Checksum>, md5: Option<&Md5>, sha256: &Sha256, checksum: Option<&Checksum>) -> Result<()> {
+    if expect.md5.is_some() && expect.md5.as_ref() != md5 {
         return Err(Error::new(ErrorKind::BadDigest, "The Content-MD5 you specified did not match what we received."));
     }
     if let Some(expected) = expect.sha256.filter(|s| s != sha256) {
@@ -168,6 +176,7 @@ fn verify(expect: &Expect, promised: Option<&Checksum>, md5: &Md5, sha256: &Sha2
 struct Intake {
     staging: Staging,
     algorithm: Option<ChecksumAlgorithm>,
+    with_md5: bool,
     piece: Vec<Bytes>,
     piece_bytes: usize,
     /// Begun when the body outgrew memory.
@@ -177,12 +186,13 @@ struct Intake {
 /// Two hashings at once, so that one large upload uses both cores; each goes on only when its last piece is done.
 struct FileIntake {
     write: JoinHandle<Result<Writer>>,
-    md5: JoinHandle<Md5Hasher>,
+    md5: Option<JoinHandle<Md5Hasher>>,
 }
 
 impl Intake {
-    fn new(staging: Staging, algorithm: Option<ChecksumAlgorithm>) -> Self {
-        Intake { staging, algorithm, piece: Vec::new(), piece_bytes: 0, file: None }
+    fn new(staging: Staging, expect: &Expect) -> Self {
+        let with_md5 = staging.with_md5 || expect.md5.is_some();
+        Intake { staging, algorithm: expect.algorithm(), with_md5, piece: Vec::new(), piece_bytes: 0, file: None }
     }
 
     async fn push(&mut self, data: Bytes) -> Result<()> {
@@ -202,7 +212,7 @@ impl Intake {
         let (piece, for_md5, begin) = self.take_piece();
         self.file = Some(FileIntake {
             write: spawn_blocking(move || writer.map_or_else(begin, Ok)?.write_all(&piece)),
-            md5: spawn_blocking(move || hash_md5(hasher, &for_md5)),
+            md5: hasher.map(|hasher| spawn_blocking(move || hash_md5(hasher, &for_md5))),
         });
         Ok(())
     }
@@ -212,11 +222,16 @@ impl Intake {
     }
 
     /// Where the piece before left off; no writer yet before the first.
-    async fn settled(&mut self) -> Result<(Option<Writer>, Md5Hasher)> {
-        match self.file.take() {
-            None => Ok((None, Md5Hasher::new())),
-            Some(FileIntake { write, md5 }) => Ok((Some(join(write).await??), join(md5).await?)),
-        }
+    async fn settled(&mut self) -> Result<(Option<Writer>, Option<Md5Hasher>)> {
+        let Some(FileIntake { write, md5 }) = self.file.take() else {
+            return Ok((None, self.with_md5.then(Md5Hasher::new)));
+        };
+        let writer = join(write).await??;
+        let hasher = match md5 {
+            Some(md5) => Some(join(md5).await?),
+            None => None,
+        };
+        Ok((Some(writer), hasher))
     }
 
     /// The piece at hand, twice, and how a writer begins.
@@ -227,23 +242,27 @@ impl Intake {
         (piece.clone(), piece, move || Writer::begin(staging, algorithm))
     }
 
-    async fn finish(mut self) -> Result<(Md5, Sha256, Option<Checksum>, Content)> {
+    async fn finish(mut self) -> Result<(Option<Md5>, Sha256, Option<Checksum>, Content)> {
         if self.fits_memory() {
             return self.finish_in_memory().await;
         }
         let (writer, hasher) = self.settled().await?;
         let (piece, for_md5, begin) = self.take_piece();
-        let md5 = spawn_blocking(move || hash_md5(hasher, &for_md5).finish());
+        let md5 = hasher.map(|hasher| spawn_blocking(move || hash_md5(hasher, &for_md5).finish()));
         let (sha256, checksum, file) = join(spawn_blocking(move || writer.map_or_else(begin, Ok)?.write_all(&piece)?.finish())).await??;
-        Ok((join(md5).await?, sha256, checksum, Content::File(file)))
+        let md5 = match md5 {
+            Some(md5) => Some(join(md5).await?),
+            None => None,
+        };
+        Ok((md5, sha256, checksum, Content::File(file)))
     }
 
-    async fn finish_in_memory(mut self) -> Result<(Md5, Sha256, Option<Checksum>, Content)> {
+    async fn finish_in_memory(mut self) -> Result<(Option<Md5>, Sha256, Option<Checksum>, Content)> {
         let body = match self.piece.len() {
             1 => self.piece.swap_remove(0),
             _ => Bytes::from(self.piece.concat()),
         };
-        let algorithm = self.algorithm;
+        let (algorithm, with_md5) = (self.algorithm, self.with_md5);
         let hash = move |body: &Bytes| {
             let sha256 = Sha256(sha2::Sha256::digest(body).into());
             let checksum = algorithm.and_then(|a| {
@@ -251,7 +270,7 @@ impl Intake {
                 h.update(body);
                 h.finish(&sha256.0)
             });
-            (Md5Hasher::digest(body), sha256, checksum)
+            (with_md5.then(|| Md5Hasher::digest(body)), sha256, checksum)
         };
         let (md5, sha256, checksum) = if body.len() <= HASH_INLINE_BYTES {
             hash(&body)

@@ -23,6 +23,8 @@ pub struct Staging {
     pub memory_limit: usize,
     /// Files are synced before their body counts as received.
     pub synced: bool,
+    /// The MD5 of each body is computed, whether its client sent one or not: what keeps it names it by that.
+    pub with_md5: bool,
     left: Arc<Left>,
     room: Option<Room>,
     follower: Option<Arc<dyn Follower>>,
@@ -72,12 +74,17 @@ static NEXT: AtomicU64 = AtomicU64::new(0);
 
 impl Staging {
     pub fn new(dir: PathBuf, memory_limit: usize) -> Self {
-        Staging { dir: Arc::new(dir), memory_limit, synced: true, left: Arc::default(), room: None, follower: None }
+        Staging { dir: Arc::new(dir), memory_limit, synced: true, with_md5: true, left: Arc::default(), room: None, follower: None }
     }
 
     /// For bodies of which nothing is acknowledged before somebody else has them.
     pub fn not_synced(self) -> Self {
         Staging { synced: false, ..self }
+    }
+
+    /// For bodies that are named otherwise.
+    pub fn without_md5(self) -> Self {
+        Staging { with_md5: false, ..self }
     }
 
     /// For one body.

@@ -64,6 +64,6 @@ impl Shared {
         let Some(sha256) = info.sha256.filter(|_| single) else {
             return Err(Error::internal("an object that was not a single PUT was to be lent"));
         };
-        Ok(Some(Received { size: info.size, md5: Md5(md5), sha256, checksum: info.checksum.clone(), content }))
+        Ok(Some(Received { size: info.size, md5: Some(Md5(md5)), sha256, checksum: info.checksum.clone(), content }))
     }
 }

@@ -59,6 +59,7 @@ impl Shared {
     pub async fn put(self: &Arc<Self>, put: PutObject, quota: Quota) -> Result<Written> {
         self.health.require_room(&self.layout, self.settings.reserve_bytes)?;
         let PutObject { bucket, key, owner, acl, headers, conditions, received } = put;
+        let etag = ETag::single(received.named_md5()?);
         let version = NewVersion {
             bucket,
             key,
@@ -68,7 +69,7 @@ impl Shared {
             conditions,
             quota,
             size: received.size,
-            etag: ETag::single(received.md5),
+            etag,
             sha256: received.sha256,
             checksum: received.checksum,
             parts: Vec::new(),

@@ -39,7 +39,8 @@ impl Shared {
     pub async fn put_part(self: &Arc<Self>, upload: &Upload, number: u16, received: Received, quota: Quota) -> Result<UploadedPart> {
         self.health.require_room(&self.layout, self.settings.reserve_bytes)?;
         check_part(upload, number, &received)?;
-        let Received { size, md5, checksum, content, .. } = received;
+        let etag = ETag::single(received.named_md5()?);
+        let Received { size, checksum, content, .. } = received;
         let (shared, owner) = (self.clone(), upload.owner.clone());
         let mut placed = spawn_blocking(move || shared.place_part(&owner, content)).await.map_err(Error::internal)??;
         let upload = upload.clone();
@@ -56,7 +57,7 @@ impl Shared {
             if let Some(old) = old {
                 txn.drop_later(&old.owner, DropKind::Part, old.file)?;
             }
-            let part = UploadedPart { number, size, etag: ETag::single(md5), modified: txn.now(), checksum };
+            let part = UploadedPart { number, size, etag, modified: txn.now(), checksum };
             txn.set_row(table::PARTS, row_key, &PartRow { part: part.clone(), owner: upload.owner.clone(), file: placed.id() })?;
             placed.handed_over();
             Ok((part, placed))

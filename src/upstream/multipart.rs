@@ -125,7 +125,7 @@ impl Inner {
         let checksum = if self.abilities().checksums { of_part(upload, &received).await? } else { None };
         let send = match &checksum {
             Some(checksum) => with_checksum!(send, checksum),
-            None => send.content_md5(STANDARD.encode(received.md5.0)),
+            None => send.set_content_md5(received.md5.map(|md5| STANDARD.encode(md5.0))),
         };
         let sent =
             send.customize().config_override(client::sending(received.size)).disable_payload_signing().send().await.map_err(fault::of)?;

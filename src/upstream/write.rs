@@ -67,7 +67,7 @@ impl Inner {
         let received = put.received;
         let known = Known {
             sha256: Some(received.sha256),
-            md5: Some(received.md5),
+            md5: received.md5,
             checksum: received.checksum.clone(),
             source,
             ..Known::new(put.owner, put.acl, &put.headers)
@@ -116,7 +116,7 @@ impl Inner {
         let put = with_keeping!(put, &self.settings).set_if_match(held.if_match.clone()).set_if_none_match(held.if_none_match.clone());
         let put = match sending.received.checksum.as_ref().filter(|_| self.abilities().checksums) {
             Some(checksum) => with_checksum!(put, checksum),
-            None => put.content_md5(STANDARD.encode(sending.received.md5.0)),
+            None => put.set_content_md5(sending.received.md5.map(|md5| STANDARD.encode(md5.0))),
         };
         let raw = info::raw_headers(&sending.headers);
         // The checksum vouches for the bytes; a signature over them would hash them all again.

@@ -58,7 +58,7 @@ pub fn received(local: &Local, body: &[u8], algorithm: ChecksumAlgorithm) -> Rec
     };
     Received {
         size: body.len() as u64,
-        md5: Md5Hasher::digest(body),
+        md5: Some(Md5Hasher::digest(body)),
         sha256: VerifiedSha256::proven(Sha256(sha256)),
         checksum: checksum.finish(&sha256),
         content,

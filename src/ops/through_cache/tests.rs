@@ -41,7 +41,7 @@ fn put_of(name: &str, body: Vec<u8>) -> PutObject {
     checksum.update(&body);
     let received = Received {
         size: body.len() as u64,
-        md5: Md5Hasher::digest(&body),
+        md5: Some(Md5Hasher::digest(&body)),
         sha256: VerifiedSha256::proven(Sha256(sha256)),
         checksum: checksum.finish(&sha256),
         content: Content::Memory(body.into()),

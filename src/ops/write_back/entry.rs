@@ -39,7 +39,7 @@ pub fn delete_of(bucket: &BucketName, key: &ObjectKey, owner: TenantId) -> PutOb
         conditions: WriteConditions::default(),
         received: Received {
             size: 0,
-            md5: MARK,
+            md5: Some(MARK),
             sha256: VerifiedSha256::proven(Sha256(sha2::Sha256::digest(b"").into())),
             checksum: None,
             content: Content::Memory(Bytes::new()),
