@@ -3,7 +3,8 @@
     python suite.py [--suite browser|redbot] [--binary PATH] [--keep]
 
 What it runs comes from the environment that setup.sh makes (CHROMIUM_PROGRAM, BROWSER_MODULES, JS_MODULES); run.sh does both. Screenshots
-go to target/browser. Ends with `browser: N passed, N failed` and that as its exit status.
+go to target/browser. With TIDEGATE_TEST_OVER=s3 the gateway stands over the bucket of a second one. Ends with `browser: N passed, N failed`
+and that as its exit status.
 """
 
 import argparse
@@ -47,9 +48,12 @@ cors = {{ origins = ["{player}", "{beside}"], credentials = true }}
 '''
     settings = gateway.write_settings(folder, sites=sites)
     make_url_key(folder)
-    server = gateway.Gateway(asked.binary or gateway.find_binary(), settings, folder / "gateway.log").wait_until_open()
+    binary = asked.binary or gateway.find_binary()
+    server = below = None
     passed = failed = 0
     try:
+        below, over = clients.start_upstream(binary, folder / "upstream")
+        server = gateway.Gateway(binary, settings, folder / "gateway.log", over).wait_until_open()
         for name in asked.suite or SUITES:
             work = folder / name
             work.mkdir()
@@ -69,8 +73,9 @@ cors = {{ origins = ["{player}", "{beside}"], credentials = true }}
         print(f"screenshots: {SHOTS.relative_to(gateway.ROOT)}\nbrowser: {passed} passed, {failed} failed", flush=True)
         sys.exit(1 if failed else 0)
     finally:
-        if server.process.poll() is None:
-            server.kill()
+        for running in server, below:
+            if running and running.process.poll() is None:
+                running.kill()
         if asked.keep:
             print(f"kept: {folder}", flush=True)
         else:

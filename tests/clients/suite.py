@@ -4,7 +4,7 @@
     python suite.py --endpoint URL --key K --secret S --other-key K --other-secret S    against another server
 
 Which programs it runs comes from the environment that setup.sh prints (AWS_PROGRAM, RCLONE_PROGRAM, S3CMD_PROGRAM, JS_MODULES);
-a client that is missing is a failure. run.sh does both. With TIDEGATE_CLIENTS_OVER=s3 the gateway stands over the bucket of a
+a client that is missing is a failure. run.sh does both. With TIDEGATE_TEST_OVER=s3 the gateway stands over the bucket of a
 second one instead of its embedded store. Ends with `clients: N passed, N failed` and that as its exit status.
 """
 
@@ -47,9 +47,8 @@ def main():
         else:
             settings = gateway.write_settings(folder, tls=True)
             url_key = str(gateway.make_url_key(folder))
-            binary, over = asked.binary or gateway.find_binary(), {}
-            if os.environ.get("TIDEGATE_CLIENTS_OVER") == "s3":
-                below, over = start_upstream(binary, folder / "upstream")
+            binary = asked.binary or gateway.find_binary()
+            below, over = start_upstream(binary, folder / "upstream")
             server = gateway.Gateway(binary, settings, folder / "gateway.log", over).wait_until_open()
             places = {"http": f"http://127.0.0.1:{server.ports['s3']}", "https": f"https://127.0.0.1:{server.ports['s3_tls']}"}
             keys, ca, domain = (*gateway.TENANTS["alice"], *gateway.TENANTS["bob"]), str(folder / "ca.pem"), gateway.DOMAIN
@@ -92,7 +91,9 @@ def main():
 
 
 def start_upstream(binary, folder):
-    """A gateway with a bucket, and the environment that makes another one stand over it."""
+    """A gateway with a bucket, and the environment that makes another one stand over it, where TIDEGATE_TEST_OVER asks for it."""
+    if os.environ.get("TIDEGATE_TEST_OVER") != "s3":
+        return None, {}
     import boto3
 
     folder.mkdir()
