@@ -9,6 +9,7 @@ pub mod conditions;
 pub mod digest;
 pub mod error;
 pub mod etag;
+pub mod hash_name;
 pub mod layout;
 pub mod limits;
 pub mod media_type;

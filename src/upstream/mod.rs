@@ -6,7 +6,8 @@
 //! Truth: the objects of the bucket, each at its own key, and the gateway's own records under `.tidegate/` in it. Nothing here is
 //! only in memory or on this node's disk, so any number of nodes may stand over one bucket.
 //! A write: the body is staged by ingest; `write` sends it up with its checksum and conditions, a large one in `parts`, while it
-//! arrives (`ahead`), and one that is there already (`contents`) not at all; the caller hears when the upstream has it. A read: `read` asks which version there is; `body` streams exactly that one.
+//! arrives (`ahead`), and one that is there already (`contents`) not at all; the caller hears when the upstream has it. A read:
+//! `read` asks which version there is; `body` streams exactly that one.
 //!
 //! Invariants: an answer Ok means that the upstream accepted it; no two versions are ever mixed in one body; conditions are
 //! decided by the upstream, in one step with the write, or the write is refused; trouble upstream is never a 403 or 404.
@@ -27,6 +28,7 @@ pub mod open;
 pub mod parts;
 pub mod place;
 pub mod probe;
+pub mod proof;
 pub mod read;
 pub mod records;
 pub mod replica;

@@ -14,7 +14,13 @@ use crate::origin::Body;
 use crate::upstream::body::{UpstreamBody, Version};
 use crate::upstream::buckets::no_such_bucket;
 use crate::upstream::fault;
+use crate::upstream::info::SEALED;
 use crate::upstream::open::Inner;
+
+/// A gateway wrote it.
+fn is_ours(head: &HeadObjectOutput) -> bool {
+    head.metadata().is_some_and(|metadata| metadata.contains_key(SEALED))
+}
 
 impl Inner {
     pub async fn stat(&self, bucket: &BucketName, key: &ObjectKey) -> Result<Option<SharedObject>> {
@@ -26,7 +32,10 @@ impl Inner {
             return Ok(None);
         }
         let Some(head) = self.head(&place.bucket, &full).await? else { return Ok(None) };
-        let info = self.info(&place.bucket, &full, &owner, &head)?;
+        let mut info = self.info(&place.bucket, &full, &owner, &head)?;
+        if info.sha256.is_none() && info.etag.parts().is_some() && is_ours(&head) {
+            info.sha256 = self.proven(&place.bucket, &full, &info).await;
+        }
         if let Some(sha256) = &info.sha256 {
             self.contents.remember(&info.owner, sha256, bucket, key, info.etag);
         }

@@ -83,7 +83,9 @@ impl Inner {
         let (object, dedup) = match copied {
             Some(copied) => (copied, Dedup::Hit),
             None if sending.received.size > self.settings.multipart_threshold => {
-                (sending.info(self.put_in_parts(&sending, &put.conditions, ahead).await?), Dedup::Miss)
+                let object = sending.info(self.put_in_parts(&sending, &put.conditions, ahead).await?);
+                self.prove(&sending.place.bucket, &sending.key, &object).await;
+                (object, Dedup::Miss)
             }
             None => (sending.info(self.put_whole(&sending, &put.conditions).await?), Dedup::Miss),
         };
@@ -154,7 +156,10 @@ impl Inner {
             let Some(held) = self.held_delete(&conditions, &place, &full).await? else { return Ok(false) };
             let delete = self.client.delete_object().bucket(&*place.bucket).key(&full).set_if_match(held.if_match.clone());
             match delete.send().await {
-                Ok(_) => return Ok(true),
+                Ok(_) => {
+                    self.forget_proof(&place.bucket, &full).await;
+                    return Ok(true);
+                }
                 Err(e) if held.is_any() && fault::is_precondition_failed(&e) => continue,
                 Err(e) if fault::is_no_such_key(&e) => return Ok(false),
                 Err(e) => return Err(fault::of(e)),

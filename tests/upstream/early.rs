@@ -21,7 +21,7 @@ const MORE: usize = 1024 * 1024;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Parts and threshold of 5 MiB, and a bucket `media` of acme's; `address` is the upstream's, or of what stands before it.
-fn start_over(below: &Gateway, address: SocketAddr) -> Gateway {
+pub fn start_over(below: &Gateway, address: SocketAddr) -> Gateway {
     below.client().make_bucket(&operator(), HOME);
     let mut setup = Setup::new();
     let size = PART as u64;
@@ -31,13 +31,13 @@ fn start_over(below: &Gateway, address: SocketAddr) -> Gateway {
     gateway
 }
 
-fn both() -> (Gateway, Gateway) {
+pub fn both() -> (Gateway, Gateway) {
     let below = Gateway::start();
     let gateway = start_over(&below, below.address(Door::S3));
     (below, gateway)
 }
 
-fn noise(size: usize, seed: u32) -> Vec<u8> {
+pub fn noise(size: usize, seed: u32) -> Vec<u8> {
     let mut state = seed.wrapping_mul(2_654_435_761) | 1;
     (0..size)
         .map(|_| {

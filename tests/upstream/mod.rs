@@ -5,3 +5,4 @@ pub mod early;
 mod faults;
 mod nodes;
 mod plain;
+mod proof;

@@ -9,14 +9,11 @@ use http::HeaderMap;
 use http::header::{CACHE_CONTROL, EXPIRES, HeaderValue};
 
 use crate::auth::policy::pattern::Pattern;
-use crate::base::digest::Sha256;
+use crate::base::hash_name;
 use crate::base::names::ObjectKey;
 use crate::base::object::ObjectInfo;
 use crate::http::respond::value;
 use crate::origin::CacheState;
-
-/// A name with this much of the content's own hash in it names that content and no other.
-const MIN_HASH_DIGITS: usize = 16;
 
 /// A year, the longest that caches take at its word.
 pub const IMMUTABLE: &str = "public, max-age=31536000, immutable";
@@ -125,29 +122,13 @@ pub fn shorten(headers: &mut HeaderMap) {
 }
 
 fn wish(rules: &[Rule], key: &str, object: &ObjectInfo) -> HeaderValue {
-    if object.sha256.as_ref().is_some_and(|hash| is_named_by(key, hash.digest())) {
+    if object.sha256.as_ref().is_some_and(|hash| hash_name::is_true(key, hash.digest())) {
         return HeaderValue::from_static(IMMUTABLE);
     }
     match rules.iter().find(|r| r.fits(key, &object.headers.content_type)) {
         Some(rule) => rule.control.clone(),
         None => HeaderValue::from_static(DEFAULT),
     }
-}
-
-/// Does the file name hold a run of 16 or more digits that begins the content's SHA-256, or all 64? `app-<16>.js`,
-/// `app.<20>.min.js`, `<64>.glb`. The name alone is never believed: the hash is that of the bytes that are sent.
-fn is_named_by(key: &str, sha256: &Sha256) -> bool {
-    let name = key.rsplit('/').next().unwrap_or_default().as_bytes();
-    if name.len() < MIN_HASH_DIGITS {
-        return false;
-    }
-    name.split(|b| !b.is_ascii_alphanumeric()).any(|word| word.len() >= MIN_HASH_DIGITS && begins(sha256, word))
-}
-
-fn begins(sha256: &Sha256, digits: &[u8]) -> bool {
-    let nibbles = sha256.0.iter().flat_map(|b| [b >> 4, b & 15]);
-    let value = |digit: u8| (digit as char).to_digit(16).map(|d| d as u8);
-    digits.len() <= 2 * sha256.0.len() && digits.iter().zip(nibbles).all(|(d, n)| value(*d) == Some(n))
 }
 
 /// What is left of a wish for an answer that not everyone may read: never `public`, never for a shared cache, and no
@@ -174,35 +155,6 @@ fn directives(text: &str) -> impl Iterator<Item = (&str, &str)> {
 mod tests {
     use super::*;
     use crate::auth::policy::pattern::Wildcards;
-
-    const HASH: Sha256 = Sha256(*b"\x01\x23\x45\x67\x89\xab\xcd\xef\x01\x23\x45\x67\x89\xab\xcd\xef\x01\x23\x45\x67\x89\xab\xcd\xef\x01\x23\x45\x67\x89\xab\xcd\xef");
-
-    #[test]
-    fn a_name_counts_only_if_it_is_true() {
-        let full = HASH.hex();
-        for named in [
-            "a/app-0123456789abcdef.js",
-            "app.0123456789ABCDEF01.min.js",
-            "0123456789abcdef0123",
-            &format!("models/{full}.glb"),
-            "x_y-0123456789abcdef",
-            "mesh_0123456789abcdef.glb",
-        ] {
-            assert!(is_named_by(named, &HASH), "{named}");
-        }
-        for not in [
-            "app-0123456789abcde.js",
-            "app-0123456789abcdee.js",
-            "app0123456789abcdef.js",
-            "0123456789abcdef/app.js",
-            &format!("{full}0.glb"),
-            "app-aaaaaaaaaaaaaaaa.js",
-            "app-0123456789abcdefg.js",
-            "",
-        ] {
-            assert!(!is_named_by(not, &HASH), "{not}");
-        }
-    }
 
     #[test]
     fn a_private_answer_is_never_public() {
