@@ -6,3 +6,4 @@ mod faults;
 mod nodes;
 mod plain;
 mod proof;
+mod records;
