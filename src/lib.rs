@@ -9,6 +9,7 @@ pub mod cli;
 pub mod cluster;
 pub mod config;
 pub mod files;
+pub mod follow;
 pub mod http;
 pub mod index;
 pub mod ingest;

@@ -40,5 +40,10 @@ pub async fn open(
     let upstream = Upstream::start(upstream, secret.expose().as_bytes()).await?;
     let cache = Cache::start(cache).map_err(|e| StartError::Failed(format!("the cache's folder can't be used: {e}")))?;
     let origin = Arc::new(ThroughCache::new(Arc::new(upstream.clone()), cache.clone()).with_peers(peers));
-    Ok(Opened { origin, cache: Some(cache), close: vec![Box::new(move || upstream.close())] })
+    let tending = tokio::spawn(upstream.clone().tend());
+    let close: Close = Box::new(move || {
+        tending.abort();
+        upstream.close();
+    });
+    Ok(Opened { origin, cache: Some(cache), close: vec![close] })
 }

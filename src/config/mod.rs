@@ -139,6 +139,7 @@ impl Config {
         settings.dir = self.store.dir.join("upstream");
         settings.memory_limit = self.store.inline_limit;
         settings.reserve_bytes = self.store.reserve_bytes;
+        settings.completed_kept = self.store.completed_kept;
         (!settings.bucket.is_empty()).then_some(settings)
     }
 

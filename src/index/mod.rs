@@ -1,7 +1,7 @@
 //! The only user of sled: tables of keys and values that follow the journal. All of it can be deleted and is rebuilt.
 //!
-//! Not here: what the rows mean (`local` knows), how they are rebuilt (`local::replay`).
-//! Called by `local`: its writer applies, blocking threads read.
+//! Not here: what the rows mean (`local` and `queue` know), when they are rebuilt (`follow`).
+//! Called by those two: their writers apply, blocking threads read.
 //!
 //! Invariants: a batch and the position it brings the index to become visible together; sled is never asked whether
 //! something is durable. sled is entered through `guarded` only: its errors and its panics are one error, "broken",

@@ -23,13 +23,12 @@ use crate::cluster::message::{Item, Message, Told, What};
 use crate::cluster::seal::Seals;
 use crate::cluster::{PeerAddress, Settings};
 use crate::ops::cdn::Wanted;
-use crate::ops::peers::{PeerOutcome, PeerPurged, Peers, Telling};
+use crate::ops::peers::{KIND, PeerOutcome, PeerPurged, Peers, Telling};
 use crate::origin::Answer;
 use crate::queue::job::{MAX_ITEM_BYTES, MAX_ITEMS};
 use crate::queue::kind::{Backoff, Work};
 use crate::queue::{Attempt, Fault, Kind, NewJob, Payload, Queue};
 
-pub const KIND: &str = "peer";
 const VERSION: u16 = 1;
 /// A write waits so long for a peer; twice as long if a message was on its way already.
 const PATIENCE: Duration = Duration::from_millis(250);
@@ -185,7 +184,7 @@ impl Link {
                 Ok(Told { objects, blocks }) => PeerOutcome::Done(Purged { objects, blocks }),
                 Err(_) => PeerOutcome::Later(self.queue.enqueue(job(tenant, &self.peer, message)?).await?.id),
             };
-            purged.push(PeerPurged { peer: peer.clone(), outcome });
+            purged.push(PeerPurged { peer: Some(peer.clone()), outcome });
         }
         Ok(purged)
     }

@@ -1,7 +1,7 @@
 //! The record of everything: a log of key-value mutations with group commit, and sorted snapshots that bound its length.
 //!
-//! Not here: what the keys and values mean (`local` knows), the index that follows the log.
-//! Called by `local` only: its writer appends, its start-up recovers, its background thread compacts.
+//! Not here: what the keys and values mean (`local` and `queue` know), the index that follows the log (`follow`).
+//! Called by those two: their writers append, their start-up recovers, their background work compacts.
 //!
 //! A batch is a list of operations and the small bodies they speak of, written with one `pwrite` and made durable with
 //! one `fdatasync`. Segments are never written again once another follows: the successor's header says how far its

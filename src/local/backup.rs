@@ -12,11 +12,11 @@ use std::sync::{Arc, PoisonError};
 
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::names::TenantId;
+use crate::follow::input_of;
 use crate::journal::compact::{self, Input};
 use crate::journal::log::{disk_error, sync_dir};
 use crate::journal::{Position, segment};
 use crate::local::layout::{Layout, make_dir, write_format};
-use crate::local::replay::input_of;
 use crate::local::rows::{self, Id, Manifest, ObjectRow, PartRow, Place, key, table};
 use crate::local::shared::Shared;
 

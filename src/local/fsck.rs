@@ -13,6 +13,7 @@ use sha2::Digest as _;
 use crate::base::digest::{Sha256, VerifiedSha256};
 use crate::base::error::{Error, Result};
 use crate::base::names::TenantId;
+use crate::follow;
 use crate::index::{Index, Walk};
 use crate::journal::compact::{self, Input};
 use crate::journal::segment::{self, Contents};
@@ -128,11 +129,11 @@ pub fn fsck(settings: &Settings, options: Options) -> Result<Report> {
         Ok(opened) => opened,
         Err(e) => return damaged(e),
     };
-    let input = replay::input_of(&journal);
+    let input = follow::input_of(&journal);
     if let Err(e) = prove_journal(&input) {
         return damaged(e);
     }
-    let (ids, end) = (Ids::new(0), replay::end_of(&journal));
+    let (ids, end) = (Ids::new(0), follow::end_of(&journal));
     let index = match replay::open(&settings.index(), &ids, &input, &recovered, &end) {
         Ok(index) => index,
         Err(e) => return damaged(e),

@@ -7,6 +7,7 @@ use arc_swap::ArcSwapOption;
 
 use crate::base::error::{Error, Result};
 use crate::files::Files;
+use crate::follow;
 use crate::ingest::{Room, Staging};
 use crate::journal::Journal;
 use crate::local::hot::Hot;
@@ -47,7 +48,7 @@ impl Local {
         }
         // Only the first write needs the numbers of this start, and that write is their count.
         let ids = Ids::new(0);
-        let index = replay::open(&settings.index(), &ids, &replay::input_of(&journal), &recovered, &replay::end_of(&journal))?;
+        let index = replay::open(&settings.index(), &ids, &follow::input_of(&journal), &recovered, &follow::end_of(&journal))?;
         let starts: u64 = match index.get(table::META, STARTS)? {
             Some(row) => crate::local::rows::decode(&row)?,
             None => 0,

@@ -12,6 +12,7 @@ use std::time::Instant;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::base::error::{Error, ErrorKind, Result};
+use crate::follow;
 use crate::index::{Applied, Index};
 use crate::journal::Journal;
 use crate::local::replay;
@@ -255,7 +256,7 @@ impl Writer {
         self.shared.index.store(None);
         self.shared.hot.clear();
         let shared = self.shared.clone();
-        let (input, end) = (replay::input_of(&self.journal), replay::end_of(&self.journal));
+        let (input, end) = (follow::input_of(&self.journal), follow::end_of(&self.journal));
         let started = std::thread::Builder::new().name("index-rebuild".into()).spawn(move || {
             let index = replay::rebuild(&shared.settings.index(), &shared.ids, &input, &end);
             shared.queue.tell(Message::Rebuilt(index));

@@ -83,7 +83,13 @@ impl Ops {
         }
         let cached = self.purge_cache(&wanted, soft).await;
         let peers = match (&self.peers, &tenant) {
-            (Some(peers), Some(tenant)) => peers.purge(tenant, &wanted, soft).await?,
+            (Some(peers), Some(tenant)) => {
+                let mut purged = peers.purge(tenant, &wanted, soft).await?;
+                if !tenant.is_operator() {
+                    purged.iter_mut().for_each(|p| p.peer = None);
+                }
+                purged
+            }
             _ => Vec::new(),
         };
         let jobs = match (&self.cdn, tenant) {

@@ -1,6 +1,6 @@
 //! Jobs as their tenant sees them: list, look, wait, cancel, retry. The operator sees those of all tenants.
 //!
-//! Another tenant's job is one that does not exist.
+//! Another tenant's job is one that does not exist; where the other nodes are stands in no job that a tenant sees.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use crate::auth::action::Action;
 use crate::auth::grant::Grant;
 use crate::base::error::{Error, ErrorKind, Result};
-use crate::ops::{Ops, write_back, wrong_grant};
+use crate::ops::{Ops, peers, write_back, wrong_grant};
 use crate::queue::job::{Job, JobId, no_such_job};
 use crate::queue::shared::Progress;
 use crate::queue::view::{Filter, Page, View};
@@ -28,7 +28,8 @@ impl Ops {
     pub async fn list_jobs(&self, grant: &Grant, filter: Filter) -> Result<Page> {
         asked_for(grant, Action::ListJobs)?;
         let tenant = if grant.tenant().is_operator() { filter.tenant } else { Some(grant.tenant().clone()) };
-        self.jobs.list(Filter { tenant, ..filter }).await
+        let page = self.jobs.list(Filter { tenant, ..filter }).await?;
+        Ok(Page { jobs: page.jobs.into_iter().map(|job| seen_by(grant, job)).collect(), ..page })
     }
 
     pub async fn job(&self, grant: &Grant, id: JobId) -> Result<View> {
@@ -41,7 +42,7 @@ impl Ops {
         asked_for(grant, Action::GetJob)?;
         self.own(grant, id).await?;
         // A job that is forgotten meanwhile had ended.
-        self.jobs.wait(id, patience).await?.ok_or_else(no_such_job)
+        self.jobs.wait(id, patience).await?.map(|view| view_seen_by(grant, view)).ok_or_else(no_such_job)
     }
 
     pub async fn watch_job(&self, grant: &Grant, id: JobId) -> Result<JobChanges> {
@@ -56,19 +57,31 @@ impl Ops {
             let text = "What was acknowledged is stored upstream: it can't be cancelled. Delete the object.";
             return Err(Error::new(ErrorKind::InvalidRequest, text));
         }
-        self.jobs.cancel(id).await
+        self.jobs.cancel(id).await.map(|job| seen_by(grant, job))
     }
 
     pub async fn retry_job(&self, grant: &Grant, id: JobId) -> Result<Job> {
         asked_for(grant, Action::RetryJob)?;
         self.own(grant, id).await?;
-        self.jobs.retry(id).await
+        self.jobs.retry(id).await.map(|job| seen_by(grant, job))
     }
 
     async fn own(&self, grant: &Grant, id: JobId) -> Result<View> {
         let found = self.jobs.get(id).await?;
-        found.filter(|v| grant.tenant().is_operator() || v.job.tenant == *grant.tenant()).ok_or_else(no_such_job)
+        let own = found.filter(|v| grant.tenant().is_operator() || v.job.tenant == *grant.tenant());
+        own.map(|view| view_seen_by(grant, view)).ok_or_else(no_such_job)
     }
+}
+
+fn seen_by(grant: &Grant, job: Job) -> Job {
+    if grant.tenant().is_operator() { job } else { peers::without_address(job) }
+}
+
+fn view_seen_by(grant: &Grant, mut view: View) -> View {
+    if !grant.tenant().is_operator() && view.job.kind == peers::KIND {
+        view.payload.document = peers::document_without_address(&view.payload.document);
+    }
+    View { job: seen_by(grant, view.job), ..view }
 }
 
 fn asked_for(grant: &Grant, action: Action) -> Result<()> {

@@ -13,6 +13,7 @@ use crate::ops::Ops;
 use crate::ops::cdn::Wanted;
 use crate::origin::Answer;
 use crate::queue::JobId;
+use crate::queue::job::Job;
 
 /// Does its work also if it is dropped.
 pub type Telling = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -25,10 +26,16 @@ pub trait Peers: Send + Sync + 'static {
     fn purge<'a>(&'a self, tenant: &'a TenantId, wanted: &'a Wanted, soft: bool) -> Answer<'a, Vec<PeerPurged>>;
 }
 
+/// The kind of the jobs that tell a peer.
+pub const KIND: &str = "peer";
+/// In what is written of such a job: the peer's address.
+const ADDRESS: &str = "peer";
+
 /// What became of a purge on one peer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PeerPurged {
-    pub peer: String,
+    /// None: the caller is not to know where.
+    pub peer: Option<String>,
     pub outcome: PeerOutcome,
 }
 
@@ -37,6 +44,25 @@ pub enum PeerOutcome {
     Done(Purged),
     /// It did not answer in time. This job goes on until it has.
     Later(JobId),
+}
+
+/// Where the nodes are is the operator's business: a tenant sees that its purge goes on and how it ended, not where.
+pub fn without_address(job: Job) -> Job {
+    if job.kind != KIND {
+        return job;
+    }
+    Job {
+        reason: job.reason.map(|_| "another node of this gateway could not be told yet".to_owned()),
+        result: job.result.and_then(|result| String::from_utf8(document_without_address(result.as_bytes())).ok()),
+        ..job
+    }
+}
+
+/// Of a job of this kind: what it is to do, or its result.
+pub fn document_without_address(document: &[u8]) -> Vec<u8> {
+    let Ok(mut document) = serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(document) else { return Vec::new() };
+    document.remove(ADDRESS);
+    serde_json::Value::Object(document).to_string().into_bytes()
 }
 
 impl Wanted {

@@ -5,13 +5,13 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use crate::base::error::{Error, Result};
+use crate::follow::input_of;
 use crate::journal::compact::{self as merge, Input};
 use crate::journal::log::{disk_error, sync_dir};
 use crate::journal::op::parse_ops;
 use crate::journal::segment::{self, Contents};
 use crate::journal::sorted::Stamp;
 use crate::journal::{Journal, Position};
-use crate::queue::follow::input_of;
 use crate::queue::job::{JobId, Phase};
 use crate::queue::rows::{self, Counts, table};
 use crate::queue::{Queue, Settings, lock_folder, view};

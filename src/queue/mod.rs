@@ -9,11 +9,11 @@
 //! off by a crash is begun anew: kinds of work must bear that their last step was done already (`JobId` is the same then).
 
 pub mod compact;
-pub mod follow;
 pub mod job;
 pub mod kind;
 pub mod lanes;
 pub mod machine;
+pub mod replay;
 pub mod rows;
 pub mod runner;
 pub mod shared;
@@ -39,6 +39,7 @@ pub use shared::{Progress, Settings};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::names::TenantId;
 use crate::files::sys;
+use crate::follow::{end_of, input_of};
 use crate::index::Walk;
 use crate::journal::Journal;
 use crate::queue::lanes::{Lanes, Room};
@@ -73,7 +74,7 @@ impl Queue {
         if recovered.cut > 0 {
             tracing::warn!(bytes = recovered.cut, "the queue's journal ended in a command that was never answered; it is left out");
         }
-        let index = follow::open(&settings.index(), &follow::input_of(&journal), &recovered, &follow::end_of(&journal))?;
+        let index = replay::open(&settings.index(), &input_of(&journal), &recovered, &end_of(&journal))?;
         let shared = Shared::new(settings, index);
         let lanes = recover(&shared, &mut journal)?;
         let shared = Arc::new(shared);
@@ -206,7 +207,7 @@ fn recover(shared: &Shared, journal: &mut Journal) -> Result<Lanes> {
         Machine { txn: &mut txn, lanes: &mut lanes, now: shared.now() }.recover(id)?;
     }
     journal.append(&[], &mut |_| txn.encode_ops())?;
-    index.apply(&txn.into_changes().0, &follow::end_of(journal))?;
+    index.apply(&txn.into_changes().0, &end_of(journal))?;
     tracing::info!(count = cut.len(), "jobs that ran when the process ended are begun again");
     Ok(lanes)
 }

@@ -12,8 +12,8 @@ use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::timestamp::Timestamp;
 use crate::index::{self, Index};
 use crate::journal;
-use crate::queue::follow;
 use crate::queue::job::JobId;
+use crate::queue::replay;
 
 /// Jobs that are watched at once: long polls and event streams. More are told to come again.
 const MAX_WATCHED: usize = 10_000;
@@ -68,7 +68,7 @@ impl Settings {
     }
 
     pub fn index(&self) -> index::Settings {
-        follow::settings(&self.dir, self.index_cache_bytes)
+        replay::settings(&self.dir, self.index_cache_bytes)
     }
 }
 

@@ -11,11 +11,12 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::base::error::{Error, ErrorKind, Result};
+use crate::follow::{end_of, input_of};
 use crate::index::Index;
 use crate::journal::Journal;
-use crate::queue::follow::{self, end_of, input_of};
 use crate::queue::lanes::Lanes;
 use crate::queue::machine::Machine;
+use crate::queue::replay;
 use crate::queue::shared::Shared;
 use crate::queue::txn::Txn;
 
@@ -201,7 +202,7 @@ impl Writer {
     fn rebuild(&mut self) {
         self.shared.index.store(None);
         let settings = self.shared.settings.index();
-        let rebuilt = follow::rebuild(&settings, &input_of(&self.journal), &end_of(&self.journal));
+        let rebuilt = replay::rebuild(&settings, &input_of(&self.journal), &end_of(&self.journal));
         match rebuilt.and_then(|index| Lanes::load(&index).map(|lanes| (index, lanes))) {
             Ok((index, lanes)) => {
                 tracing::info!("the queue's index was rebuilt");

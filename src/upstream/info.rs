@@ -256,3 +256,17 @@ impl Inner {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_versions() {
+        let of = |n: u64, version| generation("home", "k", &format!("etag {n}"), Timestamp::from_millis(n), version);
+        let all: std::collections::HashSet<u64> = (0..200).flat_map(|n| [of(n, None), of(n, Some("v1"))]).collect();
+        assert_eq!(all.len(), 400);
+        assert!(all.iter().all(|generation| generation >> 63 == 0), "write-back's bit");
+        assert_eq!(of(7, None), of(7, None));
+    }
+}

@@ -36,6 +36,7 @@ pub mod restore;
 pub mod seal;
 pub mod serve;
 pub mod settings;
+pub mod sweep;
 pub mod write;
 
 pub use open::Upstream;

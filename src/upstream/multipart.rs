@@ -31,6 +31,7 @@ use crate::upstream::info::{self, Known, checksum_of, seal_place, with_checksum,
 use crate::upstream::open::Inner;
 use crate::upstream::place::Place;
 use crate::upstream::records::Over;
+use crate::upstream::sweep::FOLDER;
 use crate::upstream::write::{busy, insert_raw, part_of_file, written};
 
 const VERSION: u8 = 1;
@@ -43,7 +44,18 @@ pub struct Recorded {
     version: u8,
     pub upload: Upload,
     known: Known,
-    sealed: String,
+    pub sealed: String,
+}
+
+impl Recorded {
+    /// With what stands behind it.
+    pub fn parse(text: &[u8]) -> Result<(Self, &[u8])> {
+        let (recorded, rest): (Recorded, _) = postcard::take_from_bytes(text).map_err(Error::internal)?;
+        if recorded.version != VERSION {
+            return Err(Error::internal("the record of an upload is of another version"));
+        }
+        Ok((recorded, rest))
+    }
 }
 
 /// The id that clients know.
@@ -54,7 +66,7 @@ fn public_id(upstream: &str) -> Result<UploadId> {
     }
 }
 
-fn upstream_id(id: &UploadId) -> Result<String> {
+pub fn upstream_id(id: &UploadId) -> Result<String> {
     match id.as_str().strip_prefix(ENCODED) {
         None => Ok(id.as_str().to_owned()),
         Some(encoded) => URL_SAFE_NO_PAD.decode(encoded).ok().and_then(|b| String::from_utf8(b).ok()).ok_or_else(no_such_upload),
@@ -63,7 +75,7 @@ fn upstream_id(id: &UploadId) -> Result<String> {
 
 /// Any id and key, as the name of a record.
 fn record_path(bucket: &BucketName, key: &ObjectKey, id: &UploadId) -> String {
-    format!("uploads/{}", hex::encode(Sha256::digest(format!("{bucket}\n{key}\n{id}"))))
+    format!("{FOLDER}{}", hex::encode(Sha256::digest(format!("{bucket}\n{key}\n{id}"))))
 }
 
 impl Inner {
@@ -100,11 +112,7 @@ impl Inner {
             return Ok(known);
         }
         let Some(record) = self.record(&path).await? else { return Err(no_such_upload()) };
-        let recorded: Recorded = postcard::from_bytes(&record.text).map_err(Error::internal)?;
-        if recorded.version != VERSION {
-            return Err(Error::internal("the record of an upload is of another version"));
-        }
-        let recorded = Arc::new(recorded);
+        let recorded = Arc::new(Recorded::parse(&record.text)?.0);
         self.uploads.insert(path, recorded.clone());
         Ok(recorded)
     }

@@ -34,7 +34,7 @@ pub enum Over {
 }
 
 impl Inner {
-    fn record_key(&self, path: &str) -> String {
+    pub fn record_key(&self, path: &str) -> String {
         format!("{}{path}", self.map.state())
     }
 

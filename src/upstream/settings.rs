@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::base::limits::{MAX_PUT_BYTES, MIN_PART_BYTES};
 use crate::base::names::{BucketName, TenantId};
@@ -38,6 +39,8 @@ pub struct Settings {
     pub memory_limit: usize,
     /// A PUT is refused below this much free space.
     pub reserve_bytes: u64,
+    /// The record of an upload stays for at least so long after the upload has ended.
+    pub completed_kept: Duration,
     pub metrics: Arc<Metrics>,
 }
 
@@ -70,6 +73,7 @@ impl Default for Settings {
             dir: PathBuf::from("data/upstream"),
             memory_limit: 64 * 1024,
             reserve_bytes: 64 * 1024 * 1024,
+            completed_kept: Duration::from_secs(24 * 3600),
             metrics: Arc::default(),
         }
     }

@@ -81,6 +81,49 @@ fn a_purge_reaches_every_node_with_exact_counts() {
     assert_eq!(done["result"], serde_json::json!({ "peer": peer, "objects": 1, "blocks": 1 }));
 }
 
+/// A tenant hears that another node is yet to be told, never where it is.
+#[test]
+fn tenants_are_not_shown_where_nodes_are() {
+    let world = World::new(2, LONG);
+    let acme = Key::new("AKACME", "acme-secret-1");
+    world.nodes[0].place.write(
+        "policies/tenants/acme.toml",
+        "id = \"acme\"\npolicies = [\"tenant-default\"]\n\
+         keys = [{ access_key = \"AKACME\", secret = { value = \"acme-secret-1\" } }]\n",
+    );
+    until("the tenant is known", || world.client(0).send(&Request::new("GET", "/"), Sign::Header(&acme)).status == 200);
+    world.client(0).make_bucket(&acme, "acme-media");
+    let ask =
+        |key: &Key, method: &str, path: &str, body: &str| world.client(0).send(&Request::new(method, path).body(body), Sign::Header(key));
+    let (peer, port) = (&world.nodes[1].proxy, world.nodes[1].proxy.address.port().to_string());
+    let hidden = |answer: Answer| {
+        let text = answer.text();
+        assert!(!text.contains("127.0.0.1") && !text.contains(&port), "{text}");
+        json(&answer)
+    };
+    let purge = |key: &Key| ask(key, "POST", "/-/v1/purge", r#"{"bucket": "acme-media", "keys": ["a"]}"#).expect(202);
+    assert_eq!(hidden(purge(&acme))["peers"], serde_json::json!([{ "objects": 0, "blocks": 0 }]));
+    peer.set(Fault::Refuse);
+    let job = hidden(purge(&acme))["peers"][0]["job"].as_str().unwrap().to_owned();
+    let path = format!("/-/v1/jobs/{job}");
+    until("it was tried", || json(&ask(&operator(), "GET", &path, ""))["reason"].is_string());
+    let shown = hidden(ask(&acme, "GET", &path, "").expect(200));
+    assert_eq!((&shown["kind"], &shown["payload"]["what"]), (&"peer".into(), &"forget".into()), "{shown}");
+    assert!(shown["reason"].is_string(), "{shown}");
+    hidden(ask(&acme, "GET", "/-/v1/jobs", "").expect(200));
+    hidden(ask(&acme, "POST", &format!("{path}/cancel"), "").expect(200));
+    hidden(ask(&acme, "POST", &format!("{path}/retry"), "").expect(200));
+    // Whoever operates it may see it.
+    assert!(ask(&operator(), "GET", &path, "").expect(200).text().contains(&port));
+    peer.set(Fault::None);
+    until("it is done", || json(&ask(&operator(), "GET", &path, ""))["state"] == "done");
+    let shown = hidden(ask(&acme, "GET", &path, "").expect(200));
+    assert_eq!(shown["result"], serde_json::json!({ "objects": 0, "blocks": 0 }));
+    let events = ask(&acme, "GET", &format!("{path}/events"), "").expect(200).text();
+    assert!(events.contains("event: job") && !events.contains(&port), "{events}");
+    assert!(ask(&operator(), "GET", &path, "").text().contains(&port));
+}
+
 #[test]
 fn only_nodes_are_believed() {
     let world = World::new(2, LONG);

@@ -3,6 +3,7 @@
 mod converge;
 mod failover;
 mod kills;
+mod takeover;
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};

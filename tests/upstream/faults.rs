@@ -321,3 +321,24 @@ fn archived_objects_are_restored() {
     client.send(&restore, Sign::Header(&acme())).refused(409, "RestoreAlreadyInProgress");
     client.send(&restore, Sign::Header(&bravo())).refused(403, "AccessDenied");
 }
+
+/// A store that takes its time answers a large body late because it arrived late: that is no reason to send it once more.
+#[test]
+fn a_large_body_has_longer_than_a_small_request() {
+    let pair = Pair::start();
+    let large = random(2 << 20);
+    let upload = pair.client().create_upload(&acme(), "media", "parts");
+    // Longer than a small request waits for its answer.
+    for part in ["small", "large", "media/parts"] {
+        pair.between.plan(Method::PUT, part, 1, Fault::Delay(Duration::from_secs(23)));
+    }
+    let part = std::thread::scope(|scope| {
+        scope.spawn(|| pair.client().put(&acme(), "media", "small", b"small").expect(200));
+        scope.spawn(|| pair.client().put(&acme(), "media", "large", &large).expect(200));
+        scope.spawn(|| pair.client().upload_part(&acme(), "media", "parts", &upload, 1, &large).expect(200).etag()).join().unwrap()
+    });
+    assert_eq!(["small", "large", "media/parts"].map(|part| pair.between.seen(Method::PUT, part)), [2, 1, 1]);
+    pair.client().complete(&acme(), "media", "parts", &upload, &[(1, part)]).expect(200);
+    assert!(pair.upstream("large").unwrap() == large && pair.upstream("parts").unwrap() == large);
+    assert_eq!(pair.upstream("small").unwrap(), b"small");
+}

@@ -1,8 +1,10 @@
 //! A gateway over a bucket that exists: another gateway is its upstream, or an S3 that can do less.
 
+mod back;
 mod basics;
 pub mod early;
 mod faults;
 mod nodes;
 mod plain;
 mod proof;
+mod records;

@@ -12,7 +12,8 @@ use crate::support::faulty_s3::{Fault, FaultyS3};
 use crate::support::gateway::{Gateway, HOME, operator};
 use crate::support::signer::Key;
 
-fn node(endpoint: std::net::SocketAddr) -> (Place, Command) {
+/// To be served over the bucket `HOME` of that S3.
+pub fn node(endpoint: std::net::SocketAddr) -> (Place, Command) {
     let place = Place::new();
     place.write("policies/tenants/acme.toml", "id = \"acme\"\npolicies = [\"tenant-default\"]\n");
     let mut command = place.command(&["serve"]);

@@ -88,10 +88,14 @@ pub async fn purge(exchange: &mut Exchange<'_>) -> Result<Answer> {
 }
 
 fn shown(purged: &PeerPurged) -> Value {
-    match purged.outcome {
-        PeerOutcome::Done(Purged { objects, blocks }) => json!({ "peer": purged.peer, "objects": objects, "blocks": blocks }),
-        PeerOutcome::Later(job) => json!({ "peer": purged.peer, "job": job.to_string() }),
+    let mut shown = match purged.outcome {
+        PeerOutcome::Done(Purged { objects, blocks }) => json!({ "objects": objects, "blocks": blocks }),
+        PeerOutcome::Later(job) => json!({ "job": job.to_string() }),
+    };
+    if let Some(peer) = &purged.peer {
+        shown["peer"] = json!(peer);
     }
+    shown
 }
 
 fn named(exchange: &Exchange<'_>, request: &Request) -> Result<Named> {
