@@ -9,7 +9,7 @@ use toml::de::{DeTable, DeValue};
 use super::fault::Fault;
 use super::keys::{Key, keys};
 use super::value::Value;
-use super::{Config, DEFAULT_FILE, buckets, replicas, sites};
+use super::{Config, DEFAULT_FILE, buckets, replicas, shadows, sites};
 
 /// What platforms switch their storage by; false: the embedded store, whatever else is set.
 const USE_S3: &str = "USE_S3";
@@ -90,6 +90,7 @@ impl Reader<'_> {
             match content.get_ref() {
                 _ if name == "bucket" => self.config.upstream.adopted = buckets::take(self, content),
                 _ if name == "replica" => self.config.replicas = replicas::take(self, content),
+                _ if name == "shadow" => self.config.shadows = shadows::take(self, content),
                 _ if name == "site" => {
                     if let Some(sites) = sites::take(self, content) {
                         self.config.doors.sites = sites;
@@ -97,7 +98,7 @@ impl Reader<'_> {
                 }
                 DeValue::Table(table) if keys.iter().any(|k| k.section() == name) => self.take_section(keys, name, table),
                 _ => {
-                    let sections: Vec<&str> = keys.iter().map(Key::section).chain(["site", "bucket", "replica"]).collect();
+                    let sections: Vec<&str> = keys.iter().map(Key::section).chain(["site", "bucket", "replica", "shadow"]).collect();
                     self.fault(at, name, format!("there is no such section{}", nearest(name, sections.into_iter())));
                 }
             }
@@ -184,6 +185,9 @@ impl Reader<'_> {
         }
         if let Err(faults) = self.config.upstream.check() {
             faults.into_iter().for_each(|(key, expected)| add(key, expected));
+        }
+        if self.config.shadows.iter().any(|s| s.is_upstream(&self.config.upstream)) {
+            add("shadow.bucket", "expected another bucket than the one that the gateway stands over".into());
         }
         let mut peers = self.config.cluster.peers.clone();
         peers.sort();
