@@ -1,6 +1,7 @@
 //! A bucket that grew out of another S3's: the real binary, over its own store or over another gateway, with a gateway behind a
 //! proxy as the old store.
 
+mod leaving;
 mod listings;
 mod reads;
 mod writes;
@@ -77,16 +78,29 @@ impl World {
     }
 
     pub fn serve(&self) -> Running {
-        let mut command = self.place.command(&["serve"]);
+        self.serve_in(&self.place)
+    }
+
+    /// For another node over the same S3.
+    pub fn another_place(&self) -> Place {
+        let place = Place::new();
+        for file in ["gateway.toml", "policies/tenants/acme.toml"] {
+            place.write(file, &std::fs::read_to_string(self.place.path(file)).unwrap());
+        }
+        place
+    }
+
+    pub fn serve_in(&self, place: &Place) -> Running {
+        let mut command = place.command(&["serve"]);
         for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("AWS_")) {
             command.env_remove(name);
         }
-        command.env("HOME", self.place.path("home")).env("AWS_EC2_METADATA_DISABLED", "true");
+        command.env("HOME", place.path("home")).env("AWS_EC2_METADATA_DISABLED", "true");
         if self.home.is_some() {
             command.env("AWS_ACCESS_KEY_ID", "AKOPERATOR").env("AWS_SECRET_ACCESS_KEY", "operator-secret");
         }
         command.env("OLD_SECRET", "operator-secret");
-        self.place.serve_by(command)
+        place.serve_by(command)
     }
 
     /// Without the old store.
