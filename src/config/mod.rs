@@ -51,6 +51,8 @@ pub struct Config {
     pub file: Option<PathBuf>,
     pub s3: Listen,
     pub edge: Listen,
+    /// The url of the site for any host; its own comes first.
+    pub edge_url: Option<String>,
     pub admin: Listen,
     pub auth: AuthSettings,
     pub doors: DoorSettings,
@@ -106,6 +108,7 @@ impl Default for Config {
             file: None,
             s3: Listen::loopback(9000),
             edge: Listen::loopback(9080),
+            edge_url: None,
             admin: Listen::loopback(9001),
             auth: AuthSettings::default(),
             doors: DoorSettings::default(),

@@ -25,7 +25,7 @@ const ATTEMPTS: u32 = 5;
 
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Walked {
-    /// That only the old store showed.
+    /// That were not here: to be copied, or deleted.
     pub keys: u64,
     pub copied: u64,
     pub bytes: u64,

@@ -54,21 +54,16 @@ impl Inner {
         if self.is_marked(shadow, key).await? {
             return self.origin.delete(bucket, key, conditions).await;
         }
-        let old = shadow.old.stat(key, &self.owner(shadow).await?).await;
-        match (own, old) {
-            (_, Ok(None)) => self.origin.delete(bucket, key, conditions).await,
+        match shadow.old.stat(key, &self.owner(shadow).await?).await {
+            Ok(None) => return self.origin.delete(bucket, key, conditions).await,
+            Ok(Some(found)) if own.is_none() => conditions.check(Some(&found.object))?,
+            Err(e) if own.is_none() && conditions != WriteConditions::default() => return Err(e),
             // Away: it may have the key.
-            (Some(_), Ok(Some(_)) | Err(_)) => {
-                self.mark(shadow, key).await?;
-                self.origin.delete(bucket, key, conditions).await
-            }
-            (None, Ok(Some(found))) => {
-                conditions.check(Some(&found.object))?;
-                self.mark(shadow, key).await.map(|()| true)
-            }
-            (None, Err(_)) if conditions == WriteConditions::default() => self.mark(shadow, key).await.map(|()| true),
-            (None, Err(e)) => Err(e),
+            Ok(Some(_)) | Err(_) => {}
         }
+        self.mark(shadow, key).await?;
+        // Also where there was nothing: another node may have copied it since.
+        self.origin.delete(bucket, key, conditions).await.map(|_| true)
     }
 
     /// For what the origin does with objects of its own only.
