@@ -71,7 +71,7 @@ impl Shadows {
                     note(&mut walked, copying.join_next().await, told)?;
                 }
                 let (inner, shadow, key) = (self.0.clone(), shadow.clone(), object.key);
-                copying.spawn(async move { (inner.bring(&shadow, &key).await, key) });
+                copying.spawn(async move { (inner.bring_slowly(&shadow, &key).await, key) });
             }
             while let Some(ended) = copying.join_next().await {
                 note(&mut walked, Some(ended), told)?;

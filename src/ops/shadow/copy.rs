@@ -45,16 +45,24 @@ pub enum Brought {
 
 type Name = (BucketName, ObjectKey);
 
-/// Those that run or wait.
+/// Those that run or wait. Slots are taken before turns: who waits for one holds up nobody who has one.
 pub struct Copies {
     names: Mutex<HashSet<Name>>,
+    /// In the background.
     slots: Semaphore,
+    /// While a client waits.
+    asked: Semaphore,
     closed: watch::Sender<bool>,
 }
 
 impl Default for Copies {
     fn default() -> Self {
-        Copies { names: Mutex::default(), slots: Semaphore::new(AT_ONCE), closed: watch::Sender::new(false) }
+        Copies {
+            names: Mutex::default(),
+            slots: Semaphore::new(AT_ONCE),
+            asked: Semaphore::new(AT_ONCE),
+            closed: watch::Sender::new(false),
+        }
     }
 }
 
@@ -105,8 +113,7 @@ impl Inner {
             let inner = &entered.0;
             let mut closed = inner.copies.closed.subscribe();
             let copying = async {
-                let _slot = inner.copies.slots.acquire().await;
-                if let Err(e) = inner.bring(&shadow, &key).await {
+                if let Err(e) = inner.bring_slowly(&shadow, &key).await {
                     tracing::warn!(bucket = %shadow.bucket, %key, error = %e, "a copy from the old store failed; the next read begins it again");
                 }
             };
@@ -117,8 +124,21 @@ impl Inner {
         });
     }
 
+    /// Behind those that wait already.
+    pub(super) async fn bring_slowly(&self, shadow: &Shadow, key: &ObjectKey) -> Result<Brought> {
+        let _slot = self.copies.slots.acquire().await.map_err(Error::internal)?;
+        self.bring(shadow, key).await
+    }
+
+    /// For somebody who waits for it.
+    pub(super) async fn bring_now(&self, shadow: &Shadow, key: &ObjectKey) -> Result<Brought> {
+        let Shown::Old(_) = self.look(shadow, key, Freshness::Current).await? else { return Ok(Brought::Nothing) };
+        let _slot = self.copies.asked.acquire().await.map_err(Error::internal)?;
+        self.bring(shadow, key).await
+    }
+
     /// The key is the gateway's own from here on, if it was shown at all.
-    pub(super) async fn bring(&self, shadow: &Shadow, key: &ObjectKey) -> Result<Brought> {
+    async fn bring(&self, shadow: &Shadow, key: &ObjectKey) -> Result<Brought> {
         let _turn = self.turns.lock(&shadow.bucket, key).await;
         let Shown::Old(found) = self.look(shadow, key, Freshness::Current).await? else { return Ok(Brought::Nothing) };
         let brought = match self.cut(shadow, key, &found).await {

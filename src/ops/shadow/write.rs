@@ -20,7 +20,7 @@ impl Inner {
         if let Some(shadow) = self.of(&copy.source_bucket)
             && shadow.old.is_version(&copy.source_key, &copy.source)
         {
-            self.bring(shadow, &copy.source_key).await?;
+            self.bring_now(shadow, &copy.source_key).await?;
             // The origin's own from now on: whoever asked looks again.
             return Err(Error::new(ErrorKind::OperationAborted, "The copy source was brought from the old store. Please try again."));
         }
@@ -69,7 +69,7 @@ impl Inner {
     /// For what the origin does with objects of its own only.
     pub(super) async fn bring_if_old(&self, bucket: &BucketName, key: &ObjectKey) -> Result<()> {
         let Some(shadow) = self.of(bucket) else { return Ok(()) };
-        self.bring(shadow, key).await.map(drop)
+        self.bring_now(shadow, key).await.map(drop)
     }
 
     /// Marks stay: a bucket that is made again by that name does not show again what was deleted.
