@@ -13,7 +13,7 @@ fn backfill(world: &World, running: &Running) -> String {
     let mut last = String::new();
     eventually(running, "the job", || {
         last = Client::new(running.s3).send(&Request::new("GET", &format!("/-/v1/jobs/{job}")), Sign::Header(&root())).expect(200).text();
-        if last.contains("\"done\"") { Ok(()) } else { Err(last.clone()) }
+        if last.contains("\"state\": \"done\"") { Ok(()) } else { Err(last.clone()) }
     });
     last
 }

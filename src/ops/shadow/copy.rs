@@ -256,7 +256,7 @@ impl Inner {
             let range = ByteRange { start, end: start + size };
             let expect = Expect { length: Some(*size), max: *size, compute, ..Expect::default() };
             let received = self.received(shadow, key, object, range, &expect).await?;
-            md5s.update(&received.md5.0);
+            md5s.update(&received.named_md5()?.0);
             let part = self.origin.put_part(upload, number, received, Quota::default()).await?;
             parts.push(CompletedPart { number, etag: Some(part.etag), checksum: part.checksum });
             start = range.end;
@@ -290,8 +290,10 @@ impl Inner {
         let body = shadow.old.open(key, object, range).await?;
         let body =
             body.ok_or_else(|| Error::new(ErrorKind::OperationAborted, "The object was replaced in the old store. Please try again."))?;
-        let body = std::pin::pin!(Reading(body));
-        receive(body, None, expect, &self.origin.staging(&object.owner)).await
+        let (body, mut staging) = (std::pin::pin!(Reading(body)), self.origin.staging(&object.owner));
+        // What the parts' ETag is made of.
+        staging.with_md5 = true;
+        receive(body, None, expect, &staging).await
     }
 
     /// The last step of a copy. While the key is locked no delete marks it here; one that does so on another node meanwhile takes
