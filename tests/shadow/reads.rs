@@ -192,3 +192,27 @@ fn a_copy_that_fails_is_tried_again() {
     copied(&running, 1);
     assert!(running.stop().success());
 }
+
+/// What is not what its checksum says is never kept: it stays the old store's.
+#[test]
+fn what_is_damaged_there_is_not_copied() {
+    let (world, running) = World::start(false);
+    world.put_old("damaged", &crate::moving::body(1, 300_000));
+    let blobs = world.old.blobs("operator");
+    let mut bytes = std::fs::read(&blobs[0]).unwrap();
+    bytes[1000] ^= 1;
+    std::fs::remove_file(&blobs[0]).unwrap();
+    std::fs::write(&blobs[0], bytes).unwrap();
+    for n in 1..3 {
+        send(running.s3, &Request::on("HEAD", BUCKET, "damaged")).expect(200);
+        eventually(&running, "it fails", || match metric(&running, "failures_total") {
+            failures if failures >= n => Ok(()),
+            failures => Err(failures.to_string()),
+        });
+    }
+    assert_eq!(metric(&running, "copied_total"), 0);
+    assert!(running.log().contains("did not match"), "{}", running.log());
+    world.proxy.set(Fault::Refuse);
+    get(running.s3, "damaged").expect(503);
+    assert!(running.stop().success());
+}
