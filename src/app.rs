@@ -10,6 +10,7 @@ pub mod follow;
 pub mod origin;
 pub mod reload;
 pub mod replicas;
+pub mod shadows;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -28,6 +29,7 @@ use crate::config::{Config, Listen};
 use crate::http::door::Doors;
 use crate::http::edge::site::Site;
 use crate::http::gateway::Gateway;
+use crate::jobs::backfill::Backfill;
 use crate::jobs::purge::{Outbox, Purge};
 use crate::jobs::upload::Upload;
 use crate::jobs::warm::Warm;
@@ -96,6 +98,7 @@ impl App {
         let metrics = Arc::new(Metrics::new());
         let (wants_tls, queue_settings) = (config.wants_tls(), config.queue_settings());
         let replicas = config.replica_settings().map_err(StartError::Faults)?;
+        let shadows = config.shadow_settings().map_err(StartError::Faults)?;
         let (upstream, cache) = (config.upstream_settings(), config.cache_settings(&metrics));
         let secret = operator.secret.clone();
         let auth = Arc::new(Auth::new(config.auth, config.policies, operator).map_err(faults)?);
@@ -117,7 +120,7 @@ impl App {
         };
         let queue = open_queue(queue_settings)?;
         let cluster = cluster::start(&config.cluster, &secret, &queue, cache.freshness.if_error)?;
-        let mut opened = origin::open(config.store.clone(), upstream, cache, &secret, cluster.peers(), &metrics).await?;
+        let mut opened = origin::open(config.store.clone(), upstream, shadows, cache, &secret, cluster.peers(), &metrics).await?;
         // Over a remote S3 other nodes may stand too.
         let has_neighbours = opened.cache.is_some();
         let replicas = replicas::open(replicas, &config.store, &mut opened, &secret, &queue, &metrics)?;
@@ -130,6 +133,7 @@ impl App {
             let warmer = Warmer { origin: opened.origin.clone(), cache };
             Arc::new(Warm(warmer)) as Arc<dyn Kind>
         }));
+        kinds.extend(opened.shadows.clone().map(|shadows| Arc::new(Backfill(shadows)) as Arc<dyn Kind>));
         if let Some(replicas) = &replicas {
             kinds.extend(replicas::kinds(replicas));
             tokio::spawn(replicas.clone().tend());
@@ -140,6 +144,7 @@ impl App {
             .with_cache(opened.cache)
             .with_peers(cluster.peers())
             .with_replicas(replicas)
+            .with_shadows(opened.shadows)
             .with_write_back(back);
         ops.load_settings(&auth).await?;
         let follower = has_neighbours.then(|| tokio::spawn(follow::follow(ops.clone(), auth.clone())));

@@ -8,6 +8,7 @@ mod moving;
 mod nodes;
 mod regions;
 mod s3;
+mod shadow;
 mod support;
 mod tidy;
 mod upstream;

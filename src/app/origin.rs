@@ -4,11 +4,12 @@
 
 use std::sync::Arc;
 
-use crate::app::StartError;
+use crate::app::{StartError, shadows};
 use crate::auth::keys::Secret;
 use crate::cache::{Cache, settings::Settings as CacheSettings};
 use crate::local::{Local, Settings as LocalSettings};
 use crate::ops::peers::Peers;
+use crate::ops::shadow::{Settings as ShadowSettings, Shadows};
 use crate::ops::through_cache::ThroughCache;
 use crate::origin::Origin;
 use crate::telemetry::metrics::Metrics;
@@ -20,6 +21,8 @@ pub struct Opened {
     pub origin: Arc<dyn Origin>,
     /// In front of what is far away.
     pub cache: Option<Cache>,
+    /// Right over the store.
+    pub shadows: Option<Shadows>,
     pub close: Vec<Close>,
 }
 
@@ -27,6 +30,7 @@ pub struct Opened {
 pub async fn open(
     local: LocalSettings,
     upstream: Option<UpstreamSettings>,
+    shadows: Vec<ShadowSettings>,
     cache: CacheSettings,
     secret: &Secret,
     peers: Option<Arc<dyn Peers>>,
@@ -34,16 +38,19 @@ pub async fn open(
 ) -> Result<Opened, StartError> {
     let Some(upstream) = upstream else {
         let store = Local::open(LocalSettings { metrics: metrics.clone(), ..local })?;
-        let origin = store.clone();
-        return Ok(Opened { origin, cache: None, close: vec![Box::new(move || store.close())] });
+        let closed = store.clone();
+        let mut close: Vec<Close> = vec![Box::new(move || closed.close())];
+        let (origin, shadows) = shadows::open(shadows, store, secret, metrics, &mut close).await?;
+        return Ok(Opened { origin, cache: None, shadows, close });
     };
     let upstream = Upstream::start(upstream, secret.expose().as_bytes()).await?;
-    let cache = Cache::start(cache).map_err(|e| StartError::Failed(format!("the cache's folder can't be used: {e}")))?;
-    let origin = Arc::new(ThroughCache::new(Arc::new(upstream.clone()), cache.clone()).with_peers(peers));
-    let tending = tokio::spawn(upstream.clone().tend());
-    let close: Close = Box::new(move || {
+    let (closed, tending) = (upstream.clone(), tokio::spawn(upstream.clone().tend()));
+    let mut close: Vec<Close> = vec![Box::new(move || {
         tending.abort();
-        upstream.close();
-    });
-    Ok(Opened { origin, cache: Some(cache), close: vec![close] })
+        closed.close();
+    })];
+    let (origin, shadows) = shadows::open(shadows, Arc::new(upstream), secret, metrics, &mut close).await?;
+    let cache = Cache::start(cache).map_err(|e| StartError::Failed(format!("the cache's folder can't be used: {e}")))?;
+    let origin = Arc::new(ThroughCache::new(origin, cache.clone()).with_peers(peers));
+    Ok(Opened { origin, cache: Some(cache), shadows, close })
 }

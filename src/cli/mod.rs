@@ -4,6 +4,7 @@
 //! Exit status: 0 done, 1 failed, 64 (EX_USAGE) for arguments and configuration that can't be used.
 
 mod admin_client;
+mod backfill;
 mod check;
 mod export;
 mod fsck;
@@ -55,6 +56,8 @@ enum Command {
     Sync(sync::Sync),
     /// Compare a replica with the origin from the beginning, and bring what differs
     Repair(repair::Repair),
+    /// Copy what only the old store of a bucket has, so that it can be given up
+    Backfill(backfill::Backfill),
     /// Prove that bodies, records and index agree, and repair the index; the gateway must not be running
     Fsck(fsck::Fsck),
     /// A link to an object in the operator's name: a presigned URL, CloudFront's URL or cookies, or a path token
@@ -130,6 +133,7 @@ fn carry_out(arguments: Arguments) -> Result<(), Failure> {
             Some(Command::Snapshot(command)) => snapshot::run(command, config).await,
             Some(Command::Sync(command)) => sync::run(command, config).await,
             Some(Command::Repair(command)) => repair::run(command, config).await,
+            Some(Command::Backfill(command)) => backfill::run(command, config).await,
             Some(Command::Fsck(command)) => fsck::run(&command, &config),
             Some(Command::Presign(command)) => presign::run(command, config).await,
             Some(Command::Import(command)) => import::run(command, config).await,

@@ -22,8 +22,9 @@ use crate::http::api::presign::Form;
 pub struct Presign {
     /// s3://bucket/key
     object: String,
-    #[arg(long, default_value = "1h", value_name = "TIME", value_parser = duration)]
-    expires: Duration,
+    /// [default: s3.presign_expires]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    expires: Option<Duration>,
     /// GET, HEAD, PUT or DELETE
     #[arg(long, default_value = "GET")]
     method: Method,
@@ -61,6 +62,7 @@ pub async fn run(command: Presign, config: Config) -> Result<(), Failure> {
     let named = command.object.strip_prefix("s3://").and_then(|rest| rest.split_once('/'));
     let Some((bucket, key)) = named else { return Err(Failure::Usage(vec!["expected s3://bucket/key".into()])) };
     let (bucket, key) = (BucketName::parse(bucket)?, ObjectKey::parse(key)?);
+    let expires = command.expires.unwrap_or(config.doors.presign_expires);
     if command.form != Form::S3 {
         return ask_the_gateway(command, &bucket, &key, config).await;
     }
@@ -82,7 +84,7 @@ pub async fn run(command: Presign, config: Config) -> Result<(), Failure> {
             endpoint: &endpoint,
             bucket: &bucket,
             key: &key,
-            expires_seconds: command.expires.as_secs(),
+            expires_seconds: expires.as_secs(),
             now: Timestamp::now(),
             query: &[],
         },
@@ -94,7 +96,7 @@ pub async fn run(command: Presign, config: Config) -> Result<(), Failure> {
 async fn ask_the_gateway(command: Presign, bucket: &BucketName, key: &ObjectKey, config: Config) -> Result<(), Failure> {
     let client = AdminClient::reach(config).await?;
     let wanted = json!({
-        "bucket": bucket, "key": key, "form": command.form, "method": command.method.as_str(), "expires": command.expires.as_secs(),
+        "bucket": bucket, "key": key, "form": command.form, "method": command.method.as_str(), "expires": command.expires.map(|e| e.as_secs()),
         "base": command.endpoint, "prefix": command.prefix, "source_ip": command.source_ip,
     });
     let answer = client.ask(Method::POST, "/-/admin/v1/presign", Some(wanted)).await;

@@ -131,6 +131,45 @@ mod tests {
     }
 
     #[test]
+    fn more_names_that_platforms_have() {
+        let given = [
+            ("S3_BUCKET", "media"),
+            ("S3_PUBLIC_BASE_URL", "https://CDN.example.com/"),
+            ("S3_PRESIGN_EXPIRATION", "900"),
+            ("S3_UPLOAD_ON_WRITE", "false"),
+            ("ASSET_STORAGE_DIR", "/srv/assets"),
+        ];
+        let taken = config("", &given).unwrap();
+        assert_eq!(taken.doors.sites.list()[0].url.as_deref(), Some("https://cdn.example.com"));
+        assert_eq!((taken.doors.presign_expires.as_secs(), taken.store.dir.as_path()), (900, Path::new("/srv/assets")));
+        assert_eq!(taken.back.buckets.iter().map(|b| b.as_str()).collect::<Vec<_>>(), ["media"]);
+        // The file's own words come after them, and ours before.
+        let back = "[back]\nbuckets = [\"media\", \"logs\"]\n";
+        let through = config(back, &[("S3_BUCKET", "media"), ("S3_UPLOAD_ON_WRITE", "1")]).unwrap();
+        assert_eq!(through.back.buckets.iter().map(|b| b.as_str()).collect::<Vec<_>>(), ["logs"]);
+        let own = [("S3_BUCKET", "media"), ("S3_UPLOAD_ON_WRITE", "1"), ("TIDEGATE_BACK_BUCKETS", "media")];
+        assert_eq!(config("", &own).unwrap().back.buckets.len(), 1);
+        // A site that has a url keeps it.
+        let site = config("[[site]]\nhost = \"\"\nurl = \"https://a.test\"\n", &given).unwrap();
+        assert_eq!(site.doors.sites.list()[0].url.as_deref(), Some("https://a.test"));
+        assert!(config("", &[("S3_UPLOAD_ON_WRITE", "false")]).unwrap().back.buckets.is_empty());
+        let wrong = [
+            ("S3_PUBLIC_BASE_URL", "cdn.example.com"),
+            ("S3_PRESIGN_EXPIRATION", "1000000"),
+            ("S3_UPLOAD_ON_WRITE", "later"),
+            ("USE_S3", "0"),
+        ];
+        let found = config("", &wrong).unwrap_err();
+        for start in [
+            "S3_PUBLIC_BASE_URL: edge.url: expected",
+            "S3_PRESIGN_EXPIRATION: s3.presign_expires: expected",
+            "S3_UPLOAD_ON_WRITE: back.buckets: expected",
+        ] {
+            assert!(found.iter().any(|f| f.starts_with(start)), "{start} not in {found:#?}");
+        }
+    }
+
+    #[test]
     fn every_fault_is_named() {
         let text = "[upstream]\nbucket = \"Home\"\nprefix = \"/x\"\nendpoint = \"nowhere\"\npart_size = \"1MiB\"\nowner = \"a b\"\n[[bucket]]\nname = \"X\"\nupstrem = \"\"\n[[bucket]]\nname = \"abc\"\nupstream = \"a/b\"\nprefix = \"x\"\nowner = \"?\"\n";
         let found = config(text, &[]).unwrap_err();

@@ -3,9 +3,10 @@
 //! Each key can be overridden by an environment variable: `TIDEGATE_` and the key in capitals with `_` for `.`, except
 //! the few that scripts know by a shorter name.
 
-use super::Config;
 use super::units::{show_duration, show_size};
 use super::value::{Taken, Value, show_list};
+use super::{Config, sites};
+use crate::base::limits::MAX_PRESIGN_SECONDS;
 
 pub struct Key {
     /// `section.name`
@@ -128,6 +129,20 @@ fn s3() -> Vec<Key> {
             list("a network such as \"10.0.0.0/8\", or a list of them")
         ),
         key!(
+            "s3.presign_expires",
+            "How long a link lives that is made here and of which nobody says how long.",
+            |c| show_time(&c.doors.presign_expires),
+            |c, v| {
+                let time = v.duration()?;
+                if !(1..=MAX_PRESIGN_SECONDS).contains(&time.as_secs()) {
+                    return Err("expected 1s to 7d: the longest life of a presigned URL".into());
+                }
+                c.doors.presign_expires = time;
+                Ok(())
+            }
+        )
+        .also(&[("S3_PRESIGN_EXPIRATION", "s")]),
+        key!(
             "s3.path_prefix",
             "What a proxy takes off the front of the path, such as \"/s3\"; empty: nothing.",
             |c| format!("{:?}", c.auth.path_prefix.as_deref().unwrap_or("")),
@@ -146,6 +161,13 @@ fn edge_and_admin() -> Vec<Key> {
             addresses
         ),
         field!("edge.tls_listen", "The same over TLS.", edge.tls, |v: &Vec<_>| show_list(v), addresses),
+        key!(
+            "edge.url",
+            "Scheme and host by which browsers know the site for any host, where its [[site]] has no `url`, such as \"https://cdn.example.com\".",
+            |c| format!("{:?}", c.edge_url.as_deref().unwrap_or_default()),
+            |c, v| sites::link_base(v).map(|url| c.edge_url = url)
+        )
+        .also(&[("S3_PUBLIC_BASE_URL", "")]),
         field!(
             "edge.link_max",
             "The longest life of a path token, and of CloudFront's URLs and cookies that are made here.",

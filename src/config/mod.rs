@@ -11,7 +11,9 @@ pub mod cdn;
 pub mod fault;
 pub mod keys;
 pub mod reader;
+pub mod remote;
 pub mod replicas;
+pub mod shadows;
 pub mod shipped;
 pub mod sites;
 pub mod units;
@@ -30,6 +32,7 @@ use crate::http::gateway::Settings as DoorSettings;
 use crate::local::Settings as StoreSettings;
 use crate::net::settings::Settings as NetSettings;
 use crate::ops::replicas::Settings as ReplicaSettings;
+use crate::ops::shadow::Settings as ShadowSettings;
 use crate::ops::write_back::Settings as BackSettings;
 use crate::queue::Settings as QueueSettings;
 use crate::queue::runner::Settings as JobSettings;
@@ -48,6 +51,8 @@ pub struct Config {
     pub file: Option<PathBuf>,
     pub s3: Listen,
     pub edge: Listen,
+    /// The url of the site for any host; its own comes first.
+    pub edge_url: Option<String>,
     pub admin: Listen,
     pub auth: AuthSettings,
     pub doors: DoorSettings,
@@ -57,6 +62,8 @@ pub struct Config {
     pub upstream: UpstreamSettings,
     /// Their folders are in `replicas` in the store's.
     pub replicas: Vec<replicas::Replica>,
+    /// What buckets grew out of.
+    pub shadows: Vec<shadows::Shadow>,
     /// Its folder is `back` in the store's.
     pub back: BackSettings,
     pub variants: VariantSettings,
@@ -101,6 +108,7 @@ impl Default for Config {
             file: None,
             s3: Listen::loopback(9000),
             edge: Listen::loopback(9080),
+            edge_url: None,
             admin: Listen::loopback(9001),
             auth: AuthSettings::default(),
             doors: DoorSettings::default(),
@@ -108,6 +116,7 @@ impl Default for Config {
             store: StoreSettings::default(),
             upstream: UpstreamSettings::default(),
             replicas: Vec::new(),
+            shadows: Vec::new(),
             back: BackSettings::default(),
             variants: VariantSettings::default(),
             cache: CacheSettings::default(),
@@ -145,9 +154,12 @@ impl Config {
 
     /// Err: what is wrong with their secrets, all of it.
     pub fn replica_settings(&self) -> Result<Vec<ReplicaSettings>, Vec<String>> {
-        let (good, bad): (Vec<_>, Vec<_>) = self.replicas.iter().map(replicas::Replica::settings).partition(Result::is_ok);
-        let faults: Vec<String> = bad.into_iter().filter_map(Result::err).collect();
-        if faults.is_empty() { Ok(good.into_iter().flatten().collect()) } else { Err(faults) }
+        all(self.replicas.iter().map(replicas::Replica::settings))
+    }
+
+    /// The same.
+    pub fn shadow_settings(&self) -> Result<Vec<ShadowSettings>, Vec<String>> {
+        all(self.shadows.iter().map(shadows::Shadow::settings))
     }
 
     pub fn cache_settings(&self, metrics: &Arc<Metrics>) -> CacheSettings {
@@ -158,4 +170,16 @@ impl Config {
     pub fn wants_tls(&self) -> bool {
         [&self.s3, &self.edge, &self.admin].iter().any(|l| !l.tls.is_empty() || !l.mutual_tls.is_empty())
     }
+}
+
+/// All of them, or everything that is wrong.
+fn all<T>(each: impl Iterator<Item = Result<T, String>>) -> Result<Vec<T>, Vec<String>> {
+    let (mut good, mut faults) = (Vec::new(), Vec::new());
+    for one in each {
+        match one {
+            Ok(one) => good.push(one),
+            Err(fault) => faults.push(fault),
+        }
+    }
+    if faults.is_empty() { Ok(good) } else { Err(faults) }
 }

@@ -9,10 +9,13 @@ use toml::de::{DeTable, DeValue};
 use super::fault::Fault;
 use super::keys::{Key, keys};
 use super::value::Value;
-use super::{Config, DEFAULT_FILE, buckets, replicas, sites};
+use super::{Config, DEFAULT_FILE, buckets, replicas, shadows, sites};
+use crate::base::names::BucketName;
 
 /// What platforms switch their storage by; false: the embedded store, whatever else is set.
 const USE_S3: &str = "USE_S3";
+/// The same: whether a write is answered when it is upstream, or when it is durable here.
+const S3_UPLOAD_ON_WRITE: &str = "S3_UPLOAD_ON_WRITE";
 /// A configuration larger than this is not one.
 const MAX_FILE_BYTES: u64 = 1024 * 1024;
 
@@ -90,6 +93,7 @@ impl Reader<'_> {
             match content.get_ref() {
                 _ if name == "bucket" => self.config.upstream.adopted = buckets::take(self, content),
                 _ if name == "replica" => self.config.replicas = replicas::take(self, content),
+                _ if name == "shadow" => self.config.shadows = shadows::take(self, content),
                 _ if name == "site" => {
                     if let Some(sites) = sites::take(self, content) {
                         self.config.doors.sites = sites;
@@ -97,7 +101,7 @@ impl Reader<'_> {
                 }
                 DeValue::Table(table) if keys.iter().any(|k| k.section() == name) => self.take_section(keys, name, table),
                 _ => {
-                    let sections: Vec<&str> = keys.iter().map(Key::section).chain(["site", "bucket", "replica"]).collect();
+                    let sections: Vec<&str> = keys.iter().map(Key::section).chain(["site", "bucket", "replica", "shadow"]).collect();
                     self.fault(at, name, format!("there is no such section{}", nearest(name, sections.into_iter())));
                 }
             }
@@ -150,6 +154,25 @@ impl Reader<'_> {
             Some(Err(message)) => self.faults.push(Fault { place: USE_S3.into(), key: "upstream.bucket".into(), message }),
             Some(Ok(true)) | None => {}
         }
+        self.take_write_mode(&find);
+    }
+
+    /// Of the bucket that the gateway stands over, unless the mode of each is said in our own words.
+    fn take_write_mode<'e>(&mut self, find: &impl Fn(&str) -> Option<&'e String>) {
+        let Some(text) = find(S3_UPLOAD_ON_WRITE).filter(|_| find("TIDEGATE_BACK_BUCKETS").is_none()) else { return };
+        let home = BucketName::parse(&self.config.upstream.bucket);
+        let buckets = &mut self.config.back.buckets;
+        match (Value::Environment(text).flag(), home) {
+            (Ok(through), Ok(home)) => {
+                buckets.retain(|b| *b != home);
+                buckets.extend((!through).then_some(home));
+            }
+            // Nothing is upstream.
+            (Ok(_), Err(_)) => {}
+            (Err(message), _) => {
+                self.faults.push(Fault { place: S3_UPLOAD_ON_WRITE.into(), key: "back.buckets".into(), message });
+            }
+        }
     }
 
     /// What no single key can know.
@@ -159,6 +182,9 @@ impl Reader<'_> {
             if !listens_mutual {
                 self.fault(at, &key, "expected an address in edge.mtls_listen: only there are client certificates asked for".into());
             }
+        }
+        if let Some(url) = &self.config.edge_url {
+            self.config.doors.sites.set_url_of_any(url);
         }
         let mut add = |key: &str, message: String| {
             self.faults.push(Fault { place: self.file.display().to_string(), key: key.to_owned(), message });
@@ -184,6 +210,9 @@ impl Reader<'_> {
         }
         if let Err(faults) = self.config.upstream.check() {
             faults.into_iter().for_each(|(key, expected)| add(key, expected));
+        }
+        if self.config.shadows.iter().any(|s| s.is_upstream(&self.config.upstream)) {
+            add("shadow.bucket", "expected another bucket than the one that the gateway stands over".into());
         }
         let mut peers = self.config.cluster.peers.clone();
         peers.sort();

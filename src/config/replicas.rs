@@ -1,70 +1,37 @@
 //! The `[[replica]]` tables: further S3s that everything is brought to.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::reader::{Reader, nearest};
+use super::remote::{self, KeysFrom, Remote};
 use super::units::parse_duration;
 use crate::base::names::BucketName;
 use crate::ops::replicas::{Part, Settings};
 use crate::upstream::Settings as UpstreamSettings;
-use crate::upstream::client::{Access, Keys};
 use crate::upstream::settings::{PREFIX_EXPECTED, is_prefix};
 
 /// Each costs every write a record, and every object a copy.
 const MAX_REPLICAS: usize = 8;
 const MAX_PARTS: usize = 1000;
 const SCAN: Duration = Duration::from_secs(24 * 3600);
-const KEYS: [&str; 14] = [
-    "name",
-    "bucket",
-    "prefix",
-    "endpoint",
-    "region",
-    "path_style",
-    "profile",
-    "access_key",
-    "secret",
-    "kms_key",
-    "storage_class",
-    "only",
-    "read",
-    "scan",
-];
+const KEYS: [&str; 8] = ["name", "bucket", "prefix", "kms_key", "storage_class", "only", "read", "scan"];
 
 /// A replica as the file has it; its secret is read at the start.
 #[derive(Debug, Clone)]
 pub struct Replica {
     settings: Settings,
-    keys: Option<(String, SecretFrom)>,
-}
-
-#[derive(Debug, Clone)]
-enum SecretFrom {
-    Environment(String),
-    File(PathBuf),
+    keys: Option<KeysFrom>,
 }
 
 impl Replica {
     /// Err: what is wrong with its secret.
     pub fn settings(&self) -> Result<Settings, String> {
         let mut settings = self.settings.clone();
-        if let Some((access_key, from)) = &self.keys {
-            let (place, text) = match from {
-                SecretFrom::Environment(name) => {
-                    (format!("the environment variable {name}"), std::env::var(name).map_err(|e| e.to_string()))
-                }
-                SecretFrom::File(path) => (path.display().to_string(), std::fs::read_to_string(path).map_err(|e| e.to_string())),
-            };
-            let text = text.map_err(|e| format!("{place}, the secret of the replica {:?}: {e}", settings.name))?;
-            let secret = text.trim_end_matches(['\r', '\n']).to_owned();
-            if secret.is_empty() {
-                return Err(format!("{place} is empty; it should hold the secret of the replica {:?}", settings.name));
-            }
-            settings.upstream.access.keys = Some(Keys { access_key: access_key.clone(), secret, session_token: None });
+        if let Some(keys) = &self.keys {
+            settings.upstream.access.keys = Some(keys.read(&format!("replica {:?}", settings.name))?);
         }
         Ok(settings)
     }
@@ -98,9 +65,8 @@ pub fn take(reader: &mut Reader<'_>, content: &Spanned<DeValue<'_>>) -> Vec<Repl
 
 /// None: a fault was told.
 fn take_one(reader: &mut Reader<'_>, key: &str, at: usize, fields: &DeTable<'_>) -> Option<Replica> {
-    let (mut upstream, mut access, mut whole) = (UpstreamSettings { shown: false, ..UpstreamSettings::default() }, Access::default(), true);
+    let (mut upstream, mut remote, mut whole) = (UpstreamSettings { shown: false, ..UpstreamSettings::default() }, Remote::default(), true);
     let mut settings = Settings { name: String::new(), upstream: UpstreamSettings::default(), only: Vec::new(), read: false, scan: SCAN };
-    let (mut access_key, mut secret, mut path_style) = (None, None, None);
     for (field, value) in fields {
         let (name, place) = (field.get_ref().as_ref(), value.span().start);
         let inner = format!("{key}.{name}");
@@ -125,31 +91,6 @@ fn take_one(reader: &mut Reader<'_>, key: &str, at: usize, fields: &DeTable<'_>)
                 upstream.base_prefix = value.as_str().unwrap_or("/").to_owned();
                 (!is_prefix(&upstream.base_prefix)).then_some(PREFIX_EXPECTED.trim_start_matches("expected "))
             }
-            "endpoint" => {
-                access.endpoint = text.filter(|e| e.starts_with("http://") || e.starts_with("https://"));
-                access.endpoint.is_none().then_some("an address that begins with http:// or https://")
-            }
-            "region" => {
-                access.region = text;
-                needs_text(has_text)
-            }
-            "path_style" => {
-                path_style = value.as_bool();
-                path_style.is_none().then_some("true or false")
-            }
-            "profile" => {
-                access.profile = text;
-                needs_text(has_text)
-            }
-            "access_key" => {
-                access_key = text;
-                needs_text(has_text)
-            }
-            "secret" => {
-                secret = secret_from(reader, value);
-                // Never the secret itself: this file is shared and kept in repositories.
-                secret.is_none().then_some("{ env = \"NAME\" } or { file = \"path\" }")
-            }
             "kms_key" => {
                 upstream.kms_key = text;
                 needs_text(has_text)
@@ -173,11 +114,14 @@ fn take_one(reader: &mut Reader<'_>, key: &str, at: usize, fields: &DeTable<'_>)
                 settings.scan = time.unwrap_or(SCAN);
                 time.is_none().then_some("a time such as \"24h\" or \"7d\"")
             }
-            other => {
-                let hint = nearest(other, KEYS.into_iter());
-                reader.fault(field.span().start, &inner, format!("there is no such key{hint}"));
-                continue;
-            }
+            other => match remote.take(reader, other, value) {
+                Some(taken) => taken.err(),
+                None => {
+                    let hint = nearest(other, KEYS.into_iter().chain(remote::KEYS));
+                    reader.fault(field.span().start, &inner, format!("there is no such key{hint}"));
+                    continue;
+                }
+            },
         };
         if let Some(expected) = expected {
             reader.fault(place, &inner, format!("expected {expected}"));
@@ -190,24 +134,9 @@ fn take_one(reader: &mut Reader<'_>, key: &str, at: usize, fields: &DeTable<'_>)
             whole = false;
         }
     }
-    let both = |name: &str| fields.iter().any(|(field, _)| field.get_ref() == name);
-    if both("access_key") != both("secret") {
-        reader.fault(at, &format!("{key}.access_key"), "expected access_key and secret together".into());
-        whole = false;
-    }
-    access.path_style = path_style.unwrap_or(access.endpoint.is_some());
+    let (access, keys) = remote.finish(reader, key, at, fields)?;
     settings.upstream = UpstreamSettings { access, ..upstream };
-    whole.then_some(Replica { settings, keys: access_key.zip(secret) })
-}
-
-fn secret_from(reader: &Reader<'_>, value: &DeValue<'_>) -> Option<SecretFrom> {
-    let (name, text) = value.as_table().filter(|t| t.len() == 1)?.iter().next()?;
-    let text = text.get_ref().as_str().filter(|t| !t.is_empty())?;
-    match name.get_ref().as_ref() {
-        "env" => Some(SecretFrom::Environment(text.to_owned())),
-        "file" => Some(SecretFrom::File(reader.base().join(text))),
-        _ => None,
-    }
+    whole.then_some(Replica { settings, keys })
 }
 
 /// `BUCKET`, or `BUCKET/PREFIX`.

@@ -53,6 +53,17 @@ const SITES: &str = "\
 # read = true
 # scan = \"24h\"                      # how often both listings are compared
 
+# A bucket that grew out of a bucket of an old S3, which is read and never written: what is not here yet is shown from there, and
+# copied. Keys as for [[replica]]. See Moving in, in the README.
+# [[shadow]]
+# name = \"media\"                     # the gateway's bucket
+# bucket = \"Old_Media\"
+# prefix = \"\"
+# endpoint = \"https://s3.example.com\"
+# region = \"us-east-1\"
+# access_key = \"AKIA…\"
+# secret = { env = \"OLD_SECRET\" }
+
 # What the edge door shows: one table for each site. A request belongs to the site of its host, or to the one for any host.
 [[site]]
 

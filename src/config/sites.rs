@@ -166,7 +166,7 @@ fn index(value: &Value<'_>) -> Taken<Option<String>> {
 }
 
 /// Without the slash that people put at its end.
-fn link_base(value: &Value<'_>) -> Taken<Option<String>> {
+pub fn link_base(value: &Value<'_>) -> Taken<Option<String>> {
     let Some(text) = value.optional_text()? else { return Ok(None) };
     let url = text.trim_end_matches('/').to_ascii_lowercase();
     let host = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));

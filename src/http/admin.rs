@@ -10,6 +10,7 @@
 //! POST   /-/admin/v1/snapshot             {"dir": "/backup/2026-11-21"}
 //! POST   /-/admin/v1/sync                 {"retry": true, "wait": 20}: until all that was written back is upstream
 //! POST   /-/admin/v1/repair               {"replica": "west"}: the job that compares it with the origin from the beginning
+//! POST   /-/admin/v1/backfill             {"bucket": "media"}: the job that copies what only its old store has
 //! POST   /-/admin/v1/reload
 //! POST   /-/admin/v1/path-tokens/rotate
 //! POST   /-/admin/v1/presign               as the tenants' /-/v1/presign
@@ -92,6 +93,10 @@ async fn answer(gateway: &Gateway, visit: &mut Visit, request: Request<RequestBo
             let wanted: Repair = parse(&exchange.document().await?)?;
             respond::json(&serde_json::json!({ "job": ops.repair(&grant, &wanted.replica).await?.to_string() }))
         }
+        (Method::POST, ("backfill", "")) => {
+            let wanted: Backfill = parse(&exchange.document().await?)?;
+            respond::json(&serde_json::json!({ "job": ops.backfill(&grant, &wanted.bucket).await?.to_string() }))
+        }
         (Method::POST, ("reload", "")) => reload(gateway),
         (Method::POST, ("path-tokens", "rotate")) => {
             ops.rotate_token_secret(&grant, auth).await?;
@@ -100,7 +105,7 @@ async fn answer(gateway: &Gateway, visit: &mut Visit, request: Request<RequestBo
         (Method::POST, ("presign", "")) => presign::presign(&mut exchange).await,
         _ => Err(Error::new(
             ErrorKind::NotFound,
-            "There is no such command: keys, snapshot, sync, repair, reload, path-tokens/rotate and presign are.",
+            "There is no such command: keys, snapshot, sync, repair, backfill, reload, path-tokens/rotate and presign are.",
         )),
     }
 }
@@ -156,6 +161,12 @@ struct Sync {
 #[serde(deny_unknown_fields)]
 struct Repair {
     replica: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Backfill {
+    bucket: String,
 }
 
 /// A key without its secret.

@@ -20,11 +20,18 @@ pub struct Settings {
     pub default_cors: bool,
     /// The longest life of a link that is not S3's: path tokens, CloudFront's URLs and cookies.
     pub link_max: Duration,
+    /// The life of a link of which nobody says how long it is.
+    pub presign_expires: Duration,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Settings { sites: Sites::default(), default_cors: true, link_max: Duration::from_secs(7 * 24 * 3600) }
+        Settings {
+            sites: Sites::default(),
+            default_cors: true,
+            link_max: Duration::from_secs(7 * 24 * 3600),
+            presign_expires: Duration::from_secs(3600),
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Not here: the queue and its runner (`queue`). Built and handed over by `app`.
 
+pub mod backfill;
 pub mod peers;
 pub mod purge;
 pub mod replicate;

@@ -5,14 +5,19 @@
 //! The one exception is `access`: what a decision is made from must be read before there is a grant.
 
 pub mod access;
+mod breaker;
 pub mod buckets;
 pub mod cdn;
 pub mod jobs;
+pub mod keyed;
+mod merged;
 pub mod multipart;
 pub mod operator;
 pub mod peers;
 pub mod read;
+mod reading;
 pub mod replicas;
+pub mod shadow;
 pub mod through_cache;
 pub mod transfers;
 pub mod uploads;
@@ -50,6 +55,8 @@ pub struct Ops {
     replicas: Option<replicas::Replicas>,
     /// None: every write is answered by the origin itself.
     back: Option<write_back::WriteBack>,
+    /// None: no bucket has an old store.
+    shadows: Option<shadow::Shadows>,
     transfers: transfers::Transfers,
     /// Held while made keys or secrets are changed, or taken up as they are stored: what is just made must not be lost to an
     /// older list.
@@ -58,8 +65,8 @@ pub struct Ops {
 
 impl Ops {
     pub fn new(origin: Arc<dyn Origin>, variants: Variants, jobs: Queue) -> Self {
-        let (cdn, cache, peers, replicas, back, tracker, transfers, settings) = Default::default();
-        Ops { origin, variants, jobs, cdn, cache, peers, tracker, replicas, back, transfers, settings }
+        let (cdn, cache, peers, replicas, back, shadows, tracker, transfers, settings) = Default::default();
+        Ops { origin, variants, jobs, cdn, cache, peers, tracker, replicas, back, shadows, transfers, settings }
     }
 
     /// The one that the origin is read through, so that it can be purged.

@@ -97,7 +97,7 @@ impl Ops {
 }
 
 /// 32 random characters: can't be guessed, sorts by nothing.
-fn new_upload_id() -> Result<UploadId> {
+pub(super) fn new_upload_id() -> Result<UploadId> {
     let mut random = [0u8; 16];
     getrandom::fill(&mut random).map_err(|e| Error::internal(e.to_string()))?;
     UploadId::parse(&hex::encode(random))

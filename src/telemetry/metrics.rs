@@ -15,6 +15,7 @@ use prometheus_client::registry::{Registry, Unit};
 use super::histogram::Latency;
 use super::jobs::Jobs;
 use super::replicas::Replicas;
+use super::shadows::Shadows;
 use super::tenants::Tenants;
 use super::write_back::WriteBack;
 use crate::base::coding::Coding;
@@ -302,6 +303,7 @@ pub struct Metrics {
     pub jobs: Jobs,
     pub write_back: WriteBack,
     pub replicas: Replicas,
+    pub shadows: Shadows,
 }
 
 impl Metrics {
@@ -369,6 +371,7 @@ impl Metrics {
             jobs: Jobs::register(r),
             write_back: WriteBack::register(r),
             replicas: Replicas::register(r),
+            shadows: Shadows::register(r),
             registry,
         }
     }

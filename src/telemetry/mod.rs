@@ -11,5 +11,6 @@ pub mod metrics;
 pub mod replicas;
 pub mod request_id;
 pub mod rotating_file;
+pub mod shadows;
 pub mod tenants;
 pub mod write_back;

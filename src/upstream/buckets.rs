@@ -193,6 +193,12 @@ impl Inner {
         Ok(self.map.hidden_folder(place, key, |name| table.names.contains_key(name.as_str())))
     }
 
+    /// Tells whether a name is that of a bucket which is a folder in home.
+    pub async fn made(&self) -> Result<impl Fn(&BucketName) -> bool + Send + Sync + use<>> {
+        let table = self.table().await?;
+        Ok(move |name: &BucketName| table.names.contains_key(name.as_str()))
+    }
+
     pub async fn list_buckets(
         self: &Arc<Self>,
         owner: Option<&TenantId>,

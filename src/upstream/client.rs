@@ -68,6 +68,12 @@ pub fn for_reads(client: &Client) -> Client {
     Client::from_conf(builder.timeout_config(timeouts.to_builder().operation_timeout(READ_PATIENCE).build()).build())
 }
 
+/// The same, asked so often at most.
+pub fn with_attempts(client: &Client, attempts: u32) -> Client {
+    let retries = client.config().retry_config().cloned().unwrap_or_else(RetryConfig::standard);
+    Client::from_conf(client.config().to_builder().retry_config(retries.with_max_attempts(attempts)).build())
+}
+
 /// The configuration of a request that sends a body of this size.
 pub fn sending(bytes: u64) -> aws_sdk_s3::config::Builder {
     let config = aws_sdk_s3::config::Builder::new();

@@ -32,6 +32,18 @@ impl Inner {
     pub async fn list(&self, bucket: &BucketName, query: &ListQuery) -> Result<ListPage> {
         let owner = self.bucket(bucket).await?.ok_or_else(no_such_bucket)?.owner.clone();
         let place = self.place(bucket).await?;
+        let made = self.made().await?;
+        self.list_place(&place, &owner, query, &made).await
+    }
+
+    /// `is_bucket`: the folders in home that are buckets of their own.
+    pub async fn list_place(
+        &self,
+        place: &Place,
+        owner: &TenantId,
+        query: &ListQuery,
+        is_bucket: &(dyn Fn(&BucketName) -> bool + Send + Sync),
+    ) -> Result<ListPage> {
         let mut page = ListPage::default();
         if query.max == 0 {
             return Ok(page);
@@ -45,9 +57,9 @@ impl Inner {
         };
         loop {
             let max = PAGE.min(query.max - page.entries.len());
-            let got = self.list_page(&place, query, &after, max).await?;
+            let got = self.list_page(place, query, &after, max).await?;
             let more = got.is_truncated() == Some(true);
-            let mut entries = self.entries(&got, &place, &owner);
+            let mut entries = self.entries(&got, place, owner);
             entries.sort_by(|a, b| a.name.cmp(&b.name));
             let Some(last) = entries.last().map(|e| e.name.clone()) else { return Ok(page) };
             // A common prefix stands for all that is under it.
@@ -55,7 +67,7 @@ impl Inner {
             after = if ends_in_prefix { format!("{last}{LAST}") } else { last.clone() };
             for Entry { name, entry } in entries {
                 let Some(entry) = entry else { continue };
-                match self.hidden_folder(&place, &name).await? {
+                match self.map.hidden_folder(place, &name, is_bucket) {
                     Some(folder) => {
                         if name == last {
                             after = format!("{folder}{LAST}");

@@ -24,6 +24,7 @@ pub mod info;
 pub mod list;
 pub mod multipart;
 pub mod object_parts;
+pub mod old;
 pub mod open;
 pub mod parts;
 pub mod place;

@@ -17,13 +17,20 @@ const ASKED_SINGLY: u16 = 100;
 
 impl Inner {
     pub async fn with_parts(&self, bucket: &BucketName, key: &ObjectKey, object: &SharedObject) -> Result<SharedObject> {
-        let Some(count) = object.etag.parts().filter(|_| object.parts.is_empty()) else { return Ok(object.clone()) };
+        if object.etag.parts().is_none() || !object.parts.is_empty() {
+            return Ok(object.clone());
+        }
         let place = self.place(bucket).await?;
-        let full = place.key(key)?;
+        self.parts_at(&place.bucket, &place.key(key)?, object).await
+    }
+
+    /// `bucket` and `key` upstream.
+    pub async fn parts_at(&self, bucket: &str, key: &str, object: &SharedObject) -> Result<SharedObject> {
+        let Some(count) = object.etag.parts().filter(|_| object.parts.is_empty()) else { return Ok(object.clone()) };
         let whole = |parts: &[PartInfo]| parts.len() == usize::from(count) && parts.iter().map(|p| p.size).sum::<u64>() == object.size;
-        let mut parts = self.listed_parts(&place.bucket, &full, object).await?;
+        let mut parts = self.listed_parts(bucket, key, object).await?;
         if !whole(&parts) {
-            parts = self.measured_parts(&place.bucket, &full, object, count).await?;
+            parts = self.measured_parts(bucket, key, object, count).await?;
         }
         if !whole(&parts) {
             let text = "The storage behind this gateway does not tell of which parts this object was made.";

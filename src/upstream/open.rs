@@ -29,6 +29,8 @@ use crate::upstream::settings::Settings;
 const SEAL: &str = "seal";
 /// Uploads whose records are kept in memory; of others they are read again for each part.
 const UPLOADS: usize = 1000;
+/// Of a request where nothing is written, and somebody else knows what to do while it is away.
+const ATTEMPTS_TO_READ: u32 = 3;
 
 /// The upstream as the system of record.
 #[derive(Clone)]
@@ -62,22 +64,7 @@ impl Upstream {
         let staging = Staging::new(settings.dir.join("staging"), settings.memory_limit);
         let staging = staging.guarded_by(room(&settings)?);
         let client = client::client(&settings.access).await;
-        let mut inner = Inner {
-            reader: client::for_reads(&client),
-            client,
-            map: Map::new(&settings),
-            sealer: Sealer::new(secret)?,
-            staging,
-            buckets: Buckets::default(),
-            uploads: Cache::new(UPLOADS),
-            seen: Mutex::default(),
-            parts_at_once: Arc::new(Semaphore::new(settings.concurrency.max(1))),
-            contents: Contents::default(),
-            since: Timestamp::from_millis(0),
-            abilities: Abilities::default(),
-            lock: Mutex::new(Some(lock)),
-            settings,
-        };
+        let mut inner = Inner::new(settings, secret, client, staging, Some(lock))?;
         inner.abilities = inner.probe().await?;
         inner.since = inner.prove_seal().await?;
         let Settings { bucket, base_prefix, .. } = &inner.settings;
@@ -92,6 +79,35 @@ impl Upstream {
 }
 
 impl Inner {
+    fn new(settings: Settings, secret: &[u8], client: Client, staging: Staging, lock: Option<File>) -> Result<Self> {
+        Ok(Inner {
+            reader: client::for_reads(&client),
+            client,
+            map: Map::new(&settings),
+            sealer: Sealer::new(secret)?,
+            staging,
+            buckets: Buckets::default(),
+            uploads: Cache::new(UPLOADS),
+            seen: Mutex::default(),
+            parts_at_once: Arc::new(Semaphore::new(settings.concurrency.max(1))),
+            contents: Contents::default(),
+            since: Timestamp::from_millis(0),
+            abilities: Abilities::default(),
+            lock: Mutex::new(lock),
+            settings,
+        })
+    }
+
+    /// Only to read: nothing is tried out, nothing is recorded, and there is no folder for bodies.
+    pub async fn to_read(settings: Settings, secret: &[u8]) -> Result<Self> {
+        let client = client::client(&settings.access).await;
+        let staging = Staging::new(settings.dir.clone(), settings.memory_limit);
+        // As S3 does it.
+        let abilities = Abilities { encoded_names: true, conditional_reads: true, ..Abilities::default() };
+        let inner = Inner::new(settings, secret, client, staging, None)?;
+        Ok(Inner { abilities, reader: client::with_attempts(&inner.reader, ATTEMPTS_TO_READ), ..inner })
+    }
+
     pub fn abilities(&self) -> &Abilities {
         &self.abilities
     }

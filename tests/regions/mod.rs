@@ -138,7 +138,7 @@ pub fn repair(running: &Running, replica: &str) {
     let path = format!("/-/v1/jobs/{}", job["job"].as_str().unwrap());
     eventually(running, "the scan", || {
         let answer = Client::new(running.s3).send(&Request::new("GET", &path), Sign::Header(&root())).expect(200);
-        if answer.text().contains("\"done\"") { Ok(()) } else { Err(answer.text()) }
+        if answer.text().contains("\"state\": \"done\"") { Ok(()) } else { Err(answer.text()) }
     });
 }
 

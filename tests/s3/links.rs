@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tidegate::telemetry::metrics::Door;
 
 use crate::support::client::{Answer, Client, Request, Sign};
-use crate::support::gateway::{Gateway, acme, bravo, operator};
+use crate::support::gateway::{Gateway, Setup, acme, bravo, operator};
 use crate::support::signer::Key;
 
 const KEYS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/auth/tests/keys");
@@ -262,4 +262,23 @@ fn the_url_for_an_object_fits_who_may_read_it() {
     get(&mut world.edge, &public, &[]).expect(200);
     // Stale cookies come along by themselves; what anyone may read they don't close.
     get(&mut world.edge, &public, &[("cookie", "CloudFront-Signature=x; CloudFront-Key-Pair-Id=K; CloudFront-Expires=1")]).expect(200);
+}
+
+/// Of a link that nobody says more of, the configuration says how long it lives and under which name browsers know it.
+#[test]
+fn what_is_set_for_all_links() {
+    let mut setup = Setup::new();
+    setup.doors.presign_expires = std::time::Duration::from_secs(120);
+    setup.doors.sites.set_url_of_any("https://cdn.example.com");
+    let mut world = World::of(setup.start());
+    world.s3.make_bucket(&acme(), "own");
+    let put = Request::on("PUT", "own", "a b.glb").body("x").header("x-amz-acl", "public-read");
+    world.s3.send(&put, Sign::Header(&acme())).expect(200);
+    world.s3.put(&acme(), "own", "private", b"x").expect(200);
+    let mut of = |path: &str, key: &str| -> String {
+        let answer = world.ask(path, &acme(), &json!({ "bucket": "own", "key": key })).expect(200);
+        serde_json::from_slice::<Value>(&answer.body).unwrap()["url"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(of("/-/v1/url", "a b.glb"), "https://cdn.example.com/own/a%20b.glb");
+    assert!(of("/-/v1/presign", "private").contains("X-Amz-Expires=120&"));
 }

@@ -9,7 +9,8 @@ pub fn store() -> Vec<Key> {
             "Everything that is stored, and the operator's key.",
             |c| format!("{:?}", c.store.dir.display()),
             |c, v| v.path().map(|p| c.store.dir = p)
-        ),
+        )
+        .also(&[("ASSET_STORAGE_DIR", "")]),
         field!(
             "store.inline_limit",
             "Bodies up to this size share the journal's fsync; larger ones are files of their own.",
@@ -64,7 +65,7 @@ pub fn back() -> Vec<Key> {
     vec![
         field!(
             "back.buckets",
-            "Buckets whose writes are answered when they are durable here, and stored upstream afterwards.",
+            "Buckets whose writes are answered when they are durable here, and stored upstream afterwards. S3_UPLOAD_ON_WRITE=false: upstream.bucket, too.",
             back.buckets,
             |v: &Vec<_>| show_list(v),
             list("the name of a bucket, or a list of them")

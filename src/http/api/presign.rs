@@ -28,9 +28,6 @@ use crate::http::s3::exchange::Exchange;
 use crate::http::site::Place;
 use crate::origin::Freshness;
 
-/// A link that nobody said more of.
-const DEFAULT_SECONDS: u64 = 3600;
-
 /// What a link looks like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -150,7 +147,8 @@ impl Subject {
         let of_object = if action == Action::GetObject { object.as_deref() } else { None };
         let grant = exchange.authorize_object(action, &bucket, &request.key, of_object)?;
         let source = request.source_ip.as_deref().map(network).transpose()?;
-        let seconds = request.expires.unwrap_or(DEFAULT_SECONDS);
+        let settings = &exchange.gateway.settings;
+        let seconds = request.expires.unwrap_or(settings.presign_expires.min(settings.link_max).as_secs());
         let expires = Timestamp::from_secs(exchange.now.secs()).plus(Duration::from_secs(seconds));
         Ok(Subject { bucket, object, method, grant, expires, seconds, source })
     }

@@ -150,6 +150,13 @@ impl Sites {
         sites
     }
 
+    /// Where it has none of its own.
+    pub fn set_url_of_any(&mut self, url: &str) {
+        if let Some(site) = self.any.and_then(|n| self.list.get_mut(n)) {
+            site.url.get_or_insert_with(|| url.to_owned());
+        }
+    }
+
     pub fn list(&self) -> &[Site] {
         &self.list
     }

@@ -4,11 +4,7 @@
 //! What is written there is conditioned on what was there when it was looked, where that S3 decides conditions; and when it is
 //! written, the origin is looked at once more: of two who bring a key at the same time, the later one sees what is current.
 
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
-
 use bytes::Bytes;
-use http_body::Frame;
 
 use crate::base::conditions::{ETagMatch, WriteConditions};
 use crate::base::error::{Error, ErrorKind, Result};
@@ -16,9 +12,10 @@ use crate::base::names::{BucketName, ObjectKey};
 use crate::base::object::{ObjectHeaders, ObjectInfo, SharedObject};
 use crate::base::range::ByteRange;
 use crate::ingest::receive::{Expect, receive};
+use crate::ops::reading::Reading;
 use crate::ops::replicas::Inner;
 use crate::ops::replicas::target::Target;
-use crate::origin::{Body, BodySource, Freshness, Origin, PutObject, ReadBy};
+use crate::origin::{Body, Freshness, Origin, PutObject, ReadBy};
 use crate::upstream::Upstream;
 use crate::upstream::replica::{Copied, SourceVersion};
 
@@ -191,20 +188,4 @@ fn is_copy(source: &ObjectInfo, there: &Copied) -> bool {
     there.source == Some(SourceVersion::of(source))
         && (copy.size, copy.acl, &copy.owner) == (source.size, source.acl, &source.owner)
         && same_class(&copy.headers) == same_class(&source.headers)
-}
-
-/// A body to be taken in.
-struct Reading(Body);
-
-impl http_body::Body for Reading {
-    type Data = Bytes;
-    type Error = Error;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>>>> {
-        let piece = match &mut self.0 {
-            Body::Memory(bytes) => Some(std::mem::take(bytes)).filter(|b| !b.is_empty()).map(Ok),
-            Body::Stream(stream) => ready!(BodySource::poll_next(stream.as_mut(), cx)),
-        };
-        Poll::Ready(piece.map(|piece| piece.map(Frame::data)))
-    }
 }

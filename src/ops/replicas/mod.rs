@@ -9,7 +9,6 @@
 //! brought. A replica's copy is shown only as the version that it is sealed to be.
 //! Not here: the kinds of jobs (`jobs::replicate`). Built by `app`, under write-back and over the cache.
 
-mod breaker;
 mod bring;
 mod failover;
 mod intents;
@@ -27,6 +26,7 @@ use crate::auth::keys::Secret;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::names::{BucketName, ObjectKey};
 use crate::ops::Ops;
+use crate::ops::breaker::Breaker;
 use crate::origin::Origin;
 use crate::queue::{JobId, Queue};
 use crate::telemetry::replicas::Replicas as Gauges;
@@ -37,7 +37,6 @@ pub use scan::Scanned;
 pub use target::{Part, Settings, is_away};
 pub use tend::REPAIR;
 
-use breaker::Breaker;
 use target::Target;
 use under_way::UnderWay;
 

@@ -10,7 +10,7 @@ use tokio::sync::OnceCell;
 use crate::auth::keys::Secret;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::names::{BucketName, ObjectKey};
-use crate::ops::replicas::breaker::Breaker;
+use crate::ops::breaker::Breaker;
 use crate::origin::Answer;
 use crate::telemetry::replicas::Replica as Gauges;
 use crate::upstream::{Settings as UpstreamSettings, Upstream};

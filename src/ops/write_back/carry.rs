@@ -8,8 +8,9 @@ use crate::base::conditions::WriteConditions;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::names::{BucketName, ObjectKey};
 use crate::base::object::{ObjectInfo, SharedObject};
+use crate::ops::keyed::Held;
 use crate::ops::write_back::entry::{is_delete, is_there, only_over};
-use crate::ops::write_back::{Held, Overlay, WriteBack};
+use crate::ops::write_back::{Overlay, WriteBack};
 use crate::origin::{Freshness, Origin, PutObject, Quota};
 
 /// How often the key is looked at anew because somebody else wrote it upstream meanwhile.

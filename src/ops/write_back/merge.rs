@@ -5,18 +5,15 @@
 //! What a delete waits for is left out; a common prefix is shown if something is left under it, which costs a look at what
 //! waits under it, and only there.
 
-use std::cmp::Ordering;
 use std::collections::HashSet;
 
 use crate::base::error::{ErrorKind, Result};
 use crate::base::names::BucketName;
 use crate::base::object::{ListEntry, ListPage, ListQuery};
+use crate::ops::merged::{From, MIN_ROUND, merged, name, shorter};
 use crate::ops::write_back::Overlay;
 use crate::ops::write_back::entry::is_listed_delete;
 use crate::origin::Origin;
-
-/// Smaller pages would make a listing that hides many deletes ask too often.
-const MIN_ROUND: usize = 100;
 
 impl Overlay {
     pub(super) async fn list(&self, bucket: &BucketName, query: &ListQuery) -> Result<ListPage> {
@@ -79,47 +76,5 @@ impl Overlay {
                 None => return Ok(false),
             }
         }
-    }
-}
-
-/// Where an entry was found.
-#[derive(Clone, Copy)]
-struct From {
-    here: bool,
-    there: bool,
-}
-
-/// Both in order of name, up to and with `end`; of the same name ours.
-fn merged(here: Vec<ListEntry>, there: Vec<ListEntry>, end: Option<&str>) -> Vec<(ListEntry, From)> {
-    let within = |e: &ListEntry| end.is_none_or(|end| name(e) <= end);
-    let mut merged = Vec::with_capacity(here.len() + there.len());
-    let (mut here, mut there) = (here.into_iter().filter(within).peekable(), there.into_iter().filter(within).peekable());
-    loop {
-        let order = match (here.peek(), there.peek()) {
-            (None, None) => return merged,
-            (Some(_), None) => Ordering::Less,
-            (None, Some(_)) => Ordering::Greater,
-            (Some(a), Some(b)) => name(a).cmp(name(b)),
-        };
-        let next = if order == Ordering::Greater { there.next() } else { here.next() };
-        if order == Ordering::Equal {
-            there.next();
-        }
-        merged.extend(next.map(|entry| (entry, From { here: order != Ordering::Greater, there: order != Ordering::Less })));
-    }
-}
-
-/// The earlier end of two pages; None: neither goes on.
-fn shorter<'a>(a: Option<&'a str>, b: Option<&'a str>) -> Option<&'a str> {
-    match (a, b) {
-        (Some(a), Some(b)) => Some(a.min(b)),
-        (a, b) => a.or(b),
-    }
-}
-
-fn name(entry: &ListEntry) -> &str {
-    match entry {
-        ListEntry::Object(object) => object.key.as_str(),
-        ListEntry::CommonPrefix(prefix) => prefix,
     }
 }

@@ -12,7 +12,6 @@
 
 mod carry;
 mod entry;
-mod keyed;
 mod merge;
 mod origin;
 mod status;
@@ -27,16 +26,15 @@ use crate::base::error::{ErrorKind, Result};
 use crate::base::names::{BucketName, ObjectKey};
 use crate::base::object::{ListEntry, ListQuery, ListedObject, ObjectInfo, SharedBucket, SharedObject};
 use crate::local::Local;
+use crate::ops::keyed::Keyed;
 use crate::origin::{Freshness, Origin};
 use crate::queue::{JobId, NewJob, Payload, Queue};
 use crate::telemetry::write_back::WriteBack as Gauges;
 
 pub use carry::{Carried, is_for_good};
-pub use keyed::Held;
 pub use status::Left;
 
 use entry::{is_delete, is_listed_delete};
-use keyed::Keyed;
 use waiting::Waiting;
 
 /// The kind of the jobs that carry entries up.

@@ -8,6 +8,7 @@ use crate::base::conditions::WriteConditions;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::names::{BucketName, ObjectKey, TenantId};
 use crate::base::object::{Bucket, CannedAcl, SharedObject};
+use crate::ops::keyed::Held;
 use crate::ops::write_back::entry::{delete_of, is_delete, is_shown, own, shown};
 use crate::ops::write_back::{Overlay, WriteBack, is_away};
 use crate::origin::{CopyObject, Dedup, Freshness, Origin, PutObject, Quota, Written};
@@ -80,11 +81,7 @@ impl Overlay {
     }
 
     /// Where something may wait for the key, an operation that is done upstream comes after it.
-    pub(super) async fn settled_if_waiting(
-        self: &Arc<Self>,
-        bucket: &BucketName,
-        key: &ObjectKey,
-    ) -> Result<Option<(super::Held, super::Held)>> {
+    pub(super) async fn settled_if_waiting(self: &Arc<Self>, bucket: &BucketName, key: &ObjectKey) -> Result<Option<(Held, Held)>> {
         if self.is_back(bucket) || self.waiting.in_bucket(bucket) { self.settled(bucket, key).await.map(Some) } else { Ok(None) }
     }
 

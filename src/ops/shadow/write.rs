@@ -1,0 +1,85 @@
+//! Writes to a bucket with an old store. What only the old store has is there, as far as conditions are concerned; it is hidden by
+//! what is written, and by the mark of a delete.
+
+use crate::base::conditions::WriteConditions;
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::names::{BucketName, ObjectKey};
+use crate::base::object::{ListQuery, SharedObject};
+use crate::ops::keyed::Held;
+use crate::ops::shadow::copy::only_where_nothing_is;
+use crate::ops::shadow::{Inner, Shown};
+use crate::origin::{CompleteUpload, CopyObject, Freshness, PutObject, Quota, Written};
+
+impl Inner {
+    pub(super) async fn put(&self, mut put: PutObject, quota: Quota) -> Result<Written> {
+        let _held = self.decide(&put.bucket, &put.key, &mut put.conditions).await?;
+        self.origin.put(put, quota).await
+    }
+
+    pub(super) async fn copy(&self, mut copy: CopyObject, quota: Quota) -> Result<Written> {
+        if let Some(shadow) = self.of(&copy.source_bucket)
+            && shadow.old.is_version(&copy.source_key, &copy.source)
+        {
+            self.bring_now(shadow, &copy.source_key).await?;
+            // The origin's own from now on: whoever asked looks again.
+            return Err(Error::new(ErrorKind::OperationAborted, "The copy source was brought from the old store. Please try again."));
+        }
+        let _held = self.decide(&copy.bucket, &copy.key, &mut copy.conditions).await?;
+        self.origin.copy(copy, quota).await
+    }
+
+    pub(super) async fn complete_upload(&self, mut complete: CompleteUpload, quota: Quota) -> Result<SharedObject> {
+        let _held = self.decide(&complete.bucket, &complete.key, &mut complete.conditions).await?;
+        self.origin.complete_upload(complete, quota).await
+    }
+
+    /// Conditions that are about what only the old store has are decided here; for the origin they become that it still has
+    /// nothing, which it decides in one step with the write. Until the write is done no copy comes between.
+    async fn decide(&self, bucket: &BucketName, key: &ObjectKey, conditions: &mut WriteConditions) -> Result<Option<Held>> {
+        let Some(shadow) = self.of(bucket).filter(|_| *conditions != WriteConditions::default()) else { return Ok(None) };
+        let lock = self.locks.lock(bucket, key).await;
+        if let Shown::Old(found) = self.look(shadow, key, Freshness::Current).await? {
+            conditions.check(Some(&found.object))?;
+            *conditions = only_where_nothing_is();
+        }
+        Ok(Some(lock))
+    }
+
+    /// The mark comes first: were it the other way round, what the old store has would be shown in between, and after a crash.
+    /// A mark too many does no harm, since it hides nothing that the origin has.
+    pub(super) async fn delete(&self, bucket: &BucketName, key: &ObjectKey, conditions: WriteConditions) -> Result<bool> {
+        let Some(shadow) = self.of(bucket) else { return self.origin.delete(bucket, key, conditions).await };
+        let _lock = self.locks.lock(bucket, key).await;
+        let own = self.origin.stat(bucket, key, Freshness::Current).await?;
+        if self.is_marked(shadow, key).await? {
+            return self.origin.delete(bucket, key, conditions).await;
+        }
+        match shadow.old.stat(key, &self.owner(shadow).await?).await {
+            Ok(None) => return self.origin.delete(bucket, key, conditions).await,
+            Ok(Some(found)) if own.is_none() => conditions.check(Some(&found.object))?,
+            Err(e) if own.is_none() && conditions != WriteConditions::default() => return Err(e),
+            // Away: it may have the key.
+            Ok(Some(_)) | Err(_) => {}
+        }
+        self.mark(shadow, key).await?;
+        // Also where there was nothing: another node may have copied it since.
+        self.origin.delete(bucket, key, conditions).await.map(|_| true)
+    }
+
+    /// For what the origin does with objects of its own only.
+    pub(super) async fn bring_if_old(&self, bucket: &BucketName, key: &ObjectKey) -> Result<()> {
+        let Some(shadow) = self.of(bucket) else { return Ok(()) };
+        self.bring_now(shadow, key).await.map(drop)
+    }
+
+    /// Marks stay: a bucket that is made again by that name does not show again what was deleted.
+    pub(super) async fn delete_bucket(&self, name: &BucketName) -> Result<()> {
+        if let Some(shadow) = self.of(name) {
+            let page = self.list(shadow, &ListQuery { max: 1, ..ListQuery::default() }).await?;
+            if !page.entries.is_empty() {
+                return Err(Error::new(ErrorKind::BucketNotEmpty, "The bucket you tried to delete is not empty."));
+            }
+        }
+        self.origin.delete_bucket(name).await
+    }
+}
