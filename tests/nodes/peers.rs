@@ -18,14 +18,19 @@ fn a_write_is_shown_by_every_node() {
     }
     world.put(1, "a", "two");
     world.put(2, "b", "new");
-    for n in 0..3 {
-        assert_eq!((world.shown(n, "a").text(), world.shown(n, "b").text()), ("two".into(), "new".into()), "node {n}");
-    }
+    // At once; but a peer that took too long to listen, on a busy machine, is told by a job soon after.
+    let at_once_or_owed = |what: &str, is_shown: &dyn Fn(usize) -> bool| {
+        for n in 0..3 {
+            if !is_shown(n) {
+                assert!((0..3).any(|n| !world.jobs(n, "peer").is_empty()), "{what}: node {n} was not told, and nobody owes it that");
+                until(what, || is_shown(n));
+            }
+        }
+    };
+    let both = |n| (world.shown(n, "a").text(), world.shown(n, "b").text()) == ("two".into(), "new".into());
+    at_once_or_owed("what was written last is shown", &both);
     world.client(0).delete(&operator(), MEDIA, "a").expect(204);
-    for n in 0..3 {
-        world.shown(n, "a").expect(404);
-        assert!(world.jobs(n, "peer").is_empty());
-    }
+    at_once_or_owed("what was deleted is gone", &|n| world.shown(n, "a").status == 404);
 }
 
 #[test]
