@@ -21,7 +21,7 @@ fn key_at_random(seed: &mut u64) -> String {
     const PARTS: [&str; 7] = ["a", "b", "a-", "é", "z z", "+", "0"];
     let depth = 1 + random(seed) % 3;
     let parts: Vec<&str> = (0..depth).map(|_| PARTS[(random(seed) % 7) as usize]).collect();
-    format!("{}{}", parts.join("/"), if random(seed) % 8 == 0 { "/" } else { "" })
+    format!("{}{}", parts.join("/"), if random(seed).is_multiple_of(8) { "/" } else { "" })
 }
 
 fn model(over_s3: bool, seed: u64, rounds: usize) {
