@@ -37,23 +37,29 @@ pub struct World {
     pub old: Gateway,
     pub proxy: FaultProxy,
     place: Place,
-    /// What the gateway stands over; None: its own store.
-    home: Option<Gateway>,
+    over_s3: bool,
+    /// What the gateway stands over, where that is ours.
+    _home: Option<Gateway>,
 }
 
 impl World {
     pub fn new(over_s3: bool) -> Self {
-        let (old, place) = (Gateway::start(), Place::new());
-        old.client().make_bucket(&operator(), OLD);
-        let proxy = FaultProxy::start(old.address(Door::S3));
         let home = over_s3.then(|| {
             let home = Gateway::start();
             home.client().make_bucket(&operator(), "home");
             home
         });
+        let address = home.as_ref().map(|home| home.address(Door::S3));
+        World { _home: home, ..World::over(address) }
+    }
+
+    /// `over`: the address of an S3 with the bucket `home`.
+    pub fn over(over: Option<SocketAddr>) -> Self {
+        let (old, place) = (Gateway::start(), Place::new());
+        old.client().make_bucket(&operator(), OLD);
+        let proxy = FaultProxy::start(old.address(Door::S3));
         let mut text = String::new();
-        if let Some(home) = &home {
-            let address = home.address(Door::S3);
+        if let Some(address) = over {
             text.push_str(&format!("[upstream]\nbucket = \"home\"\nendpoint = \"http://{address}\"\nregion = \"us-east-1\"\n"));
         }
         // The cache would hide what is to be seen here.
@@ -66,7 +72,7 @@ impl World {
         place.write("gateway.toml", &text);
         let keys = "{ access_key = \"AKACME\", secret = { value = \"acme-secret-1\" } }";
         place.write("policies/tenants/acme.toml", &format!("id = \"acme\"\npolicies = [\"tenant-default\"]\nkeys = [{keys}]\n"));
-        World { old, proxy, place, home }
+        World { old, proxy, place, over_s3: over.is_some(), _home: None }
     }
 
     /// With the bucket.
@@ -96,7 +102,7 @@ impl World {
             command.env_remove(name);
         }
         command.env("HOME", place.path("home")).env("AWS_EC2_METADATA_DISABLED", "true");
-        if self.home.is_some() {
+        if self.over_s3 {
             command.env("AWS_ACCESS_KEY_ID", "AKOPERATOR").env("AWS_SECRET_ACCESS_KEY", "operator-secret");
         }
         command.env("OLD_SECRET", "operator-secret");

@@ -216,3 +216,27 @@ fn what_is_damaged_there_is_not_copied() {
     get(running.s3, "damaged").expect(503);
     assert!(running.stop().success());
 }
+
+/// An S3 that would write over what a client wrote gets no copies: what is old is read where it is, and not brought in vain each time.
+#[test]
+fn over_an_s3_that_decides_no_conditions() {
+    let home = crate::support::plain_s3::PlainS3::start(false);
+    let world = World::over(Some(home.address));
+    let running = world.serve();
+    Client::new(running.s3).make_bucket(&acme(), BUCKET);
+    for key in ["a", "b", "c"] {
+        world.put_old(key, b"old");
+    }
+    assert_eq!(get(running.s3, "a").expect(200).body, b"old");
+    running.wait_for_log("nothing is copied from old stores");
+    for key in ["a", "b", "c"] {
+        assert_eq!(get(running.s3, key).expect(200).body, b"old");
+    }
+    Client::new(running.s3).put(&acme(), BUCKET, "b", b"new").expect(200);
+    Client::new(running.s3).delete(&acme(), BUCKET, "c").expect(204);
+    assert_eq!(get(running.s3, "b").expect(200).body, b"new");
+    get(running.s3, "c").expect(404);
+    assert_eq!(Client::new(running.s3).list(&acme(), BUCKET, &[]).keys, ["a", "b"]);
+    assert_eq!((metric(&running, "copied_total"), metric(&running, "failures_total")), (0, 1));
+    assert!(running.stop().success());
+}

@@ -4,6 +4,7 @@
 //! Bounds: so many copies at once, so many waiting; memory as any upload.
 
 use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Semaphore, watch};
@@ -52,17 +53,16 @@ pub struct Copies {
     slots: Semaphore,
     /// While a client waits.
     asked: Semaphore,
+    /// The origin decides no conditions of writes: a copy might undo what a client wrote, so there are none.
+    impossible: AtomicBool,
     closed: watch::Sender<bool>,
 }
 
 impl Default for Copies {
     fn default() -> Self {
-        Copies {
-            names: Mutex::default(),
-            slots: Semaphore::new(AT_ONCE),
-            asked: Semaphore::new(AT_ONCE),
-            closed: watch::Sender::new(false),
-        }
+        let slots = || Semaphore::new(AT_ONCE);
+        let (names, impossible, closed) = (Mutex::default(), AtomicBool::new(false), watch::Sender::new(false));
+        Copies { names, slots: slots(), asked: slots(), impossible, closed }
     }
 }
 
@@ -96,6 +96,9 @@ struct Cut {
 impl Inner {
     /// In the background, unless that is under way already.
     pub(super) fn copy_later(self: &Arc<Self>, shadow: &Arc<Shadow>, key: &ObjectKey) {
+        if self.copies.impossible.load(Ordering::Acquire) {
+            return;
+        }
         let name = (shadow.bucket.clone(), key.clone());
         {
             let mut names = self.copies.names();
@@ -152,7 +155,12 @@ impl Inner {
                 shadow.old.gauges.copied_bytes.inc_by(*bytes);
             }
             Ok(Brought::Nothing) => {}
-            Err(_) => drop(shadow.old.gauges.failures.inc()),
+            Err(e) => {
+                shadow.old.gauges.failures.inc();
+                if e.kind() == ErrorKind::NotImplemented && !self.copies.impossible.swap(true, Ordering::AcqRel) {
+                    tracing::warn!(error = %e, "nothing is copied from old stores: the store below decides no conditions of writes");
+                }
+            }
         }
         brought
     }
