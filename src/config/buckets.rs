@@ -3,7 +3,7 @@
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::reader::{Reader, nearest};
+use super::reader::{Reader, nearest, tables};
 use crate::base::names::{BucketName, TenantId};
 use crate::upstream::settings::{Adopted, PREFIX_EXPECTED, is_prefix};
 
@@ -12,29 +12,11 @@ const MAX_BUCKETS: usize = 1000;
 const KEYS: [&str; 4] = ["name", "upstream", "prefix", "owner"];
 
 pub fn take(reader: &mut Reader<'_>, content: &Spanned<DeValue<'_>>) -> Vec<Adopted> {
-    let at = content.span().start;
-    let DeValue::Array(tables) = content.get_ref() else {
-        reader.fault(at, "bucket", "expected [[bucket]], in two brackets: there may be several".into());
-        return Vec::new();
-    };
-    if tables.len() > MAX_BUCKETS {
-        reader.fault(at, "bucket", format!("expected at most {MAX_BUCKETS} tables"));
-        return Vec::new();
-    }
     let mut taken: Vec<Adopted> = Vec::new();
-    for (i, table) in tables.iter().enumerate() {
-        let key = format!("bucket[{i}]");
-        let DeValue::Table(fields) = table.get_ref() else {
-            reader.fault(table.span().start, &key, "expected a table".into());
-            continue;
-        };
-        let Some(adopted) = take_one(reader, &key, table.span().start, fields) else { continue };
+    for (key, at, fields) in tables(reader, content, "bucket", MAX_BUCKETS) {
+        let Some(adopted) = take_one(reader, &key, at, fields) else { continue };
         if taken.iter().any(|a| a.name == adopted.name) {
-            reader.fault(
-                table.span().start,
-                &format!("{key}.name"),
-                format!("{:?} is the name of another [[bucket]]", adopted.name.as_str()),
-            );
+            reader.fault(at, &format!("{key}.name"), format!("{:?} is the name of another [[bucket]]", adopted.name.as_str()));
         }
         taken.push(adopted);
     }

@@ -281,6 +281,33 @@ fn distance(a: &str, b: &str) -> usize {
     row.last().copied().unwrap_or_default()
 }
 
+/// The `[[name]]` tables, each with its key in faults and where it begins. Of what is no such table, a fault is told.
+pub fn tables<'t, 'v>(
+    reader: &mut Reader<'_>,
+    content: &'t Spanned<DeValue<'v>>,
+    name: &str,
+    most: usize,
+) -> Vec<(String, usize, &'t DeTable<'v>)> {
+    let at = content.span().start;
+    let DeValue::Array(tables) = content.get_ref() else {
+        reader.fault(at, name, format!("expected [[{name}]], in two brackets: there may be several"));
+        return Vec::new();
+    };
+    if tables.len() > most {
+        reader.fault(at, name, format!("expected at most {most} tables"));
+        return Vec::new();
+    }
+    let mut found = Vec::with_capacity(tables.len());
+    for (i, table) in tables.iter().enumerate() {
+        let (key, at) = (format!("{name}[{i}]"), table.span().start);
+        match table.get_ref() {
+            DeValue::Table(fields) => found.push((key, at, fields)),
+            _ => reader.fault(at, &key, "expected a table".into()),
+        }
+    }
+    found
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

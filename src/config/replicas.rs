@@ -5,7 +5,7 @@ use std::time::Duration;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::reader::{Reader, nearest};
+use super::reader::{Reader, nearest, tables};
 use super::remote::{self, KeysFrom, Remote};
 use super::units::parse_duration;
 use crate::base::names::BucketName;
@@ -38,22 +38,8 @@ impl Replica {
 }
 
 pub fn take(reader: &mut Reader<'_>, content: &Spanned<DeValue<'_>>) -> Vec<Replica> {
-    let at = content.span().start;
-    let DeValue::Array(tables) = content.get_ref() else {
-        reader.fault(at, "replica", "expected [[replica]], in two brackets: there may be several".into());
-        return Vec::new();
-    };
-    if tables.len() > MAX_REPLICAS {
-        reader.fault(at, "replica", format!("expected at most {MAX_REPLICAS} tables"));
-        return Vec::new();
-    }
     let mut taken: Vec<Replica> = Vec::new();
-    for (i, table) in tables.iter().enumerate() {
-        let (key, at) = (format!("replica[{i}]"), table.span().start);
-        let DeValue::Table(fields) = table.get_ref() else {
-            reader.fault(at, &key, "expected a table".into());
-            continue;
-        };
+    for (key, at, fields) in tables(reader, content, "replica", MAX_REPLICAS) {
         let Some(replica) = take_one(reader, &key, at, fields) else { continue };
         if taken.iter().any(|r| r.settings.name == replica.settings.name) {
             reader.fault(at, &format!("{key}.name"), format!("{:?} is the name of another [[replica]]", replica.settings.name));

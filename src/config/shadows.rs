@@ -3,7 +3,7 @@
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::reader::{Reader, nearest};
+use super::reader::{Reader, nearest, tables};
 use super::remote::{self, KeysFrom, Remote};
 use crate::base::names::BucketName;
 use crate::ops::shadow::Settings;
@@ -43,22 +43,8 @@ impl Shadow {
 }
 
 pub fn take(reader: &mut Reader<'_>, content: &Spanned<DeValue<'_>>) -> Vec<Shadow> {
-    let at = content.span().start;
-    let DeValue::Array(tables) = content.get_ref() else {
-        reader.fault(at, "shadow", "expected [[shadow]], in two brackets: there may be several".into());
-        return Vec::new();
-    };
-    if tables.len() > MAX_SHADOWS {
-        reader.fault(at, "shadow", format!("expected at most {MAX_SHADOWS} tables"));
-        return Vec::new();
-    }
     let mut taken: Vec<Shadow> = Vec::new();
-    for (i, table) in tables.iter().enumerate() {
-        let (key, at) = (format!("shadow[{i}]"), table.span().start);
-        let DeValue::Table(fields) = table.get_ref() else {
-            reader.fault(at, &key, "expected a table".into());
-            continue;
-        };
+    for (key, at, fields) in tables(reader, content, "shadow", MAX_SHADOWS) {
         let Some(shadow) = take_one(reader, &key, at, fields) else { continue };
         if taken.iter().any(|s| s.settings.bucket == shadow.settings.bucket) {
             let name = shadow.settings.bucket.as_str();
