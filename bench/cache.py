@@ -195,7 +195,7 @@ def coalescing(b, a):
 def main():
     every = {"hits": hits, "misses": misses, "coalescing": coalescing}
     arguments = argparse.ArgumentParser()
-    arguments.add_argument("what", nargs="*", default=[], choices=list(every))
+    arguments.add_argument("what", nargs="*", default="all", choices=["all", *every])
     arguments.add_argument("--seconds", type=int, default=2)
     arguments.add_argument("--rounds", type=int, default=3)
     a = arguments.parse_args()
@@ -204,7 +204,7 @@ def main():
     b = Bench(folder)
     try:
         b.start()
-        for what in a.what or every:
+        for what in every if "all" in a.what else a.what:
             every[what](b, a)
         print(f"RssAnon of the edge, at most: {b.memory.highest:.0f} MiB")
     finally:

@@ -54,7 +54,7 @@ def start_tidegate(folder, settings="", environment=None):
     shutil.copy(f"{ROOT}/policies/tenant-default.json", f"{folder}/policies/")
     os.makedirs(f"{folder}/certs")
     certificate(f"{folder}/certs")
-    tls = free_port()
+    tls, edge_tls = free_port(), free_port()
     with open(f"{folder}/gateway.toml", "w") as f:
         f.write(f"""
 [s3]
@@ -62,6 +62,7 @@ listen = "127.0.0.1:0"
 tls_listen = "127.0.0.1:{tls}"
 [edge]
 listen = "127.0.0.1:0"
+tls_listen = "127.0.0.1:{edge_tls}"
 [admin]
 listen = "127.0.0.1:0"
 [tls]
@@ -77,5 +78,5 @@ dir = "policies"
     doors = dict(re.findall(r"(\w+)=(\S+)", line))
     if "s3" not in doors:
         sys.exit(f"tidegate did not start: {line!r}")
-    doors["tls"] = f"127.0.0.1:{tls}"
+    doors["s3 tls"], doors["edge tls"] = f"127.0.0.1:{tls}", f"127.0.0.1:{edge_tls}"
     return server, doors

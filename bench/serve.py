@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
-"""Serves the same files by Tidegate (S3 door, anonymous by bucket policy, metrics on) and by nginx (static files, sendfile),
-in turn, in one run, with the same load generator, and prints the ratios. Needs nginx, wrk, openssl; listens on 127.0.0.1 only.
+"""Serves the same files by Tidegate (anonymous by bucket policy, metrics on) and by nginx (static files, sendfile), in turn, in
+one run, with the same load generator, and prints the ratios. Needs nginx, wrk, h2load, openssl; listens on 127.0.0.1 only.
 
-    cargo build --release && bench/serve.py [--seconds 4] [--rounds 5] [--sizes 4k,64k,1m,100m] [--door s3|edge] [--tls] [--open-file-cache]
+    cargo build --release && bench/serve.py [--seconds 4] [--rounds 5] [--sizes 4k,64k,1m,100m] [--door s3|edge] [--tls|--h2|--variant]
+
+--h2 is HTTP/2 over TLS. --variant serves a text in Brotli by the edge door, against a file of the same length by the same door.
 
 Ratios are medians over the rounds of (Tidegate / nginx) inside each round, so a machine that drifts between rounds does not
 decide. CPU is the server's own (all its processes), per request. Absolute figures mean little on a shared machine."""
-import argparse, json, os, re, shutil, signal, socket, statistics, subprocess, sys, tempfile, time
+import argparse, http.client, json, os, re, shutil, signal, socket, statistics, subprocess, sys, tempfile, time
 
 from gateway import SIZES, certificate, free_port, request, start_tidegate
 
@@ -24,7 +26,7 @@ http {{
   access_log off; sendfile on; tcp_nopush on; tcp_nodelay on; keepalive_requests 1000000000; {"open_file_cache max=1000 inactive=600s;" if open_file_cache else ""}
   client_body_temp_path {folder}/b; proxy_temp_path {folder}/p; fastcgi_temp_path {folder}/f; uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
   server {{ listen 127.0.0.1:{port} reuseport; root {root}; etag on; }}
-  server {{ listen 127.0.0.1:{tls} ssl reuseport; ssl_certificate {folder}/default.crt; ssl_certificate_key {folder}/default.key; root {root}; }}
+  server {{ listen 127.0.0.1:{tls} ssl http2 reuseport; ssl_certificate {folder}/default.crt; ssl_certificate_key {folder}/default.key; root {root}; }}
 }}""")
     server = subprocess.Popen(["nginx", "-c", f"{folder}/nginx.conf", "-p", folder], stderr=subprocess.DEVNULL)
     for _ in range(100):
@@ -46,14 +48,33 @@ def cpu_seconds(pid):
     return total / os.sysconf("SC_CLK_TCK")
 
 
-def load(url, seconds, connections, pid):
+def load(url, seconds, connections, pid, h2=False, headers=()):
     before = cpu_seconds(pid)
-    out = subprocess.run(["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", url], capture_output=True, text=True).stdout
+    if h2:
+        out = subprocess.run(["h2load", "-t1", f"-c{connections}", f"-D{seconds}", url], capture_output=True, text=True).stdout
+        done, failed = (int(n) for n in re.search(r"(\d+) succeeded, (\d+) failed", out).groups())
+        if failed or "Application protocol: h2" not in out:
+            sys.exit(f"errors from {url}:\n{out}")
+        return done / seconds, (cpu_seconds(pid) - before) / max(done, 1)
+    out = subprocess.run(["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", *headers, url], capture_output=True, text=True).stdout
     used = cpu_seconds(pid) - before
     requests = int(re.search(r"(\d+) requests in", out).group(1))
     if "Non-2xx" in out or "Socket errors: connect" in out and not re.search(r"connect 0, read 0, write 0", out):
         sys.exit(f"errors from {url}:\n{out}")
     return requests / seconds, used / max(requests, 1)
+
+
+def ready_variant(address, path):
+    """The length of the text's Brotli form, when it has been made."""
+    for _ in range(600):
+        connection = http.client.HTTPConnection(address, timeout=10)
+        connection.request("HEAD", path, headers={"Accept-Encoding": "br"})
+        answer = connection.getresponse()
+        connection.close()
+        if answer.getheader("content-encoding") == "br":
+            return int(answer.getheader("content-length"))
+        time.sleep(0.1)
+    sys.exit("the variant is not made")
 
 
 def main():
@@ -63,7 +84,10 @@ def main():
     arguments.add_argument("--sizes", default="4k,64k,1m,100m")
     arguments.add_argument("--connections", type=int, default=64)
     arguments.add_argument("--door", default="s3", choices=["s3", "edge"])
-    arguments.add_argument("--tls", action="store_true")
+    how = arguments.add_mutually_exclusive_group()
+    how.add_argument("--tls", action="store_true")
+    how.add_argument("--h2", action="store_true")
+    how.add_argument("--variant", action="store_true")
     arguments.add_argument("--open-file-cache", action="store_true", help="nginx keeps files open (off in its defaults)")
     a = arguments.parse_args()
     folder = tempfile.mkdtemp(prefix="tidegate-bench-")
@@ -76,29 +100,39 @@ def main():
         request(doors["s3"], "PUT", "/bench")
         policy = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": "*", "Action": "s3:GetObject", "Resource": "arn:aws:s3:::bench/*"}]}
         request(doors["s3"], "PUT", "/bench", "policy", json.dumps(policy).encode())
+        nginx, nginx_doors = start_nginx(f"{folder}/n", f"{folder}/n/www", a.open_file_cache)
+        servers.append(nginx)
+        scheme, tls = ("https", True) if a.tls or a.h2 else ("http", False)
+        ours = ("tidegate", f"{scheme}://{doors[a.door + ' tls' if tls else a.door]}", tidegate.pid, ())
+        theirs = ("nginx", f"{scheme}://{nginx_doors['tls' if tls else 'plain']}", nginx.pid, ())
+        if a.variant:
+            ours = ("variant", f"http://{doors['edge']}", tidegate.pid, ("-H", "Accept-Encoding: br"))
+            theirs = ("file", f"http://{doors['edge']}", tidegate.pid, ())
+        what = "h2" if a.h2 else scheme
+        print(f"{what}, {'edge' if a.variant else a.door} door, {a.connections} connections, {a.rounds} rounds of {a.seconds} s each; ratio = {ours[0]} / {theirs[0]}")
         for name in a.sizes.split(","):
-            body = os.urandom(SIZES[name])
+            paths = {ours[0]: f"/bench/{name}.bin", theirs[0]: f"/bench/{name}.bin"}
+            size = SIZES[name]
+            if a.variant:
+                # Brotli makes about half of it.
+                paths["variant"] = f"/bench/{name}.json"
+                request(doors["s3"], "PUT", paths["variant"], "", os.urandom(size).hex().encode())
+                size = ready_variant(doors["edge"], paths["variant"])
+            body = os.urandom(size)
             request(doors["s3"], "PUT", f"/bench/{name}.bin", "", body)
             with open(f"{folder}/n/www/bench/{name}.bin", "wb") as f:
                 f.write(body)
-        nginx, nginx_doors = start_nginx(f"{folder}/n", f"{folder}/n/www", a.open_file_cache)
-        servers.append(nginx)
-        scheme = "https" if a.tls else "http"
-        ours = doors["tls"] if a.tls else doors[a.door]
-        theirs = nginx_doors["tls" if a.tls else "plain"]
-        print(f"{scheme}, {a.door} door, {a.connections} connections, {a.rounds} rounds of {a.seconds} s each; ratio = tidegate / nginx")
-        for name in a.sizes.split(","):
-            connections = min(a.connections, 16) if SIZES[name] > 1 << 24 else a.connections
+            connections = min(a.connections, 16) if size > 1 << 24 else a.connections
             rates, cpus, shown = [], [], []
             for turn in range(a.rounds + 1):
                 pair = {}
-                order = [("tidegate", ours, tidegate.pid), ("nginx", theirs, nginx.pid)]
-                for who, address, pid in order if turn % 2 else order[::-1]:
-                    pair[who] = load(f"{scheme}://{address}/bench/{name}.bin", 1 if turn == 0 else a.seconds, connections, pid)
+                for who, address, pid, headers in (ours, theirs) if turn % 2 else (theirs, ours):
+                    pair[who] = load(address + paths[who], 1 if turn == 0 else a.seconds, connections, pid, a.h2, headers)
                 if turn:  # the first warms both up
-                    rates.append(pair["tidegate"][0] / pair["nginx"][0])
-                    cpus.append(pair["tidegate"][1] / pair["nginx"][1])
-                    shown.append((pair["tidegate"][0], pair["nginx"][0]))
+                    (rate, cpu), (other_rate, other_cpu) = pair[ours[0]], pair[theirs[0]]
+                    rates.append(rate / other_rate)
+                    cpus.append(cpu / max(other_cpu, 1e-9))
+                    shown.append((rate, other_rate))
             middle = [statistics.median(s[i] for s in shown) for i in (0, 1)]
             print(f"{name:>5}: requests/s x{statistics.median(rates):.2f} (min {min(rates):.2f} max {max(rates):.2f})   "
                   f"CPU per request x{statistics.median(cpus):.2f}   [{middle[0]:.0f}/s vs {middle[1]:.0f}/s]", flush=True)

@@ -2,7 +2,7 @@
 //!
 //!   cargo bench --bench store [-- put | pages | million [ROWS]]
 //!
-//! Prints what it measured; asserts nothing (issue 1 states the floors).
+//! Prints what it measured; asserts nothing.
 
 use std::hint::black_box;
 use std::path::Path;

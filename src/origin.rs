@@ -61,6 +61,9 @@ pub enum ReadBy {
     UserSpace,
 }
 
+/// A read that has been announced: see `Origin::expect`. It is kept until the body was opened.
+pub type Expected = Box<dyn Send + Sync>;
+
 /// How old the answer to "what is there" may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Freshness {
@@ -228,6 +231,9 @@ pub trait Origin: Send + Sync + 'static {
         range: ByteRange,
         by: ReadBy,
     ) -> Answer<'a, Option<Body>>;
+    /// `stat` and `open` of this are about to follow, for a reader who may read whatever the key shows. An origin that is far away may
+    /// ask for the bytes together with what there is; what `open` did not take goes with the answer. None: nothing is gained by that.
+    fn expect(&self, bucket: &BucketName, key: &ObjectKey, range: ByteRange) -> Option<Expected>;
     /// As `open`, where all of it is in memory already. None: ask `open`.
     fn open_hot(&self, bucket: &BucketName, key: &ObjectKey, object: &SharedObject, range: ByteRange, by: ReadBy) -> Option<Body>;
     /// The same version with its parts, where `stat` left them out because they cost a question of their own.

@@ -130,6 +130,11 @@ impl Disk {
         self.lock().get(&version.block(number)).is_some()
     }
 
+    /// Whether there is any block of the object, or it is not known yet what there is.
+    pub fn may_keep(&self, object: ObjectId) -> bool {
+        !self.is_off() && (!self.is_scanned() || self.lock().has_any(object))
+    }
+
     /// Blocking: proves a block that an earlier run left. Ok(None): it is there, and too large for memory. Err: it is not there.
     pub fn prove(&self, version: &Version, number: u32, small: u64) -> io::Result<Option<Bytes>> {
         let id = version.block(number);

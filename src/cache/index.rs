@@ -127,6 +127,10 @@ impl Index {
         self.blocks.range(all_of(object)).map(|(id, entry)| (*id, *entry)).collect()
     }
 
+    pub fn has_any(&self, object: ObjectId) -> bool {
+        self.blocks.range(all_of(object)).next().is_some()
+    }
+
     pub fn all(&self) -> Vec<(BlockId, u64)> {
         self.blocks.iter().map(|(id, entry)| (*id, entry.file)).collect()
     }
@@ -201,7 +205,9 @@ impl Index {
     // Which version
 
     pub fn confirm(&mut self, object: ObjectId, confirmed: Confirmed) -> Option<Confirmed> {
-        self.blocks.range(all_of(object)).next()?;
+        if !self.has_any(object) {
+            return None;
+        }
         self.confirmed.insert(object, confirmed)
     }
 
@@ -242,7 +248,7 @@ impl Index {
         let queue = self.queue(entry.main);
         queue.bytes = queue.bytes.saturating_sub(entry.cost());
         queue.blocks = queue.blocks.saturating_sub(1);
-        if self.blocks.range(all_of(id.object)).next().is_none() {
+        if !self.has_any(id.object) {
             self.confirmed.remove(&id.object);
         }
         Some(entry)

@@ -136,6 +136,19 @@ impl Cache {
         Some(bytes.slice((range.start - block.start) as usize..(range.end - block.start) as usize))
     }
 
+    /// Whether anything is known or kept of the key; also while it is not known what is kept.
+    pub fn knows(&self, bucket: &BucketName, key: &ObjectKey) -> bool {
+        !matches!(self.0.stats.look(bucket, key), stats::Known::Nothing) || self.0.disk.may_keep(ObjectId::of(bucket, key))
+    }
+
+    /// What would be fetched first, of an object of any size, for a reader of this.
+    pub fn first_fetch(&self, range: ByteRange) -> ByteRange {
+        let block = self.0.settings.block_bytes;
+        let start = range.start / block * block;
+        let longest = start.saturating_add(u64::from(self.0.run_blocks()) * block);
+        ByteRange { start, end: range.end.div_ceil(block).saturating_mul(block).min(longest) }
+    }
+
     /// Whether the byte at `offset` is here and need not be fetched.
     pub fn has(&self, version: &Version, offset: u64) -> bool {
         let number = version.number_at(offset);

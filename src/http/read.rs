@@ -8,7 +8,7 @@ use crate::base::checksum::{Checksum, ChecksumType};
 use crate::base::conditions::{ETagMatch, ReadConditions, Verdict};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::object::ObjectInfo;
-use crate::base::range::ByteRange;
+use crate::base::range::{ByteRange, RangeSpec};
 use crate::base::timestamp::Timestamp;
 use crate::http::body::ResponseBody;
 use crate::http::ranges::{self, Requested};
@@ -69,6 +69,18 @@ impl Read {
             Requested::Single(spec) => spec.resolve(object.size).map_or(0, |range| range.start),
             Requested::Whole | Requested::Several(_) => 0,
         }
+    }
+
+    /// The bytes that will be sent of any version that the key may show, as far as that is certain before it is known.
+    pub fn certain(&self) -> Option<ByteRange> {
+        let plain = !self.head && self.conditions.is_empty() && self.if_range.is_none() && self.part.is_none();
+        let (start, end) = match &self.range {
+            Requested::Whole => (0, u64::MAX),
+            Requested::Single(RangeSpec::From(start)) => (*start, u64::MAX),
+            Requested::Single(RangeSpec::FromTo(start, last)) => (*start, last.saturating_add(1)),
+            Requested::Single(RangeSpec::Suffix(_)) | Requested::Several(_) => return None,
+        };
+        (plain && start < end).then_some(ByteRange { start, end })
     }
 
     /// Whether the version is the one that the client has a part of already, as far as it says.

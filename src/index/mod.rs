@@ -7,9 +7,11 @@
 //! something is durable. sled is entered through `guarded` only: its errors and its panics are one error, "broken",
 //! and the caller's cure is to set the folder aside and rebuild.
 
+use std::fs::{File, TryLockError};
 use std::ops::Bound;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use crate::base::error::{Error, ErrorKind, Result};
 
@@ -56,12 +58,15 @@ pub struct Index {
 /// The table of the index's own row. No other row is above it.
 const OWN_TABLE: u8 = 0xff;
 const APPLIED: &[u8] = &[OWN_TABLE, b'a'];
+/// How long an index that was just closed may hold its lock.
+const CLOSING_PATIENCE: Duration = Duration::from_secs(5);
 /// Changes when the meaning of the rows changes: an index with another number is rebuilt.
 const FORMAT: u8 = 2;
 
 impl Index {
     /// Err: broken, or not one of ours. The caller quarantines and makes a new one.
     pub fn open(settings: &Settings) -> Result<Index> {
+        wait_until_closed(&settings.dir);
         let db = guarded(|| {
             sled::Config::new()
                 .path(&settings.dir)
@@ -149,6 +154,16 @@ pub fn quarantine(dir: &Path) -> Result<()> {
     Ok(())
 }
 
+/// sled's own threads may outlive an index that was closed, for some milliseconds, and hold the lock of its file. That is not a
+/// broken index. Two processes never meet here: whoever owns the data folder has locked all of it.
+fn wait_until_closed(dir: &Path) {
+    let Ok(file) = File::open(dir.join("db")) else { return };
+    let until = Instant::now() + CLOSING_PATIENCE;
+    while matches!(file.try_lock(), Err(TryLockError::WouldBlock)) && Instant::now() < until {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
 fn row_key(table: u8, key: &[u8]) -> Vec<u8> {
     let mut row = Vec::with_capacity(1 + key.len());
     row.push(table);
@@ -221,7 +236,9 @@ mod tests {
         assert_eq!(index.get(1, b"a").unwrap(), None);
         assert!(index.get(2, b"a").unwrap().is_some());
         drop(index);
-        assert_eq!(Index::open(&settings).unwrap().applied().unwrap(), Some(applied));
+        for _ in 0..20 {
+            assert_eq!(Index::open(&settings).unwrap().applied().unwrap(), Some(applied), "closed a moment ago");
+        }
         quarantine(&settings.dir).unwrap();
         assert_eq!(Index::open(&settings).unwrap().applied().unwrap(), None);
         quarantine(&settings.dir).unwrap();

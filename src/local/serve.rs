@@ -20,8 +20,8 @@ use crate::local::shared::Shared;
 use crate::local::txn::no_such_bucket;
 use crate::local::{backup, list};
 use crate::origin::{
-    Announced, Answer, Body, CacheState, CompleteUpload, CopyObject, Dedup, Freshness, Origin, PutObject, Quota, ReadBy, Restore, Restored,
-    UploadsPage, UploadsQuery, Usage, Written, not_archived,
+    Announced, Answer, Body, CacheState, CompleteUpload, CopyObject, Dedup, Expected, Freshness, Origin, PutObject, Quota, ReadBy, Restore,
+    Restored, UploadsPage, UploadsQuery, Usage, Written, not_archived,
 };
 
 impl Local {
@@ -77,6 +77,11 @@ impl Origin for Local {
         by: ReadBy,
     ) -> Answer<'a, Option<Body>> {
         Box::pin(self.shared.open(bucket, key, object, range, by))
+    }
+
+    /// Nothing is far away.
+    fn expect(&self, _: &BucketName, _: &ObjectKey, _: ByteRange) -> Option<Expected> {
+        None
     }
 
     fn open_hot(&self, bucket: &BucketName, key: &ObjectKey, object: &SharedObject, range: ByteRange, by: ReadBy) -> Option<Body> {

@@ -13,6 +13,11 @@ impl Ops {
         self.origin.bucket(name).await
     }
 
+    /// The same, where it is known without waiting.
+    pub fn hot_object_for_decision(&self, bucket: &BucketName, key: &ObjectKey, freshness: Freshness) -> Option<SharedObject> {
+        self.origin.stat_hot(bucket, key, freshness)
+    }
+
     pub async fn object_for_decision(&self, bucket: &BucketName, key: &ObjectKey, freshness: Freshness) -> Result<Option<SharedObject>> {
         self.look(bucket, key, freshness).await
     }

@@ -25,8 +25,8 @@ use crate::cache::{Cache, Source};
 use crate::ingest::{Received, Staging};
 use crate::ops::peers::Peers;
 use crate::origin::{
-    Announced, Answer, Body, CacheState, CompleteUpload, CopyObject, Freshness, Origin, PutObject, Quota, ReadBy, Restore, Restored,
-    UploadsPage, UploadsQuery, Usage, Written,
+    Announced, Answer, Body, CacheState, CompleteUpload, CopyObject, Expected, Freshness, Origin, PutObject, Quota, ReadBy, Restore,
+    Restored, UploadsPage, UploadsQuery, Usage, Written,
 };
 
 /// How long the origin is waited for where something may be shown instead.
@@ -272,6 +272,13 @@ impl Origin for ThroughCache {
             }
             Ok(opened)
         })
+    }
+
+    fn expect(&self, bucket: &BucketName, key: &ObjectKey, range: ByteRange) -> Option<Expected> {
+        if self.cache.knows(bucket, key) {
+            return None;
+        }
+        self.origin.expect(bucket, key, self.cache.first_fetch(range))
     }
 
     fn open_hot(&self, bucket: &BucketName, key: &ObjectKey, object: &SharedObject, range: ByteRange, _: ReadBy) -> Option<Body> {

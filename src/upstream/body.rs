@@ -60,12 +60,20 @@ impl Version {
         }
         match get.send().await {
             // An upstream that ignores If-Match sends what there is now.
-            Ok(got) if got.e_tag().and_then(ETag::of_upstream) != Some(self.etag) => Ok(None),
-            Ok(got) => Ok(Some(got)),
+            Ok(got) => Ok(Some(got).filter(|got| self.is_of(got))),
             // 416: what is there now is shorter.
             Err(e) if fault::is_precondition_failed(&e) || fault::is_no_such_key(&e) || fault::status(&e) == Some(416) => Ok(None),
             Err(e) => Err(fault::of(e)),
         }
+    }
+
+    /// The bytes of an answer to a GET that did not name the version; None: they are not what is wanted.
+    pub fn taken_from(&self, got: GetObjectOutput, range: ByteRange) -> Option<SdkBody> {
+        (self.is_of(&got) && self.check(&got, range).is_ok()).then(|| got.body.into_inner())
+    }
+
+    fn is_of(&self, got: &GetObjectOutput) -> bool {
+        got.e_tag().and_then(ETag::of_upstream) == Some(self.etag)
     }
 
     /// Err: what is wrong with the answer.

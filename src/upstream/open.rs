@@ -18,6 +18,7 @@ use crate::ingest::{Room, Staging};
 use crate::upstream::buckets::Buckets;
 use crate::upstream::client;
 use crate::upstream::contents::Contents;
+use crate::upstream::expected::Expectations;
 use crate::upstream::multipart::Recorded;
 use crate::upstream::place::Map;
 use crate::upstream::probe::Abilities;
@@ -50,6 +51,7 @@ pub struct Inner {
     pub seen: Mutex<HashMap<String, Arc<Records>>>,
     pub parts_at_once: Arc<Semaphore>,
     pub contents: Contents,
+    pub expectations: Expectations,
     /// When the gateway first stood over this bucket: since then its configured buckets are there.
     pub since: Timestamp,
     abilities: Abilities,
@@ -91,6 +93,7 @@ impl Inner {
             seen: Mutex::default(),
             parts_at_once: Arc::new(Semaphore::new(settings.concurrency.max(1))),
             contents: Contents::default(),
+            expectations: Expectations::default(),
             since: Timestamp::from_millis(0),
             abilities: Abilities::default(),
             lock: Mutex::new(lock),

@@ -1,4 +1,5 @@
-//! Reads: HEAD says which version there is, GET with If-Match gives bytes of exactly that one.
+//! Reads: HEAD says which version there is, GET with If-Match gives bytes of exactly that one. A first read asks both at once: see
+//! `expected`.
 
 use std::sync::Arc;
 
@@ -66,7 +67,11 @@ impl Inner {
             return Ok(None);
         }
         let version = Version { inner: self.clone(), bucket: place.bucket, key: full.into(), etag: object.etag, size: object.size };
-        let first = version.get(range).await?;
+        let expected = self.expected(bucket, key, object.size, range).await;
+        let first = match expected.and_then(|got| version.taken_from(got, range)) {
+            Some(first) => Some(first),
+            None => version.get(range).await?,
+        };
         Ok(first.map(|first| Body::Stream(Box::pin(UpstreamBody::new(version, range, first)))))
     }
 }

@@ -12,8 +12,8 @@ use crate::base::object::{Bucket, BucketDocument, CannedAcl, ListPage, ListQuery
 use crate::base::range::ByteRange;
 use crate::ingest::{Received, Staging};
 use crate::origin::{
-    Announced, Answer, Body, CacheState, CompleteUpload, CopyObject, Freshness, Origin, PutObject, Quota, ReadBy, Restore, Restored,
-    UploadsPage, UploadsQuery, Usage, Written,
+    Announced, Answer, Body, CacheState, CompleteUpload, CopyObject, Expected, Freshness, Origin, PutObject, Quota, ReadBy, Restore,
+    Restored, UploadsPage, UploadsQuery, Usage, Written,
 };
 use crate::upstream::fault;
 use crate::upstream::open::{Inner, Upstream};
@@ -62,6 +62,10 @@ impl Origin for Upstream {
         _: ReadBy,
     ) -> Answer<'a, Option<Body>> {
         Box::pin(self.0.open(bucket, key, object, range))
+    }
+
+    fn expect(&self, bucket: &BucketName, key: &ObjectKey, range: ByteRange) -> Option<Expected> {
+        self.0.expect(bucket, key, range)
     }
 
     fn open_hot(&self, _: &BucketName, _: &ObjectKey, _: &SharedObject, _: ByteRange, _: ReadBy) -> Option<Body> {

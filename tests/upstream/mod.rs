@@ -4,6 +4,7 @@ mod back;
 mod basics;
 pub mod early;
 mod faults;
+mod first_read;
 mod nodes;
 mod plain;
 mod proof;

@@ -108,7 +108,7 @@ async fn read(
     for attempt in 0..get::ATTEMPTS {
         // What a cache remembered has proven to be gone.
         let freshness = if attempt == 0 { Freshness::Cached } else { Freshness::Current };
-        let (found, object) = match exchange.look_up(&bucket, &key, freshness).await {
+        let (found, object, _expected) = match exchange.look_up_to_read(&bucket, &key, freshness, wanted.certain()).await {
             Err(e) if e.kind() == ErrorKind::NoSuchKey && absence_is_for_anyone(&exchange, &bucket, &key).await? => {
                 let mut answer = visit.failed(gateway, &e, uri.path(), wanted.head);
                 cache::absent(answer.headers_mut());

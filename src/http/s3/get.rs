@@ -7,12 +7,13 @@ use crate::auth::{Action, Grant};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::names::{BucketName, ObjectKey};
 use crate::base::object::{ObjectInfo, SharedBucket, SharedObject};
+use crate::base::range::ByteRange;
 use crate::http::read::{self, Read};
 use crate::http::respond::{self, Answer, value};
 use crate::http::s3::exchange::Exchange;
 use crate::http::xml::Writer;
 use crate::ops::read::Shown;
-use crate::origin::Freshness;
+use crate::origin::{Expected, Freshness};
 
 /// How often a read begins anew because its object was replaced under it, before it is told to come again.
 pub const ATTEMPTS: usize = 4;
@@ -32,7 +33,8 @@ const OVERRIDES: [(&str, HeaderName); 6] = [
 pub async fn read(exchange: &mut Exchange<'_>, bucket: &BucketName, key: &ObjectKey, head: bool) -> Result<Answer> {
     let wanted = wanted(exchange, head)?;
     for _ in 0..ATTEMPTS {
-        let (grant, mut object) = exchange.readable(Action::GetObject, bucket, key).await?;
+        let (found, mut object, _expected) = exchange.look_up_to_read(bucket, key, Freshness::Current, wanted.certain()).await?;
+        let grant = exchange.authorize_object(Action::GetObject, &found, key, Some(&object))?;
         if wanted.part.is_some() {
             object = exchange.gateway.ops.with_parts(&grant, &object).await?;
         }
@@ -161,10 +163,28 @@ impl Exchange<'_> {
 
     /// What is there; or NoSuchKey, where the caller may know even that.
     pub async fn look_up(&self, bucket: &BucketName, key: &ObjectKey, freshness: Freshness) -> Result<(SharedBucket, SharedObject)> {
-        let found = self.gateway.ops.bucket_for_decision(bucket).await?;
-        let found = self.existing(found, bucket)?;
-        match self.gateway.ops.object_for_decision(bucket, key, freshness).await? {
-            Some(object) => Ok((found, object)),
+        let (found, object, _) = self.look_up_to_read(bucket, key, freshness, None).await?;
+        Ok((found, object))
+    }
+
+    /// The same, for one who is going to read `range` of it. What is expected of that is kept until the body was opened.
+    pub async fn look_up_to_read(
+        &self,
+        bucket: &BucketName,
+        key: &ObjectKey,
+        freshness: Freshness,
+        range: Option<ByteRange>,
+    ) -> Result<(SharedBucket, SharedObject, Option<Expected>)> {
+        let ops = &self.gateway.ops;
+        let found = self.existing(ops.bucket_for_decision(bucket).await?, bucket)?;
+        if let Some(object) = ops.hot_object_for_decision(bucket, key, freshness) {
+            return Ok((found, object, None));
+        }
+        // Where it depends on the object whether he may, nothing is asked for before that is known.
+        let granted = range.and_then(|range| Some((self.authorize_object(Action::GetObject, &found, key, None).ok()?, range)));
+        let expected = granted.map_or(Ok(None), |(grant, range)| ops.expect(&grant, range))?;
+        match ops.object_for_decision(bucket, key, freshness).await? {
+            Some(object) => Ok((found, object, expected)),
             None if self.may_know_absence(&found, key) => {
                 Err(Error::new(ErrorKind::NoSuchKey, "The specified key does not exist.").detail("Key", key.as_str()))
             }

@@ -12,8 +12,8 @@ use crate::base::range::ByteRange;
 use crate::ingest::{Received, Staging};
 use crate::ops::replicas::{Inner, Replicas};
 use crate::origin::{
-    Announced, Answer, Body, CacheState, CompleteUpload, CopyObject, Freshness, Origin, PutObject, Quota, ReadBy, Restore, Restored,
-    UploadsPage, UploadsQuery, Usage, Written,
+    Announced, Answer, Body, CacheState, CompleteUpload, CopyObject, Expected, Freshness, Origin, PutObject, Quota, ReadBy, Restore,
+    Restored, UploadsPage, UploadsQuery, Usage, Written,
 };
 
 impl Inner {
@@ -85,6 +85,10 @@ impl Origin for Replicas {
         by: ReadBy,
     ) -> Answer<'a, Option<Body>> {
         Box::pin(self.0.open(bucket, key, object, range, by))
+    }
+
+    fn expect(&self, bucket: &BucketName, key: &ObjectKey, range: ByteRange) -> Option<Expected> {
+        self.0.origin.expect(bucket, key, range)
     }
 
     fn open_hot(&self, bucket: &BucketName, key: &ObjectKey, object: &SharedObject, range: ByteRange, by: ReadBy) -> Option<Body> {

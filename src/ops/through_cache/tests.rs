@@ -62,6 +62,8 @@ struct Far {
     local: Arc<Local>,
     stats: AtomicU64,
     opens: AtomicU64,
+    /// Announced reads.
+    expected: Mutex<Vec<ByteRange>>,
     down: AtomicBool,
     /// Of each answer, in milliseconds.
     slow: AtomicU64,
@@ -147,6 +149,11 @@ impl Origin for Far {
         })
     }
 
+    fn expect(&self, _: &BucketName, _: &ObjectKey, range: ByteRange) -> Option<Expected> {
+        self.expected.lock().unwrap().push(range);
+        None
+    }
+
     fn open_hot(&self, _: &BucketName, _: &ObjectKey, _: &SharedObject, _: ByteRange, _: ReadBy) -> Option<Body> {
         None
     }
@@ -228,7 +235,8 @@ impl World {
         local.create_bucket(made).await.unwrap();
         let zero = || AtomicU64::new(0);
         let off = || AtomicBool::new(false);
-        let far = Arc::new(Far { local, stats: zero(), opens: zero(), down: off(), slow: zero(), breaking: off() });
+        let far =
+            Arc::new(Far { local, stats: zero(), opens: zero(), expected: Mutex::default(), down: off(), slow: zero(), breaking: off() });
         let mut world = World { node: Self::node(&far, &dir, &freshness), far, dir, freshness };
         world.restart();
         world
@@ -278,6 +286,33 @@ async fn read(node: &ThroughCache, name: &str, mut freshness: Freshness) -> Resu
 fn secs(fresh: u64, while_revalidate: u64, if_error: u64) -> settings::Freshness {
     let secs = Duration::from_secs;
     settings::Freshness { fresh: secs(fresh), while_revalidate: secs(while_revalidate), if_error: secs(if_error), negative: secs(fresh) }
+}
+
+#[tokio::test]
+async fn only_first_reads_are_announced_upstream() {
+    let mut world = World::new(secs(60, 60, 600)).await;
+    world.far.put(put_of("k", vec![7; 200_000]), Quota::default()).await.unwrap();
+    let all = ByteRange { start: 0, end: u64::MAX };
+    let announce = |world: &World, range: ByteRange| {
+        world.node.expect(&bucket(), &key("k"), range);
+        world.far.expected.lock().unwrap().split_off(0)
+    };
+    // Until it is known what an earlier run left, nothing is a first read.
+    while world.node.cache().knows(&bucket(), &key("k")) {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    // In whole blocks of 64 KiB, and no more than one request fetches.
+    assert_eq!(announce(&world, all), [ByteRange { start: 0, end: 8 << 20 }]);
+    assert_eq!(announce(&world, ByteRange { start: 70_000, end: 70_001 }), [ByteRange { start: 65_536, end: 131_072 }]);
+    world.read("k", Freshness::Cached).await.unwrap().unwrap();
+    assert!(announce(&world, all).is_empty(), "it is known");
+    world.node.cache().outdate(&bucket(), &key("k"));
+    while world.node.cache().used() == 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert!(announce(&world, all).is_empty(), "nothing is known of it, but there are blocks that may do");
+    world.restart();
+    assert!(announce(&world, all).is_empty(), "also after a restart");
 }
 
 #[tokio::test]

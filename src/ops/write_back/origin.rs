@@ -12,8 +12,8 @@ use crate::ingest::{Received, Staging};
 use crate::ops::write_back::entry::{is_delete, is_shown, own, shown};
 use crate::ops::write_back::{Overlay, WriteBack, is_away};
 use crate::origin::{
-    Announced, Answer, Body, CacheState, CompleteUpload, CopyObject, Freshness, Origin, PutObject, Quota, ReadBy, Restore, Restored,
-    UploadsPage, UploadsQuery, Usage, Written,
+    Announced, Answer, Body, CacheState, CompleteUpload, CopyObject, Expected, Freshness, Origin, PutObject, Quota, ReadBy, Restore,
+    Restored, UploadsPage, UploadsQuery, Usage, Written,
 };
 
 /// What of a snapshot is not yet upstream.
@@ -153,6 +153,10 @@ impl Origin for WriteBack {
         by: ReadBy,
     ) -> Answer<'a, Option<Body>> {
         Box::pin(self.0.open(bucket, key, object, range, by))
+    }
+
+    fn expect(&self, bucket: &BucketName, key: &ObjectKey, range: ByteRange) -> Option<Expected> {
+        self.0.upstream.expect(bucket, key, range)
     }
 
     fn open_hot(&self, bucket: &BucketName, key: &ObjectKey, object: &SharedObject, range: ByteRange, by: ReadBy) -> Option<Body> {

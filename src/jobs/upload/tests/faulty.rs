@@ -13,8 +13,8 @@ use crate::base::range::ByteRange;
 use crate::ingest::{Received, Staging};
 use crate::local::Local;
 use crate::origin::{
-    Announced, Answer, Body, CacheState, CompleteUpload, CopyObject, Freshness, Origin, PutObject, Quota, ReadBy, Restore, Restored,
-    UploadsPage, UploadsQuery, Usage, Written,
+    Announced, Answer, Body, CacheState, CompleteUpload, CopyObject, Expected, Freshness, Origin, PutObject, Quota, ReadBy, Restore,
+    Restored, UploadsPage, UploadsQuery, Usage, Written,
 };
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -146,6 +146,10 @@ impl Origin for Faulty {
         by: ReadBy,
     ) -> Answer<'a, Option<Body>> {
         Box::pin(self.read(self.inner.open(bucket, key, object, range, by)))
+    }
+
+    fn expect(&self, _: &BucketName, _: &ObjectKey, _: ByteRange) -> Option<Expected> {
+        None
     }
 
     fn open_hot(&self, _: &BucketName, _: &ObjectKey, _: &SharedObject, _: ByteRange, _: ReadBy) -> Option<Body> {
