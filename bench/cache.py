@@ -2,13 +2,13 @@
 """A caching edge over S3, beside nginx proxy_cache and Varnish over the same upstream, in one run. Needs nginx, varnishd, wrk,
 h2load, openssl; listens on 127.0.0.1 only.
 
-    cargo build --release && bench/cache.py [--seconds 2] [--rounds 3] [hits misses coalescing]
+    cargo build --release && bench/cache.py [--seconds 2] [--rounds 3] [hits misses far coalescing]
 
 The upstream is a second Tidegate with a public bucket. Ratios are medians over rounds inside which all take turns. Prints
 hits (requests/s), misses (time to first byte of small objects, throughput of large ones, against reading the upstream
-directly), how often 1,000 identical readers of cold content asked upstream, and the most memory (RssAnon) that
+directly), the same time to first byte where the upstream is 20 ms away, how often 1,000 identical readers of cold content asked upstream, and the most memory (RssAnon) that
 the edge held. Uploads: bench/upload.py."""
-import argparse, http.client, json, os, re, shutil, signal, statistics, subprocess, sys, tempfile, threading, time, urllib.request
+import argparse, asyncio, http.client, json, os, re, shutil, signal, statistics, subprocess, sys, tempfile, threading, time, urllib.request
 
 from gateway import ACCESS, SECRET, SIZES, free_port, request, start_tidegate
 
@@ -45,13 +45,17 @@ class Bench:
         self.direct, self.upstream_admin = doors["s3"], doors["admin"]
         request(self.direct, "PUT", f"/{BUCKET}")
         request(self.direct, "PUT", f"/{BUCKET}", "policy", json.dumps(PUBLIC).encode())
-        settings = f'[upstream]\nbucket = "{BUCKET}"\nendpoint = "http://{self.direct}"\nregion = "us-east-1"\npath_style = true\n[cache]\nfresh = "10m"\n'
-        self.tidegate, doors = start_tidegate(f"{self.folder}/t", settings, {"AWS_ACCESS_KEY_ID": ACCESS, "AWS_SECRET_ACCESS_KEY": SECRET})
-        self.servers.append(self.tidegate)
+        self.tidegate, doors = self.start_edge("t", self.direct)
         self.edge, self.s3 = doors["edge"], doors["s3"]
         request(self.s3, "PUT", f"/{BUCKET}", "policy", json.dumps(PUBLIC).encode())
         self.memory = Memory(self.tidegate.pid)
         self.nginx, self.varnish = self.start_nginx(), self.start_varnish()
+
+    def start_edge(self, name, upstream):
+        settings = f'[upstream]\nbucket = "{BUCKET}"\nendpoint = "http://{upstream}"\nregion = "us-east-1"\npath_style = true\n[cache]\nfresh = "10m"\n'
+        server, doors = start_tidegate(f"{self.folder}/{name}", settings, {"AWS_ACCESS_KEY_ID": ACCESS, "AWS_SECRET_ACCESS_KEY": SECRET})
+        self.servers.append(server)
+        return server, doors
 
     def start_nginx(self):
         port, folder = free_port(), f"{self.folder}/n"
@@ -184,6 +188,48 @@ def misses(b, a):
     print("miss 256 MiB, throughput against reading directly: " + ", ".join(f"{who} x{statistics.median(r):.2f}" for who, r in rounds.items()), flush=True)
 
 
+async def relay(reader, writer, delay):
+    """What comes in goes out `delay` seconds later, in order."""
+    loop = asyncio.get_running_loop()
+    while data := await reader.read(1 << 16):
+        loop.call_later(delay, writer.write, data)
+    loop.call_later(delay, writer.close)
+
+
+def far_away(address, delay):
+    """An address behind which the other one is, `delay` seconds away in each direction."""
+    host, port = address.rsplit(":", 1)
+    loop, started = asyncio.new_event_loop(), threading.Event()
+    found = []
+
+    async def connected(reader, writer):
+        there_reader, there_writer = await asyncio.open_connection(host, int(port))
+        await asyncio.gather(relay(reader, there_writer, delay), relay(there_reader, writer, delay), return_exceptions=True)
+
+    async def listen():
+        found.append(await asyncio.start_server(connected, "127.0.0.1", 0))
+        started.set()
+
+    def run():
+        loop.create_task(listen())
+        loop.run_forever()
+
+    threading.Thread(target=run, daemon=True).start()
+    started.wait()
+    return "127.0.0.1:%d" % found[0].sockets[0].getsockname()[1]
+
+
+def far(b, a):
+    count, upstream = 100, far_away(b.direct, 0.010)
+    _, doors = b.start_edge("far", upstream)
+    for n in range(count):
+        b.store(f"far-{n}", os.urandom(65536))
+    keys = [f"far-{n}" for n in range(count)]
+    direct = statistics.median(first_byte(upstream, keys)[0])
+    ours = statistics.median(first_byte(doors["edge"], keys)[0])
+    print(f"miss 64k, upstream 20 ms away, time to first byte, median of {count}: directly {direct:.1f} ms, by the edge door {ours:.1f} ms", flush=True)
+
+
 def coalescing(b, a):
     b.store("cold", os.urandom(8 * MB))
     before = b.upstream_gets()
@@ -193,7 +239,7 @@ def coalescing(b, a):
 
 
 def main():
-    every = {"hits": hits, "misses": misses, "coalescing": coalescing}
+    every = {"hits": hits, "misses": misses, "far": far, "coalescing": coalescing}
     arguments = argparse.ArgumentParser()
     arguments.add_argument("what", nargs="*", default="all", choices=["all", *every])
     arguments.add_argument("--seconds", type=int, default=2)

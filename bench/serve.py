@@ -122,15 +122,16 @@ def main():
             request(doors["s3"], "PUT", f"/bench/{name}.bin", "", body)
             with open(f"{folder}/n/www/bench/{name}.bin", "wb") as f:
                 f.write(body)
-            connections = min(a.connections, 16) if size > 1 << 24 else a.connections
+            large = size > 1 << 24
+            connections, seconds = (min(a.connections, 16), a.seconds * 4) if large else (a.connections, a.seconds)
             rates, cpus, shown = [], [], []
             for turn in range(a.rounds + 1):
                 pair = {}
                 for who, address, pid, headers in (ours, theirs) if turn % 2 else (theirs, ours):
-                    pair[who] = load(address + paths[who], 1 if turn == 0 else a.seconds, connections, pid, a.h2, headers)
+                    pair[who] = load(address + paths[who], 1 if turn == 0 else seconds, connections, pid, a.h2, headers)
                 if turn:  # the first warms both up
                     (rate, cpu), (other_rate, other_cpu) = pair[ours[0]], pair[theirs[0]]
-                    rates.append(rate / other_rate)
+                    rates.append(rate / max(other_rate, 1e-9))
                     cpus.append(cpu / max(other_cpu, 1e-9))
                     shown.append((rate, other_rate))
             middle = [statistics.median(s[i] for s in shown) for i in (0, 1)]

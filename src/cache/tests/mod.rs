@@ -254,9 +254,11 @@ pub async fn read(cache: &Cache, up: &Arc<Upstream>, name: &str, of: &SharedObje
     assert!(collect(body).await.unwrap() == content(seed_of(of), ByteRange { start, end }), "{name} {start}..{end}");
 }
 
-/// Until nothing is being fetched or kept.
+/// Until nothing is being fetched or kept, and nothing is held for that.
 pub async fn settled(cache: &Cache) {
-    while !cache.0.filling().is_empty() {
+    let (shared, begun) = (&cache.0, std::time::Instant::now());
+    while !shared.filling().is_empty() || shared.fetches.available_permits() < shared.settings.fetches {
+        assert!(begun.elapsed() < Duration::from_secs(60), "a fetch never ends");
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
 }
