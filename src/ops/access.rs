@@ -13,13 +13,13 @@ impl Ops {
         self.origin.bucket(name).await
     }
 
+    pub async fn object_for_decision(&self, bucket: &BucketName, key: &ObjectKey, freshness: Freshness) -> Result<Option<SharedObject>> {
+        self.look(bucket, key, freshness).await
+    }
+
     /// The same, where it is known without waiting.
     pub fn hot_object_for_decision(&self, bucket: &BucketName, key: &ObjectKey, freshness: Freshness) -> Option<SharedObject> {
         self.origin.stat_hot(bucket, key, freshness)
-    }
-
-    pub async fn object_for_decision(&self, bucket: &BucketName, key: &ObjectKey, freshness: Freshness) -> Result<Option<SharedObject>> {
-        self.look(bucket, key, freshness).await
     }
 
     /// Where the tenant has an object of this content. A hint: look whether it is still so.

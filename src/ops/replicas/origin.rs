@@ -88,7 +88,7 @@ impl Origin for Replicas {
     }
 
     fn expect(&self, bucket: &BucketName, key: &ObjectKey, range: ByteRange) -> Option<Expected> {
-        self.0.origin.expect(bucket, key, range)
+        if self.0.breaker.is_open() { None } else { self.0.origin.expect(bucket, key, range) }
     }
 
     fn open_hot(&self, bucket: &BucketName, key: &ObjectKey, object: &SharedObject, range: ByteRange, by: ReadBy) -> Option<Body> {
