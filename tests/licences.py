@@ -19,7 +19,7 @@ def main():
     if sys.argv[1:] == ["--self-test"]:
         return self_test()
     rules = tomllib.loads((ROOT / "deny.toml").read_text())
-    packages, nodes = {}, {}
+    packages, nodes, roots = {}, {}, set()
     for target in rules["graph"]["targets"]:
         out = subprocess.run(
             ["cargo", "metadata", "--format-version", "1", "--locked", "--all-features", "--filter-platform", target],
@@ -29,11 +29,24 @@ def main():
         packages.update((p["id"], p) for p in metadata["packages"])
         for node in metadata["resolve"]["nodes"]:
             nodes.setdefault(node["id"], set()).update(node["dependencies"])
+        roots.update(member for member in metadata["workspace_members"] if packages[member]["name"] not in rules["graph"]["exclude"])
+    packages, nodes = reached(packages, nodes, roots)
     faults = judge(packages, nodes, rules)
     for fault in faults:
         print(f"FAIL licences: {fault}")
     print(f"licences: {len(packages)} packages, {len(faults)} faults")
     return 1 if faults else 0
+
+
+def reached(packages, nodes, roots):
+    """Only what `roots` lead to."""
+    found, left = set(), list(roots)
+    while left:
+        package = left.pop()
+        if package not in found:
+            found.add(package)
+            left.extend(nodes[package])
+    return {id: packages[id] for id in found}, {id: nodes[id] for id in found}
 
 
 def judge(packages, nodes, rules):
@@ -113,6 +126,8 @@ def self_test():
     assert judge({"x": package, "u": {**user, "name": "w"}}, graph, rules) == ["x 1 is banned, and used by w"]
     assert judge({"x": {**package, "license": None}, "u": user}, graph, rules) == ["x 1 states no licence"]
     assert judge({"x": {**package, "source": "git+b"}, "u": user}, graph, rules) == ["packages come from more than one registry", "x 1 comes from git"]
+    graph = {"u": {"x"}, "x": {"u"}, "f": {"x", "y"}, "y": set()}
+    assert reached(dict.fromkeys(graph, package), graph, ["u"]) == ({"u": package, "x": package}, {"u": {"x"}, "x": {"u"}})
     print("licences: self-test passed")
     return 0
 
