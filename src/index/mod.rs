@@ -5,12 +5,14 @@
 //!
 //! Invariants: a batch and the position it brings the index to become visible together; sled is never asked whether
 //! something is durable. sled is entered through `guarded` only: its errors and its panics are one error, "broken",
-//! and the caller's cure is to set the folder aside and rebuild.
+//! and the caller's cure is to set the folder aside and rebuild. A read that fails is remembered (`is_broken`): whoever can rebuild
+//! need not be the one who read.
 
 use std::fs::{File, TryLockError};
 use std::ops::Bound;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::base::error::{Error, ErrorKind, Result};
@@ -53,6 +55,7 @@ pub type Visit<'v> = dyn FnMut(&[u8], &[u8]) -> Result<Walk> + 'v;
 
 pub struct Index {
     db: sled::Db,
+    broken: AtomicBool,
 }
 
 /// The table of the index's own row. No other row is above it.
@@ -76,7 +79,7 @@ impl Index {
                 .flush_every_ms(Some(1000))
                 .open()
         })?;
-        Ok(Index { db })
+        Ok(Index { db, broken: AtomicBool::new(false) })
     }
 
     /// None: new, half built, or of another format.
@@ -85,17 +88,26 @@ impl Index {
         Ok(parse_applied(&row))
     }
 
+    /// Something that should be there could not be read.
+    pub fn is_broken(&self) -> bool {
+        self.broken.load(Ordering::Acquire)
+    }
+
+    fn read<T>(&self, f: impl FnOnce() -> sled::Result<T>) -> Result<T> {
+        guarded(f).inspect_err(|_| self.broken.store(true, Ordering::Release))
+    }
+
     pub fn get(&self, table: u8, key: &[u8]) -> Result<Option<sled::IVec>> {
         let row_key = row_key(table, key);
-        guarded(|| self.db.get(&row_key))
+        self.read(|| self.db.get(&row_key))
     }
 
     /// Calls `each` with the rows of the table from `from` on, in order, for as long as it likes.
     pub fn scan(&self, table: u8, from: &[u8], each: &mut Visit<'_>) -> Result<()> {
         let mut start = row_key(table, from);
         'seek: loop {
-            let mut rows = guarded_ok(|| self.db.range::<&[u8], _>((Bound::Included(start.as_slice()), Bound::Unbounded)))?;
-            while let Some((key, value)) = guarded(|| rows.next().transpose())? {
+            let mut rows = self.read(|| Ok(self.db.range::<&[u8], _>((Bound::Included(start.as_slice()), Bound::Unbounded))))?;
+            while let Some((key, value)) = self.read(|| rows.next().transpose())? {
                 let Some(key) = key.strip_prefix(&[table]) else { return Ok(()) };
                 match each(key, &value)? {
                     Walk::Next => {}

@@ -47,7 +47,15 @@ pub struct Shared {
 
 impl Shared {
     pub fn index(&self) -> Result<Arc<Index>> {
-        self.index.load_full().ok_or_else(|| index::broken("the index is not there"))
+        match self.index.load_full() {
+            Some(index) if !index.is_broken() => Ok(index),
+            Some(_) => {
+                // Without a write nobody else would find it.
+                self.queue.doubt();
+                Err(index::broken("the index could not be read"))
+            }
+            None => Err(index::broken("the index is not there")),
+        }
     }
 }
 

@@ -31,6 +31,8 @@ pub enum Message {
     Command(Command),
     /// Runs between two batches, with the journal at hand.
     Between(Box<dyn FnOnce(&mut Journal) + Send>),
+    /// A reader found the index broken.
+    Doubt,
     /// From the thread that the writer started for it.
     Rebuilt(Result<Index>),
     Stop,
@@ -95,6 +97,11 @@ impl Queue {
         answer.blocking_recv().map_err(|_| not_taken())
     }
 
+    /// The index is broken. Does not wait: a writer who has no time for this has commands, and finds it by those.
+    pub fn doubt(&self) {
+        let _ = self.0.try_send(Message::Doubt);
+    }
+
     /// For threads.
     pub fn stop(&self) {
         self.tell(Message::Stop);
@@ -148,10 +155,17 @@ impl Writer {
                 Message::Stop => return,
                 Message::Between(f) => f(&mut self.journal),
                 Message::Rebuilt(index) => self.take_over(index),
+                Message::Doubt => {
+                    // It may have been rebuilt since.
+                    if self.shared.index.load().as_ref().is_some_and(|index| index.is_broken()) {
+                        tracing::error!("the index can't be read; it is rebuilt from the journal");
+                        self.start_rebuild();
+                    }
+                }
                 Message::Command(first) => {
                     carried = match self.shared.index.load_full() {
-                        Some(index) => self.batch(&index, first),
-                        None => {
+                        Some(index) if !index.is_broken() => self.batch(&index, first),
+                        _ => {
                             // Dropped, which answers it: nothing can be decided at the moment.
                             drop(first);
                             self.start_rebuild();

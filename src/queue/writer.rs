@@ -119,7 +119,7 @@ impl Writer {
                 Message::Stop => return,
                 Message::Between(f) => f(&mut self.journal),
                 Message::Command(first) => {
-                    let Some(index) = self.shared.index.load_full() else {
+                    let Some(index) = self.shared.index.load_full().filter(|index| !index.is_broken()) else {
                         // Dropped, which answers it: nothing can be decided without an index.
                         drop(first);
                         self.rebuild();

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use super::basics::futures_join;
 use super::*;
 use crate::base::error::ErrorKind;
+use crate::base::object::ListQuery;
 use crate::journal::{Fault, Step};
 
 #[tokio::test]
@@ -76,6 +77,59 @@ async fn an_index_that_breaks_is_rebuilt_and_nothing_is_404_meanwhile() {
     }
     assert_eq!(get(&local, "media", "k").await.unwrap().as_deref(), Some(&b"body"[..]));
     put(&local, "media", "l", b"x").await.unwrap();
+}
+
+/// Wherever a page of the index is harmed, and though nobody writes: what is there is told, or that it can't be told just now, and
+/// soon it can.
+#[tokio::test]
+async fn an_index_that_only_readers_find_broken_is_rebuilt() {
+    let dir = tempfile::tempdir().unwrap();
+    let local = Local::open(settings(dir.path())).unwrap();
+    make_bucket(&local, "media").await;
+    for n in 0..300u32 {
+        put(&local, "media", &format!("{n:03}-{}", "x".repeat(500)), b"body").await.unwrap();
+    }
+    local.close();
+    drop(local);
+    let (data, kept) = (dir.path().join("data"), dir.path().join("kept"));
+    let db = data.join("index/db");
+    // sled notes at each start where its pages lie, and looks at them no more before they are read.
+    let local = Local::open(settings(dir.path())).unwrap();
+    local.close();
+    drop(local);
+    copy_dir(&data.join("index"), &kept);
+    let whole = std::fs::read(&db).unwrap();
+    let (mut found, length) = (0, whole.len());
+    for at in (0..length).step_by(length / 24) {
+        std::fs::remove_dir_all(data.join("index")).unwrap();
+        copy_dir(&kept, &data.join("index"));
+        let mut harmed = whole.clone();
+        let end = (at + 3000).min(length);
+        harmed[at..end].iter_mut().for_each(|byte| *byte ^= 0x55);
+        std::fs::write(&db, harmed).unwrap();
+        let local = Local::open(settings(dir.path())).unwrap();
+        let query = ListQuery { max: 1000, ..ListQuery::default() };
+        let begun = std::time::Instant::now();
+        let page = loop {
+            match local.list(&bucket_name("media"), &query).await {
+                Ok(page) => break page,
+                Err(e) => assert_eq!(e.kind(), ErrorKind::ServiceUnavailable),
+            }
+            found += 1;
+            assert!(begun.elapsed() < std::time::Duration::from_secs(60), "harmed at {at}: not rebuilt");
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        };
+        assert_eq!(page.entries.len(), 300, "harmed at {at}");
+        local.close();
+    }
+    assert!(found > 0, "no harm was found by a reader");
+}
+
+fn copy_dir(from: &std::path::Path, to: &std::path::Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap().flatten().filter(|e| e.path().is_file()) {
+        std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+    }
 }
 
 #[tokio::test]
