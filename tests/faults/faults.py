@@ -201,7 +201,8 @@ class Place:
         until("ready", lambda: self.ask("GET", "/-/ready")[0] == 200)
 
     def files(self, *folders):
-        return [p for f in folders for p in (self.data / f).rglob("*") if p.is_file()]
+        # os.walk passes over a folder that goes meanwhile.
+        return [Path(at) / name for f in folders for at, _, names in os.walk(self.data / f) for name in names]
 
     def settles(self):
         """Nothing of a failed write stays: not on its way, and not in place."""
