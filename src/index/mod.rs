@@ -97,6 +97,12 @@ impl Index {
         guarded(f).inspect_err(|_| self.broken.store(true, Ordering::Release))
     }
 
+    /// As if a page could not be read.
+    #[cfg(test)]
+    pub fn fail_a_read(&self) {
+        let _ = self.read(|| Err::<(), _>(sled::Error::ReportableBug("a test wants it".into())));
+    }
+
     pub fn get(&self, table: u8, key: &[u8]) -> Result<Option<sled::IVec>> {
         let row_key = row_key(table, key);
         self.read(|| self.db.get(&row_key))

@@ -5,6 +5,7 @@
 
 use std::cmp::Ordering;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{self, AtomicU64};
 
 use crate::base::error::{Error, Result};
 use crate::journal::format::LogId;
@@ -15,6 +16,8 @@ use crate::journal::sorted::{Reader, Stamp, Writer};
 
 /// Operations held in memory before they are spilled as a sorted run: as much as one segment can hold.
 const RUN_BYTES: usize = 64 * 1024 * 1024;
+/// Names of runs: a compaction, a copy and a rebuild may merge the same log side by side.
+static RUNS: AtomicU64 = AtomicU64::new(0);
 /// What an operation costs in memory beside its bytes.
 const OP_OVERHEAD: usize = 96;
 
@@ -29,6 +32,10 @@ pub struct Input {
 
 /// Calls `each` with every live row, in order of (table, key).
 pub fn merge(input: &Input, each: &mut dyn FnMut(&OpRef<'_>) -> Result<()>) -> Result<()> {
+    merge_by_runs(input, RUN_BYTES, each)
+}
+
+pub(super) fn merge_by_runs(input: &Input, run_bytes: usize, each: &mut dyn FnMut(&OpRef<'_>) -> Result<()>) -> Result<()> {
     let mut spilled = Spilled(Vec::new());
     // Oldest first: where keys are equal the last source wins.
     let mut sources = Vec::new();
@@ -40,8 +47,8 @@ pub fn merge(input: &Input, each: &mut dyn FnMut(&OpRef<'_>) -> Result<()>) -> R
         let from = segment::first_batch();
         segment::walk(&input.dir, &input.log, *sealed, from, Contents::Skip, &mut |_, ops| {
             run.add(ops)?;
-            if run.bytes > RUN_BYTES {
-                let path = input.dir.join(format!("run-{:04}.tmp", spilled.0.len()));
+            if run.bytes > run_bytes {
+                let path = input.dir.join(format!("run-{:04}.tmp", RUNS.fetch_add(1, atomic::Ordering::Relaxed)));
                 spilled.0.push(path.clone());
                 std::mem::take(&mut run).spill(&path, &input.log)?;
                 sources.push(Source::open(&path)?);

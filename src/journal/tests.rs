@@ -193,9 +193,13 @@ fn a_batch_is_tried_in_new_files_and_a_failed_one_is_never_seen() {
 }
 
 fn merged(input: &Input) -> Rows {
+    merged_by_runs(input, usize::MAX)
+}
+
+fn merged_by_runs(input: &Input, run_bytes: usize) -> Rows {
     let mut rows = Rows::new();
     let mut last = None;
-    compact::merge(input, &mut |op| {
+    compact::merge_by_runs(input, run_bytes, &mut |op| {
         let key = (op.table, op.key.to_vec());
         assert!(last.as_ref() < Some(&key), "in order");
         last = Some(key.clone());
@@ -204,6 +208,27 @@ fn merged(input: &Input) -> Rows {
     })
     .unwrap();
     rows
+}
+
+/// Both spill what they can't hold into the journal's folder.
+#[test]
+fn merges_side_by_side_do_not_meet() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut journal, recovered) = Journal::open(Settings { segment_bytes: 600, ..settings(dir.path()) }).unwrap();
+    for n in 0..200 {
+        append(&mut journal, &[], &[set(n % 70, n)]).unwrap();
+    }
+    let input = Input { dir: dir.path().to_path_buf(), log: recovered.log, snapshot: None, segments: journal.segments() };
+    let whole = merged(&input);
+    assert_eq!(whole.len(), 70);
+    std::thread::scope(|scope| {
+        for run_bytes in [500, 700, 900] {
+            let (input, whole) = (&input, &whole);
+            scope.spawn(move || (0..20).for_each(|_| assert_eq!(&merged_by_runs(input, run_bytes), whole)));
+        }
+    });
+    let left = std::fs::read_dir(dir.path()).unwrap().flatten().filter(|e| e.path().extension().is_some_and(|e| e == "tmp"));
+    assert_eq!(left.count(), 0);
 }
 
 proptest! {

@@ -75,6 +75,7 @@ impl Local {
             staging,
             signal: Default::default(),
             hold: Default::default(),
+            journal_read: Default::default(),
             layout,
             settings,
         });

@@ -111,6 +111,7 @@ impl Passes {
             shared.queue.between(move |journal| journal.install(new))?;
             // The new one is durable in the folder; the old one is only a second answer.
             if let Some(old) = old {
+                let _read = shared.journal_read.lock().unwrap_or_else(PoisonError::into_inner);
                 std::fs::remove_file(old).map_err(Error::internal)?;
             }
             report.snapshot = true;
@@ -242,6 +243,7 @@ impl Shared {
     fn remove_segments(self: &Arc<Self>, upto: u64, live: &HashMap<u64, u64>) -> Result<usize> {
         let dead: Vec<u64> = segment_numbers(self, upto)?.into_iter().filter(|n| !live.contains_key(n)).collect();
         let shared = self.clone();
+        let _read = self.journal_read.lock().unwrap_or_else(PoisonError::into_inner);
         // Between two batches no reference can come up while we look.
         let removed = self.queue.between(move |journal| -> Result<Vec<u64>> {
             let dead: Vec<u64> = shared.references.with(|seen| dead.into_iter().filter(|n| !seen.segments.contains(n)).collect())?;

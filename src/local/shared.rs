@@ -43,6 +43,9 @@ pub struct Shared {
     pub signal: Signal,
     /// Held while files must not go: by a pass that decides about them, by a backup that links them.
     pub hold: Mutex<()>,
+    /// Held by a rebuild of the index, which reads all of the journal, and by a pass for the moment in which parts of it go. Not
+    /// `hold`: a backup may take hours, and without an index nothing is served.
+    pub journal_read: Mutex<()>,
 }
 
 impl Shared {

@@ -62,6 +62,10 @@ pub fn run(shared: Arc<Shared>) {
     let (mut next_pass, mut next_expiry) = (Instant::now(), Instant::now());
     // At once: a restart may have left hashes to be computed.
     loop {
+        // Whoever finds it broken has it rebuilt, but the first who does may have been the last who asked; and a rebuild may fail.
+        if shared.index().is_err() {
+            shared.queue.doubt();
+        }
         let done = shared.hash_multipart();
         log("a multipart object's hash", done);
         if Instant::now() >= next_expiry {

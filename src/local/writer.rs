@@ -6,7 +6,7 @@
 //! Limits: commands waiting, and rows and bytes of one batch, are bounded (below).
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
 use tokio::sync::{mpsc, oneshot};
@@ -31,7 +31,7 @@ pub enum Message {
     Command(Command),
     /// Runs between two batches, with the journal at hand.
     Between(Box<dyn FnOnce(&mut Journal) + Send>),
-    /// A reader found the index broken.
+    /// Somebody found the index broken, or not there.
     Doubt,
     /// From the thread that the writer started for it.
     Rebuilt(Result<Index>),
@@ -157,7 +157,7 @@ impl Writer {
                 Message::Rebuilt(index) => self.take_over(index),
                 Message::Doubt => {
                     // It may have been rebuilt since.
-                    if self.shared.index.load().as_ref().is_some_and(|index| index.is_broken()) {
+                    if !self.rebuilding && self.shared.index.load().as_ref().is_none_or(|index| index.is_broken()) {
                         tracing::error!("the index can't be read; it is rebuilt from the journal");
                         self.start_rebuild();
                     }
@@ -270,14 +270,16 @@ impl Writer {
         self.shared.index.store(None);
         self.shared.hot.clear();
         let shared = self.shared.clone();
-        let (input, end) = (follow::input_of(&self.journal), follow::end_of(&self.journal));
         let started = std::thread::Builder::new().name("index-rebuild".into()).spawn(move || {
-            let index = replay::rebuild(&shared.settings.index(), &shared.ids, &input, &end);
+            let _read = shared.journal_read.lock().unwrap_or_else(PoisonError::into_inner);
+            // Asked for now: a pass may have taken away what the journal was before.
+            let journal = shared.queue.between(|journal| (follow::input_of(journal), follow::end_of(journal)));
+            let index = journal.and_then(|(input, end)| replay::rebuild(&shared.settings.index(), &shared.ids, &input, &end));
             shared.queue.tell(Message::Rebuilt(index));
         });
         match started {
             Ok(_) => self.rebuilding = true,
-            Err(e) => tracing::error!(error = %e, "no thread for the rebuild of the index; the next write tries again"),
+            Err(e) => tracing::error!(error = %e, "no thread for the rebuild of the index; it is tried again"),
         }
     }
 
@@ -289,7 +291,7 @@ impl Writer {
                 tracing::info!("the index was rebuilt");
                 self.shared.index.store(Some(Arc::new(index)));
             }
-            Err(e) => tracing::error!(error = %e, "the index could not be rebuilt; the next write tries again"),
+            Err(e) => tracing::error!(error = %e, "the index could not be rebuilt; it is tried again"),
         }
     }
 }
