@@ -114,7 +114,7 @@ pub fn prove(path: &Path, version: &Version, number: u32, small: u64) -> io::Res
     let whole = header.place.len <= small;
     let mut checksum = Digest::new(CHECKSUM);
     let (mut at, end) = (u64::from(header.place.start), u64::from(header.place.start) + header.place.len);
-    let mut bytes = Vec::new();
+    let mut bytes = Bytes::new();
     while at < end {
         let piece = if whole { end - at } else { (end - at).min(256 * 1024) };
         bytes = sys::read_exact(&file, piece as usize, at)?;
@@ -124,7 +124,7 @@ pub fn prove(path: &Path, version: &Version, number: u32, small: u64) -> io::Res
     if checksum.finalize() != header.checksum {
         return Err(damaged());
     }
-    Ok((header.place, whole.then(|| bytes.into())))
+    Ok((header.place, whole.then_some(bytes)))
 }
 
 /// What the file says of its object: names, and what was known of it.

@@ -19,7 +19,7 @@ use crate::files::sys;
 /// One slice of a map: an object of 1 MiB goes out whole, and asking `mincore` about it (512 pages) costs little.
 const SLICE: u64 = 2 * 1024 * 1024;
 /// One buffer: stays in the CPU's cache until TLS has encrypted it.
-const BUFFER: u64 = 256 * 1024;
+const BUFFER: u64 = 256 * 1024 - sys::LEAD as u64;
 
 /// A range of one file.
 #[derive(Debug, Clone)]
@@ -46,7 +46,7 @@ enum State {
     Opening(JoinHandle<Result<Option<Arc<OpenFile>>>>, Range<u64>),
     /// The slice at hand is being read into the page cache.
     Warming(JoinHandle<std::io::Result<()>>, u64),
-    Reading(JoinHandle<std::io::Result<Vec<u8>>>),
+    Reading(JoinHandle<std::io::Result<Bytes>>),
     Failed,
 }
 
@@ -155,9 +155,8 @@ impl FileBody {
             return Ok(None);
         }
         let len = left.min(BUFFER) as usize;
-        let mut buffer = Vec::new();
-        match sys::read_resident(&file.file, &mut buffer, len, range.start) {
-            Ok(n) if n > 0 => return Ok(Some(self.take_read(buffer))),
+        match sys::read_resident(&file.file, len, range.start) {
+            Ok(read) if !read.is_empty() => return Ok(Some(self.take_read(read))),
             Ok(_) => return Err(unreadable(std::io::ErrorKind::UnexpectedEof.into())),
             Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => {}
             Err(e) => return Err(unreadable(e)),
@@ -186,11 +185,11 @@ impl FileBody {
         Ok(Bytes::from_owner(slice))
     }
 
-    fn take_read(&mut self, read: Vec<u8>) -> Bytes {
+    fn take_read(&mut self, read: Bytes) -> Bytes {
         if let Some((_, range)) = &mut self.current {
             range.start += read.len() as u64;
         }
-        Bytes::from(read)
+        read
     }
 }
 

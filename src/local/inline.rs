@@ -46,7 +46,7 @@ impl Segments {
             let e = Error::new(ErrorKind::InternalError, "We encountered an internal error. Please try again.");
             return Err(e.caused_by(format!("a body in journal segment {number:016x} at {offset} is damaged")));
         }
-        Ok(Some(Bytes::from(bytes)))
+        Ok(Some(bytes))
     }
 
     /// Lets go of a segment that was unlinked.

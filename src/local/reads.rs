@@ -149,7 +149,7 @@ impl Shared {
                 let Some(sha256) = &info.sha256 else { return Err(Error::internal("a file without a name")) };
                 let path = self.layout.blob(&info.owner, sha256, id);
                 let Some(open) = self.files.open(id, &path, info.size)? else { return Ok(None) };
-                sys::read_exact(&open.file, info.size as usize, 0).map(|b| Some(Bytes::from(b))).map_err(unreadable)
+                sys::read_exact(&open.file, info.size as usize, 0).map(Some).map_err(unreadable)
             }
             Place::Empty | Place::Parts { .. } | Place::Pending(_) => Err(Error::internal("a body that is not one piece")),
         }

@@ -310,7 +310,7 @@ fn read(path: &Path, small: u64, prove: bool) -> io::Result<Found> {
     }
     if header.size <= small {
         let body = crate::files::sys::read_exact(&file, header.size as usize, HEADER)?;
-        return if crc_fast::checksum(CHECKSUM, &body) == header.checksum { Ok(Found::Small(body.into())) } else { Err(damaged()) };
+        return if crc_fast::checksum(CHECKSUM, &body) == header.checksum { Ok(Found::Small(body)) } else { Err(damaged()) };
     }
     if !prove {
         return Ok(Found::Unproven);
