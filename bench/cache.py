@@ -176,11 +176,14 @@ def misses(b, a):
     for turn in range(a.rounds + 1):
         b.store(f"large-{turn}", os.urandom(256 * MB))
         first_byte(b.direct, [f"large-{turn}"])
+        os.sync()
         direct = first_byte(b.direct, [f"large-{turn}"])[1][0]
-        for who, address in doors.items():
+        # Each in its turn comes first, and finds a disk that is at rest: what was written before would slow down who comes last.
+        for who, address in sorted(doors.items(), key=lambda door: (list(doors).index(door[0]) + turn) % len(doors)):
             key = f"large-{turn}-{who[:2].lower()}"
             b.store(key, os.urandom(256 * MB))
             first_byte(b.direct, [key])
+            os.sync()
             whole = first_byte(address, [key])[1][0]
             if turn:
                 rounds[who].append(direct / whole)
