@@ -11,7 +11,7 @@ use crate::auth::acl;
 use crate::auth::action::{Action, ActionSet};
 use crate::auth::grant::{Grant, OperatorGrant};
 use crate::auth::identity::{Caller, Carrier, Identity, Via};
-use crate::auth::policy::pattern::Text;
+use crate::auth::policy::text::Text;
 use crate::auth::policy::{Context, Environment, Question, Subject, Verdict};
 use crate::auth::rules::{Rules, Stored};
 use crate::base::error::{Error, ErrorKind, Result};

@@ -239,6 +239,11 @@ impl Auth {
         BucketPolicy::compile(bucket, json)
     }
 
+    /// One that is stored.
+    pub fn open_bucket_policy(&self, bucket: &BucketName, json: &[u8]) -> Result<BucketPolicy> {
+        BucketPolicy::open(bucket, json)
+    }
+
     pub fn settings(&self) -> &Settings {
         &self.settings
     }

@@ -80,7 +80,7 @@ impl Rules {
     fn compile(bucket: &Bucket, state: Option<(u64, Timestamp)>) -> Self {
         let document = |d: BucketDocument| bucket.documents.get(&d).map(Vec::as_slice);
         let flag = |d, name| document(d).is_some_and(|xml| element(xml, name).is_some_and(|t| t.eq_ignore_ascii_case("true")));
-        let policy = match document(BucketDocument::Policy).map(|text| BucketPolicy::compile(&bucket.name, text)) {
+        let policy = match document(BucketDocument::Policy).map(|text| BucketPolicy::open(&bucket.name, text)) {
             None => Stored::None,
             Some(Ok(policy)) => Stored::Policy(policy),
             Some(Err(e)) => {

@@ -12,6 +12,7 @@ pub mod edge;
 pub mod gateway;
 pub mod health;
 pub mod negotiate;
+mod pace;
 mod peer;
 pub mod query;
 pub mod ranges;

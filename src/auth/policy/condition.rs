@@ -2,14 +2,23 @@
 //!
 //! All conditions of a statement must hold; of several values of one key any is enough (for negated operators: none may
 //! match). A key that the request lacks makes a plain operator fail and a negated or `…IfExists` one hold.
+//! Limit: what would take long to hold against a value longer than anyone needs is not held against it, and counts against the request.
 
 use ipnet::IpNet;
 
 use crate::auth::policy::json::Json;
 use crate::auth::policy::key::{ConditionKey, Environment, KeyKind, Value};
+use crate::auth::policy::known::{Held, Known};
 use crate::auth::policy::pattern::{Pattern, Wildcards};
+use crate::auth::policy::text::Text;
 use crate::base::names::TenantId;
 use crate::base::timestamp::Timestamp;
+
+/// A header may have 32 KiB, and what browsers and SDKs send stays far below this. Patterns whose text stands at one end are held
+/// against values of any length.
+const MAX_SEARCHED_TEXT: usize = 2048;
+/// Longer than any number that means something: parsing takes time in its length.
+const MAX_NUMBER_BYTES: usize = 64;
 
 #[derive(Debug, Clone)]
 pub struct Condition {
@@ -128,22 +137,22 @@ impl Condition {
         Ok(Condition { key, test: compile_values(op, values)?, negated, absent })
     }
 
-    pub fn holds(&self, env: &Environment<'_>) -> bool {
-        let value = self.key.value(env);
-        if let Test::Null(must_be_absent) = self.test {
-            return value.is_none() == must_be_absent;
-        }
-        match value {
-            None => self.absent,
-            Some(value) => self.test.matches(value, env.subject.tenant) != self.negated,
+    /// None: that would take too long to tell.
+    pub fn holds<'a>(&self, env: &Environment<'a>, known: &mut Known<'a>) -> Option<bool> {
+        let held = known.of(self.key, env)?;
+        match (&held.value, &self.test) {
+            (value, Test::Null(must_be_absent)) => Some(value.is_none() == *must_be_absent),
+            (None, _) => Some(self.absent),
+            (Some(value), test) => test.matches(value, held, env.subject.tenant).map(|matches| matches != self.negated),
         }
     }
 
+    pub fn patterns(&self) -> &[Pattern] {
+        self.test.patterns()
+    }
+
     pub fn has_variables(&self) -> bool {
-        match &self.test {
-            Test::Like(p) | Test::EqualsIgnoringCase(p) => p.iter().any(Pattern::has_variables),
-            _ => false,
-        }
+        self.patterns().iter().any(Pattern::has_variables)
     }
 
     /// See `ConditionKey::varies`.
@@ -166,40 +175,64 @@ impl Condition {
 }
 
 impl Test {
-    fn matches(&self, value: Value<'_>, tenant: Option<&TenantId>) -> bool {
-        match self {
-            Test::Like(patterns) => {
-                let text = value.into_text();
-                patterns.iter().any(|p| p.matches((&*text).into(), tenant))
-            }
+    /// None: that would take too long to tell.
+    fn matches(&self, value: &Value<'_>, held: &Held<'_>, tenant: Option<&TenantId>) -> Option<bool> {
+        Some(match self {
+            Test::Like(patterns) => return like(patterns, Text::from(&*value.text()).remembering(&held.places), tenant),
             Test::EqualsIgnoringCase(patterns) => {
-                let text = value.into_text();
+                let text = value.text();
                 patterns.iter().any(|p| p.matches_ignoring_case(&text, tenant))
             }
             Test::Number(order, limits) => {
                 let number = match value {
-                    Value::Number(n) => Some(n as f64),
-                    other => other.into_text().parse::<f64>().ok(),
+                    Value::Number(n) => Some(*n as f64),
+                    other => {
+                        let text = other.text();
+                        if text.len() > MAX_NUMBER_BYTES {
+                            return None;
+                        }
+                        text.parse::<f64>().ok()
+                    }
                 };
                 number.is_some_and(|n| limits.iter().any(|l| order.holds(n, *l)))
             }
             Test::Date(order, limits) => match value {
-                Value::Time(t) => limits.iter().any(|l| order.holds(t, *l)),
-                Value::Number(secs) => limits.iter().any(|l| order.holds(secs, l.secs() as i64)),
+                Value::Time(t) => limits.iter().any(|l| order.holds(*t, *l)),
+                Value::Number(secs) => limits.iter().any(|l| order.holds(*secs, l.secs() as i64)),
                 _ => false,
             },
             Test::Bool(wanted) => match value {
-                Value::Bool(b) => wanted.contains(&b),
-                other => parse_bool(&other.into_text()).is_some_and(|b| wanted.contains(&b)),
+                Value::Bool(b) => wanted.contains(b),
+                other => parse_bool(&other.text()).is_some_and(|b| wanted.contains(&b)),
             },
             Test::Ip(nets) => match value {
-                Value::Ip(ip) => nets.iter().any(|n| n.contains(&ip)),
+                Value::Ip(ip) => nets.iter().any(|n| n.contains(ip)),
                 _ => false,
             },
             // Decided by `holds`, which knows whether there is a value.
             Test::Null(_) => false,
+        })
+    }
+
+    fn patterns(&self) -> &[Pattern] {
+        match self {
+            Test::Like(patterns) | Test::EqualsIgnoringCase(patterns) => patterns,
+            _ => &[],
         }
     }
+}
+
+fn like(patterns: &[Pattern], text: Text<'_>, tenant: Option<&TenantId>) -> Option<bool> {
+    let long = text.len() > MAX_SEARCHED_TEXT;
+    let mut told = true;
+    for pattern in patterns {
+        if long && pattern.searched_bytes() > 0 {
+            told = false;
+        } else if pattern.matches(text, tenant) {
+            return Some(true);
+        }
+    }
+    told.then_some(false)
 }
 
 fn check_kind(operator: Operator, kind: KeyKind, key: &str) -> Result<(), String> {

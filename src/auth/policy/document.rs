@@ -17,6 +17,11 @@ use crate::base::names::BucketName;
 
 /// A decision looks at each statement: more would slow every request down.
 const MAX_STATEMENTS: usize = 256;
+/// More than anyone needs: as many patterns with a `*` each, or a few with many. Old policies with more still count.
+const MAX_WILDCARDS: usize = 1024;
+/// Of what stands between two `*`, in all patterns together. Only this is searched for, byte by byte through a whole key:
+/// so it alone decides what the largest policy costs.
+const MAX_SEARCHED_BYTES: usize = 2048;
 /// Faults named in one MalformedPolicy answer.
 const MAX_FAULTS_SHOWN: usize = 3;
 
@@ -55,16 +60,26 @@ pub struct BucketPolicy {
 
 impl Policy {
     pub fn compile(file: &Path, text: &[u8]) -> Result<Self, Vec<Fault>> {
-        Compiler { file, bucket: None, faults: Vec::new() }.document(text).map(|statements| Policy { statements })
+        Compiler { file, bucket: None, stored: false, faults: Vec::new() }.document(text).map(|statements| Policy { statements })
     }
 }
 
 impl BucketPolicy {
+    /// One that is to be set.
     pub fn compile(bucket: &BucketName, text: &[u8]) -> Result<Self> {
+        Self::read(bucket, text, false)
+    }
+
+    /// One that was set, perhaps before there were limits on patterns: it means what it meant.
+    pub fn open(bucket: &BucketName, text: &[u8]) -> Result<Self> {
+        Self::read(bucket, text, true)
+    }
+
+    fn read(bucket: &BucketName, text: &[u8], stored: bool) -> Result<Self> {
         if text.len() > MAX_POLICY_BYTES {
             return Err(malformed(format!("The policy is larger than {MAX_POLICY_BYTES} bytes.")));
         }
-        let compiler = Compiler { file: Path::new(""), bucket: Some(bucket), faults: Vec::new() };
+        let compiler = Compiler { file: Path::new(""), bucket: Some(bucket), stored, faults: Vec::new() };
         match compiler.document(text) {
             Ok(statements) => Ok(BucketPolicy { statements }),
             Err(faults) => {
@@ -96,6 +111,8 @@ struct Compiler<'a> {
     file: &'a Path,
     /// Some: the dialect of buckets.
     bucket: Option<&'a BucketName>,
+    /// It was accepted once.
+    stored: bool,
     faults: Vec<Fault>,
 }
 
@@ -132,7 +149,24 @@ impl Compiler<'_> {
             // The older language takes `${tenant}` for these very characters.
             self.fault("Version", "variables need \"Version\": \"2012-10-17\"");
         }
+        if !self.stored {
+            self.check_cost(&statements);
+        }
         if self.faults.is_empty() { Ok(statements) } else { Err(self.faults) }
+    }
+
+    /// What all patterns together may cost a decision.
+    fn check_cost(&mut self, statements: &[Statement]) {
+        let patterns = || statements.iter().flat_map(|s| s.resources.iter().chain(s.conditions.iter().flat_map(Condition::patterns)));
+        let wildcards: usize = patterns().map(Pattern::wildcards).sum();
+        if wildcards > MAX_WILDCARDS {
+            self.fault("", format!("its patterns have {wildcards} wildcards, and at most {MAX_WILDCARDS} are allowed"));
+        }
+        let searched: usize = patterns().map(Pattern::searched_bytes).sum();
+        if searched > MAX_SEARCHED_BYTES {
+            let message = format!("its patterns have {searched} bytes between two `*`, and at most {MAX_SEARCHED_BYTES} are allowed");
+            self.fault("", message);
+        }
     }
 
     fn version(&mut self, value: &Json) -> Option<&'static str> {

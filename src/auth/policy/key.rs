@@ -112,12 +112,12 @@ pub enum Value<'a> {
     Ip(IpAddr),
 }
 
-impl<'a> Value<'a> {
-    pub fn into_text(self) -> Cow<'a, str> {
+impl Value<'_> {
+    pub fn text(&self) -> Cow<'_, str> {
         match self {
-            Value::Text(s) => s,
+            Value::Text(s) => Cow::Borrowed(s),
             Value::Number(n) => n.to_string().into(),
-            Value::Bool(b) => if b { "true" } else { "false" }.into(),
+            Value::Bool(b) => if *b { "true" } else { "false" }.into(),
             Value::Time(t) => t.iso8601().into(),
             Value::Ip(ip) => ip.to_string().into(),
         }

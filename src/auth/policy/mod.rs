@@ -9,8 +9,10 @@ pub mod decide;
 pub mod document;
 pub mod json;
 pub mod key;
+pub mod known;
 pub mod pattern;
 pub mod principal;
+pub mod text;
 
 pub use decide::{Question, Verdict};
 pub use document::{BucketPolicy, Policy};

@@ -4,6 +4,8 @@
 //! A tenant may purge what it may write: each key is decided for `tidegate:Purge` and for `s3:PutObject`, a prefix as the
 //! key `PREFIX*`. Tags are a tenant's own by their form (`t-TENANT`, `r-TENANT-RUN`); all others are the operator's.
 
+use std::collections::HashSet;
+
 use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -16,6 +18,7 @@ use crate::base::tags;
 use crate::cache::purge::Purged;
 use crate::http::api::{parse, pattern};
 use crate::http::edge::site::nothing_here;
+use crate::http::pace::Pace;
 use crate::http::respond::{self, Answer};
 use crate::http::s3::exchange::Exchange;
 use crate::ops::cdn::TagGrant;
@@ -65,11 +68,14 @@ pub async fn purge(exchange: &mut Exchange<'_>) -> Result<Answer> {
     }
     let named = named(exchange, &request)?;
     let mut keys = Vec::with_capacity(named.keys.len());
+    let mut pace = Pace::begin();
     for (bucket, key) in &named.keys {
+        pace.next().await;
         keys.push(grant(exchange, bucket, key).await?);
     }
     let mut prefixes = Vec::with_capacity(named.prefixes.len());
     for (bucket, pattern) in &named.prefixes {
+        pace.next().await;
         prefixes.push(grant(exchange, bucket, pattern).await?);
     }
     let tags = if request.tags.is_empty() { None } else { Some(tag_grant(exchange, request.tags)?) };
@@ -131,20 +137,21 @@ async fn grant(exchange: &Exchange<'_>, bucket: &BucketName, key: &ObjectKey) ->
 
 fn tag_grant(exchange: &Exchange<'_>, tags: Vec<String>) -> Result<TagGrant> {
     let grant = exchange.authorize_service(Action::PurgeTags)?;
+    let own = match &exchange.caller.identity {
+        Identity::Tenant(tenant) => Some(OwnTags::of(&tenant.id, exchange.gateway.auth.tenants().iter().map(|t| &t.id))),
+        Identity::Operator | Identity::Anonymous => None,
+    };
     for tag in &tags {
         let sound = !tag.is_empty() && tag.len() <= MAX_TAG_BYTES && tag.bytes().all(|b| b.is_ascii_graphic() && b != b',');
         if !sound {
             return Err(Error::new(ErrorKind::InvalidArgument, "A cache tag is 1 to 256 visible ASCII characters without a comma."));
         }
-        let own = match &exchange.caller.identity {
+        let may = match &exchange.caller.identity {
             Identity::Operator => true,
-            Identity::Tenant(tenant) => {
-                let others = exchange.gateway.auth.tenants();
-                is_own(tag, &tenant.id, others.iter().map(|t| &t.id))
-            }
+            Identity::Tenant(_) => own.as_ref().is_some_and(|own| own.has(tag)),
             Identity::Anonymous => false,
         };
-        if !own {
+        if !may {
             return Err(Error::new(ErrorKind::AccessDenied, "Access Denied"));
         }
     }
@@ -152,15 +159,29 @@ fn tag_grant(exchange: &Exchange<'_>, tags: Vec<String>) -> Result<TagGrant> {
 }
 
 /// CDNs compare tags without regard to case. Where one tenant's name begins another's (`a`, `a-b`), `r-a-b-1` is of the longer.
-fn is_own<'t>(tag: &str, tenant: &TenantId, mut all: impl Iterator<Item = &'t TenantId>) -> bool {
-    let tag = tag.to_ascii_lowercase();
-    let run = |id: &TenantId| {
-        tag.strip_prefix("r-").and_then(|t| t.strip_prefix(&id.as_str().to_ascii_lowercase())).is_some_and(|t| t.starts_with('-'))
-    };
-    if let Some(id) = tag.strip_prefix("t-") {
-        return id == tenant.as_str().to_ascii_lowercase();
+struct OwnTags {
+    id: String,
+    /// Those whose name goes on where this one's ends.
+    longer: HashSet<String>,
+}
+
+impl OwnTags {
+    fn of<'t>(tenant: &TenantId, all: impl Iterator<Item = &'t TenantId>) -> Self {
+        let id = tenant.as_str().to_ascii_lowercase();
+        let goes_on = |other: &String| other.strip_prefix(&id).is_some_and(|rest| rest.starts_with('-'));
+        let longer = all.map(|other| other.as_str().to_ascii_lowercase()).filter(goes_on).collect();
+        OwnTags { id, longer }
     }
-    run(tenant) && !all.any(|other| other.as_str().len() > tenant.as_str().len() && run(other))
+
+    fn has(&self, tag: &str) -> bool {
+        let tag = tag.to_ascii_lowercase();
+        if let Some(id) = tag.strip_prefix("t-") {
+            return id == self.id;
+        }
+        let Some(run) = tag.strip_prefix("r-") else { return false };
+        let mut names = run.match_indices('-').filter_map(|(at, _)| run.get(..at));
+        run.strip_prefix(&self.id).is_some_and(|rest| rest.starts_with('-')) && !names.any(|name| self.longer.contains(name))
+    }
 }
 
 #[cfg(test)]
@@ -170,7 +191,7 @@ mod tests {
     #[test]
     fn tags_of_a_tenant() {
         let all: Vec<TenantId> = ["a", "a-b", "C"].iter().map(|t| TenantId::parse(t).unwrap()).collect();
-        let own = |tag: &str, n: usize| is_own(tag, &all[n], all.iter());
+        let own = |tag: &str, n: usize| OwnTags::of(&all[n], all.iter()).has(tag);
         assert!(own("t-a", 0) && own("T-A", 0) && own("t-c", 2) && own("r-a-1", 0) && own("r-a-b-1", 1) && own("r-a-b", 0));
         assert!(!own("t-a-b", 0) && !own("r-a-b-1", 0) && !own("r-a-1", 1) && !own("h-00", 0) && !own("a-video", 0) && !own("r-a", 0));
     }

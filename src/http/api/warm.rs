@@ -11,6 +11,7 @@ use crate::auth::grant::Grant;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::names::{BucketName, ObjectKey};
 use crate::http::api::{parse, pattern};
+use crate::http::pace::Pace;
 use crate::http::respond::{self, Answer};
 use crate::http::s3::exchange::Exchange;
 
@@ -34,11 +35,14 @@ pub async fn warm(exchange: &mut Exchange<'_>) -> Result<Answer> {
     }
     let bucket = BucketName::parse(&request.bucket)?;
     let mut keys = Vec::with_capacity(request.keys.len());
+    let mut pace = Pace::begin();
     for key in &request.keys {
+        pace.next().await;
         keys.push(grant(exchange, &bucket, &ObjectKey::parse(key)?).await?);
     }
     let mut prefixes = Vec::with_capacity(request.prefixes.len());
     for prefix in &request.prefixes {
+        pace.next().await;
         prefixes.push(grant(exchange, &bucket, &pattern(prefix)?).await?);
     }
     let job = exchange.gateway.ops.warm(&keys, &prefixes).await?;

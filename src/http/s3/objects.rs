@@ -12,6 +12,7 @@ use crate::base::media_type;
 use crate::base::names::{BucketName, ObjectKey};
 use crate::base::object::{ObjectInfo, SharedBucket};
 use crate::base::timestamp::Timestamp;
+use crate::http::pace::Pace;
 use crate::http::respond::{self, Answer, code_and_status, value};
 use crate::http::s3::exchange::Exchange;
 use crate::http::s3::params;
@@ -96,7 +97,9 @@ pub async fn delete_many(exchange: &mut Exchange<'_>, bucket: &BucketName) -> Re
         ));
     }
     let mut w = Writer::document("DeleteResult");
+    let mut pace = Pace::begin();
     for wanted in wanted {
+        pace.next().await;
         match delete_one(exchange, &found, &wanted).await {
             Ok(()) if quiet => {}
             Ok(()) => {

@@ -27,7 +27,7 @@ pub async fn status(exchange: &mut Exchange<'_>, name: &BucketName) -> Result<An
     let bucket = exchange.gateway.ops.bucket_for_decision(name).await?;
     let bucket = exchange.existing(bucket, name)?;
     let by_policy = match bucket.documents.get(&BucketDocument::Policy) {
-        Some(policy) => exchange.gateway.auth.compile_bucket_policy(name, policy)?.is_public(),
+        Some(policy) => exchange.gateway.auth.open_bucket_policy(name, policy)?.is_public(),
         None => false,
     };
     let by_acl = exchange.gateway.auth.settings().acl

@@ -2,6 +2,7 @@
 //! attacked is as it was.
 
 mod bodies;
+mod cost;
 mod headers;
 mod names;
 mod signatures;

@@ -29,6 +29,8 @@ use crate::http::s3::cors::rules::{Match, Rules};
 use crate::http::s3::exchange::Exchange;
 use crate::http::s3::route::Resource;
 
+/// Names in Access-Control-Request-Headers: more than any page sends, and each is held against all that rules allow.
+const MAX_ASKED_HEADERS: usize = 100;
 /// Text of the rules kept compiled.
 const CACHED_BYTES: u64 = 4 * 1024 * 1024;
 /// Buckets expected to be in use at once; only sizes the table.
@@ -144,6 +146,9 @@ pub async fn preflight(gateway: &Gateway, resource: &Resource, parts: &Parts) ->
 
     let headers = parts.headers.get_all(ACCESS_CONTROL_REQUEST_HEADERS).iter().map(|v| v.to_str().unwrap_or("\0"));
     let names: Vec<&str> = headers.flat_map(|v| v.split(',')).map(str::trim).filter(|n| !n.is_empty()).collect();
+    if names.len() > MAX_ASKED_HEADERS {
+        return bad(format!("Access-Control-Request-Headers names more than {MAX_ASKED_HEADERS} headers."));
+    }
     let Some(found) = rules.find(origin.as_bytes(), &method, names.iter().copied()) else {
         return Err(refused(
             "CORSResponse: This CORS request is not allowed. This is usually because the evalution of Origin, request method / Access-Control-Request-Method or Access-Control-Request-Headers are not whitelisted by the resource's CORS spec.",
