@@ -1,10 +1,90 @@
-//! Content types for bodies whose writer named none: by extension, then by the first bytes. Pure.
+//! Content types: what one says (`MediaType`), and one for bodies whose writer named none, by extension, then by the first bytes. Pure.
 
 /// S3's own default.
 pub const UNKNOWN: &str = "binary/octet-stream";
 
 /// Bytes that `by_content` wants to see.
 pub const SNIFF_BYTES: usize = 16;
+
+/// A content type that every reader takes for the same one: `type/subtype`, then parameters, as RFC 9110 8.3.1 writes it.
+/// Of what is not written so each browser makes something of its own: `text/html(x)` is a page to some.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MediaType<'a> {
+    pub kind: &'a [u8],
+    pub subtype: &'a [u8],
+    /// What follows them, with the semicolons.
+    pub parameters: &'a [u8],
+}
+
+impl<'a> MediaType<'a> {
+    /// Of one header value. None: it is not well formed.
+    pub fn parse(text: &'a [u8]) -> Option<Self> {
+        let text = trim_start(text);
+        let text = text.get(..text.iter().rposition(|b| !matches!(b, b' ' | b'\t'))? + 1)?;
+        let (kind, rest) = token(text)?;
+        let (subtype, parameters) = token(rest.strip_prefix(b"/")?)?;
+        let mut rest = parameters;
+        while let Some(after) = trim_start(rest).strip_prefix(b";") {
+            rest = trim_start(after);
+            // An empty parameter is allowed.
+            if matches!(rest.first(), None | Some(b';')) {
+                continue;
+            }
+            let value = token(rest)?.1.strip_prefix(b"=")?;
+            rest = if value.first() == Some(&b'"') { after_quoted(value)? } else { token(value)?.1 };
+        }
+        rest.is_empty().then_some(MediaType { kind, subtype, parameters })
+    }
+}
+
+fn trim_start(text: &[u8]) -> &[u8] {
+    let spaces = text.iter().take_while(|b| matches!(b, b' ' | b'\t')).count();
+    text.get(spaces..).unwrap_or_default()
+}
+
+/// A token that is not empty, and what follows it.
+fn token(text: &[u8]) -> Option<(&[u8], &[u8])> {
+    let end = text.iter().position(|b| !IS_TOKEN[usize::from(*b)]).unwrap_or(text.len());
+    (end > 0).then(|| text.split_at_checked(end))?
+}
+
+/// What follows the quoted string that `text` begins with.
+fn after_quoted(text: &[u8]) -> Option<&[u8]> {
+    let mut at = 1;
+    loop {
+        match *text.get(at)? {
+            b'"' => return text.get(at + 1..),
+            b'\\' => {
+                at += 1;
+                (!is_control(*text.get(at)?)).then_some(())?;
+            }
+            b if is_control(b) => return None,
+            _ => {}
+        }
+        at += 1;
+    }
+}
+
+fn is_control(b: u8) -> bool {
+    b.is_ascii_control() && b != b'\t'
+}
+
+/// By byte: what tokens are made of (RFC 9110 5.6.2).
+static IS_TOKEN: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut b = 0;
+    while b < 256 {
+        let marks = b"!#$%&'*+-.^_`|~";
+        let mut i = 0;
+        while i < marks.len() {
+            table[marks[i] as usize] = true;
+            i += 1;
+        }
+        table[b] = table[b] || (b < 128 && (b as u8).is_ascii_alphanumeric());
+        b += 1;
+    }
+    table
+};
 
 pub fn guess(key: &str, first_bytes: &[u8]) -> &'static str {
     by_extension(key).or_else(|| by_content(first_bytes)).unwrap_or(UNKNOWN)
@@ -120,6 +200,54 @@ pub fn by_content(b: &[u8]) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn types_are_read_as_the_rfc_writes_them() {
+        let parsed = |text: &'static str| MediaType::parse(text.as_bytes()).map(|m| (m.kind, m.subtype, m.parameters));
+        let plain: (&[u8], &[u8], &[u8]) = (b"image", b"png", b"");
+        for text in ["image/png", " image/png", "\timage/png \t"] {
+            assert_eq!(parsed(text), Some(plain), "{text:?}");
+        }
+        for text in [
+            "text/html;charset=utf-8",
+            "text/html ; charset=utf-8;",
+            "text/html;;a=b ;\tc=\"d; e, \\\" f\"",
+            "text/html; a=\"\"",
+            "text/html;a=\"\u{e9}\"",
+            "x!/y~; z=0",
+        ] {
+            assert!(parsed(text).is_some(), "{text:?}");
+        }
+        for text in [
+            "",
+            " ",
+            "text",
+            "text/",
+            "/html",
+            "text/html charset=utf-8",
+            "text/html(x)",
+            "text/html\tx",
+            "text /html",
+            "text/ html",
+            "text/html,text/plain",
+            "text/html;a",
+            "text/html;a=",
+            "text/html;a =b",
+            "text/html;a= b",
+            "text/html;a=\"b",
+            "text/html;a=\"b\\",
+            "text/html;a=\"b\"c",
+            "text/html;a=\"\u{1}\"",
+            "text/html;=b",
+            "text/h\u{e9}",
+            "text/html\u{a0}",
+            "\u{a0}text/html",
+            "\"text/html\"",
+            "text/html/x",
+        ] {
+            assert_eq!(parsed(text), None, "{text:?}");
+        }
+    }
 
     #[test]
     fn guesses() {

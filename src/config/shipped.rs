@@ -85,7 +85,8 @@ cors = { origins = \"*\", credentials = false }
 # unpacked for clients that do not take it.
 compress = true
 
-# HTML, SVG and XML run their scripts in an origin of their own, so that tenants' pages can't read each other.
+# Whatever could run a script (HTML, SVG, XML and all that is not known to be harmless) gets an origin of its own, so that tenants'
+# pages can't read each other. Types that are not well formed are sent as application/octet-stream, service workers are refused.
 sandbox = true
 
 # True where pages with Cross-Origin-Embedder-Policy frame the site's HTML: it gets `require-corp` too, which they ask of it, and

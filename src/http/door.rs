@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderName, HeaderValue, Method, Request, Response};
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 
 use crate::auth::facts::source_ip;
 use crate::auth::identity::{Caller, Carrier, Via};
@@ -66,6 +66,8 @@ pub struct Visit {
     pub id: RequestId,
     /// What was asked for, where it could be told.
     pub bucket: Option<BucketName>,
+    /// Its name is in the host's: no other bucket is shown under that.
+    pub bucket_in_host: bool,
     /// The id under which the CDN knows the request.
     cdn_id: Option<String>,
     account: Account,
@@ -77,7 +79,7 @@ impl Visit {
         let log = gateway.access_log.is_some().then(|| Box::new(entry(&gateway, id, request, from)));
         let mut account = Account::open(gateway, from.door, UNROUTED);
         account.log = log;
-        Visit { id, bucket: None, cdn_id: None, account }
+        Visit { id, bucket: None, bucket_in_host: false, cdn_id: None, account }
     }
 
     pub fn routed(&mut self, index: usize, name: &'static str, log_name: &'static str, resource: &Resource) {
@@ -159,6 +161,10 @@ impl Visit {
         let (mut head, body) = answer.into_parts();
         if let Ok(id) = HeaderValue::from_str(self.id.as_str()) {
             head.headers.insert(REQUEST_ID, id);
+        }
+        if head.status == StatusCode::NOT_MODIFIED {
+            // It decided what the answer says (`isolation`), and describes a body that is not sent.
+            head.headers.remove(http::header::CONTENT_TYPE);
         }
         self.account.answered(head.status.as_u16());
         Response::from_parts(head, Accounted::new(body, self.account))

@@ -11,6 +11,7 @@ pub mod door;
 pub mod edge;
 pub mod gateway;
 pub mod health;
+pub mod isolation;
 pub mod negotiate;
 mod pace;
 mod peer;

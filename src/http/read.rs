@@ -198,8 +198,7 @@ fn not_modified(object: &ObjectInfo) -> Answer {
     *response.status_mut() = StatusCode::NOT_MODIFIED;
     let headers = response.headers_mut();
     object_headers(headers, object);
-    // They describe a body that is not sent.
-    headers.remove(header::CONTENT_TYPE);
+    // It describes a body that is not sent. So does the type, which the door takes away when it was seen: `Visit::close`.
     headers.remove(header::CONTENT_ENCODING);
     response
 }

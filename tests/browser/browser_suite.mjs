@@ -9,12 +9,14 @@ import { createRequire } from "node:module";
 import { join } from "node:path";
 
 import * as assets from "./assets.mjs";
+import { cases, page as anyPage } from "./types.mjs";
 
 const { BROWSER_MODULES: modules, CHROMIUM_PROGRAM: executablePath, TEST_EDGE: edge, TEST_ENDPOINT: endpoint, TEST_PLAYER: origin, TEST_PLAYER_BESIDE: beside } = process.env;
-const { TEST_NAMED_EDGE: namedEdge, TEST_SHOTS: shots, TEST_WORK: work } = process.env;
+const { TEST_NAMED_EDGE: namedEdge, TEST_OPEN_EDGE: openEdge, TEST_SHOTS: shots, TEST_WORK: work } = process.env;
 const { chromium } = createRequire(`${modules}/package.json`)("playwright-core");
 const loadClient = createRequire(`${process.env.JS_MODULES}/package.json`);
-const { S3Client, CreateBucketCommand, PutBucketPolicyCommand, PutObjectCommand } = loadClient("@aws-sdk/client-s3");
+const { S3Client, CreateBucketCommand, GetObjectCommand, PutBucketPolicyCommand, PutObjectCommand } = loadClient("@aws-sdk/client-s3");
+const { getSignedUrl } = loadClient("@aws-sdk/s3-request-presigner");
 const { SignatureV4 } = loadClient("@smithy/signature-v4");
 const CHROMIUM_FLAGS = ["--headless=new", "--no-sandbox", "--disable-gpu", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--disable-quic",
   "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
@@ -46,7 +48,7 @@ const sha256 = (data) => createHash("sha256").update(data).digest("hex");
 
 // ---- what the tenants put there
 
-const tenant = (accessKeyId, secretAccessKey) => new S3Client({ endpoint, region: "us-east-1", forcePathStyle: true, credentials: { accessKeyId, secretAccessKey } });
+const tenant = (accessKeyId, secretAccessKey, at = endpoint) => new S3Client({ endpoint: at, region: "us-east-1", forcePathStyle: true, credentials: { accessKeyId, secretAccessKey } });
 const alice = tenant(process.env.TEST_KEY, process.env.TEST_SECRET);
 const bob = tenant(process.env.TEST_OTHER_KEY, process.env.TEST_OTHER_SECRET);
 const TYPES = {
@@ -533,6 +535,76 @@ await check("an SVG that is opened as a page runs in an opaque origin too", asyn
   try {
     await tab.goto(url.svg);
     same(await tab.evaluate(() => [globalThis.ran, self.origin]), [true, "null"], "script ran, origin");
+  } finally {
+    await tab.close();
+  }
+});
+
+/** What the scripts told that ran in frames of `addresses`, in a page of their own site. `last` is a page that runs in the end. */
+async function ranInFrames(addresses, last) {
+  const tab = await context.newPage();
+  try {
+    // Text has the site's origin and no script, so the frames around it are judged from there.
+    await tab.goto(new URL(`/${MEDIA}/public/types/plain.txt`, addresses[0]).href);
+    await tab.evaluate(() => { document.title = "the site"; globalThis.told = []; addEventListener("message", ({ data }) => told.push(data)); });
+    for (let n = 0; n < addresses.length; n += 25) {
+      const some = addresses.slice(n, n + 25);
+      const over = (request) => some.includes(request.url());
+      let open = some.length;
+      const all = new Promise((done) => {
+        const one = (request) => { if (over(request) && --open === 0) done(); };
+        tab.on("requestfinished", one).on("requestfailed", one);
+      });
+      await tab.evaluate((some) => {
+        for (const frame of document.querySelectorAll("iframe")) frame.remove();
+        for (const src of some) document.body.append(Object.assign(document.createElement("iframe"), { src }));
+      }, some);
+      await Promise.race([all, new Promise((_, fail) => setTimeout(fail, 30_000, new Error(`${open} of ${some.length} frames did not load: ${some[0]} ...`)))]);
+      await tab.evaluate((src) => document.body.append(Object.assign(document.createElement("iframe"), { src })), `${last}?${n}`);
+      await tab.waitForFunction((n) => told.some(({ name }) => name.endsWith(`?${n}`)), n, { timeout: 20_000 });
+    }
+    return await tab.evaluate(() => told);
+  } finally {
+    await tab.close();
+  }
+}
+
+/** A link to a stored object under a type of the link's own. */
+const typed = (site, Key, ResponseContentType) => getSignedUrl(tenant(process.env.TEST_KEY, process.env.TEST_SECRET, site), new GetObjectCommand({ Bucket: MEDIA, Key, ResponseContentType }));
+
+await check(`${cases.length} types, well formed and not: a script runs in an opaque origin or not at all, on both doors`, async () => {
+  await publish("types/plain.txt", Buffer.from("plain"), { ContentType: "text/plain" });
+  const last = await publish("types/last.html", Buffer.from(anyPage));
+  const bodies = [...new Set(cases.map(([, body]) => body))];
+  for (const [n, body] of bodies.entries()) await publish(`types/${n}`, Buffer.from(body), { ContentType: "binary/octet-stream" });
+  const links = (site) => Promise.all(cases.map(([type, body]) => typed(site, `public/types/${bodies.indexOf(body)}`, type)));
+  for (const site of [edge, endpoint]) {
+    const told = await ranInFrames(await links(site), last.replace(edge, site));
+    const loose = told.filter(({ origin, reach }) => origin !== "null" || reach !== "closed");
+    same(loose.map(({ name, origin, reach }) => [new URL(name).searchParams.get("response-content-type"), origin, reach]), [], `${site}: scripts with the site's origin`);
+    if (told.length < 20) throw new Error(`only ${told.length} scripts ran: pages do not work any more`);
+  }
+  // Where the operator gave it up they have that origin: the frames can see it.
+  const told = await ranInFrames([await typed(openEdge, `public/types/${bodies.indexOf(anyPage)}`, "text/html(x)")], last.replace(edge, openEdge));
+  same(told.map(({ origin, reach }) => [origin, reach]), [[openEdge, "the site"], [openEdge, "the site"]], "without a sandbox");
+});
+
+await check("what is stored under a malformed type runs nowhere, also from the browser's cache", async () => {
+  const stored = await Promise.all(["text/html(x)", "text/html charset=utf-8", "image/svg+xml("].map((ContentType, n) => publish(`types/stored-${n}`, Buffer.from(anyPage), { ContentType })));
+  const last = `${edge}/${MEDIA}/public/types/last.html`;
+  for (const round of ["first", "again"]) {
+    const told = await ranInFrames(stored, last);
+    same(told.filter(({ name }) => stored.includes(name)), [], round);
+  }
+});
+
+await check("a worker starts, a service worker does not", async () => {
+  const script = await publish("types/worker.js", Buffer.from("postMessage('started')"));
+  const tab = await context.newPage();
+  try {
+    await tab.goto(`${edge}/${MEDIA}/public/types/plain.txt`);
+    same(await tab.evaluate((script) => new Promise((done) => { new Worker(script).onmessage = ({ data }) => done(data); }), script), "started", "worker");
+    same(await tab.evaluate((script) => navigator.serviceWorker.register(script).then(() => "registered", ({ name }) => name), script), "TypeError", "service worker");
   } finally {
     await tab.close();
   }

@@ -25,7 +25,7 @@ import suite as clients  # noqa: E402
 SUITES = {"browser": ["node", str(HERE / "browser_suite.mjs")], "redbot": [sys.executable, str(HERE / "redbot_suite.py")]}
 SHOTS = gateway.ROOT / "target/browser"
 # Names that a browser finds on this machine (RFC 6761): a CDN, and a player that shares its cookies.
-NAMED, BESIDE = "cdn.media.localhost", "player.media.localhost"
+NAMED, BESIDE, OPEN = "cdn.media.localhost", "player.media.localhost", "open.localhost"
 
 
 def main():
@@ -38,13 +38,18 @@ def main():
     folder = Path(tempfile.mkdtemp(prefix="tidegate-browser-"))
     player = player_server.serve(Path(os.environ["BROWSER_MODULES"]))
     beside = player.replace("localhost", BESIDE)
-    # Two sites show the same buckets: one to pages anywhere, one to the player's pages alone, which may bring their cookies.
+    # Three sites show the same buckets: one to pages anywhere, one to the player's pages alone, which may bring their cookies, and one
+    # that keeps no pages apart.
     sites = f'''
 [[site]]
 
 [[site]]
 host = "{NAMED}"
 cors = {{ origins = ["{player}", "{beside}"], credentials = true }}
+
+[[site]]
+host = "{OPEN}"
+sandbox = false
 '''
     settings = gateway.write_settings(folder, sites=sites)
     make_url_key(folder)
@@ -60,6 +65,7 @@ cors = {{ origins = ["{player}", "{beside}"], credentials = true }}
             env = clients.environment(name, f"http://127.0.0.1:{server.ports['s3']}", "", (*gateway.TENANTS["alice"], *gateway.TENANTS["bob"]), "", work)
             env.update(
                 TEST_EDGE=f"http://127.0.0.1:{server.ports['edge']}", TEST_NAMED_EDGE=f"http://{NAMED}:{server.ports['edge']}",
+                TEST_OPEN_EDGE=f"http://{OPEN}:{server.ports['edge']}",
                 TEST_PLAYER=player, TEST_PLAYER_BESIDE=beside, TEST_SHOTS=str(SHOTS),
             )
             good, bad = clients.run(name, SUITES[name], env)

@@ -1,8 +1,8 @@
 //! The edge door: GET, HEAD and OPTIONS for browsers and CDNs. `handle` is the whole of it, top to bottom.
 //!
 //! A `site` says which objects a host shows and `callers` whose requests it takes; `compress` in which form they are shown;
-//! `tags` name what a CDN keeps; `cache`, `cors` and `isolation` write the headers that make an answer good for a CDN and a
-//! page on another origin; `multirange` answers several ranges at once.
+//! `tags` name what a CDN keeps; `cache` and `cors` write the headers that make an answer good for a CDN and a page on another
+//! origin, `http::isolation` those that keep its documents apart; `multirange` answers several ranges at once.
 //! Not here: who may read (the same identity and Grant as on the S3 door), what a read is (`http::read`).
 //! Invariants: every answer says its length; refusals carry the same CORS headers; nothing is `public` that not everyone may read.
 
@@ -10,7 +10,6 @@ pub mod cache;
 pub mod callers;
 pub mod compress;
 pub mod cors;
-pub mod isolation;
 pub mod multirange;
 pub mod site;
 pub mod tags;
@@ -29,6 +28,7 @@ use crate::http::edge::callers::ProvenCdn;
 use crate::http::edge::multirange::Chosen;
 use crate::http::edge::site::{Site, nothing_here};
 use crate::http::gateway::Gateway;
+use crate::http::isolation;
 use crate::http::query::Query;
 use crate::http::ranges::Requested;
 use crate::http::read::{self, IfRange, Read};
@@ -64,7 +64,8 @@ pub async fn handle(gateway: &Gateway, visit: &mut Visit, request: Request<Reque
 
     let mut answer = answered.unwrap_or_else(|e| visit.failed(gateway, &e, uri.path(), head));
     rules.cors.apply(answer.headers_mut(), origin);
-    isolation::apply(answer.headers_mut(), rules.sandbox, rules.coep);
+    let status = answer.status();
+    isolation::apply(answer.headers_mut(), status, rules.sandbox, rules.coep);
     answer
 }
 
@@ -72,6 +73,9 @@ pub async fn handle(gateway: &Gateway, visit: &mut Visit, request: Request<Reque
 fn admit(visit: &mut Visit, site: Option<&Site>, parts: &mut Parts, peer: &Peer) -> Result<Option<ProvenCdn>> {
     let Some(site) = site else { return Ok(None) };
     let proven = site.callers.check(parts, peer)?;
+    if site.sandbox {
+        isolation::refuse_service_worker(&parts.headers)?;
+    }
     visit.came_through(callers::cdn_request_id(&parts.headers));
     Ok(proven)
 }
@@ -104,6 +108,10 @@ async fn read(
     if matches!(wanted.if_range, Some(IfRange::Date(_))) {
         // Two versions of one second share a date, so it does not prove that the parts fit together (RFC 9110 13.1.5).
         wanted.if_range = Some(IfRange::never());
+    }
+    if exchange.query.has("response-content-type") && matches!(wanted.range, Requested::Several(_)) {
+        // The type of such an answer is what tells where its parts begin.
+        wanted.range = Requested::Whole;
     }
     for attempt in 0..get::ATTEMPTS {
         // What a cache remembered has proven to be gone.

@@ -16,6 +16,7 @@ use crate::auth::grant::Grant;
 use crate::base::error::{Error, Result};
 use crate::base::range::{ByteRange, RangeSpec};
 use crate::http::body::ResponseBody;
+use crate::http::isolation;
 use crate::http::ranges::Requested;
 use crate::http::read::{self, Read};
 use crate::http::respond::{Answer, value};
@@ -60,7 +61,7 @@ pub async fn answer(ops: &Ops, grant: &Grant, shown: Shown<'_>, read: &Read, ran
         return Ok(Some(answer));
     }
     let boundary = boundary()?;
-    let kind = answer.headers().get(CONTENT_TYPE).and_then(|t| t.to_str().ok()).unwrap_or("application/octet-stream").to_owned();
+    let kind = isolation::of_part(&object.headers.content_type);
     let mut pieces = VecDeque::with_capacity(2 * ranges.len() + 1);
     let mut length = 0;
     for (n, range) in ranges.iter().enumerate() {

@@ -77,7 +77,8 @@ pub fn apply_overrides(exchange: &Exchange<'_>, answer: &mut Answer) -> Result<(
         let Some(v) = value(text) else {
             return Err(Error::new(ErrorKind::InvalidArgument, "The value can't stand in a header.").detail("ArgumentName", *parameter));
         };
-        if answer.status() != StatusCode::NOT_MODIFIED {
+        // It has no body to describe, but what keeps its type apart depends on it: see `Visit::close`.
+        if answer.status() != StatusCode::NOT_MODIFIED || *name == header::CONTENT_TYPE {
             answer.headers_mut().insert(name.clone(), v);
         }
     }

@@ -15,6 +15,7 @@ pub mod publish;
 pub mod restore;
 pub mod route;
 
+use http::header::AUTHORIZATION;
 use http::request::Parts;
 use http::{Method, Request};
 
@@ -24,6 +25,7 @@ use crate::http::api;
 use crate::http::door::Visit;
 use crate::http::gateway::Gateway;
 use crate::http::health;
+use crate::http::isolation;
 use crate::http::query::Query;
 use crate::http::respond::Answer;
 use crate::http::s3::exchange::Exchange;
@@ -36,17 +38,26 @@ pub async fn handle(gateway: &Gateway, visit: &mut Visit, request: Request<Reque
     let (parts, body) = request.into_parts();
     let (uri, head) = (parts.uri.clone(), parts.method == Method::HEAD);
     let asked = cors::Asked::of(&parts);
+    let unsigned = !parts.headers.contains_key(AUTHORIZATION);
 
     let answered = answer(gateway, visit, parts, body, peer).await;
 
     let mut answer = answered.unwrap_or_else(|e| visit.failed(gateway, &e, uri.path(), head));
     cors::apply(gateway, visit.bucket.as_ref(), asked, answer.headers_mut()).await;
+    // What is signed in a header is no address that a browser opens.
+    if unsigned && !visit.bucket_in_host {
+        isolation::apply_shared(answer.headers_mut());
+    }
     answer
 }
 
 async fn answer(gateway: &Gateway, visit: &mut Visit, parts: Parts, body: RequestBody, peer: Peer) -> Result<Answer> {
     let host = route::host(&parts);
     let bucket_in_host = host.and_then(|h| gateway.auth.settings().bucket_of_host(h));
+    visit.bucket_in_host = bucket_in_host.is_some();
+    if !visit.bucket_in_host {
+        isolation::refuse_service_worker(&parts.headers)?;
+    }
     if let Some(reserved) = route::reserved(&parts, bucket_in_host) {
         return match reserved.to_owned().strip_prefix("v1/") {
             Some(path) => Ok(api::handle(gateway, visit, parts, body, peer, path).await),
