@@ -176,6 +176,11 @@ fn what_must_not_be_there() {
                     faults.push(fault(word));
                 }
             }
+            // A host in the URI is looked at before everything else, and by nothing else: see there.
+            let reads_requests = matches!(source.module(), "auth" | "http") && source.name != "http/address.rs";
+            if reads_requests && (line.contains(".authority()") || line.contains(".scheme()")) {
+                faults.push(fault("the host of a request is what http::address made of it"));
+            }
             if source.name == "lib.rs" && line.trim_start().starts_with("pub use") {
                 faults.push(fault("a re-export hides where names come from"));
             }

@@ -1,14 +1,16 @@
 //! What CDNs and proxies rewrite of a signed request, as a small bounded set of forms that the signature may have been made
 //! for. A signature that fits one of them proves that the key's holder signed that request.
 //!
-//! Safety: a Host is only ever replaced by a name from the operator's list, and keeps the bucket it names; a path prefix only
-//! counts under such a name. So a signature made for another service, or for another bucket, never fits.
+//! Safety: a Host is only ever replaced by a name from the operator's list, and by none that means another bucket than the one
+//! that the request is routed to; a path prefix only counts under such a name. So a signature made for another service, or for
+//! another bucket, never fits. Where a host also names a site, the edge door asks that it is the same (`reader`).
 
 use http::header::ACCEPT_ENCODING;
 
 use crate::auth::canonical::{PathForm, Request, Rewrite};
 use crate::auth::facts::RequestFacts;
-use crate::auth::settings::{Settings, host_without_port};
+use crate::auth::settings::Settings;
+use crate::base::host::{Host, text_of};
 
 /// Each costs one hash of the request and one HMAC, about 3 µs: the most that a forged signature can make us work.
 pub const MAX_CANDIDATES: usize = 32;
@@ -28,7 +30,7 @@ pub struct Candidates<'a> {
 
 impl<'a> Candidates<'a> {
     pub fn new(settings: &'a Settings, facts: &RequestFacts<'_>, request: &Request<'_>) -> Self {
-        let arrived = request.host().unwrap_or_default();
+        let arrived = Host::of(request.headers);
         let mut canonical_path = Vec::new();
         crate::auth::canonical::encode_again(request.path.as_bytes(), crate::auth::canonical::Part::Path, &mut canonical_path);
         Candidates {
@@ -36,7 +38,7 @@ impl<'a> Candidates<'a> {
             accept_encoding_is_signed: request.signed_headers.split(';').any(|n| n == ACCEPT_ENCODING.as_str()),
             path_differs_as_sent: canonical_path != request.path.as_bytes(),
             prefix: settings.path_prefix.as_deref(),
-            arrived_public: settings.bucket_of_host(arrived).is_none() && is_public(settings, arrived),
+            arrived_public: arrived.is_some_and(|host| settings.bucket_of_host(host).is_none() && is_public(settings, host)),
         }
     }
 
@@ -71,48 +73,41 @@ impl<'a> Candidates<'a> {
     }
 }
 
-fn is_public(settings: &Settings, host: &str) -> bool {
-    settings.public_hosts.iter().any(|p| host_without_port(p).eq_ignore_ascii_case(host_without_port(host)))
+fn is_public(settings: &Settings, host: Host<'_>) -> bool {
+    settings.public_hosts.iter().filter_map(|p| Host::parse(p)).any(|public| host.has_name(public.name()))
 }
 
 /// The public names, with and without port. In virtual-host style with the very bucket that the arrived Host names: another
 /// one would turn a signature for that bucket into one for this.
-fn hosts(settings: &Settings, facts: &RequestFacts<'_>, arrived: &str) -> Vec<String> {
-    let bucket = settings.bucket_of_host(arrived);
+fn hosts(settings: &Settings, facts: &RequestFacts<'_>, arrived: Option<Host<'_>>) -> Vec<String> {
+    let routed = arrived.and_then(|host| settings.bucket_of_host(host));
     let mut hosts: Vec<String> = Vec::new();
-    let mut add = |host: String| {
-        if host != arrived && !hosts.contains(&host) {
+    let mut add = |name: &str, port: Option<&str>| {
+        let host = port.map_or_else(|| name.to_owned(), |port| format!("{name}:{port}"));
+        if !hosts.contains(&host) {
             hosts.push(host);
         }
     };
-    let arrived_port = port_of(arrived);
     // A trusted proxy knows what was asked for; still only a name from the list.
-    let forwarded = facts.header("x-forwarded-host").filter(|_| facts.peer_is_trusted(&settings.trusted_proxies)).map(str::trim);
-    let forwarded_port = forwarded.and_then(port_of);
-    for public in &settings.public_hosts {
-        let name = host_without_port(public);
-        let full = match bucket {
-            Some(bucket) => format!("{bucket}.{name}"),
-            None => name.to_owned(),
+    let forwarded = facts.forwarded_host(&settings.trusted_proxies);
+    for public in settings.public_hosts.iter().filter_map(|p| Host::parse(p)) {
+        let name = match routed {
+            Some(bucket) => format!("{bucket}.{}", public.name()),
+            None => public.name().to_owned(),
         };
-        let asked_for = forwarded.is_some_and(|f| host_without_port(f).eq_ignore_ascii_case(&full));
-        if let Some(port) = forwarded_port.filter(|_| asked_for) {
-            add(format!("{full}:{port}"));
+        // Whatever it was put together from: what counts is what it means to who signs for it.
+        if Host::parse(&name).is_none_or(|host| settings.bucket_meant_by(host) != routed) {
+            continue;
         }
-        if let Some(port) = port_of(public) {
-            add(format!("{full}:{port}"));
+        if let Some(asked_for) = forwarded.filter(|f| f.has_name(&name)) {
+            add(&name, asked_for.port());
         }
-        add(full.clone());
-        if let Some(port) = arrived_port {
-            add(format!("{full}:{port}"));
-        }
+        add(&name, public.port());
+        add(&name, None);
+        add(&name, arrived.and_then(Host::port));
     }
+    hosts.retain(|host| Some(host.as_str()) != text_of(&facts.parts.headers));
     hosts
-}
-
-fn port_of(host: &str) -> Option<&str> {
-    let name = host_without_port(host);
-    host.get(name.len() + 1..).filter(|p| !p.is_empty())
 }
 
 /// What an operator should look at where nothing fitted. `genuine` only ever says here that a name is missing in the list; it

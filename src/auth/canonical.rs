@@ -4,9 +4,10 @@
 //! Called by `sigv4` to verify and by `presign` to sign.
 
 use http::HeaderMap;
-use http::header::HOST;
 use http::request::Parts;
 use sha2::{Digest as _, Sha256};
+
+use crate::base::host;
 
 pub const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 const HEX_UPPER: &[u8; 16] = b"0123456789ABCDEF";
@@ -37,8 +38,6 @@ pub struct Request<'a> {
     pub path: &'a str,
     pub query: Option<&'a str>,
     pub headers: &'a HeaderMap,
-    /// Of HTTP/2, where no Host header may be.
-    pub authority: Option<&'a str>,
     /// `;`-separated, lower case, in the signer's order.
     pub signed_headers: &'a str,
     pub payload_hash: &'a str,
@@ -51,15 +50,14 @@ impl<'a> Request<'a> {
             path: parts.uri.path(),
             query: parts.uri.query(),
             headers: &parts.headers,
-            authority: parts.uri.authority().map(|a| a.as_str()),
             signed_headers,
             payload_hash,
         }
     }
 
-    /// The Host that the client asked for.
+    /// The Host that the client asked for: see `http::address`.
     pub fn host(&self) -> Option<&'a str> {
-        self.headers.get(HOST).and_then(|h| h.to_str().ok()).or(self.authority)
+        host::text_of(self.headers)
     }
 
     pub fn canonical(&self, rewrite: &Rewrite<'_>) -> Vec<u8> {

@@ -10,6 +10,7 @@ use http::{HeaderMap, HeaderName};
 use ipnet::IpNet;
 use percent_encoding::percent_decode_str;
 
+use crate::base::host::Host;
 use crate::base::timestamp::Timestamp;
 
 /// Addresses looked at in an X-Forwarded-For header: more proxies than anyone chains.
@@ -39,6 +40,16 @@ impl<'a> RequestFacts<'a> {
     /// The first parameter of that name, decoded.
     pub fn query(&self, name: &str) -> Option<Cow<'a, str>> {
         query_pairs(self.parts.uri.query()?).find(|(n, _)| n == name).map(|(_, v)| v)
+    }
+
+    /// The host that was asked for, as a trusted proxy tells it. What is no host is not told.
+    pub fn forwarded_host(&self, proxies: &[IpNet]) -> Option<Host<'a>> {
+        // Proxies in a row add theirs behind the first one's; which of them is meant here nobody says.
+        let mut told = self.parts.headers.get_all("x-forwarded-host").iter();
+        match (told.next(), told.next()) {
+            (Some(value), None) if self.peer_is_trusted(proxies) => Host::parse(value.to_str().ok()?.trim_ascii()),
+            _ => None,
+        }
     }
 
     pub fn peer_is_trusted(&self, proxies: &[IpNet]) -> bool {

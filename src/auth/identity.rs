@@ -152,11 +152,20 @@ pub struct Caller {
     pub payload: Payload,
     /// None: no further than the tenant itself.
     pub reach: Option<Arc<Reach>>,
+    /// The host that was signed for, where it is another than the request's: a name that the operator gave, see `candidates`.
+    pub signed_for: Option<Box<str>>,
 }
 
 impl Caller {
     pub fn anonymous() -> Self {
-        Caller { identity: Identity::Anonymous, access_key: None, via: Via::Anonymous, payload: Payload::Unsigned, reach: None }
+        Caller {
+            identity: Identity::Anonymous,
+            access_key: None,
+            via: Via::Anonymous,
+            payload: Payload::Unsigned,
+            reach: None,
+            signed_for: None,
+        }
     }
 
     /// For work that the gateway does in a tenant's name.

@@ -142,6 +142,7 @@ impl Auth {
             via: Via::PathToken { expires: token.expires },
             payload: Payload::Unsigned,
             reach: Some(Arc::new(Reach::new(vec![token.within]))),
+            signed_for: None,
         })
     }
 

@@ -9,6 +9,7 @@ use crate::auth::Auth;
 use crate::auth::canonical::{ALGORITHM, Part, Request, Rewrite, encode_plain, string_to_sign};
 use crate::auth::keys::{Secret, SigningKey};
 use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::host::host_of;
 use crate::base::limits::MAX_PRESIGN_SECONDS;
 use crate::base::names::{AccessKeyId, BucketName, ObjectKey};
 use crate::base::timestamp::Timestamp;
@@ -46,8 +47,7 @@ pub fn presign(credentials: &Credentials<'_>, request: &Presign<'_>) -> Result<S
     }
     let endpoint = request.endpoint.trim_end_matches('/');
     let host = endpoint.split_once("://").map_or("", |(_, host)| host);
-    let host_value = HeaderValue::from_str(host).ok().filter(|_| !host.is_empty() && !host.contains('/'));
-    let Some(host_value) = host_value else {
+    let Some(host_value) = HeaderValue::from_str(host).ok().filter(|_| host_of(endpoint).is_some()) else {
         return Err(Error::new(ErrorKind::InvalidArgument, "The endpoint must be of the form https://host:port."));
     };
     let amz_date = request.now.amz_date();
@@ -84,7 +84,6 @@ pub fn presign(credentials: &Credentials<'_>, request: &Presign<'_>) -> Result<S
             path: &path,
             query: Some(&query),
             headers: &headers,
-            authority: None,
             signed_headers: "host",
             payload_hash: "UNSIGNED-PAYLOAD",
         },
@@ -110,7 +109,7 @@ pub fn sign_headers(
     let hash = (HeaderName::from_static("x-amz-content-sha256"), value(payload_hash)?);
     let headers = HeaderMap::from_iter([(HOST, value(host)?), date.clone(), hash.clone()]);
     let signed_headers = "host;x-amz-content-sha256;x-amz-date";
-    let request = Request { method: method.as_str(), path, query, headers: &headers, authority: None, signed_headers, payload_hash };
+    let request = Request { method: method.as_str(), path, query, headers: &headers, signed_headers, payload_hash };
     let signature = signature(credentials, &amz_date, &scope, &request);
     let authorization =
         format!("{ALGORITHM} Credential={}/{scope}, SignedHeaders={signed_headers}, Signature={signature}", credentials.access_key);

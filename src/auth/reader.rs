@@ -3,6 +3,7 @@
 //!
 //! A signature in the URL counts before cookies, as on CloudFront: the URL was meant, cookies come along by themselves. So a
 //! cookie that does not open what is asked for leaves its bearer a stranger, where a bad URL is an error.
+//! Invariant: a signature that is good for another host than the request's is for the same site.
 
 use http::header::AUTHORIZATION;
 
@@ -11,14 +12,18 @@ use crate::auth::cloudfront::{self, has_query_form};
 use crate::auth::facts::{RequestFacts, query_pairs};
 use crate::auth::identity::{Caller, Carrier};
 use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::host::Host;
 
 /// What the door knows beside the request.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Clone, Copy)]
 pub struct Reading<'a> {
     /// Scheme and host that clients ask for, where a CDN or proxy in front asks for another.
     pub known_as: Option<&'a str>,
     /// What the door took off the front of the path.
     pub path_token: Option<&'a str>,
+    /// Whether a host names the site that the request is for. What was signed for another site opens nothing here, whatever
+    /// names a signature may be tried with.
+    pub is_site: &'a dyn Fn(Host<'_>) -> bool,
 }
 
 impl Auth {
@@ -35,18 +40,23 @@ impl Auth {
         }
         if cloudfront {
             let fields = cloudfront::from_query(query)?;
-            return self.authenticate_cloudfront(facts, &fields, Carrier::Query, reading.known_as);
+            return self.authenticate_cloudfront(facts, &fields, Carrier::Query, reading);
         }
         if !by_header
             && !s3
             && let Some(fields) = cloudfront::from_cookies(&facts.parts.headers)
         {
-            match fields.and_then(|f| self.authenticate_cloudfront(facts, &f, Carrier::Cookie, reading.known_as)) {
+            match fields.and_then(|f| self.authenticate_cloudfront(facts, &f, Carrier::Cookie, reading)) {
                 Ok(caller) => return Ok(caller),
                 Err(e) => tracing::debug!(error = %e, "the signed cookies do not open this URL"),
             }
         }
-        self.authenticate(facts)
+        let caller = self.authenticate(facts)?;
+        if caller.signed_for.as_deref().is_some_and(|host| !Host::parse(host).is_some_and(reading.is_site)) {
+            let text = "The request was signed for another site than the one that its Host names here.";
+            return Err(Error::new(ErrorKind::SignatureDoesNotMatch, text));
+        }
+        Ok(caller)
     }
 }
 

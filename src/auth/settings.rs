@@ -2,9 +2,11 @@
 
 use std::path::Path;
 
+use http::HeaderMap;
 use ipnet::IpNet;
 
 use crate::auth::fault::Fault;
+use crate::base::host::Host;
 use crate::base::names::BucketName;
 
 /// Each public host makes more candidates of a signature that failed.
@@ -53,9 +55,12 @@ impl Settings {
             fault("public_hosts", format!("at most {MAX_PUBLIC_HOSTS} names"));
         }
         for host in self.public_hosts.iter().chain(&self.domains) {
-            if !host_is_legal(host) {
+            if Host::parse(host).is_none() {
                 fault("public_hosts", format!("{host:?} is not a host name, with or without a port"));
             }
+        }
+        if let Some(domain) = self.domains.iter().find(|d| Host::parse(d).is_some_and(|h| h.name() != d.as_str())) {
+            fault("domains", format!("{domain:?}: a domain has no port, and no dot at its end"));
         }
         if let Some(prefix) = &self.path_prefix {
             let first = prefix.strip_prefix('/').and_then(|p| p.split('/').next());
@@ -76,28 +81,35 @@ impl Settings {
         if faults.is_empty() { Ok(()) } else { Err(faults) }
     }
 
-    /// The bucket that a Host names in virtual-host style.
-    pub fn bucket_of_host<'h>(&self, host: &'h str) -> Option<&'h str> {
-        let name = host_without_port(host);
-        self.domains.iter().find_map(|domain| {
-            let bucket_len = name.len().checked_sub(domain.len() + 1)?;
-            let (bucket, rest) = name.split_at_checked(bucket_len)?;
-            let matches = rest.strip_prefix('.').is_some_and(|d| d.eq_ignore_ascii_case(domain));
-            (matches && !bucket.is_empty()).then_some(bucket)
-        })
+    /// The bucket that a request's Host names in virtual-host style: what it is routed to.
+    pub fn bucket_in_host<'h>(&self, headers: &'h HeaderMap) -> Option<&'h str> {
+        // As a rule there are no domains.
+        if self.domains.is_empty() { None } else { Host::of(headers).and_then(|host| self.bucket_of_host(host)) }
+    }
+
+    pub fn bucket_of_host<'h>(&self, host: Host<'h>) -> Option<&'h str> {
+        let bases = || self.domains.iter().map(String::as_str);
+        if bases().any(|base| host.has_name(base)) { None } else { label_below(host.name(), bases()) }
+    }
+
+    /// The bucket that somebody meant who signed for this host: a public name is one to put a bucket before, too, whether or not
+    /// a request that arrives under it is routed so.
+    pub(super) fn bucket_meant_by<'h>(&self, host: Host<'h>) -> Option<&'h str> {
+        let public = self.public_hosts.iter().filter_map(|p| Host::parse(p)).map(Host::name);
+        let bases: Vec<&str> = self.domains.iter().map(String::as_str).chain(public).collect();
+        if bases.iter().any(|base| host.has_name(base)) { None } else { label_below(host.name(), bases.into_iter()) }
     }
 }
 
-pub fn host_without_port(host: &str) -> &str {
-    match host.rsplit_once(':') {
-        Some((name, port)) if !port.is_empty() && port.bytes().all(|c| c.is_ascii_digit()) => name,
-        _ => host,
-    }
-}
-
-pub(super) fn host_is_legal(host: &str) -> bool {
-    let name = host_without_port(host);
-    !name.is_empty() && name.bytes().all(|c| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'.' | b'_' | b'[' | b']' | b':'))
+/// What stands before the longest base that the name ends with: of `b.eu.s3.test` it is `b` where `s3.test` and `eu.s3.test`
+/// are bases.
+fn label_below<'n, 'b>(name: &'n str, bases: impl Iterator<Item = &'b str>) -> Option<&'n str> {
+    let below = |base: &str| {
+        let (label, rest) = name.split_at_checked(name.len().checked_sub(base.len() + 1)?)?;
+        let matches = rest.strip_prefix('.').is_some_and(|d| d.eq_ignore_ascii_case(base));
+        (matches && !label.is_empty()).then_some(label)
+    };
+    bases.filter_map(below).min_by_key(|label| label.len())
 }
 
 /// Such a path is its own canonical form.
@@ -111,17 +123,42 @@ mod tests {
 
     #[test]
     fn buckets_of_hosts() {
-        let s = Settings { domains: vec!["s3.example.com".into()], ..Settings::default() };
+        let s = Settings { domains: vec!["s3.example.com".into(), "eu.s3.example.com".into()], ..Settings::default() };
         for (host, bucket) in [
             ("b.s3.example.com", Some("b")),
             ("a.b.S3.example.com:9000", Some("a.b")),
+            ("b.s3.example.com.", Some("b")),
             ("s3.example.com", None),
-            (".s3.example.com", None),
+            ("eu.s3.example.com", None),
+            ("b.eu.s3.example.com", Some("b")),
             ("xs3.example.com", None),
             ("example.com", None),
         ] {
-            assert_eq!(s.bucket_of_host(host), bucket, "{host}");
+            assert_eq!(s.bucket_of_host(Host::parse(host).unwrap()), bucket, "{host}");
         }
+    }
+
+    #[test]
+    fn what_a_signers_host_means() {
+        let s = Settings {
+            domains: vec!["internal".into(), "s3.test".into()],
+            public_hosts: vec!["cdn.test:8443".into(), "one.cdn.test".into(), "files.s3.test".into()],
+            ..Settings::default()
+        };
+        for (host, bucket) in [
+            ("cdn.test", None),
+            ("two.cdn.test:1", Some("two")),
+            ("one.cdn.test", None),
+            ("a.one.cdn.test", Some("a")),
+            ("files.s3.test", None),
+            ("a.files.s3.test", Some("a")),
+            ("b.s3.test", Some("b")),
+            ("elsewhere.test", None),
+        ] {
+            assert_eq!(s.bucket_meant_by(Host::parse(host).unwrap()), bucket, "{host}");
+        }
+        assert!(s.check().is_ok());
+        assert!(Settings { domains: vec!["s3.test:80".into()], ..Settings::default() }.check().is_err());
     }
 
     #[test]

@@ -13,7 +13,7 @@ use sha1::Sha1;
 use subtle::ConstantTimeEq as _;
 
 use crate::auth::Auth;
-use crate::auth::canonical::{Part, Request, encode_again};
+use crate::auth::canonical::{Part, encode_again};
 use crate::auth::facts::{RequestFacts, query_pairs};
 use crate::auth::identity::{Caller, Via};
 use crate::auth::keys::Secret;
@@ -117,6 +117,7 @@ impl Auth {
             via: Via::SigV2Query { expires },
             payload: unsigned_payload(facts)?,
             reach: None,
+            signed_for: None,
         })
     }
 }
@@ -168,7 +169,7 @@ fn check_operation(facts: &RequestFacts<'_>, settings: &Settings) -> Result<()> 
         return refused(NARROW);
     }
     let path = facts.parts.uri.path().trim_start_matches('/');
-    let in_host = Request::new(facts.parts, "", "").host().is_some_and(|h| settings.bucket_of_host(h).is_some());
+    let in_host = settings.bucket_in_host(&facts.parts.headers).is_some();
     let names_object = if in_host { !path.is_empty() } else { path.split_once('/').is_some_and(|(_, key)| !key.is_empty()) };
     if !names_object {
         return refused(NARROW);
@@ -215,10 +216,9 @@ impl<'a> Message<'a> {
             head.extend_from_slice(&value);
             head.push(b'\n');
         }
-        let host = Request::new(facts.parts, "", "").host();
         Message {
             head,
-            bucket: host.and_then(|h| settings.bucket_of_host(h)),
+            bucket: settings.bucket_in_host(&facts.parts.headers),
             path: facts.parts.uri.path(),
             resource_query: resource_query(query),
         }

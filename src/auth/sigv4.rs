@@ -128,7 +128,14 @@ impl Auth {
             entry.key.remember(claim.date, claim.region, &signing_key);
         }
         let payload = payload(matched.payload_hash.unwrap_or(claim.payload_hash), Some((claim, signing_key)))?;
-        Ok(Caller { identity: entry.identity.clone(), access_key: Some(entry.key.id.clone()), via: claim.via, payload, reach: None })
+        Ok(Caller {
+            identity: entry.identity.clone(),
+            access_key: Some(entry.key.id.clone()),
+            via: claim.via,
+            payload,
+            reach: None,
+            signed_for: matched.host,
+        })
     }
 
     /// The form of the request under which the signature is genuine: nearly always as it arrived.
@@ -147,24 +154,26 @@ impl Auth {
         let plain = request.canonical(&Rewrite::default());
         let plain_string = string_to_sign(claim.amz_date, claim.scope, &plain);
         if signing_key.verify(plain_string.as_bytes(), claim.signature) {
-            return Ok(Matched { payload_hash: None });
+            return Ok(Matched::default());
         }
         // A presigned URL whose signer put the hash into what it signed, though not the header into the list.
         let header_hash = facts.header("x-amz-content-sha256").filter(|v| claim.via.is_presigned() && *v != claim.payload_hash);
         if header_hash.is_some() && genuine(&Rewrite { payload_hash: header_hash, ..Rewrite::default() }) {
-            return Ok(Matched { payload_hash: header_hash });
+            return Ok(Matched { payload_hash: header_hash, host: None });
         }
         let candidates = Candidates::new(&self.settings, facts, request);
-        if candidates.rewrites().iter().any(genuine) {
-            return Ok(Matched { payload_hash: None });
+        if let Some(rewrite) = candidates.rewrites().iter().find(|r| genuine(r)) {
+            return Ok(Matched { payload_hash: None, host: rewrite.host.map(Box::from) });
         }
         let advice = candidates::advice(facts, request, genuine);
         Err(mismatch(key, claim, advice, &plain, plain_string))
     }
 }
 
+#[derive(Default)]
 struct Matched<'a> {
     payload_hash: Option<&'a str>,
+    host: Option<Box<str>>,
 }
 
 struct HeaderFields<'a> {

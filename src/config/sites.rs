@@ -12,11 +12,12 @@ use super::cdn;
 use super::reader::{Reader, nearest};
 use super::value::{Taken, Value};
 use crate::auth::policy::pattern::{Pattern, Wildcards};
+use crate::base::host::{Host, host_of};
 use crate::base::names::BucketName;
 use crate::http::edge::cache::{IMMUTABLE, Rule};
 use crate::http::edge::compress;
 use crate::http::edge::cors::{Cors, OriginPattern};
-use crate::http::edge::site::{Site, Sites, without_port};
+use crate::http::edge::site::{Site, Sites};
 
 /// Held in memory, and read in one go.
 const MAX_SITES: usize = 10_000;
@@ -134,9 +135,8 @@ fn site(reader: &mut Reader<'_>, n: usize, fields: &DeTable<'_>) -> Site {
 fn hosts(value: &Value<'_>) -> Taken<Vec<String>> {
     const EXPECTED: &str = "a host name without a port, such as \"cdn.example.com\", or a list of them; \"\" or \"*\": every other host";
     let given: Vec<String> = value.list(EXPECTED)?;
-    let fits = |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'.' | b'-' | b'_' | b'[' | b']' | b':');
     let names: Vec<String> = given.into_iter().map(|h| h.to_ascii_lowercase()).filter(|h| h != "*").collect();
-    match names.iter().find(|h| !h.bytes().all(fits) || without_port(h) != h.as_str()) {
+    match names.iter().find(|h| Host::parse(h).is_none_or(|host| host.name() != h.as_str())) {
         Some(bad) => Err(format!("expected {EXPECTED}, found {bad:?}")),
         None => Ok(names),
     }
@@ -169,9 +169,7 @@ fn index(value: &Value<'_>) -> Taken<Option<String>> {
 pub fn link_base(value: &Value<'_>) -> Taken<Option<String>> {
     let Some(text) = value.optional_text()? else { return Ok(None) };
     let url = text.trim_end_matches('/').to_ascii_lowercase();
-    let host = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
-    let fits = |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'.' | b'-' | b'_' | b'[' | b']' | b':');
-    match host.is_some_and(|h| !h.is_empty() && h.bytes().all(fits)) {
+    match host_of(&url).is_some() {
         true => Ok(Some(url)),
         false => Err(format!("expected scheme and host, such as \"https://cdn.example.com\", found {text:?}")),
     }
@@ -361,6 +359,7 @@ fn table<'v>(reader: &mut Reader<'_>, key: &str, expected: &str, value: &'v Item
 
 #[cfg(test)]
 mod tests {
+    use crate::base::host::Host;
     use crate::config::Config;
     use crate::config::reader::parse;
     use crate::http::edge::compress::{Rules, Types};
@@ -399,13 +398,13 @@ mod tests {
             compress = false
         "#;
         let sites = read(text).unwrap().doors.sites;
-        let site = sites.of_host(Some("media.example.com:443")).0.unwrap();
+        let site = sites.of_host(Host::parse("media.example.com:443")).unwrap();
         assert_eq!((site.hosts[0].as_str(), site.prefix.as_str(), site.cache.len()), ("cdn.example.com", "public/", 2));
         assert!(!site.sandbox && site.coep && site.cdn_verifies && site.index.is_some());
         assert_eq!((site.url.as_deref(), site.token_path.as_str()), (Some("https://cdn.example.com"), "/_open/"));
         assert_eq!(site.private, crate::http::api::presign::Form::PathToken);
         assert!(matches!(&site.compress, Rules { types: Types::Listed(types), min: 2048, decode: false } if types.len() == 2));
-        let other = sites.of_host(Some("other.example.com")).0.unwrap();
+        let other = sites.of_host(Host::parse("other.example.com")).unwrap();
         assert!(other.bucket.is_none() && matches!(other.compress.types, Types::None));
     }
 
@@ -474,7 +473,7 @@ mod tests {
     fn a_thousand_sites() {
         let text: String = (0..1000).map(|n| format!("[[site]]\nhost = \"h{n}.test\"\nbucket = \"bucket-{n}\"\n")).collect();
         let sites = read(&text).unwrap().doors.sites;
-        assert_eq!(sites.of_host(Some("h777.test")).0.unwrap().bucket.as_ref().unwrap().as_str(), "bucket-777");
-        assert!(sites.of_host(Some("h1000.test")).0.is_none());
+        assert_eq!(sites.of_host(Host::parse("h777.test")).unwrap().bucket.as_ref().unwrap().as_str(), "bucket-777");
+        assert!(sites.of_host(Host::parse("h1000.test")).is_none());
     }
 }

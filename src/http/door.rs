@@ -8,14 +8,14 @@ use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 
 use crate::auth::facts::source_ip;
 use crate::auth::identity::{Caller, Carrier, Via};
-use crate::base::error::{Error, ErrorKind};
+use crate::base::error::Error;
 use crate::base::names::BucketName;
 use crate::base::timestamp::Timestamp;
 use crate::http::account::{Account, Accounted};
 use crate::http::gateway::{Gateway, WorkersGateway};
 use crate::http::respond::{self, Answer, code_and_status};
 use crate::http::s3::route::Resource;
-use crate::http::{admin, edge, s3};
+use crate::http::{address, admin, edge, s3};
 use crate::net::request_body::RequestBody;
 use crate::net::service::{Peer, Service};
 use crate::telemetry::access_log::Entry;
@@ -39,11 +39,11 @@ impl Doors {
 impl Service for Doors {
     type Body = Accounted;
 
-    async fn call(&self, request: Request<RequestBody>, from: Peer) -> Response<Accounted> {
+    async fn call(&self, mut request: Request<RequestBody>, from: Peer) -> Response<Accounted> {
         let gateway: &Gateway = &self.0;
+        let addressed = address::settle(&mut request);
         let mut visit = Visit::open(self.0.clone(), &request, &from);
-        if has_two_hosts(&request) {
-            let error = Error::new(ErrorKind::BadRequest, "The request has more than one Host header.");
+        if let Err(error) = addressed {
             let answer = visit.failed(gateway, &error, request.uri().path(), request.method() == Method::HEAD);
             return visit.close(answer);
         }
@@ -54,11 +54,6 @@ impl Service for Doors {
         };
         visit.close(answer)
     }
-}
-
-/// What stands between could go by one of them and we by the other (RFC 9112 3.2).
-fn has_two_hosts(request: &Request<RequestBody>) -> bool {
-    request.headers().get_all(http::header::HOST).iter().nth(1).is_some()
 }
 
 /// One request's identity and account while it is being answered.

@@ -1,9 +1,10 @@
 //! The doors: `s3` for SDKs, `edge` for CDNs and browsers, `admin` for the operator; and `api`, which tenants reach by the S3 door.
 //!
 //! Each door has one `handle` that names its steps in order. What they share stands beside them and knows no door:
-//! `respond` (the only place where an `Error` becomes a response), `body`, `ranges`, `xml`, `query`, `hot`.
+//! `address` (the only place that says which host a request is for), `respond` (the only place where an `Error` becomes a response), `body`, `ranges`, `xml`, `query`, `hot`.
 
 pub mod account;
+pub mod address;
 pub mod admin;
 pub mod api;
 pub mod body;

@@ -6,6 +6,7 @@ mod checklist;
 mod compress;
 mod conditions;
 mod cors;
+mod hosts;
 mod isolation;
 mod ranges;
 mod s3_cors;

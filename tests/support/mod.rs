@@ -12,3 +12,4 @@ pub mod net_server;
 pub mod plain_s3;
 pub mod raw;
 pub mod signer;
+pub mod wire;

@@ -14,25 +14,25 @@ use std::net::IpAddr;
 use crate::auth::Auth;
 use crate::auth::facts::{RequestFacts, query_pairs};
 use crate::auth::identity::{Caller, Carrier, Payload, Via};
-use crate::auth::settings::host_is_legal;
+use crate::auth::reader::Reading;
 use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::host::{Host, host_of, text_of};
 use crate::base::timestamp::Timestamp;
 pub use fields::{Fields, from_cookies, from_query, has_query_form};
 use fields::{Limit, PARAMETERS};
 use statement::Statement;
 
 impl Auth {
-    /// `known_as`: scheme and host under which the world knows what is asked, where a CDN or proxy stands before this door.
     pub(super) fn authenticate_cloudfront(
         &self,
         facts: &RequestFacts<'_>,
         fields: &Fields<'_>,
         carrier: Carrier,
-        known_as: Option<&str>,
+        reading: Reading<'_>,
     ) -> Result<Caller> {
         let directory = self.directory.load();
         let entry = directory.url_key(&fields.key_pair).ok_or_else(|| refused("Unknown Key-Pair-Id."))?;
-        let urls = urls(facts, &self.settings.trusted_proxies, known_as);
+        let urls = urls(facts, &self.settings.trusted_proxies, reading);
         let statement = match &fields.limit {
             Limit::Canned(epoch) => {
                 let genuine = |url: &String| entry.key.verify(fields.hash, statement::canned(url, *epoch).as_bytes(), &fields.signature);
@@ -59,6 +59,7 @@ impl Auth {
             via: Via::CloudFront { carrier, expires: statement.expires },
             payload: Payload::Unsigned,
             reach: entry.reach.clone(),
+            signed_for: None,
         })
     }
 }
@@ -80,14 +81,15 @@ fn check_conditions(statement: &Statement, now: Timestamp, source: IpAddr) -> Re
 
 /// What the signer may have signed: the URL as it was asked for, without the parameters of the signature. One or two, three
 /// behind a trusted proxy.
-fn urls(facts: &RequestFacts<'_>, trusted: &[ipnet::IpNet], known_as: Option<&str>) -> Vec<String> {
+fn urls(facts: &RequestFacts<'_>, trusted: &[ipnet::IpNet], reading: Reading<'_>) -> Vec<String> {
     let uri = &facts.parts.uri;
-    let host = uri.authority().map(|a| a.as_str()).or_else(|| facts.header("host"));
     let scheme = if facts.is_secure(trusted) { "https" } else { "http" };
-    let forwarded = facts.header("x-forwarded-host").filter(|_| facts.peer_is_trusted(trusted)).map(str::trim);
-    // The Host is the client's own word: a slash in it would move the path that the signature is for.
-    let hosts = [host, forwarded].into_iter().flatten().filter(|h| host_is_legal(h));
-    let bases = hosts.map(|h| format!("{scheme}://{}", h.to_ascii_lowercase())).chain(known_as.map(str::to_owned));
+    let headers = &facts.parts.headers;
+    let asked = Host::of(headers).and(text_of(headers)).map(|host| format!("{scheme}://{}", host.to_ascii_lowercase()));
+    // What else it may have been signed for must name the site that the request is for: another site shows other objects.
+    let forwarded = facts.forwarded_host(trusted).filter(|host| (reading.is_site)(*host)).map(|host| format!("{scheme}://{host}"));
+    let known_as = reading.known_as.filter(|url| host_of(url).is_some_and(reading.is_site)).map(str::to_owned);
+    let bases = asked.into_iter().chain(forwarded).chain(known_as);
     let rest = match uri.query().map(without_parameters).filter(|q| !q.is_empty()) {
         Some(query) => format!("{}?{query}", uri.path()),
         None => uri.path().to_owned(),

@@ -5,11 +5,11 @@ use http::request::Parts;
 use proptest::prelude::*;
 
 use super::url_keys::{OTHER_PRIVATE, RSA_PRIVATE, RSA_PUBLIC, auth_with_keys, folder_with_keys};
-use super::{NOW, auth_in, bucket_name, facts, key, parts, presigned};
+use super::{NOW, auth_in, bucket_name, facts, key, operator, parts, presigned};
 use crate::auth::cloudfront::mint::Wanted;
 use crate::auth::cloudfront::statement::Statement;
 use crate::auth::url_key::{Hash, UrlKey};
-use crate::auth::{Action, Auth, Caller, Carrier, Identity, Reading, Target, Via};
+use crate::auth::{Action, Auth, Caller, Carrier, Identity, Reading, Settings, Target, Via};
 use crate::base::error::{ErrorKind, Result};
 use crate::base::object::{Bucket, CannedAcl};
 use crate::base::timestamp::Timestamp;
@@ -176,10 +176,20 @@ fn the_host_is_part_of_what_is_signed() {
     assert!(refused(http::Request::get(target(&good)), Reading::default()), "no Host at all");
     assert!(!refused(get("CDN.example.com", target(&good)), Reading::default()), "host names have no case");
     // The name that the site is known by stands in for the one that a CDN asked with, and no other.
-    let behind = Reading { known_as: Some("http://cdn.example.com"), path_token: None };
+    let behind = Reading { known_as: Some("http://cdn.example.com"), ..Reading::default() };
     assert!(!refused(get("origin.internal:9080", target(&good)), behind));
-    let elsewhere = Reading { known_as: Some("http://cdn.example.org"), path_token: None };
+    let elsewhere = Reading { known_as: Some("http://cdn.example.org"), ..Reading::default() };
     assert!(refused(get("origin.internal:9080", target(&good)), elsewhere));
+    // A name of another site is none to sign for, whoever tells it.
+    let other_site = Reading { is_site: &|host| !host.has_name(CDN), ..behind };
+    assert!(refused(get("origin.internal:9080", target(&good)), other_site));
+    let settings = Settings { trusted_proxies: vec!["192.0.2.0/24".parse().unwrap()], ..Settings::default() };
+    let through_proxy = |reading: Reading<'_>| {
+        let auth = Auth::new(settings.clone(), folder_with_keys().path().to_owned(), operator()).unwrap();
+        let request = parts(get("origin.internal", target(&good)).header("x-forwarded-host", CDN));
+        auth.authenticate_reader(&facts(&request), reading).is_err()
+    };
+    assert!(!through_proxy(Reading::default()) && through_proxy(Reading { is_site: &|host| !host.has_name(CDN), ..Reading::default() }));
     // Nobody moves the path by what he calls the host.
     let wide = custom(&format!(
         r#"{{"Statement":[{{"Resource":"http://{CDN}/public/*","Condition":{{"DateLessThan":{{"AWS:EpochTime":{END}}}}}}}]}}"#

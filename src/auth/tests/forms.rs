@@ -45,14 +45,6 @@ fn a_header_signature_names_its_tenant() {
 }
 
 #[test]
-fn http2_has_its_host_in_the_uri() {
-    let mut signed = sign(get("/bucket/k"), &[]);
-    signed.headers.remove("host");
-    signed.uri = format!("http://{HOST}/bucket/k").parse().unwrap();
-    assert!(ask(&auth(), &signed).is_ok());
-}
-
-#[test]
 fn clocks_may_differ_by_a_quarter_of_an_hour() {
     let auth = auth();
     let signed = sign(get("/b/k"), &[]);

@@ -24,7 +24,7 @@ fn acme() -> PathToken {
 
 fn read(auth: &Auth, text: &str) -> Result<Caller> {
     let parts = parts(http::Request::get("/media/acme/model/a.bin").header("host", "h"));
-    auth.authenticate_reader(&facts(&parts), Reading { known_as: None, path_token: Some(text) })
+    auth.authenticate_reader(&facts(&parts), Reading { path_token: Some(text), ..Reading::default() })
 }
 
 #[test]
@@ -88,7 +88,7 @@ fn two_secrets_live() {
 fn one_credential_at_a_time() {
     let auth = auth_with_secrets();
     let text = auth.mint_path_token(&acme()).unwrap();
-    let reading = Reading { known_as: None, path_token: Some(&text) };
+    let reading = Reading { path_token: Some(&text), ..Reading::default() };
     for request in [
         http::Request::get("/x?Signature=a&Key-Pair-Id=K&Expires=1"),
         http::Request::get("/x?X-Amz-Signature=a"),

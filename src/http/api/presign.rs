@@ -19,6 +19,7 @@ use crate::auth::presign::Presign;
 use crate::auth::url_key::Hash;
 use crate::auth::{Action, Grant, PathToken, Via, Within};
 use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::host::host_of;
 use crate::base::limits::MAX_PRESIGN_SECONDS;
 use crate::base::names::{BucketName, ObjectKey};
 use crate::base::object::{SharedBucket, SharedObject};
@@ -246,8 +247,7 @@ impl Subject {
         match (&request.base, place) {
             (Some(given), _) => {
                 let given = given.trim_end_matches('/');
-                let host = given.strip_prefix("https://").or_else(|| given.strip_prefix("http://"));
-                match host.filter(|h| !h.is_empty() && h.bytes().all(|c| c.is_ascii_graphic() && !b"/?#@\\\"".contains(&c))) {
+                match host_of(given) {
                     Some(_) => Ok(given.to_owned()),
                     None => Err(invalid("base", "Scheme and host are needed, such as https://cdn.example.com.")),
                 }

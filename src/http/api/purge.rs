@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use crate::auth::grant::Grant;
 use crate::auth::{Action, Identity};
 use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::host::Host;
 use crate::base::names::{BucketName, ObjectKey, TenantId};
 use crate::base::tags;
 use crate::cache::purge::Purged;
@@ -120,7 +121,7 @@ fn named(exchange: &Exchange<'_>, request: &Request) -> Result<Named> {
         let (path, all) = path.strip_suffix('*').map_or((path.as_str(), false), |p| (p, true));
         // A key needs a character: `x*` below any path stands for the path itself.
         let asked = if all { format!("{path}x") } else { path.to_owned() };
-        let site = exchange.gateway.settings.sites.of_host(request.host.as_deref()).0.ok_or_else(nothing_here)?;
+        let site = exchange.gateway.settings.sites.of_host(request.host.as_deref().and_then(Host::parse)).ok_or_else(nothing_here)?;
         let (bucket, key) = site.locate(&asked)?;
         match all {
             true => named.prefixes.push((bucket, pattern(key.as_str().strip_suffix('x').unwrap_or_default())?)),

@@ -18,8 +18,9 @@ use http::header::ORIGIN;
 use http::request::Parts;
 use http::{Method, Request};
 
-use crate::auth::{Action, Grant, Reading};
+use crate::auth::{Action, Grant, Reading, Via};
 use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::host::Host;
 use crate::base::names::{BucketName, ObjectKey};
 use crate::base::object::{Bucket, ObjectInfo};
 use crate::http::door::Visit;
@@ -47,7 +48,7 @@ pub async fn handle(gateway: &Gateway, visit: &mut Visit, request: Request<Reque
     let (mut parts, body) = request.into_parts();
     let (uri, head) = (parts.uri.clone(), parts.method == Method::HEAD);
     let origin = parts.headers.get(ORIGIN).cloned();
-    let (site, rules) = gateway.settings.sites.of_host(route::host(&parts));
+    let (site, rules) = gateway.settings.sites.of_request(&parts.headers);
     if let (Some(token), _) = rules.split_token(uri.path()) {
         visit.hide_token(&rules.token_path, token);
     }
@@ -102,8 +103,10 @@ async fn read(
     let query = Query::parse(uri.query())?;
     visit.routed(operation.index(), operation.name(), operation.log_name(), &Resource::Object(bucket.clone(), key.clone()));
 
-    let reading = Reading { known_as: site.url.as_deref(), path_token: token };
+    let is_site = |host: Host<'_>| gateway.settings.sites.is_named_by(site, host);
+    let reading = Reading { known_as: site.url.as_deref(), path_token: token, is_site: &is_site };
     let exchange = Exchange::open_for_reading(gateway, visit, parts, query, body, peer, reading)?;
+    check_meaning(&exchange, &bucket, &key)?;
     let mut wanted = get::wanted(&exchange, operation == Operation::HeadObject)?;
     if matches!(wanted.if_range, Some(IfRange::Date(_))) {
         // Two versions of one second share a date, so it does not prove that the parts fit together (RFC 9110 13.1.5).
@@ -152,6 +155,26 @@ async fn read(
         }
     }
     Err(get::replaced_too_often())
+}
+
+/// S3's signatures name an object in S3's way, and a site may show another one at the same path. SigV4 covers the host, and so the
+/// site; but SigV2 covers no host, and a host that names a bucket on the S3 door may fall to the site for any host here.
+fn check_meaning(exchange: &Exchange<'_>, bucket: &BucketName, key: &ObjectKey) -> Result<()> {
+    let bucket_in_host = exchange.gateway.auth.settings().bucket_in_host(&exchange.parts.headers);
+    let named_as_on_s3 = match exchange.caller.via {
+        Via::SigV2Query { .. } => true,
+        Via::Header { .. } | Via::Query { .. } => bucket_in_host.is_some(),
+        Via::Anonymous | Via::CloudFront { .. } | Via::PathToken { .. } => false,
+    };
+    if !named_as_on_s3 {
+        return Ok(());
+    }
+    match route::resource(bucket_in_host, exchange.parts.uri.path()) {
+        Ok(Resource::Object(named, name)) if named == *bucket && name == *key => Ok(()),
+        _ => {
+            Err(Error::new(ErrorKind::AccessDenied, "The signature is for an object of the S3 door, and this site shows another one here."))
+        }
+    }
 }
 
 /// None: what is shown was replaced meanwhile.

@@ -6,9 +6,10 @@
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
-use http::HeaderName;
+use http::{HeaderMap, HeaderName};
 
 use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::host::{Host, host_of};
 use crate::base::names::{BucketName, ObjectKey};
 use crate::cdn::{Distribution, Shown};
 use crate::http::api::presign::Form;
@@ -161,33 +162,33 @@ impl Sites {
         &self.list
     }
 
-    /// The site of a `Host`, or None with the site whose rules the refusal follows.
-    pub fn of_host(&self, host: Option<&str>) -> (Option<&Site>, &Site) {
-        let found = host.and_then(|h| self.index_of(h)).or(self.any).and_then(|n| self.list.get(n));
+    /// The site of a request, or None with the site whose rules the refusal follows.
+    pub fn of_request(&self, headers: &HeaderMap) -> (Option<&Site>, &Site) {
+        // As a rule no site has a name of its own.
+        let host = if self.by_host.is_empty() { None } else { Host::of(headers) };
+        let found = self.of_host(host);
         (found, found.unwrap_or(&NOWHERE))
     }
 
-    fn index_of(&self, host: &str) -> Option<usize> {
-        if self.by_host.is_empty() {
-            return None;
-        }
-        let name = without_port(host);
+    pub fn of_host(&self, host: Option<Host<'_>>) -> Option<&Site> {
+        host.and_then(|h| self.index_of(h)).or(self.any).and_then(|n| self.list.get(n))
+    }
+
+    /// Whether a signer who signs for this host means that site. A name that browsers know a site by counts, too.
+    pub fn is_named_by(&self, site: &Site, host: Host<'_>) -> bool {
+        let by_url = || self.list.iter().position(|s| s.url.as_deref().and_then(host_of).is_some_and(|own| own.has_name(host.name())));
+        let meant = self.index_of(host).or_else(by_url).or(self.any);
+        meant.and_then(|n| self.list.get(n)).is_some_and(|meant| std::ptr::eq(meant, site))
+    }
+
+    fn index_of(&self, host: Host<'_>) -> Option<usize> {
+        let name = host.name();
         match name.bytes().any(|b| b.is_ascii_uppercase()) {
             true => self.by_host.get(&name.to_ascii_lowercase()),
             false => self.by_host.get(name),
         }
         .copied()
     }
-}
-
-/// Also without the dot of a name that is written out in full.
-pub fn without_port(host: &str) -> &str {
-    let name = match (host.starts_with('['), host.rfind(':')) {
-        (true, _) => host.find(']').map_or(host, |end| host.get(..=end).unwrap_or(host)),
-        (false, Some(colon)) => host.get(..colon).unwrap_or(host),
-        (false, None) => host,
-    };
-    name.strip_suffix('.').unwrap_or(name)
 }
 
 #[cfg(test)]
@@ -205,16 +206,28 @@ mod tests {
     #[test]
     fn finds_the_site_of_a_host() {
         let sites = Sites::new(vec![site(&["a.test", "b.test"]), site(&["[::1]"]), site(&[])]);
-        let of = |host: Option<&str>| sites.of_host(host).0.unwrap().prefix.as_str();
-        assert_eq!(of(Some("a.test")), "a.test/");
-        assert_eq!(of(Some("B.Test:9080")), "a.test/");
-        assert_eq!(of(Some("a.test.")), "a.test/");
-        assert_eq!(of(Some("[::1]:9080")), "[::1]/");
-        for other in [None, Some(""), Some("xa.test"), Some("a.test.evil"), Some(":"), Some("[")] {
+        let of = |host: &str| sites.of_host(Host::parse(host)).unwrap().prefix.as_str();
+        assert_eq!(of("a.test"), "a.test/");
+        assert_eq!(of("B.Test:9080"), "a.test/");
+        assert_eq!(of("a.test."), "a.test/");
+        assert_eq!(of("[::1]:9080"), "[::1]/");
+        for other in ["", "xa.test", "a.test.evil"] {
             assert_eq!(of(other), "any/", "{other:?}");
         }
         let named_only = Sites::new(vec![site(&["a.test"])]);
-        assert!(named_only.of_host(Some("evil.test")).0.is_none());
+        assert!(named_only.of_host(Host::parse("evil.test")).is_none());
+    }
+
+    #[test]
+    fn the_site_that_a_signer_means() {
+        let known = Site { url: Some("https://cdn.test".into()), ..site(&["origin.test"]) };
+        let liar = Site { url: Some("https://a.test".into()), ..site(&["liar.test"]) };
+        let sites = Sites::new(vec![site(&["a.test"]), known, liar, site(&[])]);
+        let named = |n: usize, host: &str| sites.is_named_by(&sites.list()[n], Host::parse(host).unwrap());
+        assert!(named(0, "a.test:9080") && named(1, "origin.test") && named(1, "cdn.test") && named(3, "else.test"));
+        for (n, host) in [(0, "cdn.test"), (1, "a.test"), (1, "else.test"), (2, "a.test"), (3, "a.test"), (3, "cdn.test")] {
+            assert!(!named(n, host), "{n} {host}");
+        }
     }
 
     #[test]

@@ -12,6 +12,7 @@ use http::request::Parts;
 use crate::auth::{Action, Caller, Grant, Payload, Reading, RequestFacts, Target, Via};
 use crate::base::conditions::WriteConditions;
 use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::host;
 use crate::base::limits::MAX_XML_BYTES;
 use crate::base::names::{BucketName, ObjectKey, TenantId, UploadId};
 use crate::base::object::{Bucket, CannedAcl, ObjectHeaders, ObjectInfo, SharedBucket};
@@ -107,8 +108,7 @@ impl Exchange<'_> {
     /// How the client addressed this door.
     pub fn base_url(&self) -> String {
         let scheme = if self.peer.secure { "https" } else { "http" };
-        let host = self.parts.uri.authority().map(|a| a.as_str()).or_else(|| text(&self.parts.headers, http::header::HOST));
-        format!("{scheme}://{}", host.unwrap_or("localhost"))
+        format!("{scheme}://{}", host::text_of(&self.parts.headers).unwrap_or("localhost"))
     }
 
     // Rights

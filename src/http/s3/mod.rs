@@ -52,8 +52,7 @@ pub async fn handle(gateway: &Gateway, visit: &mut Visit, request: Request<Reque
 }
 
 async fn answer(gateway: &Gateway, visit: &mut Visit, parts: Parts, body: RequestBody, peer: Peer) -> Result<Answer> {
-    let host = route::host(&parts);
-    let bucket_in_host = host.and_then(|h| gateway.auth.settings().bucket_of_host(h));
+    let bucket_in_host = gateway.auth.settings().bucket_in_host(&parts.headers);
     visit.bucket_in_host = bucket_in_host.is_some();
     if !visit.bucket_in_host {
         isolation::refuse_service_worker(&parts.headers)?;

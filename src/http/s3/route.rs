@@ -171,11 +171,6 @@ const NOT_IMPLEMENTED: &[&str] = &[
     "website",
 ];
 
-/// The name the client addressed: the authority of HTTP/2, the Host header of HTTP/1.
-pub fn host(parts: &Parts) -> Option<&str> {
-    parts.uri.authority().map(|a| a.as_str()).or_else(|| parts.headers.get(http::header::HOST).and_then(|h| h.to_str().ok()))
-}
-
 /// The rest of a `/-/…` path: reserved on the base host, since "-" can't be a bucket name.
 pub fn reserved<'p>(parts: &'p Parts, bucket_in_host: Option<&str>) -> Option<&'p str> {
     let rest = parts.uri.path().strip_prefix("/-/")?;

@@ -4,6 +4,7 @@
 mod bodies;
 mod cost;
 mod headers;
+mod hosts;
 mod names;
 mod signatures;
 mod wire;
