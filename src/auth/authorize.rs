@@ -82,7 +82,8 @@ impl Auth {
             return Err(Error::new(ErrorKind::AccessDenied, "Access Denied"));
         }
         let (bucket, key) = target.names();
-        Ok(Grant::new(action, &caller.identity, display(&caller.identity), bucket, key))
+        let becomes = self.becomes(action, target, &caller.identity);
+        Ok(Grant::new(action, &caller.identity, display(&caller.identity), bucket, key, becomes))
     }
 
     /// For background work in a tenant's name: the same decision, without a request. A tenant that is gone may nothing.
@@ -176,7 +177,7 @@ impl Auth {
     }
 
     fn acl_allows(&self, identity: &Identity, action: Action, bucket: &Bucket, target: Target<'_>, rules: &Rules) -> bool {
-        if !self.settings.acl || rules.acls_disabled {
+        if !self.settings.acl || rules.acls_disabled() {
             return false;
         }
         let object = match target {
@@ -232,7 +233,7 @@ fn known(identity: &Identity) -> Option<&TenantId> {
 /// Nobody can show that it is the same anonymous caller.
 fn initiated_by(identity: &Identity, target: Target<'_>) -> bool {
     let Target::Upload { upload: Some(upload), .. } = target else { return false };
-    known(identity).is_some_and(|tenant| *tenant == upload.owner)
+    known(identity).is_some_and(|tenant| tenant == upload.initiator())
 }
 
 /// The operator may manage every bucket's policy.

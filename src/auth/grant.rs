@@ -5,7 +5,10 @@ use std::sync::Arc;
 
 use crate::auth::action::Action;
 use crate::auth::identity::Identity;
+use crate::auth::ownership::Becomes;
+use crate::base::error::{Error, Result};
 use crate::base::names::{BucketName, ObjectKey, TenantId};
+use crate::base::object::CannedAcl;
 use crate::origin::Quota;
 
 #[derive(Debug, Clone)]
@@ -15,7 +18,8 @@ pub struct Grant {
     display: Arc<str>,
     bucket: Option<BucketName>,
     key: Option<ObjectKey>,
-    quota: Quota,
+    /// None: the action makes nothing.
+    becomes: Option<Box<Becomes>>,
 }
 
 impl Grant {
@@ -25,12 +29,10 @@ impl Grant {
         display: Arc<str>,
         bucket: Option<&BucketName>,
         key: Option<&ObjectKey>,
+        becomes: Option<Becomes>,
     ) -> Self {
-        let quota = match identity {
-            Identity::Tenant(t) => t.limits.quota(),
-            Identity::Operator | Identity::Anonymous => Quota::default(),
-        };
-        Grant { action, tenant: identity.id().clone(), display, bucket: bucket.cloned(), key: key.cloned(), quota }
+        let (bucket, key, becomes) = (bucket.cloned(), key.cloned(), becomes.map(Box::new));
+        Grant { action, tenant: identity.id().clone(), display, bucket, key, becomes }
     }
 
     /// For tests and benches of what lies above.
@@ -42,7 +44,7 @@ impl Grant {
             display: tenant.as_str().into(),
             bucket: bucket.cloned(),
             key: key.cloned(),
-            quota: Quota::default(),
+            becomes: Some(Box::new(Becomes::own(tenant))),
         }
     }
 
@@ -50,7 +52,7 @@ impl Grant {
         self.action
     }
 
-    /// Who acts, and whose what it makes will be.
+    /// Who acts.
     pub fn tenant(&self) -> &TenantId {
         &self.tenant
     }
@@ -67,9 +69,10 @@ impl Grant {
         self.key.as_ref()
     }
 
-    /// What the tenant's own writes must stay inside. Where another one pays: `Auth::quota_of`.
-    pub fn quota(&self) -> Quota {
-        self.quota
+    /// Whose what is made under this ACL will be, and the limits that it must stay inside. Fails where the bucket takes no ACLs.
+    pub fn becomes(&self, acl: CannedAcl) -> Result<(&TenantId, Quota)> {
+        let becomes = self.becomes.as_ref().ok_or_else(|| Error::internal(format!("a grant for {:?} makes nothing", self.action)))?;
+        becomes.under(acl)
     }
 }
 

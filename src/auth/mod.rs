@@ -21,6 +21,7 @@ pub mod identity;
 pub mod keys;
 pub mod limits;
 pub mod operator;
+pub mod ownership;
 pub mod path_token;
 pub mod policy;
 pub mod presign;

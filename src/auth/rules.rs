@@ -9,7 +9,7 @@ use quick_xml::events::Event;
 
 use crate::auth::policy::BucketPolicy;
 use crate::base::names::BucketName;
-use crate::base::object::{Bucket, BucketDocument};
+use crate::base::object::{Bucket, BucketDocument, Ownership};
 use crate::base::timestamp::Timestamp;
 
 /// Text of the policies kept compiled; compiled they take about five times that.
@@ -34,8 +34,8 @@ pub struct Rules {
     pub policy_is_public: bool,
     /// The policy looks at more than who asks for what.
     pub policy_varies: bool,
-    /// Ownership is BucketOwnerEnforced.
-    pub acls_disabled: bool,
+    /// None: none was chosen.
+    pub ownership: Option<Ownership>,
     pub ignore_public_acls: bool,
     pub restrict_public_buckets: bool,
 }
@@ -77,6 +77,10 @@ impl RulesCache {
 }
 
 impl Rules {
+    pub fn acls_disabled(&self) -> bool {
+        self.ownership == Some(Ownership::BucketOwnerEnforced)
+    }
+
     fn compile(bucket: &Bucket, state: Option<(u64, Timestamp)>) -> Self {
         let document = |d: BucketDocument| bucket.documents.get(&d).map(Vec::as_slice);
         let flag = |d, name| document(d).is_some_and(|xml| element(xml, name).is_some_and(|t| t.eq_ignore_ascii_case("true")));
@@ -94,8 +98,7 @@ impl Rules {
             policy_is_public: matches!(&policy, Stored::Policy(p) if p.is_public()),
             policy_varies: matches!(&policy, Stored::Policy(p) if p.varies()),
             policy,
-            acls_disabled: document(BucketDocument::Ownership)
-                .is_some_and(|xml| element(xml, "ObjectOwnership").as_deref() == Some("BucketOwnerEnforced")),
+            ownership: document(BucketDocument::Ownership).and_then(|xml| Ownership::parse(&element(xml, "ObjectOwnership")?)),
             ignore_public_acls: flag(BucketDocument::PublicAccessBlock, "IgnorePublicAcls"),
             restrict_public_buckets: flag(BucketDocument::PublicAccessBlock, "RestrictPublicBuckets"),
         }

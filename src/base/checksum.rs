@@ -48,6 +48,16 @@ impl ChecksumAlgorithm {
         }
     }
 
+    /// The value of an empty body.
+    pub const fn of_nothing(self) -> &'static str {
+        match self {
+            Self::Crc32 | Self::Crc32c => "AAAAAA==",
+            Self::Crc64Nvme => "AAAAAAAAAAA=",
+            Self::Sha1 => "2jmj7l5rSw0yVb/vlWAYkK/YBwk=",
+            Self::Sha256 => "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=",
+        }
+    }
+
     pub fn parse(s: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|a| a.name().eq_ignore_ascii_case(s))
     }

@@ -22,12 +22,15 @@ pub enum ErrorKind {
     RequestTimeTooSkewed,
     SignatureDoesNotMatch,
     // The request is not what S3 allows.
+    /// The bucket's ownership says that ACLs do not count.
+    AccessControlListNotSupported,
     BadDigest,
     BadRequest,
     EntityTooLarge,
     EntityTooSmall,
     IncompleteBody,
     InvalidArgument,
+    InvalidBucketAclWithObjectOwnership,
     InvalidBucketName,
     InvalidDigest,
     InvalidLocationConstraint,
@@ -36,10 +39,12 @@ pub enum ErrorKind {
     InvalidPart,
     InvalidPartOrder,
     InvalidRange,
+    InvalidRedirectLocation,
     InvalidRequest,
     InvalidStorageClass,
     InvalidUri,
     KeyTooLong,
+    MalformedAcl,
     MalformedPolicy,
     MalformedXml,
     MetadataTooLarge,
@@ -51,6 +56,8 @@ pub enum ErrorKind {
     RequestTimeout,
     ContentSha256Mismatch,
     MalformedTrailer,
+    /// A body beside a header that says it all.
+    UnexpectedContent,
     // The thing is not there, or is there already.
     BucketAlreadyExists,
     BucketAlreadyOwnedByYou,

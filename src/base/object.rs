@@ -55,6 +55,30 @@ impl CannedAcl {
     }
 }
 
+/// Whose the objects are that others write into a bucket, and whether ACLs count there. S3's three.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ownership {
+    /// All are the bucket owner's; ACLs do not count.
+    BucketOwnerEnforced,
+    /// The bucket owner's where the writer gives it full control, by ACL.
+    BucketOwnerPreferred,
+    ObjectWriter,
+}
+
+impl Ownership {
+    pub fn parse(s: &str) -> Option<Self> {
+        [Self::BucketOwnerEnforced, Self::BucketOwnerPreferred, Self::ObjectWriter].into_iter().find(|o| o.name() == s)
+    }
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::BucketOwnerEnforced => "BucketOwnerEnforced",
+            Self::BucketOwnerPreferred => "BucketOwnerPreferred",
+            Self::ObjectWriter => "ObjectWriter",
+        }
+    }
+}
+
 /// One part of a multipart object, as `partNumber` reads and GetObjectAttributes need it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PartInfo {
@@ -155,12 +179,22 @@ pub struct Upload {
     pub id: UploadId,
     pub bucket: BucketName,
     pub key: ObjectKey,
+    /// Whose the parts are, and whose the object will be.
     pub owner: TenantId,
     pub initiated: Timestamp,
     pub acl: CannedAcl,
     pub headers: ObjectHeaders,
     /// What the client announced in CreateMultipartUpload.
     pub checksum: Option<(ChecksumAlgorithm, ChecksumType)>,
+    /// Who began it, where that is not the owner. Each store keeps it behind the rest, where older rows end.
+    #[serde(skip)]
+    pub initiator: Option<TenantId>,
+}
+
+impl Upload {
+    pub fn initiator(&self) -> &TenantId {
+        self.initiator.as_ref().unwrap_or(&self.owner)
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -135,12 +135,17 @@ fn too_large(max: u64) -> Error {
         .detail("MaxSizeAllowed", max.to_string())
 }
 
-/// The trailer's checksum must be there if it was announced, and be the one that was announced.
+/// The trailer's checksum must be there if it was announced, be the one that was announced, and be all that comes: of another one
+/// nobody knows what it promises.
 fn trailing_checksum(decoder: Decoder, expect: &Expect) -> Result<Option<Checksum>> {
     let trailers = decoder.finish()?;
+    let announced = |name: &str| expect.trailer.is_some_and(|a| name == a.header());
+    if let Some((name, _)) = trailers.iter().find(|(name, _)| !announced(name)) {
+        let e = Error::new(ErrorKind::MalformedTrailer, "The body ends with a trailer that x-amz-trailer did not announce.");
+        return Err(e.detail("Trailer", name.clone()));
+    }
     let Some(algorithm) = expect.trailer else { return Ok(expect.checksum.clone()) };
-    let value = trailers.iter().find(|(name, _)| name.eq_ignore_ascii_case(algorithm.header()));
-    let Some((_, value)) = value else {
+    let Some((_, value)) = trailers.first() else {
         return Err(Error::new(ErrorKind::MalformedTrailer, "The trailer that x-amz-trailer announced did not come."));
     };
     match Checksum::parse(algorithm, value) {

@@ -6,7 +6,7 @@ use crate::base::error::Result;
 use crate::base::names::{BucketName, ObjectKey};
 use crate::base::object::{ListEntry, ListPage, ListQuery, ListedObject, Upload};
 use crate::index::{Index, Walk};
-use crate::local::rows::{self, ObjectRow, key, table};
+use crate::local::rows::{self, ObjectRow, UploadRow, key, table};
 use crate::origin::{UploadsPage, UploadsQuery};
 
 pub fn objects(index: &Index, bucket: &BucketName, query: &ListQuery) -> Result<ListPage> {
@@ -73,7 +73,7 @@ pub fn uploads(index: &Index, bucket: &BucketName, query: &UploadsQuery) -> Resu
             page.common_prefixes.push(text);
             return Ok(Walk::Seek(joined(&base, &successor(common))));
         }
-        let upload: Upload = rows::decode(value)?;
+        let upload = Upload::from(rows::decode::<UploadRow>(value)?);
         last = Some((upload.key.as_str().to_owned(), upload.id.as_str().to_owned()));
         page.uploads.push(upload);
         Ok(Walk::Next)

@@ -11,7 +11,7 @@ use crate::base::digest::{Sha256, VerifiedSha256};
 use crate::base::error::{Error, Result};
 use crate::base::etag::ETag;
 use crate::base::names::{BucketName, ObjectKey, TenantId};
-use crate::base::object::{Bucket, CannedAcl, ObjectHeaders, ObjectInfo, PartInfo, UploadedPart};
+use crate::base::object::{Bucket, CannedAcl, ObjectHeaders, ObjectInfo, PartInfo, Upload, UploadedPart};
 use crate::base::timestamp::Timestamp;
 
 /// Truth.
@@ -135,6 +135,26 @@ pub struct CompletedRow {
     /// What it became, for the answer: the object itself may have been replaced since. None in rows of before it was kept.
     #[serde(deserialize_with = "none_at_the_end")]
     pub head: Option<ObjectHead>,
+}
+
+/// An upload as it is kept: with who began it, which rows of before that could be another than the owner do not have.
+#[derive(Serialize, Deserialize)]
+pub struct UploadRow {
+    upload: Upload,
+    #[serde(deserialize_with = "none_at_the_end")]
+    initiator: Option<TenantId>,
+}
+
+impl From<Upload> for UploadRow {
+    fn from(upload: Upload) -> Self {
+        UploadRow { initiator: upload.initiator.clone(), upload }
+    }
+}
+
+impl From<UploadRow> for Upload {
+    fn from(row: UploadRow) -> Self {
+        Upload { initiator: row.initiator, ..row.upload }
+    }
 }
 
 /// For a last field that older rows don't have.

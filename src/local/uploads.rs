@@ -12,7 +12,7 @@ use crate::base::object::{Upload, UploadedPart};
 use crate::index::Walk;
 use crate::ingest::Received;
 use crate::local::objects::drop_blocking;
-use crate::local::rows::{self, DropKind, PartRow, key, table};
+use crate::local::rows::{self, DropKind, PartRow, UploadRow, key, table};
 use crate::local::shared::Shared;
 use crate::local::txn::{Txn, Value, no_such_bucket};
 use crate::origin::Quota;
@@ -21,7 +21,7 @@ impl Shared {
     pub async fn create_upload(&self, upload: Upload) -> Result<Upload> {
         let create = move |txn: &mut Txn<'_>| {
             txn.require_bucket(&upload.bucket)?;
-            txn.set_row(table::UPLOADS, key::upload(&upload.bucket, &upload.key, upload.id.as_str()), &upload)?;
+            txn.set_row(table::UPLOADS, key::upload(&upload.bucket, &upload.key, upload.id.as_str()), &UploadRow::from(upload.clone()))?;
             Ok(upload)
         };
         self.queue.submit(create).await
@@ -32,8 +32,9 @@ impl Shared {
             return Err(no_such_bucket());
         }
         let (shared, row_key) = (self.clone(), key::upload(bucket, key, id.as_str()));
-        let read = spawn_blocking(move || shared.index()?.get(table::UPLOADS, &row_key)?.map(|b| rows::decode(&b)).transpose());
-        read.await.map_err(Error::internal)??.ok_or_else(no_such_upload)
+        let read =
+            spawn_blocking(move || shared.index()?.get(table::UPLOADS, &row_key)?.map(|b| rows::decode::<UploadRow>(&b)).transpose());
+        read.await.map_err(Error::internal)??.map(Upload::from).ok_or_else(no_such_upload)
     }
 
     pub async fn put_part(self: &Arc<Self>, upload: &Upload, number: u16, received: Received, quota: Quota) -> Result<UploadedPart> {

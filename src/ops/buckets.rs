@@ -61,6 +61,7 @@ impl Ops {
 
     pub async fn set_bucket_acl(&self, grant: &Grant, acl: CannedAcl) -> Result<()> {
         let (origin, bucket) = (self.origin.clone(), bucket(grant, Action::PutBucketAcl)?.clone());
+        grant.becomes(acl)?;
         self.and_tell(grant, async move { origin.set_bucket_acl(&bucket, acl).await }).await
     }
 

@@ -1,7 +1,7 @@
 //! Multipart uploads. An upload id is worth nothing without a grant for the very bucket and key it was made for.
 //!
-//! Parts and the object they become are their initiator's, also where somebody else is allowed to send them: so it is the
-//! initiator's quota that they must stay inside.
+//! Whose the parts and the object are was decided when the upload was begun, whoever sends them and completes it: so it is that
+//! owner's quota that they must stay inside.
 
 use crate::auth::Auth;
 use crate::auth::action::Action;
@@ -35,15 +35,17 @@ impl Ops {
         checksum: Option<(ChecksumAlgorithm, ChecksumType)>,
     ) -> Result<Upload> {
         let (bucket, key) = object(grant, &[Action::PutObject])?;
+        let (owner, _) = grant.becomes(acl)?;
         let upload = Upload {
             id: new_upload_id()?,
             bucket: bucket.clone(),
             key: key.clone(),
-            owner: grant.tenant().clone(),
+            owner: owner.clone(),
             initiated: Timestamp::now(),
             acl,
             headers,
             checksum,
+            initiator: (owner != grant.tenant()).then(|| grant.tenant().clone()),
         };
         let upload = self.origin.create_upload(upload).await?;
         self.transfers.begin_multipart(&upload);

@@ -167,7 +167,7 @@ impl Drop for Running {
 }
 
 fn of_upload(upload: &Upload) -> Arc<Transfer> {
-    let (tenant, bucket, key) = (upload.owner.clone(), upload.bucket.clone(), upload.key.clone());
+    let (tenant, bucket, key) = (upload.initiator().clone(), upload.bucket.clone(), upload.key.clone());
     new(upload.id.as_str().to_owned(), tenant, bucket, key, None, Some(upload.clone()))
 }
 

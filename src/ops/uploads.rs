@@ -262,7 +262,7 @@ impl Ops {
                 _ => break,
             }
         }
-        let status = Status::new("multipart", &upload.owner, &upload.bucket, &upload.key);
+        let status = Status::new("multipart", upload.initiator(), &upload.bucket, &upload.key);
         let id = Some(upload.id.as_str().to_owned());
         Ok(Status { id, bytes, parts: Some(count), started: Some(upload.initiated.iso8601()), ..status })
     }

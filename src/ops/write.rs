@@ -27,7 +27,7 @@ impl Ops {
     ) -> Result<Staging> {
         let (bucket, key) = object(grant, &[Action::PutObject])?;
         let (length, sha256, algorithm) = (expect.length, expect.declared_sha256(), expect.algorithm());
-        let owner = grant.tenant();
+        let (owner, _) = grant.becomes(acl)?;
         Ok(self.origin.staging_for(&Announced { bucket, key, owner, acl, headers, conditions, length, sha256, algorithm }))
     }
 
@@ -40,8 +40,9 @@ impl Ops {
         received: Received,
     ) -> Result<Written> {
         let (bucket, key) = object(grant, &[Action::PutObject])?;
-        let put = PutObject { bucket: bucket.clone(), key: key.clone(), owner: grant.tenant().clone(), acl, headers, conditions, received };
-        let (origin, quota) = (self.origin.clone(), grant.quota());
+        let (owner, quota) = grant.becomes(acl)?;
+        let put = PutObject { bucket: bucket.clone(), key: key.clone(), owner: owner.clone(), acl, headers, conditions, received };
+        let origin = self.origin.clone();
         self.and_tell(grant, async move { origin.put(put, quota).await }).await
     }
 
@@ -57,18 +58,19 @@ impl Ops {
     ) -> Result<Written> {
         let (bucket, key) = object(grant, &[Action::PutObject])?;
         let (source_bucket, source_key) = object(source_grant, &[Action::GetObject])?;
+        let (owner, quota) = grant.becomes(acl)?;
         let copy = CopyObject {
             source_bucket: source_bucket.clone(),
             source_key: source_key.clone(),
             source,
             bucket: bucket.clone(),
             key: key.clone(),
-            owner: grant.tenant().clone(),
+            owner: owner.clone(),
             acl,
             headers,
             conditions,
         };
-        let (origin, quota) = (self.origin.clone(), grant.quota());
+        let origin = self.origin.clone();
         self.and_tell(grant, async move { origin.copy(copy, quota).await }).await
     }
 
@@ -86,6 +88,7 @@ impl Ops {
 
     pub async fn set_object_acl(&self, grant: &Grant, acl: CannedAcl) -> Result<()> {
         let (bucket, key) = object(grant, &[Action::PutObjectAcl])?;
+        grant.becomes(acl)?;
         let (origin, bucket, key) = (self.origin.clone(), bucket.clone(), key.clone());
         // What was public may be kept by a CDN.
         self.and_tell(grant, async move { origin.set_object_acl(&bucket, &key, acl).await }).await

@@ -35,6 +35,8 @@ use crate::upstream::sweep::FOLDER;
 use crate::upstream::write::{busy, insert_raw, part_of_file, written};
 
 const VERSION: u8 = 1;
+/// With who began the upload behind it, where that is another than the owner.
+const WITH_INITIATOR: u8 = 2;
 /// Before an id that the upstream made in characters which ours do not have.
 const ENCODED: &str = "~";
 
@@ -50,11 +52,24 @@ pub struct Recorded {
 impl Recorded {
     /// With what stands behind it.
     pub fn parse(text: &[u8]) -> Result<(Self, &[u8])> {
-        let (recorded, rest): (Recorded, _) = postcard::take_from_bytes(text).map_err(Error::internal)?;
-        if recorded.version != VERSION {
-            return Err(Error::internal("the record of an upload is of another version"));
+        let (mut recorded, mut rest): (Recorded, &[u8]) = postcard::take_from_bytes(text).map_err(Error::internal)?;
+        match recorded.version {
+            VERSION => {}
+            WITH_INITIATOR => {
+                let (initiator, behind) = postcard::take_from_bytes(rest).map_err(Error::internal)?;
+                (recorded.upload.initiator, rest) = (Some(initiator), behind);
+            }
+            _ => return Err(Error::internal("the record of an upload is of another version")),
         }
         Ok((recorded, rest))
+    }
+
+    fn text(&self) -> Result<Vec<u8>> {
+        let text = postcard::to_stdvec(self).map_err(Error::internal)?;
+        match &self.upload.initiator {
+            Some(initiator) => postcard::to_extend(initiator, text).map_err(Error::internal),
+            None => Ok(text),
+        }
     }
 }
 
@@ -94,8 +109,9 @@ impl Inner {
         let created = create.customize().mutate_request(move |r| insert_raw(r, &raw)).send().await.map_err(fault::of)?;
         let id = created.upload_id().unwrap_or_default().to_owned();
         upload.id = public_id(&id)?;
-        let recorded = Recorded { version: VERSION, upload: upload.clone(), known, sealed };
-        let text = postcard::to_stdvec(&recorded).map_err(Error::internal)?;
+        let version = if upload.initiator.is_some() { WITH_INITIATOR } else { VERSION };
+        let recorded = Recorded { version, upload: upload.clone(), known, sealed };
+        let text = recorded.text()?;
         let path = record_path(&upload.bucket, &upload.key, &upload.id);
         if let Err(e) = self.put_record(&path, &text, Over::Anything).await {
             // Without its record nobody could complete it.
@@ -327,6 +343,7 @@ impl Inner {
                 acl: CannedAcl::Private,
                 headers: ObjectHeaders::default(),
                 checksum: None,
+                initiator: None,
             }));
         }
         for common in got.common_prefixes().iter().filter_map(|c| c.prefix()) {

@@ -1,10 +1,12 @@
 //! The S3 door as clients and attackers meet it: a whole gateway, requests over sockets.
 
 mod attacks;
+mod headers;
 mod limits;
 mod links;
 mod matrix;
 mod model;
+mod ownership;
 mod publish;
 mod races;
 mod sdk;

@@ -6,13 +6,15 @@ use crate::support::signer::Key;
 
 const WRITE_AND_ABORT: &str = r#"["s3:PutObject", "s3:AbortMultipartUpload"]"#;
 
-/// acme and bravo without limits, and a tenant of few bytes or objects; in a bucket of acme's that lets all of them write.
+/// acme and bravo without limits, and a tenant of few bytes or objects; in a bucket of acme's that lets all of them write, where
+/// what they write is theirs.
 fn shared_bucket(limits: &str) -> (Gateway, Client, Key) {
     let mut setup = Setup::new();
     setup.tenant("small", limits, &[("AKSMALL", "small-secret", "")]);
     let gateway = setup.start();
     let mut client = gateway.client();
-    client.make_bucket(&acme(), "shared");
+    let create = Request::new("PUT", "/shared").header("x-amz-object-ownership", "ObjectWriter");
+    client.send(&create, Sign::Header(&acme())).expect(200);
     allow(&mut client, "shared", WRITE_AND_ABORT);
     (gateway, client, Key::new("AKSMALL", "small-secret"))
 }

@@ -11,6 +11,7 @@ use crate::http::respond::{self, Answer};
 use crate::http::s3::exchange::Exchange;
 use crate::http::s3::params;
 use crate::http::xml::{Element, Writer};
+use crate::origin::Freshness;
 
 const ALL_USERS: &str = "http://acs.amazonaws.com/groups/global/AllUsers";
 const AUTHENTICATED_USERS: &str = "http://acs.amazonaws.com/groups/global/AuthenticatedUsers";
@@ -31,52 +32,71 @@ pub async fn get_object(exchange: &mut Exchange<'_>, bucket: &BucketName, key: &
 
 pub async fn put_bucket(exchange: &mut Exchange<'_>, name: &BucketName) -> Result<Answer> {
     let grant = exchange.on_bucket(Action::PutBucketAcl, name).await?;
-    let acl = wanted(exchange).await?;
+    let bucket = exchange.gateway.ops.bucket_for_decision(name).await?;
+    let bucket = exchange.existing(bucket, name)?;
+    let acl = wanted(exchange, &bucket.owner, &bucket.owner).await?;
     exchange.gateway.ops.set_bucket_acl(&grant, acl).await?;
     Ok(respond::empty(StatusCode::OK))
 }
 
 pub async fn put_object(exchange: &mut Exchange<'_>, bucket: &BucketName, key: &ObjectKey) -> Result<Answer> {
     let grant = exchange.on_object(Action::PutObjectAcl, bucket, key).await?;
-    let acl = wanted(exchange).await?;
+    let (found, object) = exchange.look_up(bucket, key, Freshness::Current).await?;
+    let acl = wanted(exchange, &object.owner, &found.owner).await?;
     exchange.gateway.ops.set_object_acl(&grant, acl).await?;
     Ok(respond::empty(StatusCode::OK))
 }
 
-/// From the header, or from a body that says the same as a canned ACL.
-async fn wanted(exchange: &mut Exchange<'_>) -> Result<CannedAcl> {
-    params::refuse_unimplemented(&exchange.parts.headers)?;
-    if params::text(&exchange.parts.headers, "x-amz-acl").is_some() {
-        return params::acl(&exchange.parts.headers);
-    }
+/// From the header, or from a body that says the same as a canned ACL: never from one where the other says something too.
+async fn wanted(exchange: &mut Exchange<'_>, owner: &TenantId, bucket_owner: &TenantId) -> Result<CannedAcl> {
+    let named = params::text(&exchange.parts.headers, "x-amz-acl").is_some();
+    let acl = params::acl(&exchange.parts.headers)?;
     let document = exchange.document().await?;
+    if named {
+        return match document.is_empty() {
+            true => Ok(acl),
+            false => Err(Error::new(ErrorKind::UnexpectedContent, "This request does not support content: x-amz-acl says it all.")),
+        };
+    }
     if document.is_empty() {
         return Err(Error::new(ErrorKind::MissingSecurityHeader, "Your request was missing a required header: x-amz-acl"));
     }
     let root = Element::parse(&document, "AccessControlPolicy")?;
-    canned(&root).ok_or_else(|| {
-        Error::new(ErrorKind::NotImplemented, "Only grants that a canned ACL stands for are implemented; write a bucket policy instead.")
-    })
+    canned(&root, owner, bucket_owner)
 }
 
-fn canned(root: &Element) -> Option<CannedAcl> {
-    let owner = root.child("Owner")?.text_of("ID")?;
-    let mut others: Vec<(&str, &str)> = Vec::new();
-    for grant in root.child("AccessControlList")?.children.iter().filter(|c| c.name == "Grant") {
-        let (grantee, permission) = (grant.child("Grantee")?, grant.text_of("Permission")?);
-        match (grantee.text_of("ID"), grantee.text_of("URI")) {
-            (Some(id), _) if id == owner && permission == "FULL_CONTROL" => {}
-            (_, Some(uri)) => others.push((uri, permission)),
-            _ => return None,
+fn canned(root: &Element, owner: &TenantId, bucket_owner: &TenantId) -> Result<CannedAcl> {
+    let malformed = || {
+        let text = "The XML you provided was not well-formed or did not validate against our published schema";
+        Error::new(ErrorKind::MalformedAcl, text)
+    };
+    if root.child("Owner").and_then(|o| o.text_of("ID")).ok_or_else(malformed)? != owner.as_str() {
+        return Err(Error::new(ErrorKind::AccessDenied, "Access Denied"));
+    }
+    let (mut owners, mut others): (usize, Vec<(&str, &str)>) = (0, Vec::new());
+    for grant in &root.child("AccessControlList").ok_or_else(malformed)?.children {
+        let grantee = grant.child("Grantee").filter(|_| grant.name == "Grant").ok_or_else(malformed)?;
+        let permission = grant.text_of("Permission").ok_or_else(malformed)?;
+        match (grantee.text_of("ID"), grantee.text_of("URI"), grantee.text_of("EmailAddress")) {
+            (Some(id), None, None) if id == owner.as_str() && permission == "FULL_CONTROL" => owners += 1,
+            (Some(who), None, None) | (None, Some(who), None) | (None, None, Some(who)) => others.push((who, permission)),
+            _ => return Err(malformed()),
         }
     }
     others.sort_unstable();
+    let to_bucket_owner = |who: &str| who == bucket_owner.as_str();
+    // Without its owner's full control it is none of the canned ones.
     match others.as_slice() {
-        [] => Some(CannedAcl::Private),
-        [(ALL_USERS, "READ")] => Some(CannedAcl::PublicRead),
-        [(ALL_USERS, "READ"), (ALL_USERS, "WRITE")] => Some(CannedAcl::PublicReadWrite),
-        [(AUTHENTICATED_USERS, "READ")] => Some(CannedAcl::AuthenticatedRead),
-        _ => None,
+        [] if owners == 1 => Ok(CannedAcl::Private),
+        [(ALL_USERS, "READ")] if owners == 1 => Ok(CannedAcl::PublicRead),
+        [(ALL_USERS, "READ"), (ALL_USERS, "WRITE")] if owners == 1 => Ok(CannedAcl::PublicReadWrite),
+        [(AUTHENTICATED_USERS, "READ")] if owners == 1 => Ok(CannedAcl::AuthenticatedRead),
+        [(who, "READ")] if owners == 1 && to_bucket_owner(who) => Ok(CannedAcl::BucketOwnerRead),
+        [(who, "FULL_CONTROL")] if owners == 1 && to_bucket_owner(who) => Ok(CannedAcl::BucketOwnerFullControl),
+        _ => Err(Error::new(
+            ErrorKind::NotImplemented,
+            "Only grants that a canned ACL stands for are implemented; write a bucket policy instead.",
+        )),
     }
 }
 

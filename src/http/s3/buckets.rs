@@ -8,7 +8,7 @@ use http::header::HeaderValue;
 use crate::auth::action::Action;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::names::BucketName;
-use crate::base::object::BucketDocument;
+use crate::base::object::{BucketDocument, CannedAcl, Ownership};
 use crate::http::respond::{self, Answer, value};
 use crate::http::s3::cors;
 use crate::http::s3::exchange::Exchange;
@@ -53,34 +53,35 @@ pub async fn list(exchange: &mut Exchange<'_>) -> Result<Answer> {
 }
 
 pub async fn create(exchange: &mut Exchange<'_>, name: &BucketName) -> Result<Answer> {
-    params::refuse_unimplemented(&exchange.parts.headers)?;
     let acl = params::acl(&exchange.parts.headers)?;
+    let ownership = params::ownership(&exchange.parts.headers)?;
+    if ownership == Some(Ownership::BucketOwnerEnforced) && !matches!(acl, CannedAcl::Private | CannedAcl::BucketOwnerFullControl) {
+        return Err(Error::new(
+            ErrorKind::InvalidBucketAclWithObjectOwnership,
+            "Bucket cannot have ACLs set with ObjectOwnership's BucketOwnerEnforced setting",
+        ));
+    }
     let grant = exchange.authorize_new_bucket(name)?;
     let document = exchange.document().await?;
     let mut documents = BTreeMap::new();
-    if !document.is_empty() {
-        let asked = Element::parse(&document, "CreateBucketConfiguration")?;
-        // Any region that the client was configured with is this one: there is no other to send it to. What is not
-        // a region at all is refused as S3 does.
-        if let Some(region) = asked.text_of("LocationConstraint").filter(|r| !r.is_empty()) {
-            if region.len() > 64 || !region.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'-') {
-                return Err(Error::new(ErrorKind::InvalidLocationConstraint, "The specified location-constraint is not valid")
-                    .detail("LocationConstraint", region));
-            }
-            documents.insert(BucketDocument::Location, region.as_bytes().to_vec());
-        }
+    if let Some(region) = location_asked(&document)? {
+        documents.insert(BucketDocument::Location, region.into_bytes());
+    }
+    if let Some(ownership) = ownership {
+        documents.insert(BucketDocument::Ownership, ownership_document(ownership).into_bytes());
     }
     if exchange.gateway.settings.default_cors {
         documents.insert(BucketDocument::Cors, cors::default_document().to_vec());
     }
+    let owned = documents.get(&BucketDocument::Ownership).cloned();
     match exchange.gateway.ops.create_bucket(&grant, acl, documents).await {
         // In us-east-1, and only there, S3 lets the owner create a bucket again, as it is.
         Err(e) if e.kind() == ErrorKind::BucketAlreadyOwnedByYou && exchange.region() == "us-east-1" => {
             let there = exchange.gateway.ops.bucket_for_decision(name).await?;
-            if there.is_some_and(|b| b.acl != acl) {
+            if there.is_some_and(|b| b.acl != acl || b.documents.get(&BucketDocument::Ownership) != owned.as_ref()) {
                 return Err(Error::new(
                     ErrorKind::BucketAlreadyExists,
-                    "The bucket exists already, with another ACL: change it with PutBucketAcl.",
+                    "The bucket exists already, with another ACL or ownership: an ACL is changed with PutBucketAcl.",
                 ));
             }
         }
@@ -91,6 +92,43 @@ pub async fn create(exchange: &mut Exchange<'_>, name: &BucketName) -> Result<An
         answer.headers_mut().insert(http::header::LOCATION, v);
     }
     Ok(answer)
+}
+
+/// The region of a CreateBucketConfiguration. What else it may hold is refused: a bucket without it would not be what was asked for.
+fn location_asked(document: &[u8]) -> Result<Option<String>> {
+    if document.is_empty() {
+        return Ok(None);
+    }
+    let asked = Element::parse(document, "CreateBucketConfiguration")?;
+    for child in &asked.children {
+        match child.name.as_str() {
+            "LocationConstraint" => {}
+            "Tags" | "Location" | "Bucket" if child.children.is_empty() => {}
+            "Tags" | "Location" | "Bucket" => {
+                let text = "Tags of a bucket, and directory buckets, are not implemented by this gateway.";
+                return Err(Error::new(ErrorKind::NotImplemented, text));
+            }
+            _ => {
+                let text = "The XML you provided was not well-formed or did not validate against our published schema";
+                return Err(Error::new(ErrorKind::MalformedXml, text));
+            }
+        }
+    }
+    // Any region that the client was configured with is this one: there is no other to send it to. What is not
+    // a region at all is refused as S3 does.
+    let Some(region) = asked.text_of("LocationConstraint").filter(|r| !r.is_empty()) else { return Ok(None) };
+    if region.len() > 64 || !region.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'-') {
+        return Err(Error::new(ErrorKind::InvalidLocationConstraint, "The specified location-constraint is not valid")
+            .detail("LocationConstraint", region));
+    }
+    Ok(Some(region.to_owned()))
+}
+
+/// As S3 keeps it.
+fn ownership_document(ownership: Ownership) -> String {
+    let mut w = Writer::document("OwnershipControls");
+    w.open("Rule").leaf("ObjectOwnership", ownership.name()).close("Rule");
+    w.finish("OwnershipControls")
 }
 
 pub async fn head(exchange: &mut Exchange<'_>, name: &BucketName) -> Result<Answer> {

@@ -18,11 +18,12 @@ use crate::http::ranges::{self, Requested};
 use crate::http::respond::{self, Answer};
 use crate::http::s3::exchange::Exchange;
 use crate::http::s3::multipart;
+use crate::http::s3::objects::tell_dedup;
 use crate::http::s3::params::{self, text};
 use crate::http::xml::Writer;
 use crate::ingest::{Expect, receive};
 use crate::ops::read::Shown;
-use crate::origin::{Dedup, ReadBy};
+use crate::origin::ReadBy;
 
 /// How often a copy begins anew because its source was replaced under it.
 const ATTEMPTS: usize = 4;
@@ -71,7 +72,7 @@ impl Source {
 
     /// The source as it is now, with the right to read it, if the conditions hold.
     async fn find(&self, exchange: &Exchange<'_>) -> Result<(Grant, SharedObject)> {
-        let (grant, object) = exchange.readable(Action::GetObject, &self.bucket, &self.key).await?;
+        let (grant, object) = exchange.readable_source(&self.bucket, &self.key).await?;
         let failed = match self.conditions.evaluate(&object) {
             Verdict::Proceed => return Ok((grant, object)),
             Verdict::NotModified if self.conditions.if_none_match.is_some() => "x-amz-copy-source-If-None-Match",
@@ -86,7 +87,6 @@ impl Source {
 
 pub async fn object(exchange: &mut Exchange<'_>, bucket: &BucketName, key: &ObjectKey) -> Result<Answer> {
     let headers = &exchange.parts.headers;
-    params::refuse_unimplemented(headers)?;
     let source = Source::parse(exchange)?;
     let replace = match text(headers, "x-amz-metadata-directive") {
         None | Some("COPY") => false,
@@ -97,6 +97,7 @@ pub async fn object(exchange: &mut Exchange<'_>, bucket: &BucketName, key: &Obje
             );
         }
     };
+    let algorithm = text(headers, "x-amz-checksum-algorithm").map(params::algorithm).transpose()?;
     let acl = params::acl(headers)?;
     let conditions = params::write_conditions(headers)?;
     let fresh = params::object_headers(headers)?;
@@ -116,6 +117,11 @@ pub async fn object(exchange: &mut Exchange<'_>, bucket: &BucketName, key: &Obje
                 "The specified copy source is larger than the maximum allowable size for a copy source: 5368709120",
             ));
         }
+        // A copy keeps the checksum of its source.
+        if algorithm.is_some_and(|a| found.checksum.as_ref().is_none_or(|c| c.algorithm != a)) {
+            let text = "A copy keeps the checksum of its source here: another algorithm than the source's is not implemented.";
+            return Err(Error::new(ErrorKind::NotImplemented, text).detail("Header", "x-amz-checksum-algorithm"));
+        }
         let mut stored = if replace { fresh.clone() } else { found.headers.clone() };
         if stored.content_type.is_empty() {
             stored.content_type = media_type::guess(key.as_str(), &[]).to_owned();
@@ -131,8 +137,7 @@ pub async fn object(exchange: &mut Exchange<'_>, bucket: &BucketName, key: &Obje
         let mut w = Writer::document("CopyObjectResult");
         result(&mut w, &written.object);
         let mut answer = respond::xml(w.finish("CopyObjectResult"));
-        let dedup = if written.dedup == Dedup::Hit { "hit" } else { "miss" };
-        answer.headers_mut().insert("x-tidegate-dedup", http::HeaderValue::from_static(dedup));
+        tell_dedup(answer.headers_mut(), &grant, &written);
         return Ok(answer);
     }
     Err(replaced())
@@ -151,7 +156,6 @@ fn replaced() -> Error {
 
 /// Reads the range of the source and takes it in like any other part.
 pub async fn part(exchange: &mut Exchange<'_>, bucket: &BucketName, key: &ObjectKey) -> Result<Answer> {
-    params::refuse_unimplemented(&exchange.parts.headers)?;
     let source = Source::parse(exchange)?;
     let number = multipart::part_number(exchange)?;
     let grant = exchange.on_object(Action::PutObject, bucket, key).await?;

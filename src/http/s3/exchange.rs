@@ -10,6 +10,7 @@ use http::header::AsHeaderName;
 use http::request::Parts;
 
 use crate::auth::{Action, Caller, Grant, Payload, Reading, RequestFacts, Target, Via};
+use crate::base::checksum::ChecksumAlgorithm;
 use crate::base::conditions::WriteConditions;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::host;
@@ -33,6 +34,8 @@ use crate::telemetry::request_id::RequestId;
 
 // Every request is asked for it: a name that need not be parsed each time.
 const EXPECTED_BUCKET_OWNER: HeaderName = HeaderName::from_static("x-amz-expected-bucket-owner");
+/// Of the source of a copy.
+pub const SOURCE_OWNER: HeaderName = HeaderName::from_static("x-amz-source-expected-bucket-owner");
 const DECODED_LENGTH: HeaderName = HeaderName::from_static("x-amz-decoded-content-length");
 
 pub struct Exchange<'a> {
@@ -146,10 +149,15 @@ impl Exchange<'_> {
     /// The bucket that was looked up, or NoSuchBucket; and the client's own check of whose it is.
     /// That a bucket of some name exists is no secret: names are one space for all tenants, as on S3.
     pub fn existing(&self, found: Option<SharedBucket>, name: &BucketName) -> Result<SharedBucket> {
+        self.existing_of(found, name, EXPECTED_BUCKET_OWNER)
+    }
+
+    /// The same, where another header says whose it must be.
+    pub fn existing_of(&self, found: Option<SharedBucket>, name: &BucketName, expected: HeaderName) -> Result<SharedBucket> {
         let Some(bucket) = found else {
             return Err(Error::new(ErrorKind::NoSuchBucket, "The specified bucket does not exist").detail("BucketName", name.as_str()));
         };
-        match self.header(EXPECTED_BUCKET_OWNER) {
+        match self.header(expected) {
             Some(owner) if owner != bucket.owner.as_str() => Err(Error::new(ErrorKind::AccessDenied, "Access Denied")),
             _ => Ok(bucket),
         }
@@ -280,9 +288,9 @@ impl Exchange<'_> {
     }
 }
 
-/// Parameters of a presigned URL that are not headers in disguise: the signature's own, and the checksums that some
-/// SDKs put there for a body they don't know yet.
-fn stays_parameter(name: &str) -> bool {
+/// Parameters of a presigned URL that are not headers in disguise: the signature's own, and the checksum of nothing, which some
+/// SDKs put there for a body they don't know yet. Any other checksum is a promise.
+fn stays_parameter(name: &str, value: &str) -> bool {
     const OWN: [&str; 7] = [
         "x-amz-algorithm",
         "x-amz-credential",
@@ -294,9 +302,9 @@ fn stays_parameter(name: &str) -> bool {
     ];
     !name.starts_with("x-amz-")
         || OWN.contains(&name)
-        || name.starts_with("x-amz-checksum-")
         || name == "x-amz-sdk-checksum-algorithm"
         || name == "x-amz-content-sha256"
+        || ChecksumAlgorithm::ALL.iter().any(|a| a.header() == name && value == a.of_nothing())
 }
 
 /// SDKs hoist `x-amz-*` headers into the query of a presigned URL, whose signature covers them there. From here on
@@ -306,7 +314,7 @@ fn unhoist(parts: &mut Parts, query: &Query, via: Via) {
         let name = name.to_ascii_lowercase();
         // SigV2 signs these two by name, and boto3 hoists them like the rest.
         let signed_by_sigv2 = matches!(via, Via::SigV2Query { .. }) && matches!(name.as_str(), "content-type" | "content-md5");
-        if stays_parameter(&name) && !signed_by_sigv2 {
+        if stays_parameter(&name, value) && !signed_by_sigv2 {
             continue;
         }
         if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), http::HeaderValue::from_bytes(value.as_bytes()))

@@ -10,7 +10,7 @@ use crate::base::object::{ObjectInfo, SharedBucket, SharedObject};
 use crate::base::range::ByteRange;
 use crate::http::read::{self, Read};
 use crate::http::respond::{self, Answer, value};
-use crate::http::s3::exchange::Exchange;
+use crate::http::s3::exchange::{Exchange, SOURCE_OWNER};
 use crate::http::xml::Writer;
 use crate::ops::read::Shown;
 use crate::origin::{Expected, Freshness};
@@ -162,6 +162,14 @@ impl Exchange<'_> {
         Ok((grant, object))
     }
 
+    /// The source of a copy, and the right to read it.
+    pub async fn readable_source(&self, bucket: &BucketName, key: &ObjectKey) -> Result<(Grant, SharedObject)> {
+        let found = self.existing_of(self.gateway.ops.bucket_for_decision(bucket).await?, bucket, SOURCE_OWNER)?;
+        let (found, object, _) = self.look_up_in(found, key, Freshness::Current, None).await?;
+        let grant = self.authorize_object(Action::GetObject, &found, key, Some(&object))?;
+        Ok((grant, object))
+    }
+
     /// What is there; or NoSuchKey, where the caller may know even that.
     pub async fn look_up(&self, bucket: &BucketName, key: &ObjectKey, freshness: Freshness) -> Result<(SharedBucket, SharedObject)> {
         let (found, object, _) = self.look_up_to_read(bucket, key, freshness, None).await?;
@@ -176,8 +184,18 @@ impl Exchange<'_> {
         freshness: Freshness,
         range: Option<ByteRange>,
     ) -> Result<(SharedBucket, SharedObject, Option<Expected>)> {
-        let ops = &self.gateway.ops;
-        let found = self.existing(ops.bucket_for_decision(bucket).await?, bucket)?;
+        let found = self.existing(self.gateway.ops.bucket_for_decision(bucket).await?, bucket)?;
+        self.look_up_in(found, key, freshness, range).await
+    }
+
+    async fn look_up_in(
+        &self,
+        found: SharedBucket,
+        key: &ObjectKey,
+        freshness: Freshness,
+        range: Option<ByteRange>,
+    ) -> Result<(SharedBucket, SharedObject, Option<Expected>)> {
+        let (ops, bucket) = (&self.gateway.ops, &found.name);
         if let Some(object) = ops.hot_object_for_decision(bucket, key, freshness) {
             return Ok((found, object, None));
         }

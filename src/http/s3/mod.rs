@@ -6,6 +6,7 @@ pub mod copy;
 pub mod cors;
 pub mod exchange;
 pub mod get;
+pub mod headers;
 pub mod list;
 pub mod multipart;
 pub mod objects;
@@ -73,6 +74,7 @@ async fn answer(gateway: &Gateway, visit: &mut Visit, parts: Parts, body: Reques
     visit.routed(operation.index(), operation.name(), operation.log_name(), &resource);
 
     let mut exchange = Exchange::open(gateway, visit, parts, query, body, peer)?;
+    headers::check(operation, &exchange.parts.headers)?;
     dispatch(&mut exchange, operation, &resource).await
 }
 

@@ -42,7 +42,6 @@ pub fn part_algorithm(upload: &Upload) -> ChecksumAlgorithm {
 
 pub async fn create(exchange: &mut Exchange<'_>, bucket: &BucketName, key: &ObjectKey) -> Result<Answer> {
     let headers = &exchange.parts.headers;
-    params::refuse_unimplemented(headers)?;
     let mut stored = params::object_headers(headers)?;
     if stored.content_type.is_empty() {
         stored.content_type = media_type::guess(key.as_str(), &[]).to_owned();
@@ -97,7 +96,6 @@ fn checksum_type(name: &str) -> Result<ChecksumType> {
 }
 
 pub async fn upload_part(exchange: &mut Exchange<'_>, bucket: &BucketName, key: &ObjectKey) -> Result<Answer> {
-    params::refuse_unimplemented(&exchange.parts.headers)?;
     let number = part_number(exchange)?;
     let grant = exchange.on_object(Action::PutObject, bucket, key).await?;
     let upload = exchange.gateway.ops.upload(&grant, &upload_id(exchange)?).await?;
@@ -137,10 +135,11 @@ pub async fn complete(exchange: &mut Exchange<'_>, bucket: &BucketName, key: &Ob
     let checksum_type = text(headers, "x-amz-checksum-type").map(checksum_type).transpose()?;
     let size = text(headers, "x-amz-mp-object-size").map(str::parse).transpose();
     let size = size.map_err(|_| Error::new(ErrorKind::InvalidArgument, "Not a number.").detail("ArgumentName", "x-amz-mp-object-size"))?;
+    let md5 = params::body_md5(headers)?;
     let id = upload_id(exchange)?;
     let grant = exchange.on_object(Action::PutObject, bucket, key).await?;
     // The checksum headers of this request speak of the object, not of the document.
-    let document = exchange.receive_document(Expect { max: MAX_XML_BYTES as u64, ..Expect::default() }).await?;
+    let document = exchange.receive_document(Expect { max: MAX_XML_BYTES as u64, md5, ..Expect::default() }).await?;
     let parts = completed_parts(&Element::parse(&document, "CompleteMultipartUpload")?)?;
     let completion = Completion { parts, conditions, checksum, checksum_type, size };
     let object = exchange.gateway.ops.complete_upload(&grant, &exchange.gateway.auth, id, completion).await?;
@@ -212,7 +211,7 @@ pub async fn list_parts(exchange: &mut Exchange<'_>, bucket: &BucketName, key: &
     let (parts, more) = exchange.gateway.ops.list_parts(&grant, &upload, after, max).await?;
     let mut w = Writer::document("ListPartsResult");
     w.leaf("Bucket", bucket).leaf("Key", key).leaf("UploadId", &upload.id);
-    exchange.owner(&mut w, "Initiator", &upload.owner);
+    exchange.owner(&mut w, "Initiator", upload.initiator());
     exchange.owner(&mut w, "Owner", &upload.owner);
     w.leaf("StorageClass", "STANDARD").leaf("PartNumberMarker", after);
     w.leaf("NextPartNumberMarker", parts.last().map_or(after, |p| p.number)).leaf("MaxParts", max).leaf("IsTruncated", more);
@@ -259,7 +258,7 @@ pub async fn list_uploads(exchange: &mut Exchange<'_>, bucket: &BucketName) -> R
     w.leaf("MaxUploads", max).leaf("IsTruncated", page.next.is_some());
     for upload in &page.uploads {
         w.open("Upload").leaf("Key", name(upload.key.as_str())).leaf("UploadId", &upload.id);
-        exchange.owner(&mut w, "Initiator", &upload.owner);
+        exchange.owner(&mut w, "Initiator", upload.initiator());
         exchange.owner(&mut w, "Owner", &upload.owner);
         w.leaf("StorageClass", "STANDARD").leaf("Initiated", upload.initiated.iso8601());
         if let Some((algorithm, kind)) = upload.checksum {

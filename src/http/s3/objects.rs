@@ -3,7 +3,7 @@
 use http::StatusCode;
 use http::header::{self, HeaderName, HeaderValue};
 
-use crate::auth::action::Action;
+use crate::auth::{Action, Grant};
 use crate::base::checksum::ChecksumAlgorithm;
 use crate::base::conditions::{ETagMatch, WriteConditions};
 use crate::base::error::{Error, ErrorKind, Result};
@@ -18,11 +18,10 @@ use crate::http::s3::exchange::Exchange;
 use crate::http::s3::params;
 use crate::http::xml::{Element, Writer};
 use crate::ingest::{Content, Received};
-use crate::origin::Dedup;
+use crate::origin::{Dedup, Written};
 
 pub async fn put(exchange: &mut Exchange<'_>, bucket: &BucketName, key: &ObjectKey) -> Result<Answer> {
     let headers = &exchange.parts.headers;
-    params::refuse_unimplemented(headers)?;
     let mut stored = params::object_headers(headers)?;
     let acl = params::acl(headers)?;
     let conditions = params::write_conditions(headers)?;
@@ -37,9 +36,16 @@ pub async fn put(exchange: &mut Exchange<'_>, bucket: &BucketName, key: &ObjectK
     running.taken(&written.object);
     let mut answer = respond::empty(StatusCode::OK);
     written_headers(answer.headers_mut(), &written.object);
-    let dedup = if written.dedup == Dedup::Hit { "hit" } else { "miss" };
-    answer.headers_mut().insert("x-tidegate-dedup", HeaderValue::from_static(dedup));
+    tell_dedup(answer.headers_mut(), &grant, &written);
     Ok(answer)
+}
+
+/// Only its owner may know what there was already.
+pub fn tell_dedup(headers: &mut http::HeaderMap, grant: &Grant, written: &Written) {
+    if written.object.owner == *grant.tenant() || grant.tenant().is_operator() {
+        let dedup = if written.dedup == Dedup::Hit { "hit" } else { "miss" };
+        headers.insert("x-tidegate-dedup", HeaderValue::from_static(dedup));
+    }
 }
 
 /// ETag and checksum of what was written.

@@ -9,30 +9,9 @@ use crate::base::conditions::{ETagMatch, WriteConditions};
 use crate::base::digest::Md5;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::limits::MAX_USER_METADATA_BYTES;
-use crate::base::object::{CannedAcl, ObjectHeaders};
+use crate::base::object::{CannedAcl, ObjectHeaders, Ownership};
 use crate::base::timestamp::Timestamp;
 use crate::ingest::Expect;
-
-/// Headers whose meaning is known and not implemented: to ignore one would be to lie about what was done.
-const NOT_IMPLEMENTED: &[&str] = &[
-    "x-amz-server-side-encryption",
-    "x-amz-server-side-encryption-aws-kms-key-id",
-    "x-amz-server-side-encryption-context",
-    "x-amz-server-side-encryption-customer-algorithm",
-    "x-amz-copy-source-server-side-encryption-customer-algorithm",
-    "x-amz-object-lock-mode",
-    "x-amz-object-lock-retain-until-date",
-    "x-amz-object-lock-legal-hold",
-    "x-amz-bucket-object-lock-enabled",
-    "x-amz-tagging",
-    "x-amz-grant-read",
-    "x-amz-grant-write",
-    "x-amz-grant-read-acp",
-    "x-amz-grant-write-acp",
-    "x-amz-grant-full-control",
-    "x-amz-write-offset-bytes",
-    "x-amz-rename-source",
-];
 
 const STORAGE_CLASSES: &[&str] = &[
     "STANDARD",
@@ -47,16 +26,6 @@ const STORAGE_CLASSES: &[&str] = &[
     "SNOW",
     "EXPRESS_ONEZONE",
 ];
-
-pub fn refuse_unimplemented(headers: &HeaderMap) -> Result<()> {
-    // "false" asks for nothing: rclone says so of the object lock of each bucket it makes.
-    let asked = |name: &&&str| headers.get_all(**name).iter().any(|v| !v.as_bytes().eq_ignore_ascii_case(b"false"));
-    match NOT_IMPLEMENTED.iter().find(asked) {
-        None => Ok(()),
-        Some(name) => Err(Error::new(ErrorKind::NotImplemented, "A header you provided implies functionality that is not implemented.")
-            .detail("Header", *name)),
-    }
-}
 
 /// A header's text: ASCII or UTF-8. None: not there, or empty.
 pub fn text(headers: &HeaderMap, name: impl header::AsHeaderName) -> Option<&str> {
@@ -79,7 +48,7 @@ pub fn object_headers(headers: &HeaderMap) -> Result<ObjectHeaders> {
         content_encoding: owned(header::CONTENT_ENCODING).and_then(without_transfer_coding),
         content_language: owned(header::CONTENT_LANGUAGE),
         expires: owned(header::EXPIRES),
-        website_redirect: text(headers, "x-amz-website-redirect-location").map(str::to_owned),
+        website_redirect: text(headers, "x-amz-website-redirect-location").map(redirect).transpose()?,
         ..ObjectHeaders::default()
     };
     let mut bytes = 0;
@@ -101,6 +70,14 @@ pub fn object_headers(headers: &HeaderMap) -> Result<ObjectHeaders> {
     Ok(stored)
 }
 
+fn redirect(location: &str) -> Result<String> {
+    if ["/", "http://", "https://"].iter().any(|start| location.starts_with(start)) {
+        return Ok(location.to_owned());
+    }
+    let text = "The website redirect location must have a prefix of 'http://' or 'https://' or '/'.";
+    Err(Error::new(ErrorKind::InvalidRedirectLocation, text))
+}
+
 /// `aws-chunked` says how the body travels, not what it is. The rest stays as it was written.
 fn without_transfer_coding(encoding: String) -> Option<String> {
     let is_transfer = |c: &str| c.trim().eq_ignore_ascii_case("aws-chunked");
@@ -120,10 +97,19 @@ pub fn acl(headers: &HeaderMap) -> Result<CannedAcl> {
     }
 }
 
+/// `x-amz-object-ownership` of a new bucket.
+pub fn ownership(headers: &HeaderMap) -> Result<Option<Ownership>> {
+    let parsed = |name: &str| {
+        Ownership::parse(name).ok_or_else(|| {
+            Error::new(ErrorKind::InvalidArgument, "Unknown object ownership.").detail("ArgumentName", "x-amz-object-ownership")
+        })
+    };
+    text(headers, "x-amz-object-ownership").map(parsed).transpose()
+}
+
 /// What the client promised of a body: length, Content-MD5, checksum. `compute`: the checksum to keep if it promised none.
 pub fn expect(headers: &HeaderMap, max: u64, compute: Option<ChecksumAlgorithm>) -> Result<Expect> {
-    // An empty one is wrong, not absent.
-    let md5 = headers.get("content-md5").map(|v| content_md5(v.to_str().unwrap_or_default())).transpose()?;
+    let md5 = body_md5(headers)?;
     let checksum = checksum(headers)?;
     let trailer = match text(headers, "x-amz-trailer") {
         None => None,
@@ -149,6 +135,11 @@ pub fn expect(headers: &HeaderMap, max: u64, compute: Option<ChecksumAlgorithm>)
         }
     }
     Ok(Expect { length: None, max, md5, sha256: None, checksum, trailer, compute })
+}
+
+/// Content-MD5. An empty one is wrong, not absent.
+pub fn body_md5(headers: &HeaderMap) -> Result<Option<Md5>> {
+    headers.get("content-md5").map(|v| content_md5(v.to_str().unwrap_or_default())).transpose()
 }
 
 pub fn content_md5(value: &str) -> Result<Md5> {

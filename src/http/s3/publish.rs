@@ -27,20 +27,21 @@ const DIGITS: usize = 32;
 
 pub async fn put(exchange: &mut Exchange<'_>, bucket: &BucketName, asked: &ObjectKey) -> Result<Answer> {
     let headers = &exchange.parts.headers;
-    params::refuse_unimplemented(headers)?;
     refuse_what_does_not_fit(exchange)?;
     let mut stored = params::object_headers(headers)?;
     let acl = params::acl(headers)?;
     let expect = params::expect(headers, MAX_PUT_BYTES, Some(ChecksumAlgorithm::Crc64Nvme))?;
     let such_a_name = named(asked, &"0".repeat(DIGITS))?;
     let provisional = exchange.on_object(Action::PutObject, bucket, &such_a_name).await?;
+    provisional.becomes(acl)?;
     let received = exchange.receive(expect, &exchange.gateway.ops.staging(&provisional)).await?;
 
     let digits = received.sha256.digest().hex();
     let key = named(asked, digits.get(..DIGITS).unwrap_or_default())?;
     let grant = exchange.on_object(Action::PutObject, bucket, &key).await?;
     let there = exchange.gateway.ops.object_for_decision(bucket, &key, Freshness::Current).await?;
-    let same = |o: &&SharedObject| o.owner == *grant.tenant() && o.sha256 == Some(received.sha256);
+    let (owner, _) = grant.becomes(acl)?;
+    let same = |o: &&SharedObject| o.owner == *owner && o.sha256 == Some(received.sha256);
     if let Some(object) = there.as_ref().filter(same) {
         return Ok(answer(exchange, &grant, object, true));
     }
@@ -57,7 +58,7 @@ pub async fn put(exchange: &mut Exchange<'_>, bucket: &BucketName, asked: &Objec
         Ok(written) => Ok(answer(exchange, &grant, &written.object, false)),
         Err(e) if e.kind() == ErrorKind::PreconditionFailed => {
             let now = exchange.gateway.ops.object_for_decision(bucket, &key, Freshness::Current).await?;
-            match now.filter(|o| o.owner == *grant.tenant() && o.sha256 == Some(sha256)) {
+            match now.filter(|o| o.owner == *owner && o.sha256 == Some(sha256)) {
                 Some(object) => Ok(answer(exchange, &grant, &object, true)),
                 None => Err(Error::new(ErrorKind::OperationAborted, "The name is being written by somebody else. Please try again.")),
             }

@@ -20,6 +20,7 @@ pub fn upload_of(key: &str, id: &str, checksum: Option<(ChecksumAlgorithm, Check
         acl: CannedAcl::Private,
         headers: ObjectHeaders::default(),
         checksum,
+        initiator: None,
     }
 }
 

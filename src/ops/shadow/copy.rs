@@ -225,6 +225,7 @@ impl Inner {
             acl: CannedAcl::Private,
             headers: headers_of(object),
             checksum: checksum.as_ref().map(|c| (c.algorithm, c.kind())),
+            initiator: None,
         };
         let upload = self.origin.create_upload(upload).await?;
         let brought = self.copy_parts(shadow, key, found, &cut, &upload, checksum).await;

@@ -37,3 +37,14 @@ fn assert_nothing_staged(gateway: &Gateway) {
     }
     panic!("left in staging: {:?}", crate::support::gateway::files_under(&staging));
 }
+
+/// An ACL by grants: the owner's full control, and everyone may read.
+pub fn acl_document(owner: &str, public: bool) -> String {
+    let everyone =
+        "<Grant><Grantee><URI>http://acs.amazonaws.com/groups/global/AllUsers</URI></Grantee><Permission>READ</Permission></Grant>";
+    format!(
+        "<AccessControlPolicy><Owner><ID>{owner}</ID></Owner><AccessControlList><Grant><Grantee><ID>{owner}</ID></Grantee>\
+         <Permission>FULL_CONTROL</Permission></Grant>{}</AccessControlList></AccessControlPolicy>",
+        if public { everyone } else { "" }
+    )
+}

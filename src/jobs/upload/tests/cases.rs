@@ -128,6 +128,7 @@ async fn what_is_done_upstream_comes_after_what_waits() {
         acl: CannedAcl::Private,
         headers: ObjectHeaders::default(),
         checksum: None,
+        initiator: None,
     };
     world.back().create_upload(upload.clone()).await.unwrap();
     let body = received(&world.upstream.inner, b"third", ChecksumAlgorithm::Crc64Nvme);
