@@ -162,6 +162,7 @@ impl App {
             settings: config.doors,
             seals: cluster.seals(),
             cors: Default::default(),
+            documents: Default::default(),
         });
         let service = gateway.clone();
         let server = listening

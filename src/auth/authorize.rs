@@ -86,6 +86,17 @@ impl Auth {
         Ok(Grant::new(action, &caller.identity, display(&caller.identity), bucket, key, becomes))
     }
 
+    /// Whether there may be a key of the bucket with which the caller may do it. For batches: where there is none, their list need
+    /// not be read. Says yes where it takes a key to tell.
+    pub fn may_with_some_key(&self, caller: &Caller, action: Action, bucket: &Bucket, context: &Context<'_>) -> Result<()> {
+        let target = Target::Bucket(bucket);
+        let env = Environment { any_key: true, ..self.environment(caller, target, Some(context)) };
+        if beyond(caller, action, target) || !self.allows(action, target, &env, &caller.identity) {
+            return Err(Error::new(ErrorKind::AccessDenied, "Access Denied"));
+        }
+        Ok(())
+    }
+
     /// For background work in a tenant's name: the same decision, without a request. A tenant that is gone may nothing.
     pub fn grant_for_job(&self, tenant: &TenantId, action: Action, target: Target<'_>) -> Result<Grant> {
         let caller = if tenant.is_operator() {
@@ -204,6 +215,7 @@ impl Auth {
             context,
             listing: None,
             for_anyone: false,
+            any_key: false,
             bucket_owner: match target {
                 Target::NewBucket(_) => tenant,
                 _ => target.bucket().map(|b| &b.owner),

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::auth::Auth;
 use crate::cluster::seal::Seals;
+use crate::http::document::Room;
 use crate::http::edge::callers::Secrets;
 use crate::http::edge::site::Sites;
 use crate::http::s3::cors::Compiled;
@@ -52,6 +53,8 @@ pub struct Gateway {
     pub seals: Option<Arc<Seals>>,
     /// Buckets' CORS rules, ready for use.
     pub cors: Compiled,
+    /// For the large documents of all connections.
+    pub documents: Room,
 }
 
 /// The gateway as one worker holds it. The worker's requests count references to this, in an `Rc`: a count that all cores

@@ -8,6 +8,7 @@ pub mod address;
 pub mod admin;
 pub mod api;
 pub mod body;
+pub mod document;
 pub mod door;
 pub mod edge;
 pub mod gateway;

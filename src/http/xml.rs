@@ -1,18 +1,126 @@
 //! XML in and out, only as much as S3's documents need: elements and text. Attributes are skipped (namespaces,
-//! `xsi:type`), DTDs are refused, depth and number of elements are capped; the size was capped by who read the body.
+//! `xsi:type`), DTDs are refused; depth, elements and the length of a text are capped; the size was capped by who read the body.
+//!
+//! The two documents that may be large (DeleteObjects, CompleteMultipartUpload) are read by a `Reader` into what they mean; an `Element`
+//! is a tree, and takes twenty times the memory of its text: it is for small documents.
 
 use std::borrow::Cow;
 use std::fmt::Display;
 
-use quick_xml::Reader;
 use quick_xml::events::Event;
 
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::limits::MAX_XML_DEPTH;
 
-/// CompleteMultipartUpload with 10,000 parts of seven elements each is the largest document there is.
-const MAX_ELEMENTS: usize = 100_000;
+/// In a document that is kept as a tree. S3's small documents have some hundreds at most; a page of a listing has 10,000.
+const MAX_TREE_ELEMENTS: usize = 20_000;
+/// In one element: four times the longest key. A policy or a list is made of many.
+const MAX_TEXT_BYTES: usize = 4096;
 
+/// A document that is read from its start to its end: what nobody asks for is passed over and kept nowhere.
+pub struct Reader<'d> {
+    events: quick_xml::Reader<&'d [u8]>,
+    /// Elements that are open.
+    depth: usize,
+    elements_left: usize,
+}
+
+enum Step<'d> {
+    Open(String),
+    Close,
+    Text(Cow<'d, str>),
+}
+
+impl<'d> Reader<'d> {
+    /// Reads a document whose root must be called `root`: `content` is called inside of it. What comes after the root is not read.
+    pub fn read<T>(bytes: &'d [u8], root: &str, max_elements: usize, content: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        let text = std::str::from_utf8(bytes).map_err(|_| malformed("it is not UTF-8"))?;
+        let mut events = quick_xml::Reader::from_str(text);
+        events.config_mut().expand_empty_elements = true;
+        let mut reader = Reader { events, depth: 0, elements_left: max_elements };
+        loop {
+            match reader.step()? {
+                Step::Open(name) if name == root => break,
+                Step::Open(_) => return Err(malformed("it is not the document that this operation takes")),
+                Step::Close | Step::Text(_) => {}
+            }
+        }
+        let read = content(&mut reader)?;
+        reader.leave(0)?;
+        Ok(read)
+    }
+
+    /// Calls `child` inside of each element of the one that is open, to the end of that. What `child` does not read is passed over.
+    pub fn each(&mut self, mut child: impl FnMut(&str, &mut Self) -> Result<()>) -> Result<()> {
+        let level = self.depth;
+        loop {
+            match self.step()? {
+                Step::Open(name) => {
+                    child(&name, self)?;
+                    self.leave(level)?;
+                }
+                Step::Close => return Ok(()),
+                Step::Text(_) => {}
+            }
+        }
+    }
+
+    /// The text of the element that is open, to the end of that, without the texts of those inside.
+    pub fn text(&mut self) -> Result<String> {
+        let level = self.depth;
+        let mut whole = String::new();
+        loop {
+            match self.step()? {
+                Step::Open(_) => self.leave(level)?,
+                Step::Close => return Ok(whole),
+                Step::Text(text) => push_text(&mut whole, &text)?,
+            }
+        }
+    }
+
+    /// Passes over all that is open beyond `level`.
+    fn leave(&mut self, level: usize) -> Result<()> {
+        while self.depth > level {
+            self.step()?;
+        }
+        Ok(())
+    }
+
+    fn step(&mut self) -> Result<Step<'d>> {
+        loop {
+            return Ok(match self.events.read_event().map_err(|e| malformed("it is not well formed").caused_by(e))? {
+                Event::Start(tag) | Event::Empty(tag) => {
+                    self.elements_left = self.elements_left.checked_sub(1).ok_or_else(|| malformed("it has too many elements"))?;
+                    self.depth += 1;
+                    if self.depth > MAX_XML_DEPTH {
+                        return Err(malformed("it is nested too deeply"));
+                    }
+                    Step::Open(tag.local_name().as_ref().to_owned())
+                }
+                Event::End(_) => {
+                    self.depth = self.depth.saturating_sub(1);
+                    Step::Close
+                }
+                Event::Text(text) => Step::Text(text.xml10_content().into_owned().into()),
+                Event::CData(text) => Step::Text(text.xml10_content().into_owned().into()),
+                Event::GeneralRef(name) => Step::Text(resolve(&name.into_inner())?),
+                Event::DocType(_) => return Err(malformed("document type declarations are not allowed")),
+                Event::Eof => return Err(malformed("it ended too early")),
+                Event::Comment(_) | Event::Decl(_) | Event::PI(_) => continue,
+            });
+        }
+    }
+}
+
+fn push_text(whole: &mut String, text: &str) -> Result<()> {
+    if whole.len() + text.len() > MAX_TEXT_BYTES {
+        return Err(malformed("a text in it is too long"));
+    }
+    whole.push_str(text);
+    Ok(())
+}
+
+/// A small document, whole.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Element {
     pub name: String,
@@ -23,48 +131,15 @@ pub struct Element {
 impl Element {
     /// Parses a document whose root must be called `root`.
     pub fn parse(bytes: &[u8], root: &str) -> Result<Element> {
-        let text = std::str::from_utf8(bytes).map_err(|_| malformed("it is not UTF-8"))?;
-        let mut reader = Reader::from_str(text);
-        let mut open: Vec<Element> = Vec::new();
-        let mut count = 0;
+        Reader::read(bytes, root, MAX_TREE_ELEMENTS, |reader| Element { name: root.to_owned(), ..Element::default() }.filled(reader))
+    }
+
+    fn filled(mut self, reader: &mut Reader<'_>) -> Result<Self> {
         loop {
-            let event = reader.read_event().map_err(|e| malformed("it is not well formed").caused_by(e))?;
-            let closed = match event {
-                Event::Start(tag) => {
-                    count += 1;
-                    if open.len() >= MAX_XML_DEPTH || count > MAX_ELEMENTS {
-                        return Err(malformed("it is nested too deeply or has too many elements"));
-                    }
-                    open.push(Element { name: tag.local_name().as_ref().to_owned(), ..Element::default() });
-                    None
-                }
-                Event::Empty(tag) => {
-                    count += 1;
-                    Some(Element { name: tag.local_name().as_ref().to_owned(), ..Element::default() })
-                }
-                Event::End(_) => open.pop(),
-                Event::Text(t) => {
-                    push_text(&mut open, &t.xml10_content());
-                    None
-                }
-                Event::CData(t) => {
-                    push_text(&mut open, &t.xml10_content());
-                    None
-                }
-                Event::GeneralRef(r) => {
-                    push_text(&mut open, &resolve(&r.into_inner())?);
-                    None
-                }
-                Event::DocType(_) => return Err(malformed("document type declarations are not allowed")),
-                Event::Eof => return Err(malformed("it ended too early")),
-                Event::Comment(_) | Event::Decl(_) | Event::PI(_) => None,
-            };
-            if let Some(element) = closed {
-                match open.last_mut() {
-                    Some(parent) => parent.children.push(element),
-                    None if element.name == root => return Ok(element),
-                    None => return Err(malformed("it is not the document that this operation takes")),
-                }
+            match reader.step()? {
+                Step::Open(name) => self.children.push(Element { name, ..Element::default() }.filled(reader)?),
+                Step::Close => return Ok(self),
+                Step::Text(text) => push_text(&mut self.text, &text)?,
             }
         }
     }
@@ -76,12 +151,6 @@ impl Element {
     /// The text of a child, without the space around it.
     pub fn text_of(&self, name: &str) -> Option<&str> {
         self.child(name).map(|c| c.text.trim())
-    }
-}
-
-fn push_text(open: &mut [Element], text: &str) {
-    if let Some(element) = open.last_mut() {
-        element.text.push_str(text);
     }
 }
 
@@ -209,6 +278,38 @@ mod tests {
         for bad in ["", "<a>", "<b/>", "<a></b>", "<!DOCTYPE a [<!ENTITY x \"y\">]><a>&x;</a>", "<a>&x;</a>", &deep] {
             assert_eq!(Element::parse(bad.as_bytes(), "a").unwrap_err().kind(), ErrorKind::MalformedXml, "{bad}");
         }
+    }
+
+    #[test]
+    fn reads_in_passing() {
+        let document = b"<R>skipped<a>1<b>inner</b>&amp;</a><deep><x><y>n</y></x></deep><e/><a> 2 </a></R> rest";
+        let seen = Reader::read(document, "R", 100, |reader| {
+            let mut seen = Vec::new();
+            reader.each(|name, reader| {
+                seen.push(if name == "a" { reader.text()? } else { name.to_owned() });
+                Ok(())
+            })?;
+            Ok(seen)
+        });
+        assert_eq!(seen.unwrap(), ["1&", "deep", "e", " 2 "]);
+        assert!(Reader::read(document, "R", 8, |_| Ok(())).is_ok(), "eight elements are eight");
+        for (limit, bad) in [(7, &document[..]), (100, b"<R><a></R>"), (100, b"<R><a>&x;</a></R>"), (100, b"<R>"), (100, b"<S/>")] {
+            assert_eq!(Reader::read(bad, "R", limit, |_| Ok(())).unwrap_err().kind(), ErrorKind::MalformedXml);
+        }
+        let long = format!("<R><a>{}</a></R>", "&lt;".repeat(MAX_TEXT_BYTES + 1));
+        assert!(Reader::read(long.as_bytes(), "R", 9, |_| Ok(())).is_ok(), "nobody asked for it");
+        assert!(Element::parse(long.as_bytes(), "R").is_err());
+    }
+
+    /// As trees were read before.
+    #[test]
+    fn a_tree_is_no_larger_than_its_limits() {
+        let many = |n: usize| format!("<a>{}</a>", "<b/>".repeat(n));
+        assert_eq!(Element::parse(many(MAX_TREE_ELEMENTS - 1).as_bytes(), "a").unwrap().children.len(), MAX_TREE_ELEMENTS - 1);
+        assert!(Element::parse(many(MAX_TREE_ELEMENTS).as_bytes(), "a").is_err());
+        let deep = |n: usize| format!("{}{}", "<a>".repeat(n), "</a>".repeat(n));
+        assert!(Element::parse(deep(MAX_XML_DEPTH).as_bytes(), "a").is_ok());
+        assert!(Element::parse(deep(MAX_XML_DEPTH + 1).as_bytes(), "a").is_err());
     }
 
     #[test]

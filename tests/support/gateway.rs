@@ -184,6 +184,7 @@ impl Running {
             settings: doors.clone(),
             seals: None,
             cors: Default::default(),
+            documents: Default::default(),
         });
         let any = |door| Address { door, address: "127.0.0.1:0".parse().unwrap(), transport: Transport::Plain };
         let settings = NetSettings { workers: 2, ..NetSettings::default() };

@@ -155,6 +155,10 @@ impl Condition {
         self.patterns().iter().any(Pattern::has_variables)
     }
 
+    pub fn is_of_the_key(&self) -> bool {
+        self.key == ConditionKey::ObjectKey
+    }
+
     /// See `ConditionKey::varies`.
     pub fn varies(&self, listing: bool) -> bool {
         self.key.varies(listing)

@@ -56,15 +56,30 @@ impl<'a> Question<'a> {
         if tenant.is_none() && statement.has_variables && statement.effect == Effect::Allow {
             return false;
         }
-        let resource = self.resource.remembering(places);
-        let in_resources = statement.resources.iter().any(|p| p.matches(resource, tenant));
-        in_resources != statement.resources_negated && statement.conditions.iter().all(|c| self.holds(statement.effect, c, known))
+        let applies = if self.env.any_key {
+            self.may_apply_to_a_key(statement)
+        } else {
+            let resource = self.resource.remembering(places);
+            statement.resources.iter().any(|p| p.matches(resource, tenant)) != statement.resources_negated
+        };
+        applies && statement.conditions.iter().all(|c| self.holds(statement.effect, c, known))
+    }
+
+    /// An Allow, to one key at least; a Deny, to all.
+    fn may_apply_to_a_key(&self, statement: &Statement) -> bool {
+        match statement.effect {
+            Effect::Allow => true,
+            Effect::Deny => !statement.resources_negated && statement.resources.iter().any(|p| p.matches_all_below(self.resource)),
+        }
     }
 
     /// What can't be told counts against the request.
     fn holds(&self, effect: Effect, condition: &Condition, known: &mut Known<'a>) -> bool {
         if self.env.for_anyone && condition.varies(self.env.listing.is_some()) {
             return effect == Effect::Deny;
+        }
+        if self.env.any_key && condition.is_of_the_key() {
+            return effect == Effect::Allow;
         }
         condition.holds(&self.env, known).unwrap_or(effect == Effect::Deny)
     }

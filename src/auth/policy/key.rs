@@ -134,6 +134,8 @@ pub struct Environment<'a> {
     pub listing: Option<&'a str>,
     /// Asked for all callers and requests at once: a condition that varies between them allows nothing and denies.
     pub for_anyone: bool,
+    /// Asked for all keys of a bucket at once: what a key decides allows, and does not deny.
+    pub any_key: bool,
     pub bucket_owner: Option<&'a TenantId>,
     pub key: Option<&'a ObjectKey>,
     pub trusted_proxies: &'a [IpNet],

@@ -83,6 +83,18 @@ impl Pattern {
         }
     }
 
+    /// Does it match `bucket/` and whatever follows?
+    pub fn matches_all_below(&self, bucket: Text<'_>) -> bool {
+        match &self.0[..] {
+            [Piece::Any] => true,
+            [Piece::Literal(head), Piece::Any] => match head.strip_suffix(b"/") {
+                Some(name) => name.len() == bucket.len() && bucket.has_at(0, name),
+                None => bucket.has_at(0, head),
+            },
+            _ => false,
+        }
+    }
+
     /// Wildcards or not: does it reach past its literal beginning?
     pub fn is_literal(&self) -> bool {
         matches!(&self.0[..], [] | [Piece::Literal(_)])

@@ -34,6 +34,7 @@ use crate::base::digest::Sha256;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::limits::MAX_KEY_BYTES;
 use crate::base::names::ObjectKey;
+use crate::http::document;
 use crate::http::door::Visit;
 use crate::http::gateway::Gateway;
 use crate::http::query::Query;
@@ -160,10 +161,19 @@ fn pattern(prefix: &str) -> Result<ObjectKey> {
     ObjectKey::parse(&format!("{prefix}*"))
 }
 
-/// The body as what the operation takes; a name that it does not know is a mistake.
+/// A small body as what the operation takes; a name that it does not know is a mistake.
 async fn parse<T: DeserializeOwned>(exchange: &mut Exchange<'_>) -> Result<T> {
-    let document = exchange.document().await?;
-    let mut json = serde_json::Deserializer::from_slice(&document);
+    read_json(&exchange.document().await?)
+}
+
+/// As `parse`, of a body that lists many keys.
+async fn parse_large<T: DeserializeOwned + Send + 'static>(exchange: &mut Exchange<'_>) -> Result<T> {
+    let document = exchange.large_document().await?;
+    document::read(document, read_json).await
+}
+
+fn read_json<T: DeserializeOwned>(document: &[u8]) -> Result<T> {
+    let mut json = serde_json::Deserializer::from_slice(document);
     let wrong = |e: serde_json::Error| Error::new(ErrorKind::InvalidRequest, format!("The body is not what this call takes: {e}"));
     let value = T::deserialize(&mut json).map_err(wrong)?;
     json.end().map_err(wrong)?;

@@ -17,7 +17,7 @@ use crate::base::host::Host;
 use crate::base::names::{BucketName, ObjectKey, TenantId};
 use crate::base::tags;
 use crate::cache::purge::Purged;
-use crate::http::api::{parse, pattern};
+use crate::http::api::{parse_large, pattern};
 use crate::http::edge::site::nothing_here;
 use crate::http::pace::Pace;
 use crate::http::respond::{self, Answer};
@@ -56,7 +56,7 @@ struct Named {
 }
 
 pub async fn purge(exchange: &mut Exchange<'_>) -> Result<Answer> {
-    let mut request: Request = parse(exchange).await?;
+    let mut request: Request = parse_large(exchange).await?;
     if request.tenant.is_some() || request.run.is_some() {
         let tenant = match &request.tenant {
             Some(tenant) => TenantId::parse(tenant)?,

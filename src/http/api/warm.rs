@@ -10,7 +10,7 @@ use crate::auth::Action;
 use crate::auth::grant::Grant;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::names::{BucketName, ObjectKey};
-use crate::http::api::{parse, pattern};
+use crate::http::api::{parse_large, pattern};
 use crate::http::pace::Pace;
 use crate::http::respond::{self, Answer};
 use crate::http::s3::exchange::Exchange;
@@ -29,7 +29,7 @@ struct Request {
 }
 
 pub async fn warm(exchange: &mut Exchange<'_>) -> Result<Answer> {
-    let request: Request = parse(exchange).await?;
+    let request: Request = parse_large(exchange).await?;
     if request.keys.len() + request.prefixes.len() > MAX_NAMED {
         return Err(Error::new(ErrorKind::InvalidRequest, format!("At most {MAX_NAMED} keys and prefixes fit in one request.")));
     }

@@ -8,6 +8,8 @@ use bytes::Bytes;
 use http::HeaderName;
 use http::header::AsHeaderName;
 use http::request::Parts;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::timeout;
 
 use crate::auth::{Action, Caller, Grant, Payload, Reading, RequestFacts, Target, Via};
 use crate::base::checksum::ChecksumAlgorithm;
@@ -19,6 +21,7 @@ use crate::base::names::{BucketName, ObjectKey, TenantId, UploadId};
 use crate::base::object::{Bucket, CannedAcl, ObjectHeaders, ObjectInfo, SharedBucket};
 use crate::base::timestamp::Timestamp;
 use crate::http::body::Counted;
+use crate::http::document::{ARRIVAL, MAX_SMALL_BYTES};
 use crate::http::door::Visit;
 use crate::http::gateway::Gateway;
 use crate::http::query::Query;
@@ -48,6 +51,8 @@ pub struct Exchange<'a> {
     pub now: Timestamp,
     /// Taken by the handler that wants it.
     pub body: Option<RequestBody>,
+    /// What a large document takes, until the request is done with what was in it.
+    room: Option<OwnedSemaphorePermit>,
 }
 
 impl<'g> Exchange<'g> {
@@ -86,7 +91,7 @@ impl<'g> Exchange<'g> {
         if caller.via.is_presigned() {
             unhoist(&mut parts, &query, caller.via);
         }
-        Ok(Exchange { gateway, id: visit.id, parts, query, caller, peer, now, body: Some(body) })
+        Ok(Exchange { gateway, id: visit.id, parts, query, caller, peer, now, body: Some(body), room: None })
     }
 }
 
@@ -168,6 +173,12 @@ impl Exchange<'_> {
         let bucket = self.gateway.ops.bucket_for_decision(name).await?;
         let bucket = self.existing(bucket, name)?;
         self.gateway.auth.authorize(&self.caller, action, Target::Bucket(&bucket), &self.context())
+    }
+
+    /// Whether the caller may do it with any key of the bucket: asked before a body that names keys is read. Each of them is
+    /// decided for itself then.
+    pub fn may_with_some_key(&self, action: Action, bucket: &SharedBucket) -> Result<()> {
+        self.gateway.auth.may_with_some_key(&self.caller, action, bucket, &self.context())
     }
 
     /// The right to act on a key of an existing bucket, whether or not there is an object.
@@ -261,16 +272,35 @@ impl Exchange<'_> {
         receive(pin!(Counted { body, transfer }), decoder, &expect, staging).await
     }
 
-    /// A small body, such as an XML document, in memory.
+    /// A small document, in memory. Rights come first: who may not send it is refused before it is read.
     pub async fn document(&mut self) -> Result<Bytes> {
+        let expect = params::expect(&self.parts.headers, MAX_SMALL_BYTES as u64, None)?;
+        self.receive_document(expect).await
+    }
+
+    /// One that may have `MAX_XML_BYTES`.
+    pub async fn large_document(&mut self) -> Result<Bytes> {
         let expect = params::expect(&self.parts.headers, MAX_XML_BYTES as u64, None)?;
         self.receive_document(expect).await
     }
 
     pub async fn receive_document(&mut self, expect: Expect) -> Result<Bytes> {
+        let (expect, decoder) = self.promised(expect)?;
+        // What announces more than it may have is refused below, and needs no room.
+        let announced = expect.length.unwrap_or(expect.max);
+        if announced <= expect.max {
+            self.room = self.gateway.documents.take(announced).await?;
+        }
         // No file is ever made: what is larger than `max` is refused first.
         let staging = Staging::new(std::path::PathBuf::new(), MAX_XML_BYTES);
-        match self.receive(expect, &staging).await?.content {
+        let received = match self.room {
+            None => self.receive_counted(expect, decoder, &staging, None).await?,
+            Some(_) => {
+                let late = || Error::new(ErrorKind::RequestTimeout, "The document did not arrive in time: a large one has a minute.");
+                timeout(ARRIVAL, self.receive_counted(expect, decoder, &staging, None)).await.map_err(|_| late())??
+            }
+        };
+        match received.content {
             Content::Memory(bytes) => Ok(bytes),
             Content::File(_) => Err(Error::internal("a document outgrew memory")),
         }

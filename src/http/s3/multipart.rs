@@ -11,17 +11,21 @@ use crate::base::limits::{MAX_PARTS, MAX_PUT_BYTES, MAX_XML_BYTES};
 use crate::base::media_type;
 use crate::base::names::{BucketName, ObjectKey, UploadId, no_such_upload};
 use crate::base::object::Upload;
+use crate::http::document;
 use crate::http::query::encode_listed;
 use crate::http::respond::{self, Answer, value};
 use crate::http::s3::exchange::Exchange;
 use crate::http::s3::params::{self, text};
-use crate::http::xml::{Element, Writer};
+use crate::http::xml::{Reader, Writer};
 use crate::ingest::Expect;
 use crate::ops::multipart::Completion;
 use crate::origin::{CompletedPart, UploadsQuery};
 
 /// S3's page of ListParts and ListMultipartUploads.
 const MAX_PAGE: usize = 1000;
+
+/// 10,000 parts with number, ETag and each checksum.
+const MAX_COMPLETE_ELEMENTS: usize = 100_000;
 
 pub fn upload_id(exchange: &Exchange<'_>) -> Result<UploadId> {
     exchange.query.value("uploadId").ok_or_else(no_such_upload).and_then(UploadId::parse)
@@ -140,7 +144,7 @@ pub async fn complete(exchange: &mut Exchange<'_>, bucket: &BucketName, key: &Ob
     let grant = exchange.on_object(Action::PutObject, bucket, key).await?;
     // The checksum headers of this request speak of the object, not of the document.
     let document = exchange.receive_document(Expect { max: MAX_XML_BYTES as u64, md5, ..Expect::default() }).await?;
-    let parts = completed_parts(&Element::parse(&document, "CompleteMultipartUpload")?)?;
+    let parts = document::read(document, completed_parts).await?;
     let completion = Completion { parts, conditions, checksum, checksum_type, size };
     let object = exchange.gateway.ops.complete_upload(&grant, &exchange.gateway.auth, id, completion).await?;
     let mut w = Writer::document("CompleteMultipartUploadResult");
@@ -152,40 +156,59 @@ pub async fn complete(exchange: &mut Exchange<'_>, bucket: &BucketName, key: &Ob
     Ok(respond::xml(w.finish("CompleteMultipartUploadResult")))
 }
 
-fn completed_parts(root: &Element) -> Result<Vec<CompletedPart>> {
+fn completed_parts(document: &[u8]) -> Result<Vec<CompletedPart>> {
     let malformed = || {
         Error::new(
             ErrorKind::MalformedXml,
             "The XML you provided was not well-formed or did not validate against our published schema: each Part has a PartNumber and an ETag.",
         )
     };
-    let listed: Vec<&Element> = root.children.iter().filter(|c| c.name == "Part").collect();
-    if listed.is_empty() || listed.len() > usize::from(MAX_PARTS) {
-        return Err(malformed());
-    }
-    let mut parts: Vec<CompletedPart> = Vec::with_capacity(listed.len());
-    for part in listed {
-        let part = completed_part(part)?.ok_or_else(malformed)?;
-        // A client that sent a part twice may list it twice: the last upload of it is the one that there is.
-        match parts.last_mut() {
-            Some(last) if last.number == part.number => *last = part,
-            _ => parts.push(part),
-        }
-    }
-    Ok(parts)
+    Reader::read(document, "CompleteMultipartUpload", MAX_COMPLETE_ELEMENTS, |reader| {
+        let (mut listed, mut parts): (usize, Vec<CompletedPart>) = (0, Vec::new());
+        reader.each(|name, reader| {
+            if name != "Part" {
+                return Ok(());
+            }
+            listed += 1;
+            let part = completed_part(reader)?.filter(|_| listed <= usize::from(MAX_PARTS)).ok_or_else(malformed)?;
+            // A client that sent a part twice may list it twice: the last upload of it is the one that there is.
+            match parts.last_mut() {
+                Some(last) if last.number == part.number => *last = part,
+                _ => parts.push(part),
+            }
+            Ok(())
+        })?;
+        if parts.is_empty() { Err(malformed()) } else { Ok(parts) }
+    })
 }
 
 /// None: an element is missing.
-fn completed_part(element: &Element) -> Result<Option<CompletedPart>> {
-    let number = element.text_of("PartNumber").and_then(|n| n.parse::<u16>().ok());
-    let (Some(number), Some(etag)) = (number, element.text_of("ETag")) else { return Ok(None) };
+fn completed_part(reader: &mut Reader<'_>) -> Result<Option<CompletedPart>> {
+    let (mut number, mut etag) = (None, None);
+    let mut checksums = ChecksumAlgorithm::ALL.map(|_| None);
+    reader.each(|name, reader| {
+        let of = match name {
+            "PartNumber" => &mut number,
+            "ETag" => &mut etag,
+            other => match ChecksumAlgorithm::ALL.iter().zip(&mut checksums).find(|(a, _)| a.element() == other) {
+                Some((_, of)) => of,
+                None => return Ok(()),
+            },
+        };
+        // The first of a name counts.
+        if of.is_none() {
+            *of = Some(reader.text()?);
+        }
+        Ok(())
+    })?;
+    let (Some(number), Some(etag)) = (number.and_then(|n| n.trim().parse::<u16>().ok()), etag) else { return Ok(None) };
     let mut checksum = None;
-    for algorithm in ChecksumAlgorithm::ALL {
-        if let Some(text) = element.text_of(algorithm.element()).filter(|t| !t.is_empty()) {
+    for (algorithm, text) in ChecksumAlgorithm::ALL.into_iter().zip(&checksums) {
+        if let Some(text) = text.as_deref().map(str::trim).filter(|t| !t.is_empty()) {
             checksum = Some(Checksum::parse(algorithm, text).ok_or_else(|| invalid_part(number))?);
         }
     }
-    Ok(Some(CompletedPart { number, etag: ETag::parse(etag), checksum }))
+    Ok(Some(CompletedPart { number, etag: ETag::parse(etag.trim()), checksum }))
 }
 
 fn invalid_part(number: u16) -> Error {

@@ -12,11 +12,12 @@ use crate::base::media_type;
 use crate::base::names::{BucketName, ObjectKey};
 use crate::base::object::{ObjectInfo, SharedBucket};
 use crate::base::timestamp::Timestamp;
+use crate::http::document;
 use crate::http::pace::Pace;
 use crate::http::respond::{self, Answer, code_and_status, value};
 use crate::http::s3::exchange::Exchange;
 use crate::http::s3::params;
-use crate::http::xml::{Element, Writer};
+use crate::http::xml::{Reader, Writer};
 use crate::ingest::{Content, Received};
 use crate::origin::{Dedup, Written};
 
@@ -77,6 +78,9 @@ pub async fn delete(exchange: &mut Exchange<'_>, bucket: &BucketName, key: &Obje
     Ok(respond::empty(StatusCode::NO_CONTENT))
 }
 
+/// A batch of 1,000 with all that an Object may hold has 6,001.
+const MAX_DELETE_ELEMENTS: usize = 10_000;
+
 /// One key of a DeleteObjects request.
 struct Wanted {
     key: String,
@@ -87,21 +91,14 @@ struct Wanted {
 pub async fn delete_many(exchange: &mut Exchange<'_>, bucket: &BucketName) -> Result<Answer> {
     let found = exchange.gateway.ops.bucket_for_decision(bucket).await?;
     let found = exchange.existing(found, bucket)?;
+    exchange.may_with_some_key(Action::DeleteObject, &found)?;
     let promised = ["content-md5", "x-amz-trailer"].into_iter().chain(ChecksumAlgorithm::ALL.map(|a| a.header()));
     if !promised.into_iter().any(|name| exchange.parts.headers.contains_key(HeaderName::from_static(name))) && !exchange.has_payload_hash()
     {
         return Err(Error::new(ErrorKind::InvalidRequest, "Missing required header for this request: Content-MD5 OR x-amz-checksum-*"));
     }
-    let document = exchange.document().await?;
-    let root = Element::parse(&document, "Delete")?;
-    let quiet = root.text_of("Quiet").is_some_and(|q| q.eq_ignore_ascii_case("true"));
-    let wanted: Vec<Wanted> = root.children.iter().filter(|c| c.name == "Object").map(wanted).collect::<Result<_>>()?;
-    if wanted.is_empty() || wanted.len() > MAX_DELETE_KEYS {
-        return Err(Error::new(
-            ErrorKind::MalformedXml,
-            "The XML you provided was not well-formed or did not validate against our published schema: 1 to 1000 objects are allowed.",
-        ));
-    }
+    let document = exchange.large_document().await?;
+    let Batch { quiet, wanted } = document::read(document, batch).await?;
     let mut w = Writer::document("DeleteResult");
     let mut pace = Pace::begin();
     for wanted in wanted {
@@ -121,24 +118,61 @@ pub async fn delete_many(exchange: &mut Exchange<'_>, bucket: &BucketName) -> Re
     Ok(respond::xml(w.finish("DeleteResult")))
 }
 
-fn wanted(element: &Element) -> Result<Wanted> {
-    // The key's own spaces belong to it.
-    let key = element.child("Key").map(|k| k.text.clone()).filter(|k| !k.is_empty());
-    let key = key.ok_or_else(|| {
-        Error::new(
-            ErrorKind::MalformedXml,
-            "The XML you provided was not well-formed or did not validate against our published schema: an Object has no Key.",
-        )
+struct Batch {
+    quiet: bool,
+    wanted: Vec<Wanted>,
+}
+
+fn batch(document: &[u8]) -> Result<Batch> {
+    Reader::read(document, "Delete", MAX_DELETE_ELEMENTS, |reader| {
+        let (mut quiet, mut wanted) = (None, Vec::new());
+        reader.each(|name, reader| {
+            match name {
+                "Quiet" if quiet.is_none() => quiet = Some(reader.text()?.trim().eq_ignore_ascii_case("true")),
+                "Object" if wanted.len() == MAX_DELETE_KEYS => return Err(invalid_batch("1 to 1000 objects are allowed")),
+                "Object" => wanted.push(wanted_object(reader)?),
+                _ => {}
+            }
+            Ok(())
+        })?;
+        if wanted.is_empty() {
+            return Err(invalid_batch("1 to 1000 objects are allowed"));
+        }
+        Ok(Batch { quiet: quiet.unwrap_or(false), wanted })
+    })
+}
+
+fn wanted_object(reader: &mut Reader<'_>) -> Result<Wanted> {
+    let [mut key, mut version, mut etag, mut size, mut modified] = [const { None::<String> }; 5];
+    reader.each(|name, reader| {
+        let of = match name {
+            "Key" => &mut key,
+            "VersionId" => &mut version,
+            "ETag" => &mut etag,
+            "Size" => &mut size,
+            "LastModifiedTime" => &mut modified,
+            _ => return Ok(()),
+        };
+        // The first of a name counts.
+        if of.is_none() {
+            *of = Some(reader.text()?);
+        }
+        Ok(())
     })?;
+    // The key's own spaces belong to it.
+    let key = key.filter(|k| !k.is_empty()).ok_or_else(|| invalid_batch("an Object has no Key"))?;
     let conditions = WriteConditions {
         if_none_match: None,
-        if_match: element.text_of("ETag").map(ETagMatch::parse),
-        if_match_size: element.text_of("Size").and_then(|s| s.parse().ok()),
-        if_match_modified: element
-            .text_of("LastModifiedTime")
-            .and_then(|t| Timestamp::parse_iso8601(t).or_else(|| Timestamp::parse_http_date(t))),
+        if_match: etag.map(|e| ETagMatch::parse(e.trim())),
+        if_match_size: size.and_then(|s| s.trim().parse().ok()),
+        if_match_modified: modified.and_then(|t| Timestamp::parse_iso8601(t.trim()).or_else(|| Timestamp::parse_http_date(t.trim()))),
     };
-    Ok(Wanted { key, version: element.text_of("VersionId").filter(|v| !v.is_empty()).map(str::to_owned), conditions })
+    Ok(Wanted { key, version: version.map(|v| v.trim().to_owned()).filter(|v| !v.is_empty()), conditions })
+}
+
+fn invalid_batch(why: &str) -> Error {
+    let text = format!("The XML you provided was not well-formed or did not validate against our published schema: {why}.");
+    Error::new(ErrorKind::MalformedXml, text)
 }
 
 /// Each key is decided for itself: a batch gives no more rights than its single deletes would.

@@ -189,7 +189,7 @@ fn lists(bucket: &'static Bucket, what: OnBucket, ask: Request) -> Vec<Row> {
     rows
 }
 
-/// 200 for everyone who finds the bucket; the keys are decided one by one (see `deleted`).
+/// 200 for everyone who may delete anything in the bucket; the keys are decided one by one (see `deletable`).
 fn batch_delete(bucket: &'static Bucket, variant: &str, wanted: impl Fn(&Target) -> bool) -> Row {
     let keys: String = TARGETS
         .iter()
@@ -197,7 +197,11 @@ fn batch_delete(bucket: &'static Bucket, variant: &str, wanted: impl Fn(&Target)
         .map(|t| format!("<Object><Key>{}</Key></Object>", t.key))
         .collect();
     let request = Request::new("POST", &format!("/{}", bucket.name)).query("delete", "").body(format!("<Delete>{keys}</Delete>"));
-    changing(variant, request.content_md5(), move |_| if bucket.owner.is_some() { OK } else { NO_BUCKET })
+    changing(variant, request.content_md5(), move |who| match bucket.owner {
+        None => NO_BUCKET,
+        Some(_) if deletable(who, bucket).is_empty() => DENIED,
+        Some(_) => OK,
+    })
 }
 
 /// The keys of a bucket that a batch may delete.
