@@ -7,27 +7,21 @@ use http::header::AUTHORIZATION;
 
 use crate::auth::Auth;
 use crate::auth::canonical::ALGORITHM;
-use crate::auth::facts::{RequestFacts, decode};
+use crate::auth::facts::RequestFacts;
 use crate::auth::identity::{Caller, Payload};
+use crate::auth::query::QueryForm;
 use crate::auth::sigv4;
 use crate::base::error::{Error, ErrorKind, Result};
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum QueryForm {
-    None,
-    SigV4,
-    SigV2,
-}
+use crate::base::header::trim;
 
 impl Auth {
     pub fn authenticate(&self, facts: &RequestFacts<'_>) -> Result<Caller> {
         let header = facts.parts.headers.get(AUTHORIZATION);
-        let query = facts.parts.uri.query().map_or(QueryForm::None, query_form);
-        match (header, query) {
+        match (header, facts.query.form()) {
             (None, QueryForm::None) => anonymous(facts),
             (None, QueryForm::SigV4) => self.authenticate_query(facts),
             (None, QueryForm::SigV2) => self.authenticate_sigv2(facts),
-            (Some(header), QueryForm::None) => self.authenticate_by_header(facts, header.to_str().unwrap_or_default()),
+            (Some(header), QueryForm::None) => self.authenticate_by_header(facts, trim(header.to_str().unwrap_or_default())),
             (Some(_), _) => Err(Error::new(
                 ErrorKind::InvalidArgument,
                 "Only one auth mechanism allowed; only the X-Amz-Algorithm query parameter, Signature query string parameter or the Authorization header should be specified",
@@ -37,10 +31,10 @@ impl Auth {
     }
 
     fn authenticate_by_header(&self, facts: &RequestFacts<'_>, authorization: &str) -> Result<Caller> {
-        let (scheme, rest) = authorization.trim().split_once(' ').unwrap_or((authorization.trim(), ""));
+        let (scheme, rest) = authorization.split_once(' ').unwrap_or((authorization, ""));
         let unsupported = |text: &'static str| Error::new(ErrorKind::InvalidArgument, text).detail("ArgumentName", "Authorization");
         match scheme {
-            ALGORITHM => self.authenticate_header(facts, authorization.trim()),
+            ALGORITHM => self.authenticate_header(facts, authorization),
             "AWS4-ECDSA-P256-SHA256" => Err(sigv4::no_sigv4a()),
             // Never a stranger by mistake: who sends the header meant to be known.
             "" => Err(Error::new(ErrorKind::AccessDenied, "The Authorization header is empty or not readable.")),
@@ -60,18 +54,4 @@ fn anonymous(facts: &RequestFacts<'_>) -> Result<Caller> {
         _ => sigv4::unsigned_payload(facts)?,
     };
     Ok(Caller { payload, ..Caller::anonymous() })
-}
-
-/// Any sign of a signature counts, so that a broken one is refused and not taken for anonymous.
-fn query_form(query: &str) -> QueryForm {
-    let mut form = QueryForm::None;
-    for pair in query.split('&') {
-        let name = pair.split_once('=').map_or(pair, |(n, _)| n);
-        match &*decode(name) {
-            "X-Amz-Signature" | "X-Amz-Algorithm" | "X-Amz-Credential" => return QueryForm::SigV4,
-            "AWSAccessKeyId" | "Signature" => form = QueryForm::SigV2,
-            _ => {}
-        }
-    }
-    form
 }

@@ -211,7 +211,7 @@ impl Auth {
             Via::PathToken { .. } => (Some("PATH"), Some("TIDEGATE-TOKEN"), None),
         };
         Environment {
-            subject: Subject { tenant, presigned: caller.via.is_presigned(), auth_type, signature_version, signed },
+            subject: Subject { tenant, auth_type, signature_version, signed },
             context,
             listing: None,
             for_anyone: false,

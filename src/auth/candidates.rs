@@ -113,7 +113,7 @@ fn hosts(settings: &Settings, facts: &RequestFacts<'_>, arrived: Option<Host<'_>
 /// What an operator should look at where nothing fitted. `genuine` only ever says here that a name is missing in the list; it
 /// lets nobody in.
 pub fn advice(facts: &RequestFacts<'_>, request: &Request<'_>, genuine: impl Fn(&Rewrite<'_>) -> bool) -> Option<String> {
-    if let Some(host) = facts.header("x-forwarded-host").map(str::trim)
+    if let Ok(Some(host)) = facts.header("x-forwarded-host")
         && genuine(&Rewrite { host: Some(host), ..Rewrite::default() })
     {
         return Some("A proxy rewrote the Host header: the signature is for the one in X-Forwarded-Host. Name it in public_hosts.".into());

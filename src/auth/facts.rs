@@ -1,15 +1,18 @@
 //! What a request says of itself beside its signature: looked up where it is asked for, borrowed wherever it can be.
 //!
-//! Called by `authenticate`, by policy conditions, and by the doors for hoisted parameters.
+//! Called by `authenticate` and by policy conditions.
 
 use std::borrow::Cow;
 use std::net::IpAddr;
 
+use http::HeaderMap;
 use http::request::Parts;
-use http::{HeaderMap, HeaderName};
 use ipnet::IpNet;
 use percent_encoding::percent_decode_str;
 
+use crate::auth::query::Query;
+use crate::base::error::Result;
+use crate::base::header::{self, trim};
 use crate::base::host::Host;
 use crate::base::timestamp::Timestamp;
 
@@ -25,6 +28,8 @@ pub struct FromProvenCdn;
 #[derive(Clone, Copy)]
 pub struct RequestFacts<'a> {
     pub parts: &'a Parts,
+    /// That of `parts`, decoded.
+    pub query: &'a Query,
     /// The other end of the connection.
     pub peer: IpAddr,
     /// TLS on this connection.
@@ -33,13 +38,9 @@ pub struct RequestFacts<'a> {
 }
 
 impl<'a> RequestFacts<'a> {
-    pub fn header(&self, name: &str) -> Option<&'a str> {
-        self.parts.headers.get(name).and_then(|v| v.to_str().ok())
-    }
-
-    /// The first parameter of that name, decoded.
-    pub fn query(&self, name: &str) -> Option<Cow<'a, str>> {
-        query_pairs(self.parts.uri.query()?).find(|(n, _)| n == name).map(|(_, v)| v)
+    /// What the header says, as everyone reads it: see `base::header`.
+    pub fn header(&self, name: &str) -> Result<Option<&'a str>> {
+        header::text(&self.parts.headers, name)
     }
 
     /// The host that was asked for, as a trusted proxy tells it. What is no host is not told.
@@ -47,7 +48,7 @@ impl<'a> RequestFacts<'a> {
         // Proxies in a row add theirs behind the first one's; which of them is meant here nobody says.
         let mut told = self.parts.headers.get_all("x-forwarded-host").iter();
         match (told.next(), told.next()) {
-            (Some(value), None) if self.peer_is_trusted(proxies) => Host::parse(value.to_str().ok()?.trim_ascii()),
+            (Some(value), None) if self.peer_is_trusted(proxies) => Host::parse(trim(value.to_str().ok()?)),
             _ => None,
         }
     }
@@ -62,9 +63,14 @@ impl<'a> RequestFacts<'a> {
 
     /// TLS all the way from the client, as far as trusted proxies say so.
     pub fn is_secure(&self, proxies: &[IpNet]) -> bool {
+        if !self.peer_is_trusted(proxies) {
+            return self.secure;
+        }
         match self.header("x-forwarded-proto") {
-            Some(scheme) if self.peer_is_trusted(proxies) => scheme.trim().eq_ignore_ascii_case("https"),
-            _ => self.secure,
+            Ok(Some(scheme)) => scheme.eq_ignore_ascii_case("https"),
+            Ok(None) => self.secure,
+            // Nobody can tell, so it is not shown to be.
+            Err(_) => false,
         }
     }
 }
@@ -76,7 +82,7 @@ pub fn source_ip(headers: &HeaderMap, peer: IpAddr, proxies: &[IpNet]) -> IpAddr
     let forwarded = headers.get_all("x-forwarded-for").iter().rev();
     let mut addresses = forwarded.flat_map(|v| v.to_str().unwrap_or_default().rsplit(',')).take(MAX_FORWARDED_ADDRESSES);
     while is_trusted(proxies, source) {
-        let Some(Ok(address)) = addresses.next().map(|a| a.trim().parse::<IpAddr>()) else { break };
+        let Some(Ok(address)) = addresses.next().map(|a| trim(a).parse::<IpAddr>()) else { break };
         source = address.to_canonical();
     }
     source
@@ -87,19 +93,7 @@ fn is_trusted(proxies: &[IpNet], address: IpAddr) -> bool {
     proxies.iter().any(|net| net.contains(&address))
 }
 
-/// The value that stands for an `x-amz-*` header: the header, or in a presigned URL the parameter of that name, which its
-/// signature covers. `presigned` is `caller.via.is_presigned()`.
-pub fn amz_value<'a>(parts: &'a Parts, presigned: bool, name: &HeaderName) -> Option<Cow<'a, str>> {
-    if let Some(value) = parts.headers.get(name) {
-        return value.to_str().ok().map(Cow::Borrowed);
-    }
-    if !presigned {
-        return None;
-    }
-    query_pairs(parts.uri.query()?).find(|(n, _)| n.eq_ignore_ascii_case(name.as_str())).map(|(_, v)| v)
-}
-
-/// Names and values, decoded; `+` is a space.
+/// Names and values as signers wrote them, decoded; `+` is a space. For signatures alone: what a parameter means is `Query`'s.
 pub fn query_pairs(query: &str) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
     query.split('&').filter(|p| !p.is_empty()).map(|pair| {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -128,7 +122,13 @@ mod tests {
             request = request.header("x-forwarded-for", *f);
         }
         let (parts, ()) = request.body(()).unwrap().into_parts();
-        let facts = RequestFacts { parts: &parts, peer: peer.parse().unwrap(), secure: false, now: Timestamp::from_secs(0) };
+        let facts = RequestFacts {
+            parts: &parts,
+            query: &Query::default(),
+            peer: peer.parse().unwrap(),
+            secure: false,
+            now: Timestamp::from_secs(0),
+        };
         facts.source_ip(&["10.0.0.0/8".parse().unwrap()]).to_string()
     }
 

@@ -112,7 +112,7 @@ fn element(xml: &[u8], name: &str) -> Option<String> {
     loop {
         match reader.read_event().ok()? {
             Event::Start(e) => inside = e.local_name().as_ref() == name,
-            Event::Text(t) if inside => return Some(t.trim().to_owned()),
+            Event::Text(t) if inside => return Some(t.trim_ascii().to_owned()),
             Event::Eof => return None,
             _ => inside = false,
         }

@@ -20,6 +20,7 @@ use crate::auth::settings::Settings;
 use crate::auth::streaming::{ChunkSigner, ChunkedForm};
 use crate::base::digest::Sha256;
 use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::header::{self, trim};
 use crate::base::limits::{MAX_CLOCK_SKEW_SECONDS, MAX_PRESIGN_SECONDS};
 use crate::base::timestamp::Timestamp;
 
@@ -65,8 +66,7 @@ impl Auth {
         })?;
         credential.check(&amz_date, &self.settings, header_malformed)?;
         check_skew(signed, &amz_date, facts.now)?;
-        let payload_hash = facts
-            .header("x-amz-content-sha256")
+        let payload_hash = header::one(&facts.parts.headers, "x-amz-content-sha256")?
             .ok_or_else(|| Error::new(ErrorKind::InvalidRequest, "Missing required header for this request: x-amz-content-sha256"))?;
         self.verify(
             facts,
@@ -95,7 +95,7 @@ impl Auth {
         })?;
         credential
             .check(&fields.date, &self.settings, |text| query_error(format!("Error parsing the X-Amz-Credential parameter; {text}")))?;
-        let header = facts.header("x-amz-content-sha256");
+        let header = facts.header("x-amz-content-sha256")?;
         let payload_hash = match (header, &fields.content_sha256) {
             (Some(value), _) if is_signed(&fields.signed_headers, "x-amz-content-sha256") => value,
             (_, Some(value)) => value,
@@ -157,7 +157,7 @@ impl Auth {
             return Ok(Matched::default());
         }
         // A presigned URL whose signer put the hash into what it signed, though not the header into the list.
-        let header_hash = facts.header("x-amz-content-sha256").filter(|v| claim.via.is_presigned() && *v != claim.payload_hash);
+        let header_hash = facts.header("x-amz-content-sha256")?.filter(|v| claim.via.is_presigned() && *v != claim.payload_hash);
         if header_hash.is_some() && genuine(&Rewrite { payload_hash: header_hash, ..Rewrite::default() }) {
             return Ok(Matched { payload_hash: header_hash, host: None });
         }
@@ -187,7 +187,7 @@ impl<'a> HeaderFields<'a> {
         let rest = authorization.strip_prefix(ALGORITHM).unwrap_or(authorization);
         let (mut credential, mut signed_headers, mut signature) = (None, None, None);
         for field in rest.split(',') {
-            let Some((name, value)) = field.trim().split_once('=') else {
+            let Some((name, value)) = trim(field).split_once('=') else {
                 return Err(header_malformed("a field is not of the form name=value.".into()));
             };
             let slot = match name {
@@ -325,10 +325,9 @@ fn printable(s: &str) -> String {
 
 /// `x-amz-date`, or `Date` where there is none, in the form that is signed.
 fn request_date(headers: &HeaderMap) -> Result<(Cow<'_, str>, Timestamp)> {
-    let text = |name: &str| headers.get(name).map(|v| v.to_str().unwrap_or_default());
-    let date = match text("x-amz-date") {
+    let date = match header::one(headers, "x-amz-date")? {
         Some(s) => Timestamp::parse_amz_date(s).map(|t| (Cow::Borrowed(s), t)),
-        None => text(DATE.as_str()).and_then(|s| match Timestamp::parse_amz_date(s) {
+        None => header::text(headers, &DATE)?.and_then(|s| match Timestamp::parse_amz_date(s) {
             Some(t) => Some((Cow::Borrowed(s), t)),
             None => Timestamp::parse_http_date(s).map(|t| (Cow::Owned(t.amz_date()), t)),
         }),
@@ -410,12 +409,12 @@ fn payload(hash: &str, signed: Option<(&Claim<'_>, SigningKey)>) -> Result<Paylo
 
 /// The body of a request whose signature, if any, says nothing of it.
 pub(super) fn unsigned_payload(facts: &RequestFacts<'_>) -> Result<Payload> {
-    if let Some(hash) = facts.header("x-amz-content-sha256") {
+    if let Some(hash) = facts.header("x-amz-content-sha256")? {
         return payload(hash, None);
     }
     // SDKs without credentials send a trailer, too, but not the header that says so.
-    let chunked = facts.header("content-encoding").is_some_and(|v| v.split(',').any(|e| e.trim().eq_ignore_ascii_case("aws-chunked")));
-    if chunked && facts.parts.headers.contains_key("x-amz-trailer") {
+    let codings = header::members(&facts.parts.headers, "content-encoding")?;
+    if codings.iter().any(|c| c.eq_ignore_ascii_case("aws-chunked")) && facts.parts.headers.contains_key("x-amz-trailer") {
         return Ok(Payload::Streaming(ChunkedForm::unsigned_trailer()));
     }
     Ok(Payload::Unsigned)

@@ -4,6 +4,7 @@
 
 use super::error::{Error, ErrorKind};
 use super::etag::ETag;
+use super::header::trim;
 use super::object::ObjectInfo;
 use super::timestamp::Timestamp;
 
@@ -18,18 +19,33 @@ pub enum ETagMatch {
 
 impl ETagMatch {
     pub fn parse(value: &str) -> Self {
-        if value.trim() == "*" {
+        if trim(value) == "*" {
             return ETagMatch::Any;
         }
-        ETagMatch::OneOf(value.split(',').filter_map(|t| ETag::parse(t.trim().trim_start_matches("W/"))).collect())
+        ETagMatch::OneOf(value.split(',').filter_map(|t| ETag::parse(trim(t).trim_start_matches("W/"))).collect())
     }
 
     /// As `parse`, where a weak tag matches nothing: `If-Match` (RFC 9110 13.1.1).
     pub fn parse_strong(value: &str) -> Self {
-        if value.trim() == "*" {
+        if trim(value) == "*" {
             return ETagMatch::Any;
         }
-        ETagMatch::OneOf(value.split(',').filter_map(|t| ETag::parse(t.trim())).collect())
+        ETagMatch::OneOf(value.split(',').filter_map(|t| ETag::parse(trim(t))).collect())
+    }
+
+    /// What a write, or the source of a copy, is conditioned on: `*`, or one tag, with quotes or (as some clients send it) without.
+    /// None: anything else. A weak tag can't say that nothing changed.
+    pub fn parse_one(value: &str) -> Option<Self> {
+        if value == "*" {
+            return Some(ETagMatch::Any);
+        }
+        let (tag, quoted) = match value.strip_prefix('"') {
+            Some(rest) => (rest.strip_suffix('"')?, true),
+            None => (value, false),
+        };
+        let legal = |c: u8| c.is_ascii_graphic() && c != b'"' && (quoted || c != b',');
+        let well_formed = !tag.is_empty() && tag.bytes().all(legal);
+        well_formed.then(|| ETagMatch::OneOf(ETag::parse(tag).into_iter().collect()))
     }
 
     pub fn matches(&self, etag: &ETag) -> bool {
@@ -85,8 +101,8 @@ impl ReadConditions {
 /// What must hold of the object that a write or delete replaces. Decided atomically with the write.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct WriteConditions {
-    /// `*`: only if there is nothing. S3 takes no other form; a list of tags means here what it means in HTTP.
-    pub if_none_match: Option<ETagMatch>,
+    /// `If-None-Match: *`, the only form of it that a write may have: only if there is nothing.
+    pub if_absent: bool,
     pub if_match: Option<ETagMatch>,
     /// DeleteObject only.
     pub if_match_size: Option<u64>,
@@ -99,9 +115,7 @@ impl WriteConditions {
             Err(Error::new(ErrorKind::PreconditionFailed, "At least one of the pre-conditions you specified did not hold")
                 .detail("Condition", condition))
         };
-        if let (Some(m), Some(current)) = (&self.if_none_match, current)
-            && m.matches(&current.etag)
-        {
+        if self.if_absent && current.is_some() {
             return failed("If-None-Match");
         }
         let conditioned = self.if_match.is_some() || self.if_match_size.is_some() || self.if_match_modified.is_some();
@@ -119,5 +133,26 @@ impl WriteConditions {
             return failed("x-amz-if-match-last-modified-time");
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_tag_or_any() {
+        const TAG: &str = "d41d8cd98f00b204e9800998ecf8427e";
+        let one = Some(ETagMatch::OneOf(ETag::parse(TAG).into_iter().collect()));
+        assert_eq!(ETagMatch::parse_one(TAG), one);
+        assert_eq!(ETagMatch::parse_one(&format!("\"{TAG}\"")), one);
+        assert_eq!(ETagMatch::parse_one("*"), Some(ETagMatch::Any));
+        // Well-formed, and none of ours.
+        for other in ["\"*\"", &"a".repeat(65)] {
+            assert_eq!(ETagMatch::parse_one(other), Some(ETagMatch::OneOf(Vec::new())), "{other}");
+        }
+        for bad in ["", "\"", "\"\"", "a\"", "a b", "a,b", "\"a\", \"b\"", "W/\"a\"", "*, \"a\"", "\u{e9}"] {
+            assert_eq!(ETagMatch::parse_one(bad), None, "{bad}");
+        }
     }
 }

@@ -11,6 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::base::coding::Form;
 use crate::base::digest::Md5;
+use crate::base::header::trim;
 
 /// The longest opaque one: a SHA-256 in hex. Inline, so that an ETag stays a plain value.
 const MAX_OPAQUE: usize = 64;
@@ -174,7 +175,7 @@ impl ETag {
 }
 
 fn unquoted(s: &str) -> &str {
-    s.trim().trim_matches('"')
+    trim(s).trim_matches('"')
 }
 
 impl fmt::Display for ETag {

@@ -10,6 +10,7 @@ pub mod digest;
 pub mod error;
 pub mod etag;
 pub mod hash_name;
+pub mod header;
 pub mod host;
 pub mod layout;
 pub mod limits;

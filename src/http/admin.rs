@@ -23,6 +23,7 @@ use std::time::Duration;
 use http::{Method, Request, StatusCode};
 use serde::{Deserialize, Serialize};
 
+use crate::auth::query::Query;
 use crate::auth::{Fault, StoredKey};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::names::{AccessKeyId, TenantId};
@@ -34,7 +35,6 @@ use crate::http::door::Visit;
 use crate::http::gateway::Gateway;
 use crate::http::health;
 use crate::http::peer;
-use crate::http::query::Query;
 use crate::http::respond::{self, Answer};
 use crate::http::s3::exchange::Exchange;
 use crate::net::request_body::RequestBody;

@@ -7,6 +7,7 @@ use http::HeaderMap;
 use http::header::ACCEPT_ENCODING;
 
 use crate::base::coding::Coding;
+use crate::base::header::trim;
 
 /// What can be made, the smallest first.
 pub const OFFERED: [Coding; 3] = [Coding::Br, Coding::Zstd, Coding::Gzip];
@@ -33,7 +34,7 @@ impl Accepted {
         for member in members.take(MAX_MEMBERS) {
             let (token, parameters) = member.split_once(';').unwrap_or((member, ""));
             let Some(weight) = weight(parameters) else { continue };
-            match token.trim() {
+            match trim(token) {
                 // What is named twice counts as it was named first.
                 "*" => accepted.others = accepted.others.or(Some(weight)),
                 token => match Coding::parse(token) {
@@ -65,15 +66,15 @@ impl Accepted {
 
 /// `q=0.5` in thousandths; 1000 where there is none. None: it can't be read, and its member does not count.
 fn weight(parameters: &str) -> Option<u16> {
-    let parameters = parameters.trim();
+    let parameters = trim(parameters);
     if parameters.is_empty() {
         return Some(1000);
     }
     let (name, value) = parameters.split_once('=')?;
-    if !name.trim().eq_ignore_ascii_case("q") {
+    if !trim(name).eq_ignore_ascii_case("q") {
         return None;
     }
-    let (whole, decimals) = value.trim().split_once('.').unwrap_or((value.trim(), ""));
+    let (whole, decimals) = trim(value).split_once('.').unwrap_or((trim(value), ""));
     if decimals.len() > 3 || !decimals.bytes().all(|b| b.is_ascii_digit()) {
         return None;
     }

@@ -3,6 +3,7 @@
 
 use http_range_header::{EndPosition, StartPosition, parse_range_header};
 
+use crate::base::header::trim;
 use crate::base::range::RangeSpec;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,7 +17,7 @@ pub enum Requested {
 
 pub fn parse(header: &str) -> Requested {
     // Clients put spaces where the grammar has none; S3 takes them.
-    let header = header.trim();
+    let header = trim(header);
     let specs = match parse_range_header(header) {
         Ok(parsed) => parsed.ranges.iter().map(|r| bounded(r.start, r.end)).collect(),
         Err(_) => leniently(header),
@@ -46,7 +47,7 @@ fn leniently(header: &str) -> Option<Vec<RangeSpec>> {
     };
     let spec = |text: &str| -> Option<RangeSpec> {
         let (a, b) = text.split_once('-')?;
-        match (a.trim(), b.trim()) {
+        match (trim(a), trim(b)) {
             ("", b) => number(b).map(RangeSpec::Suffix),
             (a, "") => number(a).map(RangeSpec::From),
             (a, b) => bounded(StartPosition::Index(number(a)?), EndPosition::Index(number(b)?)),

@@ -7,6 +7,7 @@ use crate::auth::grant::Grant;
 use crate::base::checksum::{Checksum, ChecksumType};
 use crate::base::conditions::{ETagMatch, ReadConditions, Verdict};
 use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::header::text;
 use crate::base::object::ObjectInfo;
 use crate::base::range::{ByteRange, RangeSpec};
 use crate::base::timestamp::Timestamp;
@@ -39,6 +40,15 @@ pub enum IfRange {
 }
 
 impl IfRange {
+    fn parse(value: &str) -> Self {
+        match Timestamp::parse_http_date(value) {
+            Some(date) => IfRange::Date(date),
+            // RFC 9110 13.1.5: weak tags never match here.
+            None if value.starts_with("W/") => IfRange::never(),
+            None => IfRange::Tag(ETagMatch::parse(value)),
+        }
+    }
+
     pub fn never() -> Self {
         IfRange::Tag(ETagMatch::OneOf(Vec::new()))
     }
@@ -46,17 +56,16 @@ impl IfRange {
 
 impl Read {
     pub fn from_headers(headers: &HeaderMap, head: bool, by: ReadBy) -> Self {
-        let text = |name: HeaderName| headers.get(name).and_then(|v| v.to_str().ok());
         Read {
             head,
             conditions: conditions(headers),
-            range: text(header::RANGE).map_or(Requested::Whole, ranges::parse),
-            if_range: text(header::IF_RANGE).map(|v| match Timestamp::parse_http_date(v) {
-                Some(date) => IfRange::Date(date),
-                // RFC 9110 13.1.5: weak tags never match here.
-                None if v.starts_with("W/") => IfRange::never(),
-                None => IfRange::Tag(ETagMatch::parse(v)),
-            }),
+            // One that can't be read means nothing (RFC 9110 14.2): all of the object is a right answer to it.
+            range: text(headers, &header::RANGE).ok().flatten().map_or(Requested::Whole, ranges::parse),
+            if_range: match text(headers, &header::IF_RANGE) {
+                Ok(None) => None,
+                Ok(Some(v)) => Some(IfRange::parse(v)),
+                Err(_) => Some(IfRange::never()),
+            },
             part: None,
             checksums: false,
             by,
@@ -93,15 +102,26 @@ impl Read {
     }
 }
 
-/// Dates that can't be read are ignored (RFC 9110 13.1.3).
+/// Dates that can't be read are ignored, as RFC 9110 13.1.3 and 13.1.4 demand.
 pub fn conditions(headers: &HeaderMap) -> ReadConditions {
-    let text = |name: HeaderName| headers.get(name).and_then(|v| v.to_str().ok());
+    let date = |name: HeaderName| text(headers, &name).ok().flatten().and_then(Timestamp::parse_http_date);
     ReadConditions {
-        if_match: text(header::IF_MATCH).map(ETagMatch::parse_strong),
-        if_none_match: text(header::IF_NONE_MATCH).map(ETagMatch::parse),
-        if_modified_since: text(header::IF_MODIFIED_SINCE).and_then(Timestamp::parse_http_date),
-        if_unmodified_since: text(header::IF_UNMODIFIED_SINCE).and_then(Timestamp::parse_http_date),
+        if_match: tags(headers, header::IF_MATCH, ETagMatch::parse_strong),
+        if_none_match: tags(headers, header::IF_NONE_MATCH, ETagMatch::parse),
+        if_modified_since: date(header::IF_MODIFIED_SINCE),
+        if_unmodified_since: date(header::IF_UNMODIFIED_SINCE),
     }
+}
+
+/// Lines of a list are one list. A line that can't be read holds no tag of ours; that the header is there counts.
+fn tags(headers: &HeaderMap, name: HeaderName, parse: fn(&str) -> ETagMatch) -> Option<ETagMatch> {
+    let mut lines = headers.get_all(name).iter().map(|v| v.to_str().unwrap_or_default());
+    let first = lines.next()?;
+    let others: Vec<&str> = lines.collect();
+    if others.is_empty() {
+        return Some(parse(first));
+    }
+    Some(parse(&std::iter::once(first).chain(others).collect::<Vec<_>>().join(",")))
 }
 
 /// None: what is shown was replaced before its bytes were at hand; look again.

@@ -150,7 +150,7 @@ impl Element {
 
     /// The text of a child, without the space around it.
     pub fn text_of(&self, name: &str) -> Option<&str> {
-        self.child(name).map(|c| c.text.trim())
+        self.child(name).map(|c| c.text.trim_ascii())
     }
 }
 

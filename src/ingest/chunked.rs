@@ -9,6 +9,7 @@ use bytes::{Buf as _, Bytes};
 use sha2::{Digest as _, Sha256};
 
 use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::header::trim;
 
 /// A chunk's line is a size of at most 16 digits and a signature of 81 characters; room for an extension that we don't know.
 const MAX_CHUNK_LINE_BYTES: usize = 256;
@@ -200,7 +201,7 @@ impl Decoder {
         let (name, value) = std::str::from_utf8(line)
             .ok()
             .and_then(|l| l.split_once(':'))
-            .map(|(n, v)| (n.trim().to_ascii_lowercase(), v.trim()))
+            .map(|(n, v)| (trim(n).to_ascii_lowercase(), trim(v)))
             .filter(|(n, _)| !n.is_empty())
             .ok_or_else(|| malformed("A trailer is not a name and a value."))?;
         if self.trailer_signed || !self.has_trailer {

@@ -28,19 +28,16 @@ impl Held {
     /// None: S3 has no such header.
     fn native(conditions: &WriteConditions) -> Option<Self> {
         match conditions {
-            WriteConditions { if_none_match: None, if_match: None, if_match_size: None, if_match_modified: None } => Some(Held::default()),
-            WriteConditions { if_none_match: Some(ETagMatch::Any), if_match: None, if_match_size: None, if_match_modified: None } => {
+            WriteConditions { if_absent: false, if_match: None, if_match_size: None, if_match_modified: None } => Some(Held::default()),
+            WriteConditions { if_absent: true, if_match: None, if_match_size: None, if_match_modified: None } => {
                 Some(Held { if_none_match: Some("*".into()), ..Held::default() })
             }
-            WriteConditions {
-                if_none_match: None,
-                if_match: Some(ETagMatch::OneOf(tags)),
-                if_match_size: None,
-                if_match_modified: None,
-            } => match tags.as_slice() {
-                [one] => Some(Held { if_match: Some(one.quoted()), ..Held::default() }),
-                _ => None,
-            },
+            WriteConditions { if_absent: false, if_match: Some(ETagMatch::OneOf(tags)), if_match_size: None, if_match_modified: None } => {
+                match tags.as_slice() {
+                    [one] => Some(Held { if_match: Some(one.quoted()), ..Held::default() }),
+                    _ => None,
+                }
+            }
             _ => None,
         }
     }
@@ -86,13 +83,12 @@ mod tests {
         let tag = "d41d8cd98f00b204e9800998ecf8427e";
         let match_one = WriteConditions { if_match: Some(ETagMatch::parse_strong(tag)), ..WriteConditions::default() };
         assert_eq!(Held::native(&match_one).unwrap().if_match.unwrap(), format!("\"{tag}\""));
-        let absent = WriteConditions { if_none_match: Some(ETagMatch::Any), ..WriteConditions::default() };
+        let absent = WriteConditions { if_absent: true, ..WriteConditions::default() };
         assert_eq!(Held::native(&absent).unwrap().if_none_match.unwrap(), "*");
         assert!(!Held::native(&WriteConditions::default()).unwrap().is_any());
         for other in [
             WriteConditions { if_match: Some(ETagMatch::Any), ..WriteConditions::default() },
             WriteConditions { if_match: Some(ETagMatch::parse(&format!("{tag}, {tag}-1"))), ..WriteConditions::default() },
-            WriteConditions { if_none_match: Some(ETagMatch::parse(tag)), ..WriteConditions::default() },
             WriteConditions { if_match_size: Some(1), ..match_one },
         ] {
             assert_eq!(Held::native(&other), None);

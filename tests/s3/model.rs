@@ -320,7 +320,7 @@ impl Run {
         // Names that XML can't carry need it.
         let encoded = [("prefix", prefix), ("delimiter", delimiter), ("max-keys", &max), ("start-after", &after), ("encoding-type", "url")];
         let mut listed = self.client.list(&acme(), BUCKET, &encoded);
-        let decode = |names: &mut Vec<String>| names.iter_mut().for_each(|n| *n = tidegate::http::query::decode(n).unwrap());
+        let decode = |names: &mut Vec<String>| names.iter_mut().for_each(|n| *n = tidegate::auth::query::decode(n).unwrap());
         decode(&mut listed.keys);
         decode(&mut listed.prefixes);
         let expected = self.expected(prefix, delimiter, &after, max.parse().unwrap());
@@ -371,7 +371,7 @@ impl Run {
             check_object(&self.client.get(&acme(), BUCKET, &key).expect(200), &object);
         }
         let mut listed = self.client.list(&acme(), BUCKET, &[("encoding-type", "url")]);
-        listed.keys.iter_mut().for_each(|k| *k = tidegate::http::query::decode(k).unwrap());
+        listed.keys.iter_mut().for_each(|k| *k = tidegate::auth::query::decode(k).unwrap());
         assert!(listed.keys.iter().eq(self.objects.keys()), "{:?}", listed.keys);
         for upload in &self.uploads {
             let list = Request::on("GET", BUCKET, &upload.key).query("uploadId", &upload.id);

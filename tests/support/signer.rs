@@ -88,7 +88,10 @@ pub fn signature(key: &Key, scope: &Scope, to_sign: &ToSign<'_>) -> String {
     let query = pairs.iter().map(|(n, v)| format!("{n}={v}")).collect::<Vec<_>>().join("&");
     let mut headers = to_sign.headers.to_vec();
     headers.sort();
-    let lines: String = headers.iter().map(|(n, v)| format!("{n}:{}\n", v.split_whitespace().collect::<Vec<_>>().join(" "))).collect();
+    let lines: String = headers
+        .iter()
+        .map(|(n, v)| format!("{n}:{}\n", v.split([' ', '\t']).filter(|w| !w.is_empty()).collect::<Vec<_>>().join(" ")))
+        .collect();
     let names = signed_names(to_sign.headers);
     let canonical = format!("{}\n{}\n{query}\n{lines}\n{names}\n{}", to_sign.method, to_sign.path, to_sign.payload_hash);
     let text = format!("AWS4-HMAC-SHA256\n{}\n{}\n{}", scope.amz_date, scope.text(), sha256_hex(canonical.as_bytes()));

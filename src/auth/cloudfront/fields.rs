@@ -12,6 +12,7 @@ use super::statement::MAX_STATEMENT_BYTES;
 use crate::auth::facts::query_pairs;
 use crate::auth::url_key::Hash;
 use crate::base::error::Result;
+use crate::base::header::trim;
 
 pub const PARAMETERS: [&str; 5] = ["Expires", "Policy", "Signature", "Key-Pair-Id", "Hash-Algorithm"];
 pub const COOKIES: [&str; 5] =
@@ -58,7 +59,7 @@ pub fn from_cookies(headers: &HeaderMap) -> Option<Result<Fields<'_>>> {
     let mut values: [Option<Cow<'_, str>>; 5] = Default::default();
     for header in headers.get_all(COOKIE) {
         for pair in header.to_str().unwrap_or_default().split(';') {
-            let Some((name, value)) = pair.trim().split_once('=') else { continue };
+            let Some((name, value)) = trim(pair).split_once('=') else { continue };
             if let Some(slot) = COOKIES.iter().position(|c| *c == name).and_then(|i| values.get_mut(i)) {
                 slot.get_or_insert(Cow::Borrowed(value.trim_matches('"')));
             }

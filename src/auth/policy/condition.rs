@@ -134,10 +134,10 @@ impl Condition {
             Some(all) => all || if_exists,
             None => negated || if_exists,
         };
-        Ok(Condition { key, test: compile_values(op, values)?, negated, absent })
+        Ok(Condition { key, test: compile_values(op, key, values)?, negated, absent })
     }
 
-    /// None: that would take too long to tell.
+    /// None: the request's value can't be read, or that would take too long to tell.
     pub fn holds<'a>(&self, env: &Environment<'a>, known: &mut Known<'a>) -> Option<bool> {
         let held = known.of(self.key, env)?;
         match (&held.value, &self.test) {
@@ -250,8 +250,9 @@ fn check_kind(operator: Operator, kind: KeyKind, key: &str) -> Result<(), String
     if fits { Ok(()) } else { Err(format!("the operator does not fit the key {key:?}")) }
 }
 
-fn compile_values(operator: Operator, values: &[Json]) -> Result<Test, String> {
-    let patterns = |wildcards| values.iter().map(|v| Pattern::compile(&scalar(v)?, wildcards)).collect::<Result<Vec<_>, _>>();
+fn compile_values(operator: Operator, key: ConditionKey, values: &[Json]) -> Result<Test, String> {
+    let patterns =
+        |wildcards| values.iter().map(|v| Pattern::compile(key.in_one_form(&scalar(v)?), wildcards)).collect::<Result<Vec<_>, _>>();
     Ok(match operator {
         Operator::Equals => Test::Like(patterns(Wildcards::No)?),
         Operator::Like => Test::Like(patterns(Wildcards::Yes)?),

@@ -3,10 +3,11 @@
 use std::borrow::Cow;
 use std::net::IpAddr;
 
-use http::HeaderName;
 use ipnet::IpNet;
 
-use crate::auth::facts::{FromProvenCdn, RequestFacts, amz_value};
+use crate::auth::copy_source::{CopySource, without_slash};
+use crate::auth::facts::{FromProvenCdn, RequestFacts};
+use crate::base::error::Result;
 use crate::base::names::{ObjectKey, TenantId};
 use crate::base::timestamp::Timestamp;
 
@@ -15,7 +16,6 @@ use crate::base::timestamp::Timestamp;
 pub struct Subject<'a> {
     /// None: anonymous.
     pub tenant: Option<&'a TenantId>,
-    pub presigned: bool,
     /// `s3:authType` and `s3:signatureversion`; None: nothing was signed.
     pub auth_type: Option<&'static str>,
     pub signature_version: Option<&'static str>,
@@ -157,6 +157,14 @@ impl ConditionKey {
         }
     }
 
+    /// A policy's value in the one form that the request's value has.
+    pub fn in_one_form(self, text: &str) -> &str {
+        match self {
+            Self::CopySource => without_slash(text),
+            _ => text,
+        }
+    }
+
     /// Does the key say who asks or from where? A policy for everyone that is narrowed by such a key is not public.
     pub fn names_the_caller(self) -> bool {
         matches!(self, Self::SourceIp | Self::ProvenCdn | Self::Username | Self::UserId | Self::PrincipalArn | Self::PrincipalAccount)
@@ -189,39 +197,41 @@ impl ConditionKey {
         }
     }
 
-    /// None: the request has no such value.
-    pub fn value<'a>(self, env: &Environment<'a>) -> Option<Value<'a>> {
+    /// None: the request has no such value. Err: it has one that can't be read.
+    pub fn value<'a>(self, env: &Environment<'a>) -> Result<Option<Value<'a>>> {
         let subject = &env.subject;
         let tenant = subject.tenant;
-        let text = |s: &'a str| Some(Value::Text(Cow::Borrowed(s)));
-        match self {
-            Self::Username | Self::UserId | Self::PrincipalAccount => text(tenant?.as_str()),
-            Self::PrincipalArn => Some(Value::Text(Cow::Owned(format!("arn:aws:iam:::user/{}", tenant?)))),
-            Self::PrincipalType => text(if tenant.is_some() { "User" } else { "Anonymous" }),
-            Self::BucketOwner => text(env.bucket_owner?.as_str()),
-            Self::ObjectKey => text(env.key?.as_str()),
-            Self::AuthType => text(subject.auth_type?),
-            Self::SignatureVersion => text(subject.signature_version?),
-            Self::Prefix => match env.listing {
-                Some(prefix) => text(prefix),
-                None => env.context?.query("prefix").map(Value::Text),
+        let text = |s: &'a str| Value::Text(Cow::Borrowed(s));
+        Ok(match self {
+            Self::Username | Self::UserId | Self::PrincipalAccount => tenant.map(|t| text(t.as_str())),
+            Self::PrincipalArn => tenant.map(|t| Value::Text(Cow::Owned(format!("arn:aws:iam:::user/{t}")))),
+            Self::PrincipalType => Some(text(if tenant.is_some() { "User" } else { "Anonymous" })),
+            Self::BucketOwner => env.bucket_owner.map(|o| text(o.as_str())),
+            Self::ObjectKey => env.key.map(|k| text(k.as_str())),
+            Self::AuthType => subject.auth_type.map(text),
+            Self::SignatureVersion => subject.signature_version.map(text),
+            Self::Prefix if env.listing.is_some() => env.listing.map(text),
+            _ => match env.context {
+                Some(facts) => self.value_of_request(env, facts)?,
+                None => None,
             },
-            _ => self.value_of_request(env, env.context?),
-        }
+        })
     }
 
-    fn value_of_request<'a>(self, env: &Environment<'a>, facts: &RequestFacts<'a>) -> Option<Value<'a>> {
-        match self {
+    fn value_of_request<'a>(self, env: &Environment<'a>, facts: &RequestFacts<'a>) -> Result<Option<Value<'a>>> {
+        let text = |s: &'a str| Value::Text(Cow::Borrowed(s));
+        Ok(match self {
             Self::SourceIp => Some(Value::Ip(facts.source_ip(env.trusted_proxies))),
             Self::SecureTransport => Some(Value::Bool(facts.is_secure(env.trusted_proxies))),
             Self::ProvenCdn => Some(Value::Bool(facts.parts.extensions.get::<FromProvenCdn>().is_some())),
             Self::CurrentTime => Some(Value::Time(facts.now)),
             Self::EpochTime => Some(Value::Number(facts.now.secs() as i64)),
-            Self::SignatureAge => Some(Value::Number(facts.now.since(env.subject.signed?).as_millis() as i64)),
-            Self::Query(name) => facts.query(name).map(Value::Text),
-            Self::Number(name) => facts.query(name)?.parse().ok().map(Value::Number),
-            Self::Header(name) => amz_header(env, facts, name).map(Value::Text),
-            Self::CopySource => amz_header(env, facts, "x-amz-copy-source").map(|v| Value::Text(copy_source(v))),
+            Self::SignatureAge => env.subject.signed.map(|signed| Value::Number(facts.now.since(signed).as_millis() as i64)),
+            Self::Prefix => facts.query.get("prefix").map(text),
+            Self::Query(name) => facts.query.get(name).map(text),
+            Self::Number(name) => facts.query.number(name)?.map(Value::Number),
+            Self::Header(name) => facts.header(name)?.map(text),
+            Self::CopySource => CopySource::of(&facts.parts.headers)?.map(|s| Value::Text(Cow::Owned(s.name()))),
             // Answered without a request, by `value`.
             Self::Username
             | Self::UserId
@@ -231,28 +241,15 @@ impl ConditionKey {
             | Self::BucketOwner
             | Self::ObjectKey
             | Self::AuthType
-            | Self::SignatureVersion
-            | Self::Prefix => None,
-        }
+            | Self::SignatureVersion => None,
+        })
     }
-}
-
-fn amz_header<'a>(env: &Environment<'a>, facts: &RequestFacts<'a>, name: &'static str) -> Option<Cow<'a, str>> {
-    if !name.starts_with("x-amz-") {
-        return facts.header(name).map(Cow::Borrowed);
-    }
-    amz_value(facts.parts, env.subject.presigned, &HeaderName::from_static(name))
-}
-
-/// As policies write it: `bucket/key`, decoded.
-fn copy_source(value: Cow<'_, str>) -> Cow<'_, str> {
-    let plain = value.strip_prefix('/').unwrap_or(&value);
-    Cow::Owned(percent_encoding::percent_decode_str(plain).decode_utf8_lossy().into_owned())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use http::HeaderName;
 
     #[test]
     fn every_header_key_is_a_legal_header_name() {

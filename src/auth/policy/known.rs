@@ -22,18 +22,22 @@ pub struct Held<'a> {
     key: ConditionKey,
     /// None: the request has no such value.
     pub value: Option<Value<'a>>,
+    readable: bool,
     pub places: OnceLock<Places>,
 }
 
 impl<'a> Known<'a> {
+    /// None: the request's value can't be read.
     pub fn of(&mut self, key: ConditionKey, env: &Environment<'a>) -> Option<&Held<'a>> {
         let at = match self.values.iter().position(|held| held.key == key) {
             Some(at) => at,
             None => {
-                self.values.push(Held { key, value: key.value(env), places: OnceLock::new() });
+                let value = key.value(env);
+                let readable = value.is_ok();
+                self.values.push(Held { key, value: value.unwrap_or_default(), readable, places: OnceLock::new() });
                 self.values.len() - 1
             }
         };
-        self.values.get(at)
+        self.values.get(at).filter(|held| held.readable)
     }
 }

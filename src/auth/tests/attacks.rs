@@ -63,9 +63,7 @@ fn an_unsigned_header_can_not_contradict_a_hoisted_parameter() {
     let url = presigned(Method::PUT, "k", &[("x-amz-acl", "private")]);
     let plain = parts(http::Request::put(&url).header("host", HOST));
     let caller = ask(&auth(), &plain).unwrap();
-    let acl = http::HeaderName::from_static("x-amz-acl");
-    assert_eq!(crate::auth::amz_value(&plain, caller.via.is_presigned(), &acl).as_deref(), Some("private"));
-    assert_eq!(crate::auth::amz_value(&plain, false, &acl), None);
+    assert!(caller.via.is_presigned());
     let more = parts(http::Request::put(&url).header("host", HOST).header("x-amz-acl", "public-read"));
     assert_eq!(refusal(&more), (ErrorKind::AccessDenied, "x-amz-acl".into()));
 }

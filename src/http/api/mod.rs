@@ -30,6 +30,7 @@ use http::Method;
 use http::request::Parts;
 use serde::de::DeserializeOwned;
 
+use crate::auth::query::Query;
 use crate::base::digest::Sha256;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::limits::MAX_KEY_BYTES;
@@ -37,7 +38,6 @@ use crate::base::names::ObjectKey;
 use crate::http::document;
 use crate::http::door::Visit;
 use crate::http::gateway::Gateway;
-use crate::http::query::Query;
 use crate::http::respond::Answer;
 use crate::http::s3::exchange::Exchange;
 use crate::http::s3::route::{Operation as S3, Resource};

@@ -7,10 +7,10 @@
 use std::time::Duration;
 
 use crate::auth::action::Action;
+use crate::auth::query::decode;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::names::{BucketName, ObjectKey, UploadId};
 use crate::http::api::jobs::seconds;
-use crate::http::query::decode;
 use crate::http::respond::{self, Answer};
 use crate::http::s3::exchange::Exchange;
 use crate::http::site::Place;

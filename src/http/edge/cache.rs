@@ -10,6 +10,7 @@ use http::header::{CACHE_CONTROL, EXPIRES, HeaderValue};
 
 use crate::auth::policy::pattern::Pattern;
 use crate::base::hash_name;
+use crate::base::header::trim;
 use crate::base::names::ObjectKey;
 use crate::base::object::ObjectInfo;
 use crate::http::respond::value;
@@ -65,7 +66,7 @@ fn artifact_type(key: &str) -> Option<&str> {
 
 /// Without parameters, in lower case.
 pub fn essence(content_type: &str) -> String {
-    content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+    trim(content_type.split(';').next().unwrap_or_default()).to_ascii_lowercase()
 }
 
 /// `headers` hold the object's own `Cache-Control` and `Expires`, where it has them.
@@ -114,7 +115,7 @@ pub fn shorten(headers: &mut HeaderMap) {
     }
     let seconds = |name: &str| directives(text).find(|(n, _)| n.eq_ignore_ascii_case(name)).and_then(|(_, v)| v.parse::<u64>().ok());
     let shared = seconds("s-maxage").or(seconds("max-age")).unwrap_or(0).min(UNTIL_VARIANT_SECONDS);
-    let others = text.split(',').map(str::trim).filter(|d| !d.get(..8).is_some_and(|name| name.eq_ignore_ascii_case("s-maxage")));
+    let others = text.split(',').map(trim).filter(|d| !d.get(..8).is_some_and(|name| name.eq_ignore_ascii_case("s-maxage")));
     let parts: Vec<&str> = others.filter(|d| !d.is_empty()).collect();
     if let Some(v) = value(&format!("{}, s-maxage={shared}", parts.join(", "))) {
         headers.insert(CACHE_CONTROL, v);
@@ -148,7 +149,7 @@ fn private(wish: &HeaderValue, seconds_left: u64) -> HeaderValue {
 }
 
 fn directives(text: &str) -> impl Iterator<Item = (&str, &str)> {
-    text.split(',').map(|d| d.split_once('=').map_or((d.trim(), ""), |(n, v)| (n.trim(), v.trim().trim_matches('"'))))
+    text.split(',').map(|d| d.split_once('=').map_or((trim(d), ""), |(n, v)| (trim(n), trim(v).trim_matches('"'))))
 }
 
 #[cfg(test)]

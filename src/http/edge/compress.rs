@@ -11,6 +11,7 @@ use http::header::{HeaderName, HeaderValue, VARY};
 use crate::auth::policy::pattern::Pattern;
 use crate::base::coding::Coding;
 use crate::base::conditions::ETagMatch;
+use crate::base::header::trim;
 use crate::base::names::ObjectKey;
 use crate::base::object::ObjectInfo;
 use crate::http::edge::cache;
@@ -124,7 +125,7 @@ pub fn choose(rules: &Rules, headers: &HeaderMap, key: &ObjectKey, object: &Obje
     if fixed || altered {
         return as_is(false);
     }
-    let stored = object.headers.content_encoding.as_deref().unwrap_or_default().trim();
+    let stored = trim(object.headers.content_encoding.as_deref().unwrap_or_default());
     let change = if stored.is_empty() || stored.eq_ignore_ascii_case(Coding::Identity.name()) {
         if !rules.covers(&object.headers.content_type, key) {
             return as_is(false);

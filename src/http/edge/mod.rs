@@ -18,6 +18,7 @@ use http::header::ORIGIN;
 use http::request::Parts;
 use http::{Method, Request};
 
+use crate::auth::query::Query;
 use crate::auth::{Action, Grant, Reading, Via};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::host::Host;
@@ -30,7 +31,6 @@ use crate::http::edge::multirange::Chosen;
 use crate::http::edge::site::{Site, nothing_here};
 use crate::http::gateway::Gateway;
 use crate::http::isolation;
-use crate::http::query::Query;
 use crate::http::ranges::Requested;
 use crate::http::read::{self, IfRange, Read};
 use crate::http::respond::Answer;

@@ -8,6 +8,7 @@ use std::sync::LazyLock;
 
 use http::{HeaderMap, HeaderName};
 
+use crate::auth::query::decode;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::host::{Host, host_of};
 use crate::base::names::{BucketName, ObjectKey};
@@ -17,7 +18,6 @@ use crate::http::edge::cache;
 use crate::http::edge::callers::Callers;
 use crate::http::edge::compress;
 use crate::http::edge::cors::Cors;
-use crate::http::query::decode;
 
 #[derive(Debug, Clone)]
 pub struct Site {

@@ -49,7 +49,7 @@ pub async fn put_object(exchange: &mut Exchange<'_>, bucket: &BucketName, key: &
 
 /// From the header, or from a body that says the same as a canned ACL: never from one where the other says something too.
 async fn wanted(exchange: &mut Exchange<'_>, owner: &TenantId, bucket_owner: &TenantId) -> Result<CannedAcl> {
-    let named = params::text(&exchange.parts.headers, "x-amz-acl").is_some();
+    let named = exchange.header("x-amz-acl")?.is_some();
     let acl = params::acl(&exchange.parts.headers)?;
     let document = exchange.document().await?;
     if named {

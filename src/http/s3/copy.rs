@@ -3,23 +3,23 @@
 use std::pin::pin;
 
 use crate::auth::action::Action;
+use crate::auth::copy_source::{self, CopySource};
 use crate::auth::grant::Grant;
-use crate::base::conditions::{ETagMatch, ReadConditions, Verdict};
+use crate::base::conditions::{ReadConditions, Verdict};
 use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::header::text;
 use crate::base::limits::MAX_PUT_BYTES;
 use crate::base::media_type;
 use crate::base::names::{BucketName, ObjectKey};
 use crate::base::object::SharedObject;
 use crate::base::range::{ByteRange, RangeSpec};
-use crate::base::timestamp::Timestamp;
 use crate::http::body::ResponseBody;
-use crate::http::query::decode;
 use crate::http::ranges::{self, Requested};
 use crate::http::respond::{self, Answer};
 use crate::http::s3::exchange::Exchange;
 use crate::http::s3::multipart;
 use crate::http::s3::objects::tell_dedup;
-use crate::http::s3::params::{self, text};
+use crate::http::s3::params;
 use crate::http::xml::Writer;
 use crate::ingest::{Expect, receive};
 use crate::ops::read::Shown;
@@ -37,37 +37,14 @@ struct Source {
 impl Source {
     fn parse(exchange: &Exchange<'_>) -> Result<Self> {
         let headers = &exchange.parts.headers;
-        let wrong = || {
-            Error::new(ErrorKind::InvalidArgument, "Copy Source must mention the source bucket and key: sourcebucket/sourcekey")
-                .detail("ArgumentName", "x-amz-copy-source")
+        let CopySource { bucket, key } = CopySource::of(headers)?.ok_or_else(copy_source::none)?;
+        let conditions = ReadConditions {
+            if_match: params::if_match(headers, "x-amz-copy-source-if-match")?,
+            if_none_match: params::if_match(headers, "x-amz-copy-source-if-none-match")?,
+            if_modified_since: params::date(headers, "x-amz-copy-source-if-modified-since")?,
+            if_unmodified_since: params::date(headers, "x-amz-copy-source-if-unmodified-since")?,
         };
-        let raw = text(headers, "x-amz-copy-source").ok_or_else(wrong)?;
-        let (path, version) = match raw.split_once("?versionId=") {
-            Some((path, version)) => (path, Some(version)),
-            None => (raw, None),
-        };
-        if version.is_some_and(|v| v != "null") {
-            return Err(Error::new(
-                ErrorKind::NoSuchVersion,
-                "The specified version does not exist: buckets of this gateway are not versioned.",
-            ));
-        }
-        let decoded = decode(path)?;
-        let (bucket, key) = decoded.strip_prefix('/').unwrap_or(&decoded).split_once('/').ok_or_else(wrong)?;
-        if key.is_empty() {
-            return Err(wrong());
-        }
-        let date = |name| text(headers, name).and_then(Timestamp::parse_http_date);
-        Ok(Source {
-            bucket: BucketName::parse(bucket)?,
-            key: ObjectKey::parse(key)?,
-            conditions: ReadConditions {
-                if_match: text(headers, "x-amz-copy-source-if-match").map(ETagMatch::parse),
-                if_none_match: text(headers, "x-amz-copy-source-if-none-match").map(ETagMatch::parse),
-                if_modified_since: date("x-amz-copy-source-if-modified-since"),
-                if_unmodified_since: date("x-amz-copy-source-if-unmodified-since"),
-            },
-        })
+        Ok(Source { bucket, key, conditions })
     }
 
     /// The source as it is now, with the right to read it, if the conditions hold.
@@ -88,7 +65,7 @@ impl Source {
 pub async fn object(exchange: &mut Exchange<'_>, bucket: &BucketName, key: &ObjectKey) -> Result<Answer> {
     let headers = &exchange.parts.headers;
     let source = Source::parse(exchange)?;
-    let replace = match text(headers, "x-amz-metadata-directive") {
+    let replace = match text(headers, "x-amz-metadata-directive")? {
         None | Some("COPY") => false,
         Some("REPLACE") => true,
         Some(_) => {
@@ -97,13 +74,13 @@ pub async fn object(exchange: &mut Exchange<'_>, bucket: &BucketName, key: &Obje
             );
         }
     };
-    let algorithm = text(headers, "x-amz-checksum-algorithm").map(params::algorithm).transpose()?;
+    let algorithm = text(headers, "x-amz-checksum-algorithm")?.map(params::algorithm).transpose()?;
     let acl = params::acl(headers)?;
     let conditions = params::write_conditions(headers)?;
     let fresh = params::object_headers(headers)?;
     let grant = exchange.on_object(Action::PutObject, bucket, key).await?;
     let onto_itself = source.bucket == *bucket && source.key == *key;
-    if onto_itself && !replace && fresh.website_redirect.is_none() && text(headers, "x-amz-storage-class").is_none() {
+    if onto_itself && !replace && fresh.website_redirect.is_none() && text(headers, "x-amz-storage-class")?.is_none() {
         return Err(Error::new(
             ErrorKind::InvalidRequest,
             "This copy request is illegal because it is trying to copy an object to itself without changing the object's metadata, storage class, website redirect location or encryption attributes.",
@@ -162,7 +139,7 @@ pub async fn part(exchange: &mut Exchange<'_>, bucket: &BucketName, key: &Object
     let upload = exchange.gateway.ops.upload(&grant, &multipart::upload_id(exchange)?).await?;
     for _ in 0..ATTEMPTS {
         let (source_grant, found) = source.find(exchange).await?;
-        let range = part_range(text(&exchange.parts.headers, "x-amz-copy-source-range"), found.size)?;
+        let range = part_range(text(&exchange.parts.headers, "x-amz-copy-source-range")?, found.size)?;
         let mut body = match range {
             None => ResponseBody::Empty,
             Some(range) => match exchange.gateway.ops.open(&source_grant, Shown::stored(&found), range, ReadBy::UserSpace).await? {

@@ -11,10 +11,11 @@ use http::request::Parts;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 
-use crate::auth::{Action, Caller, Grant, Payload, Reading, RequestFacts, Target, Via};
-use crate::base::checksum::ChecksumAlgorithm;
+use crate::auth::query::Query;
+use crate::auth::{Action, Caller, Grant, Payload, Reading, RequestFacts, Target};
 use crate::base::conditions::WriteConditions;
 use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::header;
 use crate::base::host;
 use crate::base::limits::MAX_XML_BYTES;
 use crate::base::names::{BucketName, ObjectKey, TenantId, UploadId};
@@ -24,8 +25,7 @@ use crate::http::body::Counted;
 use crate::http::document::{ARRIVAL, MAX_SMALL_BYTES};
 use crate::http::door::Visit;
 use crate::http::gateway::Gateway;
-use crate::http::query::Query;
-use crate::http::s3::params::{self, text};
+use crate::http::s3::params;
 use crate::http::xml::Writer;
 use crate::ingest::chunked::Decoder;
 use crate::ingest::{Content, Expect, Received, Staging, receive};
@@ -39,7 +39,6 @@ use crate::telemetry::request_id::RequestId;
 const EXPECTED_BUCKET_OWNER: HeaderName = HeaderName::from_static("x-amz-expected-bucket-owner");
 /// Of the source of a copy.
 pub const SOURCE_OWNER: HeaderName = HeaderName::from_static("x-amz-source-expected-bucket-owner");
-const DECODED_LENGTH: HeaderName = HeaderName::from_static("x-amz-decoded-content-length");
 
 pub struct Exchange<'a> {
     pub gateway: &'a Gateway,
@@ -79,25 +78,26 @@ impl<'g> Exchange<'g> {
         gateway: &'g Gateway,
         visit: &mut Visit,
         mut parts: Parts,
-        query: Query,
+        mut query: Query,
         body: RequestBody,
         peer: Peer,
         who: impl FnOnce(&RequestFacts<'_>) -> Result<Caller>,
     ) -> Result<Self> {
         let now = Timestamp::now();
-        let caller = who(&RequestFacts { parts: &parts, peer: peer.address.ip(), secure: peer.secure, now })?;
+        header::check(&parts.headers)?;
+        let caller = who(&RequestFacts { parts: &parts, query: &query, peer: peer.address.ip(), secure: peer.secure, now })?;
         visit.called_by(gateway, &caller);
         gateway.auth.take_token(&caller)?;
         if caller.via.is_presigned() {
-            unhoist(&mut parts, &query, caller.via);
+            query.unhoist(&mut parts.headers)?;
         }
         Ok(Exchange { gateway, id: visit.id, parts, query, caller, peer, now, body: Some(body), room: None })
     }
 }
 
 impl Exchange<'_> {
-    pub fn header(&self, name: impl AsHeaderName) -> Option<&str> {
-        text(&self.parts.headers, name)
+    pub fn header<N: AsHeaderName + AsRef<str> + Copy>(&self, name: N) -> Result<Option<&str>> {
+        header::text(&self.parts.headers, name)
     }
 
     pub fn is_anonymous(&self) -> bool {
@@ -122,7 +122,7 @@ impl Exchange<'_> {
     // Rights
 
     fn context(&self) -> RequestFacts<'_> {
-        RequestFacts { parts: &self.parts, peer: self.peer.address.ip(), secure: self.peer.secure, now: self.now }
+        RequestFacts { parts: &self.parts, query: &self.query, peer: self.peer.address.ip(), secure: self.peer.secure, now: self.now }
     }
 
     pub fn authorize_service(&self, action: Action) -> Result<Grant> {
@@ -162,7 +162,7 @@ impl Exchange<'_> {
         let Some(bucket) = found else {
             return Err(Error::new(ErrorKind::NoSuchBucket, "The specified bucket does not exist").detail("BucketName", name.as_str()));
         };
-        match self.header(expected) {
+        match self.header(&expected)? {
             Some(owner) if owner != bucket.owner.as_str() => Err(Error::new(ErrorKind::AccessDenied, "Access Denied")),
             _ => Ok(bucket),
         }
@@ -236,7 +236,6 @@ impl Exchange<'_> {
 
     /// With what the signature promises, and how the body is decoded.
     fn promised(&self, mut expect: Expect) -> Result<(Expect, Option<Decoder>)> {
-        let number = |name: HeaderName| text(&self.parts.headers, name).and_then(|l| l.parse::<u64>().ok());
         let form = match &self.caller.payload {
             Payload::Streaming(form) => Some(form),
             _ => None,
@@ -249,10 +248,10 @@ impl Exchange<'_> {
             expect.sha256 = Some(*hash);
         }
         let Some(form) = form else {
-            expect.length = number(http::header::CONTENT_LENGTH);
+            expect.length = params::number(&self.parts.headers, "content-length")?;
             return Ok((expect, None));
         };
-        let Some(decoded) = number(DECODED_LENGTH) else {
+        let Some(decoded) = params::number(&self.parts.headers, "x-amz-decoded-content-length")? else {
             let text = "You must provide the x-amz-decoded-content-length HTTP header.";
             return Err(Error::new(ErrorKind::MissingContentLength, text));
         };
@@ -315,42 +314,5 @@ impl Exchange<'_> {
     pub fn grantee(&self, w: &mut Writer, tenant: &TenantId) {
         w.open_typed("Grantee", "CanonicalUser").leaf("ID", tenant).leaf("DisplayName", self.gateway.auth.display_name(tenant));
         w.close("Grantee");
-    }
-}
-
-/// Parameters of a presigned URL that are not headers in disguise: the signature's own, and the checksum of nothing, which some
-/// SDKs put there for a body they don't know yet. Any other checksum is a promise.
-fn stays_parameter(name: &str, value: &str) -> bool {
-    const OWN: [&str; 7] = [
-        "x-amz-algorithm",
-        "x-amz-credential",
-        "x-amz-date",
-        "x-amz-expires",
-        "x-amz-signedheaders",
-        "x-amz-signature",
-        "x-amz-security-token",
-    ];
-    !name.starts_with("x-amz-")
-        || OWN.contains(&name)
-        || name == "x-amz-sdk-checksum-algorithm"
-        || name == "x-amz-content-sha256"
-        || ChecksumAlgorithm::ALL.iter().any(|a| a.header() == name && value == a.of_nothing())
-}
-
-/// SDKs hoist `x-amz-*` headers into the query of a presigned URL, whose signature covers them there. From here on
-/// they are headers like any other. What the request says in a header of its own was signed too, and stands.
-fn unhoist(parts: &mut Parts, query: &Query, via: Via) {
-    for (name, value) in query.pairs() {
-        let name = name.to_ascii_lowercase();
-        // SigV2 signs these two by name, and boto3 hoists them like the rest.
-        let signed_by_sigv2 = matches!(via, Via::SigV2Query { .. }) && matches!(name.as_str(), "content-type" | "content-md5");
-        if stays_parameter(&name, value) && !signed_by_sigv2 {
-            continue;
-        }
-        if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), http::HeaderValue::from_bytes(value.as_bytes()))
-            && !parts.headers.contains_key(&name)
-        {
-            parts.headers.insert(name, value);
-        }
     }
 }

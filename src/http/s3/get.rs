@@ -1,16 +1,20 @@
 //! GetObject, HeadObject, GetObjectAttributes.
 
 use http::StatusCode;
-use http::header::{self, HeaderName};
+use http::header::{
+    CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_TYPE, EXPIRES, HeaderName, LAST_MODIFIED, RANGE,
+};
 
 use crate::auth::{Action, Grant};
 use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::header;
 use crate::base::names::{BucketName, ObjectKey};
 use crate::base::object::{ObjectInfo, SharedBucket, SharedObject};
 use crate::base::range::ByteRange;
 use crate::http::read::{self, Read};
 use crate::http::respond::{self, Answer, value};
 use crate::http::s3::exchange::{Exchange, SOURCE_OWNER};
+use crate::http::s3::params;
 use crate::http::xml::Writer;
 use crate::ops::read::Shown;
 use crate::origin::{Expected, Freshness};
@@ -22,12 +26,12 @@ const CHECKSUM_MODE: HeaderName = HeaderName::from_static("x-amz-checksum-mode")
 
 /// The `response-*` parameters and the headers that they set.
 const OVERRIDES: [(&str, HeaderName); 6] = [
-    ("response-cache-control", header::CACHE_CONTROL),
-    ("response-content-disposition", header::CONTENT_DISPOSITION),
-    ("response-content-encoding", header::CONTENT_ENCODING),
-    ("response-content-language", header::CONTENT_LANGUAGE),
-    ("response-content-type", header::CONTENT_TYPE),
-    ("response-expires", header::EXPIRES),
+    ("response-cache-control", CACHE_CONTROL),
+    ("response-content-disposition", CONTENT_DISPOSITION),
+    ("response-content-encoding", CONTENT_ENCODING),
+    ("response-content-language", CONTENT_LANGUAGE),
+    ("response-content-type", CONTENT_TYPE),
+    ("response-expires", EXPIRES),
 ];
 
 pub async fn read(exchange: &mut Exchange<'_>, bucket: &BucketName, key: &ObjectKey, head: bool) -> Result<Answer> {
@@ -50,8 +54,12 @@ pub async fn read(exchange: &mut Exchange<'_>, bucket: &BucketName, key: &Object
 pub fn wanted(exchange: &Exchange<'_>, head: bool) -> Result<Read> {
     let mut wanted = Read::from_headers(&exchange.parts.headers, head, exchange.reads_by());
     wanted.part = exchange.query.number("partNumber")?;
-    wanted.checksums = exchange.header(CHECKSUM_MODE).is_some_and(|v| v.eq_ignore_ascii_case("ENABLED"));
-    if wanted.part.is_some() && exchange.parts.headers.contains_key(header::RANGE) {
+    wanted.checksums = match exchange.header(&CHECKSUM_MODE)? {
+        None => false,
+        Some(mode) if mode.eq_ignore_ascii_case("ENABLED") => true,
+        Some(_) => return Err(header::invalid(CHECKSUM_MODE.as_str(), "The mode can only be ENABLED.")),
+    };
+    if wanted.part.is_some() && exchange.parts.headers.contains_key(RANGE) {
         return Err(Error::new(ErrorKind::InvalidRange, "Cannot specify both Range header and partNumber query parameter"));
     }
     Ok(wanted)
@@ -78,7 +86,7 @@ pub fn apply_overrides(exchange: &Exchange<'_>, answer: &mut Answer) -> Result<(
             return Err(Error::new(ErrorKind::InvalidArgument, "The value can't stand in a header.").detail("ArgumentName", *parameter));
         };
         // It has no body to describe, but what keeps its type apart depends on it: see `Visit::close`.
-        if answer.status() != StatusCode::NOT_MODIFIED || *name == header::CONTENT_TYPE {
+        if answer.status() != StatusCode::NOT_MODIFIED || *name == CONTENT_TYPE {
             answer.headers_mut().insert(name.clone(), v);
         }
     }
@@ -87,9 +95,7 @@ pub fn apply_overrides(exchange: &Exchange<'_>, answer: &mut Answer) -> Result<(
 
 pub async fn attributes(exchange: &mut Exchange<'_>, bucket: &BucketName, key: &ObjectKey) -> Result<Answer> {
     // Some SDKs send a line for each.
-    let lines = exchange.parts.headers.get_all("x-amz-object-attributes").iter().filter_map(|v| v.to_str().ok());
-    let lines: Vec<String> = lines.map(str::to_owned).collect();
-    let wanted: Vec<&str> = lines.iter().flat_map(|l| l.split(',')).map(str::trim).filter(|a| !a.is_empty()).collect();
+    let wanted = header::members(&exchange.parts.headers, "x-amz-object-attributes")?;
     const KNOWN: [&str; 5] = ["ETag", "Checksum", "ObjectParts", "StorageClass", "ObjectSize"];
     if wanted.is_empty() || wanted.iter().any(|a| !KNOWN.contains(a)) {
         return Err(
@@ -122,22 +128,16 @@ pub async fn attributes(exchange: &mut Exchange<'_>, bucket: &BucketName, key: &
     }
     let mut answer = respond::xml(w.finish("GetObjectAttributesResponse"));
     if let Some(v) = value(&object.modified.http_date()) {
-        answer.headers_mut().insert(header::LAST_MODIFIED, v);
+        answer.headers_mut().insert(LAST_MODIFIED, v);
     }
     Ok(answer)
 }
 
 fn object_parts(exchange: &Exchange<'_>, object: &ObjectInfo, w: &mut Writer) -> Result<()> {
-    let number = |name: &'static str| -> Result<Option<usize>> {
-        exchange
-            .header(name)
-            .map(|v| v.parse())
-            .transpose()
-            .map_err(|_| Error::new(ErrorKind::InvalidArgument, "Not a number.").detail("ArgumentName", name))
-    };
-    let max = number("x-amz-max-parts")?.unwrap_or(1000).min(1000);
+    let number = |name| params::number(&exchange.parts.headers, name);
+    let max = number("x-amz-max-parts")?.unwrap_or(1000).min(1000) as usize;
     let marker = number("x-amz-part-number-marker")?.unwrap_or(0);
-    let after: Vec<_> = object.parts.iter().filter(|p| usize::from(p.number) > marker).collect();
+    let after: Vec<_> = object.parts.iter().filter(|p| u64::from(p.number) > marker).collect();
     let page = after.get(..max.min(after.len())).unwrap_or_default();
     w.open("ObjectParts").leaf("PartsCount", object.parts.len());
     w.leaf("PartNumberMarker", marker).leaf("NextPartNumberMarker", page.last().map_or(0, |p| p.number));

@@ -5,6 +5,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::auth::action::Action;
 use crate::auth::grant::Grant;
+use crate::auth::query::Query;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::limits::MAX_LIST_KEYS;
 use crate::base::names::BucketName;
@@ -35,17 +36,8 @@ impl Listing {
             }
             Some(n) => (n as usize).min(MAX_LIST_KEYS),
         };
-        let encoded = match query.value("encoding-type") {
-            None => false,
-            Some("url") => true,
-            Some(other) => {
-                return Err(Error::new(ErrorKind::InvalidArgument, "Invalid Encoding Method specified in Request")
-                    .detail("ArgumentName", "encoding-type")
-                    .detail("ArgumentValue", other));
-            }
-        };
         let text = |name: &str| query.get(name).unwrap_or_default().to_owned();
-        Ok(Listing { max, encoded, prefix: text("prefix"), delimiter: text("delimiter") })
+        Ok(Listing { max, encoded: is_encoded(query)?, prefix: text("prefix"), delimiter: text("delimiter") })
     }
 
     async fn page(&self, exchange: &Exchange<'_>, grant: &Grant, after: &str) -> Result<ListPage> {
@@ -102,6 +94,16 @@ impl Listing {
                 w.open("CommonPrefixes").leaf("Prefix", self.name(prefix)).close("CommonPrefixes");
             }
         }
+    }
+}
+
+pub fn is_encoded(query: &Query) -> Result<bool> {
+    match query.value("encoding-type") {
+        None => Ok(false),
+        Some("url") => Ok(true),
+        Some(other) => Err(Error::new(ErrorKind::InvalidArgument, "Invalid Encoding Method specified in Request")
+            .detail("ArgumentName", "encoding-type")
+            .detail("ArgumentValue", other)),
     }
 }
 

@@ -20,6 +20,7 @@ use http::header::AUTHORIZATION;
 use http::request::Parts;
 use http::{Method, Request};
 
+use crate::auth::query::Query;
 use crate::base::error::{Error, Result};
 use crate::base::names::{BucketName, ObjectKey};
 use crate::http::api;
@@ -27,7 +28,6 @@ use crate::http::door::Visit;
 use crate::http::gateway::Gateway;
 use crate::http::health;
 use crate::http::isolation;
-use crate::http::query::Query;
 use crate::http::respond::Answer;
 use crate::http::s3::exchange::Exchange;
 use crate::http::s3::route::{Operation, Resource};

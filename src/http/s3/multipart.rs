@@ -7,6 +7,7 @@ use crate::auth::action::Action;
 use crate::base::checksum::{Checksum, ChecksumAlgorithm, ChecksumType};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::etag::ETag;
+use crate::base::header::text;
 use crate::base::limits::{MAX_PARTS, MAX_PUT_BYTES, MAX_XML_BYTES};
 use crate::base::media_type;
 use crate::base::names::{BucketName, ObjectKey, UploadId, no_such_upload};
@@ -15,7 +16,8 @@ use crate::http::document;
 use crate::http::query::encode_listed;
 use crate::http::respond::{self, Answer, value};
 use crate::http::s3::exchange::Exchange;
-use crate::http::s3::params::{self, text};
+use crate::http::s3::list::is_encoded;
+use crate::http::s3::params;
 use crate::http::xml::{Reader, Writer};
 use crate::ingest::Expect;
 use crate::ops::multipart::Completion;
@@ -66,11 +68,11 @@ pub async fn create(exchange: &mut Exchange<'_>, bucket: &BucketName, key: &Obje
 
 fn announced_checksum(exchange: &Exchange<'_>) -> Result<Option<(ChecksumAlgorithm, ChecksumType)>> {
     let headers = &exchange.parts.headers;
-    let kind = match text(headers, "x-amz-checksum-type") {
+    let kind = match text(headers, "x-amz-checksum-type")? {
         None => None,
         Some(name) => Some(checksum_type(name)?),
     };
-    let Some(name) = text(headers, "x-amz-checksum-algorithm") else {
+    let Some(name) = text(headers, "x-amz-checksum-algorithm")? else {
         return match kind {
             None => Ok(None),
             Some(_) => Err(Error::new(
@@ -136,9 +138,8 @@ pub async fn complete(exchange: &mut Exchange<'_>, bucket: &BucketName, key: &Ob
     let headers = &exchange.parts.headers;
     let conditions = params::write_conditions(headers)?;
     let checksum = params::checksum(headers)?;
-    let checksum_type = text(headers, "x-amz-checksum-type").map(checksum_type).transpose()?;
-    let size = text(headers, "x-amz-mp-object-size").map(str::parse).transpose();
-    let size = size.map_err(|_| Error::new(ErrorKind::InvalidArgument, "Not a number.").detail("ArgumentName", "x-amz-mp-object-size"))?;
+    let checksum_type = text(headers, "x-amz-checksum-type")?.map(checksum_type).transpose()?;
+    let size = params::number(headers, "x-amz-mp-object-size")?;
     let md5 = params::body_md5(headers)?;
     let id = upload_id(exchange)?;
     let grant = exchange.on_object(Action::PutObject, bucket, key).await?;
@@ -201,14 +202,14 @@ fn completed_part(reader: &mut Reader<'_>) -> Result<Option<CompletedPart>> {
         }
         Ok(())
     })?;
-    let (Some(number), Some(etag)) = (number.and_then(|n| n.trim().parse::<u16>().ok()), etag) else { return Ok(None) };
+    let (Some(number), Some(etag)) = (number.and_then(|n| n.trim_ascii().parse::<u16>().ok()), etag) else { return Ok(None) };
     let mut checksum = None;
     for (algorithm, text) in ChecksumAlgorithm::ALL.into_iter().zip(&checksums) {
-        if let Some(text) = text.as_deref().map(str::trim).filter(|t| !t.is_empty()) {
+        if let Some(text) = text.as_deref().map(str::trim_ascii).filter(|t| !t.is_empty()) {
             checksum = Some(Checksum::parse(algorithm, text).ok_or_else(|| invalid_part(number))?);
         }
     }
-    Ok(Some(CompletedPart { number, etag: ETag::parse(etag.trim()), checksum }))
+    Ok(Some(CompletedPart { number, etag: ETag::parse(etag.trim_ascii()), checksum }))
 }
 
 fn invalid_part(number: u16) -> Error {
@@ -263,7 +264,7 @@ pub async fn list_uploads(exchange: &mut Exchange<'_>, bucket: &BucketName) -> R
         upload_marker: text("upload-id-marker"),
         max,
     };
-    let encoded = exchange.query.value("encoding-type") == Some("url");
+    let encoded = is_encoded(&exchange.query)?;
     let name = |key: &str| if encoded { encode_listed(key) } else { key.to_owned() };
     let page = exchange.gateway.ops.list_uploads(&grant, &query).await?;
     let mut w = Writer::document("ListMultipartUploadsResult");

@@ -128,7 +128,7 @@ fn batch(document: &[u8]) -> Result<Batch> {
         let (mut quiet, mut wanted) = (None, Vec::new());
         reader.each(|name, reader| {
             match name {
-                "Quiet" if quiet.is_none() => quiet = Some(reader.text()?.trim().eq_ignore_ascii_case("true")),
+                "Quiet" if quiet.is_none() => quiet = Some(reader.text()?.trim_ascii().eq_ignore_ascii_case("true")),
                 "Object" if wanted.len() == MAX_DELETE_KEYS => return Err(invalid_batch("1 to 1000 objects are allowed")),
                 "Object" => wanted.push(wanted_object(reader)?),
                 _ => {}
@@ -161,18 +161,24 @@ fn wanted_object(reader: &mut Reader<'_>) -> Result<Wanted> {
     })?;
     // The key's own spaces belong to it.
     let key = key.filter(|k| !k.is_empty()).ok_or_else(|| invalid_batch("an Object has no Key"))?;
+    let date = |t: &str| Timestamp::parse_iso8601(t).or_else(|| Timestamp::parse_http_date(t));
     let conditions = WriteConditions {
-        if_none_match: None,
-        if_match: etag.map(|e| ETagMatch::parse(e.trim())),
-        if_match_size: size.and_then(|s| s.trim().parse().ok()),
-        if_match_modified: modified.and_then(|t| Timestamp::parse_iso8601(t.trim()).or_else(|| Timestamp::parse_http_date(t.trim()))),
+        if_absent: false,
+        if_match: understood(etag, "ETag of an Object can't be read", ETagMatch::parse_one)?,
+        if_match_size: understood(size, "Size of an Object can't be read", |s| s.parse().ok())?,
+        if_match_modified: understood(modified, "LastModifiedTime of an Object can't be read", date)?,
     };
-    Ok(Wanted { key, version: version.map(|v| v.trim().to_owned()).filter(|v| !v.is_empty()), conditions })
+    Ok(Wanted { key, version: version.map(|v| v.trim_ascii().to_owned()).filter(|v| !v.is_empty()), conditions })
 }
 
 fn invalid_batch(why: &str) -> Error {
     let text = format!("The XML you provided was not well-formed or did not validate against our published schema: {why}.");
     Error::new(ErrorKind::MalformedXml, text)
+}
+
+/// What the client conditions a delete on is never left out.
+fn understood<T>(text: Option<String>, why: &str, parse: impl Fn(&str) -> Option<T>) -> Result<Option<T>> {
+    text.map(|t| parse(t.trim_ascii()).ok_or_else(|| invalid_batch(why))).transpose()
 }
 
 /// Each key is decided for itself: a batch gives no more rights than its single deletes would.

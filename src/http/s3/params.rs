@@ -8,6 +8,7 @@ use crate::base::checksum::{Checksum, ChecksumAlgorithm};
 use crate::base::conditions::{ETagMatch, WriteConditions};
 use crate::base::digest::Md5;
 use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::header::{invalid, one, stored, stored_list, text, trim};
 use crate::base::limits::MAX_USER_METADATA_BYTES;
 use crate::base::object::{CannedAcl, ObjectHeaders, Ownership};
 use crate::base::timestamp::Timestamp;
@@ -27,28 +28,23 @@ const STORAGE_CLASSES: &[&str] = &[
     "EXPRESS_ONEZONE",
 ];
 
-/// A header's text: ASCII or UTF-8. None: not there, or empty.
-pub fn text(headers: &HeaderMap, name: impl header::AsHeaderName) -> Option<&str> {
-    headers.get(name).and_then(|v| std::str::from_utf8(v.as_bytes()).ok()).map(str::trim).filter(|v| !v.is_empty())
-}
-
 /// What is stored with an object. The content type is empty where the client sent none.
 pub fn object_headers(headers: &HeaderMap) -> Result<ObjectHeaders> {
-    if let Some(class) = text(headers, "x-amz-storage-class")
+    if let Some(class) = text(headers, "x-amz-storage-class")?
         && !STORAGE_CLASSES.contains(&class)
     {
         return Err(Error::new(ErrorKind::InvalidStorageClass, "The storage class you specified is not valid.")
             .detail("StorageClassRequested", class));
     }
-    let owned = |name: HeaderName| text(headers, name).map(str::to_owned);
+    let owned = |name: HeaderName| stored(headers, &name).map(|t| t.map(str::to_owned));
     let mut stored = ObjectHeaders {
-        content_type: owned(header::CONTENT_TYPE).unwrap_or_default(),
-        cache_control: owned(header::CACHE_CONTROL),
-        content_disposition: owned(header::CONTENT_DISPOSITION),
-        content_encoding: owned(header::CONTENT_ENCODING).and_then(without_transfer_coding),
-        content_language: owned(header::CONTENT_LANGUAGE),
-        expires: owned(header::EXPIRES),
-        website_redirect: text(headers, "x-amz-website-redirect-location").map(redirect).transpose()?,
+        content_type: owned(header::CONTENT_TYPE)?.unwrap_or_default(),
+        cache_control: stored_list(headers, &header::CACHE_CONTROL)?,
+        content_disposition: owned(header::CONTENT_DISPOSITION)?,
+        content_encoding: stored_list(headers, &header::CONTENT_ENCODING)?.and_then(without_transfer_coding),
+        content_language: stored_list(headers, &header::CONTENT_LANGUAGE)?,
+        expires: owned(header::EXPIRES)?,
+        website_redirect: text(headers, "x-amz-website-redirect-location")?.map(redirect).transpose()?,
         ..ObjectHeaders::default()
     };
     let mut bytes = 0;
@@ -80,16 +76,16 @@ fn redirect(location: &str) -> Result<String> {
 
 /// `aws-chunked` says how the body travels, not what it is. The rest stays as it was written.
 fn without_transfer_coding(encoding: String) -> Option<String> {
-    let is_transfer = |c: &str| c.trim().eq_ignore_ascii_case("aws-chunked");
+    let is_transfer = |c: &str| trim(c).eq_ignore_ascii_case("aws-chunked");
     if !encoding.split(',').any(is_transfer) {
         return Some(encoding);
     }
-    let kept: Vec<&str> = encoding.split(',').filter(|c| !is_transfer(c)).map(str::trim).collect();
+    let kept: Vec<&str> = encoding.split(',').filter(|c| !is_transfer(c)).map(trim).collect();
     (!kept.is_empty()).then(|| kept.join(", "))
 }
 
 pub fn acl(headers: &HeaderMap) -> Result<CannedAcl> {
-    match text(headers, "x-amz-acl") {
+    match text(headers, "x-amz-acl")? {
         None => Ok(CannedAcl::Private),
         Some(name) => CannedAcl::parse(name).ok_or_else(|| {
             Error::new(ErrorKind::InvalidArgument, "Unknown canned ACL.").detail("ArgumentName", "x-amz-acl").detail("ArgumentValue", name)
@@ -104,21 +100,21 @@ pub fn ownership(headers: &HeaderMap) -> Result<Option<Ownership>> {
             Error::new(ErrorKind::InvalidArgument, "Unknown object ownership.").detail("ArgumentName", "x-amz-object-ownership")
         })
     };
-    text(headers, "x-amz-object-ownership").map(parsed).transpose()
+    text(headers, "x-amz-object-ownership")?.map(parsed).transpose()
 }
 
 /// What the client promised of a body: length, Content-MD5, checksum. `compute`: the checksum to keep if it promised none.
 pub fn expect(headers: &HeaderMap, max: u64, compute: Option<ChecksumAlgorithm>) -> Result<Expect> {
     let md5 = body_md5(headers)?;
     let checksum = checksum(headers)?;
-    let trailer = match text(headers, "x-amz-trailer") {
+    let trailer = match text(headers, "x-amz-trailer")? {
         None => None,
         Some(name) => Some(trailer_algorithm(name)?),
     };
     if checksum.is_some() && trailer.is_some() {
         return Err(Error::new(ErrorKind::InvalidRequest, "Expecting a single x-amz-checksum- header or trailer, found both."));
     }
-    if let Some(name) = text(headers, "x-amz-sdk-checksum-algorithm") {
+    if let Some(name) = text(headers, "x-amz-sdk-checksum-algorithm")? {
         let named = algorithm(name)?;
         let promised = checksum.as_ref().map(|c| c.algorithm).or(trailer);
         match promised {
@@ -139,7 +135,7 @@ pub fn expect(headers: &HeaderMap, max: u64, compute: Option<ChecksumAlgorithm>)
 
 /// Content-MD5. An empty one is wrong, not absent.
 pub fn body_md5(headers: &HeaderMap) -> Result<Option<Md5>> {
-    headers.get("content-md5").map(|v| content_md5(v.to_str().unwrap_or_default())).transpose()
+    one(headers, "content-md5")?.map(content_md5).transpose()
 }
 
 pub fn content_md5(value: &str) -> Result<Md5> {
@@ -166,7 +162,7 @@ fn trailer_algorithm(name: &str) -> Result<ChecksumAlgorithm> {
 pub fn checksum(headers: &HeaderMap) -> Result<Option<Checksum>> {
     let mut found = None;
     for algorithm in ChecksumAlgorithm::ALL {
-        let Some(value) = text(headers, algorithm.header()) else { continue };
+        let Some(value) = text(headers, algorithm.header())? else { continue };
         if found.is_some() {
             return Err(Error::new(
                 ErrorKind::InvalidRequest,
@@ -182,17 +178,40 @@ pub fn checksum(headers: &HeaderMap) -> Result<Option<Checksum>> {
 
 /// Conditions of PutObject, CopyObject (destination), CompleteMultipartUpload and DeleteObject.
 pub fn write_conditions(headers: &HeaderMap) -> Result<WriteConditions> {
-    let number = |name: &'static str| match text(headers, name) {
-        None => Ok(None),
-        Some(v) => v.parse().map(Some).map_err(|_| Error::new(ErrorKind::InvalidArgument, "Not a number.").detail("ArgumentName", name)),
+    let if_absent = match one(headers, &header::IF_NONE_MATCH) {
+        Ok(None) => false,
+        Ok(Some("*")) => true,
+        // As S3: on a write it has this form and no other. Who demands the header means that nothing is replaced.
+        Ok(Some(_)) | Err(_) => {
+            let text = "A header you provided implies functionality that is not implemented: on a write If-None-Match can only be *.";
+            return Err(Error::new(ErrorKind::NotImplemented, text).detail("Header", "If-None-Match"));
+        }
     };
     Ok(WriteConditions {
-        if_none_match: text(headers, header::IF_NONE_MATCH).map(ETagMatch::parse),
-        if_match: text(headers, header::IF_MATCH).map(ETagMatch::parse),
-        if_match_size: number("x-amz-if-match-size")?,
-        if_match_modified: text(headers, "x-amz-if-match-last-modified-time")
-            .and_then(|v| Timestamp::parse_http_date(v).or_else(|| Timestamp::parse_iso8601(v))),
+        if_absent,
+        if_match: if_match(headers, header::IF_MATCH.as_str())?,
+        if_match_size: number(headers, "x-amz-if-match-size")?,
+        if_match_modified: date(headers, "x-amz-if-match-last-modified-time")?,
     })
+}
+
+/// `*` or one ETag, or InvalidArgument.
+pub fn if_match(headers: &HeaderMap, name: &'static str) -> Result<Option<ETagMatch>> {
+    let wrong = || invalid(name, "A single ETag is needed, or *.");
+    one(headers, name)?.map(|v| ETagMatch::parse_one(v).ok_or_else(wrong)).transpose()
+}
+
+/// Digits, or InvalidArgument.
+pub fn number(headers: &HeaderMap, name: &'static str) -> Result<Option<u64>> {
+    let wrong = || invalid(name, "Not a number.");
+    let digits = |v: &str| v.bytes().all(|c| c.is_ascii_digit()).then(|| v.parse().ok()).flatten();
+    text(headers, name)?.map(|v| digits(v).ok_or_else(wrong)).transpose()
+}
+
+/// A date in either form that S3 writes, or InvalidArgument.
+pub fn date(headers: &HeaderMap, name: &'static str) -> Result<Option<Timestamp>> {
+    let wrong = || invalid(name, "Not a date such as Sun, 06 Nov 1994 08:49:37 GMT.");
+    text(headers, name)?.map(|v| Timestamp::parse_http_date(v).or_else(|| Timestamp::parse_iso8601(v)).ok_or_else(wrong)).transpose()
 }
 
 #[cfg(test)]

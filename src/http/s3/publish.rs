@@ -47,8 +47,8 @@ pub async fn put(exchange: &mut Exchange<'_>, bucket: &BucketName, asked: &Objec
     }
     // What was looked at is what may be replaced: two who publish the same at once write it once.
     let conditions = match &there {
-        None => WriteConditions { if_none_match: Some(ETagMatch::parse("*")), ..WriteConditions::default() },
-        Some(other) => WriteConditions { if_match: Some(ETagMatch::parse(&other.etag.quoted())), ..WriteConditions::default() },
+        None => WriteConditions { if_absent: true, ..WriteConditions::default() },
+        Some(other) => WriteConditions { if_match: Some(ETagMatch::OneOf(vec![other.etag])), ..WriteConditions::default() },
     };
     if stored.content_type.is_empty() {
         stored.content_type = media_type::guess(asked.as_str(), &first_bytes(&received)).to_owned();

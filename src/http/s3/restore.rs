@@ -30,8 +30,7 @@ fn parse(document: &[u8]) -> Result<Restore> {
     }
     let malformed =
         || Error::new(ErrorKind::MalformedXml, "The XML you provided was not well-formed or did not validate against our published schema");
-    let days =
-        root.text_of("Days").map(|text| text.trim().parse().ok().filter(|n| (1..=i32::MAX as u32).contains(n)).ok_or_else(malformed));
+    let days = root.text_of("Days").map(|text| text.parse().ok().filter(|n| (1..=i32::MAX as u32).contains(n)).ok_or_else(malformed));
     let tier = root.child("GlacierJobParameters").and_then(|p| p.text_of("Tier")).or_else(|| root.text_of("Tier"));
     let tier = tier.map(|text| TIERS.iter().find(|t| **t == text).map(|t| (*t).to_owned()).ok_or_else(malformed));
     Ok(Restore { days: days.transpose()?, tier: tier.transpose()? })

@@ -7,10 +7,10 @@ use http::request::Parts;
 use http::{HeaderMap, Method};
 
 use crate::auth::action::Action;
+use crate::auth::query::{Query, decode};
 use crate::auth::sigv4::NAME_HEADER;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::names::{BucketName, ObjectKey};
-use crate::http::query::{Query, decode};
 
 /// What a path names.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -250,16 +250,10 @@ fn bucket_operation(method: &Method, query: &Query) -> Result<Option<Operation>>
     }))
 }
 
-/// In a presigned URL `exchange::unhoist` makes a header of it: taken for anything but a copy, the request would
-/// replace its target by an empty body.
-fn has_hoisted_copy_source(query: &Query) -> bool {
-    let presigned = query.has("X-Amz-Signature") || query.has("Signature");
-    presigned && query.names().any(|n| n.eq_ignore_ascii_case("x-amz-copy-source"))
-}
-
 fn object_operation(method: &Method, query: &Query, headers: &HeaderMap) -> Option<Operation> {
     use Operation::*;
-    let copies = headers.contains_key("x-amz-copy-source") || has_hoisted_copy_source(query);
+    // Taken for anything but a copy, the request would replace its target by an empty body.
+    let copies = headers.contains_key("x-amz-copy-source") || query.hoists("x-amz-copy-source");
     Some(match *method {
         Method::GET if query.is_empty() => GetObject,
         Method::POST if query.has("restore") => RestoreObject,

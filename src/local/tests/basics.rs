@@ -107,7 +107,7 @@ async fn preconditions_and_quotas_are_decided_with_the_write() {
     make_bucket(&local, "media").await;
     let conditional = |body: &[u8]| {
         let mut put = put_of(&local, "media", "k", body);
-        put.conditions.if_none_match = Some(crate::base::conditions::ETagMatch::Any);
+        put.conditions.if_absent = true;
         put
     };
     // All at once: exactly one may win.

@@ -177,7 +177,7 @@ fn again(e: Error) -> Result<Step, Trouble> {
 fn only_over(there: Option<&Copied>) -> WriteConditions {
     match there {
         Some(there) => WriteConditions { if_match: Some(ETagMatch::OneOf(vec![there.object.etag])), ..WriteConditions::default() },
-        None => WriteConditions { if_none_match: Some(ETagMatch::Any), ..WriteConditions::default() },
+        None => WriteConditions { if_absent: true, ..WriteConditions::default() },
     }
 }
 

@@ -332,7 +332,7 @@ impl Inner {
 }
 
 pub fn only_where_nothing_is() -> WriteConditions {
-    WriteConditions { if_none_match: Some(ETagMatch::Any), ..WriteConditions::default() }
+    WriteConditions { if_absent: true, ..WriteConditions::default() }
 }
 
 /// Its storage class says how the old store keeps it.

@@ -65,7 +65,7 @@ pub fn own(object: &ObjectInfo) -> SharedObject {
 pub fn only_over(before: Option<&ObjectInfo>) -> WriteConditions {
     match before {
         Some(object) => WriteConditions { if_match: Some(ETagMatch::OneOf(vec![object.etag])), ..WriteConditions::default() },
-        None => WriteConditions { if_none_match: Some(ETagMatch::Any), ..WriteConditions::default() },
+        None => WriteConditions { if_absent: true, ..WriteConditions::default() },
     }
 }
 

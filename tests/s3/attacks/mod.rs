@@ -7,6 +7,7 @@ mod headers;
 mod hosts;
 mod names;
 mod signatures;
+mod values;
 mod wire;
 
 use crate::support::client::Client;

@@ -9,7 +9,7 @@ mod world;
 use std::collections::{BTreeMap, BTreeSet};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
-use tidegate::http::query::Query;
+use tidegate::auth::query::Query;
 use tidegate::http::s3::route::{self, Operation};
 use tidegate::telemetry::metrics;
 

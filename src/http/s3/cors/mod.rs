@@ -19,6 +19,7 @@ use quick_cache::sync::Cache;
 
 use crate::auth::action::Action;
 use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::header;
 use crate::base::names::BucketName;
 use crate::base::object::{Bucket, BucketDocument};
 use crate::base::timestamp::Timestamp;
@@ -144,8 +145,7 @@ pub async fn preflight(gateway: &Gateway, resource: &Resource, parts: &Parts) ->
     };
     let Some(rules) = rules else { return Err(refused("CORSResponse: CORS is not enabled for this bucket.")) };
 
-    let headers = parts.headers.get_all(ACCESS_CONTROL_REQUEST_HEADERS).iter().map(|v| v.to_str().unwrap_or("\0"));
-    let names: Vec<&str> = headers.flat_map(|v| v.split(',')).map(str::trim).filter(|n| !n.is_empty()).collect();
+    let names = header::members(&parts.headers, &ACCESS_CONTROL_REQUEST_HEADERS)?;
     if names.len() > MAX_ASKED_HEADERS {
         return bad(format!("Access-Control-Request-Headers names more than {MAX_ASKED_HEADERS} headers."));
     }

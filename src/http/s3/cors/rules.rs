@@ -121,7 +121,7 @@ impl Rule {
         if element.children.iter().any(|c| !KNOWN.contains(&c.name.as_str())) {
             return Err(malformed("A CORSRule holds an element that is not known."));
         }
-        let all = |name: &'static str| element.children.iter().filter(move |c| c.name == name).map(|c| c.text.trim());
+        let all = |name: &'static str| element.children.iter().filter(move |c| c.name == name).map(|c| c.text.trim_ascii());
         let methods = all("AllowedMethod").map(allowed_method).collect::<Result<Vec<_>>>()?;
         let origins = all("AllowedOrigin").map(|t| wild("AllowedOrigin", t)).collect::<Result<Vec<_>>>()?;
         if methods.is_empty() || origins.is_empty() {

@@ -79,7 +79,7 @@ impl History {
     async fn conditions(&self, key: &str, when: When) -> Option<WriteConditions> {
         Some(match when {
             When::Always => WriteConditions::default(),
-            When::Absent => WriteConditions { if_none_match: Some(ETagMatch::Any), ..WriteConditions::default() },
+            When::Absent => WriteConditions { if_absent: true, ..WriteConditions::default() },
             When::Unchanged => {
                 let etag = match self.model.get(key) {
                     Some(body) => crate::base::etag::ETag::single(crate::ingest::md5::Md5Hasher::digest(body)),
