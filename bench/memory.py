@@ -5,7 +5,7 @@
 
 Every body is another one, made while it is sent; objects go as soon as a round is over. Prints the highest RssAnon of each round,
 and what is left of it a second after. Sizes are in MB of a million bytes. Where the disk has no room for a round, it says so and
-takes smaller bodies: it is their number that memory could grow with."""
+takes smaller bodies: it is their number that memory could grow with. What clients cost that ask and don't read: unread.py."""
 import argparse, os, shutil, signal, socket, sys, tempfile, threading, time
 
 from gateway import request, sign, start_tidegate

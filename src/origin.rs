@@ -39,6 +39,19 @@ pub enum Body {
 pub trait BodySource: Send {
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes>>>;
     fn remaining(&self) -> u64;
+
+    /// The next piece is to cost no more memory than this. What is at hand already may be handed out as it is.
+    fn at_most(self: Pin<&mut Self>, _bytes: usize) {}
+
+    /// Memory that it holds for itself: read and not asked for yet, or being read.
+    fn at_hand(&self) -> usize {
+        0
+    }
+
+    /// Whether its pieces cost memory; slices of mapped files don't.
+    fn costs_memory(&self) -> bool {
+        true
+    }
 }
 
 impl BodySource for FileBody {
@@ -48,6 +61,18 @@ impl BodySource for FileBody {
 
     fn remaining(&self) -> u64 {
         FileBody::remaining(self)
+    }
+
+    fn at_most(self: Pin<&mut Self>, bytes: usize) {
+        FileBody::at_most(self.get_mut(), bytes);
+    }
+
+    fn at_hand(&self) -> usize {
+        FileBody::at_hand(self)
+    }
+
+    fn costs_memory(&self) -> bool {
+        !self.is_mapped()
     }
 }
 

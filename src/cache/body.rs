@@ -23,6 +23,10 @@ use crate::origin::{BodySource, ReadBy};
 
 /// Blocks in one file body.
 const FILES: u32 = 8;
+/// The first piece is read before its reader asks for it, and may have to wait for him: all of a small range, or enough to know
+/// that there is something to be sent.
+const WHOLE: u64 = 64 * 1024;
+const FIRST: usize = 4 * 1024;
 /// What can go wrong without a byte of progress, before it is given up.
 const MAX_FAULTS: u32 = 8;
 
@@ -50,6 +54,8 @@ pub struct CacheBody {
     /// Runs that are being fetched ahead, with their last block.
     ahead: VecDeque<(u32, Interest)>,
     faults: u32,
+    /// The most that a piece may cost.
+    most: usize,
 }
 
 enum Now {
@@ -81,6 +87,7 @@ impl CacheBody {
             now: Now::Nothing,
             ahead: VecDeque::new(),
             faults: 0,
+            most: if range.end - range.start <= WHOLE { WHOLE as usize } else { FIRST },
         }
     }
 
@@ -220,7 +227,9 @@ impl CacheBody {
         }
         let files = self.shared.disk.files.clone();
         let open = spans.first().and_then(|s| files.get(s.id));
-        Now::Files(Box::new(FileBody::new(files, spans, open, self.by == ReadBy::Kernel)))
+        let mut body = FileBody::new(files, spans, open, self.by == ReadBy::Kernel);
+        body.at_most(self.most);
+        Now::Files(Box::new(body))
     }
 
     /// While a block is read, those behind it are fetched: not each for itself, but in runs that are worth a request.
@@ -266,5 +275,22 @@ impl BodySource for CacheBody {
 
     fn remaining(&self) -> u64 {
         self.first.as_ref().map_or(0, |f| f.len() as u64) + self.left.end - self.left.start
+    }
+
+    fn at_most(mut self: Pin<&mut Self>, bytes: usize) {
+        self.most = bytes;
+        if let Now::Files(body) = &mut self.now {
+            body.at_most(bytes);
+        }
+    }
+
+    fn at_hand(&self) -> usize {
+        // What the cache has too costs nothing more.
+        let first = self.first.as_ref().filter(|f| f.is_unique()).map_or(0, Bytes::len);
+        first + if let Now::Files(body) = &self.now { body.at_hand() } else { 0 }
+    }
+
+    fn costs_memory(&self) -> bool {
+        if let Now::Files(body) = &self.now { !body.is_mapped() } else { true }
     }
 }

@@ -324,6 +324,13 @@ fn limits() -> Vec<Key> {
             duration
         ),
         field!("limits.drain_timeout", "How long a stop waits for requests that are running.", drain_timeout, show_time, duration),
+        field!(
+            "limits.memory",
+            "Memory for answers that clients have not taken yet, over all connections; past it each is served in pieces of 16 KiB.",
+            net.memory,
+            |v: &u64| quoted_size(*v),
+            size
+        ),
         field!("limits.h2_streams", "HTTP/2: requests at once on a connection.", net.h2_streams, |v: &u32| v.to_string(), positive),
         field!(
             "limits.h2_stream_window",

@@ -19,7 +19,9 @@ use crate::files::sys;
 /// One slice of a map: an object of 1 MiB goes out whole, and asking `mincore` about it (512 pages) costs little.
 const SLICE: u64 = 2 * 1024 * 1024;
 /// One buffer: stays in the CPU's cache until TLS has encrypted it.
-const BUFFER: u64 = 256 * 1024 - sys::LEAD as u64;
+const BUFFER: usize = 256 * 1024 - sys::LEAD;
+/// Less than that is not worth a read.
+const LEAST: usize = 512;
 
 /// A range of one file.
 #[derive(Debug, Clone)]
@@ -37,6 +39,8 @@ pub struct FileBody {
     current: Option<(Arc<OpenFile>, Range<u64>)>,
     /// Only the kernel will touch the bytes.
     mapped: bool,
+    /// The most that a buffer may hold.
+    buffer: usize,
     remaining: u64,
     state: State,
 }
@@ -46,7 +50,8 @@ enum State {
     Opening(JoinHandle<Result<Option<Arc<OpenFile>>>>, Range<u64>),
     /// The slice at hand is being read into the page cache.
     Warming(JoinHandle<std::io::Result<()>>, u64),
-    Reading(JoinHandle<std::io::Result<Bytes>>),
+    /// So much of it.
+    Reading(JoinHandle<std::io::Result<Bytes>>, usize),
     Failed,
 }
 
@@ -68,11 +73,26 @@ impl FileBody {
         let remaining = spans.iter().map(|s| s.range.end - s.range.start).sum();
         let mut spans = spans.into_iter();
         let current = first.and_then(|file| spans.next().map(|s| (file, s.range)));
-        FileBody { files, spans, current, mapped, remaining, state: State::Ready }
+        FileBody { files, spans, current, mapped, buffer: BUFFER, remaining, state: State::Ready }
     }
 
     pub fn remaining(&self) -> u64 {
         self.remaining
+    }
+
+    /// Bounds the buffers that are read from now on.
+    pub fn at_most(&mut self, bytes: usize) {
+        self.buffer = bytes.saturating_sub(sys::LEAD).clamp(LEAST, BUFFER);
+    }
+
+    /// Memory for what is being read.
+    pub fn at_hand(&self) -> usize {
+        if let State::Reading(_, len) = &self.state { *len } else { 0 }
+    }
+
+    /// Whether the piece that came last is a slice of a map.
+    pub fn is_mapped(&self) -> bool {
+        self.mapped && self.current.as_ref().is_some_and(|(file, _)| file.map().is_some())
     }
 
     pub fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes>>> {
@@ -106,7 +126,7 @@ impl FileBody {
                     self.state = State::Ready;
                     return Poll::Ready(self.take_slice(len).map(Some));
                 }
-                State::Reading(task) => {
+                State::Reading(task, _) => {
                     let read = ready!(Pin::new(task).poll(cx)).map_err(Error::internal)?.map_err(unreadable)?;
                     self.state = State::Ready;
                     return Poll::Ready(Ok(Some(self.take_read(read))));
@@ -154,7 +174,7 @@ impl FileBody {
             );
             return Ok(None);
         }
-        let len = left.min(BUFFER) as usize;
+        let len = left.min(self.buffer as u64) as usize;
         match sys::read_resident(&file.file, len, range.start) {
             Ok(read) if !read.is_empty() => return Ok(Some(self.take_read(read))),
             Ok(_) => return Err(unreadable(std::io::ErrorKind::UnexpectedEof.into())),
@@ -162,7 +182,7 @@ impl FileBody {
             Err(e) => return Err(unreadable(e)),
         }
         let (file, start) = (file.clone(), range.start);
-        self.state = State::Reading(spawn_blocking(move || sys::read_exact(&file.file, len, start)));
+        self.state = State::Reading(spawn_blocking(move || sys::read_exact(&file.file, len, start)), len);
         Ok(None)
     }
 

@@ -13,6 +13,7 @@ use http_body::{Body, Frame, SizeHint};
 use crate::base::error::{Error, Result};
 use crate::http::body::ResponseBody;
 use crate::http::gateway::WorkersGateway;
+use crate::net::service::Pulled;
 use crate::telemetry::access_log::Entry;
 use crate::telemetry::metrics::{Door, Finished, Operation};
 use crate::telemetry::tenants::TenantCounters;
@@ -105,5 +106,19 @@ impl Body for Accounted {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
+    }
+}
+
+impl Pulled for Accounted {
+    fn at_most(&mut self, bytes: usize) {
+        self.body.at_most(bytes);
+    }
+
+    fn at_hand(&self) -> usize {
+        self.body.at_hand()
+    }
+
+    fn costs_memory(&self) -> bool {
+        self.body.costs_memory()
     }
 }

@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 
 use crate::base::error::{Error, Result};
 use crate::net::request_body::RequestBody;
+use crate::net::service::Pulled;
 use crate::ops::transfers::Transfer;
 use crate::origin::{Body, BodySource};
 
@@ -98,6 +99,27 @@ impl http_body::Body for ResponseBody {
 
     fn size_hint(&self) -> SizeHint {
         if matches!(self, ResponseBody::Events(_)) { SizeHint::default() } else { SizeHint::with_exact(self.len()) }
+    }
+}
+
+impl Pulled for ResponseBody {
+    fn at_most(&mut self, bytes: usize) {
+        if let ResponseBody::Stream { source, .. } = self {
+            source.as_mut().at_most(bytes);
+        }
+    }
+
+    fn at_hand(&self) -> usize {
+        match self {
+            // What a cache has too costs nothing more.
+            ResponseBody::Full(bytes) if bytes.is_unique() => bytes.len(),
+            ResponseBody::Stream { source, .. } => source.at_hand(),
+            ResponseBody::Full(_) | ResponseBody::Empty | ResponseBody::Events(_) => 0,
+        }
+    }
+
+    fn costs_memory(&self) -> bool {
+        if let ResponseBody::Stream { source, .. } = self { source.costs_memory() } else { true }
     }
 }
 

@@ -15,6 +15,7 @@ use tokio::task::AbortHandle;
 
 use super::client_certificate::ClientCertificate;
 use super::patience::{Clock, Patience};
+use super::room::{Budget, Room};
 use super::service::Peer;
 use super::settings::MIN_PROGRESS_BYTES;
 use crate::telemetry::metrics::{Metrics, Timeout};
@@ -56,6 +57,8 @@ pub struct Connection {
     pub peer: Peer,
     /// Here once for all its requests: a counted reference that all cores share is too dear for each of them.
     pub metrics: Arc<Metrics>,
+    /// What its answers may hold of memory.
+    pub room: Rc<Room>,
     client: OnceCell<Arc<ClientCertificate>>,
     clock: Rc<Clock>,
     phase: Cell<Phase>,
@@ -85,10 +88,11 @@ pub struct Connection {
 }
 
 impl Connection {
-    pub fn new(peer: Peer, clock: Rc<Clock>, metrics: Arc<Metrics>) -> Rc<Self> {
+    pub fn new(peer: Peer, clock: Rc<Clock>, metrics: Arc<Metrics>, budget: Rc<Budget>) -> Rc<Self> {
         let now = clock.now();
         Rc::new(Connection {
             metrics,
+            room: Room::new(budget),
             phase: Cell::new(if peer.secure { Phase::Handshake } else { Phase::Head }),
             peer,
             client: OnceCell::new(),
@@ -126,7 +130,7 @@ impl Connection {
             Phase::Head if waited > patience.header => Verdict::Cut(Timeout::Header),
             Phase::Lingering if waited > patience.linger => Verdict::Forget,
             Phase::Handshake | Phase::Head | Phase::Lingering => Verdict::Keep,
-            Phase::Open if self.unflushed.get() || self.is_busy() => self.write_verdict(now, patience),
+            Phase::Open if self.unflushed.get() || self.requests() > 0 => self.write_verdict(now, patience),
             Phase::Open => {
                 self.restart_window(now);
                 if waited > patience.idle.saturating_add(CLOSING_TICKS) {
@@ -180,7 +184,7 @@ impl Connection {
     pub fn on_read(&self, bytes: usize) {
         self.bytes_read.set(self.bytes_read.get() + bytes as u64);
         self.any_bytes.set(true);
-        if self.phase.get() == Phase::Open && !self.http2.get() && !self.is_busy() {
+        if self.phase.get() == Phase::Open && !self.http2.get() && self.requests() == 0 {
             self.enter(Phase::Head);
         }
     }
@@ -195,7 +199,7 @@ impl Connection {
     }
 
     pub fn on_flushed(&self) {
-        if self.unflushed.replace(false) && !self.is_busy() {
+        if self.unflushed.replace(false) && self.requests() == 0 {
             self.since.set(self.clock.now());
         }
     }
@@ -231,8 +235,8 @@ impl Connection {
         RunningRequest { connection: self.clone(), id, waits_on_us: true }
     }
 
-    fn is_busy(&self) -> bool {
-        !self.requests.borrow().is_empty()
+    pub fn requests(&self) -> usize {
+        self.requests.borrow().len()
     }
 
     /// HTTP/1 only, when the answer's head is about to be written. Not while bytes of an earlier answer are still in
@@ -367,7 +371,7 @@ mod tests {
         let address = "127.0.0.1:1".parse().unwrap();
         let peer = Peer { address, local: address, door: Door::S3, secure, client: None, connection: 1 };
         let patience = Patience { handshake: 10, header: 20, idle: 40, write: 30, linger: 5 };
-        (clock.clone(), Connection::new(peer, clock, Arc::default()), patience)
+        (clock.clone(), Connection::new(peer, clock, Arc::default(), Budget::new(0)), patience)
     }
 
     fn pass(clock: &Clock, ticks: u32) {

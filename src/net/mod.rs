@@ -9,20 +9,25 @@
 
 pub mod accept;
 pub mod admission;
+pub mod arriving;
 pub mod certificates;
 pub mod client_certificate;
 pub mod connection;
 pub mod descriptors;
 pub mod drain;
+pub mod give_back;
+pub mod http2;
 pub mod listen;
 pub mod patience;
 pub mod refusal;
 pub mod request_body;
 pub mod response_body;
+pub mod room;
 pub mod serve;
 pub mod server;
 pub mod service;
 pub mod settings;
+pub mod stream;
 pub mod tls;
 pub mod wire;
 pub mod worker;

@@ -14,16 +14,20 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, Sleep};
 
+use super::arriving::Arriving;
 use super::settings::MIN_PROGRESS_BYTES;
 use crate::base::error::{Error, ErrorKind};
 use crate::telemetry::metrics::{Metrics, Timeout};
 
 /// Reads that a dropped body tries, to find that all of it had arrived: a small body then costs no connection.
 const DROP_READS: usize = 4;
+
+/// Pieces under this size are copied: each would keep alive the whole buffer that it came in, so a client that sends byte by byte
+/// would hold many times what it sent.
+const SMALL: usize = 2048;
 
 /// What the bodies of a worker go by. One for each worker, since each body counts a reference to it: cores that share one
 /// fight for it.
@@ -34,13 +38,13 @@ pub struct Rules {
 
 pub struct RequestBody {
     /// None: handed over as it was dropped.
-    incoming: Option<Incoming>,
+    incoming: Option<Arriving>,
     ended: bool,
     polled: bool,
     expects_continue: bool,
     unread: Arc<AtomicBool>,
     /// HTTP/2: takes the rest of a body that is dropped before its end.
-    leftover: Option<oneshot::Sender<Incoming>>,
+    leftover: Option<oneshot::Sender<Arriving>>,
     rules: Arc<Rules>,
     /// Runs while the client is waited for. Set again at most once per `MIN_PROGRESS_BYTES`, not for every piece.
     timer: Option<Pin<Box<Sleep>>>,
@@ -50,10 +54,10 @@ pub struct RequestBody {
 
 impl RequestBody {
     pub(super) fn new(
-        incoming: Incoming,
+        incoming: Arriving,
         expects_continue: bool,
         unread: Arc<AtomicBool>,
-        leftover: Option<oneshot::Sender<Incoming>>,
+        leftover: Option<oneshot::Sender<Arriving>>,
         rules: Arc<Rules>,
     ) -> Self {
         let ended = incoming.is_end_stream();
@@ -107,7 +111,7 @@ impl Body for RequestBody {
         match Pin::new(incoming).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
                 body.on_frame(&frame);
-                Poll::Ready(Some(Ok(frame)))
+                Poll::Ready(Some(Ok(frame.map_data(|data| if data.len() < SMALL { Bytes::copy_from_slice(&data) } else { data }))))
             }
             Poll::Ready(Some(Err(e))) => {
                 body.unread.store(true, Ordering::Relaxed);
@@ -128,11 +132,11 @@ impl Body for RequestBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.incoming.as_ref().is_none_or(Incoming::is_end_stream)
+        self.incoming.as_ref().is_none_or(Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.incoming.as_ref().map(Incoming::size_hint).unwrap_or_default()
+        self.incoming.as_ref().map(Body::size_hint).unwrap_or_default()
     }
 }
 
@@ -159,7 +163,7 @@ impl Drop for RequestBody {
     }
 }
 
-fn incomplete(cause: hyper::Error) -> Error {
+fn incomplete(cause: Box<dyn std::error::Error + Send + Sync>) -> Error {
     let message =
         "You did not provide the number of bytes specified by the Content-Length HTTP header: the body ended early or was malformed.";
     Error::new(ErrorKind::IncompleteBody, message).caused_by(cause)

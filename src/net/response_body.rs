@@ -2,6 +2,7 @@
 //!
 //! It keeps the request counted until its last byte was handed over, tells the connection who waits for whom, and turns
 //! a failed source into a broken connection: a body that can't be finished must not look finished.
+//! As hyper's body (HTTP/1) it is read no further than its connection has room; for HTTP/2 `stream` sees to that.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -10,6 +11,8 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
 use super::connection::RunningRequest;
+use super::room::Piece;
+use super::service::Pulled;
 use crate::base::error::Error;
 
 pub struct ResponseBody<B> {
@@ -18,23 +21,61 @@ pub struct ResponseBody<B> {
     pub(super) request: RunningRequest,
 }
 
-impl<B: Body<Data = Bytes, Error = Error> + Unpin> Body for ResponseBody<B> {
-    type Data = Bytes;
+impl<B: Body<Data = Bytes, Error = Error> + Pulled + Unpin> ResponseBody<B> {
+    /// The next bytes; trailers there are none.
+    pub(super) fn poll_bytes(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>> {
+        loop {
+            let Some(source) = &mut self.source else { return Poll::Ready(None) };
+            let polled = Pin::new(source).poll_frame(cx);
+            self.request.waits_on_us(polled.is_pending());
+            match ready!(polled) {
+                None => return Poll::Ready(None),
+                Some(Ok(frame)) => {
+                    if let Ok(bytes) = frame.into_data() {
+                        return Poll::Ready(Some(Ok(bytes)));
+                    }
+                }
+                Some(Err(e)) => {
+                    let connection = self.request.connection();
+                    connection.metrics.body_breaks.inc();
+                    connection.break_off();
+                    tracing::warn!(error = %e, requests = ?connection.describe_requests(), "an answer was broken off after its status line");
+                    return Poll::Ready(Some(Err(e)));
+                }
+            }
+        }
+    }
+}
+
+impl<B: Pulled> Pulled for ResponseBody<B> {
+    fn at_most(&mut self, bytes: usize) {
+        if let Some(source) = &mut self.source {
+            source.at_most(bytes);
+        }
+    }
+
+    fn at_hand(&self) -> usize {
+        self.source.as_ref().map_or(0, Pulled::at_hand)
+    }
+
+    fn costs_memory(&self) -> bool {
+        self.source.as_ref().is_some_and(Pulled::costs_memory)
+    }
+}
+
+impl<B: Body<Data = Bytes, Error = Error> + Pulled + Unpin> Body for ResponseBody<B> {
+    type Data = Piece;
     type Error = Error;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        let body = &mut *self;
-        let Some(source) = &mut body.source else { return Poll::Ready(None) };
-        let polled = Pin::new(source).poll_frame(cx);
-        body.request.waits_on_us(polled.is_pending());
-        let item = ready!(polled);
-        if let Some(Err(e)) = &item {
-            let connection = body.request.connection();
-            connection.metrics.body_breaks.inc();
-            connection.break_off();
-            tracing::warn!(error = %e, requests = ?connection.describe_requests(), "an answer was broken off after its status line");
-        }
-        Poll::Ready(item)
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Piece>, Error>>> {
+        let room = ready!(self.request.connection().room.poll_allowance(cx));
+        self.at_most(room);
+        let next = ready!(self.poll_bytes(cx));
+        Poll::Ready(next.map(|bytes| {
+            let bytes = bytes?;
+            let counts = self.costs_memory() && bytes.is_unique();
+            Ok(Frame::data(if counts { self.request.connection().room.hold(bytes) } else { Piece::free(bytes) }))
+        }))
     }
 
     fn is_end_stream(&self) -> bool {

@@ -1,8 +1,9 @@
 //! One connection from its first byte to its last: handshake, protocol, requests, close.
 //!
-//! HTTP/1.1 and HTTP/2 are hyper's; which of them it is comes from ALPN, or from the first bytes where there was none.
+//! HTTP/1.1 is hyper's, HTTP/2 is in `http2`; which of them it is comes from ALPN, or from the first bytes where there was none.
 //! Half-closed connections are not kept: a client that closes its sending side has left, and its reads are dropped.
 
+use std::cell::RefCell;
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
@@ -15,15 +16,15 @@ use http::header::{CONNECTION, EXPECT, HeaderValue};
 use http::{Request, Response, Version};
 use http_body::Body as _;
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
-use hyper::rt::Executor;
-use hyper::server::conn::{http1, http2};
+use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 
+use super::arriving::Arriving;
 use super::connection::Connection;
+use super::http2;
 use super::listen::Transport;
 use super::refusal;
 use super::request_body::{RequestBody, Rules};
@@ -32,67 +33,61 @@ use super::service::Service;
 use super::settings::{MAX_LINGER_BYTES, Settings};
 use super::tls::Tls;
 use super::wire::{Stream, Wire};
+use crate::base::timestamp::Timestamp;
 use crate::telemetry::metrics::Metrics;
 
 /// What all connections of a worker share.
 pub struct Context<S> {
     service: S,
     http1: http1::Builder,
-    http2: http2::Builder<LocalExecutor>,
+    pub(super) http2: h2::server::Builder,
     bodies: Arc<Rules>,
     linger_timeout: Duration,
     limits: refusal::Limits,
+    /// The second that was written last, for HTTP/2; hyper writes its own.
+    date: RefCell<(u64, HeaderValue)>,
 }
 
 /// hyper takes in heads of this many times what is allowed: up to there the refusal is ours, and not hyper's bare one.
-const HEADROOM: usize = 2;
+pub(super) const HEADROOM: usize = 2;
 
-/// hyper starts a task for each HTTP/2 stream; they stay on this thread.
-#[derive(Clone)]
-struct LocalExecutor;
-
-impl<F> Executor<F> for LocalExecutor
-where
-    F: Future + 'static,
-    F::Output: 'static,
-{
-    fn execute(&self, future: F) {
-        tokio::task::spawn_local(future);
-    }
-}
+/// What hyper may keep of a connection's bytes, both ways: an upload's read buffer, and bodies on their way beside the last piece.
+const BUFFER_BYTES: usize = 128 * 1024;
 
 impl<S: Service> Context<S> {
     pub fn new(service: S, settings: &Settings, metrics: Arc<Metrics>) -> Self {
+        let heads = settings.max_header_bytes.saturating_mul(HEADROOM);
         let mut http1 = http1::Builder::new();
         http1
             // The worker's sweep does it, with different times for a first byte, a head and an idle connection.
             .header_read_timeout(None)
-            .max_header_size(settings.max_header_bytes.saturating_mul(HEADROOM))
+            .max_header_size(heads)
+            .max_buf_size(heads.max(BUFFER_BYTES))
             // Never flattened, also under TLS: body slices go to writev, or into the cipher, as they are.
             .writev(true);
-        let mut http2 = http2::Builder::new(LocalExecutor);
-        http2
-            .timer(TokioTimer::new())
-            .max_concurrent_streams(settings.h2_streams)
-            .initial_stream_window_size(settings.h2_stream_window)
-            .initial_connection_window_size(settings.h2_connection_window)
-            .max_header_list_size(u32::try_from(settings.max_header_bytes.saturating_mul(HEADROOM)).unwrap_or(u32::MAX))
-            // Streams that the peer resets before we saw them, or that we reset: past this it is an attack (CVE-2023-44487).
-            .max_pending_accept_reset_streams(20)
-            .max_local_error_reset_streams(128)
-            // Finds peers that vanished without a word while a stream was open.
-            .keep_alive_interval(Duration::from_secs(30))
-            .keep_alive_timeout(Duration::from_secs(20))
-            // Per stream, what hyper takes from a body before the peer asked for it.
-            .max_send_buf_size(256 * 1024);
         Context {
             service,
             http1,
-            http2,
+            http2: http2::builder(settings),
             bodies: Arc::new(Rules { metrics, patience: settings.body_timeout }),
             linger_timeout: settings.linger_timeout,
+            date: RefCell::new((0, HeaderValue::from_static(""))),
             limits: refusal::Limits { head_bytes: settings.max_header_bytes, uri_bytes: settings.max_uri_bytes },
         }
+    }
+}
+
+impl<S> Context<S> {
+    /// The `Date` of an answer.
+    pub(super) fn date(&self) -> HeaderValue {
+        let now = Timestamp::now();
+        let (second, text) = &mut *self.date.borrow_mut();
+        if *second != now.secs()
+            && let Ok(value) = HeaderValue::try_from(now.http_date())
+        {
+            (*second, *text) = (now.secs(), value);
+        }
+        text.clone()
     }
 }
 
@@ -125,20 +120,20 @@ pub async fn serve<S: Service>(context: Rc<Context<S>>, tcp: TcpStream, connecti
         },
     };
     connection.speaks(http2);
-    let answer = {
-        let (context, connection) = (context.clone(), connection.clone());
-        service_fn(move |request| answer(context.clone(), connection.clone(), request))
-    };
     let ended = if http2 {
-        let served = context.http2.serve_connection(TokioIo::new(wire), answer);
-        drive(&connection, pin!(served), |served| served.graceful_shutdown()).await
+        // Rare beside HTTP/1 and larger: in a box, so that no other connection has room for it.
+        Box::pin(http2::serve(context, connection.clone(), wire)).await.map_err(|e| e.to_string())
     } else {
+        let answer = {
+            let (context, connection) = (context.clone(), connection.clone());
+            service_fn(move |request| answer_http1(context.clone(), connection.clone(), request))
+        };
         let served = context.http1.serve_connection(TokioIo::new(wire), answer);
-        drive(&connection, pin!(served), |served| served.graceful_shutdown()).await
+        drive(&connection, pin!(served), |served| served.graceful_shutdown()).await.map_err(|e| e.to_string())
     };
     if let Err(e) = ended {
         // A client's doing as a rule: it left, or sent what is not HTTP.
-        tracing::debug!(peer = %connection.peer.address, error = %e, "connection ended with an error");
+        tracing::debug!(peer = %connection.peer.address, error = e, "connection ended with an error");
     }
 }
 
@@ -156,11 +151,19 @@ async fn drive<C: Future>(connection: &Connection, mut served: Pin<&mut C>, end_
     .await
 }
 
-async fn answer<S: Service>(
+async fn answer_http1<S: Service>(
     context: Rc<Context<S>>,
     connection: Rc<Connection>,
-    request: Request<Incoming>,
+    request: Request<hyper::body::Incoming>,
 ) -> Result<Response<ResponseBody<S::Body>>, Infallible> {
+    Ok(answer(context, connection, Arriving::http1(request)).await)
+}
+
+pub(super) async fn answer<S: Service>(
+    context: Rc<Context<S>>,
+    connection: Rc<Connection>,
+    request: Request<Arriving>,
+) -> Response<ResponseBody<S::Body>> {
     let mut running = connection.begin_request(request.method(), request.uri());
     let version = request.version();
     let expects_continue = version == Version::HTTP_11 && expects_continue(&request);
@@ -174,7 +177,7 @@ async fn answer<S: Service>(
         let request = request.map(|body| RequestBody::new(body, expects_continue, unread, leftover, context.bodies.clone()));
         let response = context.service.call(request, connection.peer()).await.map(Some);
         if let Some(rest) = rest.and_then(|mut rest| rest.try_recv().ok()) {
-            LocalExecutor.execute(drop_rest(rest, context.linger_timeout));
+            tokio::task::spawn_local(drop_rest(rest, context.linger_timeout));
         }
         response
     };
@@ -183,11 +186,11 @@ async fn answer<S: Service>(
     if version <= Version::HTTP_11 {
         finish_http1(&connection, &mut response, continue_without_body);
     }
-    Ok(response)
+    response
 }
 
 /// Where an HTTP/2 body goes that is dropped before its end. HTTP/1 has its connection's end for that (`wire`).
-fn leftover(version: Version, body: &Incoming) -> (Option<oneshot::Sender<Incoming>>, Option<oneshot::Receiver<Incoming>>) {
+fn leftover(version: Version, body: &Arriving) -> (Option<oneshot::Sender<Arriving>>, Option<oneshot::Receiver<Arriving>>) {
     if version < Version::HTTP_2 || body.is_end_stream() {
         return (None, None);
     }
@@ -197,7 +200,7 @@ fn leftover(version: Version, body: &Incoming) -> (Option<oneshot::Sender<Incomi
 
 /// Reads what a client still sends after an early answer. Without it the stream is reset at once, and curl up to 8.0, in the
 /// middle of its upload, then forgets the answer that it already has.
-async fn drop_rest(mut rest: Incoming, patience: Duration) {
+async fn drop_rest(mut rest: Arriving, patience: Duration) {
     let mut dropped = 0;
     let read = async {
         while let Some(Ok(frame)) = rest.frame().await {

@@ -16,9 +16,25 @@ use crate::telemetry::metrics::Door;
 /// A future is dropped when its client goes away: work that must not stop there runs in a [`super::drain::Tracker`] task.
 pub trait Service: 'static {
     /// A body that yields `Err` breaks its connection. `Unpin`: a source that isn't goes into a box.
-    type Body: http_body::Body<Data = Bytes, Error = Error> + Unpin + 'static;
+    type Body: http_body::Body<Data = Bytes, Error = Error> + Pulled + Unpin + 'static;
 
     fn call(&self, request: Request<RequestBody>, from: Peer) -> impl Future<Output = Response<Self::Body>>;
+}
+
+/// A body that is read as its client reads, so that one who doesn't costs nothing.
+pub trait Pulled {
+    /// The next piece is to cost no more memory than this. What is at hand already may be handed out as it is.
+    fn at_most(&mut self, _bytes: usize) {}
+
+    /// Memory that the body holds for itself before it is first polled.
+    fn at_hand(&self) -> usize {
+        0
+    }
+
+    /// Whether its pieces cost memory; slices of mapped files don't.
+    fn costs_memory(&self) -> bool {
+        true
+    }
 }
 
 /// The connection a request came by.

@@ -32,6 +32,9 @@ pub struct Settings {
     /// How long the unread rest of a request body is read and dropped after an early answer, so that the client gets to
     /// see the answer instead of a reset.
     pub linger_timeout: Duration,
+    /// What all connections together may hold of answers that clients have not taken (see `room`); past it each is served in small
+    /// pieces. Eight hundred connections fill their share of it.
+    pub memory: u64,
     /// HTTP/2: requests at once on a connection.
     pub h2_streams: u32,
     /// HTTP/2: request body bytes in flight for one stream; bounds memory per upload, and so its speed on long paths.
@@ -61,6 +64,7 @@ impl Default for Settings {
             body_timeout: Duration::from_secs(60),
             write_timeout: Duration::from_secs(60),
             linger_timeout: Duration::from_secs(5),
+            memory: 192 * 1024 * 1024,
             h2_streams: 128,
             h2_stream_window: 1024 * 1024,
             h2_connection_window: 4 * 1024 * 1024,

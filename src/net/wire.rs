@@ -18,6 +18,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
 use super::connection::Connection;
+use super::room::Room;
 use super::settings::MAX_LINGER_BYTES;
 
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
@@ -79,7 +80,7 @@ impl Wire {
             self.interim = CONTINUE;
         }
         while !self.interim.is_empty() {
-            let n = ready!(Pin::new(&mut self.stream).poll_write(cx, self.interim))?;
+            let n = ready!(self.stream.poll_write(&self.connection.room, cx, &[io::IoSlice::new(self.interim)]))?;
             if n == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
@@ -117,38 +118,49 @@ impl AsyncRead for Stream {
     }
 }
 
-impl AsyncWrite for Stream {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Stream::Plain(tcp) => Pin::new(tcp).poll_write(cx, bytes),
-            Stream::Tls(tls) => Pin::new(tls.as_mut()).poll_write(cx, bytes),
+impl Stream {
+    fn poll_write(&mut self, room: &Room, cx: &mut Context<'_>, slices: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        match self {
+            // Of one slice, the rest of a body as a rule, tokio knows from a short write that the socket is full; of several it would
+            // ask the system once more.
+            Stream::Plain(tcp) => match slices {
+                [one] => Pin::new(tcp).poll_write(cx, one),
+                _ => Pin::new(tcp).poll_write_vectored(cx, slices),
+            },
+            Stream::Tls(tls) => poll_encrypt(tls, room, cx, slices),
         }
     }
 
-    fn poll_write_vectored(self: Pin<&mut Self>, cx: &mut Context<'_>, slices: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Stream::Plain(tcp) => Pin::new(tcp).poll_write_vectored(cx, slices),
-            Stream::Tls(tls) => Pin::new(tls.as_mut()).poll_write_vectored(cx, slices),
-        }
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        true
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
             Stream::Plain(tcp) => Pin::new(tcp).poll_flush(cx),
             Stream::Tls(tls) => Pin::new(tls.as_mut()).poll_flush(cx),
         }
     }
 
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
+    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
             Stream::Plain(tcp) => Pin::new(tcp).poll_shutdown(cx),
             Stream::Tls(tls) => Pin::new(tls.as_mut()).poll_shutdown(cx),
         }
     }
+}
+
+/// Encrypts what there is room for, and only when the socket has taken what was encrypted before.
+fn poll_encrypt(tls: &mut TlsStream<TcpStream>, room: &Room, cx: &mut Context<'_>, slices: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
+    if tls.get_ref().1.wants_write() {
+        ready!(Pin::new(&mut *tls).poll_flush(cx))?;
+        room.set_encrypted(0);
+    }
+    let most = room.encryptable();
+    let first = slices.iter().find(|slice| !slice.is_empty()).map_or(&[][..], |slice| &**slice);
+    let n = if slices.iter().map(|slice| slice.len()).sum::<usize>() <= most {
+        ready!(Pin::new(&mut *tls).poll_write_vectored(cx, slices))?
+    } else {
+        ready!(Pin::new(&mut *tls).poll_write(cx, first.get(..most).unwrap_or(first)))?
+    };
+    room.set_encrypted(if tls.get_ref().1.wants_write() { n } else { 0 });
+    Poll::Ready(Ok(n))
 }
 
 impl AsyncRead for Wire {
@@ -177,7 +189,7 @@ impl AsyncWrite for Wire {
         let wire = &mut *self;
         wire.connection.before_write();
         ready!(wire.poll_interim(cx))?;
-        let n = ready!(Pin::new(&mut wire.stream).poll_write(cx, bytes))?;
+        let n = ready!(wire.stream.poll_write(&wire.connection.room, cx, &[io::IoSlice::new(bytes)]))?;
         wire.connection.on_written(n);
         Poll::Ready(Ok(n))
     }
@@ -186,12 +198,7 @@ impl AsyncWrite for Wire {
         let wire = &mut *self;
         wire.connection.before_write();
         ready!(wire.poll_interim(cx))?;
-        // Of one slice, the rest of a body as a rule, tokio knows from a short write that the socket is full; of several it would ask
-        // the system once more.
-        let n = ready!(match slices {
-            [one] => Pin::new(&mut wire.stream).poll_write(cx, one),
-            _ => Pin::new(&mut wire.stream).poll_write_vectored(cx, slices),
-        })?;
+        let n = ready!(wire.stream.poll_write(&wire.connection.room, cx, slices))?;
         wire.connection.on_written(n);
         Poll::Ready(Ok(n))
     }
@@ -202,15 +209,16 @@ impl AsyncWrite for Wire {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let wire = &mut *self;
-        ready!(Pin::new(&mut wire.stream).poll_flush(cx))?;
+        ready!(wire.stream.poll_flush(cx))?;
         wire.connection.on_flushed();
+        wire.connection.room.set_encrypted(0);
         Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let wire = &mut *self;
         if !wire.write_closed {
-            ready!(Pin::new(&mut wire.stream).poll_shutdown(cx))?;
+            ready!(wire.stream.poll_shutdown(cx))?;
             wire.write_closed = true;
         }
         if wire.connection.must_linger() { wire.poll_linger(cx) } else { Poll::Ready(Ok(())) }

@@ -18,8 +18,10 @@ use super::accept;
 use super::admission::Admission;
 use super::connection::{Connection, Verdict};
 use super::drain::Tracker;
+use super::give_back::{Thrift, give_back};
 use super::listen::Transport;
 use super::patience::{Clock, Patience, TICK};
+use super::room::Budget;
 use super::serve::{Context, serve};
 use super::server::Phase;
 use super::service::{Peer, Service};
@@ -70,6 +72,7 @@ struct Worker<S> {
     context: Rc<Context<S>>,
     connections: Rc<Connections>,
     clock: Rc<Clock>,
+    budget: Rc<Budget>,
     patience: Patience,
     refusing: Rc<()>,
 }
@@ -86,6 +89,7 @@ impl<S: Service> Worker<S> {
             context: Rc::new(Context::new(service, &shared.settings, shared.metrics.clone())),
             connections: Rc::default(),
             clock: Rc::default(),
+            budget: Budget::new(usize::try_from(shared.settings.memory).unwrap_or(usize::MAX) / shared.settings.worker_count().max(1)),
             patience: Patience::new(&shared.settings),
             refusing: Rc::default(),
             shared,
@@ -157,7 +161,7 @@ impl<S: Service> Worker<S> {
         // The listener's own address may be a wildcard.
         let local = if local.ip().is_unspecified() { tcp.local_addr().unwrap_or(local) } else { local };
         let peer = Peer { address, local, door, secure, client: None, connection: id };
-        let connection = Connection::new(peer, self.clock.clone(), self.shared.metrics.clone());
+        let connection = Connection::new(peer, self.clock.clone(), self.shared.metrics.clone(), self.budget.clone());
         self.shared.metrics.connections_accepted.of(door).inc();
         let counted = self.shared.metrics.connections.enter(door);
         let tls = self.shared.tls.clone().filter(|_| secure);
@@ -176,6 +180,7 @@ impl<S: Service> Worker<S> {
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut drain_ticks: Option<u32> = None;
+        let mut thrift = Thrift::default();
         loop {
             tokio::select! {
                 _ = ticks.tick() => self.clock.advance(),
@@ -184,8 +189,13 @@ impl<S: Service> Worker<S> {
             if *phase.borrow() != Phase::Serving {
                 drain_ticks = Some(drain_ticks.map_or(0, |n| n.saturating_add(1)));
             }
+            let mut users = 0;
             for connection in self.connections.open.borrow().values() {
+                users += 1 + connection.requests();
                 self.look_after(connection, drain_ticks);
+            }
+            if thrift.is_time(users, self.budget.take_highest()) {
+                give_back();
             }
         }
     }

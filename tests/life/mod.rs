@@ -5,6 +5,7 @@ mod binary;
 mod clients;
 mod continues;
 mod drain;
+mod memory;
 mod protocols;
 mod tls;
 mod uploads;

@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -17,7 +18,7 @@ use tidegate::net::drain::Tracker;
 use tidegate::net::listen::{Address, Transport};
 use tidegate::net::request_body::RequestBody;
 use tidegate::net::server::{Server, listen};
-use tidegate::net::service::{Peer, Service};
+use tidegate::net::service::{Peer, Pulled, Service};
 use tidegate::net::settings::Settings;
 use tidegate::net::tls::Tls;
 use tidegate::telemetry::metrics::{Door, Metrics};
@@ -27,6 +28,8 @@ pub struct NetServer {
     pub tls_address: Option<SocketAddr>,
     pub metrics: Arc<Metrics>,
     pub tracker: Tracker,
+    /// Bytes that were asked of the bodies of `/watched`.
+    pub pulled: Arc<AtomicU64>,
     server: Option<Server>,
 }
 
@@ -44,9 +47,10 @@ pub fn start_with(settings: Settings, tls: Option<Arc<Tls>>) -> NetServer {
     let tracker = Tracker::default();
     let listening = listen(settings, &addresses, tls, metrics.clone()).unwrap();
     let bound = listening.addresses();
-    let service = TestService { metrics: metrics.clone(), tracker: tracker.clone() };
+    let pulled = Arc::<AtomicU64>::default();
+    let service = TestService { metrics: metrics.clone(), tracker: tracker.clone(), pulled: pulled.clone() };
     let server = listening.serve(tracker.clone(), move || service.clone()).unwrap();
-    NetServer { address: bound[0].address, tls_address: bound.get(1).map(|a| a.address), metrics, tracker, server: Some(server) }
+    NetServer { address: bound[0].address, tls_address: bound.get(1).map(|a| a.address), metrics, tracker, pulled, server: Some(server) }
 }
 
 impl NetServer {
@@ -84,9 +88,65 @@ impl Drop for NetServer {
 struct TestService {
     metrics: Arc<Metrics>,
     tracker: Tracker,
+    pulled: Arc<AtomicU64>,
 }
 
-type TestBody = UnsyncBoxBody<Bytes, Error>;
+pub struct TestBody {
+    source: UnsyncBoxBody<Bytes, Error>,
+    watched: Option<Watched>,
+}
+
+impl Pulled for TestBody {
+    fn at_most(&mut self, bytes: usize) {
+        if let Some(watched) = &mut self.watched {
+            watched.most = bytes;
+        }
+    }
+}
+
+impl TestBody {
+    fn of(source: UnsyncBoxBody<Bytes, Error>) -> Self {
+        TestBody { source, watched: None }
+    }
+}
+
+/// A body whose every piece is memory of its own, as large as may be.
+struct Watched {
+    at: u64,
+    len: u64,
+    most: usize,
+    pulled: Arc<AtomicU64>,
+}
+
+impl Watched {
+    fn next(&mut self) -> Option<Bytes> {
+        let end = self.len.min(self.at + self.most.min(64 * 1024) as u64);
+        let piece: Vec<u8> = (self.at..end).map(|i| (i % 251) as u8).collect();
+        self.at = end;
+        self.pulled.fetch_add(piece.len() as u64, Ordering::Relaxed);
+        (!piece.is_empty()).then(|| piece.into())
+    }
+}
+
+impl Body for TestBody {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        match &mut self.watched {
+            Some(watched) => Poll::Ready(watched.next().map(|piece| Ok(Frame::data(piece)))),
+            None => Pin::new(&mut self.source).poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.watched.as_ref().map_or_else(|| self.source.is_end_stream(), |w| w.at == w.len)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.watched.as_ref().map_or_else(|| self.source.size_hint(), |w| SizeHint::with_exact(w.len - w.at))
+    }
+}
 
 impl Service for TestService {
     type Body = TestBody;
@@ -101,10 +161,25 @@ impl Service for TestService {
             "secure" => Response::new(full(format!("{} {:?}", from.secure, request.version()))),
             // A body of so many bytes, in pieces.
             "bytes" => Response::new(sized(pieces(number()), None)),
+            "watched" => {
+                let watched = Watched { at: 0, len: number(), most: usize::MAX, pulled: self.pulled.clone() };
+                Response::new(TestBody {
+                    source: Full::default().map_err(|e: Infallible| match e {}).boxed_unsync(),
+                    watched: Some(watched),
+                })
+            }
+            // How many pieces of the body keep alive more than themselves.
+            "sharing" => {
+                let (mut body, mut sharing) = (request.into_body(), 0);
+                while let Some(Ok(frame)) = body.frame().await {
+                    sharing += u32::from(frame.data_ref().is_some_and(|data| !data.is_unique()));
+                }
+                Response::new(full(sharing.to_string()))
+            }
             // Announces more than it brings.
             "break" => Response::new(sized(pieces(number()), Some(1))),
             // As `break`, without a length.
-            "break-unsized" => Response::new(Pieces { items: failing(pieces(number())), left: None }.boxed_unsync()),
+            "break-unsized" => Response::new(TestBody::of(Pieces { items: failing(pieces(number())), left: None }.boxed_unsync())),
             // Answers after so many milliseconds.
             "wait" => {
                 tokio::time::sleep(Duration::from_millis(number())).await;
@@ -140,7 +215,7 @@ async fn count(mut body: RequestBody) -> Result<u64, Error> {
 }
 
 fn full(text: impl Into<Bytes>) -> TestBody {
-    Full::new(text.into()).map_err(|e: Infallible| match e {}).boxed_unsync()
+    TestBody::of(Full::new(text.into()).map_err(|e: Infallible| match e {}).boxed_unsync())
 }
 
 fn status(code: StatusCode) -> Response<TestBody> {
@@ -171,7 +246,7 @@ fn failing(pieces: Vec<Bytes>) -> std::vec::IntoIter<Result<Bytes, Error>> {
 fn sized(pieces: Vec<Bytes>, missing: Option<u64>) -> TestBody {
     let len: u64 = pieces.iter().map(|p| p.len() as u64).sum();
     let items = if missing.is_some() { failing(pieces) } else { pieces.into_iter().map(Ok).collect::<Vec<_>>().into_iter() };
-    Pieces { items, left: Some(len + missing.unwrap_or(0)) }.boxed_unsync()
+    TestBody::of(Pieces { items, left: Some(len + missing.unwrap_or(0)) }.boxed_unsync())
 }
 
 struct Pieces {

@@ -138,6 +138,20 @@ impl BodySource for Parts {
             })
             .sum()
     }
+
+    fn at_most(mut self: Pin<&mut Self>, bytes: usize) {
+        if let Some(Piece::Source(source)) = self.pieces.front_mut() {
+            source.as_mut().at_most(bytes);
+        }
+    }
+
+    fn at_hand(&self) -> usize {
+        self.pieces.iter().map(|p| if let Piece::Source(source) = p { source.at_hand() } else { 0 }).sum()
+    }
+
+    fn costs_memory(&self) -> bool {
+        self.pieces.front().is_none_or(|p| if let Piece::Source(source) = p { source.costs_memory() } else { true })
+    }
 }
 
 #[cfg(test)]
