@@ -26,6 +26,7 @@ use crate::base::error::Error;
 use crate::base::names::TenantId;
 use crate::cdn::{self, CloudFront, Map};
 use crate::config::{Config, Listen};
+use crate::files::sys;
 use crate::http::door::Doors;
 use crate::http::edge::site::Site;
 use crate::http::gateway::Gateway;
@@ -33,6 +34,7 @@ use crate::jobs::backfill::Backfill;
 use crate::jobs::purge::{Outbox, Purge};
 use crate::jobs::upload::Upload;
 use crate::jobs::warm::Warm;
+use crate::local::sealed::Sealing;
 use crate::net::drain::Tracker;
 use crate::net::listen::{Address, Transport};
 use crate::net::server::{self, Server};
@@ -40,6 +42,7 @@ use crate::net::tls::Tls;
 use crate::ops::Ops;
 use crate::ops::cdn::Cdn;
 use crate::ops::warm::Warmer;
+use crate::private;
 use crate::queue::runner::{Limits, TenantLimit};
 use crate::queue::{Kind, Queue, Runner};
 use crate::telemetry::access_log::{self, AccessLog};
@@ -94,7 +97,10 @@ pub struct Stopped {
 }
 
 impl App {
-    pub async fn start(config: Config, operator: OperatorKey) -> Result<App, StartError> {
+    pub async fn start(mut config: Config, operator: OperatorKey) -> Result<App, StartError> {
+        close_to_others(&config)?;
+        let before = operator.before.as_ref().map(|secret| secret.expose().as_bytes());
+        config.store.sealing = Sealing::new(operator.secret.expose().as_bytes(), before)?;
         let metrics = Arc::new(Metrics::new());
         let (wants_tls, queue_settings) = (config.wants_tls(), config.queue_settings());
         let replicas = config.replica_settings().map_err(StartError::Faults)?;
@@ -271,6 +277,21 @@ impl StopSignals {
             _ = self.int.recv() => "SIGINT",
         }
     }
+}
+
+/// What an older version, or a hand, left open in the folders of our own.
+fn close_to_others(config: &Config) -> Result<(), StartError> {
+    sys::make_files_private();
+    let mut folders = vec![config.store.dir.clone(), config.cache_folder()];
+    // Nearly always it lies in the other one.
+    folders.dedup_by(|second, first| second.starts_with(first));
+    for folder in folders {
+        let closed = private::tighten(&folder).map_err(|e| StartError::Failed(format!("{}: {e}", folder.display())))?;
+        if closed > 0 {
+            tracing::warn!(count = closed, folder = %folder.display(), "others on this machine could open files here: they are private now");
+        }
+    }
+    Ok(())
 }
 
 fn addresses(s3: &Listen, edge: &Listen, admin: &Listen) -> Vec<Address> {

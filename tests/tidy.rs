@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 /// The layer of each top-level module. A file imports only from layers below its own, or from its own folder.
 const LAYERS: &[(&str, u8)] = &[
     ("base", 0),
+    ("private", 0),
     ("telemetry", 1),
     ("files", 2),
     ("ingest", 2),

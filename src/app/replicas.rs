@@ -12,6 +12,7 @@ use crate::auth::keys::Secret;
 use crate::jobs::replicate::{Repair, Replicate};
 use crate::local::Settings as LocalSettings;
 use crate::ops::replicas::{Replicas, Settings};
+use crate::private;
 use crate::queue::{Kind, Queue};
 use crate::telemetry::metrics::Metrics;
 use crate::upstream::Settings as UpstreamSettings;
@@ -31,7 +32,7 @@ pub fn open(
         return Ok(None);
     }
     let dir = store.dir.join(FOLDER);
-    std::fs::create_dir_all(&dir).map_err(|e| StartError::Failed(format!("{}: can't be made: {e}", dir.display())))?;
+    private::make_dir(&dir).map_err(|e| StartError::Failed(format!("{}: can't be made: {e}", dir.display())))?;
     let settings = settings.into_iter().map(|s| with_folder(s, &dir, store, metrics)).collect();
     let replicas = Replicas::new(opened.origin.clone(), settings, secret, queue.clone(), dir, metrics.replicas.clone());
     opened.origin = Arc::new(replicas.clone());

@@ -2,15 +2,16 @@
 //!
 //! Invariants: the file is readable by its owner only from its first byte on; a file that others can read is refused.
 
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use crate::auth::keys::Secret;
 use crate::base::names::AccessKeyId;
+use crate::private;
 
 pub const FILE_NAME: &str = "operator.key";
 /// The file holds two short lines.
@@ -22,6 +23,8 @@ const MIN_SECRET_CHARS: usize = 8;
 pub struct OperatorKey {
     pub access_key: AccessKeyId,
     pub secret: Secret,
+    /// What it was before it was changed: opens what was sealed under it.
+    pub before: Option<Secret>,
     /// Made by this very start: show it once.
     pub is_new: bool,
     /// None: from the environment.
@@ -36,12 +39,14 @@ struct Document {
 }
 
 impl OperatorKey {
-    /// `env` is asked for TIDEGATE_ROOT_ACCESS_KEY and TIDEGATE_ROOT_SECRET_KEY. Err: a text for the operator.
+    /// `env` is asked for TIDEGATE_ROOT_ACCESS_KEY, TIDEGATE_ROOT_SECRET_KEY and TIDEGATE_ROOT_OLD_SECRET_KEY. Err: a text for the
+    /// operator.
     pub fn load_or_create(data_dir: &Path, env: impl Fn(&str) -> Option<String>) -> Result<Self, String> {
         const ACCESS: &str = "TIDEGATE_ROOT_ACCESS_KEY";
         const SECRET: &str = "TIDEGATE_ROOT_SECRET_KEY";
         let given = |name| env(name).filter(|v| !v.is_empty());
-        match (given(ACCESS), given(SECRET)) {
+        let before = given("TIDEGATE_ROOT_OLD_SECRET_KEY").map(|secret| Secret::new(&secret));
+        let key = match (given(ACCESS), given(SECRET)) {
             (Some(access), Some(secret)) => Self::from_strings(&access, &secret).map_err(|e| format!("{ACCESS} / {SECRET}: {e}")),
             (None, None) => {
                 let path = data_dir.join(FILE_NAME);
@@ -53,7 +58,8 @@ impl OperatorKey {
                 loaded.map_err(|e| format!("{}: {e}", path.display()))
             }
             _ => Err(format!("{ACCESS} and {SECRET} belong together: set both or none")),
-        }
+        }?;
+        Ok(OperatorKey { before, ..key })
     }
 
     pub fn from_strings(access_key: &str, secret: &str) -> Result<Self, String> {
@@ -61,7 +67,7 @@ impl OperatorKey {
         if secret.len() < MIN_SECRET_CHARS {
             return Err(format!("the secret key must have at least {MIN_SECRET_CHARS} characters"));
         }
-        Ok(OperatorKey { access_key, secret: Secret::new(secret), is_new: false, file: None })
+        Ok(OperatorKey { access_key, secret: Secret::new(secret), before: None, is_new: false, file: None })
     }
 
     fn read(file: File, path: &Path) -> Result<Self, String> {
@@ -80,19 +86,19 @@ impl OperatorKey {
 
     fn create(data_dir: &Path, path: &Path) -> io::Result<Self> {
         // The folder will hold everybody's data as well.
-        DirBuilder::new().recursive(true).mode(0o700).create(data_dir)?;
+        private::make_dir(data_dir)?;
         let (access, secret) = generate_pair()?;
         let document = Document { access_key: access.to_string(), secret_key: secret.expose().to_owned() };
         let text = toml::to_string(&document).map_err(io::Error::other)?;
         // Whole or not there: a crash half way must not leave a key that nobody can read.
         let draft = data_dir.join(format!("{FILE_NAME}.new"));
         let _ = std::fs::remove_file(&draft);
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
+        let mut file = private::create_new(&draft)?;
         file.write_all(text.as_bytes())?;
         file.sync_all()?;
         std::fs::rename(&draft, path)?;
         File::open(data_dir)?.sync_all()?;
-        Ok(OperatorKey { access_key: access, secret, is_new: true, file: Some(path.to_owned()) })
+        Ok(OperatorKey { access_key: access, secret, before: None, is_new: true, file: Some(path.to_owned()) })
     }
 }
 
@@ -136,7 +142,7 @@ mod tests {
     fn damage_is_told_without_the_secret() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join(FILE_NAME);
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path).unwrap();
+        let mut file = private::create_new(&path).unwrap();
         file.write_all(b"secret_key = \"hush-hush-hush\"").unwrap();
         let e = OperatorKey::load_or_create(dir.path(), |_| None).unwrap_err();
         assert!(e.contains("not an operator key") && !e.contains("hush"), "{e}");

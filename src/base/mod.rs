@@ -18,5 +18,6 @@ pub mod media_type;
 pub mod names;
 pub mod object;
 pub mod range;
+pub mod seal;
 pub mod tags;
 pub mod timestamp;

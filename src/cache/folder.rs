@@ -3,15 +3,15 @@
 //! All of it is derived and may be deleted at any time. A file's time of change is when its version was last confirmed to be the
 //! object's; 0: it was replaced. Only names and times here: what is in a file says `block_file`. All of it blocks.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, File};
 use std::io;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::cache::version::{BlockId, ObjectId, VersionId};
 use crate::files::sys;
+use crate::private::{self, make_dir};
 
 const MAKING: &str = ".making";
 
@@ -36,7 +36,7 @@ impl Folder {
         let making = self.root.join(MAKING);
         make_dir(&making)?;
         let path = making.join(number.to_string());
-        let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path)?;
+        let file = private::create(&path)?;
         if sys::free_bytes(file.as_raw_fd())? < reserve.saturating_add(expected) {
             let _ = fs::remove_file(&path);
             return Err(io::ErrorKind::StorageFull.into());
@@ -103,9 +103,4 @@ fn parse(name: &str) -> Option<BlockId> {
     hex::decode_to_slice(object, &mut id.object.0).ok()?;
     hex::decode_to_slice(version, &mut id.version.0).ok()?;
     parts.next().is_none().then_some(id)
-}
-
-/// Bodies are nobody else's business on this machine.
-fn make_dir(path: &Path) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(path)
 }

@@ -163,8 +163,16 @@ impl Config {
     }
 
     pub fn cache_settings(&self, metrics: &Arc<Metrics>) -> CacheSettings {
-        let dir = self.cache_dir.clone().unwrap_or_else(|| self.store.dir.join("cache"));
-        CacheSettings { dir, reserve_bytes: self.store.reserve_bytes.saturating_mul(4), metrics: metrics.clone(), ..self.cache.clone() }
+        CacheSettings {
+            dir: self.cache_folder(),
+            reserve_bytes: self.store.reserve_bytes.saturating_mul(4),
+            metrics: metrics.clone(),
+            ..self.cache.clone()
+        }
+    }
+
+    pub fn cache_folder(&self) -> PathBuf {
+        self.cache_dir.clone().unwrap_or_else(|| self.store.dir.join("cache"))
     }
 
     pub fn wants_tls(&self) -> bool {

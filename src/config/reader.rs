@@ -245,7 +245,7 @@ impl Reader<'_> {
 /// Names of `TIDEGATE_` variables that mean nothing here, for a warning: they may be typing mistakes, or what a
 /// container platform adds for a service of that name, so they are no fault.
 pub fn unknown_variables(environment: &[(String, String)]) -> Vec<String> {
-    const OTHERS: [&str; 3] = ["TIDEGATE_ROOT_ACCESS_KEY", "TIDEGATE_ROOT_SECRET_KEY", "TIDEGATE_CONFIG"];
+    const OTHERS: [&str; 4] = ["TIDEGATE_ROOT_ACCESS_KEY", "TIDEGATE_ROOT_SECRET_KEY", "TIDEGATE_ROOT_OLD_SECRET_KEY", "TIDEGATE_CONFIG"];
     let known: Vec<String> = keys().iter().map(Key::environment).collect();
     let names = environment.iter().map(|(name, _)| name).filter(|n| n.starts_with("TIDEGATE_"));
     names.filter(|n| !known.contains(n) && !OTHERS.contains(&n.as_str())).cloned().collect()

@@ -6,6 +6,12 @@ use std::os::fd::{AsRawFd, RawFd};
 
 use bytes::Bytes;
 
+/// From now on nothing that this process makes can be opened by others on the machine, whatever mode a library asks for.
+pub fn make_files_private() {
+    // SAFETY: it only replaces a number of the process, and can't fail.
+    unsafe { libc::umask(0o077) };
+}
+
 /// A whole file, mapped read-only and shared.
 pub struct Map(memmap2::Mmap);
 

@@ -6,7 +6,7 @@
 
 use std::any::Any;
 use std::fmt::Debug;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,6 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 
 use crate::base::error::Result;
+use crate::private;
 
 /// Where bodies are staged, and how large one may be to stay in memory instead.
 #[derive(Debug, Clone)]
@@ -107,7 +108,7 @@ impl Staging {
     /// A new empty file with a name of its own.
     pub fn create(&self) -> io::Result<StagedFile> {
         let path = self.dir.join(Self::next_name());
-        let file = OpenOptions::new().write(true).read(true).create_new(true).open(&path)?;
+        let file = private::options().read(true).create_new(true).open(&path)?;
         Ok(StagedFile { path: Some(path), file, len: 0, left: self.left.clone(), follower: self.follower.clone() })
     }
 

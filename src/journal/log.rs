@@ -2,7 +2,7 @@
 //!
 //! Called by `local`'s writer thread alone; nothing here is shared. Readers of sealed segments use `segment` by themselves.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -15,6 +15,7 @@ use crate::journal::format::{
 };
 use crate::journal::segment::{self, Sealed, Tail};
 use crate::journal::{ContentAt, Position, Settings, Step, sorted};
+use crate::private;
 
 /// New files tried for one batch before its writers are told.
 const TRIES: usize = 3;
@@ -70,7 +71,7 @@ impl Journal {
     /// Recovers the log in the folder (made if missing). Nothing is changed but leftovers removed: the log goes on in a
     /// new segment, whose header says how far this one is valid.
     pub fn open(settings: Settings) -> Result<(Journal, Recovered)> {
-        std::fs::create_dir_all(&settings.dir).map_err(Error::internal)?;
+        private::make_dir(&settings.dir).map_err(Error::internal)?;
         let recovered = recover(&settings.dir)?;
         let head = recovered.segments.last().map(|s| s.number);
         let tail = match &recovered.tail {
@@ -272,7 +273,7 @@ impl Journal {
         let header = SegmentHeader { log: self.log, number, first_sequence: self.next_sequence, previous: self.tail };
         let make = || -> io::Result<File> {
             self.fault(Step::Create)?;
-            let file = OpenOptions::new().read(true).write(true).create_new(true).open(&path)?;
+            let file = private::options().read(true).create_new(true).open(&path)?;
             self.fault(Step::Write)?;
             file.write_all_at(&header.encode(), 0)?;
             self.fault(Step::Sync)?;

@@ -11,6 +11,7 @@ use crate::base::error::{Error, ErrorKind, Result};
 use crate::journal::format::{FORMAT, LogId, crc32c};
 use crate::journal::op::{Op, OpRef, parse_op};
 use crate::journal::segment::newer_format;
+use crate::private;
 
 const MAGIC: [u8; 8] = *b"TGATESNP";
 const HEADER: usize = 48;
@@ -39,7 +40,7 @@ pub struct Writer {
 
 impl Writer {
     pub fn create(path: &Path, stamp: &Stamp) -> io::Result<Self> {
-        let mut out = BufWriter::with_capacity(256 * 1024, File::create(path)?);
+        let mut out = BufWriter::with_capacity(256 * 1024, private::create(path)?);
         let mut head = [0; HEADER];
         head[..8].copy_from_slice(&MAGIC);
         head[8..12].copy_from_slice(&FORMAT.to_le_bytes());

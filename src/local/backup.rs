@@ -16,9 +16,10 @@ use crate::follow::input_of;
 use crate::journal::compact::{self, Input};
 use crate::journal::log::{disk_error, sync_dir};
 use crate::journal::{Position, segment};
-use crate::local::layout::{Layout, make_dir, write_format};
+use crate::local::layout::{Layout, write_format};
 use crate::local::rows::{self, Id, Manifest, ObjectRow, PartRow, Place, key, table};
 use crate::local::shared::Shared;
+use crate::private::{self, make_dir};
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Report {
@@ -79,7 +80,7 @@ fn prepare(target: &Path) -> Result<()> {
     if std::fs::read_dir(target).map_err(disk_error)?.next().is_some() {
         return Err(Error::new(ErrorKind::InvalidArgument, "the folder for the snapshot is not empty"));
     }
-    Ok(())
+    private::tighten(target).map(drop).map_err(disk_error)
 }
 
 fn copy_journal(from: &Layout, to: &Layout, input: &Input, end: Position, report: &mut Report) -> io::Result<()> {
@@ -96,7 +97,7 @@ fn copy_journal(from: &Layout, to: &Layout, input: &Input, end: Position, report
             continue;
         }
         // No successor says how far the last one is valid, so the copy ends there.
-        let mut copy = File::create_new(&target)?;
+        let mut copy = private::create_new(&target)?;
         report.copied_bytes += io::copy(&mut File::open(&source)?.take(end.offset), &mut copy)?;
         copy.sync_all()?;
     }

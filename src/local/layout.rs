@@ -12,10 +12,9 @@
 //! A file's name ends in a number that is used once: the name of a file that is being dropped can't come back. Numbers that
 //! follow each other share a folder, a run: those who write at the same time write into one folder, and share its sync.
 
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use crate::base::digest::VerifiedSha256;
@@ -24,6 +23,7 @@ use crate::base::names::TenantId;
 use crate::journal::log::sync_dir;
 use crate::local::rows::{DropKind, Id};
 use crate::local::upgrade;
+use crate::private::{self, make_dir};
 
 /// 1 had bodies in `ab/cd/` after their hash, and parts in `p/`.
 const FORMAT: u32 = 2;
@@ -140,10 +140,9 @@ impl Layout {
     }
 
     fn lock(&self) -> Result<Lock> {
-        let file = OpenOptions::new()
+        let file = private::options()
             .create(true)
             .truncate(false)
-            .write(true)
             .open(self.lock_file())
             .map_err(|e| unusable("the data folder's lock can't be opened", e))?;
         match file.try_lock() {
@@ -188,15 +187,10 @@ impl Layout {
 
 pub fn write_format(path: &Path) -> io::Result<()> {
     let unfinished = path.with_extension("tmp");
-    let mut file = File::create(&unfinished)?;
+    let mut file = private::create(&unfinished)?;
     file.write_all(format!("tidegate {FORMAT}\n").as_bytes())?;
     file.sync_all()?;
     std::fs::rename(unfinished, path)
-}
-
-/// Bodies are nobody else's business on this machine.
-pub fn make_dir(path: &Path) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
 fn unusable(what: &'static str, e: io::Error) -> Error {

@@ -32,6 +32,9 @@ pub struct Local {
 /// The row that counts starts: the numbers given out between two starts never meet.
 pub const STARTS: &[u8] = b"starts";
 
+const SEALED_ANEW: &str = "secrets of made keys and path tokens are sealed under the operator's secret now; as they were before they are \
+                           still in older segments of the journal, until those are compacted, and in older backups";
+
 impl Local {
     /// Blocks: recovers the journal and brings the index up to it.
     pub fn open(settings: Settings) -> Result<Arc<Local>> {
@@ -53,6 +56,7 @@ impl Local {
             Some(row) => crate::local::rows::decode(&row)?,
             None => 0,
         };
+        let stale = settings.sealing.stale(&index)?;
         let (queue, messages) = Queue::new();
         let health = Arc::new(Health::new());
         let room = {
@@ -84,6 +88,12 @@ impl Local {
         let writer = std::thread::Builder::new().name("store-writer".into()).spawn(move || writer.run()).map_err(Error::internal)?;
         let local = Local { shared, threads: Mutex::new(vec![writer]), lock: Mutex::new(Some(lock)) };
         local.shared.queue.submit_blocking(move |txn| txn.set_row(table::META, STARTS.to_vec(), &(starts + 1)))?;
+        if !stale.is_empty() {
+            tracing::warn!(count = stale.len(), "{SEALED_ANEW}");
+            local.shared.queue.submit_blocking(move |txn| {
+                stale.iter().try_for_each(|(row_key, sealed)| txn.set_row(table::SETTINGS, row_key.clone(), sealed))
+            })?;
+        }
         let shared = local.shared.clone();
         let upkeep = std::thread::Builder::new().name("store-upkeep".into()).spawn(move || crate::local::upkeep::run(shared));
         local.threads.lock().unwrap_or_else(PoisonError::into_inner).push(upkeep.map_err(Error::internal)?);

@@ -6,15 +6,15 @@
 //! leaves it, and the next start asks the journal about each file of the run (`placing::Limbo`).
 
 use std::collections::HashMap;
-use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use crate::base::names::TenantId;
 use crate::journal::log::sync_dir;
-use crate::local::layout::{Layout, make_dir};
+use crate::local::layout::Layout;
 use crate::local::rows::Id;
+use crate::private::{self, make_dir};
 
 /// The runs of this process whose notes are there: those written to at the moment, and some more until the next pass.
 #[derive(Default)]
@@ -50,7 +50,7 @@ impl Runs {
         if let Some(known) = runs.get(&dir) {
             return Ok(known.clone());
         }
-        File::create(&note)?;
+        private::create(&note)?;
         sync_dir(&layout.placing())?;
         let run = Arc::new(Run { scope: scope.clone(), dir: dir.clone(), note, next: Mutex::default(), turn: Mutex::default() });
         runs.insert(dir, run.clone());

@@ -184,11 +184,12 @@ impl Origin for Local {
 
     fn settings<'a>(&'a self, space: &'a str) -> Answer<'a, Vec<(String, Vec<u8>)>> {
         let prefix = key::joined(space, "");
+        let sealing = self.shared.settings.sealing.clone();
         Box::pin(self.shared.read(move |index| {
             let mut found = Vec::new();
             index.scan(table::SETTINGS, &prefix, &mut |k, v| {
                 let Some(name) = k.strip_prefix(prefix.as_slice()) else { return Ok(Walk::Stop) };
-                found.push((String::from_utf8_lossy(name).into_owned(), rows::decode(v)?));
+                found.push((String::from_utf8_lossy(name).into_owned(), sealing.open(k, &rows::decode::<Vec<u8>>(v)?)?));
                 Ok(Walk::Next)
             })?;
             Ok(found)
@@ -197,19 +198,25 @@ impl Origin for Local {
 
     fn set_setting<'a>(&'a self, space: &'a str, name: &'a str, value: Option<Vec<u8>>) -> Answer<'a, ()> {
         let row_key = key::joined(space, name);
+        let sealing = self.shared.settings.sealing.clone();
         Box::pin(self.shared.queue.submit(move |txn| match &value {
-            Some(value) => txn.set_row(table::SETTINGS, row_key, value),
+            Some(value) => {
+                let sealed = sealing.seal(&row_key, value)?;
+                txn.set_row(table::SETTINGS, row_key, &sealed)
+            }
             None => txn.del_row(table::SETTINGS, row_key),
         }))
     }
 
     fn add_setting<'a>(&'a self, space: &'a str, name: &'a str, value: Vec<u8>) -> Answer<'a, bool> {
         let row_key = key::joined(space, name);
+        let sealing = self.shared.settings.sealing.clone();
         Box::pin(self.shared.queue.submit(move |txn| {
             if txn.get_row::<Vec<u8>>(table::SETTINGS, &row_key)?.is_some() {
                 return Ok(false);
             }
-            txn.set_row(table::SETTINGS, row_key, &value).map(|()| true)
+            let sealed = sealing.seal(&row_key, &value)?;
+            txn.set_row(table::SETTINGS, row_key, &sealed).map(|()| true)
         }))
     }
 

@@ -10,6 +10,7 @@ use crate::files;
 use crate::index;
 use crate::journal;
 use crate::local::hot;
+use crate::local::sealed::Sealing;
 
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -30,6 +31,7 @@ pub struct Settings {
     pub compact_segments: usize,
     /// How long a completed upload still answers the same request.
     pub completed_kept: Duration,
+    pub sealing: Sealing,
     /// What the store counts into.
     pub metrics: Arc<Metrics>,
     /// For tests: stands in for the journal's disk.
@@ -50,6 +52,7 @@ impl Default for Settings {
             upkeep_interval: Duration::from_secs(60),
             compact_segments: 16,
             completed_kept: Duration::from_secs(24 * 3600),
+            sealing: Sealing::default(),
             metrics: Arc::default(),
             fault: None,
         }

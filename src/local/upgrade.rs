@@ -8,7 +8,8 @@ use std::path::Path;
 
 use crate::base::names::TenantId;
 use crate::journal::log::sync_dir;
-use crate::local::layout::{Layout, make_dir};
+use crate::local::layout::Layout;
+use crate::private::{self, make_dir};
 
 /// Runs have longer names than the folders of before: two digits of a hash, and `p` for parts.
 const LONGEST_OLD: usize = 2;
@@ -43,7 +44,7 @@ fn note_runs(layout: &Layout) -> io::Result<u64> {
         let parts = name.to_str().and_then(|n| Some((n.split_once('.')?.0, n.rsplit_once('.')?.1))).filter(|(_, id)| id.len() == 16);
         let parsed = parts.and_then(|(scope, id)| Some((TenantId::parse(scope).ok()?, u64::from_str_radix(id, 16).ok()?)));
         let Some((scope, id)) = parsed else { continue };
-        std::fs::File::create(layout.note(&scope, id))?;
+        private::create(&layout.note(&scope, id))?;
         std::fs::remove_file(entry.path())?;
         notes += 1;
     }

@@ -12,6 +12,7 @@ use crate::journal::op::parse_ops;
 use crate::journal::segment::{self, Contents};
 use crate::journal::sorted::Stamp;
 use crate::journal::{Journal, Position};
+use crate::private;
 use crate::queue::job::{JobId, Phase};
 use crate::queue::rows::{self, Counts, table};
 use crate::queue::{Queue, Settings, lock_folder, view};
@@ -101,7 +102,7 @@ fn segments(dir: &Path) -> io::Result<Vec<u64>> {
 }
 
 fn copy(input: &Input, end: Position, target: &Path) -> io::Result<()> {
-    std::fs::create_dir_all(target)?;
+    private::make_dir(target)?;
     if let Some(snapshot) = &input.snapshot {
         link(snapshot, &target.join(snapshot.file_name().unwrap_or_default()))?;
     }
@@ -112,7 +113,7 @@ fn copy(input: &Input, end: Position, target: &Path) -> io::Result<()> {
             continue;
         }
         // No successor says how far the last one is valid, so the copy ends there.
-        let mut file = File::create_new(&to)?;
+        let mut file = private::create_new(&to)?;
         io::copy(&mut File::open(&from)?.take(end.offset), &mut file)?;
         file.sync_all()?;
     }

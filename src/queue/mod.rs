@@ -42,6 +42,7 @@ use crate::files::sys;
 use crate::follow::{end_of, input_of};
 use crate::index::Walk;
 use crate::journal::Journal;
+use crate::private;
 use crate::queue::lanes::{Lanes, Room};
 use crate::queue::machine::Machine;
 use crate::queue::rows::{key, table};
@@ -68,7 +69,7 @@ struct Rest {
 impl Queue {
     /// Blocks: recovers the journal, brings the index up to it, and puts attempts of an earlier process back in line.
     pub fn open(settings: Settings) -> Result<Queue> {
-        std::fs::create_dir_all(&settings.dir).map_err(Error::storage)?;
+        private::make_dir(&settings.dir).map_err(Error::storage)?;
         let lock = lock_folder(&settings.dir)?;
         let (mut journal, recovered) = Journal::open(settings.journal())?;
         if recovered.cut > 0 {
@@ -179,7 +180,7 @@ fn free_bytes(dir: &Path) -> std::io::Result<u64> {
 }
 
 fn lock_folder(dir: &Path) -> Result<File> {
-    let file = File::options().create(true).truncate(false).write(true).open(dir.join("lock")).map_err(Error::storage)?;
+    let file = private::options().create(true).truncate(false).open(dir.join("lock")).map_err(Error::storage)?;
     file.try_lock().map_err(|_| {
         Error::new(ErrorKind::ServiceUnavailable, "the queue's folder is in use by another tidegate process: stop it first")
     })?;

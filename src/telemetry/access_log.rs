@@ -106,7 +106,7 @@ impl AccessLog {
     /// None: the log is off.
     pub fn start(settings: &Settings, metrics: Arc<Metrics>) -> io::Result<Option<(AccessLog, Writer)>> {
         let Some(path) = &settings.file else { return Ok(None) };
-        let file = RotatingFile::open(path, settings.max_bytes, settings.keep)?;
+        let file = RotatingFile::start(path, settings.max_bytes, settings.keep)?;
         let (queue, entries) = sync_channel(QUEUE);
         let (format, counted) = (settings.format, metrics.clone());
         let thread = std::thread::Builder::new().name("access-log".into()).spawn(move || write_all(entries, file, format, &counted))?;

@@ -35,7 +35,6 @@ pub mod read;
 pub mod records;
 pub mod replica;
 pub mod restore;
-pub mod seal;
 pub mod serve;
 pub mod settings;
 pub mod sweep;

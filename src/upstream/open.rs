@@ -1,9 +1,8 @@
 //! Starting and stopping: the folder of bodies on their way, the client, what the upstream can do, the seal of its state.
 
 use std::collections::HashMap;
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::File;
 use std::os::fd::AsRawFd as _;
-use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -12,9 +11,11 @@ use quick_cache::sync::Cache;
 use tokio::sync::Semaphore;
 
 use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::seal::{Purpose, Sealer};
 use crate::base::timestamp::Timestamp;
 use crate::files::sys;
 use crate::ingest::{Room, Staging};
+use crate::private;
 use crate::upstream::buckets::Buckets;
 use crate::upstream::client;
 use crate::upstream::contents::Contents;
@@ -23,7 +24,6 @@ use crate::upstream::multipart::Recorded;
 use crate::upstream::place::Map;
 use crate::upstream::probe::Abilities;
 use crate::upstream::records::{Over, Records};
-use crate::upstream::seal::Sealer;
 use crate::upstream::settings::Settings;
 
 /// The record that proves, at a start, that this node has the operator's key which the state was sealed with.
@@ -86,7 +86,7 @@ impl Inner {
             reader: client::for_reads(&client),
             client,
             map: Map::new(&settings),
-            sealer: Sealer::new(secret)?,
+            sealer: Sealer::new(secret, Purpose::Upstream)?,
             staging,
             buckets: Buckets::default(),
             uploads: Cache::new(UPLOADS),
@@ -134,8 +134,8 @@ impl Inner {
 /// Makes the folder, takes its lock, and removes what a crash left.
 fn open_folder(dir: &Path) -> Result<File> {
     let staging = dir.join("staging");
-    DirBuilder::new().recursive(true).mode(0o700).create(&staging).map_err(Error::storage)?;
-    let lock = OpenOptions::new().write(true).create(true).truncate(false).open(dir.join("lock")).map_err(Error::storage)?;
+    private::make_dir(&staging).map_err(Error::storage)?;
+    let lock = private::options().create(true).truncate(false).open(dir.join("lock")).map_err(Error::storage)?;
     if lock.try_lock().is_err() {
         return Err(Error::new(ErrorKind::ServiceUnavailable, format!("{} is used by another process", dir.display())));
     }

@@ -5,9 +5,8 @@
 //! Invariants: a file is only found under the name of its content and form; the folder stays inside its limit, as far as
 //! one variant can tell; the oldest by last use go first.
 
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::File;
 use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
@@ -15,6 +14,7 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use crc_fast::{CrcAlgorithm, Digest};
 
+use crate::private::{self, make_dir};
 use crate::variants::Key;
 
 /// Before the body: magic, kind, lengths, the body's checksum, the checksum of all that and of the file's name.
@@ -174,7 +174,7 @@ impl Folder {
             return Err(io::ErrorKind::StorageFull.into());
         }
         let path = making.join(self.number().to_string());
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path)?;
+        let mut file = private::create(&path)?;
         file.write_all(&[0; HEADER as usize])?;
         Ok(Making { path, file: Some(BufWriter::with_capacity(256 * 1024, file)), size: 0, checksum: Digest::new(CHECKSUM) })
     }
@@ -327,9 +327,4 @@ fn read(path: &Path, small: u64, prove: bool) -> io::Result<Found> {
         true => Ok(Found::File { path: path.to_owned(), size: header.size }),
         false => Err(damaged()),
     }
-}
-
-/// Bodies are nobody else's business on this machine.
-fn make_dir(path: &Path) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(path)
 }

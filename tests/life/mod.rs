@@ -6,6 +6,7 @@ mod clients;
 mod continues;
 mod drain;
 mod memory;
+mod private;
 mod protocols;
 mod tls;
 mod uploads;

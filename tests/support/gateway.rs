@@ -7,6 +7,7 @@ use std::time::Duration;
 use tidegate::auth::{self, Auth, OperatorKey};
 use tidegate::http::door::Doors;
 use tidegate::http::gateway;
+use tidegate::local::sealed::Sealing;
 use tidegate::local::{Local, Settings as StoreSettings};
 use tidegate::net::drain::Tracker;
 use tidegate::net::listen::{Address, Transport};
@@ -161,7 +162,8 @@ impl Running {
         let auth = Arc::new(Auth::new(auth.clone(), policies.clone(), key).unwrap_or_else(|faults| panic!("{faults:?}")));
         let (origin, close): (Arc<dyn Origin>, Box<dyn FnOnce() + Send + Sync>) = match upstream {
             None => {
-                let local = Local::open(store.clone()).unwrap();
+                let sealing = Sealing::new(secret.as_bytes(), None).unwrap();
+                let local = Local::open(StoreSettings { sealing, ..store.clone() }).unwrap();
                 (local.clone(), Box::new(move || local.close()))
             }
             Some(settings) => {

@@ -20,6 +20,7 @@ use crate::ops::replicas::bring::Trouble;
 use crate::ops::replicas::target::Target;
 use crate::ops::replicas::{Inner, Replicas, Which};
 use crate::origin::Origin;
+use crate::private;
 use crate::upstream::Upstream;
 
 const PAGE: usize = 1000;
@@ -211,5 +212,5 @@ pub(super) fn read_mark(file: &Path) -> Mark {
 pub(super) fn write_mark(file: &Path, mark: &Mark) -> Result<()> {
     let text = serde_json::to_vec(mark).map_err(Error::internal)?;
     let new = file.with_extension("new");
-    std::fs::write(&new, text).and_then(|()| std::fs::rename(&new, file)).map_err(Error::storage)
+    private::write(&new, &text).and_then(|()| std::fs::rename(&new, file)).map_err(Error::storage)
 }

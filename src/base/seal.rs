@@ -1,7 +1,10 @@
-//! What the gateway writes beside the objects of others: sealed, so that who can write the bucket can neither read nor forge it.
+//! What the gateway keeps of its own, in a bucket of others or in its data folder: sealed, so that who can read or write there can
+//! neither read nor forge it.
 //!
-//! AES-256-GCM under a key that HKDF makes of the operator's secret; every value is bound to its place by the associated data.
-//! All nodes over one bucket need the same operator's key: `open` of another's seal fails, and `Upstream::start` says so.
+//! AES-256-GCM under a key that HKDF makes of the operator's secret, one for each purpose; every value is bound to its place by the
+//! associated data. All nodes over one bucket need the same operator's key: `open` of another's seal fails, and the start says so.
+
+use std::fmt;
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, RandomizedNonceKey};
 use aws_lc_rs::aead::{NONCE_LEN, Nonce};
@@ -9,12 +12,33 @@ use aws_lc_rs::hkdf::{HKDF_SHA256, KeyType, Salt};
 
 use crate::base::error::{Error, Result};
 
-const SALT: &[u8] = b"tidegate upstream";
-const INFO: &[u8] = b"state 1";
+/// Where what is sealed lies.
+#[derive(Debug, Clone, Copy)]
+pub enum Purpose {
+    Upstream,
+    Store,
+}
+
+impl Purpose {
+    /// The salt and the info of HKDF: what was sealed opens only with the same.
+    fn names(self) -> (&'static [u8], &'static [u8]) {
+        match self {
+            Purpose::Upstream => (b"tidegate upstream", b"state 1"),
+            Purpose::Store => (b"tidegate store", b"settings 1"),
+        }
+    }
+}
+
 const KEY_BYTES: usize = 32;
 const TAG_BYTES: usize = 16;
 
 pub struct Sealer(RandomizedNonceKey);
+
+impl fmt::Debug for Sealer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[sealer]")
+    }
+}
 
 struct KeyLength;
 
@@ -25,10 +49,11 @@ impl KeyType for KeyLength {
 }
 
 impl Sealer {
-    pub fn new(secret: &[u8]) -> Result<Self> {
+    pub fn new(secret: &[u8], purpose: Purpose) -> Result<Self> {
+        let (salt, info) = purpose.names();
         let failed = |_| Error::internal("the key of sealed records could not be made");
         let mut key = [0; KEY_BYTES];
-        Salt::new(HKDF_SHA256, SALT).extract(secret).expand(&[INFO], KeyLength).and_then(|okm| okm.fill(&mut key)).map_err(failed)?;
+        Salt::new(HKDF_SHA256, salt).extract(secret).expand(&[info], KeyLength).and_then(|okm| okm.fill(&mut key)).map_err(failed)?;
         RandomizedNonceKey::new(&AES_256_GCM, &key).map(Sealer).map_err(failed)
     }
 
@@ -58,14 +83,15 @@ mod tests {
 
     #[test]
     fn opens_only_with_the_key_and_at_its_place() {
-        let sealer = Sealer::new(b"a secret of the operator").unwrap();
+        let sealer = Sealer::new(b"a secret of the operator", Purpose::Upstream).unwrap();
         let sealed = sealer.seal("here", b"text").unwrap();
         assert_eq!(sealer.open("here", &sealed).unwrap(), b"text");
         assert_ne!(sealer.seal("here", b"text").unwrap(), sealed);
         assert!(!sealed.windows(4).any(|w| w == b"text"));
         assert_eq!(sealer.open("there", &sealed), None);
-        assert_eq!(Sealer::new(b"another secret").unwrap().open("here", &sealed), None);
-        assert_eq!(Sealer::new(b"a secret of the operator").unwrap().open("here", &sealed).unwrap(), b"text");
+        assert_eq!(Sealer::new(b"another secret", Purpose::Upstream).unwrap().open("here", &sealed), None);
+        assert_eq!(Sealer::new(b"a secret of the operator", Purpose::Store).unwrap().open("here", &sealed), None);
+        assert_eq!(Sealer::new(b"a secret of the operator", Purpose::Upstream).unwrap().open("here", &sealed).unwrap(), b"text");
         for i in 0..sealed.len() {
             let mut forged = sealed.clone();
             forged[i] ^= 1;
