@@ -47,6 +47,7 @@ use crate::queue::runner::{Limits, TenantLimit};
 use crate::queue::{Kind, Queue, Runner};
 use crate::telemetry::access_log::{self, AccessLog};
 use crate::telemetry::metrics::{Door, Metrics};
+use crate::telemetry::redact;
 use crate::variants::Variants;
 use crate::variants::settings::Settings as VariantSettings;
 use reload::Reloader;
@@ -99,6 +100,7 @@ pub struct Stopped {
 impl App {
     pub async fn start(mut config: Config, operator: OperatorKey) -> Result<App, StartError> {
         close_to_others(&config)?;
+        redact::set_token_paths(config.doors.sites.list().iter().map(|site| site.token_path.as_str()));
         let before = operator.before.as_ref().map(|secret| secret.expose().as_bytes());
         config.store.sealing = Sealing::new(operator.secret.expose().as_bytes(), before)?;
         let metrics = Arc::new(Metrics::new());

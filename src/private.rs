@@ -68,11 +68,18 @@ pub fn tighten(root: &Path) -> io::Result<usize> {
                 }
             }
         }
-        if meta.is_dir() && looked_at < MAX_LOOKED_AT {
-            for entry in std::fs::read_dir(&path)?.take(MAX_LOOKED_AT - looked_at) {
-                found.push_back(entry?.path());
-                looked_at += 1;
-            }
+        if !meta.is_dir() || looked_at >= MAX_LOOKED_AT {
+            continue;
+        }
+        let entries = match std::fs::read_dir(&path) {
+            Ok(entries) => entries,
+            // Such as `lost+found`: what we can't look into is not ours.
+            Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied) => continue,
+            Err(e) => return Err(e),
+        };
+        for entry in entries.take(MAX_LOOKED_AT - looked_at) {
+            found.push_back(entry?.path());
+            looked_at += 1;
         }
     }
     Ok(tightened)

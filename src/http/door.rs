@@ -128,15 +128,6 @@ impl Visit {
         respond::json_error(error, self.id.as_str(), head)
     }
 
-    /// Whoever reads the log must not find in it what opens an object. The page that asks may lie behind the same token.
-    pub fn hide_token(&mut self, token_path: &str, token: &str) {
-        if let Some(entry) = &mut self.account.log {
-            let (open, hidden) = (format!("{token_path}{token}"), format!("{token_path}REDACTED"));
-            entry.uri = entry.uri.replace(&open, &hidden);
-            entry.referer = entry.referer.as_ref().map(|r| r.replace(&open, &hidden));
-        }
-    }
-
     fn note(&mut self, gateway: &Gateway, error: &Error) {
         let (code, status) = code_and_status(error.kind());
         if error.kind().is_our_fault() {
@@ -178,7 +169,7 @@ fn entry(gateway: &Gateway, id: RequestId, request: &Request<RequestBody>, from:
         operation: "-".to_owned(),
         key: None,
         method: request.method().to_string(),
-        uri: logged_uri(request),
+        uri: request.uri().path_and_query().map_or("/", |target| target.as_str()).to_owned(),
         protocol: if request.version() == http::Version::HTTP_2 { "HTTP/2.0" } else { "HTTP/1.1" },
         status: 0,
         error_code: None,
@@ -194,25 +185,5 @@ fn entry(gateway: &Gateway, id: RequestId, request: &Request<RequestBody>, from:
         authentication: None,
         host: text(http::header::HOST),
         secure: from.secure,
-    }
-}
-
-/// The target as it was asked for, without what would let a reader of the log use a presigned URL again.
-fn logged_uri(request: &Request<RequestBody>) -> String {
-    let uri = request.uri();
-    match uri.query() {
-        None => uri.path().to_owned(),
-        Some(query) => {
-            let shown: Vec<&str> = query
-                .split('&')
-                .map(|pair| match pair.split_once('=') {
-                    Some((name, _)) if name.eq_ignore_ascii_case("X-Amz-Signature") => "X-Amz-Signature=REDACTED",
-                    Some((name, _)) if name.eq_ignore_ascii_case("Signature") => "Signature=REDACTED",
-                    Some((name, _)) if name.eq_ignore_ascii_case("X-Amz-Security-Token") => "X-Amz-Security-Token=REDACTED",
-                    _ => pair,
-                })
-                .collect();
-            format!("{}?{}", uri.path(), shown.join("&"))
-        }
     }
 }

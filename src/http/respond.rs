@@ -8,6 +8,7 @@ use http::{HeaderValue, Response, StatusCode};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::http::body::ResponseBody;
 use crate::http::xml::Writer;
+use crate::telemetry::redact::redact;
 
 pub type Answer = Response<ResponseBody>;
 
@@ -103,11 +104,11 @@ pub fn error(error: &Error, resource: &str, request_id: &str, host_id: &str, hea
         }
     }
     let mut w = Writer::bare("Error");
-    w.leaf("Code", code).leaf("Message", error.message());
+    w.leaf("Code", code).leaf("Message", redact(error.message()));
     for (name, value) in error.details() {
-        w.leaf(name, value);
+        w.leaf(name, redact(value));
     }
-    w.leaf("Resource", resource).leaf("RequestId", request_id).leaf("HostId", host_id);
+    w.leaf("Resource", redact(resource)).leaf("RequestId", request_id).leaf("HostId", redact(host_id));
     let document = w.finish("Error");
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/xml"));
     headers.insert(CONTENT_LENGTH, HeaderValue::from(document.len()));
@@ -121,9 +122,9 @@ pub fn error(error: &Error, resource: &str, request_id: &str, host_id: &str, hea
 /// The same for the tenants' API, whose language is JSON.
 pub fn json_error(error: &Error, request_id: &str, head: bool) -> Answer {
     let (code, _) = code_and_status(error.kind());
-    let mut document = serde_json::json!({ "code": code, "message": error.message(), "request_id": request_id });
+    let mut document = serde_json::json!({ "code": code, "message": redact(error.message()), "request_id": request_id });
     for (name, value) in error.details() {
-        document[*name] = value.clone().into();
+        document[*name] = redact(value).into();
     }
     // Status and the other headers are those of any error.
     let mut response = self::error(error, "", request_id, request_id, true);

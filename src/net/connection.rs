@@ -19,6 +19,7 @@ use super::room::{Budget, Room};
 use super::service::Peer;
 use super::settings::MIN_PROGRESS_BYTES;
 use crate::telemetry::metrics::{Metrics, Timeout};
+use crate::telemetry::redact::redact;
 
 /// After being asked to close, an idle peer gets this long before it is cut.
 const CLOSING_TICKS: u32 = 20;
@@ -308,7 +309,7 @@ impl Connection {
 
     /// The requests that run on it, for the log when they are cut. Without queries: those may hold signatures.
     pub fn describe_requests(&self) -> Vec<String> {
-        let described = |r: &Running| format!("{} {} from {}", r.method, shortened(r.uri.path()), self.peer.address);
+        let described = |r: &Running| format!("{} {} from {}", r.method, shortened(&redact(r.uri.path())), self.peer.address);
         self.requests.borrow().iter().map(described).collect()
     }
 }

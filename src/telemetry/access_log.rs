@@ -2,9 +2,10 @@
 //!
 //! Not here: which requests are logged (the doors send all). Written by a thread of its own through a bounded queue:
 //! a request never waits for the disk; what does not fit is dropped and counted. Off unless a file is configured.
-//! Secrets: a presigned URL is a credential, so its signature and token are struck out.
+//! Secrets: all that a client wrote goes through `redact` before it is written.
 //! Format: docs.aws.amazon.com/AmazonS3/latest/userguide/LogFormat.html
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::io;
 use std::net::IpAddr;
@@ -21,6 +22,7 @@ use time::macros::format_description;
 
 use super::log::Format;
 use super::metrics::Metrics;
+use super::redact::redact;
 use super::rotating_file::RotatingFile;
 use crate::base::timestamp::Timestamp;
 
@@ -59,7 +61,7 @@ pub struct Entry {
     pub operation: String,
     pub key: Option<String>,
     pub method: String,
-    /// Path and query as the client sent them.
+    /// Path and query as the client sent them; redacted when they are written.
     pub uri: String,
     pub protocol: &'static str,
     pub status: u16,
@@ -136,12 +138,12 @@ fn write_all(entries: Receiver<Box<Entry>>, mut file: RotatingFile, format: Form
     let mut failing = false;
     while let Ok(first) = entries.recv() {
         lines.clear();
-        line(&mut lines, &first, format);
+        line(&mut lines, *first, format);
         let mut count = 1;
         while lines.len() < BATCH_BYTES
             && let Ok(next) = entries.try_recv()
         {
-            line(&mut lines, &next, format);
+            line(&mut lines, *next, format);
             count += 1;
         }
         match file.append(lines.as_bytes()) {
@@ -157,15 +159,23 @@ fn write_all(entries: Receiver<Box<Entry>>, mut file: RotatingFile, format: Form
     }
 }
 
-fn line(out: &mut String, entry: &Entry, format: Format) {
+fn line(out: &mut String, mut entry: Entry, format: Format) {
+    hide_secrets(&mut entry);
     match format {
-        Format::Text => text_line(out, entry),
-        Format::Json => {
-            let struck = Entry { uri: strike_secrets(&entry.uri), ..entry.clone() };
-            out.push_str(&serde_json::to_string(&struck).unwrap_or_default());
-        }
+        Format::Text => text_line(out, &entry),
+        Format::Json => out.push_str(&serde_json::to_string(&entry).unwrap_or_default()),
     }
     out.push('\n');
+}
+
+/// In everything that a client wrote.
+fn hide_secrets(entry: &mut Entry) {
+    let Entry { uri, method, key, referer, user_agent, host, host_id, .. } = entry;
+    for text in [uri, method].into_iter().chain([key, referer, user_agent, host, host_id].into_iter().flatten()) {
+        if let Cow::Owned(redacted) = redact(text) {
+            *text = redacted;
+        }
+    }
 }
 
 const LOG_TIME: &[BorrowedFormatItem<'_>] = format_description!("[[[day]/[month repr:short]/[year]:[hour]:[minute]:[second] +0000]");
@@ -181,7 +191,7 @@ fn text_line(out: &mut String, e: &Entry) {
     plain(out, Some(&e.request_id));
     plain(out, Some(&e.operation));
     plain(out, e.key.as_deref());
-    quoted(out, Some(&format!("{} {} {}", e.method, strike_secrets(&e.uri), e.protocol)));
+    quoted(out, Some(&format!("{} {} {}", e.method, e.uri, e.protocol)));
     number(out, Some(u64::from(e.status)));
     plain(out, e.error_code);
     number(out, Some(e.bytes_sent).filter(|&n| n > 0));
@@ -246,26 +256,6 @@ fn escape(out: &mut String, value: &str, must: fn(char) -> bool) {
     }
 }
 
-/// Query parameters that let whoever reads the log act as the caller.
-const SECRETS: [&str; 3] = ["x-amz-signature", "signature", "x-amz-security-token"];
-
-fn strike_secrets(uri: &str) -> String {
-    let Some((path, query)) = uri.split_once('?') else { return uri.to_owned() };
-    let mut out = String::with_capacity(uri.len());
-    out.push_str(path);
-    for (i, parameter) in query.split('&').enumerate() {
-        out.push(if i == 0 { '?' } else { '&' });
-        match parameter.split_once('=') {
-            Some((name, _)) if SECRETS.iter().any(|s| name.eq_ignore_ascii_case(s)) => {
-                out.push_str(name);
-                out.push_str("=REDACTED");
-            }
-            _ => out.push_str(parameter),
-        }
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -303,7 +293,7 @@ mod tests {
     #[test]
     fn text_is_as_s3_writes_it() {
         let mut out = String::new();
-        line(&mut out, &entry(), Format::Text);
+        line(&mut out, entry(), Format::Text);
         assert_eq!(
             out,
             "acme media [06/Feb/2019:00:00:38 +0000] 192.0.2.3 - 3E57427F3EXAMPLE REST.GET.OBJECT a%20b.glb \
@@ -315,7 +305,7 @@ mod tests {
     #[test]
     fn json_has_the_same_fields_and_no_secret() {
         let mut out = String::new();
-        line(&mut out, &entry(), Format::Json);
+        line(&mut out, entry(), Format::Json);
         let json: serde_json::Value = serde_json::from_str(&out).unwrap();
         assert_eq!(json["time"], "2019-02-06T00:00:38.000Z");
         assert_eq!(json["total_ms"], 7);

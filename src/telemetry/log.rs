@@ -1,11 +1,13 @@
 //! The log: one line per event on stderr, as text or JSON.
 //!
-//! Not here: the access log (one line per request, its own file). Lines are made with `tracing` everywhere else.
+//! Every line is redacted on its way, whoever wrote it. Not here: the access log (one line per request, its own file). Lines are made with `tracing` everywhere else.
 
 use std::io::IsTerminal;
 use std::str::FromStr;
 
 use tracing_subscriber::EnvFilter;
+
+use super::redact::Redacted;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Format {
@@ -57,8 +59,11 @@ pub fn check_level(level: &str) -> Result<(), String> {
 pub fn init(settings: &Settings) {
     let filter = EnvFilter::builder().parse_lossy(&settings.level);
     // A line that can't be written (its disk is full) is lost. Telling so on stderr as well would panic, and end whoever logged.
-    let lines =
-        tracing_subscriber::fmt().log_internal_errors(false).with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    let lines = tracing_subscriber::fmt()
+        .log_internal_errors(false)
+        .with_env_filter(filter)
+        .with_writer(|| Redacted(std::io::stderr()))
+        .with_target(false);
     let installed = match settings.format {
         Format::Text => lines.with_ansi(std::io::stderr().is_terminal()).try_init(),
         Format::Json => lines.json().flatten_event(true).with_current_span(true).with_span_list(false).try_init(),

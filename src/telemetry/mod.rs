@@ -8,6 +8,7 @@ pub mod histogram;
 pub mod jobs;
 pub mod log;
 pub mod metrics;
+pub mod redact;
 pub mod replicas;
 pub mod request_id;
 pub mod rotating_file;

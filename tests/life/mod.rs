@@ -8,5 +8,6 @@ mod drain;
 mod memory;
 mod private;
 mod protocols;
+mod redacted;
 mod tls;
 mod uploads;

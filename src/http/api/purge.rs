@@ -118,10 +118,12 @@ fn named(exchange: &Exchange<'_>, request: &Request) -> Result<Named> {
         }
     }
     for path in &request.paths {
+        let site = exchange.gateway.settings.sites.of_host(request.host.as_deref().and_then(Host::parse)).ok_or_else(nothing_here)?;
         let (path, all) = path.strip_suffix('*').map_or((path.as_str(), false), |p| (p, true));
+        // A viewer's link is taken for what it shows: no job keeps its token or signature.
+        let (_, path) = site.split_token(path.split('?').next().unwrap_or_default());
         // A key needs a character: `x*` below any path stands for the path itself.
         let asked = if all { format!("{path}x") } else { path.to_owned() };
-        let site = exchange.gateway.settings.sites.of_host(request.host.as_deref().and_then(Host::parse)).ok_or_else(nothing_here)?;
         let (bucket, key) = site.locate(&asked)?;
         match all {
             true => named.prefixes.push((bucket, pattern(key.as_str().strip_suffix('x').unwrap_or_default())?)),

@@ -49,9 +49,6 @@ pub async fn handle(gateway: &Gateway, visit: &mut Visit, request: Request<Reque
     let (uri, head) = (parts.uri.clone(), parts.method == Method::HEAD);
     let origin = parts.headers.get(ORIGIN).cloned();
     let (site, rules) = gateway.settings.sites.of_request(&parts.headers);
-    if let (Some(token), _) = rules.split_token(uri.path()) {
-        visit.hide_token(&rules.token_path, token);
-    }
 
     let answered = match (admit(visit, site, &mut parts, &peer), &parts.method) {
         (Err(refused), _) => Err(refused),

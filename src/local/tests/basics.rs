@@ -3,6 +3,8 @@
 use super::*;
 use crate::base::error::ErrorKind;
 use crate::base::object::{ListEntry, ListQuery};
+use crate::local::rows::table;
+use crate::local::sealed::Sealing;
 use crate::origin::Usage;
 
 async fn keys(local: &Local, prefix: &str, delimiter: &str, after: &str, max: usize) -> (Vec<String>, Option<String>) {
@@ -147,4 +149,31 @@ pub async fn futures_join<T>(mut futures: Vec<crate::origin::Answer<'_, T>>) -> 
     })
     .await;
     results.into_iter().flatten().collect()
+}
+
+#[tokio::test]
+async fn settings_of_before_are_sealed_at_the_next_start_and_open_with_one_secret() {
+    const DOCUMENT: &[u8] = b"{\"secret\":\"of-a-made-key\"}";
+    let dir = tempfile::tempdir().unwrap();
+    let sealed_by = |secret: &[u8]| Settings { sealing: Sealing::new(secret, None).unwrap(), ..settings(dir.path()) };
+    let kept = |local: &Arc<Local>| {
+        let row = local.shared.index().unwrap().get(table::SETTINGS, b"keys\0TGX").unwrap().unwrap();
+        row.windows(DOCUMENT.len()).any(|w| w == DOCUMENT)
+    };
+    let local = Local::open(settings(dir.path())).unwrap();
+    local.set_setting("keys", "TGX", Some(DOCUMENT.to_vec())).await.unwrap();
+    assert!(kept(&local));
+    local.close();
+    for _ in 0..2 {
+        let local = Local::open(sealed_by(b"the operator's")).unwrap();
+        assert!(!kept(&local));
+        assert_eq!(local.settings("keys").await.unwrap(), [("TGX".to_owned(), DOCUMENT.to_vec())]);
+        assert!(!local.add_setting("keys", "TGX", b"{}".to_vec()).await.unwrap());
+        local.close();
+    }
+    for other in [sealed_by(b"another's"), settings(dir.path())] {
+        assert!(Local::open(other).err().unwrap().message().contains("another operator's secret"));
+    }
+    // Nothing was changed by who was refused.
+    Local::open(sealed_by(b"the operator's")).unwrap().close();
 }
