@@ -12,6 +12,7 @@
 pub mod codec;
 pub mod folder;
 pub mod make;
+mod queue;
 pub mod settings;
 #[cfg(test)]
 mod tests;
@@ -41,8 +42,8 @@ use crate::origin::{Answer, Body, ReadBy};
 use crate::variants::codec::{Change, Effort};
 use crate::variants::folder::Folder;
 use crate::variants::make::{Made, Plan};
+use crate::variants::queue::{Job, Queue};
 use crate::variants::settings::Settings;
-use crate::variants::worker::{Job, Queue};
 
 /// Readers that wait for small variants at once; who comes on top is served the version as it is.
 const WAITING: usize = 64;

@@ -16,7 +16,7 @@ use crate::origin::{Answer, Body};
 use crate::variants::codec::{Change, Effort};
 use crate::variants::folder::{Folder, Found};
 use crate::variants::make::{Made, Maker, Plan, whole};
-use crate::variants::worker::{Job, MAX_WAITING, Queue};
+use crate::variants::queue::{Job, MAX_WAITING, Queue};
 use crate::variants::{Key, Original};
 
 fn hash(bytes: &[u8]) -> Sha256 {
@@ -238,6 +238,37 @@ fn the_queue_is_bounded_and_takes_each_once() {
     assert!(!queue.push(job(MAX_WAITING)));
     queue.stop();
     assert!(queue.push(job(MAX_WAITING)), "nobody is told to come back to what has stopped");
+}
+
+/// `size` bytes of an owner's.
+fn job_of(owner: &str, n: usize, size: u64) -> Job {
+    let of = ObjectInfo { size, owner: TenantId::parse(owner).unwrap(), ..(*object(&n.to_le_bytes())).clone() };
+    let of = Arc::new(of);
+    Job { key: Key::of(&of, Change::Encode(Coding::Br)), of, original: Arc::new(Gone) }
+}
+
+#[test]
+fn one_owners_large_texts_do_not_keep_others_waiting() {
+    let queue = Queue::default();
+    for n in 0..MAX_WAITING {
+        assert!(queue.push(job_of("greedy", n, 100_000_000)));
+    }
+    // Full: who has less takes the place of the last of who has most.
+    for n in 0..3 {
+        assert!(queue.push(job_of("small", n, 1000)));
+        assert!(queue.push(job_of("other", n, 1_000_000)));
+    }
+    assert!(!queue.push(job_of("greedy", MAX_WAITING, 1)));
+    let next = || queue.next().unwrap().of.owner.to_string();
+    let first: Vec<String> = (0..8).map(|_| next()).collect();
+    let of = |owner: &str| first.iter().filter(|o| *o == owner).count();
+    assert!(of("greedy") <= 2 && of("small") == 3 && of("other") == 3, "{first:?}");
+    // Turns are not saved up: who comes again after long begins where the others are, and one who always comes again waits too.
+    for n in 0..5 {
+        assert!(queue.push(job_of("often", n, 200_000_000)));
+        let two = [next(), next()];
+        assert!(two.contains(&"greedy".to_owned()), "{n}: {two:?}");
+    }
 }
 
 #[test]

@@ -1,102 +1,22 @@
-//! The background: a bounded queue of variants to make, and a few threads of low priority that make them, one at a time.
+//! The background: a few threads of low priority that make the variants in the `queue`, one at a time.
 //!
 //! Nothing here is durable: a job that is lost is asked for again by the next reader. A job that panics ends alone.
 
-use std::collections::{HashSet, VecDeque};
 use std::future::poll_fn;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use tokio::task::spawn_blocking;
 
 use crate::base::error::{Error, Result};
-use crate::base::object::SharedObject;
 use crate::files::sys;
 use crate::origin::Body;
 use crate::variants::codec::Effort;
 use crate::variants::folder::{self, Making};
 use crate::variants::make::{Made, Maker};
-use crate::variants::{Key, Original, Place, Shared, State, TRY_AGAIN_SECONDS, Variant, now};
-
-/// Each is a few hundred bytes; more than this is hours of work, and what is still wanted then is asked for again.
-pub const MAX_WAITING: usize = 1024;
-
-/// A variant to make, in the name of the reader who was allowed to have the original.
-pub struct Job {
-    pub key: Key,
-    pub of: SharedObject,
-    pub original: Arc<dyn Original>,
-}
-
-#[derive(Default)]
-pub struct Queue {
-    inner: Mutex<Inner>,
-    wake: Condvar,
-}
-
-#[derive(Default)]
-struct Inner {
-    waiting: VecDeque<Job>,
-    /// Waiting, or being worked on.
-    taken: HashSet<Key>,
-    stopped: bool,
-}
-
-impl Queue {
-    fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// False: there are too many. One that is there already stays.
-    pub fn push(&self, job: Job) -> bool {
-        let mut inner = self.lock();
-        if inner.stopped || inner.taken.contains(&job.key) {
-            return true;
-        }
-        if inner.waiting.len() >= MAX_WAITING {
-            return false;
-        }
-        inner.taken.insert(job.key.clone());
-        inner.waiting.push_back(job);
-        self.wake.notify_one();
-        true
-    }
-
-    /// False: somebody is at it.
-    fn begin(&self, key: &Key) -> bool {
-        self.lock().taken.insert(key.clone())
-    }
-
-    fn end(&self, key: &Key) {
-        self.lock().taken.remove(key);
-    }
-
-    fn next(&self) -> Option<Job> {
-        let mut inner = self.lock();
-        loop {
-            if inner.stopped {
-                return None;
-            }
-            if let Some(job) = inner.waiting.pop_front() {
-                return Some(job);
-            }
-            inner = self.wake.wait(inner).unwrap_or_else(PoisonError::into_inner);
-        }
-    }
-
-    /// What waits is dropped; what runs ends with its next piece.
-    pub fn stop(&self) {
-        let mut inner = self.lock();
-        inner.stopped = true;
-        inner.waiting.clear();
-        self.wake.notify_all();
-    }
-
-    fn is_stopped(&self) -> bool {
-        self.lock().stopped
-    }
-}
+use crate::variants::queue::Job;
+use crate::variants::{Key, Place, Shared, State, TRY_AGAIN_SECONDS, Variant, now};
 
 pub(super) fn start(shared: &Arc<Shared>) -> io::Result<()> {
     if shared.folder.is_off() {
