@@ -1,7 +1,7 @@
 //! The buckets of the gateway: configured ones, and those that clients made, which are a record and a folder each.
 //!
-//! What other nodes change is seen here within `FRESH`; a bucket that is not known is looked for at once. While the upstream
-//! can't be reached, what was known last counts.
+//! What other nodes change is seen here within `FRESH`; a bucket that is not known is looked for at once, but not more than
+//! `LOOKS_IN_VAIN` times in that time. While the upstream can't be reached, what was known last counts.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -28,6 +28,9 @@ const OF_CONFIGURED: char = '@';
 pub const FRESH: Duration = Duration::from_secs(2);
 /// How long a request waits for news while there is something older to go by.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// How often in `FRESH` a name is looked for that is not there. Who looks whether there is a bucket, makes it by another node and
+/// uses it by this one finds it; who asks for it a thousand times does not ask the upstream as often.
+const LOOKS_IN_VAIN: u32 = 8;
 /// Records kept in memory.
 const KEPT: usize = 10_000;
 /// Changes of one bucket that meet: each tries again on what the other left.
@@ -38,8 +41,30 @@ pub struct Buckets {
     table: ArcSwapOption<Table>,
     looking: tokio::sync::Mutex<()>,
     records: Cache<String, (String, SharedBucket)>,
+    /// What was looked for and not found: since when, and how often. Forgotten after `FRESH`, and when this node makes it.
+    absent: Cache<String, (Instant, u32)>,
     /// Counts our own changes: a listing that began before one must not undo it.
     changes: AtomicU64,
+}
+
+/// The buckets that clients made, each a folder in home.
+pub struct Made(Option<Arc<Table>>);
+
+impl Made {
+    /// Of a place that no gateway stands over.
+    pub fn none() -> Self {
+        Made(None)
+    }
+
+    pub fn has(&self, name: &BucketName) -> bool {
+        self.0.as_ref().is_some_and(|table| table.names.contains_key(name.as_str()))
+    }
+
+    /// Whether the name of one begins so.
+    pub fn begins(&self, start: &str) -> bool {
+        let next = self.0.as_ref().and_then(|table| table.names.range(start.to_owned()..).next());
+        next.is_some_and(|(name, _)| name.starts_with(start))
+    }
 }
 
 /// Which records there are, with their ETags.
@@ -51,7 +76,13 @@ struct Table {
 
 impl Default for Buckets {
     fn default() -> Self {
-        Buckets { table: ArcSwapOption::empty(), looking: Default::default(), records: Cache::new(KEPT), changes: AtomicU64::new(0) }
+        Buckets {
+            table: ArcSwapOption::empty(),
+            looking: Default::default(),
+            records: Cache::new(KEPT),
+            absent: Cache::new(KEPT),
+            changes: AtomicU64::new(0),
+        }
     }
 }
 
@@ -113,6 +144,7 @@ impl Inner {
                 Arc::new(table)
             })
         });
+        self.buckets.absent.remove(name);
         match record {
             Some(record) => self.buckets.records.insert(name.to_owned(), record),
             None => drop(self.buckets.records.remove(name)),
@@ -136,8 +168,20 @@ impl Inner {
         if listed.is_none() && self.map.find(name).is_some() {
             return Ok(None);
         }
+        let missed = self.buckets.absent.get(&file).filter(|(since, _)| since.elapsed() < FRESH);
+        if listed.is_none() && missed.is_some_and(|(_, times)| times >= LOOKS_IN_VAIN) {
+            return Ok(None);
+        }
         // Not listed: another node may just have made it.
-        let Some(record) = self.record(&format!("{FOLDER}{file}")).await? else { return Ok(None) };
+        let (before, asked) = (self.buckets.changes.load(Ordering::SeqCst), Instant::now());
+        let Some(record) = self.record(&format!("{FOLDER}{file}")).await? else {
+            self.buckets.absent.insert(file.clone(), missed.map_or((asked, 1), |(since, times)| (since, times + 1)));
+            // This node may have made it while it was looked for.
+            if self.buckets.changes.load(Ordering::SeqCst) != before {
+                self.buckets.absent.remove(&file);
+            }
+            return Ok(None);
+        };
         let found = self.decoded(name, record)?;
         self.buckets.records.insert(file, found.clone());
         Ok(Some(found))
@@ -193,10 +237,9 @@ impl Inner {
         Ok(self.map.hidden_folder(place, key, |name| table.names.contains_key(name.as_str())))
     }
 
-    /// Tells whether a name is that of a bucket which is a folder in home.
-    pub async fn made(&self) -> Result<impl Fn(&BucketName) -> bool + Send + Sync + use<>> {
-        let table = self.table().await?;
-        Ok(move |name: &BucketName| table.names.contains_key(name.as_str()))
+    /// The buckets that are folders in home.
+    pub async fn made(&self) -> Result<Made> {
+        Ok(Made(Some(self.table().await?)))
     }
 
     pub async fn list_buckets(
@@ -244,6 +287,8 @@ impl Inner {
         if let Some(configured) = self.map.find(&name) {
             return Err(taken(&configured.owner));
         }
+        // Who makes it asks anew, here and below.
+        self.buckets.absent.remove(name.as_str());
         if let Some((_, there)) = self.recorded(&name).await? {
             return Err(taken(&there.owner));
         }
@@ -260,10 +305,13 @@ impl Inner {
                 self.remember(name.as_str(), Some((etag, made.clone())));
                 Ok(made)
             }
-            Err(e) if e.kind() == ErrorKind::PreconditionFailed => match self.recorded(&name).await? {
-                Some((_, there)) => Err(taken(&there.owner)),
-                None => Err(not_available()),
-            },
+            Err(e) if e.kind() == ErrorKind::PreconditionFailed => {
+                self.buckets.absent.remove(name.as_str());
+                match self.recorded(&name).await? {
+                    Some((_, there)) => Err(taken(&there.owner)),
+                    None => Err(not_available()),
+                }
+            }
             Err(e) => Err(e),
         }
     }

@@ -1,4 +1,7 @@
 //! Listings: ListObjectsV2 of the folder that a bucket is, without what is hidden from those who look at it.
+//!
+//! The upstream groups by the delimiter before anything is hidden. A common prefix that ends inside the name of a hidden folder
+//! (`.tide`, of the delimiter `e`) is shown only where something else begins so too, which takes a look.
 
 use percent_encoding::percent_decode_str;
 
@@ -10,7 +13,7 @@ use crate::base::error::Result;
 use crate::base::etag::ETag;
 use crate::base::names::{BucketName, ObjectKey, TenantId};
 use crate::base::object::{ListEntry, ListPage, ListQuery, ListedObject};
-use crate::upstream::buckets::no_such_bucket;
+use crate::upstream::buckets::{Made, no_such_bucket};
 use crate::upstream::fault;
 use crate::upstream::info;
 use crate::upstream::open::Inner;
@@ -36,14 +39,8 @@ impl Inner {
         self.list_place(&place, &owner, query, &made).await
     }
 
-    /// `is_bucket`: the folders in home that are buckets of their own.
-    pub async fn list_place(
-        &self,
-        place: &Place,
-        owner: &TenantId,
-        query: &ListQuery,
-        is_bucket: &(dyn Fn(&BucketName) -> bool + Send + Sync),
-    ) -> Result<ListPage> {
+    /// `made`: the folders in home that are buckets of their own.
+    pub async fn list_place(&self, place: &Place, owner: &TenantId, query: &ListQuery, made: &Made) -> Result<ListPage> {
         let mut page = ListPage::default();
         if query.max == 0 {
             return Ok(page);
@@ -67,13 +64,14 @@ impl Inner {
             after = if ends_in_prefix { format!("{last}{LAST}") } else { last.clone() };
             for Entry { name, entry } in entries {
                 let Some(entry) = entry else { continue };
-                match self.map.hidden_folder(place, &name, is_bucket) {
+                match self.map.hidden_folder(place, &name, |name| made.has(name)) {
                     Some(folder) => {
                         if name == last {
                             after = format!("{folder}{LAST}");
                         }
                     }
                     None if is(&entry, skipped.as_deref()) => {}
+                    None if !self.stands_for_something(place, owner, &name, &entry, made).await? => {}
                     None => page.entries.push(entry),
                 }
             }
@@ -85,6 +83,16 @@ impl Inner {
                 return Ok(page);
             }
         }
+    }
+
+    /// False: all that the common prefix stands for is hidden.
+    async fn stands_for_something(&self, place: &Place, owner: &TenantId, name: &str, entry: &ListEntry, made: &Made) -> Result<bool> {
+        let ListEntry::CommonPrefix(common) = entry else { return Ok(true) };
+        if !self.map.begins_hidden(place, name, |start| made.begins(start)) {
+            return Ok(true);
+        }
+        let below = ListQuery { prefix: common.clone(), max: 1, ..ListQuery::default() };
+        Ok(!Box::pin(self.list_place(place, owner, &below, made)).await?.entries.is_empty())
     }
 
     async fn list_page(&self, place: &Place, query: &ListQuery, after: &str, max: usize) -> Result<ListObjectsV2Output> {

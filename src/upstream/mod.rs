@@ -38,6 +38,7 @@ pub mod restore;
 pub mod serve;
 pub mod settings;
 pub mod sweep;
+pub mod uploads;
 pub mod write;
 
 pub use open::Upstream;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{
-    ChecksumAlgorithm as UpstreamAlgorithm, ChecksumType as UpstreamType, CompletedMultipartUpload, CompletedPart, EncodingType, Part,
+    ChecksumAlgorithm as UpstreamAlgorithm, ChecksumType as UpstreamType, CompletedMultipartUpload, CompletedPart, Part,
 };
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -18,11 +18,10 @@ use tokio::task::spawn_blocking;
 use crate::base::checksum::{Checksum, ChecksumAlgorithm, ChecksumType};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::names::{BucketName, ObjectKey, UploadId, no_such_upload};
-use crate::base::object::{CannedAcl, ObjectHeaders, SharedObject, Upload, UploadedPart};
+use crate::base::object::{SharedObject, Upload, UploadedPart};
 use crate::ingest::hasher::ChecksumHasher;
 use crate::ingest::{Content, Received};
-use crate::origin::{CompleteUpload, UploadsPage, UploadsQuery};
-use crate::upstream::buckets::no_such_bucket;
+use crate::origin::CompleteUpload;
 use crate::upstream::client;
 use crate::upstream::conditions::{self, LOOKS};
 use crate::upstream::cutter;
@@ -74,7 +73,7 @@ impl Recorded {
 }
 
 /// The id that clients know.
-fn public_id(upstream: &str) -> Result<UploadId> {
+pub fn public_id(upstream: &str) -> Result<UploadId> {
     match UploadId::parse(upstream) {
         Ok(id) if !upstream.starts_with(ENCODED) => Ok(id),
         _ => UploadId::parse(&format!("{ENCODED}{}", URL_SAFE_NO_PAD.encode(upstream))),
@@ -122,7 +121,7 @@ impl Inner {
         Ok(upload)
     }
 
-    async fn recorded_upload(&self, bucket: &BucketName, key: &ObjectKey, id: &UploadId) -> Result<Arc<Recorded>> {
+    pub async fn recorded_upload(&self, bucket: &BucketName, key: &ObjectKey, id: &UploadId) -> Result<Arc<Recorded>> {
         let path = record_path(bucket, key, id);
         if let Some(known) = self.uploads.get(&path) {
             return Ok(known);
@@ -300,63 +299,6 @@ impl Inner {
                 return Ok(());
             }
         }
-    }
-
-    pub async fn list_uploads(&self, bucket: &BucketName, query: &UploadsQuery) -> Result<UploadsPage> {
-        let owner = self.bucket(bucket).await?.ok_or_else(no_such_bucket)?.owner.clone();
-        let place = self.place(bucket).await?;
-        let mut page = UploadsPage::default();
-        if query.max == 0 {
-            return Ok(page);
-        }
-        let list = self.client.list_multipart_uploads().bucket(&*place.bucket).prefix(format!("{}{}", place.prefix, query.prefix));
-        let marker = Some(&query.key_marker).filter(|m| !m.is_empty()).map(|m| format!("{}{m}", place.prefix));
-        let upload_marker = UploadId::parse(&query.upload_marker).ok().and_then(|id| upstream_id(&id).ok()).filter(|_| marker.is_some());
-        let list = list
-            .set_delimiter(Some(query.delimiter.clone()).filter(|d| !d.is_empty()))
-            .set_key_marker(marker)
-            .set_upload_id_marker(upload_marker)
-            .max_uploads(i32::try_from(query.max.min(1000)).unwrap_or(1000))
-            .encoding_type(EncodingType::Url);
-        let got = list.send().await.map_err(fault::of)?;
-        let decoded = |name: &str| self.listed_name(got.encoding_type(), name);
-        let shown = |name: &str| decoded(name).strip_prefix(&*place.prefix).map(str::to_owned);
-        for upload in got.uploads() {
-            let (Some(full), Some(id)) = (upload.key().map(decoded), upload.upload_id()) else { continue };
-            let Some(key) = full.strip_prefix(&*place.prefix).and_then(|k| ObjectKey::parse(k).ok()) else { continue };
-            if self.hidden_folder(&place, &full).await?.is_some() {
-                continue;
-            }
-            let id = public_id(id)?;
-            let recorded = match self.recorded_upload(bucket, &key, &id).await {
-                Ok(recorded) => Some(recorded.upload.clone()),
-                Err(e) if e.kind() == ErrorKind::NoSuchUpload => None,
-                Err(e) => return Err(e),
-            };
-            // One that was begun beside the gateway: the bucket owner's.
-            page.uploads.push(recorded.unwrap_or_else(|| Upload {
-                id,
-                bucket: bucket.clone(),
-                key,
-                owner: owner.clone(),
-                initiated: info::timestamp(upload.initiated()),
-                acl: CannedAcl::Private,
-                headers: ObjectHeaders::default(),
-                checksum: None,
-                initiator: None,
-            }));
-        }
-        for common in got.common_prefixes().iter().filter_map(|c| c.prefix()) {
-            if self.hidden_folder(&place, &decoded(common)).await?.is_none() {
-                page.common_prefixes.extend(shown(common));
-            }
-        }
-        if got.is_truncated() == Some(true) {
-            let key = got.next_key_marker().and_then(shown);
-            let id = got.next_upload_id_marker().filter(|i| !i.is_empty()).map(public_id).transpose()?;
-            page.next = key.map(|key| (key, id.map(|i| i.to_string()).unwrap_or_default()));
-        }
-        Ok(page)
     }
 }
 

@@ -12,11 +12,12 @@ use bytes::Bytes;
 
 use crate::base::digest::Md5;
 use crate::base::error::Result;
-use crate::base::names::{BucketName, ObjectKey, TenantId};
+use crate::base::names::{ObjectKey, TenantId};
 use crate::base::object::{CannedAcl, ListPage, ListQuery, ObjectInfo, SharedObject};
 use crate::base::range::ByteRange;
 use crate::origin::Body;
 use crate::upstream::body::{UpstreamBody, Version};
+use crate::upstream::buckets::Made;
 use crate::upstream::client::Access;
 use crate::upstream::fault;
 use crate::upstream::info;
@@ -107,7 +108,7 @@ impl OldStore {
     }
 
     pub async fn list(&self, owner: &TenantId, query: &ListQuery) -> Result<ListPage> {
-        let page = self.inner.list_place(&self.place, owner, query, &|_: &BucketName| false).await?;
+        let page = self.inner.list_place(&self.place, owner, query, &Made::none()).await?;
         self.saw();
         Ok(page)
     }

@@ -102,8 +102,31 @@ impl Map {
         })
     }
 
+    /// May a folder that is hidden from those who look at `place` begin with `start` (in full) and go on after it? Then a name that
+    /// stands for all that begins so may stand for what is hidden. `begins`: whether the folder of a bucket begins so.
+    pub fn begins_hidden(&self, place: &Place, start: &str, begins: impl Fn(&str) -> bool) -> bool {
+        if place.bucket != self.home {
+            return false;
+        }
+        match start.strip_prefix(&*self.base) {
+            // What stands under a folder is decided by it alone.
+            Some(rest) => !rest.contains('/') && (STATE.starts_with(rest) || begins(rest)),
+            None => self.base.starts_with(start),
+        }
+    }
+
     /// What `key` (in full) stands under, if that is not for those who look at `place`: the state, or the folder of a bucket.
+    ///
+    /// Some stores read a key as a path: to them `x/../.tidegate/` is `.tidegate/`, and `made//../../other/` is `other/`. A key that
+    /// would lead there, or out of its place, is hidden as if it did.
     pub fn hidden_folder<'k>(&self, place: &Place, key: &'k str, is_bucket: impl Fn(&BucketName) -> bool) -> Option<&'k str> {
+        match as_path(key) {
+            Some(path) if !path.starts_with(&*place.prefix) || self.hidden(place, &path, &is_bucket).is_some() => Some(key),
+            _ => self.hidden(place, key, is_bucket),
+        }
+    }
+
+    fn hidden<'k>(&self, place: &Place, key: &'k str, is_bucket: impl Fn(&BucketName) -> bool) -> Option<&'k str> {
         if place.bucket != self.home {
             return None;
         }
@@ -118,6 +141,28 @@ impl Map {
         }
         BucketName::parse(&rest[..first]).ok().filter(|name| self.find(name).is_none() && is_bucket(name)).map(|_| folder)
     }
+}
+
+/// What a file system would make of the key. None: it is one already.
+fn as_path(key: &str) -> Option<String> {
+    // The last may be empty: a key that ends with a slash.
+    let segments = key.strip_suffix('/').unwrap_or(key);
+    if !segments.split('/').any(|segment| matches!(segment, "" | "." | "..")) {
+        return None;
+    }
+    let mut path: Vec<&str> = Vec::new();
+    for segment in key.split('/') {
+        match segment {
+            "" | "." => {}
+            ".." => drop(path.pop()),
+            name => path.push(name),
+        }
+    }
+    let mut path = path.join("/");
+    if key.ends_with('/') && !path.is_empty() {
+        path.push('/');
+    }
+    Some(path)
 }
 
 #[cfg(test)]
@@ -157,6 +202,64 @@ mod tests {
             assert!(!hides("other", ".tidegate/x"), "another bucket upstream");
             assert!(hides("made", ".tidegate/x"));
         }
+    }
+
+    #[test]
+    fn keys_as_paths() {
+        for plain in ["a", "a/b", "a/", "a/.b", ".a", "a/..b/c", "a...", ".tidegate/", "..a/b/"] {
+            assert_eq!(as_path(plain), None, "{plain}");
+        }
+        for (key, path) in [
+            ("a//b", "a/b"),
+            ("/a", "a"),
+            ("/", ""),
+            ("a//", "a/"),
+            ("./a", "a"),
+            ("a/.", "a"),
+            ("a/..", ""),
+            ("..", ""),
+            (".", ""),
+            ("x/../.tidegate/b", ".tidegate/b"),
+            ("a/../../../b/./c/", "b/c/"),
+        ] {
+            assert_eq!(as_path(key).as_deref(), Some(path), "{key}");
+        }
+    }
+
+    #[test]
+    fn what_a_path_would_lead_to_is_hidden() {
+        let made = |n: &BucketName| n.as_str() == "made";
+        for base in ["", "b/"] {
+            let map = map(base, "");
+            let hides = |bucket: &str, key: &str| {
+                let place = map.find(&name(bucket)).map_or_else(|| map.folder(&name(bucket)), |c| c.place.clone());
+                map.hidden_folder(&place, &format!("{}{key}", place.prefix), made).is_some()
+            };
+            for key in ["x/../.tidegate/b", "/.tidegate/b", "./.tidegate/b", "x/./../made/s", "//made/s", "a/b/../../made/s"] {
+                assert!(hides("home", key), "{key}");
+            }
+            for key in ["../.tidegate/b", "../other/x", "x/../../home2/y", "..", "x/../.."] {
+                assert!(hides("made", key) && hides("photos", key), "{key}");
+            }
+            for key in ["x/../y", "a//b", "./x", "a/../b/", "x/..y", ".../z"] {
+                assert!(!hides("home", key) && !hides("made", key) && !hides("photos", key) && !hides("other", key), "{key}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_may_stand_for_something_hidden() {
+        let begins = |start: &str| "made/".starts_with(start);
+        for base in ["", "b/"] {
+            let map = map(base, "");
+            let home = map.find(&name("home")).unwrap().place.clone();
+            let may = |start: &str| map.begins_hidden(&home, &format!("{base}{start}"), begins);
+            assert!(may(".") && may(".tide") && may(".tidegate") && may("m") && may("made"));
+            assert!(!may(".tidegate/") && !may("made/") && !may("x") && !may(".tidy") && !may("made2"));
+            assert!(!map.begins_hidden(&map.find(&name("other")).unwrap().place, ".t", begins));
+            assert!(!map.begins_hidden(&map.folder(&name("made")), &format!("{base}made/m"), begins));
+        }
+        assert!(map("b/", "").begins_hidden(&Place::new("home", ""), "b", |_| false), "a folder further up");
     }
 
     #[test]

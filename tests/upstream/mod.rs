@@ -1,10 +1,12 @@
 //! A gateway over a bucket that exists: another gateway is its upstream, or an S3 that can do less.
 
+mod absent;
 mod back;
 mod basics;
 pub mod early;
 mod faults;
 mod first_read;
+mod hidden;
 mod nodes;
 mod plain;
 mod proof;
