@@ -14,10 +14,12 @@ use http::{Method, Uri};
 use tokio::task::AbortHandle;
 
 use super::client_certificate::ClientCertificate;
+use super::line_ends::LineEnds;
 use super::patience::{Clock, Patience};
 use super::room::{Budget, Room};
 use super::service::Peer;
 use super::settings::MIN_PROGRESS_BYTES;
+use super::shown_path::shortened;
 use crate::telemetry::metrics::{Metrics, Timeout};
 use crate::telemetry::redact::redact;
 
@@ -75,6 +77,8 @@ pub struct Connection {
     unflushed: Cell<bool>,
     window_since: Cell<u32>,
     window_bytes: Cell<u64>,
+    /// Of the head that is being read.
+    pub line_ends: Cell<LineEnds>,
     /// `100 Continue` is to go out before the next bytes.
     continue_queued: Cell<bool>,
     /// A response body failed: the end of the stream must not look like a proper one.
@@ -107,6 +111,7 @@ impl Connection {
             unflushed: Cell::new(false),
             window_since: Cell::new(now),
             window_bytes: Cell::new(0),
+            line_ends: Cell::default(),
             continue_queued: Cell::new(false),
             broken: Cell::new(false),
             unread_body: Arc::default(),
@@ -186,7 +191,17 @@ impl Connection {
         self.bytes_read.set(self.bytes_read.get() + bytes as u64);
         self.any_bytes.set(true);
         if self.phase.get() == Phase::Open && !self.http2.get() && self.requests() == 0 {
+            self.line_ends.take();
             self.enter(Phase::Head);
+        }
+    }
+
+    /// What hyper is about to parse. Of HTTP/1 only what may belong to a head is looked at.
+    pub fn on_handed_over(&self, bytes: &[u8]) {
+        if self.phase.get() == Phase::Head && !self.http2.get() {
+            let mut ends = self.line_ends.get();
+            ends.read(bytes);
+            self.line_ends.set(ends);
         }
     }
 
@@ -351,17 +366,6 @@ impl Drop for RunningRequest {
     }
 }
 
-/// A path with a long segment cut short: it may be a token that opens something, and this goes to the log.
-fn shortened(path: &str) -> String {
-    const LONG: usize = 40;
-    const SHOWN: usize = 12;
-    let segment = |s: &str| match s.char_indices().nth(SHOWN) {
-        Some((at, _)) if s.len() > LONG => format!("{}…", s.get(..at).unwrap_or_default()),
-        _ => s.to_owned(),
-    };
-    path.split('/').map(segment).collect::<Vec<_>>().join("/")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -480,8 +484,6 @@ mod tests {
         let second = request(&c);
         drop(first);
         assert_eq!(c.describe_requests(), ["GET /b/k from 127.0.0.1:1"]);
-        let token = format!("/_t/{}/a.glb", "A".repeat(80));
-        assert_eq!(shortened(&token), "/_t/AAAAAAAAAAAA…/a.glb");
         drop(second);
         assert_eq!(c.waiting_on_us.get(), 0);
     }

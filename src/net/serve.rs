@@ -13,7 +13,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use http::header::{CONNECTION, EXPECT, HeaderValue};
-use http::{Request, Response, Version};
+use http::{Request, Response, StatusCode, Version};
 use http_body::Body as _;
 use http_body_util::BodyExt;
 use hyper::server::conn::http1;
@@ -169,7 +169,11 @@ pub(super) async fn answer<S: Service>(
     let expects_continue = version == Version::HTTP_11 && expects_continue(&request);
     let continue_without_body = expects_continue && request.body().is_end_stream();
 
-    let response = if let Some(status) = context.limits.check(&request) {
+    let refused = match connection.line_ends.get().are_bare() {
+        true => Some(StatusCode::BAD_REQUEST),
+        false => context.limits.check(&request),
+    };
+    let response = if let Some(status) = refused {
         refusal::answer(status, connection.peer().door)
     } else {
         let unread = connection.unread_body().clone();
@@ -223,7 +227,8 @@ fn finish_http1<B>(connection: &Rc<Connection>, response: &mut Response<B>, cont
         connection.queue_continue();
     }
     // Unread bytes can't be told from a next request: say that none will be answered.
-    if connection.unread_body().load(Ordering::Relaxed) || connection.is_close_asked() {
+    let nothing_follows = connection.is_close_asked() || connection.line_ends.get().are_bare();
+    if connection.unread_body().load(Ordering::Relaxed) || nothing_follows {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
 }

@@ -168,7 +168,9 @@ impl AsyncRead for Wire {
         let wire = &mut *self;
         if wire.first.has_remaining() {
             let n = wire.first.len().min(buf.remaining());
-            buf.put_slice(&wire.first.split_to(n));
+            let first = wire.first.split_to(n);
+            wire.connection.on_handed_over(&first);
+            buf.put_slice(&first);
             if wire.first.is_empty() {
                 wire.first = Bytes::new();
             }
@@ -179,6 +181,7 @@ impl AsyncRead for Wire {
         let n = buf.filled().len() - before;
         if n > 0 {
             wire.connection.on_read(n);
+            wire.connection.on_handed_over(buf.filled().get(before..).unwrap_or_default());
         }
         Poll::Ready(Ok(()))
     }

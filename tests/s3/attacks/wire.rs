@@ -135,3 +135,58 @@ fn equal_content_of_another_tenant_is_no_hit() {
     assert_eq!(dedup(client.put(&bravo(), "shared", "bravo/one", &body)), "miss");
     assert_eq!(dedup(client.put(&bravo(), "bravo-bucket", "one", b"acme's secret")), "miss");
 }
+
+/// RFC 9112 2.2, 5.2 and 7.1: what a proxy in front may read in another way is read in none.
+#[test]
+fn what_ends_a_line_is_two_bytes() {
+    let (gateway, mut client) = gateway();
+    let heads = [
+        "GET /-/health HTTP/1.1\nhost: h\r\n\r\n",
+        "GET /-/health HTTP/1.1\r\nhost: h\n\r\n",
+        "GET /-/health HTTP/1.1\r\nhost: h\r\n\n",
+        "GET /-/health HTTP/1.1\nhost: h\n\n",
+        "\nGET /-/health HTTP/1.1\r\nhost: h\r\n\r\n",
+        "GET /-/health HTTP/1.1\r\nhost: h\r\nx: a\nb: c\r\n\r\n",
+        "GET /-/health HTTP/1.1\r\nhost: h\r\nx: a\rb: c\r\n\r\n",
+        "GET /-/health HTTP/1.1\r\nhost: h\r\nx: a\r\n folded\r\n\r\n",
+        "GET /-/health HTTP/1.1\r\nhost: h\r\nx: a\0b\r\n\r\n",
+        "GET /-/health HTTP/1.1\r\nhost: h\r\nx : a\r\n\r\n",
+        "GET /-/health HTTP/1.1\r\n host: h\r\n\r\n",
+        "GET  /-/health  HTTP/1.1\r\nhost: h\r\n\r\n",
+        "GET /-/health\0 HTTP/1.1\r\nhost: h\r\n\r\n",
+    ];
+    for door in [Door::S3, Door::Edge, Door::Admin] {
+        for head in heads {
+            let head = head.replace("host: h", "host: 127.0.0.1");
+            let answer = everything(gateway.address(door), head.as_bytes());
+            assert!(answer.starts_with("HTTP/1.1 400"), "{door:?} {head:?}: {answer}");
+            assert!(!answer.contains("HTTP/1.1 200"), "{door:?} {head:?}: nothing else is answered on that connection");
+        }
+    }
+    // In pieces, and as the second request of a connection.
+    let mut connection = raw::connect(gateway.address(Door::S3));
+    let good = "GET /-/health HTTP/1.1\r\nhost: h\r\n\r\n";
+    for _ in 0..2 {
+        assert_eq!(connection.exchange(good).0.status, 200);
+    }
+    connection.send("GET /-/health HTTP/1.1\r\nhost");
+    let (head, _) = connection.exchange(": h\n\r\n");
+    assert_eq!((head.status, head.header("connection")), (400, Some("close")));
+    // Bodies are bytes; the lines between chunks are not.
+    let body = "many\nlines\n\n".repeat(1000);
+    client.put(&acme(), "acme-bucket", "lines", body.as_bytes()).expect(200);
+    client.put(&acme(), "acme-bucket", "lines", body.as_bytes()).expect(200);
+    let chunked = |body: &str| {
+        let mut put = Request::on("PUT", "acme-bucket", "chunked").header("transfer-encoding", "chunked").payload_hash("UNSIGNED-PAYLOAD");
+        put.unsigned.push("transfer-encoding".into());
+        let (head, _) = put.body(body).head(&gateway.client().host, Sign::Header(&acme()));
+        everything(gateway.address(Door::S3), format!("{head}{body}").as_bytes())
+    };
+    for bad in ["3\nabc\r\n0\r\n\r\n", "3\r\nabc\n0\r\n\r\n", "3\r\nabc\r\n0\n\n", "3;x=\ny\r\nabc\r\n0\r\n\r\n", "3\r\nabcd\r\n0\r\n\r\n"]
+    {
+        let answer = chunked(bad);
+        assert!(answer.starts_with("HTTP/1.1 4") && !answer.contains(" 200 "), "{bad:?}: {answer}");
+    }
+    assert!(chunked("3\r\na\nc\r\n0\r\n\r\n").starts_with("HTTP/1.1 200"));
+    assert_eq!(client.get(&acme(), "acme-bucket", "lines").expect(200).body, body.as_bytes());
+}
