@@ -5,7 +5,7 @@
 //! Invariant: what is not wholly a host is none: no user, path, space, control or letter beyond ASCII, nothing behind the port.
 
 use std::fmt;
-use std::net::Ipv6Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use http::HeaderMap;
 use http::header::HOST;
@@ -54,6 +54,11 @@ impl<'a> Host<'a> {
 
     pub fn port(self) -> Option<&'a str> {
         self.port
+    }
+
+    /// Not the short and numeric ways to write one that only some programs know.
+    pub fn is_address(self) -> bool {
+        self.name.starts_with('[') || self.name.parse::<Ipv4Addr>().is_ok()
     }
 
     pub fn has_name(self, name: &str) -> bool {

@@ -189,6 +189,13 @@ fn edge_and_admin() -> Vec<Key> {
             |v: &Vec<_>| show_list(v),
             addresses
         ),
+        field!(
+            "admin.hosts",
+            "Names by which the admin door is asked for, beside addresses and localhost; under any other name it refuses.",
+            doors.admin_hosts,
+            |v: &Vec<_>| show_list(v),
+            host_names("a host name without a port, such as \"metrics.internal\", or a list of them")
+        ),
     ]
 }
 

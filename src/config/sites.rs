@@ -10,9 +10,9 @@ use toml::de::{DeTable, DeValue};
 use super::callers;
 use super::cdn;
 use super::reader::{Reader, nearest};
-use super::value::{Taken, Value};
+use super::value::{Taken, Value, host_name};
 use crate::auth::policy::pattern::{Pattern, Wildcards};
-use crate::base::host::{Host, host_of};
+use crate::base::host::host_of;
 use crate::base::names::BucketName;
 use crate::http::edge::cache::{IMMUTABLE, Rule};
 use crate::http::edge::compress;
@@ -135,11 +135,7 @@ fn site(reader: &mut Reader<'_>, n: usize, fields: &DeTable<'_>) -> Site {
 fn hosts(value: &Value<'_>) -> Taken<Vec<String>> {
     const EXPECTED: &str = "a host name without a port, such as \"cdn.example.com\", or a list of them; \"\" or \"*\": every other host";
     let given: Vec<String> = value.list(EXPECTED)?;
-    let names: Vec<String> = given.into_iter().map(|h| h.to_ascii_lowercase()).filter(|h| h != "*").collect();
-    match names.iter().find(|h| Host::parse(h).is_none_or(|host| host.name() != h.as_str())) {
-        Some(bad) => Err(format!("expected {EXPECTED}, found {bad:?}")),
-        None => Ok(names),
-    }
+    given.iter().filter(|h| *h != "*").map(|h| host_name(h, EXPECTED)).collect()
 }
 
 fn bucket(value: &Value<'_>) -> Taken<Option<BucketName>> {

@@ -9,6 +9,7 @@ use std::time::Duration;
 use toml::de::DeValue;
 
 use super::units::{parse_duration, parse_size};
+use crate::base::host::Host;
 
 /// What is wrong with a value: the reader adds where.
 pub type Taken<T> = Result<T, String>;
@@ -110,6 +111,11 @@ impl Value<'_> {
         given.map(|t| t.parse().map_err(|_| format!("expected {expected}, found {t:?}"))).collect()
     }
 
+    /// In lower case, without ports.
+    pub fn host_names(&self, expected: &str) -> Taken<Vec<String>> {
+        self.list::<String>(expected)?.into_iter().map(|text| host_name(&text, expected)).collect()
+    }
+
     fn unexpected(&self, expected: &str) -> String {
         match self {
             Value::File { value, .. } => format!("expected {expected}, found {}", found(value)),
@@ -131,6 +137,13 @@ fn found(value: &DeValue<'_>) -> String {
 }
 
 /// As it stands in the file: one item alone, several as a list.
+pub fn host_name(text: &str, expected: &str) -> Taken<String> {
+    match Host::parse(text) {
+        Some(host) if host.name() == text => Ok(text.to_ascii_lowercase()),
+        _ => Err(format!("expected {expected}, found {text:?}")),
+    }
+}
+
 pub fn show_list<T: Display>(items: &[T]) -> String {
     match items {
         [one] => format!("{:?}", one.to_string()),

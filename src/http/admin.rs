@@ -1,5 +1,5 @@
-//! The admin door, on loopback unless set otherwise: metrics and health for whoever reaches it, and under
-//! `/-/admin/v1/` what the operator does, signed with the operator's key like any S3 request.
+//! The admin door, on loopback unless set otherwise: metrics and health for whoever reaches it by a name that is the door's own,
+//! and under `/-/admin/v1/` what the operator does, signed with the operator's key like any S3 request.
 //!
 //! ```text
 //! GET    /metrics
@@ -26,6 +26,7 @@ use serde::{Deserialize, Serialize};
 use crate::auth::query::Query;
 use crate::auth::{Fault, StoredKey};
 use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::host::Host;
 use crate::base::names::{AccessKeyId, TenantId};
 use crate::base::timestamp::Timestamp;
 use crate::cluster;
@@ -49,11 +50,12 @@ pub async fn handle(gateway: &Gateway, visit: &mut Visit, request: Request<Reque
 async fn answer(gateway: &Gateway, visit: &mut Visit, request: Request<RequestBody>, peer: Peer) -> Result<Answer> {
     let (parts, body) = request.into_parts();
     let path = parts.uri.path().to_owned();
-    if path == "/metrics" {
-        return Ok(health::text(gateway.metrics.encode(), "application/openmetrics-text; version=1.0.0; charset=utf-8"));
-    }
     if path == cluster::PATH {
         return peer::told(gateway, &parts, body).await;
+    }
+    check_host(&gateway.settings.admin_hosts, Host::of(&parts.headers))?;
+    if path == "/metrics" {
+        return Ok(health::text(gateway.metrics.encode(), "application/openmetrics-text; version=1.0.0; charset=utf-8"));
     }
     let Some(command) = path.strip_prefix("/-/admin/v1/") else {
         return health::answer(gateway, path.strip_prefix("/-/").unwrap_or(&path)).await;
@@ -108,6 +110,18 @@ async fn answer(gateway: &Gateway, visit: &mut Visit, request: Request<RequestBo
             "There is no such command: keys, snapshot, sync, repair, backfill, reload, path-tokens/rotate and presign are.",
         )),
     }
+}
+
+/// A page whose name was made to point here, in the browser of somebody who reaches this door, could read what is for him: it
+/// asks by its own name. An address can't be made to point elsewhere, so every one will do, also that of a forwarded port; a
+/// browser never leaves out the host. What peers send is sealed: they may call this node as they like.
+fn check_host(known: &[String], host: Option<Host<'_>>) -> Result<()> {
+    let Some(host) = host else { return Ok(()) };
+    if host.is_address() || host.has_name("localhost") || known.iter().any(|name| host.has_name(name)) {
+        return Ok(());
+    }
+    const TEXT: &str = "The admin door is not known by this name. Ask by its address, or add the name to admin.hosts in gateway.toml.";
+    Err(Error::new(ErrorKind::AccessDenied, TEXT).detail("Host", host.to_string()))
 }
 
 /// Reads the policies again; what was wrong, all of it, is the answer.
@@ -207,4 +221,24 @@ fn parse<'d, T: Deserialize<'d>>(document: &'d [u8]) -> Result<T> {
 fn date(text: &str) -> Result<Timestamp> {
     Timestamp::parse_iso8601(text)
         .ok_or_else(|| Error::new(ErrorKind::InvalidArgument, "expires must be a date such as 2027-01-01T00:00:00Z"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_the_door() {
+        let known = ["metrics.internal".to_owned()];
+        let answers = |host: &str| check_host(&known, Host::parse(host)).is_ok();
+        for own in
+            ["127.0.0.1:9001", "10.1.2.3:19001", "[::1]:9001", "localhost:9001", "LOCALHOST", "metrics.internal:9001", "Metrics.Internal."]
+        {
+            assert!(answers(own), "{own}");
+        }
+        for other in ["evil.test", "evil.test:9001", "127.0.0.1.evil.test", "x.localhost", "localhost.evil.test", "2130706433", "0x7f.1"] {
+            assert!(!answers(other), "{other}");
+        }
+        assert!(check_host(&known, None).is_ok());
+    }
 }

@@ -19,6 +19,8 @@ pub struct Settings {
     pub sites: Sites,
     /// New buckets let every page read.
     pub default_cors: bool,
+    /// Names of the admin door, in lower case, beside addresses and `localhost`.
+    pub admin_hosts: Vec<String>,
     /// The longest life of a link that is not S3's: path tokens, CloudFront's URLs and cookies.
     pub link_max: Duration,
     /// The life of a link of which nobody says how long it is.
@@ -30,6 +32,7 @@ impl Default for Settings {
         Settings {
             sites: Sites::default(),
             default_cors: true,
+            admin_hosts: Vec::new(),
             link_max: Duration::from_secs(7 * 24 * 3600),
             presign_expires: Duration::from_secs(3600),
         }

@@ -38,7 +38,7 @@ fn tenants_see_their_own_jobs() {
     denied(&api(&running, &acme(), "GET", "/-/v1/jobs", &[("after", "00")], ""), 400, "InvalidArgument");
     denied(&api(&running, &acme(), "DELETE", &path, &[], ""), 405, "MethodNotAllowed");
     denied(&api(&running, &acme(), "POST", &format!("{path}/cancel"), &[], ""), 409, "OperationAborted");
-    let (_, metrics) = connect(running.admin).exchange("GET /metrics HTTP/1.1\r\nHost: t\r\n\r\n");
+    let (_, metrics) = connect(running.admin).exchange("GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n");
     let metrics = String::from_utf8(metrics).unwrap();
     assert!(metrics.contains("tidegate_job_attempts_total{kind=\"purge\",outcome=\"done\"} 1"), "{metrics}");
     assert!(running.stop().success());

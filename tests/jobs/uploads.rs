@@ -137,7 +137,7 @@ fn sync_waits_for_all_and_jobs_of_uploads_stay() {
     assert_eq!(String::from_utf8_lossy(&synced.stdout), "everything is stored upstream\n");
     let uploads = jobs(&running, &acme(), &[("kind", "upload"), ("state", "done"), ("max", "100")]);
     assert_eq!(uploads.len(), 21);
-    let (_, metrics) = connect(running.admin).exchange("GET /metrics HTTP/1.1\r\nHost: t\r\n\r\n");
+    let (_, metrics) = connect(running.admin).exchange("GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n");
     let metrics = String::from_utf8(metrics).unwrap();
     assert!(metrics.contains("tidegate_write_back_waiting 0\n") && metrics.contains("tidegate_write_back_waiting_bytes 0\n"), "{metrics}");
     assert!(running.stop().success());

@@ -36,7 +36,7 @@ fn starts_serves_and_stops() {
     assert_eq!(send(&running, "GET", "/-/health", "").0, 200);
     assert_eq!(send(&running, "GET", "/-/ready", "").0, 200);
     assert_eq!(connect(running.edge).exchange("GET /-/x HTTP/1.1\r\nHost: t\r\n\r\n").0.status, 404);
-    let (head, metrics) = connect(running.admin).exchange("GET /metrics HTTP/1.1\r\nHost: t\r\n\r\n");
+    let (head, metrics) = connect(running.admin).exchange("GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n");
     assert_eq!(head.status, 200);
     assert!(String::from_utf8(metrics).unwrap().contains("tidegate_connections_accepted_total{door=\"s3\"}"));
     assert!(running.stop().success());

@@ -3,7 +3,7 @@
 use tidegate::telemetry::metrics::Door;
 
 use crate::support::client::{Request, Sign};
-use crate::support::gateway::{Gateway, Setup, acme};
+use crate::support::gateway::{Gateway, Setup, acme, operator};
 use crate::support::raw;
 use crate::support::signer;
 use crate::support::wire::Wire;
@@ -134,4 +134,40 @@ fn what_names_no_host_is_refused() {
     // The oldest protocol has no Host.
     let (head, _) = raw::connect(gateway.address(Door::S3)).exchange("GET /-/health HTTP/1.0\r\n\r\n");
     assert_eq!(head.status, 200);
+}
+
+/// A page of another name, which was made to point here, reads nothing of the operator's.
+#[test]
+fn the_admin_door_is_known_by_few_names() {
+    let mut setup = Setup::new();
+    setup.doors.admin_hosts = vec!["metrics.internal".into()];
+    let gateway = setup.start();
+    let address = gateway.address(Door::Admin);
+    let status = |path: &str, host: &str| {
+        let wire = Wire::new(&Request::new("GET", path), host, Sign::No);
+        let answers = [
+            wire.over_http1(address),
+            wire.named(Some(host), &[host]).over_http1(address),
+            wire.named(Some(host), &[]).over_http2(address),
+        ];
+        assert!(answers.iter().all(|a| a.status == answers[0].status), "{host}: {answers:?}");
+        (answers[0].status, answers[0].text())
+    };
+    for path in ["/metrics", "/-/health", "/-/ready"] {
+        for host in [&*address.to_string(), "127.0.0.1", "10.9.8.7:9001", "[::1]:9001", "localhost:9001", "Metrics.Internal:1"] {
+            assert_eq!(status(path, host).0, 200, "{path} {host}");
+        }
+        for host in ["evil.test", "evil.test:9001", "127.0.0.1.evil.test", "x.localhost", "2130706433"] {
+            let (status, text) = status(path, host);
+            assert!(status == 403 && text.contains("admin.hosts") && !text.contains("tidegate_"), "{path} {host}: {status} {text}");
+        }
+    }
+    let keys = Request::new("GET", "/-/admin/v1/keys");
+    let signed = |host: &str| Wire::new(&keys, host, Sign::Header(&operator())).over_http1(address).status;
+    assert_eq!((signed("127.0.0.1"), signed("evil.test")), (200, 403));
+    // Who does not say how it calls this door is no browser.
+    assert_eq!(raw::connect(address).exchange("GET /metrics HTTP/1.0\r\n\r\n").0.status, 200);
+    // Peers call a node as they like, and show a seal for it.
+    let peer = Wire::new(&Request::new("POST", "/-/admin/v1/peer"), "node-2.internal:9001", Sign::No).over_http1(address);
+    assert!(!peer.text().contains("admin.hosts"), "{}", peer.text());
 }
