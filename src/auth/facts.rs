@@ -11,7 +11,7 @@ use ipnet::IpNet;
 use percent_encoding::percent_decode_str;
 
 use crate::auth::query::Query;
-use crate::base::error::Result;
+use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::header::{self, trim};
 use crate::base::host::Host;
 use crate::base::timestamp::Timestamp;
@@ -45,9 +45,9 @@ impl<'a> RequestFacts<'a> {
 
     /// The host that was asked for, as a trusted proxy tells it. What is no host is not told.
     pub fn forwarded_host(&self, proxies: &[IpNet]) -> Option<Host<'a>> {
-        // Proxies in a row add theirs behind the first one's; which of them is meant here nobody says.
         let mut told = self.parts.headers.get_all("x-forwarded-host").iter();
         match (told.next(), told.next()) {
+            // Of two the first may be the client's.
             (Some(value), None) if self.peer_is_trusted(proxies) => Host::parse(trim(value.to_str().ok()?)),
             _ => None,
         }
@@ -99,6 +99,22 @@ pub fn query_pairs(query: &str) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, s
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         (decode(name), decode(value))
     })
+}
+
+/// In a signed request: which of two parameters of one name counts is no part of what is signed, since they are sorted there.
+/// Also those that differ in case, which name one header.
+pub(super) fn each_once(query: &str) -> Result<()> {
+    if !query.contains('&') {
+        return Ok(());
+    }
+    let mut names: Vec<Cow<'_, str>> = query_pairs(query).map(|(name, _)| name).collect();
+    names.iter_mut().filter(|n| n.bytes().any(|c| c.is_ascii_uppercase())).for_each(|n| n.to_mut().make_ascii_lowercase());
+    names.sort_unstable();
+    match names.windows(2).find(|two| two[0] == two[1]) {
+        None => Ok(()),
+        Some(two) => Err(Error::new(ErrorKind::InvalidArgument, "A parameter of the signed request is there more than once.")
+            .detail("ArgumentName", two[0].chars().filter(|c| !c.is_control()).take(64).collect::<String>())),
+    }
 }
 
 pub fn decode(s: &str) -> Cow<'_, str> {

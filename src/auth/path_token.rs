@@ -165,7 +165,7 @@ impl Auth {
 
 impl PathToken {
     /// flags, end, [address and bits], length and tenant, `bucket/prefix`
-    fn write(&self, out: &mut Vec<u8>) {
+    pub(super) fn write(&self, out: &mut Vec<u8>) {
         let (exact, place) = match &self.within {
             Within::Prefix(place) => (0, place),
             Within::Exactly(place) => (EXACT, place),
@@ -188,7 +188,7 @@ impl PathToken {
         out.extend_from_slice(place.as_bytes());
     }
 
-    fn read(bytes: &[u8]) -> Option<Self> {
+    pub(super) fn read(bytes: &[u8]) -> Option<Self> {
         let (flags, rest) = bytes.split_first()?;
         let (seconds, rest) = rest.split_first_chunk::<8>()?;
         let (address, rest) = match flags & (IPV4 | IPV6) {

@@ -1,6 +1,9 @@
 //! AWS Signature Version 2 in the query of a presigned URL, as boto3 and aws-cli still make them by default. Never in a header.
 //!
-//! It covers less than SigV4, so it opens less: GET, HEAD and PUT of objects, and no parameter that it does not cover.
+//! It covers less than SigV4, so it opens less: GET, HEAD and PUT of objects, and no parameter that it does not cover. Its string
+//! to sign is lines and values put together as they are, so what could be read in two ways is refused: control characters, a
+//! header that is there twice (as header and parameter, too), a value that looks like a further parameter.
+//! Invariant: two requests that mean different things never share a string to sign.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -8,13 +11,13 @@ use std::collections::BTreeMap;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use http::Method;
+use http::{HeaderMap, HeaderName, Method};
 use sha1::Sha1;
 use subtle::ConstantTimeEq as _;
 
 use crate::auth::Auth;
 use crate::auth::canonical::{Part, encode_again};
-use crate::auth::facts::{RequestFacts, query_pairs};
+use crate::auth::facts::{RequestFacts, each_once, query_pairs};
 use crate::auth::identity::{Caller, Via};
 use crate::auth::keys::Secret;
 use crate::auth::settings::Settings;
@@ -39,6 +42,8 @@ const REFUSED: &[&str] = &[
     "accelerate",
     "acl",
     "analytics",
+    "abac",
+    "annotation",
     "append",
     "attributes",
     "cors",
@@ -51,11 +56,14 @@ const REFUSED: &[&str] = &[
     "lifecycle",
     "location",
     "logging",
+    "max-parts",
+    "metadataConfiguration",
     "metadataTable",
     "metrics",
     "notification",
     "object-lock",
     "ownershipControls",
+    "part-number-marker",
     "policy",
     "policyStatus",
     "publish",
@@ -85,8 +93,10 @@ impl Auth {
                 "The authorization mechanism you have provided is not supported. Please use AWS4-HMAC-SHA256.",
             ));
         }
-        let fields = Fields::parse(facts.parts.uri.query().unwrap_or_default())?;
+        let query = facts.parts.uri.query().unwrap_or_default();
+        let fields = Fields::parse(query)?;
         check_operation(facts, &self.settings)?;
+        check_parameters(query)?;
         let seconds = fields.expires.parse::<u64>().map_err(|_| {
             Error::new(ErrorKind::AccessDenied, "Invalid date (should be seconds since epoch)").detail("Expires", fields.expires.clone())
         })?;
@@ -97,7 +107,7 @@ impl Auth {
         let directory = self.directory.load();
         let entry = known_key(directory.key(&fields.access_key), &fields.access_key, facts.now)?;
         let given = STANDARD.decode(fields.signature.as_bytes()).unwrap_or_default();
-        let message = Message::new(facts, &self.settings, &fields.expires);
+        let message = Message::new(facts, &self.settings, &fields.expires)?;
         // The path as sent is what SDKs sign; a proxy may have written its encoding in another way.
         let genuine = [PathAs::Sent, PathAs::Canonical]
             .into_iter()
@@ -182,13 +192,13 @@ fn check_operation(facts: &RequestFacts<'_>, settings: &Settings) -> Result<()> 
 }
 
 #[derive(Clone, Copy)]
-enum PathAs {
+pub(super) enum PathAs {
     Sent,
     Canonical,
 }
 
 /// The lines of the string to sign, but for the path.
-struct Message<'a> {
+pub(super) struct Message<'a> {
     head: Vec<u8>,
     bucket: Option<&'a str>,
     path: &'a str,
@@ -196,35 +206,33 @@ struct Message<'a> {
 }
 
 impl<'a> Message<'a> {
-    fn new(facts: &RequestFacts<'a>, settings: &Settings, expires: &str) -> Self {
+    pub(super) fn new(facts: &RequestFacts<'a>, settings: &Settings, expires: &str) -> Result<Self> {
         let query = facts.parts.uri.query().unwrap_or_default();
-        // boto puts headers that it signed into the query, in lower case.
-        let hoisted = |name: &str| query_pairs(query).find(|(n, _)| n == name).map(|(_, v)| v.into_owned().into_bytes());
-        let header = |name: &str| facts.parts.headers.get(name).map(|v| v.as_bytes().to_vec());
+        let mut headers = signed_headers(&facts.parts.headers, query)?;
         let mut head = Vec::with_capacity(256);
         head.extend_from_slice(facts.parts.method.as_str().as_bytes());
         for name in ["content-md5", "content-type"] {
             head.push(b'\n');
-            head.extend(header(name).or_else(|| hoisted(name)).unwrap_or_default());
+            head.extend(headers.remove(name).unwrap_or_default());
         }
         head.push(b'\n');
         head.extend_from_slice(expires.as_bytes());
         head.push(b'\n');
-        for (name, value) in amz_headers(facts, query) {
+        for (name, value) in headers {
             head.extend_from_slice(name.as_bytes());
             head.push(b':');
             head.extend_from_slice(&value);
             head.push(b'\n');
         }
-        Message {
+        Ok(Message {
             head,
             bucket: settings.bucket_in_host(&facts.parts.headers),
             path: facts.parts.uri.path(),
             resource_query: resource_query(query),
-        }
+        })
     }
 
-    fn string_to_sign(&self, path: PathAs) -> Vec<u8> {
+    pub(super) fn string_to_sign(&self, path: PathAs) -> Vec<u8> {
         let mut out = self.head.clone();
         if let Some(bucket) = self.bucket {
             out.push(b'/');
@@ -239,28 +247,65 @@ impl<'a> Message<'a> {
     }
 }
 
-/// All `x-amz-*`, sorted, values of one name joined: as headers, or hoisted into the query.
-fn amz_headers(facts: &RequestFacts<'_>, query: &str) -> BTreeMap<String, Vec<u8>> {
+/// The headers that SigV2 signs, and in a URL the parameters that stand for them: boto hoists what it signed. In lower case.
+pub fn signs_header(name: &str) -> bool {
+    name.starts_with("x-amz-") || matches!(name, "content-type" | "content-md5")
+}
+
+/// They and their values, sorted; each of them once, wherever it stands.
+fn signed_headers(headers: &HeaderMap, query: &str) -> Result<BTreeMap<String, Vec<u8>>> {
     let mut all: BTreeMap<String, Vec<u8>> = BTreeMap::new();
-    let mut add = |name: String, value: &[u8]| {
-        let joined = all.entry(name).or_default();
-        if !joined.is_empty() {
-            joined.push(b',');
+    let mut add = |name: &str, value: &[u8]| {
+        let value = value.trim_ascii();
+        // The lines of these two are there without them.
+        if value.is_empty() && !name.starts_with("x-amz-") {
+            return Err(ambiguous(format!("{name} is empty.")));
         }
-        joined.extend_from_slice(value.trim_ascii());
+        match all.insert(name.to_owned(), value.to_vec()) {
+            None => Ok(()),
+            Some(_) => Err(ambiguous(format!("{name} is there more than once, as a header or in the query."))),
+        }
     };
-    for (name, value) in &facts.parts.headers {
-        if name.as_str().starts_with("x-amz-") && !NEUTRAL_HEADERS.contains(&name.as_str()) {
-            add(name.as_str().to_owned(), value.as_bytes());
+    for (name, value) in headers {
+        if signs_header(name.as_str()) && !NEUTRAL_HEADERS.contains(&name.as_str()) {
+            add(name.as_str(), value.as_bytes())?;
         }
     }
     for (name, value) in query_pairs(query) {
         let name = name.to_ascii_lowercase();
-        if name.starts_with("x-amz-") {
-            add(name, value.as_bytes());
+        if signs_header(&name) {
+            if HeaderName::try_from(name.as_str()).is_err() {
+                return Err(ambiguous("A parameter that stands for a header has no header's name.".into()));
+            }
+            add(&name, value.as_bytes())?;
         }
     }
-    all
+    Ok(all)
+}
+
+/// Nothing in the query moves a line of the string to sign, or is both one parameter and two.
+pub(super) fn check_parameters(query: &str) -> Result<()> {
+    each_once(query)?;
+    for (name, value) in query_pairs(query) {
+        if name.chars().chain(value.chars()).any(char::is_control) {
+            return Err(ambiguous("A parameter holds control characters.".into()));
+        }
+        let looks_like_more = |(at, _): (usize, &str)| {
+            let behind = value.get(at + 1..).unwrap_or_default();
+            COVERED.iter().any(|covered| behind.strip_prefix(covered).is_some_and(|rest| rest.is_empty() || rest.starts_with(['=', '&'])))
+        };
+        if COVERED.contains(&&*name) && value.match_indices('&').any(looks_like_more) {
+            return Err(ambiguous(format!("The value of {name} looks like a further parameter.")));
+        }
+    }
+    Ok(())
+}
+
+fn ambiguous(text: String) -> Error {
+    Error::new(
+        ErrorKind::InvalidArgument,
+        format!("{text} Signature Version 2 would cover other requests too. Please use AWS4-HMAC-SHA256."),
+    )
 }
 
 /// `?versionId=…`: the covered parameters, sorted, their values decoded.

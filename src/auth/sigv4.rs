@@ -13,7 +13,7 @@ use crate::auth::Auth;
 use crate::auth::candidates::{self, Candidates};
 use crate::auth::canonical::{ALGORITHM, Request, Rewrite, string_to_sign};
 use crate::auth::directory::Entry;
-use crate::auth::facts::{RequestFacts, query_pairs};
+use crate::auth::facts::{RequestFacts, each_once, query_pairs};
 use crate::auth::identity::{Caller, Payload, Via};
 use crate::auth::keys::{AccessKey, SigningKey};
 use crate::auth::settings::Settings;
@@ -34,6 +34,9 @@ pub const NAME_HEADER: &str = "x-tidegate-name";
 /// Headers that change nothing, or whose value is in what is signed even when they are not in the list: the date and the
 /// payload hash are; the others come from CDNs and browsers on the way.
 const NEUTRAL_HEADERS: &[&str] = &["x-amz-date", "x-amz-content-sha256", "x-amz-cf-id", "x-amz-user-agent"];
+
+/// Lists, which are read from all their lines: the Go SDK sends one for each item.
+const LISTS: &[&str] = &["accept-encoding", "x-amz-object-attributes", "x-amz-optional-object-attributes"];
 
 /// A signature and what it says of itself, before any of it is believed.
 struct Claim<'a> {
@@ -119,6 +122,7 @@ impl Auth {
 
     fn verify(&self, facts: &RequestFacts<'_>, claim: &Claim<'_>) -> Result<Caller> {
         check_signed_headers(claim.signed_headers, &facts.parts.headers)?;
+        each_once(facts.parts.uri.query().unwrap_or_default())?;
         let directory = self.directory.load();
         let entry = known_key(directory.key(claim.access_key), claim.access_key, facts.now)?;
         let (signing_key, fresh) = entry.key.signing_key(claim.date, claim.region);
@@ -367,7 +371,7 @@ fn has_meaning(name: &str) -> bool {
     name.starts_with("x-amz-") || name == NAME_HEADER
 }
 
-fn check_signed_headers(signed_headers: &str, headers: &HeaderMap) -> Result<()> {
+pub(super) fn check_signed_headers(signed_headers: &str, headers: &HeaderMap) -> Result<()> {
     let legal = signed_headers
         .split(';')
         .all(|n| !n.is_empty() && n.bytes().all(|c| c.is_ascii_graphic() && !c.is_ascii_uppercase() && !matches!(c, b':' | b',' | b'"')));
@@ -379,10 +383,28 @@ fn check_signed_headers(signed_headers: &str, headers: &HeaderMap) -> Result<()>
         headers.keys().map(|n| n.as_str()).filter(|n| has_meaning(n) && !NEUTRAL_HEADERS.contains(n) && !is_signed(signed_headers, n)),
     );
     if unsigned.is_empty() {
-        return Ok(());
+        return signed_headers.split(';').try_for_each(|name| check_value(name, headers));
     }
     Err(Error::new(ErrorKind::AccessDenied, "There were headers present in the request which were not signed")
         .detail("HeadersNotSigned", unsigned.join(", ")))
+}
+
+/// The canonical request joins the values of one name by commas, writes an absent header as an empty one, and makes one space of
+/// several. Where requests that differ so would mean different things, only one of them is taken.
+fn check_value(name: &str, headers: &HeaderMap) -> Result<()> {
+    let mut values = headers.get_all(name).iter();
+    let ambiguous =
+        |text: &str| Err(Error::new(ErrorKind::InvalidArgument, format!("The signed header {name} {text}")).detail("ArgumentName", name));
+    match (values.next(), values.next()) {
+        (_, Some(_)) if !LISTS.contains(&name) => ambiguous("is there more than once: send its values in one line."),
+        (None, None) if has_meaning(name) => ambiguous("is not there."),
+        (Some(value), None)
+            if has_meaning(name) && !name.starts_with("x-amz-meta-") && value.as_bytes().windows(2).any(|two| two == b"  ") =>
+        {
+            ambiguous("has several spaces in a row: encode them.")
+        }
+        _ => Ok(()),
+    }
 }
 
 /// What a payload hash says of the body. `signed`: the claim that covers it, and its key; None for requests without one.

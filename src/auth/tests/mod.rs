@@ -7,6 +7,7 @@ mod cloudfront;
 mod documents;
 mod folder;
 mod forms;
+mod injective;
 mod oracle;
 mod path_tokens;
 mod policies;
