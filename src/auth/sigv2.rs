@@ -248,7 +248,7 @@ impl<'a> Message<'a> {
 }
 
 /// The headers that SigV2 signs, and in a URL the parameters that stand for them: boto hoists what it signed. In lower case.
-pub fn signs_header(name: &str) -> bool {
+pub(super) fn signs_header(name: &str) -> bool {
     name.starts_with("x-amz-") || matches!(name, "content-type" | "content-md5")
 }
 

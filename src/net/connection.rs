@@ -77,7 +77,6 @@ pub struct Connection {
     unflushed: Cell<bool>,
     window_since: Cell<u32>,
     window_bytes: Cell<u64>,
-    /// Of the head that is being read.
     pub line_ends: Cell<LineEnds>,
     /// `100 Continue` is to go out before the next bytes.
     continue_queued: Cell<bool>,
@@ -199,9 +198,7 @@ impl Connection {
     /// What hyper is about to parse. Of HTTP/1 only what may belong to a head is looked at.
     pub fn on_handed_over(&self, bytes: &[u8]) {
         if self.phase.get() == Phase::Head && !self.http2.get() {
-            let mut ends = self.line_ends.get();
-            ends.read(bytes);
-            self.line_ends.set(ends);
+            self.line_ends.update(|ends| ends.after(bytes));
         }
     }
 

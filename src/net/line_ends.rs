@@ -20,8 +20,13 @@ pub struct LineEnds {
 }
 
 impl LineEnds {
+    pub fn after(mut self, bytes: &[u8]) -> Self {
+        self.read(bytes);
+        self
+    }
+
     /// The next bytes of the connection; those behind the head are left alone.
-    pub fn read(&mut self, mut bytes: &[u8]) {
+    fn read(&mut self, mut bytes: &[u8]) {
         while !self.complete {
             let Some(at) = memchr(b'\n', bytes) else {
                 self.line += bytes.len();

@@ -16,6 +16,8 @@ use tidegate::net::settings::Settings as NetSettings;
 use tidegate::ops::Ops;
 use tidegate::origin::Origin;
 use tidegate::queue::{self, Queue};
+use tidegate::telemetry::access_log::{self, AccessLog};
+use tidegate::telemetry::log::Format;
 use tidegate::telemetry::metrics::{Door, Metrics};
 use tidegate::upstream::{self, Upstream};
 use tidegate::variants::{Variants, settings as variants};
@@ -31,10 +33,13 @@ pub struct Setup {
     pub variants: variants::Settings,
     /// None: over the embedded store.
     pub upstream: Option<upstream::Settings>,
+    /// None: no access log.
+    pub access_log: Option<Format>,
 }
 
 /// The bucket of the upstream gateway that another one stands over.
 pub const HOME: &str = "home";
+const ACCESS_LOG: &str = "access.log";
 
 impl Setup {
     /// Two tenants, `acme` and `bravo`; see the keys below.
@@ -54,6 +59,7 @@ impl Setup {
             doors: gateway::Settings::default(),
             variants: variants::Settings { reserve_bytes: 0, ..variants::Settings::default() },
             upstream: None,
+            access_log: None,
         };
         setup.tenant("acme", "", &[("AKACME", "acme-secret-1", ""), ("AKACMEOLD", "acme-secret-0", ", enabled = false")]);
         setup.tenant("bravo", "", &[("AKBRAVO", "bravo-secret", "")]);
@@ -82,7 +88,9 @@ impl Setup {
         }
         let store = StoreSettings { dir: dir.path().join("data"), ..self.store };
         let variants = variants::Settings { dir: store.dir.join("variants"), ..self.variants };
-        let parts = Parts { store, variants, auth: self.auth, doors: self.doors, upstream: self.upstream, policies };
+        let file = self.access_log.map(|_| dir.path().join(ACCESS_LOG));
+        let access_log = access_log::Settings { file, format: self.access_log.unwrap_or(Format::Text), ..access_log::Settings::default() };
+        let parts = Parts { store, variants, auth: self.auth, doors: self.doors, upstream: self.upstream, policies, access_log };
         Gateway { running: Some(Running::start(&parts)), parts, dir, below: None }
     }
 
@@ -144,6 +152,7 @@ struct Parts {
     doors: gateway::Settings,
     upstream: Option<upstream::Settings>,
     policies: PathBuf,
+    access_log: access_log::Settings,
 }
 
 struct Running {
@@ -155,7 +164,7 @@ struct Running {
 
 impl Running {
     fn start(parts: &Parts) -> Self {
-        let Parts { store, variants, auth, doors, upstream, policies } = parts;
+        let Parts { store, variants, auth, doors, upstream, policies, access_log } = parts;
         let key = operator();
         let secret = key.secret.clone();
         let key = OperatorKey::from_strings(&key.access, &key.secret).unwrap();
@@ -182,7 +191,7 @@ impl Running {
             auth,
             ops,
             metrics: metrics.clone(),
-            access_log: None,
+            access_log: AccessLog::start(access_log, metrics.clone()).unwrap().map(|(log, _)| log),
             settings: doors.clone(),
             seals: None,
             cors: Default::default(),
@@ -245,6 +254,10 @@ impl Gateway {
 
     pub fn data(&self) -> PathBuf {
         self.parts.store.dir.clone()
+    }
+
+    pub fn access_log(&self) -> PathBuf {
+        self.dir.path().join(ACCESS_LOG)
     }
 
     pub fn policies(&self) -> PathBuf {
