@@ -7,8 +7,9 @@
 //!
 //! Writes are vectored on both forms: hyper then hands over body slices as they are, without copying them together.
 
+use std::future::{Future, poll_fn};
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
@@ -50,21 +51,32 @@ impl Wire {
     }
 
     /// Reads until it is clear whether the peer starts with HTTP/2's preface ("prior knowledge"). True: it does.
+    /// Else until an ordinary first head is whole: what serves a request takes ten times the memory of what waits for one.
     pub async fn starts_with_http2(&mut self) -> io::Result<bool> {
         let mut start = BytesMut::with_capacity(FIRST_READ_BYTES);
+        let mut ended = false;
         loop {
             let seen = start.len().min(H2_PREFACE.len());
-            if start[..seen] != H2_PREFACE[..seen] || seen == H2_PREFACE.len() {
-                let http2 = start[..seen] == *H2_PREFACE;
+            let may_be_preface = start[..seen] == H2_PREFACE[..seen];
+            let http2 = may_be_preface && seen == H2_PREFACE.len();
+            if http2 || ended || (!may_be_preface && !is_half_a_head(&start)) {
                 self.first = start.freeze();
                 return Ok(http2);
             }
-            let n = self.stream.read_buf(&mut start).await?;
-            if n == 0 {
-                self.first = start.freeze();
-                return Ok(false);
+            let (connection, mut reading) = (&self.connection, pin!(self.stream.read_buf(&mut start)));
+            let read = poll_fn(|cx| {
+                connection.register(cx.waker());
+                match reading.as_mut().poll(cx) {
+                    // Whoever serves it knows how it ends in good order.
+                    Poll::Pending if connection.is_close_asked() => Poll::Ready(Ok(0)),
+                    polled => polled,
+                }
+            });
+            let n = read.await?;
+            match n {
+                0 => ended = true,
+                n => self.connection.on_read(n),
             }
-            self.connection.on_read(n);
         }
     }
 
@@ -107,6 +119,17 @@ impl Wire {
         }
         Poll::Ready(Ok(()))
     }
+}
+
+/// A request's head that goes on, and fits. What does not look like one, or has lines that end otherwise, is hyper's to refuse.
+fn is_half_a_head(start: &[u8]) -> bool {
+    start.first().is_some_and(u8::is_ascii_uppercase)
+        && start.len() < FIRST_READ_BYTES
+        && start.iter().enumerate().all(|(at, byte)| match byte {
+            b'\n' => start[..at].ends_with(b"\r"),
+            byte => *byte >= b' ' || matches!(byte, b'\r' | b'\t'),
+        })
+        && !start.windows(4).any(|end| end == b"\r\n\r\n")
 }
 
 impl AsyncRead for Stream {
@@ -235,5 +258,21 @@ impl Drop for Wire {
         {
             tracing::debug!(error = %e, "a broken connection could not be reset; it is closed instead");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_looks_like_a_head_is_waited_for() {
+        for half in ["G", "GET", "GET / HTTP/1.1\r\nHost: t", "GET / HTTP/1.1\r\nHost: t\r\n", "PUT /x HTTP/1.1\r"] {
+            assert!(is_half_a_head(half.as_bytes()), "{half:?}");
+        }
+        for other in ["", "GET / HTTP/1.1\r\n\r\n", "GET / HTTP/1.1\nHost: t\n", "\r\nGET /", "get", "\x16\x03\x01", "GET /\0"] {
+            assert!(!is_half_a_head(other.as_bytes()), "{other:?}");
+        }
+        assert!(!is_half_a_head(&[b'G'; FIRST_READ_BYTES]));
     }
 }
