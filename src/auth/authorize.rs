@@ -205,13 +205,14 @@ impl Auth {
             Via::Anonymous => (None, None, None),
             Via::Header { signed } => (Some("REST-HEADER"), Some("AWS4-HMAC-SHA256"), Some(signed)),
             Via::Query { signed, .. } => (Some("REST-QUERY-STRING"), Some("AWS4-HMAC-SHA256"), Some(signed)),
-            Via::SigV2Query { .. } => (Some("REST-QUERY-STRING"), Some("AWS"), None),
+            // It tells no time; on S3 its age is always 0.
+            Via::SigV2Query { .. } => (Some("REST-QUERY-STRING"), Some("AWS"), context.map(|c| c.now)),
             Via::CloudFront { carrier: Carrier::Query, .. } => (Some("REST-QUERY-STRING"), Some("CLOUDFRONT"), None),
             Via::CloudFront { carrier: Carrier::Cookie, .. } => (Some("COOKIE"), Some("CLOUDFRONT"), None),
             Via::PathToken { .. } => (Some("PATH"), Some("TIDEGATE-TOKEN"), None),
         };
         Environment {
-            subject: Subject { tenant, auth_type, signature_version, signed },
+            subject: Subject { tenant, auth_type, signature_version, signed, payload: &caller.payload },
             context,
             listing: None,
             for_anyone: false,

@@ -7,13 +7,13 @@ use std::net::IpAddr;
 
 use http::HeaderMap;
 use http::request::Parts;
-use ipnet::IpNet;
 use percent_encoding::percent_decode_str;
 
 use crate::auth::query::Query;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::header::{self, trim};
 use crate::base::host::Host;
+use crate::base::network::Network;
 use crate::base::timestamp::Timestamp;
 
 /// Addresses looked at in an X-Forwarded-For header: more proxies than anyone chains.
@@ -44,7 +44,7 @@ impl<'a> RequestFacts<'a> {
     }
 
     /// The host that was asked for, as a trusted proxy tells it. What is no host is not told.
-    pub fn forwarded_host(&self, proxies: &[IpNet]) -> Option<Host<'a>> {
+    pub fn forwarded_host(&self, proxies: &[Network]) -> Option<Host<'a>> {
         let mut told = self.parts.headers.get_all("x-forwarded-host").iter();
         match (told.next(), told.next()) {
             // Of two the first may be the client's.
@@ -53,16 +53,16 @@ impl<'a> RequestFacts<'a> {
         }
     }
 
-    pub fn peer_is_trusted(&self, proxies: &[IpNet]) -> bool {
+    pub fn peer_is_trusted(&self, proxies: &[Network]) -> bool {
         is_trusted(proxies, self.peer)
     }
 
-    pub fn source_ip(&self, proxies: &[IpNet]) -> IpAddr {
+    pub fn source_ip(&self, proxies: &[Network]) -> IpAddr {
         source_ip(&self.parts.headers, self.peer, proxies)
     }
 
     /// TLS all the way from the client, as far as trusted proxies say so.
-    pub fn is_secure(&self, proxies: &[IpNet]) -> bool {
+    pub fn is_secure(&self, proxies: &[Network]) -> bool {
         if !self.peer_is_trusted(proxies) {
             return self.secure;
         }
@@ -77,7 +77,7 @@ impl<'a> RequestFacts<'a> {
 
 /// Who asks: the peer, or where the peer is a trusted proxy, the last address in X-Forwarded-For that is not one.
 /// Addresses further left are hearsay.
-pub fn source_ip(headers: &HeaderMap, peer: IpAddr, proxies: &[IpNet]) -> IpAddr {
+pub fn source_ip(headers: &HeaderMap, peer: IpAddr, proxies: &[Network]) -> IpAddr {
     let mut source = peer.to_canonical();
     let forwarded = headers.get_all("x-forwarded-for").iter().rev();
     let mut addresses = forwarded.flat_map(|v| v.to_str().unwrap_or_default().rsplit(',')).take(MAX_FORWARDED_ADDRESSES);
@@ -88,9 +88,8 @@ pub fn source_ip(headers: &HeaderMap, peer: IpAddr, proxies: &[IpNet]) -> IpAddr
     source
 }
 
-fn is_trusted(proxies: &[IpNet], address: IpAddr) -> bool {
-    let address = address.to_canonical();
-    proxies.iter().any(|net| net.contains(&address))
+fn is_trusted(proxies: &[Network], address: IpAddr) -> bool {
+    proxies.iter().any(|net| net.contains(address))
 }
 
 /// Names and values as signers wrote them, decoded; `+` is a space. For signatures alone: what a parameter means is `Query`'s.

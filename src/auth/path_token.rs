@@ -12,7 +12,6 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq as _;
 
@@ -22,6 +21,7 @@ use crate::auth::identity::{Caller, Identity, Payload, Reach, Via, Within};
 use crate::auth::keys::hmac_sha256;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::names::TenantId;
+use crate::base::network::Network;
 use crate::base::timestamp::Timestamp;
 
 /// The first byte: a later form gets another one.
@@ -40,7 +40,7 @@ pub struct PathToken {
     pub within: Within,
     /// Whole seconds.
     pub expires: Timestamp,
-    pub source: Option<IpNet>,
+    pub source: Option<Network>,
 }
 
 /// The live secrets, as they are stored: the newest, and the one before.
@@ -128,7 +128,7 @@ impl Auth {
                 .detail("ServerTime", facts.now.iso8601()));
         }
         let source = facts.source_ip(&self.settings.trusted_proxies);
-        if token.source.is_some_and(|net| !net.contains(&source)) {
+        if token.source.is_some_and(|net| !net.contains(source)) {
             return Err(refused("The path token is not for this client's address."));
         }
         let identity = match token.tenant.is_operator() {
@@ -170,17 +170,19 @@ impl PathToken {
             Within::Prefix(place) => (0, place),
             Within::Exactly(place) => (EXACT, place),
         };
-        let family = match self.source {
+        let family = match self.source.map(|net| net.address()) {
             None => 0,
-            Some(IpNet::V4(_)) => IPV4,
-            Some(IpNet::V6(_)) => IPV6,
+            Some(IpAddr::V4(_)) => IPV4,
+            Some(IpAddr::V6(_)) => IPV6,
         };
         out.push(exact | family);
         out.extend_from_slice(&self.expires.secs().to_be_bytes());
-        match self.source {
-            None => {}
-            Some(IpNet::V4(net)) => out.extend(net.addr().octets().iter().chain(&[net.prefix_len()])),
-            Some(IpNet::V6(net)) => out.extend(net.addr().octets().iter().chain(&[net.prefix_len()])),
+        if let Some(net) = self.source {
+            match net.address() {
+                IpAddr::V4(address) => out.extend(address.octets()),
+                IpAddr::V6(address) => out.extend(address.octets()),
+            }
+            out.push(net.bits());
         }
         // At most 64 characters.
         out.push(self.tenant.as_str().len() as u8);
@@ -201,7 +203,7 @@ impl PathToken {
             None => (None, rest),
             Some(address) => {
                 let (bits, rest) = rest.split_first()?;
-                (Some(IpNet::new(address, *bits).ok()?), rest)
+                (Some(Network::new(address, *bits)?), rest)
             }
         };
         let (len, rest) = rest.split_first()?;

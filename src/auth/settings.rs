@@ -3,11 +3,11 @@
 use std::path::Path;
 
 use http::HeaderMap;
-use ipnet::IpNet;
 
 use crate::auth::fault::Fault;
 use crate::base::host::Host;
 use crate::base::names::BucketName;
+use crate::base::network::Network;
 
 /// Each public host makes more candidates of a signature that failed.
 const MAX_PUBLIC_HOSTS: usize = 8;
@@ -26,7 +26,7 @@ pub struct Settings {
     /// Names under which clients know this gateway when a proxy in front of it rewrites Host.
     pub public_hosts: Vec<String>,
     /// Whose X-Forwarded-* headers are believed.
-    pub trusted_proxies: Vec<IpNet>,
+    pub trusted_proxies: Vec<Network>,
     /// What a proxy takes off the front of the path, such as `/s3`. Its first segment must not be a possible bucket name, or a
     /// signature for that bucket could be taken for one with the prefix.
     pub path_prefix: Option<String>,

@@ -17,14 +17,14 @@ use crate::auth::facts::{RequestFacts, each_once, query_pairs};
 use crate::auth::identity::{Caller, Payload, Via};
 use crate::auth::keys::{AccessKey, SigningKey};
 use crate::auth::settings::Settings;
-use crate::auth::streaming::{ChunkSigner, ChunkedForm};
+use crate::auth::streaming::{self, ChunkSigner, ChunkedForm};
 use crate::base::digest::Sha256;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::header::{self, trim};
 use crate::base::limits::{MAX_CLOCK_SKEW_SECONDS, MAX_PRESIGN_SECONDS};
 use crate::base::timestamp::Timestamp;
 
-const UNSIGNED_PAYLOAD: &str = "UNSIGNED-PAYLOAD";
+pub const UNSIGNED_PAYLOAD: &str = "UNSIGNED-PAYLOAD";
 /// More names than a request has headers.
 const MAX_SIGNED_HEADERS: usize = 100;
 
@@ -415,9 +415,9 @@ fn payload(hash: &str, signed: Option<(&Claim<'_>, SigningKey)>) -> Result<Paylo
     };
     match hash {
         UNSIGNED_PAYLOAD => Ok(Payload::Unsigned),
-        "STREAMING-UNSIGNED-PAYLOAD-TRAILER" => Ok(Payload::Streaming(ChunkedForm::unsigned_trailer())),
-        "STREAMING-AWS4-HMAC-SHA256-PAYLOAD" => Ok(Payload::Streaming(ChunkedForm { signer: Some(signer(hash)?), trailer: false })),
-        "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER" => Ok(Payload::Streaming(ChunkedForm { signer: Some(signer(hash)?), trailer: true })),
+        streaming::UNSIGNED_TRAILER => Ok(Payload::Streaming(ChunkedForm::unsigned_trailer())),
+        streaming::SIGNED => Ok(Payload::Streaming(ChunkedForm { signer: Some(signer(hash)?), trailer: false })),
+        streaming::SIGNED_TRAILER => Ok(Payload::Streaming(ChunkedForm { signer: Some(signer(hash)?), trailer: true })),
         _ if hash.starts_with("STREAMING-AWS4-ECDSA-P256-SHA256-PAYLOAD") => Err(no_sigv4a()),
         _ => Sha256::from_hex(hash).map(Payload::Sha256).ok_or_else(|| {
             Error::new(

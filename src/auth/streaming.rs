@@ -9,6 +9,10 @@ use crate::auth::keys::SigningKey;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::ingest::chunked::{ChunkVerifier, Decoder};
 
+pub const SIGNED: &str = "STREAMING-AWS4-HMAC-SHA256-PAYLOAD";
+pub const SIGNED_TRAILER: &str = "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER";
+pub const UNSIGNED_TRAILER: &str = "STREAMING-UNSIGNED-PAYLOAD-TRAILER";
+
 /// What a decoder needs to know of an aws-chunked body.
 #[derive(Debug, Clone)]
 pub struct ChunkedForm {
@@ -21,6 +25,15 @@ pub struct ChunkedForm {
 impl ChunkedForm {
     pub fn unsigned_trailer() -> Self {
         ChunkedForm { signer: None, trailer: true }
+    }
+
+    /// The word for it in `x-amz-content-sha256`.
+    pub fn payload_hash(&self) -> &'static str {
+        match (self.is_signed(), self.trailer) {
+            (true, false) => SIGNED,
+            (true, true) => SIGNED_TRAILER,
+            (false, _) => UNSIGNED_TRAILER,
+        }
     }
 
     pub fn has_trailer(&self) -> bool {

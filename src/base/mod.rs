@@ -16,6 +16,7 @@ pub mod layout;
 pub mod limits;
 pub mod media_type;
 pub mod names;
+pub mod network;
 pub mod object;
 pub mod range;
 pub mod seal;

@@ -26,6 +26,8 @@ impl Admission {
     }
 
     pub fn enter(self: &Arc<Self>, address: IpAddr) -> Result<Admitted, Shed> {
+        // A listener for both families tells IPv4 peers as IPv6 ones: one client is one address on every listener.
+        let address = address.to_canonical();
         if self.open.fetch_add(1, Ordering::Relaxed) >= self.max {
             self.open.fetch_sub(1, Ordering::Relaxed);
             return Err(Shed::Connections);
@@ -76,6 +78,7 @@ mod tests {
         let first = admission.enter(a).unwrap();
         let _second = admission.enter(a).unwrap();
         assert_eq!(admission.enter(a).unwrap_err(), Shed::PerAddress);
+        assert_eq!(admission.enter("::ffff:10.0.0.1".parse().unwrap()).unwrap_err(), Shed::PerAddress);
         let _third = admission.enter(b).unwrap();
         assert_eq!(admission.enter(b).unwrap_err(), Shed::Connections);
         drop(first);

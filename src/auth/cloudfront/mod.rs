@@ -17,6 +17,7 @@ use crate::auth::identity::{Caller, Carrier, Payload, Via};
 use crate::auth::reader::Reading;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::host::{Host, host_of, text_of};
+use crate::base::network::Network;
 use crate::base::timestamp::Timestamp;
 pub use fields::{Fields, from_cookies, from_query, has_query_form};
 use fields::{Limit, PARAMETERS};
@@ -81,7 +82,7 @@ fn check_conditions(statement: &Statement, now: Timestamp, source: IpAddr) -> Re
 
 /// What the signer may have signed: the URL as it was asked for, without the parameters of the signature. One or two, three
 /// behind a trusted proxy.
-fn urls(facts: &RequestFacts<'_>, trusted: &[ipnet::IpNet], reading: Reading<'_>) -> Vec<String> {
+fn urls(facts: &RequestFacts<'_>, trusted: &[Network], reading: Reading<'_>) -> Vec<String> {
     let uri = &facts.parts.uri;
     let scheme = if facts.is_secure(trusted) { "https" } else { "http" };
     let headers = &facts.parts.headers;

@@ -5,10 +5,9 @@
 
 use std::net::IpAddr;
 
-use ipnet::IpNet;
-
 use crate::auth::policy::json::Json;
 use crate::auth::policy::pattern::Pattern;
+use crate::base::network::Network;
 use crate::base::timestamp::Timestamp;
 
 /// CloudFront's whole URL has 8 KiB, and a policy is in it in base64.
@@ -25,7 +24,7 @@ pub struct Statement {
     /// `DateGreaterThan`
     pub starts: Option<Timestamp>,
     /// `IpAddress`; None: from anywhere.
-    pub source: Option<IpNet>,
+    pub source: Option<Network>,
 }
 
 /// What the signer of a canned policy signs: nothing in it but URL and end, byte for byte in this form.
@@ -86,7 +85,7 @@ impl Statement {
     }
 
     pub fn admits(&self, address: IpAddr) -> bool {
-        self.source.is_none_or(|net| net.contains(&address))
+        self.source.is_none_or(|net| net.contains(address))
     }
 }
 
@@ -108,12 +107,11 @@ fn epoch(value: &Json, what: &str) -> Result<Timestamp, String> {
 }
 
 /// `0.0.0.0/0` is how CloudFront's documentation says "from anywhere", so it means IPv6 as well.
-fn network(value: &Json) -> Result<Option<IpNet>, String> {
+fn network(value: &Json) -> Result<Option<Network>, String> {
     let [source] = fields(value, "IpAddress", &["AWS:SourceIp"])?;
     let text = source.and_then(Json::as_text).ok_or("IpAddress must be {\"AWS:SourceIp\": \"address/bits\"}")?;
-    let net = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
-    let net = net.map_err(|_| "AWS:SourceIp must be an address or a network such as 192.0.2.0/24")?;
-    Ok(Some(net).filter(|n| *n != IpNet::V4(ipnet::Ipv4Net::default())))
+    let net: Network = text.parse().map_err(|_| "AWS:SourceIp must be an address or a network such as 192.0.2.0/24")?;
+    Ok(Some(net).filter(|n| !n.is_any_ipv4()))
 }
 
 #[cfg(test)]

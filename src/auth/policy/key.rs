@@ -3,12 +3,15 @@
 use std::borrow::Cow;
 use std::net::IpAddr;
 
-use ipnet::IpNet;
+use http::Method;
 
 use crate::auth::copy_source::{CopySource, without_slash};
 use crate::auth::facts::{FromProvenCdn, RequestFacts};
+use crate::auth::identity::Payload;
+use crate::auth::sigv4::UNSIGNED_PAYLOAD;
 use crate::base::error::Result;
 use crate::base::names::{ObjectKey, TenantId};
+use crate::base::network::Network;
 use crate::base::timestamp::Timestamp;
 
 /// What a statement is held against, beside action and resource.
@@ -19,7 +22,9 @@ pub struct Subject<'a> {
     /// `s3:authType` and `s3:signatureversion`; None: nothing was signed.
     pub auth_type: Option<&'static str>,
     pub signature_version: Option<&'static str>,
+    /// Whose age `s3:signatureAge` is.
     pub signed: Option<Timestamp>,
+    pub payload: &'a Payload,
 }
 
 /// The request's own values for conditions.
@@ -47,6 +52,7 @@ pub enum ConditionKey {
     Number(&'static str),
     Header(&'static str),
     CopySource,
+    PayloadHash,
 }
 
 /// Which operators make sense on a key.
@@ -88,7 +94,7 @@ const KEYS: &[(&str, ConditionKey)] = &[
     ("s3:if-match", ConditionKey::Header("if-match")),
     ("s3:if-none-match", ConditionKey::Header("if-none-match")),
     ("s3:x-amz-acl", ConditionKey::Header("x-amz-acl")),
-    ("s3:x-amz-content-sha256", ConditionKey::Header("x-amz-content-sha256")),
+    ("s3:x-amz-content-sha256", ConditionKey::PayloadHash),
     ("s3:x-amz-copy-source", ConditionKey::CopySource),
     ("s3:x-amz-metadata-directive", ConditionKey::Header("x-amz-metadata-directive")),
     ("s3:x-amz-object-ownership", ConditionKey::Header("x-amz-object-ownership")),
@@ -138,7 +144,7 @@ pub struct Environment<'a> {
     pub any_key: bool,
     pub bucket_owner: Option<&'a TenantId>,
     pub key: Option<&'a ObjectKey>,
-    pub trusted_proxies: &'a [IpNet],
+    pub trusted_proxies: &'a [Network],
 }
 
 impl ConditionKey {
@@ -158,10 +164,11 @@ impl ConditionKey {
     }
 
     /// A policy's value in the one form that the request's value has.
-    pub fn in_one_form(self, text: &str) -> &str {
-        match self {
-            Self::CopySource => without_slash(text),
-            _ => text,
+    pub fn in_one_form(self, text: &str) -> Cow<'_, str> {
+        match (self, text.parse::<IpAddr>()) {
+            (Self::CopySource, _) => without_slash(text).into(),
+            (Self::SourceIp, Ok(address)) => address.to_canonical().to_string().into(),
+            _ => text.into(),
         }
     }
 
@@ -181,7 +188,8 @@ impl ConditionKey {
             | Self::Query(_)
             | Self::Number(_)
             | Self::Header(_)
-            | Self::CopySource => true,
+            | Self::CopySource
+            | Self::PayloadHash => true,
             Self::Prefix => !listing,
             Self::SecureTransport
             | Self::Username
@@ -231,6 +239,7 @@ impl ConditionKey {
             Self::Query(name) => facts.query.get(name).map(text),
             Self::Number(name) => facts.query.number(name)?.map(Value::Number),
             Self::Header(name) => facts.header(name)?.map(text),
+            Self::PayloadHash => payload_hash(env.subject, facts).map(Value::Text),
             Self::CopySource => CopySource::of(&facts.parts.headers)?.map(|s| Value::Text(Cow::Owned(s.name()))),
             // Answered without a request, by `value`.
             Self::Username
@@ -243,6 +252,18 @@ impl ConditionKey {
             | Self::AuthType
             | Self::SignatureVersion => None,
         })
+    }
+}
+
+/// What the body is held to, not what a header says of it: the header of a presigned URL, which nobody signed, says nothing.
+/// None: a stranger reads, so that a Deny on UNSIGNED-PAYLOAD leaves public reads alone, as on S3. What he writes is unsigned.
+fn payload_hash<'a>(subject: Subject<'a>, facts: &RequestFacts<'a>) -> Option<Cow<'a, str>> {
+    let reads = matches!(facts.parts.method, Method::GET | Method::HEAD);
+    match subject.payload {
+        Payload::Sha256(hash) => Some(hash.hex().into()),
+        Payload::Streaming(form) => Some(form.payload_hash().into()),
+        Payload::Unsigned if subject.auth_type.is_none() && reads => None,
+        Payload::Unsigned => Some(UNSIGNED_PAYLOAD.into()),
     }
 }
 

@@ -337,7 +337,7 @@ proptest! {
             resource: Some(if wild { format!("http://{CDN}/*") } else { url.clone() }),
             expires: Timestamp::from_secs(NOW.secs() + life),
             starts: starts.map(|s| Timestamp::from_secs(NOW.secs() - s)),
-            source: bits.map(|b| ipnet::IpNet::new([192, 0, 2, 1].into(), b).unwrap().trunc()),
+            source: bits.map(|b| crate::base::network::Network::new([192, 0, 2, 1].into(), b).unwrap()),
         };
         let object = if ec { ("media", "acme/x") } else { ("own", "x") };
         let wanted = Wanted {

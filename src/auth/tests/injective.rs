@@ -161,7 +161,7 @@ proptest! {
         seconds in 0u64..3,
         source in proptest::option::of((0u8..3, 0u8..=32)),
     ) {
-        let source = source.map(|(a, bits)| ipnet::IpNet::new([a, 97, 98, 99].into(), bits).unwrap());
+        let source = source.map(|(a, bits)| crate::base::network::Network::new([a, 97, 98, 99].into(), bits).unwrap());
         let within = if exact { Within::Exactly(place) } else { Within::Prefix(place) };
         let Ok(tenant) = TenantId::parse(&tenant) else { return Ok(()) };
         let token = PathToken { tenant, within, expires: Timestamp::from_secs(seconds), source };

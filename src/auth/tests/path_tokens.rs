@@ -6,6 +6,7 @@ use super::{NOW, auth, bucket_name, facts, key, parts};
 use crate::auth::{Auth, Caller, PathToken, Reading, TokenSecrets, Via, Within};
 use crate::base::error::{ErrorKind, Result};
 use crate::base::names::TenantId;
+use crate::base::network::Network;
 use crate::base::timestamp::Timestamp;
 
 fn auth_with_secrets() -> Auth {
@@ -129,7 +130,7 @@ proptest! {
             tenant: TenantId::parse(&tenant).unwrap(),
             within: if exact { Within::Exactly(place) } else { Within::Prefix(place) },
             expires: Timestamp::from_secs(NOW.secs() + life),
-            source: bits.filter(|_| !v6).map(|b| ipnet::IpNet::new(address, b).unwrap()),
+            source: bits.map(|b| Network::new(address, if v6 { b + 96 } else { b }).unwrap()),
         };
         let text = auth.mint_path_token(&minted).unwrap();
         let caller = read(&auth, &text).unwrap();

@@ -5,11 +5,9 @@
 //! that time, so a link outlives no right; only a request that was signed itself makes links, not one that came by a link.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 use std::time::Duration;
 
 use http::Method;
-use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::parse;
@@ -22,6 +20,7 @@ use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::host::host_of;
 use crate::base::limits::MAX_PRESIGN_SECONDS;
 use crate::base::names::{BucketName, ObjectKey};
+use crate::base::network::Network;
 use crate::base::object::{SharedBucket, SharedObject};
 use crate::base::timestamp::Timestamp;
 use crate::http::respond::{self, Answer};
@@ -127,7 +126,7 @@ struct Subject {
     grant: Grant,
     expires: Timestamp,
     seconds: u64,
-    source: Option<IpNet>,
+    source: Option<Network>,
 }
 
 impl Subject {
@@ -269,9 +268,8 @@ fn folder(key: &ObjectKey) -> &str {
     key.rfind('/').and_then(|at| key.get(..=at)).unwrap_or("")
 }
 
-fn network(text: &str) -> Result<IpNet> {
-    let net = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
-    net.map(|n| n.trunc()).map_err(|_| invalid("source_ip", "An address or a network is needed, such as 192.0.2.0/24."))
+fn network(text: &str) -> Result<Network> {
+    text.parse().map_err(|_| invalid("source_ip", "An address or a network is needed, such as 192.0.2.0/24."))
 }
 
 fn invalid(name: &'static str, text: impl Into<std::borrow::Cow<'static, str>>) -> Error {

@@ -16,12 +16,12 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName};
-use ipnet::IpNet;
 use subtle::{Choice, ConstantTimeEq as _};
 
 use crate::auth::facts::FromProvenCdn;
 use crate::auth::keys::Secret;
 use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::network::Network;
 use crate::net::service::Peer;
 
 /// The value in use and the next one; more would be values that nobody takes away.
@@ -75,7 +75,7 @@ const TAKEN: [&str; 34] = [
 #[derive(Debug, Clone, Default)]
 pub struct Callers {
     pub header: Option<SecretHeader>,
-    pub networks: Vec<IpNet>,
+    pub networks: Vec<Network>,
     pub certificate: Option<Certificate>,
 }
 
@@ -110,8 +110,7 @@ impl Callers {
             // Nothing behind this has a use for it.
             parts.headers.remove(&header.name);
         }
-        let address = peer.address.ip().to_canonical();
-        let by_network = self.networks.is_empty() || self.networks.iter().any(|n| n.contains(&address));
+        let by_network = self.networks.is_empty() || self.networks.iter().any(|n| n.contains(peer.address.ip()));
         let by_certificate = self.certificate.as_ref().is_none_or(|c| c.is_held_by(peer));
         if by_header && by_network && by_certificate {
             parts.extensions.insert(FromProvenCdn);

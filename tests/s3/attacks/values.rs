@@ -238,3 +238,37 @@ fn conditions_of_writes_are_well_formed_or_refused() {
     assert_eq!(client.get(&acme(), "open", "k").body, b"first");
     client.send(&with("PUT", "if-match", &etag), Sign::No).expect(200);
 }
+
+#[test]
+fn the_payload_hash_is_seen_as_it_was_verified() {
+    let denied = r#""Effect":"Deny","Action":"s3:PutObject","Condition":{"StringEquals":{"s3:x-amz-content-sha256":"UNSIGNED-PAYLOAD"}}"#;
+    let (_gateway, mut client) = open_but_for(denied);
+    let hash = crate::support::signer::sha256_hex(b"x");
+    let put = Request::on("PUT", "open", "k").body("x");
+    let acme = acme();
+    let unsigned = put.clone().payload_hash("UNSIGNED-PAYLOAD");
+    client.send(&unsigned, Sign::Header(&acme)).refused(403, "AccessDenied");
+    client.send(&put, Sign::Presigned(&acme)).refused(403, "AccessDenied");
+    // A word about the body that nothing was verified by changes nothing.
+    client.send(&put.clone().unsigned_header("x-amz-content-sha256", &hash), Sign::Presigned(&acme)).refused(403, "AccessDenied");
+    client.send(&put, Sign::No).refused(403, "AccessDenied");
+    assert_absent(&mut client, "open", "k");
+    client.send(&put, Sign::Header(&acme)).expect(200);
+    client.send(&put.clone().header("x-amz-content-sha256", &hash), Sign::No).expect(200);
+    client.send(&put.clone().header("x-amz-content-sha256", &hash).payload_hash(&hash), Sign::Presigned(&acme)).expect(200);
+}
+
+#[test]
+fn addresses_have_one_form() {
+    let allowed = |net: &str| format!(r#""Effect":"Deny","Action":"s3:GetObject","Condition":{{"IpAddress":{{"aws:SourceIp":"{net}"}}}}"#);
+    for net in ["127.0.0.1", "127.0.0.0/8", "::ffff:127.0.0.1", "::ffff:127.0.0.0/104", "::ffff:7f00:1/128"] {
+        let (_gateway, mut client) = open_but_for(&allowed(net));
+        client.put(&operator(), "open", "k", b"x").expect(200);
+        client.send(&Request::on("GET", "open", "k"), Sign::No).refused(403, "AccessDenied");
+        // The same as an Allow for all others.
+        client.send(&Request::new("DELETE", "/open").query("policy", ""), Sign::Header(&acme())).expect(204);
+        let others = format!(r#""Effect":"Allow","Action":"s3:GetObject","Condition":{{"NotIpAddress":{{"aws:SourceIp":"{net}"}}}}"#);
+        set_policy(&mut client, "open", &others, r#""Effect":"Deny","Action":"s3:PutObjectAcl""#);
+        client.send(&Request::on("GET", "open", "k"), Sign::No).refused(403, "AccessDenied");
+    }
+}
