@@ -37,7 +37,7 @@ impl<'a> Text<'a> {
         Text { places: Some(places), ..self }
     }
 
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.head.len() + self.tail.map_or(0, |t| t.len() + 1)
     }
 
