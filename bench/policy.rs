@@ -6,6 +6,7 @@ use std::hint::black_box;
 use std::net::IpAddr;
 
 use criterion::{Criterion, criterion_group, criterion_main};
+use tidegate::auth::query::Query;
 use tidegate::auth::{Action, Auth, Caller, OperatorKey, RequestFacts, Settings, Target};
 use tidegate::base::names::{BucketName, ObjectKey, TenantId};
 use tidegate::base::object::{Bucket, BucketDocument, CannedAcl};
@@ -40,7 +41,9 @@ fn bench(c: &mut Criterion) {
     let auth = Auth::new(Settings::default(), dir.path().to_owned(), operator).expect("no faults");
     let request =
         http::Request::get("/assets/acme/run/model.glb").header("user-agent", "Mozilla/5.0").body(()).expect("legal").into_parts().0;
-    let context = RequestFacts { parts: &request, peer: IpAddr::from([192, 0, 2, 1]), secure: true, now: Timestamp::from_secs(2) };
+    let query = Query::default();
+    let context =
+        RequestFacts { parts: &request, query: &query, peer: IpAddr::from([192, 0, 2, 1]), secure: true, now: Timestamp::from_secs(2) };
     let key = ObjectKey::parse("acme/run/model.glb").expect("a key");
     let anonymous = Caller::anonymous();
     let acme = Caller::tenant(auth.tenant(&TenantId::parse("acme").expect("a name")).expect("a tenant"));
@@ -80,7 +83,9 @@ fn largest(c: &mut Criterion, auth: &Auth) {
     let key = ObjectKey::parse(&"a".repeat(1024)).expect("a key");
     let agent = "a".repeat(2048);
     let request = http::Request::get("/assets/a").header("user-agent", agent).body(()).expect("legal").into_parts().0;
-    let context = RequestFacts { parts: &request, peer: IpAddr::from([192, 0, 2, 1]), secure: true, now: Timestamp::from_secs(2) };
+    let query = Query::default();
+    let context =
+        RequestFacts { parts: &request, query: &query, peer: IpAddr::from([192, 0, 2, 1]), secure: true, now: Timestamp::from_secs(2) };
     let anonymous = Caller::anonymous();
     for (name, statement) in [("policy/largest, longest key", by_key), ("policy/largest, long header", by_agent)] {
         let policy = policy(&[statement, everyone.to_owned()]);

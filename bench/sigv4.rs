@@ -10,6 +10,7 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use http::request::Parts;
 use tidegate::auth::keys::Secret;
 use tidegate::auth::presign::{Credentials, Presign, presign, sign_headers};
+use tidegate::auth::query::Query;
 use tidegate::auth::{Auth, OperatorKey, RequestFacts, Settings};
 use tidegate::base::names::{AccessKeyId, BucketName, ObjectKey};
 use tidegate::base::timestamp::Timestamp;
@@ -22,8 +23,13 @@ fn parts(request: http::request::Builder) -> Parts {
     request.body(()).expect("a legal request").into_parts().0
 }
 
-fn facts(parts: &Parts) -> RequestFacts<'_> {
-    RequestFacts { parts, peer: IpAddr::from([192, 0, 2, 1]), secure: false, now: NOW }
+/// Read with every request, as the doors do.
+fn query(parts: &Parts) -> Query {
+    Query::parse(parts.uri.query()).expect("legal")
+}
+
+fn facts<'a>(parts: &'a Parts, query: &'a Query) -> RequestFacts<'a> {
+    RequestFacts { parts, query, peer: IpAddr::from([192, 0, 2, 1]), secure: false, now: NOW }
 }
 
 fn bench(c: &mut Criterion) {
@@ -41,13 +47,13 @@ fn bench(c: &mut Criterion) {
             .iter()
             .fold(http::Request::get(PATH).header("host", HOST), |r, name| r.header(*name, "some value of a usual length")),
     );
-    c.bench_function("sigv4/anonymous", |b| b.iter(|| plain.authenticate(black_box(&facts(&anonymous)))));
+    c.bench_function("sigv4/anonymous", |b| b.iter(|| plain.authenticate(black_box(&facts(&anonymous, &query(&anonymous))))));
 
     let mut header =
         parts(http::Request::get(PATH).header("host", HOST).header("user-agent", "aws-sdk").header("amz-sdk-invocation-id", "x"));
     let signed = sign_headers(&credentials, &http::Method::GET, HOST, PATH, None, "UNSIGNED-PAYLOAD", NOW).expect("signed");
     header.headers.extend(signed);
-    c.bench_function("sigv4/header", |b| b.iter(|| plain.authenticate(black_box(&facts(&header))).expect("genuine")));
+    c.bench_function("sigv4/header", |b| b.iter(|| plain.authenticate(black_box(&facts(&header, &query(&header)))).expect("genuine")));
 
     let (bucket, key) = (BucketName::parse("bucket").expect("a name"), ObjectKey::parse("tenant/run-42/a b.glb").expect("a key"));
     let wanted = Presign {
@@ -61,7 +67,9 @@ fn bench(c: &mut Criterion) {
     };
     let url = presign(&credentials, &wanted).expect("signed");
     let presigned = parts(http::Request::get(url.split_once(HOST).map_or("", |(_, rest)| rest)).header("host", HOST));
-    c.bench_function("sigv4/presigned", |b| b.iter(|| plain.authenticate(black_box(&facts(&presigned))).expect("genuine")));
+    c.bench_function("sigv4/presigned", |b| {
+        b.iter(|| plain.authenticate(black_box(&facts(&presigned, &query(&presigned)))).expect("genuine"))
+    });
 
     let most = auth(Settings {
         public_hosts: (0..8).map(|i| format!("h{i}.example.com")).collect(),
@@ -71,7 +79,7 @@ fn bench(c: &mut Criterion) {
     let mut forged = header.clone();
     let authorization = forged.headers["authorization"].to_str().expect("text").replace("SignedHeaders=", "SignedHeaders=accept-encoding;");
     forged.headers.insert("authorization", authorization.parse().expect("a value"));
-    c.bench_function("sigv4/forged", |b| b.iter(|| most.authenticate(black_box(&facts(&forged))).expect_err("forged")));
+    c.bench_function("sigv4/forged", |b| b.iter(|| most.authenticate(black_box(&facts(&forged, &query(&forged)))).expect_err("forged")));
 }
 
 criterion_group!(benches, bench);

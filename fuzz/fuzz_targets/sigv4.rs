@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
+use tidegate::auth::query::Query;
 use tidegate::auth::{Auth, OperatorKey, RequestFacts, Settings};
 use tidegate::base::timestamp::Timestamp;
 
@@ -47,7 +48,14 @@ fuzz_target!(|input: (u8, &str, &str, &str)| {
     }
     let Ok(request) = request.body(()) else { return };
     let (parts, ()) = request.into_parts();
-    let facts = RequestFacts { parts: &parts, peer: IpAddr::from([10, 0, 0, 1]), secure: false, now: Timestamp::from_secs(1_369_353_600) };
+    let Ok(query) = Query::parse(parts.uri.query()) else { return };
+    let facts = RequestFacts {
+        parts: &parts,
+        query: &query,
+        peer: IpAddr::from([10, 0, 0, 1]),
+        secure: false,
+        now: Timestamp::from_secs(1_369_353_600),
+    };
     if let Ok(caller) = AUTH.authenticate(&facts) {
         assert!(caller.identity.is_anonymous(), "a forged signature was taken");
     }
