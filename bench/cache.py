@@ -40,7 +40,7 @@ class Bench:
         self.folder, self.servers = folder, []
 
     def start(self):
-        self.upstream, doors = start_tidegate(f"{self.folder}/u")
+        self.upstream, doors = start_tidegate(f"{self.folder}/u", environment={"TIDEGATE_S3_GATEWAYS_ABOVE": "true"})
         self.servers.append(self.upstream)
         self.direct, self.upstream_admin = doors["s3"], doors["admin"]
         request(self.direct, "PUT", f"/{BUCKET}")

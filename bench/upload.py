@@ -44,7 +44,7 @@ def main():
     a = arguments.parse_args()
     folder, noise, servers = tempfile.mkdtemp(prefix="tidegate-upload-", dir=a.data), os.urandom(BLOCK), []
     try:
-        upstream, doors = start_tidegate(f"{folder}/u")
+        upstream, doors = start_tidegate(f"{folder}/u", environment={"TIDEGATE_S3_GATEWAYS_ABOVE": "true"})
         servers.append(upstream)
         direct = doors["s3"]
         request(direct, "PUT", f"/{BUCKET}")

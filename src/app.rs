@@ -24,6 +24,7 @@ use crate::auth::Auth;
 use crate::auth::operator::OperatorKey;
 use crate::base::error::Error;
 use crate::base::names::TenantId;
+use crate::base::storable::Writers;
 use crate::cdn::{self, CloudFront, Map};
 use crate::config::{Config, Listen};
 use crate::files::sys;
@@ -108,6 +109,9 @@ impl App {
         let replicas = config.replica_settings().map_err(StartError::Faults)?;
         let shadows = config.shadow_settings().map_err(StartError::Faults)?;
         let (upstream, cache) = (config.upstream_settings(), config.cache_settings(&metrics));
+        // Over S3 what is reserved is our own.
+        let theirs = config.doors.gateways_above && upstream.is_none();
+        let writers = if theirs { Writers::Gateways } else { Writers::Clients };
         let secret = operator.secret.clone();
         let auth = Arc::new(Auth::new(config.auth, config.policies, operator).map_err(faults)?);
         auth.summary().warnings.iter().for_each(|w| tracing::warn!("{w}"));
@@ -153,7 +157,8 @@ impl App {
             .with_peers(cluster.peers())
             .with_replicas(replicas)
             .with_shadows(opened.shadows)
-            .with_write_back(back);
+            .with_write_back(back)
+            .with_writers(writers);
         ops.load_settings(&auth).await?;
         let follower = has_neighbours.then(|| tokio::spawn(follow::follow(ops.clone(), auth.clone())));
 

@@ -229,6 +229,24 @@ pub struct Quota {
     pub objects: Option<u64>,
 }
 
+impl Quota {
+    pub fn is_some(&self) -> bool {
+        self.bytes.is_some() || self.objects.is_some()
+    }
+
+    /// Refuses what takes the usage past the limits: `bytes` and `objects` are what would be added.
+    pub fn check(&self, usage: Usage, bytes: i128, objects: i128) -> Result<()> {
+        let over = |limit: Option<u64>, used: u64, more: i128| more > 0 && limit.is_some_and(|l| i128::from(used) + more > i128::from(l));
+        if over(self.bytes, usage.bytes, bytes) {
+            return Err(Error::new(ErrorKind::QuotaExceeded, "The tenant's limit of stored bytes would be exceeded."));
+        }
+        if over(self.objects, usage.objects, objects) {
+            return Err(Error::new(ErrorKind::QuotaExceeded, "The tenant's limit of objects would be exceeded."));
+        }
+        Ok(())
+    }
+}
+
 /// No method has a body of its own: an origin that stands before another one must say what it does with each of them.
 pub trait Origin: Send + Sync + 'static {
     // Buckets
@@ -270,6 +288,8 @@ pub trait Origin: Send + Sync + 'static {
     fn list<'a>(&'a self, bucket: &'a BucketName, query: &'a ListQuery) -> Answer<'a, ListPage>;
 
     // Writes
+    /// Whether the key can be kept in the bucket, here and wherever else it will be brought: what is acknowledged must not be refused later.
+    fn takes<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey) -> Answer<'a, ()>;
     /// Where a body of the tenant is staged while it arrives.
     fn staging(&self, owner: &TenantId) -> Staging;
     /// The same for the body of a PUT, so that an origin can begin with it before it is whole. The body need not be followed by `put`.

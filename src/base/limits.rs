@@ -9,6 +9,8 @@ pub const MAX_PARTS: u16 = 10_000;
 pub const MAX_KEY_BYTES: usize = 1024;
 /// S3: user metadata, names and values together.
 pub const MAX_USER_METADATA_BYTES: usize = 2048;
+/// S3: all other stored headers, names and values together.
+pub const MAX_SYSTEM_METADATA_BYTES: usize = 2048;
 /// S3: keys in one DeleteObjects, and in one list page.
 pub const MAX_DELETE_KEYS: usize = 1000;
 pub const MAX_LIST_KEYS: usize = 1000;

@@ -20,5 +20,6 @@ pub mod network;
 pub mod object;
 pub mod range;
 pub mod seal;
+pub mod storable;
 pub mod tags;
 pub mod timestamp;

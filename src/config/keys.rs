@@ -115,6 +115,13 @@ fn s3() -> Vec<Key> {
             flag
         ),
         field!(
+            "s3.gateways_above",
+            "Other gateways have a bucket of this one's embedded store as their upstream or replica: it takes their `.tidegate/` and `x-amz-meta-tidegate`.",
+            doors.gateways_above,
+            |v: &bool| v.to_string(),
+            flag
+        ),
+        field!(
             "s3.public_hosts",
             "Names under which clients know the gateway when a proxy rewrites Host; signatures for them verify too.",
             auth.public_hosts,

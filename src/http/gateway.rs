@@ -21,6 +21,8 @@ pub struct Settings {
     pub default_cors: bool,
     /// Names of the admin door, in lower case, beside addresses and `localhost`.
     pub admin_hosts: Vec<String>,
+    /// Other gateways stand over buckets of this one: what is reserved for a gateway is theirs. Only on the embedded store.
+    pub gateways_above: bool,
     /// The longest life of a link that is not S3's: path tokens, CloudFront's URLs and cookies.
     pub link_max: Duration,
     /// The life of a link of which nobody says how long it is.
@@ -33,6 +35,7 @@ impl Default for Settings {
             sites: Sites::default(),
             default_cors: true,
             admin_hosts: Vec::new(),
+            gateways_above: false,
             link_max: Duration::from_secs(7 * 24 * 3600),
             presign_expires: Duration::from_secs(3600),
         }

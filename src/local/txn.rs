@@ -18,7 +18,7 @@ use crate::index::{Change, Index, Walk};
 use crate::journal::{ContentAt, OpRef};
 use crate::local::ids::Ids;
 use crate::local::rows::{self, DropKind, DropRow, HashRow, Id, Manifest, ObjectRow, PartRow, Place, UsageRow, key, table};
-use crate::origin::Quota;
+use crate::origin::{Quota, Usage};
 
 #[derive(Debug, Clone)]
 pub enum Value {
@@ -249,18 +249,11 @@ impl<'a> Txn<'a> {
 
     /// Refuses what takes the tenant past its limits: `bytes` and `objects` are what would be added.
     pub fn check_quota(&self, tenant: &TenantId, quota: &Quota, bytes: i128, objects: i128) -> Result<()> {
-        if quota.bytes.is_none() && quota.objects.is_none() {
+        if !quota.is_some() {
             return Ok(());
         }
-        let usage = self.usage(tenant)?;
-        let over = |limit: Option<u64>, used: u64, more: i128| more > 0 && limit.is_some_and(|l| i128::from(used) + more > i128::from(l));
-        if over(quota.bytes, usage.bytes, bytes) {
-            return Err(Error::new(ErrorKind::QuotaExceeded, "The tenant's limit of stored bytes would be exceeded."));
-        }
-        if over(quota.objects, usage.objects, objects) {
-            return Err(Error::new(ErrorKind::QuotaExceeded, "The tenant's limit of objects would be exceeded."));
-        }
-        Ok(())
+        let UsageRow { bytes: used, objects: there } = self.usage(tenant)?;
+        quota.check(Usage { bytes: used, objects: there }, bytes, objects)
     }
 
     fn add_usage(&mut self, tenant: &TenantId, bytes: i128, objects: i128) -> Result<()> {

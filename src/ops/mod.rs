@@ -5,6 +5,7 @@
 //! The one exception is `access`: what a decision is made from must be read before there is a grant.
 
 pub mod access;
+mod admit;
 mod breaker;
 pub mod buckets;
 pub mod cdn;
@@ -32,6 +33,7 @@ use crate::auth::action::Action;
 use crate::auth::grant::Grant;
 use crate::base::error::{Error, Result};
 use crate::base::names::{BucketName, ObjectKey};
+use crate::base::storable::Writers;
 use crate::cache::Cache;
 use crate::net::drain::Tracker;
 use crate::origin::Origin;
@@ -58,6 +60,7 @@ pub struct Ops {
     /// None: no bucket has an old store.
     shadows: Option<shadow::Shadows>,
     transfers: transfers::Transfers,
+    writers: Writers,
     /// Held while made keys or secrets are changed, or taken up as they are stored: what is just made must not be lost to an
     /// older list.
     settings: Arc<tokio::sync::Mutex<()>>,
@@ -66,12 +69,17 @@ pub struct Ops {
 impl Ops {
     pub fn new(origin: Arc<dyn Origin>, variants: Variants, jobs: Queue) -> Self {
         let (cdn, cache, peers, replicas, back, shadows, tracker, transfers, settings) = Default::default();
-        Ops { origin, variants, jobs, cdn, cache, peers, tracker, replicas, back, shadows, transfers, settings }
+        Ops { origin, variants, jobs, cdn, cache, peers, tracker, replicas, back, shadows, transfers, writers: Writers::Clients, settings }
     }
 
     /// The one that the origin is read through, so that it can be purged.
     pub fn with_cache(self, cache: Option<Cache>) -> Self {
         Ops { cache, ..self }
+    }
+
+    /// Whether gateways stand over buckets of this one.
+    pub fn with_writers(self, writers: Writers) -> Self {
+        Ops { writers, ..self }
     }
 
     /// They are purged too.

@@ -36,6 +36,7 @@ impl Ops {
     ) -> Result<Upload> {
         let (bucket, key) = object(grant, &[Action::PutObject])?;
         let (owner, _) = grant.becomes(acl)?;
+        self.require_storable(grant, &headers).await?;
         let upload = Upload {
             id: new_upload_id()?,
             bucket: bucket.clone(),

@@ -307,6 +307,10 @@ impl Origin for ThroughCache {
         self.origin.list(bucket, query)
     }
 
+    fn takes<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey) -> Answer<'a, ()> {
+        self.origin.takes(bucket, key)
+    }
+
     fn staging(&self, owner: &TenantId) -> Staging {
         self.origin.staging(owner)
     }

@@ -16,8 +16,8 @@ impl Ops {
         self.origin.staging(grant.tenant())
     }
 
-    /// Where the body of a PUT is staged, of which so much is known.
-    pub fn staging_for(
+    /// Where the body of a PUT is staged, of which so much is known: if it can be kept.
+    pub async fn staging_for(
         &self,
         grant: &Grant,
         acl: CannedAcl,
@@ -28,6 +28,8 @@ impl Ops {
         let (bucket, key) = object(grant, &[Action::PutObject])?;
         let (length, sha256, algorithm) = (expect.length, expect.declared_sha256(), expect.algorithm());
         let (owner, _) = grant.becomes(acl)?;
+        self.require_storable(grant, headers).await?;
+        self.require_room(grant, acl, length).await?;
         Ok(self.origin.staging_for(&Announced { bucket, key, owner, acl, headers, conditions, length, sha256, algorithm }))
     }
 
@@ -41,6 +43,7 @@ impl Ops {
     ) -> Result<Written> {
         let (bucket, key) = object(grant, &[Action::PutObject])?;
         let (owner, quota) = grant.becomes(acl)?;
+        self.require_storable(grant, &headers).await?;
         let put = PutObject { bucket: bucket.clone(), key: key.clone(), owner: owner.clone(), acl, headers, conditions, received };
         let origin = self.origin.clone();
         self.and_tell(grant, async move { origin.put(put, quota).await }).await
@@ -59,6 +62,8 @@ impl Ops {
         let (bucket, key) = object(grant, &[Action::PutObject])?;
         let (source_bucket, source_key) = object(source_grant, &[Action::GetObject])?;
         let (owner, quota) = grant.becomes(acl)?;
+        self.require_storable(grant, &headers).await?;
+        self.require_room(grant, acl, Some(source.size)).await?;
         let copy = CopyObject {
             source_bucket: source_bucket.clone(),
             source_key: source_key.clone(),

@@ -20,12 +20,11 @@ use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::etag::ETag;
 use crate::base::names::TenantId;
 use crate::base::object::{CannedAcl, ObjectHeaders, ObjectInfo};
+use crate::base::storable::{ENCODED, SEALED, is_plain};
 use crate::base::timestamp::Timestamp;
 use crate::upstream::open::Inner;
 use crate::upstream::replica::SourceVersion;
 
-/// `x-amz-meta-tidegate`
-pub const SEALED: &str = "tidegate";
 const VERSION: u8 = 1;
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -58,33 +57,25 @@ pub fn seal_place(bucket: &str, key: &str, size: Option<u64>) -> String {
     }
 }
 
-fn is_plain(value: &[u8]) -> bool {
-    value.iter().all(|b| (0x20..0x7f).contains(b))
-}
-
-/// User metadata as they are sent, with the sealed value.
-pub fn metadata(headers: &ObjectHeaders, sealed: &str) -> Result<std::collections::HashMap<String, String>> {
-    if headers.user.contains_key(SEALED) {
-        return Err(Error::new(ErrorKind::InvalidArgument, "The metadata name x-amz-meta-tidegate belongs to the gateway.")
-            .detail("ArgumentName", "x-amz-meta-tidegate"));
-    }
+/// User metadata as they are sent, with the sealed value: in place of one of that name that an older store let through.
+pub fn metadata(headers: &ObjectHeaders, sealed: &str) -> std::collections::HashMap<String, String> {
     let mut all: std::collections::HashMap<String, String> = headers
         .user
         .iter()
         .map(|(name, value)| {
             let text = match std::str::from_utf8(value) {
                 Ok(text) if is_plain(value) => text.to_owned(),
-                _ => format!("=?UTF-8?B?{}?=", STANDARD.encode(value)),
+                _ => format!("{}{}{}", ENCODED.0, STANDARD.encode(value), ENCODED.1),
             };
             (name.clone(), text)
         })
         .collect();
     all.insert(SEALED.into(), sealed.into());
-    Ok(all)
+    all
 }
 
 fn decoded(text: &str) -> Vec<u8> {
-    let inner = text.strip_prefix("=?UTF-8?B?").and_then(|t| t.strip_suffix("?="));
+    let inner = text.strip_prefix(ENCODED.0).and_then(|t| t.strip_suffix(ENCODED.1));
     inner.and_then(|t| STANDARD.decode(t).ok()).unwrap_or_else(|| text.as_bytes().to_vec())
 }
 
@@ -260,6 +251,28 @@ impl Inner {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What the door leaves room for.
+    #[test]
+    fn the_sealed_value_at_its_longest() {
+        use crate::base::storable::SEALED_BYTES;
+        let owner = TenantId::parse(&"t".repeat(64)).unwrap();
+        let checksum = Checksum::new(ChecksumAlgorithm::Sha256, &[255; 32]).unwrap().composite(10_000);
+        let (md5, sha256) = (Md5([255; 16]), VerifiedSha256::proven(crate::base::digest::Sha256([255; 32])));
+        let etag = ETag::of_upstream(&"f".repeat(64)).unwrap();
+        let source = Some(SourceVersion { etag, modified: Timestamp::from_millis(u64::MAX >> 1), generation: u64::MAX });
+        let known = Known {
+            sha256: Some(sha256),
+            md5: Some(md5),
+            checksum: Some(checksum),
+            source,
+            ..Known::new(owner, CannedAcl::BucketOwnerFullControl, &ObjectHeaders::default())
+        };
+        let text = postcard::to_extend(&known.source.unwrap(), postcard::to_stdvec(&known).unwrap()).unwrap();
+        // A nonce before it, a tag behind it.
+        let sealed = SEALED.len() + URL_SAFE_NO_PAD.encode(vec![0; 12 + text.len() + 16]).len();
+        assert!((SEALED_BYTES - 8..=SEALED_BYTES).contains(&sealed), "{sealed}");
+    }
 
     #[test]
     fn names_of_versions() {

@@ -98,7 +98,7 @@ impl Inner {
         let known = Known::new(upload.owner.clone(), upload.acl, &upload.headers);
         let sealed = self.sealed(&known, &seal_place(&place.bucket, &key, None))?;
         let create = self.client.create_multipart_upload().bucket(&*place.bucket).key(&key);
-        let create = with_headers!(create, &upload.headers).set_metadata(Some(info::metadata(&upload.headers, &sealed)?));
+        let create = with_headers!(create, &upload.headers).set_metadata(Some(info::metadata(&upload.headers, &sealed)));
         let (algorithm, kind) = upload.checksum.unwrap_or((ChecksumAlgorithm::Crc64Nvme, ChecksumType::FullObject));
         let given = self.abilities().checksums;
         let create = with_keeping!(create, &self.settings)

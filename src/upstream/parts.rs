@@ -160,7 +160,7 @@ impl Inner {
     async fn begin(self: &Arc<Self>, object: &PartedObject, sealed: &str) -> Result<Guard> {
         let PartedObject { place, key, headers, algorithm, .. } = object;
         let create = self.client.create_multipart_upload().bucket(&*place.bucket).key(key);
-        let create = with_headers!(create, headers).set_metadata(Some(info::metadata(headers, sealed)?));
+        let create = with_headers!(create, headers).set_metadata(Some(info::metadata(headers, sealed)));
         let create = with_keeping!(create, &self.settings)
             .set_checksum_algorithm(algorithm.map(|a| a.name().into()))
             .set_checksum_type(algorithm.map(|_| UpstreamType::FullObject));

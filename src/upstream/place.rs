@@ -8,10 +8,8 @@ use std::sync::Arc;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::limits::MAX_KEY_BYTES;
 use crate::base::names::{BucketName, ObjectKey, TenantId};
+use crate::base::storable::{STATE, as_path};
 use crate::upstream::settings::Settings;
-
-/// The gateway's own state, after the base prefix.
-pub const STATE: &str = ".tidegate/";
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
@@ -35,6 +33,18 @@ impl Place {
                 .detail("MaxSizeAllowed", left.to_string()));
         }
         Ok(full)
+    }
+}
+
+/// Whether a replica that lives so can have a copy of the key.
+pub fn takes_copy(settings: &Settings, bucket: &BucketName, key: &ObjectKey) -> Result<()> {
+    let map = Map::new(settings);
+    let place = map.folder(bucket);
+    match map.hidden_folder(&place, &place.key(key)?, |_| true) {
+        Some(_) => {
+            Err(Error::new(ErrorKind::InvalidRequest, "Read as a path, the key leads out of its bucket: a replica could not keep it."))
+        }
+        None => Ok(()),
     }
 }
 
@@ -143,28 +153,6 @@ impl Map {
     }
 }
 
-/// What a file system would make of the key. None: it is one already.
-fn as_path(key: &str) -> Option<String> {
-    // The last may be empty: a key that ends with a slash.
-    let segments = key.strip_suffix('/').unwrap_or(key);
-    if !segments.split('/').any(|segment| matches!(segment, "" | "." | "..")) {
-        return None;
-    }
-    let mut path: Vec<&str> = Vec::new();
-    for segment in key.split('/') {
-        match segment {
-            "" | "." => {}
-            ".." => drop(path.pop()),
-            name => path.push(name),
-        }
-    }
-    let mut path = path.join("/");
-    if key.ends_with('/') && !path.is_empty() {
-        path.push('/');
-    }
-    Some(path)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -201,28 +189,6 @@ mod tests {
             assert!(!hides("home", "made") && !hides("home", "other/x") && !hides("home", "not.made/x") && !hides("home", ".tidegate"));
             assert!(!hides("other", ".tidegate/x"), "another bucket upstream");
             assert!(hides("made", ".tidegate/x"));
-        }
-    }
-
-    #[test]
-    fn keys_as_paths() {
-        for plain in ["a", "a/b", "a/", "a/.b", ".a", "a/..b/c", "a...", ".tidegate/", "..a/b/"] {
-            assert_eq!(as_path(plain), None, "{plain}");
-        }
-        for (key, path) in [
-            ("a//b", "a/b"),
-            ("/a", "a"),
-            ("/", ""),
-            ("a//", "a/"),
-            ("./a", "a"),
-            ("a/.", "a"),
-            ("a/..", ""),
-            ("..", ""),
-            (".", ""),
-            ("x/../.tidegate/b", ".tidegate/b"),
-            ("a/../../../b/./c/", "b/c/"),
-        ] {
-            assert_eq!(as_path(key).as_deref(), Some(path), "{key}");
         }
     }
 

@@ -11,11 +11,11 @@ use crate::base::error::Result;
 use crate::base::names::{BucketName, ObjectKey};
 use crate::base::object::SharedObject;
 use crate::base::range::ByteRange;
+use crate::base::storable::SEALED;
 use crate::origin::Body;
 use crate::upstream::body::{UpstreamBody, Version};
 use crate::upstream::buckets::no_such_bucket;
 use crate::upstream::fault;
-use crate::upstream::info::SEALED;
 use crate::upstream::open::Inner;
 
 /// A gateway wrote it.

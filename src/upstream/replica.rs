@@ -10,10 +10,10 @@ use serde::{Deserialize, Serialize};
 use crate::base::etag::ETag;
 use crate::base::names::{BucketName, ObjectKey, TenantId};
 use crate::base::object::{Bucket, ObjectInfo, SharedObject};
+use crate::base::storable::SEALED;
 use crate::base::timestamp::Timestamp;
 use crate::origin::{Answer, PutObject, Written};
 use crate::upstream::Upstream;
-use crate::upstream::info::SEALED;
 
 /// A version as the origin names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -89,6 +89,10 @@ impl Origin for Upstream {
         None
     }
 
+    fn takes<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey) -> Answer<'a, ()> {
+        Box::pin(async move { self.0.writable(bucket, key).await.map(drop) })
+    }
+
     fn staging(&self, _: &TenantId) -> Staging {
         self.0.staging.clone()
     }

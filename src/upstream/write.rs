@@ -17,6 +17,7 @@ use crate::base::etag::ETag;
 use crate::base::limits::MAX_PUT_BYTES;
 use crate::base::names::{BucketName, ObjectKey, TenantId};
 use crate::base::object::{CannedAcl, ObjectHeaders, ObjectInfo, SharedObject};
+use crate::base::storable::SEALED;
 use crate::base::timestamp::Timestamp;
 use crate::ingest::{Content, Received};
 use crate::origin::{CopyObject, Dedup, PutObject, Written};
@@ -24,7 +25,7 @@ use crate::upstream::ahead::Ahead;
 use crate::upstream::client;
 use crate::upstream::conditions::{self, Held, LOOKS};
 use crate::upstream::fault;
-use crate::upstream::info::{self, Known, SEALED, seal_place, with_checksum, with_headers, with_keeping};
+use crate::upstream::info::{self, Known, seal_place, with_checksum, with_headers, with_keeping};
 use crate::upstream::open::Inner;
 use crate::upstream::place::Place;
 use crate::upstream::replica::SourceVersion;
@@ -74,7 +75,6 @@ impl Inner {
         };
         let sealed = self.sealed(&known, &seal_place(&place.bucket, &key, Some(received.size)))?;
         let sending = Sending { place, key, headers: put.headers, known, sealed, received };
-        self.refuse_bad_metadata(&sending.headers)?;
         let ahead = Ahead::of(&sending.received);
         let copied = match ahead {
             None => self.put_by_copy(&sending, &put.conditions).await,
@@ -91,10 +91,6 @@ impl Inner {
         };
         self.contents.remember(&object.owner, &sending.received.sha256, &put.bucket, &put.key, object.etag);
         Ok(Written { object: Arc::new(object), dedup })
-    }
-
-    pub fn refuse_bad_metadata(&self, headers: &ObjectHeaders) -> Result<()> {
-        info::metadata(headers, "").map(drop)
     }
 
     async fn put_whole(&self, sending: &Sending, conditions: &WriteConditions) -> Result<ETag> {
@@ -114,7 +110,7 @@ impl Inner {
             Content::File(file) => part_of_file(file.path(), 0, file.len()).await?,
         };
         let put = self.client.put_object().bucket(&*sending.place.bucket).key(&sending.key).body(body);
-        let put = with_headers!(put, &sending.headers).set_metadata(Some(info::metadata(&sending.headers, &sending.sealed)?));
+        let put = with_headers!(put, &sending.headers).set_metadata(Some(info::metadata(&sending.headers, &sending.sealed)));
         let put = with_keeping!(put, &self.settings).set_if_match(held.if_match.clone()).set_if_none_match(held.if_none_match.clone());
         let put = match sending.received.checksum.as_ref().filter(|_| self.abilities().checksums) {
             Some(checksum) => with_checksum!(put, checksum),
@@ -218,7 +214,7 @@ impl Inner {
         let from = utf8_percent_encode(&format!("{}/{}", source.0.bucket, source.1), PATH).to_string();
         let request = self.client.copy_object().bucket(&*place.bucket).key(key).copy_source(from);
         let request = request.copy_source_if_match(object.etag.quoted()).metadata_directive(MetadataDirective::Replace);
-        let request = with_headers!(request, &copying.headers).set_metadata(Some(info::metadata(&copying.headers, &sealed)?));
+        let request = with_headers!(request, &copying.headers).set_metadata(Some(info::metadata(&copying.headers, &sealed)));
         let request =
             with_keeping!(request, &self.settings).set_if_match(held.if_match.clone()).set_if_none_match(held.if_none_match.clone());
         let raw = info::raw_headers(&copying.headers);

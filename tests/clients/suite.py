@@ -97,7 +97,7 @@ def start_upstream(binary, folder):
     import boto3
 
     folder.mkdir()
-    below = gateway.Gateway(binary, gateway.write_settings(folder), folder / "gateway.log").wait_until_open()
+    below = gateway.Gateway(binary, gateway.write_settings(folder), folder / "gateway.log", {"TIDEGATE_S3_GATEWAYS_ABOVE": "true"}).wait_until_open()
     endpoint, (key, secret) = f"http://127.0.0.1:{below.ports['s3']}", gateway.ROOT_KEY
     boto3.client("s3", endpoint_url=endpoint, region_name="us-east-1", aws_access_key_id=key, aws_secret_access_key=secret).create_bucket(Bucket="home")
     names = {"AWS_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": key, "AWS_SECRET_ACCESS_KEY": secret}

@@ -43,7 +43,7 @@ impl World {
     /// `settings`: more of each node's gateway.toml.
     pub fn new(count: usize, settings: &str) -> Self {
         let below = Place::new();
-        below.write("gateway.toml", "[store]\nreserve = \"0B\"\n");
+        below.write("gateway.toml", "[s3]\ngateways_above = true\n[store]\nreserve = \"0B\"\n");
         let upstream = below.serve();
         Client::new(upstream.s3).make_bucket(&operator(), HOME);
         // Nobody listens there until the node is told where it is.

@@ -56,6 +56,48 @@ fn racing_parts_stay_inside_the_tenants_bytes() {
     client.put(&small, "limited", "too much", b"x").refused(403, "QuotaExceeded");
 }
 
+/// It was read whole, and refused then.
+#[test]
+fn a_body_that_does_not_fit_is_not_asked_for() {
+    let (gateway, small) = limited("bytes = 1000, objects = 2");
+    let mut client = gateway.client();
+    client.make_bucket(&small, "limited");
+    client.put(&small, "limited", "there", &[1; 600]).expect(200);
+    let upload = client.create_upload(&small, "limited", "parts");
+    let part = |n: &str| Request::on("PUT", "limited", "parts").query("partNumber", n).query("uploadId", &upload);
+    client.send(&part("1").body(vec![1; 100]), Sign::Header(&small)).expect(200);
+    let decoded = |request: Request| {
+        let request = request.header("x-amz-decoded-content-length", "301").payload_hash("STREAMING-UNSIGNED-PAYLOAD-TRAILER");
+        request.header("content-length", "400")
+    };
+    let plain = |request: Request, length: &str| request.payload_hash("UNSIGNED-PAYLOAD").header("content-length", length);
+    let put = |key: &str| Request::on("PUT", "limited", key);
+    let (address, host) = (client.address, client.host.clone());
+    let answer = |request: Request| {
+        let request = request.header("expect", "100-continue");
+        let mut connection = crate::support::raw::connect(address);
+        connection.send(request.head(&host, Sign::Header(&small)).0);
+        connection.head().status
+    };
+    for request in [
+        plain(put("new"), "301"),
+        decoded(put("new")),
+        plain(put("there"), "901"),
+        plain(part("2"), "301"),
+        decoded(part("2")),
+        plain(part("1"), "401"),
+    ] {
+        assert_eq!(answer(request.clone()), 403, "{request:?}");
+    }
+    // What replaces something needs room for the rest of it alone.
+    for request in [plain(put("new"), "300"), plain(put("there"), "900"), plain(part("2"), "300"), plain(part("1"), "400")] {
+        assert_eq!(answer(request.clone()), 100, "{request:?}");
+    }
+    client.put(&small, "limited", "second", b"2").expect(200);
+    assert_eq!(answer(plain(put("third"), "1")), 403, "no more objects");
+    assert_eq!(answer(plain(put("second"), "2")), 100);
+}
+
 #[test]
 fn racing_writers_stay_inside_the_tenants_objects() {
     let (gateway, small) = limited("objects = 7");

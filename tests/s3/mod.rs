@@ -12,4 +12,5 @@ mod publish;
 mod races;
 mod sdk;
 mod sdk_tls;
+mod storable;
 mod uploads;

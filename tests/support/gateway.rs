@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate::auth::{self, Auth, OperatorKey};
+use tidegate::base::storable::Writers;
 use tidegate::http::door::Doors;
 use tidegate::http::gateway;
 use tidegate::local::sealed::Sealing;
@@ -52,11 +53,13 @@ impl Setup {
             index_cache_bytes: 8 * 1024 * 1024,
             ..StoreSettings::default()
         };
+        // Most of them get another one over them.
+        let doors = gateway::Settings { gateways_above: true, ..gateway::Settings::default() };
         let mut setup = Setup {
             tenants: Vec::new(),
             store,
             auth: auth::Settings::default(),
-            doors: gateway::Settings::default(),
+            doors,
             variants: variants::Settings { reserve_bytes: 0, ..variants::Settings::default() },
             upstream: None,
             access_log: None,
@@ -184,7 +187,8 @@ impl Running {
         let metrics = Arc::new(Metrics::new());
         let variants = Variants::start(variants::Settings { metrics: metrics.clone(), ..variants.clone() }).unwrap();
         let queue = Queue::open(queue::Settings { dir: store.dir.join("queue"), ..queue::Settings::default() }).unwrap();
-        let ops = Ops::new(origin, variants, queue.clone());
+        let writers = if doors.gateways_above && upstream.is_none() { Writers::Gateways } else { Writers::Clients };
+        let ops = Ops::new(origin, variants, queue.clone()).with_writers(writers);
         let (loading, known) = (ops.clone(), auth.clone());
         on_a_runtime(move || async move { loading.load_settings(&known).await.unwrap() });
         let shared = Arc::new(gateway::Gateway {

@@ -7,7 +7,7 @@ pub mod early;
 mod faults;
 mod first_read;
 mod hidden;
-mod nodes;
+pub mod nodes;
 mod plain;
 mod proof;
 mod records;

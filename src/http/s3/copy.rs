@@ -13,6 +13,7 @@ use crate::base::media_type;
 use crate::base::names::{BucketName, ObjectKey};
 use crate::base::object::SharedObject;
 use crate::base::range::{ByteRange, RangeSpec};
+use crate::base::storable::SEALED;
 use crate::http::body::ResponseBody;
 use crate::http::ranges::{self, Requested};
 use crate::http::respond::{self, Answer};
@@ -100,6 +101,10 @@ pub async fn object(exchange: &mut Exchange<'_>, bucket: &BucketName, key: &Obje
             return Err(Error::new(ErrorKind::NotImplemented, text).detail("Header", "x-amz-checksum-algorithm"));
         }
         let mut stored = if replace { fresh.clone() } else { found.headers.clone() };
+        if !replace {
+            // It speaks of the key that it was sealed for.
+            stored.user.remove(SEALED);
+        }
         if stored.content_type.is_empty() {
             stored.content_type = media_type::guess(key.as_str(), &[]).to_owned();
         }
@@ -140,6 +145,8 @@ pub async fn part(exchange: &mut Exchange<'_>, bucket: &BucketName, key: &Object
     for _ in 0..ATTEMPTS {
         let (source_grant, found) = source.find(exchange).await?;
         let range = part_range(text(&exchange.parts.headers, "x-amz-copy-source-range")?, found.size)?;
+        let size = range.map_or(0, |range| range.end - range.start);
+        exchange.gateway.ops.require_room_for_part(&exchange.gateway.auth, &upload, number, Some(size)).await?;
         let mut body = match range {
             None => ResponseBody::Empty,
             Some(range) => match exchange.gateway.ops.open(&source_grant, Shown::stored(&found), range, ReadBy::UserSpace).await? {

@@ -229,13 +229,23 @@ impl Exchange<'_> {
     ) -> Result<(Received, Running)> {
         let (expect, decoder) = self.promised(expect)?;
         let running = self.gateway.ops.begin_put(grant, self.id.as_str(), expect.length)?;
-        let staging = self.gateway.ops.staging_for(grant, acl, headers, conditions, &expect)?;
+        let staging = self.gateway.ops.staging_for(grant, acl, headers, conditions, &expect).await?;
         let received = self.receive_counted(expect, decoder, &staging, Some(running.transfer.clone())).await?;
         Ok((received, running))
     }
 
+    /// How long the body will be, where the client said it.
+    pub fn declared_length(&self) -> Result<Option<u64>> {
+        let name = match &self.caller.payload {
+            Payload::Streaming(_) => "x-amz-decoded-content-length",
+            Payload::Unsigned | Payload::Sha256(_) => "content-length",
+        };
+        params::number(&self.parts.headers, name)
+    }
+
     /// With what the signature promises, and how the body is decoded.
     fn promised(&self, mut expect: Expect) -> Result<(Expect, Option<Decoder>)> {
+        expect.length = self.declared_length()?;
         let form = match &self.caller.payload {
             Payload::Streaming(form) => Some(form),
             _ => None,
@@ -247,15 +257,11 @@ impl Exchange<'_> {
         if let Payload::Sha256(hash) = &self.caller.payload {
             expect.sha256 = Some(*hash);
         }
-        let Some(form) = form else {
-            expect.length = params::number(&self.parts.headers, "content-length")?;
-            return Ok((expect, None));
-        };
-        let Some(decoded) = params::number(&self.parts.headers, "x-amz-decoded-content-length")? else {
+        let Some(form) = form else { return Ok((expect, None)) };
+        let Some(decoded) = expect.length else {
             let text = "You must provide the x-amz-decoded-content-length HTTP header.";
             return Err(Error::new(ErrorKind::MissingContentLength, text));
         };
-        expect.length = Some(decoded);
         Ok((expect, Some(form.clone().decoder(decoded))))
     }
 

@@ -120,6 +120,8 @@ pub async fn upload_part(exchange: &mut Exchange<'_>, bucket: &BucketName, key: 
             ),
         ));
     }
+    let length = exchange.declared_length()?;
+    exchange.gateway.ops.require_room_for_part(&exchange.gateway.auth, &upload, number, length).await?;
     let received = exchange.receive(expect, &exchange.gateway.ops.staging(&grant)).await?;
     let part = exchange.gateway.ops.put_part(&grant, &exchange.gateway.auth, &upload, number, received).await?;
     let mut answer = respond::empty(StatusCode::OK);

@@ -9,7 +9,6 @@ use crate::base::conditions::{ETagMatch, WriteConditions};
 use crate::base::digest::Md5;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::header::{invalid, one, stored, stored_list, text, trim};
-use crate::base::limits::MAX_USER_METADATA_BYTES;
 use crate::base::object::{CannedAcl, ObjectHeaders, Ownership};
 use crate::base::timestamp::Timestamp;
 use crate::ingest::Expect;
@@ -28,7 +27,7 @@ const STORAGE_CLASSES: &[&str] = &[
     "EXPRESS_ONEZONE",
 ];
 
-/// What is stored with an object. The content type is empty where the client sent none.
+/// What is stored with an object. The content type is empty where the client sent none. Whether it fits is `ops`' to say.
 pub fn object_headers(headers: &HeaderMap) -> Result<ObjectHeaders> {
     if let Some(class) = text(headers, "x-amz-storage-class")?
         && !STORAGE_CLASSES.contains(&class)
@@ -47,21 +46,14 @@ pub fn object_headers(headers: &HeaderMap) -> Result<ObjectHeaders> {
         website_redirect: text(headers, "x-amz-website-redirect-location")?.map(redirect).transpose()?,
         ..ObjectHeaders::default()
     };
-    let mut bytes = 0;
     for (name, value) in headers {
         let Some(meta) = name.as_str().strip_prefix("x-amz-meta-") else { continue };
-        bytes += meta.len() + value.len();
         let entry: &mut Vec<u8> = stored.user.entry(meta.to_owned()).or_default();
         // The same name twice is one value with a comma, as S3 stores it.
         if !entry.is_empty() {
             entry.push(b',');
         }
         entry.extend_from_slice(value.as_bytes());
-    }
-    if bytes > MAX_USER_METADATA_BYTES {
-        return Err(Error::new(ErrorKind::MetadataTooLarge, "Your metadata headers exceed the maximum allowed metadata size.")
-            .detail("Size", bytes.to_string())
-            .detail("MaxSizeAllowed", MAX_USER_METADATA_BYTES.to_string()));
     }
     Ok(stored)
 }

@@ -34,6 +34,8 @@ pub async fn put(exchange: &mut Exchange<'_>, bucket: &BucketName, asked: &Objec
     let such_a_name = named(asked, &"0".repeat(DIGITS))?;
     let provisional = exchange.on_object(Action::PutObject, bucket, &such_a_name).await?;
     provisional.becomes(acl)?;
+    // Whether there is room is seen when it is known whether it is there already.
+    exchange.gateway.ops.require_storable(&provisional, &stored).await?;
     let received = exchange.receive(expect, &exchange.gateway.ops.staging(&provisional)).await?;
 
     let digits = received.sha256.digest().hex();

@@ -15,6 +15,7 @@ use crate::origin::{
     Announced, Answer, Body, CacheState, CompleteUpload, CopyObject, Expected, Freshness, Origin, PutObject, Quota, ReadBy, Restore,
     Restored, UploadsPage, UploadsQuery, Usage, Written,
 };
+use crate::upstream::place;
 
 impl Inner {
     /// Carries out a write once it is recorded what it is about to change. Begun, it runs to its end, also where its client
@@ -112,6 +113,15 @@ impl Origin for Replicas {
 
     fn list<'a>(&'a self, bucket: &'a BucketName, query: &'a ListQuery) -> Answer<'a, ListPage> {
         Box::pin(self.0.list(bucket, query))
+    }
+
+    fn takes<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey) -> Answer<'a, ()> {
+        Box::pin(async move {
+            for target in self.0.targets.iter().filter(|t| t.covers(bucket, Some(key))) {
+                place::takes_copy(&target.settings.upstream, bucket, key)?;
+            }
+            self.0.origin.takes(bucket, key).await
+        })
     }
 
     fn staging(&self, owner: &TenantId) -> Staging {

@@ -128,6 +128,10 @@ impl Origin for Shadows {
         }
     }
 
+    fn takes<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey) -> Answer<'a, ()> {
+        self.0.origin.takes(bucket, key)
+    }
+
     fn staging(&self, owner: &TenantId) -> Staging {
         self.0.origin.staging(owner)
     }

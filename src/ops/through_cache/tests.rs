@@ -179,6 +179,7 @@ impl Origin for Far {
         fn with_parts(bucket: &'a BucketName, key: &'a ObjectKey, object: &'a SharedObject) -> SharedObject;
         fn find_content(owner: &'a TenantId, sha256: &'a Sha256) -> Option<(BucketName, ObjectKey)>;
         fn list(bucket: &'a BucketName, query: &'a ListQuery) -> ListPage;
+        fn takes(bucket: &'a BucketName, key: &'a ObjectKey) -> ();
         fn put(put: PutObject, quota: Quota) -> Written;
         fn copy(copy: CopyObject, quota: Quota) -> Written;
         fn delete(bucket: &'a BucketName, key: &'a ObjectKey, conditions: WriteConditions) -> bool;

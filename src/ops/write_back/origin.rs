@@ -181,6 +181,16 @@ impl Origin for WriteBack {
         Box::pin(self.0.list(bucket, query))
     }
 
+    /// Where the upstream can't be asked, its answer is left to the job.
+    fn takes<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey) -> Answer<'a, ()> {
+        Box::pin(async move {
+            match self.0.upstream.takes(bucket, key).await {
+                Err(e) if is_away(e.kind()) => Ok(()),
+                taken => taken,
+            }
+        })
+    }
+
     fn staging(&self, owner: &TenantId) -> Staging {
         self.0.upstream.staging(owner)
     }

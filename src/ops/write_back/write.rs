@@ -99,20 +99,12 @@ impl Overlay {
 
     /// By what is here and upstream together. What replaces an object upstream counts twice until it is stored.
     async fn check_quota(&self, owner: &TenantId, quota: Quota, size: u64, old: Option<&SharedObject>) -> Result<()> {
-        if quota.bytes.is_none() && quota.objects.is_none() {
+        if !quota.is_some() {
             return Ok(());
         }
-        let usage = self.usage(owner).await?;
         let replaced = old.filter(|entry| entry.owner == *owner);
-        let bytes = usage.bytes.saturating_sub(replaced.map_or(0, |entry| entry.size));
-        let objects = usage.objects.saturating_sub(u64::from(replaced.is_some()));
-        if quota.bytes.is_some_and(|limit| bytes.saturating_add(size) > limit) {
-            return Err(Error::new(ErrorKind::QuotaExceeded, "The tenant's limit of stored bytes would be exceeded."));
-        }
-        if quota.objects.is_some_and(|limit| objects.saturating_add(1) > limit) {
-            return Err(Error::new(ErrorKind::QuotaExceeded, "The tenant's limit of objects would be exceeded."));
-        }
-        Ok(())
+        let (bytes, objects) = replaced.map_or((0, 0), |entry| (entry.size, 1));
+        quota.check(self.usage(owner).await?, i128::from(size) - i128::from(bytes), 1 - objects)
     }
 
     /// Under the key's lock: makes the entry, and its job.

@@ -168,6 +168,10 @@ impl Origin for Faulty {
         self.inner.cache_state(bucket, key, object, offset)
     }
 
+    fn takes<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey) -> Answer<'a, ()> {
+        self.inner.takes(bucket, key)
+    }
+
     fn staging(&self, owner: &TenantId) -> Staging {
         self.inner.staging(owner)
     }
