@@ -122,12 +122,12 @@ impl Auth {
 
     fn verify(&self, facts: &RequestFacts<'_>, claim: &Claim<'_>) -> Result<Caller> {
         check_signed_headers(claim.signed_headers, &facts.parts.headers)?;
-        each_once(facts.parts.uri.query().unwrap_or_default())?;
         let directory = self.directory.load();
         let entry = known_key(directory.key(claim.access_key), claim.access_key, facts.now)?;
         let (signing_key, fresh) = entry.key.signing_key(claim.date, claim.region);
         let request = Request::new(facts.parts, claim.signed_headers, claim.payload_hash);
         let matched = self.match_signature(facts, claim, &request, &signing_key, &entry.key)?;
+        each_once(facts.parts.uri.query().unwrap_or_default())?;
         if fresh {
             entry.key.remember(claim.date, claim.region, &signing_key);
         }
