@@ -81,7 +81,7 @@ fn meaning(sample: &Sample, counts: impl Fn(&str) -> bool) -> Meaning {
     ]);
     for (name, value) in query_pairs(parts.uri.query().unwrap_or_default()).filter(|(n, _)| counts(n)) {
         let name = if signs_header(&name.to_ascii_lowercase()) { name.to_ascii_lowercase() } else { name.into_owned() };
-        of.entry(format!("header or parameter {name}")).or_insert_with(|| value.trim().as_bytes().to_vec());
+        of.entry(format!("header or parameter {name}")).or_insert_with(|| value.trim_ascii().as_bytes().to_vec());
     }
     for name in parts.headers.keys().map(|n| n.as_str()).filter(|n| *n != "host" && counts(n)) {
         // A header of one's own stands before a parameter.
