@@ -21,7 +21,7 @@ use tidegate::base::range::ByteRange;
 use tidegate::base::timestamp::Timestamp;
 use tidegate::ingest::{Content, Received};
 use tidegate::journal::{Journal, OpRef};
-use tidegate::local::rows::{self, ObjectHead, ObjectRow, ObjectTail, Place, key, table};
+use tidegate::local::rows::{self, ObjectHead, ObjectRow, ObjectTail, Place, Table, key};
 use tidegate::local::{Local, Settings};
 use tidegate::origin::{Freshness, Origin, PutObject, Quota, ReadBy};
 
@@ -237,7 +237,7 @@ fn write_journal(dir: &Path, rows: u64) {
     let (mut journal, _) = Journal::open(settings.journal()).expect("a journal");
     let mut next = 0;
     let bucket_row = rows::encode(&bucket()).expect("encodes");
-    let mut extra = vec![(table::BUCKETS, key::bucket(&name()), bucket_row)];
+    let mut extra = vec![(Table::Buckets.into(), key::bucket(&name()), bucket_row)];
     while next < rows {
         let batch: Vec<u64> = (next..(next + 1000).min(rows)).collect();
         next += batch.len() as u64;
@@ -249,7 +249,7 @@ fn write_journal(dir: &Path, rows: u64) {
                     let place = Place::Inline { segment: at.segment, offset: at.offset, len: at.len, crc: at.crc };
                     let row = object_row(*n, place).encode()?;
                     let object = key::object(&name(), &ObjectKey::parse(&format!("k/{:03}/{n:012}", n % 1000))?);
-                    assert!(OpRef { table: table::OBJECTS, key: &object, value: Some(&row) }.encode(&mut out));
+                    assert!(OpRef { table: Table::Objects.into(), key: &object, value: Some(&row) }.encode(&mut out));
                 }
                 for (table, key, value) in &extra {
                     assert!(OpRef { table: *table, key, value: Some(value) }.encode(&mut out));

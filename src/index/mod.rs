@@ -103,13 +103,14 @@ impl Index {
         let _ = self.read(|| Err::<(), _>(sled::Error::ReportableBug("a test wants it".into())));
     }
 
-    pub fn get(&self, table: u8, key: &[u8]) -> Result<Option<sled::IVec>> {
-        let row_key = row_key(table, key);
+    pub fn get(&self, table: impl Into<u8>, key: &[u8]) -> Result<Option<sled::IVec>> {
+        let row_key = row_key(table.into(), key);
         self.read(|| self.db.get(&row_key))
     }
 
     /// Calls `each` with the rows of the table from `from` on, in order, for as long as it likes.
-    pub fn scan(&self, table: u8, from: &[u8], each: &mut Visit<'_>) -> Result<()> {
+    pub fn scan(&self, table: impl Into<u8>, from: &[u8], each: &mut Visit<'_>) -> Result<()> {
+        let table = table.into();
         let mut start = row_key(table, from);
         'seek: loop {
             let mut rows = self.read(|| Ok(self.db.range::<&[u8], _>((Bound::Included(start.as_slice()), Bound::Unbounded))))?;
@@ -142,8 +143,8 @@ impl Index {
     }
 
     /// One row of a rebuild: no position is written, so a rebuild that is cut off is not taken for whole.
-    pub fn load(&self, table: u8, key: &[u8], value: Option<&[u8]>) -> Result<()> {
-        let row_key = row_key(table, key);
+    pub fn load(&self, table: impl Into<u8>, key: &[u8], value: Option<&[u8]>) -> Result<()> {
+        let row_key = row_key(table.into(), key);
         guarded(|| match value {
             Some(value) => self.db.insert(row_key, value),
             None => self.db.remove(row_key),

@@ -17,7 +17,7 @@ use crate::journal::compact::{self, Input};
 use crate::journal::log::{disk_error, sync_dir};
 use crate::journal::{Position, segment};
 use crate::local::layout::{Layout, write_format};
-use crate::local::rows::{self, Id, Manifest, ObjectRow, PartRow, Place, key, table};
+use crate::local::rows::{self, Id, Manifest, ObjectRow, PartRow, Place, Table, key};
 use crate::local::shared::Shared;
 use crate::private::{self, make_dir};
 
@@ -138,8 +138,8 @@ fn copy_walk(from: &Layout, input: &Input, owners: &mut Owners, link: &mut dyn F
     let first = owners.from == 0;
     compact::merge(input, &mut |op| {
         let Some(value) = op.value else { return Ok(()) };
-        match op.table {
-            table::OBJECTS => {
+        match Table::of(op.table)? {
+            Table::Objects => {
                 let row = ObjectRow::decode(value)?;
                 row.manifests().for_each(|manifest| owners.add(manifest, &row.head.owner));
                 match (row.tail.place, row.tail.sha256) {
@@ -147,17 +147,22 @@ fn copy_walk(from: &Layout, input: &Input, owners: &mut Owners, link: &mut dyn F
                     _ => Ok(()),
                 }
             }
-            table::PARTS if first => {
+            Table::Parts if first => {
                 let row: PartRow = rows::decode(value)?;
                 link(from.part(&row.owner, row.file))
             }
-            table::MANIFESTS => {
+            Table::Manifests => {
                 // Without an owner no object refers to it (it is about to go), or it is another walk's.
                 let Some(owner) = owners.known.get(&key::parse_id(op.key)?) else { return Ok(()) };
                 let manifest: Manifest = rows::decode(value)?;
                 manifest.files.iter().try_for_each(|f| link(from.part(owner, f.id)))
             }
-            _ => Ok(()),
+            // The first walk linked them.
+            Table::Parts => Ok(()),
+            // They name no file, or one that is about to go; the journal itself is copied with them in it.
+            Table::Meta | Table::Buckets | Table::Uploads | Table::Completed | Table::Settings | Table::Drops | Table::Rehash => Ok(()),
+            // Not in a journal.
+            Table::Hashes | Table::ManifestRefs | Table::Usage => Ok(()),
         }
     })
 }

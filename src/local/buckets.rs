@@ -4,7 +4,7 @@ use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::limits::MAX_BUCKETS_PER_TENANT;
 use crate::base::names::{BucketName, TenantId};
 use crate::base::object::{Bucket, BucketDocument, CannedAcl, SharedBucket, Upload};
-use crate::local::rows::{key, table};
+use crate::local::rows::{Table, key};
 use crate::local::shared::Shared;
 use crate::local::txn::{Txn, Value, no_such_bucket};
 use crate::local::uploads;
@@ -52,15 +52,15 @@ impl Shared {
             let step = move |txn: &mut Txn<'_>| {
                 txn.require_bucket(&name)?;
                 let prefix = key::joined(name.as_str(), "");
-                if !txn.rows_with_prefix(table::OBJECTS, &prefix, 1)?.is_empty() {
+                if !txn.rows_with_prefix(Table::Objects, &prefix, 1)?.is_empty() {
                     return Err(Error::new(ErrorKind::BucketNotEmpty, "The bucket you tried to delete is not empty."));
                 }
-                if let Some((_, Value::Bytes(row))) = txn.rows_with_prefix(table::UPLOADS, &prefix, 1)?.first() {
+                if let Some((_, Value::Bytes(row))) = txn.rows_with_prefix(Table::Uploads, &prefix, 1)?.first() {
                     let upload: Upload = crate::local::rows::decode(row)?;
                     uploads::remove(txn, &upload)?;
                     return Ok(false);
                 }
-                txn.del_row(table::BUCKETS, key::bucket(&name))?;
+                txn.del_row(Table::Buckets, key::bucket(&name))?;
                 Ok(true)
             };
             if self.queue.submit(step).await? {

@@ -18,7 +18,7 @@ use crate::ingest::hasher::{ChecksumHasher, crc_algorithm};
 use crate::ingest::md5::Md5Hasher;
 use crate::local::objects::check;
 use crate::local::rows::{
-    CompletedRow, DropKind, Manifest, ObjectHead, ObjectRow, ObjectTail, PartFile, PartRow, PartsRef, Place, RehashRow, key, table,
+    CompletedRow, DropKind, Manifest, ObjectHead, ObjectRow, ObjectTail, PartFile, PartRow, PartsRef, Place, RehashRow, Table, key,
 };
 use crate::local::shared::Shared;
 use crate::local::txn::Txn;
@@ -36,7 +36,7 @@ impl Shared {
 fn decide(txn: &mut Txn<'_>, complete: &CompleteUpload, quota: &Quota) -> Result<SharedObject> {
     txn.require_bucket(&complete.bucket)?;
     let upload_key = key::upload(&complete.bucket, &complete.key, complete.upload.as_str());
-    let Some(upload) = txn.get_row::<Upload>(table::UPLOADS, &upload_key)? else {
+    let Some(upload) = txn.get_row::<Upload>(Table::Uploads, &upload_key)? else {
         return completed_before(txn, complete)?.ok_or_else(no_such_upload);
     };
     if complete.parts.windows(2).any(|pair| matches!(pair, [a, b] if a.number >= b.number)) {
@@ -75,10 +75,10 @@ fn decide(txn: &mut Txn<'_>, complete: &CompleteUpload, quota: &Quota) -> Result
         txn.drop_later(&part.owner, DropKind::Part, part.file)?;
     }
     for part in &there {
-        txn.del_row(table::PARTS, key::part(upload.id.as_str(), part.part.number))?;
+        txn.del_row(Table::Parts, key::part(upload.id.as_str(), part.part.number))?;
     }
-    txn.del_row(table::UPLOADS, upload_key)?;
-    txn.set_row(table::MANIFESTS, key::id(manifest), &Manifest { parts: parts.clone(), files })?;
+    txn.del_row(Table::Uploads, upload_key)?;
+    txn.set_row(Table::Manifests, key::id(manifest), &Manifest { parts: parts.clone(), files })?;
     txn.set_object(&complete.bucket, &complete.key, row.clone())?;
     let generation = row.tail.generation;
     let done = CompletedRow {
@@ -89,16 +89,16 @@ fn decide(txn: &mut Txn<'_>, complete: &CompleteUpload, quota: &Quota) -> Result
         request: request_digest(&complete.parts),
         head: Some(row.head.clone()),
     };
-    txn.set_row(table::COMPLETED, complete.upload.as_str().as_bytes().to_vec(), &done)?;
+    txn.set_row(Table::Completed, complete.upload.as_str().as_bytes().to_vec(), &done)?;
     let todo = RehashRow { bucket: complete.bucket.clone(), key: complete.key.clone() };
-    txn.set_row(table::REHASH, key::id(generation), &todo)?;
+    txn.set_row(Table::Rehash, key::id(generation), &todo)?;
     Ok(Arc::new(row.info(parts)))
 }
 
 /// The answer to the same request again: a client that lost the first answer must not think that its object is lost, also
 /// where that was replaced or deleted since.
 fn completed_before(txn: &Txn<'_>, complete: &CompleteUpload) -> Result<Option<SharedObject>> {
-    let row: Option<CompletedRow> = txn.get_row(table::COMPLETED, complete.upload.as_str().as_bytes())?;
+    let row: Option<CompletedRow> = txn.get_row(Table::Completed, complete.upload.as_str().as_bytes())?;
     let same = |r: &CompletedRow| r.bucket == complete.bucket && r.key == complete.key && r.request == request_digest(&complete.parts);
     let Some(row) = row.filter(same) else { return Ok(None) };
     let Some(head) = row.head else {

@@ -6,7 +6,7 @@ use crate::base::error::Result;
 use crate::base::names::{BucketName, ObjectKey};
 use crate::base::object::{ListEntry, ListPage, ListQuery, ListedObject, Upload};
 use crate::index::{Index, Walk};
-use crate::local::rows::{self, ObjectRow, UploadRow, key, table};
+use crate::local::rows::{self, ObjectRow, Table, UploadRow, key};
 use crate::origin::{UploadsPage, UploadsQuery};
 
 pub fn objects(index: &Index, bucket: &BucketName, query: &ListQuery) -> Result<ListPage> {
@@ -16,7 +16,7 @@ pub fn objects(index: &Index, bucket: &BucketName, query: &ListQuery) -> Result<
     }
     let base = key::joined(bucket.as_str(), "");
     let from = start(&base, &query.prefix, &query.delimiter, &query.after);
-    index.scan(table::OBJECTS, &from, &mut |row_key, value| {
+    index.scan(Table::Objects, &from, &mut |row_key, value| {
         let Some(name) = row_key.strip_prefix(base.as_slice()).filter(|k| k.starts_with(query.prefix.as_bytes())) else {
             return Ok(Walk::Stop);
         };
@@ -58,7 +58,7 @@ pub fn uploads(index: &Index, bucket: &BucketName, query: &UploadsQuery) -> Resu
         from = joined(&base, &joined(&joined(marker.as_bytes(), b"\0"), &joined(query.upload_marker.as_bytes(), b"\0")));
     }
     let mut last = None;
-    index.scan(table::UPLOADS, &from, &mut |row_key, value| {
+    index.scan(Table::Uploads, &from, &mut |row_key, value| {
         let Some(rest) = row_key.strip_prefix(base.as_slice()).filter(|k| k.starts_with(query.prefix.as_bytes())) else {
             return Ok(Walk::Stop);
         };

@@ -18,7 +18,7 @@ use crate::ingest::Content;
 use crate::ingest::writer::Writer;
 use crate::local::hot::Entry;
 use crate::local::placing::Placed;
-use crate::local::rows::{Manifest, ObjectHead, ObjectRow, ObjectTail, PartsRef, Place, RehashRow, key, table};
+use crate::local::rows::{Manifest, ObjectHead, ObjectRow, ObjectTail, PartsRef, Place, RehashRow, Table, key};
 use crate::local::shared::Shared;
 use crate::local::txn::{Txn, no_such_key};
 use crate::origin::{CopyObject, Dedup, PutObject, Quota, Written};
@@ -103,7 +103,7 @@ impl Shared {
 
     async fn is_known(self: &Arc<Self>, version: &Arc<NewVersion>) -> Result<bool> {
         let (shared, v) = (self.clone(), version.clone());
-        let row = spawn_blocking(move || shared.index()?.get(table::HASHES, &key::hash(&v.owner, v.sha256.digest())));
+        let row = spawn_blocking(move || shared.index()?.get(Table::Hashes, &key::hash(&v.owner, v.sha256.digest())));
         Ok(row.await.map_err(Error::internal)??.is_some())
     }
 
@@ -132,7 +132,7 @@ impl Shared {
                 return Ok(false);
             }
             check(&conditions, current.as_deref())?;
-            txn.del_row(table::OBJECTS, key::object(&bucket, &key))?;
+            txn.del_row(Table::Objects, key::object(&bucket, &key))?;
             Ok(true)
         };
         self.queue.submit(delete).await
@@ -243,7 +243,7 @@ fn decide(txn: &mut Txn<'_>, version: &NewVersion, mut bring: Bring) -> Result<D
     let mut parts = None;
     if !version.parts.is_empty() {
         let manifest = txn.new_id();
-        txn.set_row(table::MANIFESTS, key::id(manifest), &Manifest { parts: version.parts.clone(), files: Vec::new() })?;
+        txn.set_row(Table::Manifests, key::id(manifest), &Manifest { parts: version.parts.clone(), files: Vec::new() })?;
         parts = Some(PartsRef { manifest, count: version.parts.len() as u16 });
     }
     let row = Arc::new(ObjectRow {
@@ -283,7 +283,7 @@ fn copy_inside(txn: &mut Txn<'_>, copy: &CopyObject, quota: &Quota) -> Result<Wr
     row.tail.headers = copy.headers.clone();
     if row.tail.sha256.is_none() {
         let todo = RehashRow { bucket: copy.bucket.clone(), key: copy.key.clone() };
-        txn.set_row(table::REHASH, key::id(row.tail.generation), &todo)?;
+        txn.set_row(Table::Rehash, key::id(row.tail.generation), &todo)?;
     }
     let object = Arc::new(row.info(copy.source.parts.clone()));
     txn.set_object(&copy.bucket, &copy.key, Arc::new(row))?;

@@ -16,7 +16,7 @@ use crate::local::inline::Segments;
 use crate::local::layout::{Layout, Lock};
 use crate::local::placing::Limbo;
 use crate::local::replay;
-use crate::local::rows::table;
+use crate::local::rows::Table;
 use crate::local::settings::Settings;
 use crate::local::shared::{Buckets, Health, Shared};
 use crate::local::writer::{Queue, Writer};
@@ -52,7 +52,7 @@ impl Local {
         // Only the first write needs the numbers of this start, and that write is their count.
         let ids = Ids::new(0);
         let index = replay::open(&settings.index(), &ids, &follow::input_of(&journal), &recovered, &follow::end_of(&journal))?;
-        let starts: u64 = match index.get(table::META, STARTS)? {
+        let starts: u64 = match index.get(Table::Meta, STARTS)? {
             Some(row) => crate::local::rows::decode(&row)?,
             None => 0,
         };
@@ -87,11 +87,11 @@ impl Local {
         let writer = Writer::new(shared.clone(), journal, messages);
         let writer = std::thread::Builder::new().name("store-writer".into()).spawn(move || writer.run()).map_err(Error::internal)?;
         let local = Local { shared, threads: Mutex::new(vec![writer]), lock: Mutex::new(Some(lock)) };
-        local.shared.queue.submit_blocking(move |txn| txn.set_row(table::META, STARTS.to_vec(), &(starts + 1)))?;
+        local.shared.queue.submit_blocking(move |txn| txn.set_row(Table::Meta, STARTS.to_vec(), &(starts + 1)))?;
         if !stale.is_empty() {
             tracing::warn!(count = stale.len(), "{SEALED_ANEW}");
             local.shared.queue.submit_blocking(move |txn| {
-                stale.iter().try_for_each(|(row_key, sealed)| txn.set_row(table::SETTINGS, row_key.clone(), sealed))
+                stale.iter().try_for_each(|(row_key, sealed)| txn.set_row(Table::Settings, row_key.clone(), sealed))
             })?;
         }
         let shared = local.shared.clone();

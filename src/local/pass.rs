@@ -20,7 +20,7 @@ use crate::journal::compact::{self, Input};
 use crate::journal::segment;
 use crate::journal::sorted::Stamp;
 use crate::local::placing::Name;
-use crate::local::rows::{self, DropKind, DropRow, Id, ObjectRow, Place, key, table};
+use crate::local::rows::{self, DropKind, DropRow, Id, ObjectRow, Place, Table, key};
 use crate::local::shared::{Seen, Shared};
 use crate::local::txn::Txn;
 
@@ -134,7 +134,8 @@ impl Found {
     fn look(&mut self, op: &OpRef<'_>, emptying: &HashSet<u64>) -> Result<()> {
         let Some(value) = op.value else { return Ok(()) };
         let mut seen = Seen::default();
-        if op.table == table::OBJECTS {
+        let table = Table::of(op.table)?;
+        if table == Table::Objects {
             let row = ObjectRow::decode(value)?;
             if let Place::Inline { segment, len, .. } = row.tail.place {
                 *self.live.entry(segment).or_default() += u64::from(len);
@@ -145,7 +146,7 @@ impl Found {
             }
             seen.object(&row);
         } else {
-            seen.row(op.table, value)?;
+            seen.row(table, value)?;
         }
         for id in seen.ids {
             self.referenced.extend(self.unreferenced.remove_entry(&id));
@@ -173,7 +174,7 @@ impl Shared {
     pub fn due_candidates(&self) -> Result<HashMap<Id, DropRow>> {
         let now = Timestamp::now();
         let mut due = HashMap::new();
-        self.index()?.scan(table::DROPS, b"", &mut |k, v| {
+        self.index()?.scan(Table::Drops, b"", &mut |k, v| {
             let row: DropRow = rows::decode(v)?;
             if now.since(row.since) >= self.settings.drop_grace {
                 due.insert(key::parse_id(k)?, row);
@@ -259,8 +260,8 @@ impl Shared {
 
 /// A candidate that is in use. If it became one anew while the pass ran, that newer row stays.
 fn spare(txn: &mut Txn<'_>, id: Id, row: &DropRow) -> Result<()> {
-    let now: Option<DropRow> = txn.get_row(table::DROPS, &key::id(id))?;
-    if now.as_ref() == Some(row) { txn.del_row(table::DROPS, key::id(id)) } else { Ok(()) }
+    let now: Option<DropRow> = txn.get_row(Table::Drops, &key::id(id))?;
+    if now.as_ref() == Some(row) { txn.del_row(Table::Drops, key::id(id)) } else { Ok(()) }
 }
 
 /// The last word: nothing that was written since the pass began, or earlier in this batch, may speak of the candidate.
@@ -273,14 +274,14 @@ fn decide_drops(txn: &mut Txn<'_>, shared: &Shared, candidates: Vec<(Id, DropRow
     let mut gone = Vec::new();
     for (id, row) in candidates {
         // The row is the journal's word that this is a candidate at all.
-        let still: Option<DropRow> = txn.get_row(table::DROPS, &key::id(id))?;
+        let still: Option<DropRow> = txn.get_row(Table::Drops, &key::id(id))?;
         if still.is_none() {
             continue;
         }
-        txn.del_row(table::DROPS, key::id(id))?;
+        txn.del_row(Table::Drops, key::id(id))?;
         if row.kind == DropKind::Manifest {
             let manifest = txn.manifest(id)?.unwrap_or_default();
-            txn.del_row(table::MANIFESTS, key::id(id))?;
+            txn.del_row(Table::Manifests, key::id(id))?;
             // Each file is proven by itself in the next pass.
             for file in manifest.files {
                 txn.drop_later(&row.scope, DropKind::Part, file.id)?;

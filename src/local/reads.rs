@@ -14,7 +14,7 @@ use crate::base::range::ByteRange;
 use crate::files::open::unreadable;
 use crate::files::{FileBody, Span, sys};
 use crate::local::hot::{Entry, Ticket};
-use crate::local::rows::{self, Id, Manifest, ObjectRow, Place, key, table};
+use crate::local::rows::{self, Id, Manifest, ObjectRow, Place, Table, key};
 use crate::local::shared::Shared;
 use crate::local::txn::no_such_bucket;
 use crate::origin::{Body, ReadBy};
@@ -118,9 +118,9 @@ impl Shared {
         let row_key = key::object(bucket, key);
         for _ in 0..TRIES {
             let ticket = self.hot.begin(bucket, key);
-            let Some(bytes) = index.get(table::OBJECTS, &row_key)? else { return Ok(None) };
+            let Some(bytes) = index.get(Table::Objects, &row_key)? else { return Ok(None) };
             let row = ObjectRow::decode(&bytes)?;
-            let manifest = |id: Id| index.get(table::MANIFESTS, &key::id(id))?.map(|b| rows::decode::<Manifest>(&b)).transpose();
+            let manifest = |id: Id| index.get(Table::Manifests, &key::id(id))?.map(|b| rows::decode::<Manifest>(&b)).transpose();
             let (mut parts, mut content) = (Vec::new(), None);
             if let Some(p) = row.tail.parts {
                 let Some(m) = manifest(p.manifest)? else { continue };

@@ -11,7 +11,7 @@ use crate::base::digest::{Sha256, VerifiedSha256};
 use crate::base::error::{Error, Result};
 use crate::index::Walk;
 use crate::local::hot::Entry;
-use crate::local::rows::{self, Id, Manifest, PartsRef, Place, RehashRow, key, table};
+use crate::local::rows::{self, Id, Manifest, PartsRef, Place, RehashRow, Table, key};
 use crate::local::shared::Shared;
 use crate::local::txn::Txn;
 
@@ -24,7 +24,7 @@ impl Shared {
         let mut from = Vec::new();
         loop {
             let mut todo: Vec<(Vec<u8>, RehashRow)> = Vec::new();
-            self.index()?.scan(table::REHASH, &from, &mut |k, v| {
+            self.index()?.scan(Table::Rehash, &from, &mut |k, v| {
                 todo.push((k.to_vec(), rows::decode(v)?));
                 Ok(if todo.len() < AT_ONCE { Walk::Next } else { Walk::Stop })
             })?;
@@ -44,7 +44,7 @@ impl Shared {
     fn hash_one(&self, generation: Id, row: RehashRow) -> Result<()> {
         let entry = self.load_entry(&row.bucket, &row.key)?;
         let Some(entry) = entry.filter(|e| e.info.generation == generation && e.info.sha256.is_none()) else {
-            return self.queue.submit_blocking(move |txn| txn.del_row(table::REHASH, key::id(generation)));
+            return self.queue.submit_blocking(move |txn| txn.del_row(Table::Rehash, key::id(generation)));
         };
         let Some(sha256) = self.hash_of(&entry)? else { return Ok(()) };
         self.queue.submit_blocking(move |txn| record(txn, generation, &row, sha256))
@@ -68,7 +68,7 @@ impl Shared {
 
 /// Only if the version that was read is still the one there.
 fn record(txn: &mut Txn<'_>, generation: Id, todo: &RehashRow, sha256: VerifiedSha256) -> Result<()> {
-    txn.del_row(table::REHASH, key::id(generation))?;
+    txn.del_row(Table::Rehash, key::id(generation))?;
     let Some(current) = txn.object(&todo.bucket, &todo.key)?.filter(|r| r.tail.generation == generation) else { return Ok(()) };
     let mut row = (*current).clone();
     row.tail.sha256 = Some(sha256);
@@ -79,7 +79,7 @@ fn record(txn: &mut Txn<'_>, generation: Id, todo: &RehashRow, sha256: VerifiedS
         if let Some(parts) = row.tail.parts.filter(|p| p.manifest == manifest) {
             let old = txn.manifest(manifest)?.ok_or_else(|| Error::internal("an object's parts are missing: run `tidegate fsck`"))?;
             let id = txn.new_id();
-            txn.set_row(table::MANIFESTS, key::id(id), &Manifest { parts: old.parts, files: Vec::new() })?;
+            txn.set_row(Table::Manifests, key::id(id), &Manifest { parts: old.parts, files: Vec::new() })?;
             row.tail.parts = Some(PartsRef { manifest: id, count: parts.count });
         }
     }

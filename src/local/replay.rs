@@ -7,7 +7,7 @@ use crate::journal::OpRef;
 use crate::journal::compact::{self, Input};
 use crate::journal::log::Recovered;
 use crate::local::ids::Ids;
-use crate::local::rows::table;
+use crate::local::rows::Table;
 use crate::local::txn::Txn;
 
 /// A rebuild keeps rows of content by hash back until there are this many. Their keys are random: the more go together,
@@ -55,7 +55,7 @@ impl<'i> Replay<'i> {
             return Ok(());
         }
         let full = std::mem::replace(&mut self.txn, Txn::new(self.index, self.ids, 0, true));
-        let (full, hashes) = full.split(table::HASHES);
+        let (full, hashes) = full.split(Table::Hashes);
         self.load(full)?;
         self.kept = hashes.weight().0;
         if self.kept < KEPT_HASHES {

@@ -15,7 +15,7 @@ use crate::index::{Index, Walk};
 use crate::ingest::{Received, Staging};
 use crate::local::layout::Layout;
 use crate::local::open::{Local, STARTS};
-use crate::local::rows::{self, HashRow, UsageRow, key, table};
+use crate::local::rows::{self, HashRow, Table, UsageRow, key};
 use crate::local::shared::Shared;
 use crate::local::txn::no_such_bucket;
 use crate::local::{backup, list};
@@ -108,7 +108,7 @@ impl Origin for Local {
     fn find_content<'a>(&'a self, owner: &'a TenantId, sha256: &'a Sha256) -> Answer<'a, Option<(BucketName, ObjectKey)>> {
         let row_key = key::hash(owner, sha256);
         Box::pin(self.shared.read(move |index| {
-            let Some(row) = index.get(table::HASHES, &row_key)? else { return Ok(None) };
+            let Some(row) = index.get(Table::Hashes, &row_key)? else { return Ok(None) };
             let row: HashRow = rows::decode(&row)?;
             let (bucket, key) = key::split(&row.newest)?;
             Ok(Some((BucketName::parse(bucket)?, ObjectKey::parse(key)?)))
@@ -192,7 +192,7 @@ impl Origin for Local {
         let sealing = self.shared.settings.sealing.clone();
         Box::pin(self.shared.read(move |index| {
             let mut found = Vec::new();
-            index.scan(table::SETTINGS, &prefix, &mut |k, v| {
+            index.scan(Table::Settings, &prefix, &mut |k, v| {
                 let Some(name) = k.strip_prefix(prefix.as_slice()) else { return Ok(Walk::Stop) };
                 found.push((String::from_utf8_lossy(name).into_owned(), sealing.open(k, &rows::decode::<Vec<u8>>(v)?)?));
                 Ok(Walk::Next)
@@ -207,9 +207,9 @@ impl Origin for Local {
         Box::pin(self.shared.queue.submit(move |txn| match &value {
             Some(value) => {
                 let sealed = sealing.seal(&row_key, value)?;
-                txn.set_row(table::SETTINGS, row_key, &sealed)
+                txn.set_row(Table::Settings, row_key, &sealed)
             }
-            None => txn.del_row(table::SETTINGS, row_key),
+            None => txn.del_row(Table::Settings, row_key),
         }))
     }
 
@@ -217,11 +217,11 @@ impl Origin for Local {
         let row_key = key::joined(space, name);
         let sealing = self.shared.settings.sealing.clone();
         Box::pin(self.shared.queue.submit(move |txn| {
-            if txn.get_row::<Vec<u8>>(table::SETTINGS, &row_key)?.is_some() {
+            if txn.get_row::<Vec<u8>>(Table::Settings, &row_key)?.is_some() {
                 return Ok(false);
             }
             let sealed = sealing.seal(&row_key, &value)?;
-            txn.set_row(table::SETTINGS, row_key, &sealed).map(|()| true)
+            txn.set_row(Table::Settings, row_key, &sealed).map(|()| true)
         }))
     }
 
@@ -240,7 +240,7 @@ impl Origin for Local {
     fn usage<'a>(&'a self, tenant: &'a TenantId) -> Answer<'a, Usage> {
         let row_key = tenant.as_str().as_bytes().to_vec();
         Box::pin(self.shared.read(move |index| {
-            let row: Option<UsageRow> = index.get(table::USAGE, &row_key)?.map(|b| rows::decode(&b)).transpose()?;
+            let row: Option<UsageRow> = index.get(Table::Usage, &row_key)?.map(|b| rows::decode(&b)).transpose()?;
             let row = row.unwrap_or_default();
             Ok(Usage { bytes: row.bytes, objects: row.objects })
         }))
@@ -277,8 +277,8 @@ impl Shared {
         if self.health.last_write_failed() {
             // Nobody may be writing: a write of ours finds out whether the disk is back.
             let probe = |txn: &mut crate::local::txn::Txn<'_>| {
-                let starts: u64 = txn.get_row(table::META, STARTS)?.unwrap_or_default();
-                txn.set_row(table::META, STARTS.to_vec(), &starts)
+                let starts: u64 = txn.get_row(Table::Meta, STARTS)?.unwrap_or_default();
+                txn.set_row(Table::Meta, STARTS.to_vec(), &starts)
             };
             self.queue.submit(probe).await?;
         }

@@ -17,7 +17,7 @@ use crate::local::ids::Ids;
 use crate::local::inline::Segments;
 use crate::local::layout::{self, Layout};
 use crate::local::placing::Limbo;
-use crate::local::rows::{self, Id, Manifest, PartRow, Place, table};
+use crate::local::rows::{self, Id, Manifest, PartRow, Place, Table};
 use crate::local::runs::Runs;
 use crate::local::settings::Settings;
 use crate::local::txn::{Txn, Value};
@@ -93,7 +93,7 @@ impl Buckets {
 
     pub fn load(&self, index: &Index) -> Result<()> {
         let mut all = BTreeMap::new();
-        index.scan(table::BUCKETS, b"", &mut |_, value| {
+        index.scan(Table::Buckets, b"", &mut |_, value| {
             let bucket = rows::decode_bucket(value)?;
             all.insert(bucket.name.as_str().to_owned(), Arc::new(bucket));
             Ok(Walk::Next)
@@ -115,14 +115,19 @@ pub struct Seen {
 
 impl Seen {
     /// Notes what a row of the truth refers to.
-    pub fn row(&mut self, table: u8, value: &[u8]) -> Result<()> {
+    pub fn row(&mut self, table: Table, value: &[u8]) -> Result<()> {
         match table {
-            table::OBJECTS => self.object(&rows::ObjectRow::decode(value)?),
-            table::MANIFESTS => self.ids.extend(rows::decode::<Manifest>(value)?.files.iter().map(|f| f.id)),
-            table::PARTS => {
+            Table::Objects => self.object(&rows::ObjectRow::decode(value)?),
+            Table::Manifests => self.ids.extend(rows::decode::<Manifest>(value)?.files.iter().map(|f| f.id)),
+            Table::Parts => {
                 self.ids.insert(rows::decode::<PartRow>(value)?.file);
             }
-            _ => {}
+            // They hold no bytes: those of an upload are its parts', those of a completed one its object's.
+            Table::Meta | Table::Buckets | Table::Uploads | Table::Completed | Table::Settings => {}
+            // A candidate is no reference, and the hash of an object is asked for as long as the object is there.
+            Table::Drops | Table::Rehash => {}
+            // They point to what an object refers to.
+            Table::Hashes | Table::ManifestRefs | Table::Usage => {}
         }
         Ok(())
     }
@@ -145,7 +150,7 @@ impl Seen {
             match value {
                 Some(Value::Object(row)) => self.object(row),
                 Some(Value::Bytes(bytes)) => self.row(table, bytes)?,
-                _ => {}
+                Some(Value::Bucket(_) | Value::Hash(_)) | None => {}
             }
         }
         Ok(())

@@ -17,7 +17,7 @@ use crate::base::timestamp::Timestamp;
 use crate::index::{Change, Index, Walk};
 use crate::journal::{ContentAt, OpRef};
 use crate::local::ids::Ids;
-use crate::local::rows::{self, DropKind, DropRow, HashRow, Id, Manifest, ObjectRow, PartRow, Place, UsageRow, key, table};
+use crate::local::rows::{self, DropKind, DropRow, HashRow, Id, Manifest, ObjectRow, PartRow, Place, Table, UsageRow, key};
 use crate::origin::{Quota, Usage};
 
 #[derive(Debug, Clone)]
@@ -28,7 +28,7 @@ pub enum Value {
     Bytes(Vec<u8>),
 }
 
-pub type RowKey = (u8, Vec<u8>);
+pub type RowKey = (Table, Vec<u8>);
 
 pub struct Txn<'a> {
     index: &'a Index,
@@ -117,7 +117,7 @@ impl<'a> Txn<'a> {
 
     // Rows
 
-    fn get(&self, table: u8, key: &[u8]) -> Result<Option<Value>> {
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Value>> {
         // The tuple key needs an owned key to look up; an empty map needs no look-up.
         if !self.rows.is_empty()
             && let Some(value) = self.rows.get(&(table, key.to_vec()))
@@ -128,37 +128,49 @@ impl<'a> Txn<'a> {
         Self::decode(table, &bytes).map(Some)
     }
 
-    fn decode(table: u8, bytes: &[u8]) -> Result<Value> {
+    fn decode(table: Table, bytes: &[u8]) -> Result<Value> {
         Ok(match table {
-            table::OBJECTS => Value::Object(Arc::new(ObjectRow::decode(bytes)?)),
-            table::HASHES => Value::Hash(rows::decode(bytes)?),
-            table::BUCKETS => Value::Bucket(Arc::new(rows::decode(bytes)?)),
+            Table::Objects => Value::Object(Arc::new(ObjectRow::decode(bytes)?)),
+            Table::Hashes => Value::Hash(rows::decode(bytes)?),
+            Table::Buckets => Value::Bucket(Arc::new(rows::decode(bytes)?)),
             _ => Value::Bytes(bytes.to_vec()),
         })
     }
 
     /// Sets a row and what is derived from it.
-    fn put(&mut self, table: u8, key: Vec<u8>, value: Option<Value>) -> Result<()> {
-        let before = match table {
-            table::OBJECTS | table::PARTS => self.get(table, &key)?,
-            _ => None,
-        };
+    fn put(&mut self, table: Table, key: Vec<u8>, value: Option<Value>) -> Result<()> {
         match table {
-            table::OBJECTS => self.derive_object(&key, before.as_ref(), value.as_ref())?,
-            table::PARTS => self.derive_part(before.as_ref(), value.as_ref())?,
-            _ => {}
+            Table::Objects => {
+                let before = self.get(table, &key)?;
+                self.derive_object(&key, before.as_ref(), value.as_ref())?;
+            }
+            Table::Parts => {
+                let before = self.get(table, &key)?;
+                self.derive_part(before.as_ref(), value.as_ref())?;
+            }
+            // Nothing follows from them.
+            Table::Meta
+            | Table::Buckets
+            | Table::Uploads
+            | Table::Manifests
+            | Table::Completed
+            | Table::Settings
+            | Table::Drops
+            | Table::Rehash => {}
+            // They follow themselves.
+            Table::Hashes | Table::ManifestRefs | Table::Usage => {}
         }
         self.put_plain(table, key, value);
         Ok(())
     }
 
-    fn put_plain(&mut self, table: u8, key: Vec<u8>, value: Option<Value>) {
+    fn put_plain(&mut self, table: Table, key: Vec<u8>, value: Option<Value>) {
         let row_key = (table, key);
         let before = self.rows.insert(row_key.clone(), value);
         self.undo.push((row_key, before));
     }
 
-    pub fn get_row<T: serde::de::DeserializeOwned>(&self, table: u8, key: &[u8]) -> Result<Option<T>> {
+    pub fn get_row<T: serde::de::DeserializeOwned>(&self, table: Table, key: &[u8]) -> Result<Option<T>> {
         match self.get(table, key)? {
             None => Ok(None),
             Some(Value::Bytes(bytes)) => rows::decode(&bytes).map(Some),
@@ -166,17 +178,17 @@ impl<'a> Txn<'a> {
         }
     }
 
-    pub fn set_row<T: serde::Serialize>(&mut self, table: u8, key: Vec<u8>, row: &T) -> Result<()> {
+    pub fn set_row<T: serde::Serialize>(&mut self, table: Table, key: Vec<u8>, row: &T) -> Result<()> {
         let value = Value::Bytes(rows::encode(row)?);
         self.put(table, key, Some(value))
     }
 
-    pub fn del_row(&mut self, table: u8, key: Vec<u8>) -> Result<()> {
+    pub fn del_row(&mut self, table: Table, key: Vec<u8>) -> Result<()> {
         self.put(table, key, None)
     }
 
     pub fn object(&self, bucket: &BucketName, key: &ObjectKey) -> Result<Option<Arc<ObjectRow>>> {
-        match self.get(table::OBJECTS, &key::object(bucket, key))? {
+        match self.get(Table::Objects, &key::object(bucket, key))? {
             None => Ok(None),
             Some(Value::Object(row)) => Ok(Some(row)),
             Some(_) => Err(Error::internal("a row of another kind")),
@@ -184,11 +196,11 @@ impl<'a> Txn<'a> {
     }
 
     pub fn set_object(&mut self, bucket: &BucketName, key: &ObjectKey, row: Arc<ObjectRow>) -> Result<()> {
-        self.put(table::OBJECTS, key::object(bucket, key), Some(Value::Object(row)))
+        self.put(Table::Objects, key::object(bucket, key), Some(Value::Object(row)))
     }
 
     pub fn bucket(&self, name: &BucketName) -> Result<Option<SharedBucket>> {
-        match self.get(table::BUCKETS, &key::bucket(name))? {
+        match self.get(Table::Buckets, &key::bucket(name))? {
             None => Ok(None),
             Some(Value::Bucket(bucket)) => Ok(Some(bucket)),
             Some(_) => Err(Error::internal("a row of another kind")),
@@ -200,11 +212,11 @@ impl<'a> Txn<'a> {
     }
 
     pub fn set_bucket(&mut self, bucket: Bucket) {
-        self.put_plain(table::BUCKETS, key::bucket(&bucket.name), Some(Value::Bucket(Arc::new(bucket))));
+        self.put_plain(Table::Buckets, key::bucket(&bucket.name), Some(Value::Bucket(Arc::new(bucket))));
     }
 
     pub fn content(&self, scope: &TenantId, sha256: &VerifiedSha256) -> Result<Option<HashRow>> {
-        match self.get(table::HASHES, &key::hash(scope, sha256.digest()))? {
+        match self.get(Table::Hashes, &key::hash(scope, sha256.digest()))? {
             None => Ok(None),
             Some(Value::Hash(row)) => Ok(Some(row)),
             Some(_) => Err(Error::internal("a row of another kind")),
@@ -212,15 +224,15 @@ impl<'a> Txn<'a> {
     }
 
     pub fn set_content(&mut self, scope: &TenantId, sha256: &VerifiedSha256, row: Option<HashRow>) {
-        self.put_plain(table::HASHES, key::hash(scope, sha256.digest()), row.map(Value::Hash));
+        self.put_plain(Table::Hashes, key::hash(scope, sha256.digest()), row.map(Value::Hash));
     }
 
     pub fn manifest(&self, id: Id) -> Result<Option<Manifest>> {
-        self.get_row(table::MANIFESTS, &key::id(id))
+        self.get_row(Table::Manifests, &key::id(id))
     }
 
     /// The rows of a table whose key starts with `prefix`, as this batch sees them: at most `max`, and in order.
-    pub fn rows_with_prefix(&self, table: u8, prefix: &[u8], max: usize) -> Result<Vec<(Vec<u8>, Value)>> {
+    pub fn rows_with_prefix(&self, table: Table, prefix: &[u8], max: usize) -> Result<Vec<(Vec<u8>, Value)>> {
         let mut found = std::collections::BTreeMap::new();
         let ours: Vec<_> = self.rows.iter().filter(|((t, k), _)| *t == table && k.starts_with(prefix)).collect();
         // Rows that this batch deleted may hide as many of the index's.
@@ -244,7 +256,7 @@ impl<'a> Txn<'a> {
     // Usage
 
     pub fn usage(&self, tenant: &TenantId) -> Result<UsageRow> {
-        Ok(self.get_row(table::USAGE, tenant.as_str().as_bytes())?.unwrap_or_default())
+        Ok(self.get_row(Table::Usage, tenant.as_str().as_bytes())?.unwrap_or_default())
     }
 
     /// Refuses what takes the tenant past its limits: `bytes` and `objects` are what would be added.
@@ -261,7 +273,7 @@ impl<'a> Txn<'a> {
         let add = |used: u64, more: i128| u64::try_from(i128::from(used) + more).unwrap_or(0);
         let row = UsageRow { bytes: add(row.bytes, bytes), objects: add(row.objects, objects) };
         let value = (row != UsageRow::default()).then(|| rows::encode(&row)).transpose()?;
-        self.put_plain(table::USAGE, tenant.as_str().as_bytes().to_vec(), value.map(Value::Bytes));
+        self.put_plain(Table::Usage, tenant.as_str().as_bytes().to_vec(), value.map(Value::Bytes));
         Ok(())
     }
 
@@ -313,8 +325,8 @@ impl<'a> Txn<'a> {
 
     fn refer(&mut self, key: &[u8], row: &ObjectRow) -> Result<()> {
         for manifest in row.manifests() {
-            let refs: u64 = self.get_row(table::MANIFEST_REFS, &key::id(manifest))?.unwrap_or(0);
-            self.set_row(table::MANIFEST_REFS, key::id(manifest), &(refs + 1))?;
+            let refs: u64 = self.get_row(Table::ManifestRefs, &key::id(manifest))?.unwrap_or(0);
+            self.set_row(Table::ManifestRefs, key::id(manifest), &(refs + 1))?;
         }
         let Some(sha256) = row.tail.sha256.filter(|_| row.tail.place != Place::Empty) else { return Ok(()) };
         let owner = &row.head.owner;
@@ -332,11 +344,11 @@ impl<'a> Txn<'a> {
     fn release(&mut self, row: &ObjectRow) -> Result<()> {
         let owner = &row.head.owner;
         for manifest in row.manifests() {
-            let refs: u64 = self.get_row(table::MANIFEST_REFS, &key::id(manifest))?.unwrap_or(0);
+            let refs: u64 = self.get_row(Table::ManifestRefs, &key::id(manifest))?.unwrap_or(0);
             if refs > 1 {
-                self.set_row(table::MANIFEST_REFS, key::id(manifest), &(refs - 1))?;
+                self.set_row(Table::ManifestRefs, key::id(manifest), &(refs - 1))?;
             } else {
-                self.del_row(table::MANIFEST_REFS, key::id(manifest))?;
+                self.del_row(Table::ManifestRefs, key::id(manifest))?;
                 self.drop_later(owner, DropKind::Manifest, manifest)?;
             }
         }
@@ -363,20 +375,21 @@ impl<'a> Txn<'a> {
             return Ok(());
         }
         let row = DropRow { scope: scope.clone(), kind, since: self.now };
-        self.set_row(table::DROPS, key::id(id), &row)
+        self.set_row(Table::Drops, key::id(id), &row)
     }
 
     // The end
 
     /// A row from the log, as it is.
     pub fn replay_op(&mut self, op: &OpRef<'_>) -> Result<()> {
-        let value = op.value.map(|v| Self::decode(op.table, v)).transpose()?;
+        let table = Table::of(op.table)?;
+        let value = op.value.map(|v| Self::decode(table, v)).transpose()?;
         self.undo.clear();
-        self.put(op.table, op.key.to_vec(), value)
+        self.put(table, op.key.to_vec(), value)
     }
 
     /// The rows of a table apart from the rest.
-    pub fn split(mut self, table: u8) -> (Txn<'a>, Txn<'a>) {
+    pub fn split(mut self, table: Table) -> (Txn<'a>, Txn<'a>) {
         let mut apart = Txn::new(self.index, self.ids, 0, self.replay);
         apart.rows = self.rows.extract_if(|(t, _), _| *t == table).collect();
         (self, apart)
@@ -386,16 +399,16 @@ impl<'a> Txn<'a> {
         &self.contents
     }
 
-    pub fn touched(&self) -> impl Iterator<Item = (u8, &[u8], Option<&Value>)> {
+    pub fn touched(&self) -> impl Iterator<Item = (Table, &[u8], Option<&Value>)> {
         self.rows.iter().map(|((t, k), v)| (*t, k.as_slice(), v.as_ref()))
     }
 
     /// The operations for the journal, the bodies being at `places`.
     pub fn encode_ops(&self, places: &[ContentAt]) -> Result<Vec<u8>> {
         let mut out = Vec::new();
-        for ((table, key), value) in self.rows.iter().filter(|((t, _), _)| *t < table::FIRST_DERIVED) {
+        for ((table, key), value) in self.rows.iter().filter(|((t, _), _)| t.is_truth()) {
             let value = value.as_ref().map(|v| encode_value(v, places)).transpose()?;
-            if !(OpRef { table: *table, key, value: value.as_deref() }).encode(&mut out) {
+            if !(OpRef { table: (*table).into(), key, value: value.as_deref() }).encode(&mut out) {
                 return Err(Error::internal("a row is too long for the journal"));
             }
         }
@@ -404,7 +417,10 @@ impl<'a> Txn<'a> {
 
     /// All changed rows, derived ones too, for the index.
     pub fn into_changes(self, places: &[ContentAt]) -> Result<Vec<Change>> {
-        self.rows.into_iter().map(|((table, key), value)| Ok((table, key, value.map(|v| encode_value(&v, places)).transpose()?))).collect()
+        self.rows
+            .into_iter()
+            .map(|((table, key), value)| Ok((table.into(), key, value.map(|v| encode_value(&v, places)).transpose()?)))
+            .collect()
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::base::error::Result;
 use crate::index::Walk;
 use crate::local::pass::Passes;
-use crate::local::rows::{self, CompletedRow, table};
+use crate::local::rows::{self, CompletedRow, Table};
 use crate::local::shared::Shared;
 
 /// Time between passes is at least this many times the last one's: upkeep takes 5 % of a core at most.
@@ -94,7 +94,7 @@ impl Shared {
     fn expire_completed(&self) -> Result<()> {
         let now = crate::base::timestamp::Timestamp::now();
         let (mut old, mut count) = (Vec::new(), 0usize);
-        self.index()?.scan(table::COMPLETED, b"", &mut |k, v| {
+        self.index()?.scan(Table::Completed, b"", &mut |k, v| {
             count += 1;
             let row: CompletedRow = rows::decode(v)?;
             if count > MAX_COMPLETED || now.since(row.at) >= self.settings.completed_kept {
@@ -104,7 +104,7 @@ impl Shared {
         })?;
         for some in old.chunks(EXPIRE_AT_ONCE) {
             let some = some.to_vec();
-            self.queue.submit_blocking(move |txn| some.into_iter().try_for_each(|k| txn.del_row(table::COMPLETED, k)))?;
+            self.queue.submit_blocking(move |txn| some.into_iter().try_for_each(|k| txn.del_row(Table::Completed, k)))?;
         }
         Ok(())
     }

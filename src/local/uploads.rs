@@ -12,7 +12,7 @@ use crate::base::object::{Upload, UploadedPart};
 use crate::index::Walk;
 use crate::ingest::Received;
 use crate::local::objects::drop_blocking;
-use crate::local::rows::{self, DropKind, PartRow, UploadRow, key, table};
+use crate::local::rows::{self, DropKind, PartRow, Table, UploadRow, key};
 use crate::local::shared::Shared;
 use crate::local::txn::{Txn, Value, no_such_bucket};
 use crate::origin::Quota;
@@ -21,7 +21,7 @@ impl Shared {
     pub async fn create_upload(&self, upload: Upload) -> Result<Upload> {
         let create = move |txn: &mut Txn<'_>| {
             txn.require_bucket(&upload.bucket)?;
-            txn.set_row(table::UPLOADS, key::upload(&upload.bucket, &upload.key, upload.id.as_str()), &UploadRow::from(upload.clone()))?;
+            txn.set_row(Table::Uploads, key::upload(&upload.bucket, &upload.key, upload.id.as_str()), &UploadRow::from(upload.clone()))?;
             Ok(upload)
         };
         self.queue.submit(create).await
@@ -33,7 +33,7 @@ impl Shared {
         }
         let (shared, row_key) = (self.clone(), key::upload(bucket, key, id.as_str()));
         let read =
-            spawn_blocking(move || shared.index()?.get(table::UPLOADS, &row_key)?.map(|b| rows::decode::<UploadRow>(&b)).transpose());
+            spawn_blocking(move || shared.index()?.get(Table::Uploads, &row_key)?.map(|b| rows::decode::<UploadRow>(&b)).transpose());
         read.await.map_err(Error::internal)??.map(Upload::from).ok_or_else(no_such_upload)
     }
 
@@ -47,19 +47,19 @@ impl Shared {
         let upload = upload.clone();
         let put = move |txn: &mut Txn<'_>| {
             let upload_key = key::upload(&upload.bucket, &upload.key, upload.id.as_str());
-            let there: Option<Upload> = txn.get_row(table::UPLOADS, &upload_key)?;
+            let there: Option<Upload> = txn.get_row(Table::Uploads, &upload_key)?;
             if there.is_none() {
                 return Err(no_such_upload());
             }
             let row_key = key::part(upload.id.as_str(), number);
-            let old: Option<PartRow> = txn.get_row(table::PARTS, &row_key)?;
+            let old: Option<PartRow> = txn.get_row(Table::Parts, &row_key)?;
             let replaced = old.as_ref().map_or(0, |o| i128::from(o.part.size));
             txn.check_quota(&upload.owner, &quota, i128::from(size) - replaced, 0)?;
             if let Some(old) = old {
                 txn.drop_later(&old.owner, DropKind::Part, old.file)?;
             }
             let part = UploadedPart { number, size, etag, modified: txn.now(), checksum };
-            txn.set_row(table::PARTS, row_key, &PartRow { part: part.clone(), owner: upload.owner.clone(), file: placed.id() })?;
+            txn.set_row(Table::Parts, row_key, &PartRow { part: part.clone(), owner: upload.owner.clone(), file: placed.id() })?;
             placed.handed_over();
             Ok((part, placed))
         };
@@ -74,7 +74,7 @@ impl Shared {
         let read = move || {
             let prefix = key::joined(id.as_str(), "");
             let (mut parts, mut more) = (Vec::new(), false);
-            shared.index()?.scan(table::PARTS, &key::part(id.as_str(), first), &mut |k, v| {
+            shared.index()?.scan(Table::Parts, &key::part(id.as_str(), first), &mut |k, v| {
                 if !k.starts_with(&prefix) {
                     return Ok(Walk::Stop);
                 }
@@ -95,7 +95,7 @@ impl Shared {
         let bucket = bucket.clone();
         let abort = move |txn: &mut Txn<'_>| {
             txn.require_bucket(&bucket)?;
-            let upload: Upload = txn.get_row(table::UPLOADS, &row_key)?.ok_or_else(no_such_upload)?;
+            let upload: Upload = txn.get_row(Table::Uploads, &row_key)?.ok_or_else(no_such_upload)?;
             remove(txn, &upload)
         };
         self.queue.submit(abort).await
@@ -118,7 +118,7 @@ fn check_part(upload: &Upload, number: u16, received: &Received) -> Result<()> {
 
 /// All parts of an upload, by number.
 pub fn all_parts(txn: &Txn<'_>, id: &UploadId) -> Result<Vec<PartRow>> {
-    let rows = txn.rows_with_prefix(table::PARTS, &key::joined(id.as_str(), ""), usize::from(MAX_PARTS) + 1)?;
+    let rows = txn.rows_with_prefix(Table::Parts, &key::joined(id.as_str(), ""), usize::from(MAX_PARTS) + 1)?;
     rows.into_iter()
         .map(|(_, value)| match value {
             Value::Bytes(bytes) => rows::decode(&bytes),
@@ -130,8 +130,8 @@ pub fn all_parts(txn: &Txn<'_>, id: &UploadId) -> Result<Vec<PartRow>> {
 /// The upload and its parts go; the files later.
 pub fn remove(txn: &mut Txn<'_>, upload: &Upload) -> Result<()> {
     for row in all_parts(txn, &upload.id)? {
-        txn.del_row(table::PARTS, key::part(upload.id.as_str(), row.part.number))?;
+        txn.del_row(Table::Parts, key::part(upload.id.as_str(), row.part.number))?;
         txn.drop_later(&row.owner, DropKind::Part, row.file)?;
     }
-    txn.del_row(table::UPLOADS, key::upload(&upload.bucket, &upload.key, upload.id.as_str()))
+    txn.del_row(Table::Uploads, key::upload(&upload.bucket, &upload.key, upload.id.as_str()))
 }

@@ -16,7 +16,7 @@ use crate::follow;
 use crate::index::{Applied, Index};
 use crate::journal::Journal;
 use crate::local::replay;
-use crate::local::rows::{key, table};
+use crate::local::rows::{Table, key};
 use crate::local::shared::Shared;
 use crate::local::txn::{Txn, Value};
 
@@ -245,10 +245,10 @@ impl Writer {
     /// Makes a durable batch visible: the index, the buckets in memory, what the hot cache may no longer say.
     fn publish(&self, index: &Index, txn: Txn<'_>, places: &[crate::journal::ContentAt], applied: &Applied) -> Result<()> {
         self.shared.references.note(&txn)?;
-        let touched: Vec<Vec<u8>> = txn.touched().filter(|(t, _, _)| *t == table::OBJECTS).map(|(_, k, _)| k.to_vec()).collect();
+        let touched: Vec<Vec<u8>> = txn.touched().filter(|(t, _, _)| *t == Table::Objects).map(|(_, k, _)| k.to_vec()).collect();
         let buckets: Vec<_> = txn
             .touched()
-            .filter(|(t, _, _)| *t == table::BUCKETS)
+            .filter(|(t, _, _)| *t == Table::Buckets)
             .map(|(_, k, v)| (k.to_vec(), if let Some(Value::Bucket(b)) = v { Some(b.clone()) } else { None }))
             .collect();
         let mut changes = txn.into_changes(places)?;

@@ -3,7 +3,7 @@
 use super::*;
 use crate::base::error::ErrorKind;
 use crate::base::object::{ListEntry, ListQuery};
-use crate::local::rows::table;
+use crate::local::rows::Table;
 use crate::local::sealed::Sealing;
 use crate::origin::Usage;
 
@@ -157,7 +157,7 @@ async fn settings_of_before_are_sealed_at_the_next_start_and_open_with_one_secre
     let dir = tempfile::tempdir().unwrap();
     let sealed_by = |secret: &[u8]| Settings { sealing: Sealing::new(secret, None).unwrap(), ..settings(dir.path()) };
     let kept = |local: &Arc<Local>| {
-        let row = local.shared.index().unwrap().get(table::SETTINGS, b"keys\0TGX").unwrap().unwrap();
+        let row = local.shared.index().unwrap().get(Table::Settings, b"keys\0TGX").unwrap().unwrap();
         row.windows(DOCUMENT.len()).any(|w| w == DOCUMENT)
     };
     let local = Local::open(settings(dir.path())).unwrap();

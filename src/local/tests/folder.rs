@@ -95,7 +95,7 @@ async fn fsck_finds_what_was_planted() {
     let index = crate::index::Index::open(&settings.index()).unwrap();
     let applied = index.applied().unwrap().unwrap();
     let row = crate::local::rows::key::object(&bucket_name("media"), &object_key("small"));
-    index.apply(&[(crate::local::rows::table::OBJECTS, row, None)], &applied).unwrap();
+    index.apply(&[(crate::local::rows::Table::Objects.into(), row, None)], &applied).unwrap();
     drop(index);
     let report = fsck(&settings, VERIFY).unwrap();
     assert!(report.index_rebuilt && matches!(report.problems[..], [Problem::Index { .. }]), "{report:?}");
