@@ -1,4 +1,4 @@
-//! Tidegate: an S3-compatible edge gateway and CDN-origin proxy. The map of the modules is in the README, section Architecture.
+//! Tidegate: an S3-compatible edge gateway and CDN-origin proxy. The map of the modules is in docs/architecture.md.
 
 pub mod app;
 pub mod auth;

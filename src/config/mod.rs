@@ -3,7 +3,7 @@
 //! Not here: what a setting means (its module says), tenants and policies (`auth` reads that folder).
 //! Invariants: every fault is found in one reading, with file, line, key, what was found and what is expected; unknown
 //! keys are refused; nothing has been opened when a fault is reported.
-//! `keys` is the one list of what can be set: the reader, the shipped file and the README's table come from it.
+//! `keys` is the one list of what can be set: the reader, the shipped file and the table in `docs/configuration.md` come from it.
 
 pub mod buckets;
 pub mod callers;

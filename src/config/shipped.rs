@@ -1,4 +1,4 @@
-//! The shipped `gateway.toml` and the README's table, written from the list of keys: neither can grow stale.
+//! The shipped `gateway.toml` and the table in `docs/configuration.md`, written from the list of keys: neither can grow stale.
 
 use std::fmt::Write as _;
 
@@ -54,7 +54,7 @@ const SITES: &str = "\
 # scan = \"24h\"                      # how often both listings are compared
 
 # A bucket that grew out of a bucket of an old S3, which is read and never written: what is not here yet is shown from there, and
-# copied. Keys as for [[replica]]. See Moving in, in the README.
+# copied. Keys as for [[replica]]. See docs/moving-in.md.
 # [[shadow]]
 # name = \"media\"                     # the gateway's bucket
 # bucket = \"Old_Media\"
@@ -123,7 +123,7 @@ private = \"s3\"
 # control = \"public, max-age=10\"      # or: immutable = true
 ";
 
-/// The rows of the README's table.
+/// The rows of the table in `docs/configuration.md`.
 pub fn markdown() -> String {
     let mut out = String::from("| key | default | environment | meaning |\n|---|---|---|---|\n");
     let defaults = Config::default();
@@ -164,10 +164,10 @@ mod tests {
     }
 
     #[test]
-    fn the_readme_names_every_key() {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
-        let readme = std::fs::read_to_string(&path).unwrap();
-        let (before, rest) = readme.split_once("| key | default |").expect("the README has the table of keys");
+    fn the_table_names_every_key() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/configuration.md");
+        let page = std::fs::read_to_string(&path).unwrap();
+        let (before, rest) = page.split_once("| key | default |").expect("the page has the table of keys");
         let after = rest.split_once("\n\n").map_or("", |(_, after)| after);
         let wanted = format!("{before}{}\n{after}", markdown());
         if std::env::var_os("TIDEGATE_WRITE_SHIPPED").is_some() {
@@ -177,7 +177,7 @@ mod tests {
         assert_eq!(
             rows(&std::fs::read_to_string(&path).unwrap()),
             rows(&wanted),
-            "TIDEGATE_WRITE_SHIPPED=1 writes the README's table anew"
+            "TIDEGATE_WRITE_SHIPPED=1 writes the table of docs/configuration.md anew"
         );
     }
 

@@ -201,7 +201,7 @@ pub fn operation(method: &Method, resource: &Resource, query: &Query, headers: &
         if let Some(name) = query.names().find(|n| NOT_IMPLEMENTED.contains(n)) {
             return Err(Error::new(
                 ErrorKind::NotImplemented,
-                format!("The sub-resource '{name}' is not implemented by this gateway; its README lists what is."),
+                format!("The sub-resource '{name}' is not implemented by this gateway; docs/s3.md lists what is."),
             ));
         }
         check_version(query)?;
@@ -233,7 +233,7 @@ fn bucket_operation(method: &Method, query: &Query) -> Result<Option<Operation>>
         Method::PUT if query.has("acl") => PutBucketAcl,
         Method::PUT if query.has("cors") => PutBucketCors,
         Method::PUT if query.has("versioning") => {
-            return Err(Error::new(ErrorKind::NotImplemented, "Versioning is not implemented by this gateway; its README lists what is."));
+            return Err(Error::new(ErrorKind::NotImplemented, "Versioning is not implemented by this gateway; docs/s3.md lists what is."));
         }
         Method::PUT => CreateBucket,
         Method::DELETE if query.has("policy") => DeleteBucketPolicy,
@@ -243,7 +243,7 @@ fn bucket_operation(method: &Method, query: &Query) -> Result<Option<Operation>>
         Method::POST => {
             return Err(Error::new(
                 ErrorKind::NotImplemented,
-                "Browser form uploads (POST policy) are not implemented by this gateway; its README lists what is.",
+                "Browser form uploads (POST policy) are not implemented by this gateway; docs/s3.md lists what is.",
             ));
         }
         _ => return Ok(None),
