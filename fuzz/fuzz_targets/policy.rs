@@ -2,7 +2,8 @@
 #![no_main]
 use libfuzzer_sys::fuzz_target;
 use tidegate::auth::BucketPolicy;
-use tidegate::auth::policy::pattern::{Pattern, Text, Wildcards};
+use tidegate::auth::policy::pattern::{Pattern, Wildcards};
+use tidegate::auth::policy::text::Text;
 use tidegate::base::names::{BucketName, TenantId};
 
 fuzz_target!(|input: (&str, &str, &str)| {

@@ -81,12 +81,12 @@ pub fn check_value(name: &str, value: &HeaderValue) -> Result<()> {
 }
 
 fn single<N: AsHeaderName + AsRef<str> + Copy>(headers: &HeaderMap, name: N) -> Result<Option<&HeaderValue>> {
-    let mut values = headers.get_all(name).iter();
-    let value = values.next();
-    if values.next().is_some() {
+    // Most are not there, and one look tells.
+    let Some(value) = headers.get(name) else { return Ok(None) };
+    if headers.get_all(name).iter().nth(1).is_some() {
         return Err(invalid(name.as_ref(), "The header is there more than once."));
     }
-    Ok(value)
+    Ok(Some(value))
 }
 
 /// Visible ASCII and spaces, or nothing.

@@ -28,7 +28,7 @@ impl<'a> Host<'a> {
                 address.parse::<Ipv6Addr>().ok()?;
                 address.len() + 2
             }
-            None => text.find(':').unwrap_or(text.len()),
+            None => text.bytes().take_while(|c| is_of_name(*c)).count(),
         };
         let (whole, behind) = text.split_at_checked(end)?;
         let port = match behind.strip_prefix(':') {
@@ -38,8 +38,7 @@ impl<'a> Host<'a> {
         };
         // A name that is written out in full ends with a dot.
         let name = whole.strip_suffix('.').unwrap_or(whole);
-        let legal = whole.starts_with('[') || name.bytes().all(|c| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'.' | b'_'));
-        (legal && !name.is_empty() && whole.len() <= MAX_NAME_BYTES).then_some(Host { name, port })
+        (!name.is_empty() && whole.len() <= MAX_NAME_BYTES).then_some(Host { name, port })
     }
 
     /// Of a request that went through `http::address`; None: an HTTP/1.0 client named none.
@@ -88,6 +87,10 @@ pub fn host_of(base: &str) -> Option<Host<'_>> {
 /// The `Host` as it arrived, which is what a signature is for.
 pub fn text_of(headers: &HeaderMap) -> Option<&str> {
     headers.get(HOST)?.to_str().ok()
+}
+
+fn is_of_name(c: u8) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, b'-' | b'.' | b'_')
 }
 
 fn is_port(text: &str) -> bool {

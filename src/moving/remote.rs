@@ -13,6 +13,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::fault::{Fault, Result};
 use super::hashes::Claims;
+use crate::base::storable::SEALED;
 
 /// What is sent and read at once; a body of more than this goes in parts of at least this. One slot holds one.
 pub const PIECE: u64 = 16 * 1024 * 1024;
@@ -130,7 +131,8 @@ impl Remote {
             content_disposition: head.content_disposition,
             content_encoding: head.content_encoding,
             content_language: head.content_language,
-            metadata: head.metadata.unwrap_or_default(),
+            // What a gateway sealed of an object speaks of that bucket alone, and no other gateway takes it.
+            metadata: head.metadata.unwrap_or_default().into_iter().filter(|(name, _)| !name.eq_ignore_ascii_case(SEALED)).collect(),
         };
         Ok(Some(Stat { claims, headers }))
     }
