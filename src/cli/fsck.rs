@@ -4,6 +4,7 @@ use clap::Args;
 
 use super::Failure;
 use crate::config::Config;
+use crate::files::sys::make_files_private;
 use crate::local::fsck::{self, Options, Problem, Report};
 use crate::queue;
 
@@ -18,6 +19,7 @@ pub struct Fsck {
 }
 
 pub fn run(command: &Fsck, config: &Config) -> Result<(), Failure> {
+    make_files_private();
     let mut proven = Ok(());
     let back = config.store.dir.join(crate::app::back::FOLDER);
     if back.exists() {

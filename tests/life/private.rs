@@ -162,6 +162,10 @@ fn the_embedded_store_is_private_and_holds_no_secret() {
     all_private(&place, &["data"]);
     assert!(running.stop().success());
     all_private(&place, &["data"]);
+    // It opens the index, which writes files of its own.
+    let proven = open_handed(&place.command(&["fsck"]), &[]).output().unwrap();
+    assert!(proven.status.success(), "{}", String::from_utf8_lossy(&proven.stderr));
+    all_private(&place, &["data"]);
     for secret in [&*first, &*second, binary::SECRET] {
         nowhere(&place, &["data", "copy"], secret);
     }
@@ -170,6 +174,7 @@ fn the_embedded_store_is_private_and_holds_no_secret() {
 #[test]
 fn over_s3_with_write_back_and_a_cache_too() {
     let below = Place::new();
+    below.write("gateway.toml", "[s3]\ngateways_above = true\n[store]\nreserve = \"0B\"\n");
     let upstream = below.serve();
     let mut s3 = Client::new(upstream.s3);
     s3.make_bucket(&operator(), "home");
