@@ -35,7 +35,9 @@ pub fn check(key: &ObjectKey, headers: &ObjectHeaders, writers: Writers) -> Resu
     let theirs = writers == Writers::Gateways;
     let path = as_path(key.as_str());
     if !theirs && path.as_deref().unwrap_or(key.as_str()).starts_with(STATE) {
-        let text = format!("Keys that begin with {STATE:?} belong to the gateway.");
+        let text = format!(
+            "Keys that begin with {STATE:?} belong to the gateway. A store that other gateways stand over needs s3.gateways_above = true."
+        );
         return Err(Error::new(ErrorKind::InvalidRequest, text));
     }
     if headers.user.contains_key("") || !theirs && headers.user.contains_key(SEALED) {
