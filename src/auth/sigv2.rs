@@ -2,7 +2,7 @@
 //!
 //! It covers less than SigV4, so it opens less: GET, HEAD and PUT of objects, and no parameter that it does not cover. Its string
 //! to sign is lines and values put together as they are, so what could be read in two ways is refused: control characters, a
-//! header that is there twice (as header and parameter, too), a value that looks like a further parameter.
+//! header that is there twice (as header and parameter, too, where they differ), a value that looks like a further parameter.
 //! Invariant: two requests that mean different things never share a string to sign.
 
 use std::borrow::Cow;
@@ -252,23 +252,15 @@ pub(super) fn signs_header(name: &str) -> bool {
     name.starts_with("x-amz-") || matches!(name, "content-type" | "content-md5")
 }
 
-/// They and their values, sorted; each of them once, wherever it stands.
-fn signed_headers(headers: &HeaderMap, query: &str) -> Result<BTreeMap<String, Vec<u8>>> {
-    let mut all: BTreeMap<String, Vec<u8>> = BTreeMap::new();
-    let mut add = |name: &str, value: &[u8]| {
-        let value = value.trim_ascii();
-        // The lines of these two are there without them.
-        if value.is_empty() && !name.starts_with("x-amz-") {
-            return Err(ambiguous(format!("{name} is empty.")));
-        }
-        match all.insert(name.to_owned(), value.to_vec()) {
-            None => Ok(()),
-            Some(_) => Err(ambiguous(format!("{name} is there more than once, as a header or in the query."))),
-        }
-    };
+type Signed = BTreeMap<String, Vec<u8>>;
+
+/// They and their values, sorted; each of them once. A client may send a header beside the parameter that stands for it, as long as
+/// both say the same.
+fn signed_headers(headers: &HeaderMap, query: &str) -> Result<Signed> {
+    let (mut sent, mut hoisted) = (Signed::new(), Signed::new());
     for (name, value) in headers {
         if signs_header(name.as_str()) && !NEUTRAL_HEADERS.contains(&name.as_str()) {
-            add(name.as_str(), value.as_bytes())?;
+            add_once(&mut sent, name.as_str(), value.as_bytes())?;
         }
     }
     for (name, value) in query_pairs(query) {
@@ -277,10 +269,29 @@ fn signed_headers(headers: &HeaderMap, query: &str) -> Result<BTreeMap<String, V
             if HeaderName::try_from(name.as_str()).is_err() {
                 return Err(ambiguous("A parameter that stands for a header has no header's name.".into()));
             }
-            add(&name, value.as_bytes())?;
+            add_once(&mut hoisted, &name, value.as_bytes())?;
         }
     }
-    Ok(all)
+    for (name, value) in hoisted {
+        if sent.get(&name).is_some_and(|sent| *sent != value) {
+            let text = format!("The header {name} and the parameter that stands for it differ: the URL was signed for the parameter.");
+            return Err(Error::new(ErrorKind::SignatureDoesNotMatch, text));
+        }
+        sent.insert(name, value);
+    }
+    Ok(sent)
+}
+
+fn add_once(all: &mut Signed, name: &str, value: &[u8]) -> Result<()> {
+    let value = value.trim_ascii();
+    // The lines of these two are there without them.
+    if value.is_empty() && !name.starts_with("x-amz-") {
+        return Err(ambiguous(format!("{name} is empty.")));
+    }
+    match all.insert(name.to_owned(), value.to_vec()) {
+        None => Ok(()),
+        Some(_) => Err(ambiguous(format!("{name} is there more than once."))),
+    }
 }
 
 /// Nothing in the query moves a line of the string to sign, or is both one parameter and two.
