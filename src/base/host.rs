@@ -93,8 +93,9 @@ fn is_of_name(c: u8) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, b'-' | b'.' | b'_')
 }
 
+/// Digits alone: `parse` would take a sign.
 fn is_port(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|c| c.is_ascii_digit()) && text.parse::<u16>().is_ok()
+    !text.starts_with('+') && text.parse::<u16>().is_ok()
 }
 
 #[cfg(test)]

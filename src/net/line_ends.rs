@@ -4,9 +4,9 @@
 //! Not here: everything else of a head, which hyper parses and refuses itself (NUL, bare CR, folded lines), and the line ends of
 //! chunks, which hyper wants whole. What is sent behind a request without waiting for its answer (pipelined in one piece) is not
 //! looked at: nothing in front of a server sends so.
-//! Called by the connection for what is read between requests. Costs one search for each line of a head, and nothing for bodies.
+//! Called by the connection for what is read between requests. Costs one search through a head, and nothing for bodies.
 
-use memchr::memchr;
+use memchr::memchr_iter;
 
 #[derive(Debug, Clone, Copy, Default)]
 pub struct LineEnds {
@@ -26,22 +26,27 @@ impl LineEnds {
     }
 
     /// The next bytes of the connection; those behind the head are left alone.
-    fn read(&mut self, mut bytes: &[u8]) {
-        while !self.complete {
-            let Some(at) = memchr(b'\n', bytes) else {
-                self.line += bytes.len();
-                self.last = bytes.last().copied().unwrap_or(self.last);
-                return;
-            };
-            let (line, rest) = bytes.split_at(at);
+    fn read(&mut self, bytes: &[u8]) {
+        if self.complete {
+            return;
+        }
+        let mut begin = 0;
+        for end in memchr_iter(b'\n', bytes) {
+            let line = bytes.get(begin..end).unwrap_or_default();
             let carriage_return = line.last().copied().unwrap_or(self.last) == b'\r';
             let empty = self.line + line.len() == usize::from(carriage_return);
             self.bare |= !carriage_return;
             self.complete = empty && self.begun;
             self.begun |= !empty;
             (self.line, self.last) = (0, 0);
-            bytes = rest.get(1..).unwrap_or_default();
+            if self.complete {
+                return;
+            }
+            begin = end + 1;
         }
+        let rest = bytes.get(begin..).unwrap_or_default();
+        self.line += rest.len();
+        self.last = rest.last().copied().unwrap_or(self.last);
     }
 
     /// A line ended without CR.
