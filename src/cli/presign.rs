@@ -16,7 +16,7 @@ use crate::base::names::{BucketName, ObjectKey};
 use crate::base::timestamp::Timestamp;
 use crate::config::Config;
 use crate::config::units::parse_duration;
-use crate::http::api::presign::Form;
+use crate::http::link::Form;
 
 #[derive(Args)]
 pub struct Presign {

@@ -398,7 +398,7 @@ mod tests {
         assert_eq!((site.hosts[0].as_str(), site.prefix.as_str(), site.cache.len()), ("cdn.example.com", "public/", 2));
         assert!(!site.sandbox && site.coep && site.cdn_verifies && site.index.is_some());
         assert_eq!((site.url.as_deref(), site.token_path.as_str()), (Some("https://cdn.example.com"), "/_open/"));
-        assert_eq!(site.private, crate::http::api::presign::Form::PathToken);
+        assert_eq!(site.private, crate::http::link::Form::PathToken);
         assert!(matches!(&site.compress, Rules { types: Types::Listed(types), min: 2048, decode: false } if types.len() == 2));
         let other = sites.of_host(Host::parse("other.example.com")).unwrap();
         assert!(other.bucket.is_none() && matches!(other.compress.types, Types::None));

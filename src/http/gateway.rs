@@ -8,7 +8,7 @@ use crate::cluster::seal::Seals;
 use crate::http::document::Room;
 use crate::http::edge::callers::Secrets;
 use crate::http::edge::site::Sites;
-use crate::http::s3::cors::Compiled;
+use crate::http::s3::cors::compiled::Compiled;
 use crate::ops::Ops;
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::metrics::Metrics;

@@ -1,7 +1,8 @@
 //! The doors: `s3` for SDKs, `edge` for CDNs and browsers, `admin` for the operator; and `api`, which tenants reach by the S3 door.
 //!
-//! Each door has one `handle` that names its steps in order. What they share stands beside them and knows no door:
-//! `address` (the only place that says which host a request is for), `respond` (the only place where an `Error` becomes a response), `body`, `ranges`, `xml`, `query`, `hot`.
+//! Each door has one `handle` that names its steps in order. What they share stands beside them: `address` (the only place that
+//! says which host a request is for), `visit` and `account` (what a request leaves behind), `exchange` (an authenticated request: its
+//! rights and its body), `read` (what a read is), `respond` (the only place where an `Error` becomes a response).
 
 pub mod account;
 pub mod address;
@@ -11,9 +12,11 @@ pub mod body;
 pub mod document;
 pub mod door;
 pub mod edge;
+pub mod exchange;
 pub mod gateway;
 pub mod health;
 pub mod isolation;
+pub mod link;
 pub mod negotiate;
 mod pace;
 mod peer;
@@ -23,4 +26,5 @@ pub mod read;
 pub mod respond;
 pub mod s3;
 pub mod site;
+pub mod visit;
 pub mod xml;

@@ -2,9 +2,9 @@
 
 use crate::auth::canonical::{Part, encode_plain};
 use crate::base::names::{BucketName, ObjectKey};
-use crate::http::api::presign::Form;
 use crate::http::edge::site::Site;
 use crate::http::gateway::Settings;
+use crate::http::link::Form;
 
 /// An object's place on a site.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -10,8 +10,8 @@ use crate::auth::Action;
 use crate::base::digest::Sha256;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::http::body::ResponseBody;
+use crate::http::exchange::Exchange;
 use crate::http::respond::{self, Answer, value};
-use crate::http::s3::exchange::Exchange;
 use crate::origin::Freshness;
 
 #[derive(Serialize)]

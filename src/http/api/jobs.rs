@@ -8,8 +8,8 @@ use crate::auth::action::Action;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::names::TenantId;
 use crate::base::timestamp::Timestamp;
+use crate::http::exchange::Exchange;
 use crate::http::respond::{self, Answer};
-use crate::http::s3::exchange::Exchange;
 use crate::queue::job::{Job, JobId, Phase, State};
 use crate::queue::view::{Filter, View};
 

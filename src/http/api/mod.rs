@@ -20,6 +20,7 @@
 
 mod content;
 mod events;
+mod input;
 pub mod jobs;
 pub mod presign;
 mod purge;
@@ -28,19 +29,15 @@ mod warm;
 
 use http::Method;
 use http::request::Parts;
-use serde::de::DeserializeOwned;
 
 use crate::auth::query::Query;
 use crate::base::digest::Sha256;
 use crate::base::error::{Error, ErrorKind, Result};
-use crate::base::limits::MAX_KEY_BYTES;
-use crate::base::names::ObjectKey;
-use crate::http::document;
-use crate::http::door::Visit;
+use crate::http::exchange::Exchange;
 use crate::http::gateway::Gateway;
 use crate::http::respond::Answer;
-use crate::http::s3::exchange::Exchange;
 use crate::http::s3::route::{Operation as S3, Resource};
+use crate::http::visit::Visit;
 use crate::net::request_body::RequestBody;
 use crate::net::service::Peer;
 use crate::queue::JobId;
@@ -151,33 +148,6 @@ fn nothing_here() -> Error {
         ErrorKind::NotFound,
         "There is nothing at this address: presign, url, content/<sha256>, jobs, jobs/<id>, uploads, uploads/<id>, purge and warm are.",
     )
-}
-
-/// All keys that begin so, as policies name them.
-fn pattern(prefix: &str) -> Result<ObjectKey> {
-    if prefix.len() >= MAX_KEY_BYTES {
-        return Err(Error::new(ErrorKind::KeyTooLong, "The prefix is too long."));
-    }
-    ObjectKey::parse(&format!("{prefix}*"))
-}
-
-/// A small body as what the operation takes; a name that it does not know is a mistake.
-async fn parse<T: DeserializeOwned>(exchange: &mut Exchange<'_>) -> Result<T> {
-    read_json(&exchange.document().await?)
-}
-
-/// As `parse`, of a body that lists many keys.
-async fn parse_large<T: DeserializeOwned + Send + 'static>(exchange: &mut Exchange<'_>) -> Result<T> {
-    let document = exchange.large_document().await?;
-    document::read(document, read_json).await
-}
-
-fn read_json<T: DeserializeOwned>(document: &[u8]) -> Result<T> {
-    let mut json = serde_json::Deserializer::from_slice(document);
-    let wrong = |e: serde_json::Error| Error::new(ErrorKind::InvalidRequest, format!("The body is not what this call takes: {e}"));
-    let value = T::deserialize(&mut json).map_err(wrong)?;
-    json.end().map_err(wrong)?;
-    Ok(value)
 }
 
 #[cfg(test)]

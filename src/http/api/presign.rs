@@ -10,7 +10,6 @@ use std::time::Duration;
 use http::Method;
 use serde::{Deserialize, Serialize};
 
-use super::parse;
 use crate::auth::cloudfront::mint::Wanted;
 use crate::auth::cloudfront::statement::Statement;
 use crate::auth::presign::Presign;
@@ -23,39 +22,12 @@ use crate::base::names::{BucketName, ObjectKey};
 use crate::base::network::Network;
 use crate::base::object::{SharedBucket, SharedObject};
 use crate::base::timestamp::Timestamp;
+use crate::http::api::input::parse;
+use crate::http::exchange::Exchange;
+use crate::http::link::Form;
 use crate::http::respond::{self, Answer};
-use crate::http::s3::exchange::Exchange;
 use crate::http::site::Place;
 use crate::origin::Freshness;
-
-/// What a link looks like.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Form {
-    /// A SigV4 presigned URL of the S3 door, with the caller's own key.
-    #[default]
-    S3,
-    /// CloudFront's signed URL, for the edge door and for a distribution before it.
-    Cloudfront,
-    /// The same as cookies.
-    Cookie,
-    /// The edge door's own: relative URLs under it work.
-    PathToken,
-}
-
-impl std::str::FromStr for Form {
-    type Err = ();
-
-    fn from_str(text: &str) -> Result<Self, ()> {
-        match text {
-            "s3" => Ok(Form::S3),
-            "cloudfront" => Ok(Form::Cloudfront),
-            "cookie" => Ok(Form::Cookie),
-            "path-token" => Ok(Form::PathToken),
-            _ => Err(()),
-        }
-    }
-}
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -17,11 +17,11 @@ use crate::base::host::Host;
 use crate::base::names::{BucketName, ObjectKey, TenantId};
 use crate::base::tags;
 use crate::cache::purge::Purged;
-use crate::http::api::{parse_large, pattern};
+use crate::http::api::input::{parse_large, pattern};
 use crate::http::edge::site::nothing_here;
+use crate::http::exchange::Exchange;
 use crate::http::pace::Pace;
 use crate::http::respond::{self, Answer};
-use crate::http::s3::exchange::Exchange;
 use crate::ops::cdn::TagGrant;
 use crate::ops::peers::{PeerOutcome, PeerPurged};
 

@@ -10,10 +10,10 @@ use crate::auth::Action;
 use crate::auth::grant::Grant;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::names::{BucketName, ObjectKey};
-use crate::http::api::{parse_large, pattern};
+use crate::http::api::input::{parse_large, pattern};
+use crate::http::exchange::Exchange;
 use crate::http::pace::Pace;
 use crate::http::respond::{self, Answer};
-use crate::http::s3::exchange::Exchange;
 
 /// More is another request.
 const MAX_NAMED: usize = 3000;

@@ -13,11 +13,11 @@ use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::host::{Host, host_of};
 use crate::base::names::{BucketName, ObjectKey};
 use crate::cdn::{Distribution, Shown};
-use crate::http::api::presign::Form;
 use crate::http::edge::cache;
 use crate::http::edge::callers::Callers;
 use crate::http::edge::compress;
 use crate::http::edge::cors::Cors;
+use crate::http::link::Form;
 
 #[derive(Debug, Clone)]
 pub struct Site {

@@ -9,9 +9,9 @@ use crate::auth::action::Action;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::names::BucketName;
 use crate::base::object::{BucketDocument, CannedAcl, Ownership};
+use crate::http::exchange::Exchange;
 use crate::http::respond::{self, Answer, value};
-use crate::http::s3::cors;
-use crate::http::s3::exchange::Exchange;
+use crate::http::s3::cors::compiled;
 use crate::http::s3::params;
 use crate::http::xml::{Element, Writer};
 
@@ -71,7 +71,7 @@ pub async fn create(exchange: &mut Exchange<'_>, name: &BucketName) -> Result<An
         documents.insert(BucketDocument::Ownership, ownership_document(ownership).into_bytes());
     }
     if exchange.gateway.settings.default_cors {
-        documents.insert(BucketDocument::Cors, cors::default_document().to_vec());
+        documents.insert(BucketDocument::Cors, compiled::default_document().to_vec());
     }
     let owned = documents.get(&BucketDocument::Ownership).cloned();
     match exchange.gateway.ops.create_bucket(&grant, acl, documents).await {

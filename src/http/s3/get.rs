@@ -5,19 +5,18 @@ use http::header::{
     CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_TYPE, EXPIRES, HeaderName, LAST_MODIFIED, RANGE,
 };
 
-use crate::auth::{Action, Grant};
+use crate::auth::Action;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::header;
 use crate::base::names::{BucketName, ObjectKey};
-use crate::base::object::{ObjectInfo, SharedBucket, SharedObject};
-use crate::base::range::ByteRange;
+use crate::base::object::ObjectInfo;
+use crate::http::exchange::Exchange;
 use crate::http::read::{self, Read};
 use crate::http::respond::{self, Answer, value};
-use crate::http::s3::exchange::{Exchange, SOURCE_OWNER};
 use crate::http::s3::params;
 use crate::http::xml::Writer;
 use crate::ops::read::Shown;
-use crate::origin::{Expected, Freshness};
+use crate::origin::Freshness;
 
 /// How often a read begins anew because its object was replaced under it, before it is told to come again.
 pub const ATTEMPTS: usize = 4;
@@ -152,62 +151,4 @@ fn object_parts(exchange: &Exchange<'_>, object: &ObjectInfo, w: &mut Writer) ->
     }
     w.close("ObjectParts");
     Ok(())
-}
-
-impl Exchange<'_> {
-    /// The object and the right to do `action` with it.
-    pub async fn readable(&self, action: Action, bucket: &BucketName, key: &ObjectKey) -> Result<(Grant, SharedObject)> {
-        let (found, object) = self.look_up(bucket, key, Freshness::Current).await?;
-        let grant = self.authorize_object(action, &found, key, Some(&object))?;
-        Ok((grant, object))
-    }
-
-    /// The source of a copy, and the right to read it.
-    pub async fn readable_source(&self, bucket: &BucketName, key: &ObjectKey) -> Result<(Grant, SharedObject)> {
-        let found = self.existing_of(self.gateway.ops.bucket_for_decision(bucket).await?, bucket, SOURCE_OWNER)?;
-        let (found, object, _) = self.look_up_in(found, key, Freshness::Current, None).await?;
-        let grant = self.authorize_object(Action::GetObject, &found, key, Some(&object))?;
-        Ok((grant, object))
-    }
-
-    /// What is there; or NoSuchKey, where the caller may know even that.
-    pub async fn look_up(&self, bucket: &BucketName, key: &ObjectKey, freshness: Freshness) -> Result<(SharedBucket, SharedObject)> {
-        let (found, object, _) = self.look_up_to_read(bucket, key, freshness, None).await?;
-        Ok((found, object))
-    }
-
-    /// The same, for one who is going to read `range` of it. What is expected of that is kept until the body was opened.
-    pub async fn look_up_to_read(
-        &self,
-        bucket: &BucketName,
-        key: &ObjectKey,
-        freshness: Freshness,
-        range: Option<ByteRange>,
-    ) -> Result<(SharedBucket, SharedObject, Option<Expected>)> {
-        let found = self.existing(self.gateway.ops.bucket_for_decision(bucket).await?, bucket)?;
-        self.look_up_in(found, key, freshness, range).await
-    }
-
-    async fn look_up_in(
-        &self,
-        found: SharedBucket,
-        key: &ObjectKey,
-        freshness: Freshness,
-        range: Option<ByteRange>,
-    ) -> Result<(SharedBucket, SharedObject, Option<Expected>)> {
-        let (ops, bucket) = (&self.gateway.ops, &found.name);
-        if let Some(object) = ops.hot_object_for_decision(bucket, key, freshness) {
-            return Ok((found, object, None));
-        }
-        // Where it depends on the object whether he may, nothing is asked for before that is known.
-        let granted = range.and_then(|range| Some((self.authorize_object(Action::GetObject, &found, key, None).ok()?, range)));
-        let expected = granted.map_or(Ok(None), |(grant, range)| ops.expect(&grant, range))?;
-        match ops.object_for_decision(bucket, key, freshness).await? {
-            Some(object) => Ok((found, object, expected)),
-            None if self.may_know_absence(&found, key) => {
-                Err(Error::new(ErrorKind::NoSuchKey, "The specified key does not exist.").detail("Key", key.as_str()))
-            }
-            None => Err(Error::new(ErrorKind::AccessDenied, "Access Denied")),
-        }
-    }
 }

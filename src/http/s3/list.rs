@@ -10,10 +10,10 @@ use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::limits::MAX_LIST_KEYS;
 use crate::base::names::BucketName;
 use crate::base::object::{ListEntry, ListPage, ListQuery, ListedObject};
+use crate::http::exchange::Exchange;
 use crate::http::query::encode_listed;
 use crate::http::read::REPLICA;
 use crate::http::respond::{self, Answer};
-use crate::http::s3::exchange::Exchange;
 use crate::http::xml::Writer;
 
 /// What the three have in common.

@@ -8,8 +8,8 @@ use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::names::BucketName;
 use crate::base::object::{BucketDocument, CannedAcl};
 use crate::http::body::ResponseBody;
+use crate::http::exchange::Exchange;
 use crate::http::respond::{self, Answer};
-use crate::http::s3::exchange::Exchange;
 use crate::http::xml::Writer;
 
 pub async fn get(exchange: &mut Exchange<'_>, name: &BucketName) -> Result<Answer> {

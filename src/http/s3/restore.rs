@@ -5,8 +5,8 @@ use http::StatusCode;
 use crate::auth::action::Action;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::names::{BucketName, ObjectKey};
+use crate::http::exchange::Exchange;
 use crate::http::respond::{self, Answer};
-use crate::http::s3::exchange::Exchange;
 use crate::http::xml::Element;
 use crate::origin::{Freshness, Restore, Restored};
 

@@ -1,5 +1,5 @@
-//! One request on the S3 door, after it was authenticated: what its handlers ask of it. Rights come from here
-//! (`on_bucket`, `on_object`, `authorize_*`), and so does its body.
+//! One request after it was authenticated, on any door: what its handlers ask of it. Rights come from here (`on_bucket`,
+//! `on_object`, `authorize_*`), the objects that it is about (`look_up`, `readable`), and its body.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -19,26 +19,27 @@ use crate::base::header;
 use crate::base::host;
 use crate::base::limits::MAX_XML_BYTES;
 use crate::base::names::{BucketName, ObjectKey, TenantId, UploadId};
-use crate::base::object::{Bucket, CannedAcl, ObjectHeaders, ObjectInfo, SharedBucket};
+use crate::base::object::{Bucket, CannedAcl, ObjectHeaders, ObjectInfo, SharedBucket, SharedObject};
+use crate::base::range::ByteRange;
 use crate::base::timestamp::Timestamp;
 use crate::http::body::Counted;
 use crate::http::document::{ARRIVAL, MAX_SMALL_BYTES};
-use crate::http::door::Visit;
 use crate::http::gateway::Gateway;
 use crate::http::s3::params;
+use crate::http::visit::Visit;
 use crate::http::xml::Writer;
 use crate::ingest::chunked::Decoder;
 use crate::ingest::{Content, Expect, Received, Staging, receive};
 use crate::net::request_body::RequestBody;
 use crate::net::service::Peer;
 use crate::ops::transfers::{Running, Transfer};
-use crate::origin::{Freshness, ReadBy};
+use crate::origin::{Expected, Freshness, ReadBy};
 use crate::telemetry::request_id::RequestId;
 
 // Every request is asked for it: a name that need not be parsed each time.
 const EXPECTED_BUCKET_OWNER: HeaderName = HeaderName::from_static("x-amz-expected-bucket-owner");
 /// Of the source of a copy.
-pub const SOURCE_OWNER: HeaderName = HeaderName::from_static("x-amz-source-expected-bucket-owner");
+const SOURCE_OWNER: HeaderName = HeaderName::from_static("x-amz-source-expected-bucket-owner");
 
 pub struct Exchange<'a> {
     pub gateway: &'a Gateway,
@@ -204,6 +205,64 @@ impl Exchange<'_> {
         };
         let target = Target::Upload { bucket: &found, key, upload: upload.as_ref() };
         self.gateway.auth.authorize(&self.caller, action, target, &self.context())
+    }
+
+    // What is there
+
+    /// The object and the right to do `action` with it.
+    pub async fn readable(&self, action: Action, bucket: &BucketName, key: &ObjectKey) -> Result<(Grant, SharedObject)> {
+        let (found, object) = self.look_up(bucket, key, Freshness::Current).await?;
+        let grant = self.authorize_object(action, &found, key, Some(&object))?;
+        Ok((grant, object))
+    }
+
+    /// The source of a copy, and the right to read it.
+    pub async fn readable_source(&self, bucket: &BucketName, key: &ObjectKey) -> Result<(Grant, SharedObject)> {
+        let found = self.existing_of(self.gateway.ops.bucket_for_decision(bucket).await?, bucket, SOURCE_OWNER)?;
+        let (found, object, _) = self.look_up_in(found, key, Freshness::Current, None).await?;
+        let grant = self.authorize_object(Action::GetObject, &found, key, Some(&object))?;
+        Ok((grant, object))
+    }
+
+    /// What is there; or NoSuchKey, where the caller may know even that.
+    pub async fn look_up(&self, bucket: &BucketName, key: &ObjectKey, freshness: Freshness) -> Result<(SharedBucket, SharedObject)> {
+        let (found, object, _) = self.look_up_to_read(bucket, key, freshness, None).await?;
+        Ok((found, object))
+    }
+
+    /// The same, for one who is going to read `range` of it. What is expected of that is kept until the body was opened.
+    pub async fn look_up_to_read(
+        &self,
+        bucket: &BucketName,
+        key: &ObjectKey,
+        freshness: Freshness,
+        range: Option<ByteRange>,
+    ) -> Result<(SharedBucket, SharedObject, Option<Expected>)> {
+        let found = self.existing(self.gateway.ops.bucket_for_decision(bucket).await?, bucket)?;
+        self.look_up_in(found, key, freshness, range).await
+    }
+
+    async fn look_up_in(
+        &self,
+        found: SharedBucket,
+        key: &ObjectKey,
+        freshness: Freshness,
+        range: Option<ByteRange>,
+    ) -> Result<(SharedBucket, SharedObject, Option<Expected>)> {
+        let (ops, bucket) = (&self.gateway.ops, &found.name);
+        if let Some(object) = ops.hot_object_for_decision(bucket, key, freshness) {
+            return Ok((found, object, None));
+        }
+        // Where it depends on the object whether he may, nothing is asked for before that is known.
+        let granted = range.and_then(|range| Some((self.authorize_object(Action::GetObject, &found, key, None).ok()?, range)));
+        let expected = granted.map_or(Ok(None), |(grant, range)| ops.expect(&grant, range))?;
+        match ops.object_for_decision(bucket, key, freshness).await? {
+            Some(object) => Ok((found, object, expected)),
+            None if self.may_know_absence(&found, key) => {
+                Err(Error::new(ErrorKind::NoSuchKey, "The specified key does not exist.").detail("Key", key.as_str()))
+            }
+            None => Err(Error::new(ErrorKind::AccessDenied, "Access Denied")),
+        }
     }
 
     // The body
