@@ -25,7 +25,7 @@ use crate::base::range::ByteRange;
 use crate::files::FileBody;
 use crate::ingest::{Received, Staging};
 
-pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'a>>;
+pub type Pending<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'a>>;
 
 /// The bytes of (a range of) one version.
 pub enum Body {
@@ -86,8 +86,8 @@ pub enum ReadBy {
     UserSpace,
 }
 
-/// A read that has been announced: see `Origin::expect`. It is kept until the body was opened.
-pub type Expected = Box<dyn Send + Sync>;
+/// A read that has been announced: see `Origin::prefetch`. It is kept until the body was opened.
+pub type Prefetch = Box<dyn Send + Sync>;
 
 /// How old the answer to "what is there" may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -250,19 +250,19 @@ impl Quota {
 /// No method has a body of its own: an origin that stands before another one must say what it does with each of them.
 pub trait Origin: Send + Sync + 'static {
     // Buckets
-    fn bucket<'a>(&'a self, name: &'a BucketName) -> Answer<'a, Option<SharedBucket>>;
+    fn bucket<'a>(&'a self, name: &'a BucketName) -> Pending<'a, Option<SharedBucket>>;
     /// All buckets, by name, from `after` on: at most `max`.
-    fn buckets<'a>(&'a self, owner: Option<&'a TenantId>, prefix: &'a str, after: &'a str, max: usize) -> Answer<'a, Vec<SharedBucket>>;
+    fn buckets<'a>(&'a self, owner: Option<&'a TenantId>, prefix: &'a str, after: &'a str, max: usize) -> Pending<'a, Vec<SharedBucket>>;
     /// Fails with BucketAlreadyExists / BucketAlreadyOwnedByYou.
-    fn create_bucket(&self, bucket: Bucket) -> Answer<'_, SharedBucket>;
+    fn create_bucket(&self, bucket: Bucket) -> Pending<'_, SharedBucket>;
     /// Fails with NoSuchBucket / BucketNotEmpty. Uploads in progress are aborted.
-    fn delete_bucket<'a>(&'a self, name: &'a BucketName) -> Answer<'a, ()>;
-    fn set_bucket_document<'a>(&'a self, name: &'a BucketName, document: BucketDocument, value: Option<Vec<u8>>) -> Answer<'a, ()>;
-    fn set_bucket_acl<'a>(&'a self, name: &'a BucketName, acl: CannedAcl) -> Answer<'a, ()>;
+    fn delete_bucket<'a>(&'a self, name: &'a BucketName) -> Pending<'a, ()>;
+    fn set_bucket_document<'a>(&'a self, name: &'a BucketName, document: BucketDocument, value: Option<Vec<u8>>) -> Pending<'a, ()>;
+    fn set_bucket_acl<'a>(&'a self, name: &'a BucketName, acl: CannedAcl) -> Pending<'a, ()>;
 
     // Reads
     /// The version that is shown; None: no such key. Fails with NoSuchBucket where the bucket is gone.
-    fn stat<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, freshness: Freshness) -> Answer<'a, Option<SharedObject>>;
+    fn stat<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, freshness: Freshness) -> Pending<'a, Option<SharedObject>>;
     /// The same, if it is known without waiting: the way of a hot read. None: ask `stat`.
     fn stat_hot(&self, bucket: &BucketName, key: &ObjectKey, freshness: Freshness) -> Option<SharedObject>;
     /// `range` of exactly the version `object`. None: that version was replaced or deleted meanwhile; stat again.
@@ -273,64 +273,64 @@ pub trait Origin: Send + Sync + 'static {
         object: &'a SharedObject,
         range: ByteRange,
         by: ReadBy,
-    ) -> Answer<'a, Option<Body>>;
+    ) -> Pending<'a, Option<Body>>;
     /// `stat` and `open` of this are about to follow, for a reader who may read whatever the key shows. An origin that is far away may
     /// ask for the bytes together with what there is; what `open` did not take goes with the answer. None: nothing is gained by that.
-    fn expect(&self, bucket: &BucketName, key: &ObjectKey, range: ByteRange) -> Option<Expected>;
+    fn prefetch(&self, bucket: &BucketName, key: &ObjectKey, range: ByteRange) -> Option<Prefetch>;
     /// As `open`, where all of it is in memory already. None: ask `open`.
     fn open_hot(&self, bucket: &BucketName, key: &ObjectKey, object: &SharedObject, range: ByteRange, by: ReadBy) -> Option<Body>;
     /// The same version with its parts, where `stat` left them out because they cost a question of their own.
-    fn with_parts<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, object: &'a SharedObject) -> Answer<'a, SharedObject>;
+    fn with_parts<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, object: &'a SharedObject) -> Pending<'a, SharedObject>;
     /// What a cache has of the version's bytes from `offset` on. None: there is no cache, all is at hand.
     fn cache_state(&self, bucket: &BucketName, key: &ObjectKey, object: &SharedObject, offset: u64) -> Option<CacheState>;
     /// The key that content of the owner was last written under, as far as that is known; it may have gone since.
-    fn find_content<'a>(&'a self, owner: &'a TenantId, sha256: &'a Sha256) -> Answer<'a, Option<(BucketName, ObjectKey)>>;
-    fn list<'a>(&'a self, bucket: &'a BucketName, query: &'a ListQuery) -> Answer<'a, ListPage>;
+    fn find_content<'a>(&'a self, owner: &'a TenantId, sha256: &'a Sha256) -> Pending<'a, Option<(BucketName, ObjectKey)>>;
+    fn list<'a>(&'a self, bucket: &'a BucketName, query: &'a ListQuery) -> Pending<'a, ListPage>;
 
     // Writes
     /// Whether the key can be kept in the bucket, here and wherever else it will be brought: what is acknowledged must not be refused later.
-    fn takes<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey) -> Answer<'a, ()>;
+    fn takes<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey) -> Pending<'a, ()>;
     /// Where a body of the tenant is staged while it arrives.
     fn staging(&self, owner: &TenantId) -> Staging;
     /// The same for the body of a PUT, so that an origin can begin with it before it is whole. The body need not be followed by `put`.
     fn staging_for(&self, put: &Announced<'_>) -> Staging;
-    fn put(&self, put: PutObject, quota: Quota) -> Answer<'_, Written>;
-    fn copy(&self, copy: CopyObject, quota: Quota) -> Answer<'_, Written>;
+    fn put(&self, put: PutObject, quota: Quota) -> Pending<'_, Written>;
+    fn copy(&self, copy: CopyObject, quota: Quota) -> Pending<'_, Written>;
     /// Deleting what is not there succeeds, unless a condition asked for it. True: something was deleted.
-    fn delete<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, conditions: WriteConditions) -> Answer<'a, bool>;
-    fn set_object_acl<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, acl: CannedAcl) -> Answer<'a, ()>;
+    fn delete<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, conditions: WriteConditions) -> Pending<'a, bool>;
+    fn set_object_acl<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, acl: CannedAcl) -> Pending<'a, ()>;
 
     /// Makes an archived object readable again for a while. Fails with InvalidObjectState where it is not archived.
-    fn restore<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, wanted: Restore) -> Answer<'a, Restored>;
+    fn restore<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, wanted: Restore) -> Pending<'a, Restored>;
 
     // Multipart
     /// As it was begun: an origin may give it an id of its own.
-    fn create_upload(&self, upload: Upload) -> Answer<'_, Upload>;
+    fn create_upload(&self, upload: Upload) -> Pending<'_, Upload>;
     /// Fails with NoSuchUpload where `upload` is not one of this bucket and key.
-    fn upload<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, upload: &'a UploadId) -> Answer<'a, Upload>;
-    fn put_part<'a>(&'a self, upload: &'a Upload, number: u16, received: Received, quota: Quota) -> Answer<'a, UploadedPart>;
+    fn upload<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, upload: &'a UploadId) -> Pending<'a, Upload>;
+    fn put_part<'a>(&'a self, upload: &'a Upload, number: u16, received: Received, quota: Quota) -> Pending<'a, UploadedPart>;
     /// In order of number, after `after`: at most `max`, and whether more follow.
-    fn parts<'a>(&'a self, upload: &'a Upload, after: u16, max: usize) -> Answer<'a, (Vec<UploadedPart>, bool)>;
+    fn parts<'a>(&'a self, upload: &'a Upload, after: u16, max: usize) -> Pending<'a, (Vec<UploadedPart>, bool)>;
     /// Idempotent for a while: the same request again answers the same object.
-    fn complete_upload(&self, complete: CompleteUpload, quota: Quota) -> Answer<'_, SharedObject>;
-    fn abort_upload<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, upload: &'a UploadId) -> Answer<'a, ()>;
-    fn uploads<'a>(&'a self, bucket: &'a BucketName, query: &'a UploadsQuery) -> Answer<'a, UploadsPage>;
+    fn complete_upload(&self, complete: CompleteUpload, quota: Quota) -> Pending<'_, SharedObject>;
+    fn abort_upload<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, upload: &'a UploadId) -> Pending<'a, ()>;
+    fn uploads<'a>(&'a self, bucket: &'a BucketName, query: &'a UploadsQuery) -> Pending<'a, UploadsPage>;
 
     // Settings of the gateway itself, such as keys made by `tidegate key`: small documents by space and name.
-    fn settings<'a>(&'a self, space: &'a str) -> Answer<'a, Vec<(String, Vec<u8>)>>;
-    fn set_setting<'a>(&'a self, space: &'a str, name: &'a str, value: Option<Vec<u8>>) -> Answer<'a, ()>;
+    fn settings<'a>(&'a self, space: &'a str) -> Pending<'a, Vec<(String, Vec<u8>)>>;
+    fn set_setting<'a>(&'a self, space: &'a str, name: &'a str, value: Option<Vec<u8>>) -> Pending<'a, ()>;
 
     /// Where there is none of that name yet. False: there is one, and it stays.
-    fn add_setting<'a>(&'a self, space: &'a str, name: &'a str, value: Vec<u8>) -> Answer<'a, bool>;
+    fn add_setting<'a>(&'a self, space: &'a str, name: &'a str, value: Vec<u8>) -> Pending<'a, bool>;
 
     /// A consistent copy of all that is stored, made while serving, into an empty directory. Then `rest` adds what others keep
     /// beside it; only when that is done too does the copy count as whole.
-    fn snapshot<'a>(&'a self, directory: &'a Path, rest: Answer<'a, ()>) -> Answer<'a, ()>;
+    fn snapshot<'a>(&'a self, directory: &'a Path, rest: Pending<'a, ()>) -> Pending<'a, ()>;
 
     // Sight
-    fn usage<'a>(&'a self, tenant: &'a TenantId) -> Answer<'a, Usage>;
+    fn usage<'a>(&'a self, tenant: &'a TenantId) -> Pending<'a, Usage>;
     /// Ok: reads and writes can be served now. Err says what is wrong (disk, index, upstream).
-    fn ready(&self) -> Answer<'_, ()>;
+    fn ready(&self) -> Pending<'_, ()>;
 }
 
 pub fn not_archived() -> Error {

@@ -106,9 +106,33 @@ pub struct ObjectInfo {
     pub parts: Vec<PartInfo>,
     /// `x-amz-restore` of an archived object, as the archive says it.
     pub restore: Option<String>,
-    /// The replica that shows it because the origin can't be asked. Never in a record: a way to it is no part of a version.
+    /// Where it was found. Never in a record: the way to a version is no part of it.
     #[serde(skip)]
-    pub replica: Option<Arc<str>>,
+    pub layer: Layer,
+}
+
+/// Which layer under the doors has the bytes of a version. Versions of two layers may have the same number.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Layer {
+    /// The store itself.
+    #[default]
+    Store,
+    /// What is acknowledged and not yet stored upstream.
+    WriteBack,
+    /// The replica of this name, because the store can't be asked.
+    Replica(Arc<str>),
+    /// The old store that the bucket grew out of.
+    Old,
+}
+
+impl Layer {
+    /// The name of the replica.
+    pub fn replica(&self) -> Option<&str> {
+        match self {
+            Layer::Replica(name) => Some(name),
+            Layer::Store | Layer::WriteBack | Layer::Old => None,
+        }
+    }
 }
 
 /// A document attached to a bucket. What is not in this list is not implemented.
@@ -169,7 +193,7 @@ pub struct ListPage {
     pub entries: Vec<ListEntry>,
     /// Where the next page starts (as `after`); None: this was the last.
     pub next: Option<String>,
-    /// As `ObjectInfo::replica`.
+    /// The replica that shows it, because the store can't be asked.
     pub replica: Option<Arc<str>>,
 }
 

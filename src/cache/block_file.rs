@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::etag::ETag;
 use crate::base::names::{BucketName, ObjectKey, TenantId};
-use crate::base::object::ObjectInfo;
+use crate::base::object::{Layer, ObjectInfo};
 use crate::cache::version::Version;
 use crate::files::sys;
 
@@ -26,7 +26,8 @@ const MAX_INFO: usize = 16 * 1024;
 const MAX_NAMES: usize = 32 * 1024;
 const CHECKSUM: CrcAlgorithm = CrcAlgorithm::Crc64Nvme;
 
-/// Which block of what.
+/// Which block of what. Behind the names stands whether the version is an old store's; where nothing does, a release before that
+/// wrote it.
 #[derive(Serialize, Deserialize)]
 struct Names {
     scope: TenantId,
@@ -65,6 +66,7 @@ pub fn prelude(version: &Version, number: u32, chunks: &[Bytes]) -> io::Result<V
         names.info = None;
         text = postcard::to_stdvec(&names).map_err(io::Error::other)?;
     }
+    let text = postcard::to_extend(&(info.layer == Layer::Old), text).map_err(io::Error::other)?;
     let mut checksum = Digest::new(CHECKSUM);
     chunks.iter().for_each(|c| checksum.update(c));
     let len: usize = chunks.iter().map(Bytes::len).sum();
@@ -154,7 +156,10 @@ impl Header {
         if seal(bytes.get(..HEADER - 8).unwrap_or_default(), &text) != sealed {
             return Err(damaged());
         }
-        let names = postcard::from_bytes(&text).map_err(|_| damaged())?;
+        let (mut names, rest): (Names, _) = postcard::take_from_bytes(&text).map_err(|_| damaged())?;
+        if let Some(info) = names.info.as_mut().filter(|_| postcard::from_bytes(rest).unwrap_or(false)) {
+            info.layer = Layer::Old;
+        }
         Ok(Header { names, place: Place { start: (HEADER + names_len) as u32, len }, checksum })
     }
 }
@@ -168,4 +173,41 @@ fn seal(header: &[u8], names: &[u8]) -> u64 {
 
 fn damaged() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, "a block's file is damaged, or is another one")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::cache::tests::{bucket, info, key};
+
+    fn kept(layer: Layer) -> Vec<u8> {
+        let info = Arc::new(ObjectInfo { layer, ..ObjectInfo::clone(&info(b"1")) });
+        prelude(&Version::new(&bucket(), &key("k"), &info, 65_536), 0, &[Bytes::from_static(b"1")]).unwrap()
+    }
+
+    fn layer_in(file: &[u8]) -> Layer {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("block");
+        std::fs::write(&path, file).unwrap();
+        told(&path).unwrap().2.unwrap().layer
+    }
+
+    #[test]
+    fn which_store_a_version_is_of_outlives_a_restart() {
+        assert_eq!(layer_in(&kept(Layer::Old)), Layer::Old);
+        assert_eq!(layer_in(&kept(Layer::Store)), Layer::Store);
+    }
+
+    #[test]
+    fn a_file_of_a_release_before_is_read() {
+        let mut file = kept(Layer::Old);
+        file.pop();
+        let names = (file.len() - HEADER) as u64;
+        file[8..16].copy_from_slice(&names.to_le_bytes());
+        let seal = seal(&file[..HEADER - 8], &file[HEADER..]);
+        file[HEADER - 8..HEADER].copy_from_slice(&seal.to_le_bytes());
+        assert_eq!(layer_in(&file), Layer::Store);
+    }
 }

@@ -46,7 +46,7 @@ use crate::cache::memory::Memory;
 use crate::cache::settings::Settings;
 use crate::cache::stats::Stats;
 use crate::cache::version::{BlockId, ObjectId, Version, VersionId};
-use crate::origin::{Answer, Body, ReadBy};
+use crate::origin::{Body, Pending, ReadBy};
 use crate::telemetry::metrics::{CacheTier, Metrics};
 
 /// Blocks up to this size are served from memory; larger ones by the kernel from their files.
@@ -61,7 +61,7 @@ const TRAILS: usize = 4096;
 /// Where the bytes of versions come from.
 pub trait Source: Send + Sync + 'static {
     /// `range` of exactly this version. None: it is not there any more.
-    fn open<'a>(&'a self, version: &'a Version, range: ByteRange) -> Answer<'a, Option<Body>>;
+    fn open<'a>(&'a self, version: &'a Version, range: ByteRange) -> Pending<'a, Option<Body>>;
 }
 
 #[derive(Clone)]

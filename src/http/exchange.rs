@@ -33,7 +33,7 @@ use crate::ingest::{Content, Expect, Received, Staging, receive};
 use crate::net::request_body::RequestBody;
 use crate::net::service::Peer;
 use crate::ops::transfers::{Running, Transfer};
-use crate::origin::{Expected, Freshness, ReadBy};
+use crate::origin::{Freshness, Prefetch, ReadBy};
 use crate::telemetry::request_id::RequestId;
 
 // Every request is asked for it: a name that need not be parsed each time.
@@ -230,14 +230,14 @@ impl Exchange<'_> {
         Ok((found, object))
     }
 
-    /// The same, for one who is going to read `range` of it. What is expected of that is kept until the body was opened.
+    /// The same, for one who is going to read `range` of it. The prefetch is kept until the body was opened.
     pub async fn look_up_to_read(
         &self,
         bucket: &BucketName,
         key: &ObjectKey,
         freshness: Freshness,
         range: Option<ByteRange>,
-    ) -> Result<(SharedBucket, SharedObject, Option<Expected>)> {
+    ) -> Result<(SharedBucket, SharedObject, Option<Prefetch>)> {
         let found = self.existing(self.gateway.ops.bucket_for_decision(bucket).await?, bucket)?;
         self.look_up_in(found, key, freshness, range).await
     }
@@ -248,16 +248,16 @@ impl Exchange<'_> {
         key: &ObjectKey,
         freshness: Freshness,
         range: Option<ByteRange>,
-    ) -> Result<(SharedBucket, SharedObject, Option<Expected>)> {
+    ) -> Result<(SharedBucket, SharedObject, Option<Prefetch>)> {
         let (ops, bucket) = (&self.gateway.ops, &found.name);
         if let Some(object) = ops.hot_object_for_decision(bucket, key, freshness) {
             return Ok((found, object, None));
         }
         // Where it depends on the object whether he may, nothing is asked for before that is known.
         let granted = range.and_then(|range| Some((self.authorize_object(Action::GetObject, &found, key, None).ok()?, range)));
-        let expected = granted.map_or(Ok(None), |(grant, range)| ops.expect(&grant, range))?;
+        let prefetch = granted.map_or(Ok(None), |(grant, range)| ops.prefetch(&grant, range))?;
         match ops.object_for_decision(bucket, key, freshness).await? {
-            Some(object) => Ok((found, object, expected)),
+            Some(object) => Ok((found, object, prefetch)),
             None if self.may_know_absence(&found, key) => {
                 Err(Error::new(ErrorKind::NoSuchKey, "The specified key does not exist.").detail("Key", key.as_str()))
             }

@@ -245,7 +245,7 @@ fn object_headers(headers: &mut HeaderMap, object: &ObjectInfo) {
     }
     put(HeaderName::from_static("x-amz-storage-class"), stored.storage_class.as_deref());
     put(HeaderName::from_static("x-amz-restore"), object.restore.as_deref());
-    put(REPLICA, object.replica.as_deref());
+    put(REPLICA, object.layer.replica());
     for (name, text) in &stored.user {
         if let (Ok(name), Some(v)) = (HeaderName::try_from(format!("x-amz-meta-{name}")), HeaderValue::from_bytes(text).ok()) {
             headers.insert(name, v);

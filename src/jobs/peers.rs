@@ -24,7 +24,7 @@ use crate::cluster::seal::Seals;
 use crate::cluster::{PeerAddress, Settings};
 use crate::ops::cdn::Wanted;
 use crate::ops::peers::{KIND, PeerOutcome, PeerPurged, Peers, Telling};
-use crate::origin::Answer;
+use crate::origin::Pending;
 use crate::queue::job::{MAX_ITEM_BYTES, MAX_ITEMS};
 use crate::queue::kind::{Backoff, Work};
 use crate::queue::{Attempt, Fault, Kind, NewJob, Payload, Queue};
@@ -220,7 +220,7 @@ impl Peers for Links {
         })
     }
 
-    fn purge<'a>(&'a self, tenant: &'a TenantId, wanted: &'a Wanted, soft: bool) -> Answer<'a, Vec<PeerPurged>> {
+    fn purge<'a>(&'a self, tenant: &'a TenantId, wanted: &'a Wanted, soft: bool) -> Pending<'a, Vec<PeerPurged>> {
         Box::pin(async move {
             let each = self.links.iter().map(|(link, _)| {
                 let (link, tenant, wanted) = (link.clone(), tenant.clone(), wanted.clone());

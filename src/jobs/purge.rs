@@ -16,7 +16,7 @@ use crate::base::timestamp::Timestamp;
 use crate::cdn::paths::Items;
 use crate::cdn::{CloudFront, Distribution, Map, Refused};
 use crate::ops::cdn::{Cdn, Wanted};
-use crate::origin::Answer;
+use crate::origin::Pending;
 use crate::queue::job::MAX_ITEMS;
 use crate::queue::kind::{Backoff, Work};
 use crate::queue::{Attempt, Fault, JobId, Kind, NewJob, Payload, Queue};
@@ -57,7 +57,7 @@ impl Cdn for Outbox {
         self.queue.require_room(tenant)
     }
 
-    fn changed<'a>(&'a self, tenant: &'a TenantId, bucket: &'a BucketName, key: Option<&'a ObjectKey>) -> Answer<'a, ()> {
+    fn changed<'a>(&'a self, tenant: &'a TenantId, bucket: &'a BucketName, key: Option<&'a ObjectKey>) -> Pending<'a, ()> {
         Box::pin(async move {
             let mut items = Items::new();
             match key {
@@ -73,7 +73,7 @@ impl Cdn for Outbox {
         })
     }
 
-    fn purge<'a>(&'a self, tenant: &'a TenantId, wanted: Wanted) -> Answer<'a, Vec<JobId>> {
+    fn purge<'a>(&'a self, tenant: &'a TenantId, wanted: Wanted) -> Pending<'a, Vec<JobId>> {
         Box::pin(async move {
             let mut items = Items::new();
             wanted.keys.iter().for_each(|(bucket, key)| self.map.key(bucket.as_str(), key.as_str(), &mut items));

@@ -10,7 +10,7 @@ use crate::base::digest::{Sha256, VerifiedSha256};
 use crate::base::error::{Error, Result};
 use crate::base::etag::ETag;
 use crate::base::names::{BucketName, ObjectKey, TenantId};
-use crate::base::object::{Bucket, CannedAcl, ObjectHeaders, ObjectInfo, PartInfo, Upload, UploadedPart};
+use crate::base::object::{Bucket, CannedAcl, Layer, ObjectHeaders, ObjectInfo, PartInfo, Upload, UploadedPart};
 use crate::base::timestamp::Timestamp;
 
 /// The tables of the store. Every place that decides what lives matches all of them, so a new one does not compile until each
@@ -303,7 +303,7 @@ impl ObjectRow {
             checksum: head.checksum.clone(),
             parts,
             restore: None,
-            replica: None,
+            layer: Layer::Store,
         }
     }
 }

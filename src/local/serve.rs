@@ -20,8 +20,8 @@ use crate::local::shared::Shared;
 use crate::local::txn::no_such_bucket;
 use crate::local::{backup, list};
 use crate::origin::{
-    Announced, Answer, Body, CacheState, CompleteUpload, CopyObject, Dedup, Expected, Freshness, Origin, PutObject, Quota, ReadBy, Restore,
-    Restored, UploadsPage, UploadsQuery, Usage, Written, not_archived,
+    Announced, Body, CacheState, CompleteUpload, CopyObject, Dedup, Freshness, Origin, Pending, Prefetch, PutObject, Quota, ReadBy,
+    Restore, Restored, UploadsPage, UploadsQuery, Usage, Written, not_archived,
 };
 
 impl Local {
@@ -36,31 +36,31 @@ impl Local {
 }
 
 impl Origin for Local {
-    fn bucket<'a>(&'a self, name: &'a BucketName) -> Answer<'a, Option<SharedBucket>> {
+    fn bucket<'a>(&'a self, name: &'a BucketName) -> Pending<'a, Option<SharedBucket>> {
         Box::pin(std::future::ready(Ok(self.shared.buckets.get(name.as_str()))))
     }
 
-    fn buckets<'a>(&'a self, owner: Option<&'a TenantId>, prefix: &'a str, after: &'a str, max: usize) -> Answer<'a, Vec<SharedBucket>> {
+    fn buckets<'a>(&'a self, owner: Option<&'a TenantId>, prefix: &'a str, after: &'a str, max: usize) -> Pending<'a, Vec<SharedBucket>> {
         Box::pin(std::future::ready(Ok(self.shared.list_buckets(owner, prefix, after, max))))
     }
 
-    fn create_bucket(&self, bucket: Bucket) -> Answer<'_, SharedBucket> {
+    fn create_bucket(&self, bucket: Bucket) -> Pending<'_, SharedBucket> {
         Box::pin(self.shared.create_bucket(bucket))
     }
 
-    fn delete_bucket<'a>(&'a self, name: &'a BucketName) -> Answer<'a, ()> {
+    fn delete_bucket<'a>(&'a self, name: &'a BucketName) -> Pending<'a, ()> {
         Box::pin(self.shared.delete_bucket(name))
     }
 
-    fn set_bucket_document<'a>(&'a self, name: &'a BucketName, document: BucketDocument, value: Option<Vec<u8>>) -> Answer<'a, ()> {
+    fn set_bucket_document<'a>(&'a self, name: &'a BucketName, document: BucketDocument, value: Option<Vec<u8>>) -> Pending<'a, ()> {
         Box::pin(self.shared.set_bucket_document(name, document, value))
     }
 
-    fn set_bucket_acl<'a>(&'a self, name: &'a BucketName, acl: CannedAcl) -> Answer<'a, ()> {
+    fn set_bucket_acl<'a>(&'a self, name: &'a BucketName, acl: CannedAcl) -> Pending<'a, ()> {
         Box::pin(self.shared.set_bucket_acl(name, acl))
     }
 
-    fn stat<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, _: Freshness) -> Answer<'a, Option<SharedObject>> {
+    fn stat<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, _: Freshness) -> Pending<'a, Option<SharedObject>> {
         Box::pin(self.shared.stat(bucket, key))
     }
 
@@ -75,12 +75,12 @@ impl Origin for Local {
         object: &'a SharedObject,
         range: ByteRange,
         by: ReadBy,
-    ) -> Answer<'a, Option<Body>> {
+    ) -> Pending<'a, Option<Body>> {
         Box::pin(self.shared.open(bucket, key, object, range, by))
     }
 
     /// Nothing is far away.
-    fn expect(&self, _: &BucketName, _: &ObjectKey, _: ByteRange) -> Option<Expected> {
+    fn prefetch(&self, _: &BucketName, _: &ObjectKey, _: ByteRange) -> Option<Prefetch> {
         None
     }
 
@@ -96,16 +96,16 @@ impl Origin for Local {
     }
 
     /// They are known with the rest.
-    fn with_parts<'a>(&'a self, _: &'a BucketName, _: &'a ObjectKey, object: &'a SharedObject) -> Answer<'a, SharedObject> {
+    fn with_parts<'a>(&'a self, _: &'a BucketName, _: &'a ObjectKey, object: &'a SharedObject) -> Pending<'a, SharedObject> {
         Box::pin(std::future::ready(Ok(object.clone())))
     }
 
-    fn list<'a>(&'a self, bucket: &'a BucketName, query: &'a ListQuery) -> Answer<'a, ListPage> {
+    fn list<'a>(&'a self, bucket: &'a BucketName, query: &'a ListQuery) -> Pending<'a, ListPage> {
         let (bucket, query) = (bucket.clone(), query.clone());
         Box::pin(self.shared.read_bucket(bucket, move |index, bucket| list::objects(index, bucket, &query)))
     }
 
-    fn find_content<'a>(&'a self, owner: &'a TenantId, sha256: &'a Sha256) -> Answer<'a, Option<(BucketName, ObjectKey)>> {
+    fn find_content<'a>(&'a self, owner: &'a TenantId, sha256: &'a Sha256) -> Pending<'a, Option<(BucketName, ObjectKey)>> {
         let row_key = key::hash(owner, sha256);
         Box::pin(self.shared.read(move |index| {
             let Some(row) = index.get(Table::Hashes, &row_key)? else { return Ok(None) };
@@ -120,7 +120,7 @@ impl Origin for Local {
     }
 
     /// Names mean nothing here.
-    fn takes<'a>(&'a self, _: &'a BucketName, _: &'a ObjectKey) -> Answer<'a, ()> {
+    fn takes<'a>(&'a self, _: &'a BucketName, _: &'a ObjectKey) -> Pending<'a, ()> {
         Box::pin(std::future::ready(Ok(())))
     }
 
@@ -132,24 +132,24 @@ impl Origin for Local {
         self.shared.staging.clone()
     }
 
-    fn put(&self, put: PutObject, quota: Quota) -> Answer<'_, Written> {
+    fn put(&self, put: PutObject, quota: Quota) -> Pending<'_, Written> {
         Box::pin(async move { Ok(self.counted(self.shared.put(put, quota).await?)) })
     }
 
-    fn copy(&self, copy: CopyObject, quota: Quota) -> Answer<'_, Written> {
+    fn copy(&self, copy: CopyObject, quota: Quota) -> Pending<'_, Written> {
         Box::pin(async move { Ok(self.counted(self.shared.copy(copy, quota).await?)) })
     }
 
-    fn delete<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, conditions: WriteConditions) -> Answer<'a, bool> {
+    fn delete<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, conditions: WriteConditions) -> Pending<'a, bool> {
         Box::pin(self.shared.delete(bucket, key, conditions))
     }
 
-    fn set_object_acl<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, acl: CannedAcl) -> Answer<'a, ()> {
+    fn set_object_acl<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, acl: CannedAcl) -> Pending<'a, ()> {
         Box::pin(self.shared.set_object_acl(bucket, key, acl))
     }
 
     /// Nothing that is kept here is archived.
-    fn restore<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, _: Restore) -> Answer<'a, Restored> {
+    fn restore<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, _: Restore) -> Pending<'a, Restored> {
         Box::pin(async move {
             match self.shared.stat(bucket, key).await? {
                 Some(_) => Err(not_archived()),
@@ -158,36 +158,36 @@ impl Origin for Local {
         })
     }
 
-    fn create_upload(&self, upload: Upload) -> Answer<'_, Upload> {
+    fn create_upload(&self, upload: Upload) -> Pending<'_, Upload> {
         Box::pin(self.shared.create_upload(upload))
     }
 
-    fn upload<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, upload: &'a UploadId) -> Answer<'a, Upload> {
+    fn upload<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, upload: &'a UploadId) -> Pending<'a, Upload> {
         Box::pin(self.shared.upload(bucket, key, upload))
     }
 
-    fn put_part<'a>(&'a self, upload: &'a Upload, number: u16, received: Received, quota: Quota) -> Answer<'a, UploadedPart> {
+    fn put_part<'a>(&'a self, upload: &'a Upload, number: u16, received: Received, quota: Quota) -> Pending<'a, UploadedPart> {
         Box::pin(self.shared.put_part(upload, number, received, quota))
     }
 
-    fn parts<'a>(&'a self, upload: &'a Upload, after: u16, max: usize) -> Answer<'a, (Vec<UploadedPart>, bool)> {
+    fn parts<'a>(&'a self, upload: &'a Upload, after: u16, max: usize) -> Pending<'a, (Vec<UploadedPart>, bool)> {
         Box::pin(self.shared.parts(upload, after, max))
     }
 
-    fn complete_upload(&self, complete: CompleteUpload, quota: Quota) -> Answer<'_, SharedObject> {
+    fn complete_upload(&self, complete: CompleteUpload, quota: Quota) -> Pending<'_, SharedObject> {
         Box::pin(self.shared.complete_upload(complete, quota))
     }
 
-    fn abort_upload<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, upload: &'a UploadId) -> Answer<'a, ()> {
+    fn abort_upload<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, upload: &'a UploadId) -> Pending<'a, ()> {
         Box::pin(self.shared.abort_upload(bucket, key, upload))
     }
 
-    fn uploads<'a>(&'a self, bucket: &'a BucketName, query: &'a UploadsQuery) -> Answer<'a, UploadsPage> {
+    fn uploads<'a>(&'a self, bucket: &'a BucketName, query: &'a UploadsQuery) -> Pending<'a, UploadsPage> {
         let (bucket, query) = (bucket.clone(), query.clone());
         Box::pin(self.shared.read_bucket(bucket, move |index, bucket| list::uploads(index, bucket, &query)))
     }
 
-    fn settings<'a>(&'a self, space: &'a str) -> Answer<'a, Vec<(String, Vec<u8>)>> {
+    fn settings<'a>(&'a self, space: &'a str) -> Pending<'a, Vec<(String, Vec<u8>)>> {
         let prefix = key::joined(space, "");
         let sealing = self.shared.settings.sealing.clone();
         Box::pin(self.shared.read(move |index| {
@@ -201,7 +201,7 @@ impl Origin for Local {
         }))
     }
 
-    fn set_setting<'a>(&'a self, space: &'a str, name: &'a str, value: Option<Vec<u8>>) -> Answer<'a, ()> {
+    fn set_setting<'a>(&'a self, space: &'a str, name: &'a str, value: Option<Vec<u8>>) -> Pending<'a, ()> {
         let row_key = key::joined(space, name);
         let sealing = self.shared.settings.sealing.clone();
         Box::pin(self.shared.queue.submit(move |txn| match &value {
@@ -213,7 +213,7 @@ impl Origin for Local {
         }))
     }
 
-    fn add_setting<'a>(&'a self, space: &'a str, name: &'a str, value: Vec<u8>) -> Answer<'a, bool> {
+    fn add_setting<'a>(&'a self, space: &'a str, name: &'a str, value: Vec<u8>) -> Pending<'a, bool> {
         let row_key = key::joined(space, name);
         let sealing = self.shared.settings.sealing.clone();
         Box::pin(self.shared.queue.submit(move |txn| {
@@ -225,7 +225,7 @@ impl Origin for Local {
         }))
     }
 
-    fn snapshot<'a>(&'a self, directory: &'a Path, rest: Answer<'a, ()>) -> Answer<'a, ()> {
+    fn snapshot<'a>(&'a self, directory: &'a Path, rest: Pending<'a, ()>) -> Pending<'a, ()> {
         let (shared, copy) = (self.shared.clone(), Layout::new(directory.to_path_buf()));
         Box::pin(async move {
             let target = copy.clone();
@@ -237,7 +237,7 @@ impl Origin for Local {
         })
     }
 
-    fn usage<'a>(&'a self, tenant: &'a TenantId) -> Answer<'a, Usage> {
+    fn usage<'a>(&'a self, tenant: &'a TenantId) -> Pending<'a, Usage> {
         let row_key = tenant.as_str().as_bytes().to_vec();
         Box::pin(self.shared.read(move |index| {
             let row: Option<UsageRow> = index.get(Table::Usage, &row_key)?.map(|b| rows::decode(&b)).transpose()?;
@@ -246,7 +246,7 @@ impl Origin for Local {
         }))
     }
 
-    fn ready(&self) -> Answer<'_, ()> {
+    fn ready(&self) -> Pending<'_, ()> {
         Box::pin(self.shared.ready())
     }
 }

@@ -13,7 +13,7 @@ use crate::cache::purge::{Meant, Purged};
 use crate::net::drain::Tracker;
 use crate::ops::peers::PeerPurged;
 use crate::ops::{Ops, object, wrong_grant};
-use crate::origin::Answer;
+use crate::origin::Pending;
 use crate::queue::JobId;
 
 pub trait Cdn: Send + Sync + 'static {
@@ -25,10 +25,10 @@ pub trait Cdn: Send + Sync + 'static {
 
     /// The key has another content now, or none; without a key: who may read what is in the bucket has changed.
     /// Ok: it is durable that the CDN will be told.
-    fn changed<'a>(&'a self, tenant: &'a TenantId, bucket: &'a BucketName, key: Option<&'a ObjectKey>) -> Answer<'a, ()>;
+    fn changed<'a>(&'a self, tenant: &'a TenantId, bucket: &'a BucketName, key: Option<&'a ObjectKey>) -> Pending<'a, ()>;
 
     /// Jobs that will make it forget. Fails with InvalidRequest where there is nothing to forget.
-    fn purge<'a>(&'a self, tenant: &'a TenantId, wanted: Wanted) -> Answer<'a, Vec<JobId>>;
+    fn purge<'a>(&'a self, tenant: &'a TenantId, wanted: Wanted) -> Pending<'a, Vec<JobId>>;
 }
 
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -170,14 +170,14 @@ mod tests {
             Ok(())
         }
 
-        fn changed<'a>(&'a self, _: &'a TenantId, _: &'a BucketName, _: Option<&'a ObjectKey>) -> Answer<'a, ()> {
+        fn changed<'a>(&'a self, _: &'a TenantId, _: &'a BucketName, _: Option<&'a ObjectKey>) -> Pending<'a, ()> {
             Box::pin(async {
                 self.0.notified().await;
                 Ok(())
             })
         }
 
-        fn purge<'a>(&'a self, _: &'a TenantId, _: Wanted) -> Answer<'a, Vec<JobId>> {
+        fn purge<'a>(&'a self, _: &'a TenantId, _: Wanted) -> Pending<'a, Vec<JobId>> {
             Box::pin(async { Ok(Vec::new()) })
         }
     }

@@ -11,7 +11,7 @@ use crate::cluster::message::{Item, Message, Told, What};
 use crate::cluster::seal::FromPeer;
 use crate::ops::Ops;
 use crate::ops::cdn::Wanted;
-use crate::origin::Answer;
+use crate::origin::Pending;
 use crate::queue::JobId;
 use crate::queue::job::Job;
 
@@ -23,7 +23,7 @@ pub trait Peers: Send + Sync + 'static {
     fn changed(&self, bucket: &BucketName, key: &ObjectKey) -> Telling;
 
     /// What each peer forgot. Jobs are the tenant's.
-    fn purge<'a>(&'a self, tenant: &'a TenantId, wanted: &'a Wanted, soft: bool) -> Answer<'a, Vec<PeerPurged>>;
+    fn purge<'a>(&'a self, tenant: &'a TenantId, wanted: &'a Wanted, soft: bool) -> Pending<'a, Vec<PeerPurged>>;
 }
 
 /// The kind of the jobs that tell a peer.

@@ -7,7 +7,7 @@ use crate::base::names::{BucketName, ObjectKey};
 use crate::base::object::SharedObject;
 use crate::base::range::ByteRange;
 use crate::ops::{Ops, object};
-use crate::origin::{Body, CacheState, Expected, Freshness, ReadBy};
+use crate::origin::{Body, CacheState, Freshness, Prefetch, ReadBy};
 use crate::variants::Variant;
 
 /// What is sent of a version: the version itself, or a variant of it.
@@ -56,11 +56,11 @@ impl Ops {
         Ok(if shown.variant.is_some() { state.and(Some(CacheState::Hit)) } else { state })
     }
 
-    /// A first read of this is about to follow: see `Origin::expect`. The grant does not tell what the key shows: it is for
+    /// A first read of this is about to follow: see `Origin::prefetch`. The grant does not tell what the key shows: it is for
     /// whatever that is.
-    pub fn expect(&self, grant: &Grant, range: ByteRange) -> Result<Option<Expected>> {
+    pub fn prefetch(&self, grant: &Grant, range: ByteRange) -> Result<Option<Prefetch>> {
         let (bucket, key) = object(grant, &[Action::GetObject])?;
-        Ok(self.origin.expect(bucket, key, range))
+        Ok(self.origin.prefetch(bucket, key, range))
     }
 
     /// Bytes of what is shown. None: it was replaced meanwhile; stat again.

@@ -25,7 +25,7 @@ use crate::cache::{Cache, Source};
 use crate::ingest::{Received, Staging};
 use crate::ops::peers::Peers;
 use crate::origin::{
-    Announced, Answer, Body, CacheState, CompleteUpload, CopyObject, Expected, Freshness, Origin, PutObject, Quota, ReadBy, Restore,
+    Announced, Body, CacheState, CompleteUpload, CopyObject, Freshness, Origin, Pending, Prefetch, PutObject, Quota, ReadBy, Restore,
     Restored, UploadsPage, UploadsQuery, Usage, Written,
 };
 
@@ -50,7 +50,7 @@ pub struct ThroughCache {
 struct FromOrigin(Arc<dyn Origin>);
 
 impl Source for FromOrigin {
-    fn open<'a>(&'a self, version: &'a Version, range: ByteRange) -> Answer<'a, Option<Body>> {
+    fn open<'a>(&'a self, version: &'a Version, range: ByteRange) -> Pending<'a, Option<Body>> {
         // The cache hashes and writes what comes.
         self.0.open(&version.bucket, &version.key, &version.info, range, ReadBy::UserSpace)
     }
@@ -184,7 +184,7 @@ fn unreachable() -> Error {
 
 impl Origin for ThroughCache {
     /// While the origin can't be asked, buckets are as they were, with their policies: cached content goes on being served.
-    fn bucket<'a>(&'a self, name: &'a BucketName) -> Answer<'a, Option<SharedBucket>> {
+    fn bucket<'a>(&'a self, name: &'a BucketName) -> Pending<'a, Option<SharedBucket>> {
         Box::pin(async move {
             let asked = Instant::now();
             match self.origin.bucket(name).await {
@@ -205,15 +205,15 @@ impl Origin for ThroughCache {
         })
     }
 
-    fn buckets<'a>(&'a self, owner: Option<&'a TenantId>, prefix: &'a str, after: &'a str, max: usize) -> Answer<'a, Vec<SharedBucket>> {
+    fn buckets<'a>(&'a self, owner: Option<&'a TenantId>, prefix: &'a str, after: &'a str, max: usize) -> Pending<'a, Vec<SharedBucket>> {
         self.origin.buckets(owner, prefix, after, max)
     }
 
-    fn create_bucket(&self, bucket: Bucket) -> Answer<'_, SharedBucket> {
+    fn create_bucket(&self, bucket: Bucket) -> Pending<'_, SharedBucket> {
         self.origin.create_bucket(bucket)
     }
 
-    fn delete_bucket<'a>(&'a self, name: &'a BucketName) -> Answer<'a, ()> {
+    fn delete_bucket<'a>(&'a self, name: &'a BucketName) -> Pending<'a, ()> {
         Box::pin(async move {
             let answer = self.origin.delete_bucket(name).await;
             self.buckets.remove(name);
@@ -222,7 +222,7 @@ impl Origin for ThroughCache {
         })
     }
 
-    fn set_bucket_document<'a>(&'a self, name: &'a BucketName, document: BucketDocument, value: Option<Vec<u8>>) -> Answer<'a, ()> {
+    fn set_bucket_document<'a>(&'a self, name: &'a BucketName, document: BucketDocument, value: Option<Vec<u8>>) -> Pending<'a, ()> {
         Box::pin(async move {
             let answer = self.origin.set_bucket_document(name, document, value).await;
             self.buckets.remove(name);
@@ -230,7 +230,7 @@ impl Origin for ThroughCache {
         })
     }
 
-    fn set_bucket_acl<'a>(&'a self, name: &'a BucketName, acl: CannedAcl) -> Answer<'a, ()> {
+    fn set_bucket_acl<'a>(&'a self, name: &'a BucketName, acl: CannedAcl) -> Pending<'a, ()> {
         Box::pin(async move {
             let answer = self.origin.set_bucket_acl(name, acl).await;
             self.buckets.remove(name);
@@ -238,7 +238,7 @@ impl Origin for ThroughCache {
         })
     }
 
-    fn stat<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, freshness: Freshness) -> Answer<'a, Option<SharedObject>> {
+    fn stat<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, freshness: Freshness) -> Pending<'a, Option<SharedObject>> {
         match freshness {
             Freshness::Current => Box::pin(self.current(bucket, key)),
             Freshness::Cached => Box::pin(self.cached(bucket, key)),
@@ -263,7 +263,7 @@ impl Origin for ThroughCache {
         object: &'a SharedObject,
         range: ByteRange,
         by: ReadBy,
-    ) -> Answer<'a, Option<Body>> {
+    ) -> Pending<'a, Option<Body>> {
         Box::pin(async move {
             let version = self.cache.version(bucket, key, object);
             let opened = self.cache.open(version, range, by, Arc::new(FromOrigin(self.origin.clone()))).await?;
@@ -274,11 +274,11 @@ impl Origin for ThroughCache {
         })
     }
 
-    fn expect(&self, bucket: &BucketName, key: &ObjectKey, range: ByteRange) -> Option<Expected> {
+    fn prefetch(&self, bucket: &BucketName, key: &ObjectKey, range: ByteRange) -> Option<Prefetch> {
         if self.cache.knows(bucket, key) {
             return None;
         }
-        self.origin.expect(bucket, key, self.cache.first_fetch(range))
+        self.origin.prefetch(bucket, key, self.cache.first_fetch(range))
     }
 
     fn open_hot(&self, bucket: &BucketName, key: &ObjectKey, object: &SharedObject, range: ByteRange, _: ReadBy) -> Option<Body> {
@@ -295,19 +295,19 @@ impl Origin for ThroughCache {
         }
     }
 
-    fn with_parts<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, object: &'a SharedObject) -> Answer<'a, SharedObject> {
+    fn with_parts<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, object: &'a SharedObject) -> Pending<'a, SharedObject> {
         self.origin.with_parts(bucket, key, object)
     }
 
-    fn find_content<'a>(&'a self, owner: &'a TenantId, sha256: &'a Sha256) -> Answer<'a, Option<(BucketName, ObjectKey)>> {
+    fn find_content<'a>(&'a self, owner: &'a TenantId, sha256: &'a Sha256) -> Pending<'a, Option<(BucketName, ObjectKey)>> {
         self.origin.find_content(owner, sha256)
     }
 
-    fn list<'a>(&'a self, bucket: &'a BucketName, query: &'a ListQuery) -> Answer<'a, ListPage> {
+    fn list<'a>(&'a self, bucket: &'a BucketName, query: &'a ListQuery) -> Pending<'a, ListPage> {
         self.origin.list(bucket, query)
     }
 
-    fn takes<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey) -> Answer<'a, ()> {
+    fn takes<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey) -> Pending<'a, ()> {
         self.origin.takes(bucket, key)
     }
 
@@ -319,78 +319,78 @@ impl Origin for ThroughCache {
         self.origin.staging_for(put)
     }
 
-    fn put(&self, put: PutObject, quota: Quota) -> Answer<'_, Written> {
+    fn put(&self, put: PutObject, quota: Quota) -> Pending<'_, Written> {
         let (bucket, key) = (put.bucket.clone(), put.key.clone());
         Box::pin(async move { self.changing(&bucket, &key, self.origin.put(put, quota)).await })
     }
 
-    fn copy(&self, copy: CopyObject, quota: Quota) -> Answer<'_, Written> {
+    fn copy(&self, copy: CopyObject, quota: Quota) -> Pending<'_, Written> {
         let (bucket, key) = (copy.bucket.clone(), copy.key.clone());
         Box::pin(async move { self.changing(&bucket, &key, self.origin.copy(copy, quota)).await })
     }
 
-    fn delete<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, conditions: WriteConditions) -> Answer<'a, bool> {
+    fn delete<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, conditions: WriteConditions) -> Pending<'a, bool> {
         Box::pin(self.changing(bucket, key, self.origin.delete(bucket, key, conditions)))
     }
 
-    fn set_object_acl<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, acl: CannedAcl) -> Answer<'a, ()> {
+    fn set_object_acl<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, acl: CannedAcl) -> Pending<'a, ()> {
         Box::pin(self.changing(bucket, key, self.origin.set_object_acl(bucket, key, acl)))
     }
 
-    fn restore<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, wanted: Restore) -> Answer<'a, Restored> {
+    fn restore<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, wanted: Restore) -> Pending<'a, Restored> {
         self.origin.restore(bucket, key, wanted)
     }
 
-    fn create_upload(&self, upload: Upload) -> Answer<'_, Upload> {
+    fn create_upload(&self, upload: Upload) -> Pending<'_, Upload> {
         self.origin.create_upload(upload)
     }
 
-    fn upload<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, upload: &'a UploadId) -> Answer<'a, Upload> {
+    fn upload<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, upload: &'a UploadId) -> Pending<'a, Upload> {
         self.origin.upload(bucket, key, upload)
     }
 
-    fn put_part<'a>(&'a self, upload: &'a Upload, number: u16, received: Received, quota: Quota) -> Answer<'a, UploadedPart> {
+    fn put_part<'a>(&'a self, upload: &'a Upload, number: u16, received: Received, quota: Quota) -> Pending<'a, UploadedPart> {
         self.origin.put_part(upload, number, received, quota)
     }
 
-    fn parts<'a>(&'a self, upload: &'a Upload, after: u16, max: usize) -> Answer<'a, (Vec<UploadedPart>, bool)> {
+    fn parts<'a>(&'a self, upload: &'a Upload, after: u16, max: usize) -> Pending<'a, (Vec<UploadedPart>, bool)> {
         self.origin.parts(upload, after, max)
     }
 
-    fn complete_upload(&self, complete: CompleteUpload, quota: Quota) -> Answer<'_, SharedObject> {
+    fn complete_upload(&self, complete: CompleteUpload, quota: Quota) -> Pending<'_, SharedObject> {
         let (bucket, key) = (complete.bucket.clone(), complete.key.clone());
         Box::pin(async move { self.changing(&bucket, &key, self.origin.complete_upload(complete, quota)).await })
     }
 
-    fn abort_upload<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, upload: &'a UploadId) -> Answer<'a, ()> {
+    fn abort_upload<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, upload: &'a UploadId) -> Pending<'a, ()> {
         self.origin.abort_upload(bucket, key, upload)
     }
 
-    fn uploads<'a>(&'a self, bucket: &'a BucketName, query: &'a UploadsQuery) -> Answer<'a, UploadsPage> {
+    fn uploads<'a>(&'a self, bucket: &'a BucketName, query: &'a UploadsQuery) -> Pending<'a, UploadsPage> {
         self.origin.uploads(bucket, query)
     }
 
-    fn settings<'a>(&'a self, space: &'a str) -> Answer<'a, Vec<(String, Vec<u8>)>> {
+    fn settings<'a>(&'a self, space: &'a str) -> Pending<'a, Vec<(String, Vec<u8>)>> {
         self.origin.settings(space)
     }
 
-    fn add_setting<'a>(&'a self, space: &'a str, name: &'a str, value: Vec<u8>) -> Answer<'a, bool> {
+    fn add_setting<'a>(&'a self, space: &'a str, name: &'a str, value: Vec<u8>) -> Pending<'a, bool> {
         self.origin.add_setting(space, name, value)
     }
 
-    fn set_setting<'a>(&'a self, space: &'a str, name: &'a str, value: Option<Vec<u8>>) -> Answer<'a, ()> {
+    fn set_setting<'a>(&'a self, space: &'a str, name: &'a str, value: Option<Vec<u8>>) -> Pending<'a, ()> {
         self.origin.set_setting(space, name, value)
     }
 
-    fn snapshot<'a>(&'a self, directory: &'a Path, rest: Answer<'a, ()>) -> Answer<'a, ()> {
+    fn snapshot<'a>(&'a self, directory: &'a Path, rest: Pending<'a, ()>) -> Pending<'a, ()> {
         self.origin.snapshot(directory, rest)
     }
 
-    fn usage<'a>(&'a self, tenant: &'a TenantId) -> Answer<'a, Usage> {
+    fn usage<'a>(&'a self, tenant: &'a TenantId) -> Pending<'a, Usage> {
         self.origin.usage(tenant)
     }
 
-    fn ready(&self) -> Answer<'_, ()> {
+    fn ready(&self) -> Pending<'_, ()> {
         self.origin.ready()
     }
 }

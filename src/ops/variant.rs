@@ -9,7 +9,7 @@ use crate::base::names::{BucketName, ObjectKey};
 use crate::base::object::SharedObject;
 use crate::base::range::ByteRange;
 use crate::ops::{Ops, object};
-use crate::origin::{Answer, Body, Origin, ReadBy};
+use crate::origin::{Body, Origin, Pending, ReadBy};
 use crate::variants::codec::Change;
 use crate::variants::{Found, Original};
 
@@ -22,7 +22,7 @@ struct Granted {
 }
 
 impl Original for Granted {
-    fn open(&self) -> Answer<'_, Option<Body>> {
+    fn open(&self) -> Pending<'_, Option<Body>> {
         let all = ByteRange { start: 0, end: self.of.size };
         self.origin.open(&self.bucket, &self.key, &self.of, all, ReadBy::UserSpace)
     }

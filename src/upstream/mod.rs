@@ -7,7 +7,7 @@
 //! only in memory or on this node's disk, so any number of nodes may stand over one bucket.
 //! A write: the body is staged by ingest; `write` sends it up with its checksum and conditions, a large one in `parts`, while it
 //! arrives (`ahead`), and one that is there already (`contents`) not at all; the caller hears when the upstream has it. A read:
-//! `read` asks which version there is; `body` streams exactly that one; `expected` lets a first read ask for both at once.
+//! `read` asks which version there is; `body` streams exactly that one; `prefetch` lets a first read ask for both at once.
 //!
 //! Invariants: an answer Ok means that the upstream accepted it; no two versions are ever mixed in one body; conditions are
 //! decided by the upstream, in one step with the write, or the write is refused; trouble upstream is never a 403 or 404.
@@ -19,7 +19,6 @@ pub mod client;
 pub mod conditions;
 pub mod contents;
 pub mod cutter;
-pub mod expected;
 pub mod fault;
 pub mod info;
 pub mod list;
@@ -29,6 +28,7 @@ pub mod old;
 pub mod open;
 pub mod parts;
 pub mod place;
+pub mod prefetch;
 pub mod probe;
 pub mod proof;
 pub mod read;

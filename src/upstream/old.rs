@@ -13,7 +13,7 @@ use bytes::Bytes;
 use crate::base::digest::Md5;
 use crate::base::error::Result;
 use crate::base::names::{ObjectKey, TenantId};
-use crate::base::object::{CannedAcl, ListPage, ListQuery, ObjectInfo, SharedObject};
+use crate::base::object::{CannedAcl, Layer, ListPage, ListQuery, ObjectInfo, SharedObject};
 use crate::base::range::ByteRange;
 use crate::origin::Body;
 use crate::upstream::body::{UpstreamBody, Version};
@@ -82,13 +82,8 @@ impl OldStore {
         let is_opaque = by_kms || head.sse_customer_algorithm().is_some() || info.etag.md5().is_none();
         let md5 = info.etag.md5().copied().filter(|_| !is_opaque && info.etag.parts().is_none());
         let generation = self.generation(key, &info);
-        let object = ObjectInfo { generation, owner: owner.clone(), acl: CannedAcl::Private, ..info };
+        let object = ObjectInfo { generation, owner: owner.clone(), acl: CannedAcl::Private, layer: Layer::Old, ..info };
         Ok(Some(Found { object: Arc::new(object), md5, is_opaque }))
-    }
-
-    /// Whether this is a version that `stat` told of.
-    pub fn is_version(&self, key: &ObjectKey, object: &ObjectInfo) -> bool {
-        object.generation == self.generation(key, object)
     }
 
     /// None: that version is not there any more.

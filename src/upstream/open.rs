@@ -19,9 +19,9 @@ use crate::private;
 use crate::upstream::buckets::Buckets;
 use crate::upstream::client;
 use crate::upstream::contents::Contents;
-use crate::upstream::expected::Expectations;
 use crate::upstream::multipart::Recorded;
 use crate::upstream::place::Map;
+use crate::upstream::prefetch::Prefetches;
 use crate::upstream::probe::Abilities;
 use crate::upstream::records::{Over, Records};
 use crate::upstream::settings::Settings;
@@ -51,7 +51,7 @@ pub struct Inner {
     pub seen: Mutex<HashMap<String, Arc<Records>>>,
     pub parts_at_once: Arc<Semaphore>,
     pub contents: Contents,
-    pub expectations: Expectations,
+    pub prefetches: Prefetches,
     /// When the gateway first stood over this bucket: since then its configured buckets are there.
     pub since: Timestamp,
     abilities: Abilities,
@@ -93,7 +93,7 @@ impl Inner {
             seen: Mutex::default(),
             parts_at_once: Arc::new(Semaphore::new(settings.concurrency.max(1))),
             contents: Contents::default(),
-            expectations: Expectations::default(),
+            prefetches: Prefetches::default(),
             since: Timestamp::from_millis(0),
             abilities: Abilities::default(),
             lock: Mutex::new(lock),

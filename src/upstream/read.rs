@@ -1,5 +1,5 @@
 //! Reads: HEAD says which version there is, GET with If-Match gives bytes of exactly that one. A first read asks both at once: see
-//! `expected`.
+//! `prefetch`.
 
 use std::sync::Arc;
 
@@ -67,8 +67,8 @@ impl Inner {
             return Ok(None);
         }
         let version = Version { inner: self.clone(), bucket: place.bucket, key: full.into(), etag: object.etag, size: object.size };
-        let expected = self.expected(bucket, key, object.size, range).await;
-        let first = match expected.and_then(|got| version.taken_from(got, range)) {
+        let prefetched = self.prefetched(bucket, key, object.size, range).await;
+        let first = match prefetched.and_then(|got| version.taken_from(got, range)) {
             Some(first) => Some(first),
             None => version.get(range).await?,
         };

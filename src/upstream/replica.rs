@@ -12,7 +12,7 @@ use crate::base::names::{BucketName, ObjectKey, TenantId};
 use crate::base::object::{Bucket, ObjectInfo, SharedObject};
 use crate::base::storable::SEALED;
 use crate::base::timestamp::Timestamp;
-use crate::origin::{Answer, PutObject, Written};
+use crate::origin::{Pending, PutObject, Written};
 use crate::upstream::Upstream;
 
 /// A version as the origin names it.
@@ -39,7 +39,7 @@ pub struct Copied {
 }
 
 impl Upstream {
-    pub fn stat_copy<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey) -> Answer<'a, Option<Copied>> {
+    pub fn stat_copy<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey) -> Pending<'a, Option<Copied>> {
         Box::pin(async move {
             let place = self.0.place(bucket).await?;
             let Ok(full) = place.key(key) else { return Ok(None) };
@@ -52,11 +52,11 @@ impl Upstream {
         })
     }
 
-    pub fn put_copy(&self, put: PutObject, source: SourceVersion) -> Answer<'_, Written> {
+    pub fn put_copy(&self, put: PutObject, source: SourceVersion) -> Pending<'_, Written> {
         Box::pin(self.0.put_as(put, Some(source)))
     }
 
-    pub fn copy_bucket<'a>(&'a self, source: &'a Bucket) -> Answer<'a, ()> {
+    pub fn copy_bucket<'a>(&'a self, source: &'a Bucket) -> Pending<'a, ()> {
         Box::pin(self.0.copy_bucket(source))
     }
 }

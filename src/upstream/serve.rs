@@ -12,7 +12,7 @@ use crate::base::object::{Bucket, BucketDocument, CannedAcl, ListPage, ListQuery
 use crate::base::range::ByteRange;
 use crate::ingest::{Received, Staging};
 use crate::origin::{
-    Announced, Answer, Body, CacheState, CompleteUpload, CopyObject, Expected, Freshness, Origin, PutObject, Quota, ReadBy, Restore,
+    Announced, Body, CacheState, CompleteUpload, CopyObject, Freshness, Origin, Pending, Prefetch, PutObject, Quota, ReadBy, Restore,
     Restored, UploadsPage, UploadsQuery, Usage, Written,
 };
 use crate::upstream::fault;
@@ -20,31 +20,31 @@ use crate::upstream::open::{Inner, Upstream};
 use crate::upstream::records::Over;
 
 impl Origin for Upstream {
-    fn bucket<'a>(&'a self, name: &'a BucketName) -> Answer<'a, Option<SharedBucket>> {
+    fn bucket<'a>(&'a self, name: &'a BucketName) -> Pending<'a, Option<SharedBucket>> {
         Box::pin(self.0.bucket(name))
     }
 
-    fn buckets<'a>(&'a self, owner: Option<&'a TenantId>, prefix: &'a str, after: &'a str, max: usize) -> Answer<'a, Vec<SharedBucket>> {
+    fn buckets<'a>(&'a self, owner: Option<&'a TenantId>, prefix: &'a str, after: &'a str, max: usize) -> Pending<'a, Vec<SharedBucket>> {
         Box::pin(self.0.list_buckets(owner, prefix, after, max))
     }
 
-    fn create_bucket(&self, bucket: Bucket) -> Answer<'_, SharedBucket> {
+    fn create_bucket(&self, bucket: Bucket) -> Pending<'_, SharedBucket> {
         Box::pin(self.0.create_bucket(bucket))
     }
 
-    fn delete_bucket<'a>(&'a self, name: &'a BucketName) -> Answer<'a, ()> {
+    fn delete_bucket<'a>(&'a self, name: &'a BucketName) -> Pending<'a, ()> {
         Box::pin(self.0.delete_bucket(name))
     }
 
-    fn set_bucket_document<'a>(&'a self, name: &'a BucketName, document: BucketDocument, value: Option<Vec<u8>>) -> Answer<'a, ()> {
+    fn set_bucket_document<'a>(&'a self, name: &'a BucketName, document: BucketDocument, value: Option<Vec<u8>>) -> Pending<'a, ()> {
         Box::pin(self.0.set_bucket_document(name, document, value))
     }
 
-    fn set_bucket_acl<'a>(&'a self, name: &'a BucketName, acl: CannedAcl) -> Answer<'a, ()> {
+    fn set_bucket_acl<'a>(&'a self, name: &'a BucketName, acl: CannedAcl) -> Pending<'a, ()> {
         Box::pin(self.0.set_bucket_acl(name, acl))
     }
 
-    fn stat<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, _: Freshness) -> Answer<'a, Option<SharedObject>> {
+    fn stat<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, _: Freshness) -> Pending<'a, Option<SharedObject>> {
         Box::pin(self.0.stat(bucket, key))
     }
 
@@ -60,28 +60,28 @@ impl Origin for Upstream {
         object: &'a SharedObject,
         range: ByteRange,
         _: ReadBy,
-    ) -> Answer<'a, Option<Body>> {
+    ) -> Pending<'a, Option<Body>> {
         Box::pin(self.0.open(bucket, key, object, range))
     }
 
-    fn expect(&self, bucket: &BucketName, key: &ObjectKey, range: ByteRange) -> Option<Expected> {
-        self.0.expect(bucket, key, range)
+    fn prefetch(&self, bucket: &BucketName, key: &ObjectKey, range: ByteRange) -> Option<Prefetch> {
+        self.0.prefetch(bucket, key, range)
     }
 
     fn open_hot(&self, _: &BucketName, _: &ObjectKey, _: &SharedObject, _: ByteRange, _: ReadBy) -> Option<Body> {
         None
     }
 
-    fn with_parts<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, object: &'a SharedObject) -> Answer<'a, SharedObject> {
+    fn with_parts<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, object: &'a SharedObject) -> Pending<'a, SharedObject> {
         Box::pin(self.0.with_parts(bucket, key, object))
     }
 
     /// As far as this node knows.
-    fn find_content<'a>(&'a self, owner: &'a TenantId, sha256: &'a Sha256) -> Answer<'a, Option<(BucketName, ObjectKey)>> {
+    fn find_content<'a>(&'a self, owner: &'a TenantId, sha256: &'a Sha256) -> Pending<'a, Option<(BucketName, ObjectKey)>> {
         Box::pin(std::future::ready(Ok(self.0.contents.find(owner, sha256))))
     }
 
-    fn list<'a>(&'a self, bucket: &'a BucketName, query: &'a ListQuery) -> Answer<'a, ListPage> {
+    fn list<'a>(&'a self, bucket: &'a BucketName, query: &'a ListQuery) -> Pending<'a, ListPage> {
         Box::pin(self.0.list(bucket, query))
     }
 
@@ -89,7 +89,7 @@ impl Origin for Upstream {
         None
     }
 
-    fn takes<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey) -> Answer<'a, ()> {
+    fn takes<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey) -> Pending<'a, ()> {
         Box::pin(async move { self.0.writable(bucket, key).await.map(drop) })
     }
 
@@ -101,59 +101,59 @@ impl Origin for Upstream {
         self.0.staging_for(put)
     }
 
-    fn put(&self, put: PutObject, _: Quota) -> Answer<'_, Written> {
+    fn put(&self, put: PutObject, _: Quota) -> Pending<'_, Written> {
         Box::pin(self.0.put(put))
     }
 
-    fn copy(&self, copy: CopyObject, _: Quota) -> Answer<'_, Written> {
+    fn copy(&self, copy: CopyObject, _: Quota) -> Pending<'_, Written> {
         Box::pin(self.0.copy(copy))
     }
 
-    fn delete<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, conditions: WriteConditions) -> Answer<'a, bool> {
+    fn delete<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, conditions: WriteConditions) -> Pending<'a, bool> {
         Box::pin(self.0.delete(bucket, key, conditions))
     }
 
-    fn set_object_acl<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, acl: CannedAcl) -> Answer<'a, ()> {
+    fn set_object_acl<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, acl: CannedAcl) -> Pending<'a, ()> {
         Box::pin(self.0.set_object_acl(bucket, key, acl))
     }
 
-    fn restore<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, wanted: Restore) -> Answer<'a, Restored> {
+    fn restore<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, wanted: Restore) -> Pending<'a, Restored> {
         Box::pin(self.0.restore(bucket, key, wanted))
     }
 
-    fn create_upload(&self, upload: Upload) -> Answer<'_, Upload> {
+    fn create_upload(&self, upload: Upload) -> Pending<'_, Upload> {
         Box::pin(self.0.create_upload(upload))
     }
 
-    fn upload<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, upload: &'a UploadId) -> Answer<'a, Upload> {
+    fn upload<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, upload: &'a UploadId) -> Pending<'a, Upload> {
         Box::pin(self.0.upload(bucket, key, upload))
     }
 
-    fn put_part<'a>(&'a self, upload: &'a Upload, number: u16, received: Received, _: Quota) -> Answer<'a, UploadedPart> {
+    fn put_part<'a>(&'a self, upload: &'a Upload, number: u16, received: Received, _: Quota) -> Pending<'a, UploadedPart> {
         Box::pin(self.0.put_part(upload, number, received))
     }
 
-    fn parts<'a>(&'a self, upload: &'a Upload, after: u16, max: usize) -> Answer<'a, (Vec<UploadedPart>, bool)> {
+    fn parts<'a>(&'a self, upload: &'a Upload, after: u16, max: usize) -> Pending<'a, (Vec<UploadedPart>, bool)> {
         Box::pin(self.0.parts(upload, after, max))
     }
 
-    fn complete_upload(&self, complete: CompleteUpload, _: Quota) -> Answer<'_, SharedObject> {
+    fn complete_upload(&self, complete: CompleteUpload, _: Quota) -> Pending<'_, SharedObject> {
         Box::pin(self.0.complete_upload(complete))
     }
 
-    fn abort_upload<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, upload: &'a UploadId) -> Answer<'a, ()> {
+    fn abort_upload<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, upload: &'a UploadId) -> Pending<'a, ()> {
         Box::pin(self.0.abort_upload(bucket, key, upload))
     }
 
-    fn uploads<'a>(&'a self, bucket: &'a BucketName, query: &'a UploadsQuery) -> Answer<'a, UploadsPage> {
+    fn uploads<'a>(&'a self, bucket: &'a BucketName, query: &'a UploadsQuery) -> Pending<'a, UploadsPage> {
         Box::pin(self.0.list_uploads(bucket, query))
     }
 
-    fn settings<'a>(&'a self, space: &'a str) -> Answer<'a, Vec<(String, Vec<u8>)>> {
+    fn settings<'a>(&'a self, space: &'a str) -> Pending<'a, Vec<(String, Vec<u8>)>> {
         Box::pin(async move { self.0.records(&format!("settings/{space}/")).await })
     }
 
-    fn set_setting<'a>(&'a self, space: &'a str, name: &'a str, value: Option<Vec<u8>>) -> Answer<'a, ()> {
+    fn set_setting<'a>(&'a self, space: &'a str, name: &'a str, value: Option<Vec<u8>>) -> Pending<'a, ()> {
         let path = format!("settings/{space}/{name}");
         Box::pin(async move {
             match value {
@@ -163,7 +163,7 @@ impl Origin for Upstream {
         })
     }
 
-    fn add_setting<'a>(&'a self, space: &'a str, name: &'a str, value: Vec<u8>) -> Answer<'a, bool> {
+    fn add_setting<'a>(&'a self, space: &'a str, name: &'a str, value: Vec<u8>) -> Pending<'a, bool> {
         let path = format!("settings/{space}/{name}");
         Box::pin(async move {
             match self.0.put_record(&path, &value, Over::Nothing).await {
@@ -174,17 +174,17 @@ impl Origin for Upstream {
         })
     }
 
-    fn snapshot<'a>(&'a self, _: &'a Path, _: Answer<'a, ()>) -> Answer<'a, ()> {
+    fn snapshot<'a>(&'a self, _: &'a Path, _: Pending<'a, ()>) -> Pending<'a, ()> {
         let text = "What is stored is in the bucket upstream: copy that (versioning, replication, `tidegate export`).";
         Box::pin(std::future::ready(Err(Error::new(ErrorKind::NotImplemented, text))))
     }
 
     /// Not counted: the bucket has other writers.
-    fn usage<'a>(&'a self, _: &'a TenantId) -> Answer<'a, Usage> {
+    fn usage<'a>(&'a self, _: &'a TenantId) -> Pending<'a, Usage> {
         Box::pin(std::future::ready(Ok(Usage::default())))
     }
 
-    fn ready(&self) -> Answer<'_, ()> {
+    fn ready(&self) -> Pending<'_, ()> {
         Box::pin(self.0.ready())
     }
 }

@@ -16,7 +16,7 @@ use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::etag::ETag;
 use crate::base::limits::MAX_PUT_BYTES;
 use crate::base::names::{BucketName, ObjectKey, TenantId};
-use crate::base::object::{CannedAcl, ObjectHeaders, ObjectInfo, SharedObject};
+use crate::base::object::{CannedAcl, Layer, ObjectHeaders, ObjectInfo, SharedObject};
 use crate::base::storable::SEALED;
 use crate::base::timestamp::Timestamp;
 use crate::ingest::{Content, Received};
@@ -317,7 +317,7 @@ pub fn written(
         checksum,
         parts: Vec::new(),
         restore: None,
-        replica: None,
+        layer: Layer::Store,
     }
 }
 

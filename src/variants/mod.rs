@@ -38,7 +38,7 @@ use crate::base::object::{ObjectInfo, SharedObject};
 use crate::base::range::ByteRange;
 use crate::base::timestamp::Timestamp;
 use crate::files::{FileBody, Files, Span};
-use crate::origin::{Answer, Body, ReadBy};
+use crate::origin::{Body, Pending, ReadBy};
 use crate::variants::codec::{Change, Effort};
 use crate::variants::folder::Folder;
 use crate::variants::make::{Made, Plan};
@@ -56,7 +56,7 @@ const TRY_AGAIN_SECONDS: u64 = 60;
 
 /// The bytes of the one version that a variant is made of, from their first to their last. None: it is gone.
 pub trait Original: Send + Sync {
-    fn open(&self) -> Answer<'_, Option<Body>>;
+    fn open(&self) -> Pending<'_, Option<Body>>;
 }
 
 /// Which bytes a variant was made of.

@@ -10,9 +10,9 @@ use crate::base::coding::Coding;
 use crate::base::digest::{Md5, Sha256, VerifiedSha256};
 use crate::base::etag::ETag;
 use crate::base::names::TenantId;
-use crate::base::object::{CannedAcl, ObjectHeaders, ObjectInfo, SharedObject};
+use crate::base::object::{CannedAcl, Layer, ObjectHeaders, ObjectInfo, SharedObject};
 use crate::base::timestamp::Timestamp;
-use crate::origin::{Answer, Body};
+use crate::origin::{Body, Pending};
 use crate::variants::codec::{Change, Effort};
 use crate::variants::folder::{Folder, Found};
 use crate::variants::make::{Made, Maker, Plan, whole};
@@ -171,7 +171,7 @@ fn object(body: &[u8]) -> SharedObject {
         checksum: None,
         parts: Vec::new(),
         restore: None,
-        replica: None,
+        layer: Layer::Store,
     })
 }
 
@@ -219,7 +219,7 @@ fn the_folder_counts_what_it_holds_and_lets_the_oldest_go() {
 struct Gone;
 
 impl Original for Gone {
-    fn open(&self) -> Answer<'_, Option<Body>> {
+    fn open(&self) -> Pending<'_, Option<Body>> {
         Box::pin(std::future::ready(Ok(None)))
     }
 }

@@ -13,7 +13,7 @@ use crate::base::digest::Md5;
 use crate::base::error::ErrorKind;
 use crate::base::etag::ETag;
 use crate::base::names::{BucketName, TenantId};
-use crate::base::object::{Bucket, BucketDocument, CannedAcl, ObjectHeaders, ObjectInfo};
+use crate::base::object::{Bucket, BucketDocument, CannedAcl, Layer, ObjectHeaders, ObjectInfo};
 
 fn tenant_id(s: &str) -> TenantId {
     TenantId::parse(s).unwrap()
@@ -57,7 +57,7 @@ pub fn object(owner: &str, acl: CannedAcl) -> ObjectInfo {
         checksum: None::<Checksum>,
         parts: Vec::new(),
         restore: None,
-        replica: None,
+        layer: Layer::Store,
     }
 }
 

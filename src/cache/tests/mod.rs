@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::base::digest::Md5;
 use crate::base::etag::ETag;
 use crate::base::names::{BucketName, ObjectKey, TenantId};
-use crate::base::object::{CannedAcl, ObjectHeaders, ObjectInfo, SharedObject};
+use crate::base::object::{CannedAcl, Layer, ObjectHeaders, ObjectInfo, SharedObject};
 use crate::base::timestamp::Timestamp;
 use crate::ingest::md5::Md5Hasher;
 
@@ -34,7 +34,7 @@ pub fn info_of(md5: Md5, size: u64) -> SharedObject {
         checksum: None,
         parts: Vec::new(),
         restore: None,
-        replica: None,
+        layer: Layer::Store,
     })
 }
 
@@ -60,7 +60,7 @@ use crate::base::range::ByteRange;
 use crate::cache::settings::Settings;
 use crate::cache::version::Version;
 use crate::cache::{Cache, Source};
-use crate::origin::{Answer, Body, BodySource, ReadBy};
+use crate::origin::{Body, BodySource, Pending, ReadBy};
 
 pub const MIB: u64 = 1 << 20;
 
@@ -201,7 +201,7 @@ impl BodySource for Sending {
 }
 
 impl Source for Served {
-    fn open<'a>(&'a self, version: &'a Version, range: ByteRange) -> Answer<'a, Option<Body>> {
+    fn open<'a>(&'a self, version: &'a Version, range: ByteRange) -> Pending<'a, Option<Body>> {
         let seed = seed_of(&version.info);
         let up = &self.0;
         up.fetches.lock().unwrap().push((seed, range));

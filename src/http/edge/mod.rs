@@ -116,7 +116,7 @@ async fn read(
     for attempt in 0..get::ATTEMPTS {
         // What a cache remembered has proven to be gone.
         let freshness = if attempt == 0 { Freshness::Cached } else { Freshness::Current };
-        let (found, object, _expected) = match exchange.look_up_to_read(&bucket, &key, freshness, wanted.certain()).await {
+        let (found, object, _prefetch) = match exchange.look_up_to_read(&bucket, &key, freshness, wanted.certain()).await {
             Err(e) if e.kind() == ErrorKind::NoSuchKey && absence_is_for_anyone(&exchange, &bucket, &key).await? => {
                 let mut answer = visit.failed(gateway, &e, uri.path(), wanted.head);
                 cache::absent(answer.headers_mut());
@@ -139,7 +139,7 @@ async fn read(
             state.into_iter().for_each(|state| cache::tell(answer.headers_mut(), state));
             let audience = audience(&exchange, site, &grant, &found, &object);
             cache::apply(answer.headers_mut(), &site.cache, &key, &object, audience);
-            if object.replica.is_some() {
+            if object.layer.replica().is_some() {
                 // It may be older than what was acknowledged last.
                 cache::shorten(answer.headers_mut());
             }

@@ -36,7 +36,7 @@ const OVERRIDES: [(&str, HeaderName); 6] = [
 pub async fn read(exchange: &mut Exchange<'_>, bucket: &BucketName, key: &ObjectKey, head: bool) -> Result<Answer> {
     let wanted = wanted(exchange, head)?;
     for _ in 0..ATTEMPTS {
-        let (found, mut object, _expected) = exchange.look_up_to_read(bucket, key, Freshness::Current, wanted.certain()).await?;
+        let (found, mut object, _prefetch) = exchange.look_up_to_read(bucket, key, Freshness::Current, wanted.certain()).await?;
         let grant = exchange.authorize_object(Action::GetObject, &found, key, Some(&object))?;
         if wanted.part.is_some() {
             object = exchange.gateway.ops.with_parts(&grant, &object).await?;

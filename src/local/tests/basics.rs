@@ -133,7 +133,7 @@ async fn preconditions_and_quotas_are_decided_with_the_write() {
     assert_eq!(not_empty.unwrap_err().kind(), ErrorKind::BucketNotEmpty);
 }
 
-pub async fn futures_join<T>(mut futures: Vec<crate::origin::Answer<'_, T>>) -> Vec<Result<T>> {
+pub async fn futures_join<T>(mut futures: Vec<crate::origin::Pending<'_, T>>) -> Vec<Result<T>> {
     let mut results: Vec<Option<Result<T>>> = futures.iter().map(|_| None).collect();
     poll_fn(|cx| {
         let mut pending = false;

@@ -12,10 +12,10 @@ use crate::journal::Fault;
 use crate::local::pass::Passes;
 use crate::local::placing::{Name, Placed};
 use crate::local::rows::DropKind;
-use crate::origin::Answer;
+use crate::origin::Pending;
 
 /// Polls a write that often, then lets go of it, wherever it is.
-async fn let_go_after<T>(mut write: Answer<'_, T>, polls: usize) {
+async fn let_go_after<T>(mut write: Pending<'_, T>, polls: usize) {
     for _ in 0..polls {
         if poll_fn(|cx| Poll::Ready(write.as_mut().poll(cx).is_ready())).await {
             return;

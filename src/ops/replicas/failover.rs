@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::names::{BucketName, ObjectKey, TenantId};
-use crate::base::object::{ListPage, ListQuery, ObjectInfo, SharedBucket, SharedObject};
+use crate::base::object::{Layer, ListPage, ListQuery, ObjectInfo, SharedBucket, SharedObject};
 use crate::base::range::ByteRange;
 use crate::ops::replicas::target::{Target, is_away};
 use crate::ops::replicas::{Inner, Replicas};
@@ -263,7 +263,7 @@ fn shown(copy: &ObjectInfo, source: SourceVersion, target: &Target) -> SharedObj
         etag: source.etag,
         modified: source.modified,
         generation: source.generation,
-        replica: Some(target.name.clone()),
+        layer: Layer::Replica(target.name.clone()),
         ..copy.clone()
     })
 }

@@ -11,7 +11,7 @@ use crate::auth::keys::Secret;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::names::{BucketName, ObjectKey};
 use crate::ops::breaker::Breaker;
-use crate::origin::Answer;
+use crate::origin::Pending;
 use crate::telemetry::replicas::Replica as Gauges;
 use crate::upstream::{Settings as UpstreamSettings, Upstream};
 
@@ -111,7 +111,7 @@ impl Target {
     }
 }
 
-fn start(settings: UpstreamSettings, secret: Secret) -> Answer<'static, Upstream> {
+fn start(settings: UpstreamSettings, secret: Secret) -> Pending<'static, Upstream> {
     Box::pin(async move { Upstream::start(settings, secret.expose().as_bytes()).await })
 }
 

@@ -6,7 +6,7 @@ use tokio::time::timeout;
 
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::names::{ObjectKey, TenantId};
-use crate::base::object::{ListPage, ListQuery, ObjectInfo, SharedObject};
+use crate::base::object::{ListPage, ListQuery, SharedObject};
 use crate::base::range::ByteRange;
 use crate::ops::breaker::Breaker;
 use crate::origin::Body;
@@ -32,10 +32,6 @@ impl Old {
 
     pub async fn stat(&self, key: &ObjectKey, owner: &TenantId) -> Result<Option<Found>> {
         self.asked(self.store.stat(key, owner)).await
-    }
-
-    pub fn is_version(&self, key: &ObjectKey, object: &ObjectInfo) -> bool {
-        self.store.is_version(key, object)
     }
 
     pub async fn open(&self, key: &ObjectKey, object: &SharedObject, range: ByteRange) -> Result<Option<Body>> {

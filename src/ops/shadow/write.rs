@@ -4,7 +4,7 @@
 use crate::base::conditions::WriteConditions;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::names::{BucketName, ObjectKey};
-use crate::base::object::{ListQuery, SharedObject};
+use crate::base::object::{Layer, ListQuery, SharedObject};
 use crate::ops::keyed::Held;
 use crate::ops::shadow::copy::only_where_nothing_is;
 use crate::ops::shadow::{Inner, Shown};
@@ -17,9 +17,7 @@ impl Inner {
     }
 
     pub(super) async fn copy(&self, mut copy: CopyObject, quota: Quota) -> Result<Written> {
-        if let Some(shadow) = self.of(&copy.source_bucket)
-            && shadow.old.is_version(&copy.source_key, &copy.source)
-        {
+        if let Some(shadow) = self.of(&copy.source_bucket).filter(|_| copy.source.layer == Layer::Old) {
             self.bring_now(shadow, &copy.source_key).await?;
             // The origin's own from now on: whoever asked looks again.
             return Err(Error::new(ErrorKind::OperationAborted, "The copy source was brought from the old store. Please try again."));

@@ -63,7 +63,7 @@ struct Far {
     stats: AtomicU64,
     opens: AtomicU64,
     /// Announced reads.
-    expected: Mutex<Vec<ByteRange>>,
+    prefetched: Mutex<Vec<ByteRange>>,
     down: AtomicBool,
     /// Of each answer, in milliseconds.
     slow: AtomicU64,
@@ -99,19 +99,19 @@ impl BodySource for Breaking {
 
 macro_rules! elsewhere {
     ($(fn $name:ident $(<$a:lifetime>)? ($($arg:ident: $type:ty),*) -> $answer:ty;)*) => {
-        $(fn $name<'a>(&'a self, $($arg: $type),*) -> Answer<'a, $answer> { self.local.$name($($arg),*) })*
+        $(fn $name<'a>(&'a self, $($arg: $type),*) -> Pending<'a, $answer> { self.local.$name($($arg),*) })*
     };
 }
 
 impl Origin for Far {
-    fn bucket<'a>(&'a self, name: &'a BucketName) -> Answer<'a, Option<SharedBucket>> {
+    fn bucket<'a>(&'a self, name: &'a BucketName) -> Pending<'a, Option<SharedBucket>> {
         Box::pin(async move {
             self.reach(&AtomicU64::new(0)).await?;
             self.local.bucket(name).await
         })
     }
 
-    fn stat<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, freshness: Freshness) -> Answer<'a, Option<SharedObject>> {
+    fn stat<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, freshness: Freshness) -> Pending<'a, Option<SharedObject>> {
         Box::pin(async move {
             self.reach(&self.stats).await?;
             let found = self.local.stat(bucket, key, freshness).await;
@@ -132,7 +132,7 @@ impl Origin for Far {
         object: &'a SharedObject,
         range: ByteRange,
         by: ReadBy,
-    ) -> Answer<'a, Option<Body>> {
+    ) -> Pending<'a, Option<Body>> {
         Box::pin(async move {
             self.reach(&self.opens).await?;
             let now = self.local.stat(bucket, key, Freshness::Current).await?;
@@ -149,8 +149,8 @@ impl Origin for Far {
         })
     }
 
-    fn expect(&self, _: &BucketName, _: &ObjectKey, range: ByteRange) -> Option<Expected> {
-        self.expected.lock().unwrap().push(range);
+    fn prefetch(&self, _: &BucketName, _: &ObjectKey, range: ByteRange) -> Option<Prefetch> {
+        self.prefetched.lock().unwrap().push(range);
         None
     }
 
@@ -195,7 +195,7 @@ impl Origin for Far {
         fn settings(space: &'a str) -> Vec<(String, Vec<u8>)>;
         fn set_setting(space: &'a str, name: &'a str, value: Option<Vec<u8>>) -> ();
         fn add_setting(space: &'a str, name: &'a str, value: Vec<u8>) -> bool;
-        fn snapshot(directory: &'a Path, rest: Answer<'a, ()>) -> ();
+        fn snapshot(directory: &'a Path, rest: Pending<'a, ()>) -> ();
         fn usage(tenant: &'a TenantId) -> Usage;
         fn ready() -> ();
     }
@@ -237,7 +237,7 @@ impl World {
         let zero = || AtomicU64::new(0);
         let off = || AtomicBool::new(false);
         let far =
-            Arc::new(Far { local, stats: zero(), opens: zero(), expected: Mutex::default(), down: off(), slow: zero(), breaking: off() });
+            Arc::new(Far { local, stats: zero(), opens: zero(), prefetched: Mutex::default(), down: off(), slow: zero(), breaking: off() });
         let mut world = World { node: Self::node(&far, &dir, &freshness), far, dir, freshness };
         world.restart();
         world
@@ -295,8 +295,8 @@ async fn only_first_reads_are_announced_upstream() {
     world.far.put(put_of("k", vec![7; 200_000]), Quota::default()).await.unwrap();
     let all = ByteRange { start: 0, end: u64::MAX };
     let announce = |world: &World, range: ByteRange| {
-        world.node.expect(&bucket(), &key("k"), range);
-        world.far.expected.lock().unwrap().split_off(0)
+        world.node.prefetch(&bucket(), &key("k"), range);
+        world.far.prefetched.lock().unwrap().split_off(0)
     };
     // Until it is known what an earlier run left, nothing is a first read.
     while world.node.cache().knows(&bucket(), &key("k")) {

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use crate::base::conditions::WriteConditions;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::names::{BucketName, ObjectKey};
-use crate::base::object::{ObjectInfo, SharedObject};
+use crate::base::object::SharedObject;
 use crate::ops::keyed::Held;
-use crate::ops::write_back::entry::{is_delete, is_there, only_over};
+use crate::ops::write_back::entry::{Entry, is_there, only_over};
 use crate::ops::write_back::{Overlay, WriteBack};
 use crate::origin::{Freshness, Origin, PutObject, Quota};
 
@@ -62,7 +62,7 @@ impl WriteBack {
     pub async fn is_settled(&self, bucket: &BucketName, key: &ObjectKey, generation: u64) -> Result<Option<Carried>> {
         Ok(match self.0.entry(bucket, key).await? {
             None => Some(Carried::Before),
-            Some(entry) if entry.generation != generation => Some(Carried::Superseded),
+            Some(entry) if entry.row().generation != generation => Some(Carried::Superseded),
             Some(_) => None,
         })
     }
@@ -71,7 +71,7 @@ impl WriteBack {
     pub async fn carry(&self, turn: &Held, bucket: &BucketName, key: &ObjectKey, generation: u64) -> Result<Carried> {
         let overlay = &self.0;
         let Some(entry) = overlay.entry(bucket, key).await? else { return Ok(Carried::Before) };
-        if entry.generation != generation {
+        if entry.row().generation != generation {
             return Ok(Carried::Superseded);
         }
         let Some(stored) = overlay.bring(turn, bucket, key, &entry).await? else { return Ok(Carried::Superseded) };
@@ -96,7 +96,7 @@ impl Overlay {
     }
 
     /// None: the entry was replaced before it could be read.
-    async fn bring(&self, _: &Held, bucket: &BucketName, key: &ObjectKey, entry: &ObjectInfo) -> Result<Option<Option<SharedObject>>> {
+    async fn bring(&self, _: &Held, bucket: &BucketName, key: &ObjectKey, entry: &Entry) -> Result<Option<Option<SharedObject>>> {
         let mut conditioned = true;
         for _ in 0..TRIES {
             let before = self.upstream.stat(bucket, key, Freshness::Current).await?;
@@ -104,21 +104,22 @@ impl Overlay {
                 return Ok(Some(before));
             }
             let conditions = if conditioned { only_over(before.as_deref()) } else { WriteConditions::default() };
-            let done = if is_delete(entry) {
-                self.upstream.delete(bucket, key, conditions).await.map(|_| None)
-            } else {
-                let Some(received) = self.local.lend(bucket, key, entry.generation).await? else { return Ok(None) };
-                let put = PutObject {
-                    bucket: bucket.clone(),
-                    key: key.clone(),
-                    owner: entry.owner.clone(),
-                    acl: entry.acl,
-                    headers: entry.headers.clone(),
-                    conditions,
-                    received,
-                };
-                // Decided when the write was taken in.
-                self.upstream.put(put, Quota::default()).await.map(|written| Some(written.object))
+            let done = match entry {
+                Entry::Delete(_) => self.upstream.delete(bucket, key, conditions).await.map(|_| None),
+                Entry::Object(row) => {
+                    let Some(received) = self.local.lend(bucket, key, row.generation).await? else { return Ok(None) };
+                    let put = PutObject {
+                        bucket: bucket.clone(),
+                        key: key.clone(),
+                        owner: row.owner.clone(),
+                        acl: row.acl,
+                        headers: row.headers.clone(),
+                        conditions,
+                        received,
+                    };
+                    // Decided when the write was taken in.
+                    self.upstream.put(put, Quota::default()).await.map(|written| Some(written.object))
+                }
             };
             match done {
                 // Somebody else wrote the key, or an attempt whose answer was lost did.
@@ -132,12 +133,12 @@ impl Overlay {
     }
 
     /// Takes the entry away, if it is still that version.
-    async fn forget(&self, _: &Held, bucket: &BucketName, key: &ObjectKey, entry: &ObjectInfo) -> Result<()> {
+    async fn forget(&self, _: &Held, bucket: &BucketName, key: &ObjectKey, entry: &Entry) -> Result<()> {
         let _no_snapshot = self.forgetting.read().await;
         let current = self.entry(bucket, key).await?;
-        if current.is_some_and(|c| c.generation == entry.generation) {
+        if current.is_some_and(|c| c.row().generation == entry.row().generation) {
             self.local.delete(bucket, key, WriteConditions::default()).await?;
-            self.waiting.gone(bucket, entry.size);
+            self.waiting.gone(bucket, entry.row().size);
         }
         Ok(())
     }

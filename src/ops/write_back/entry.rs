@@ -1,8 +1,7 @@
 //! One entry of the overlay: an object that is not yet upstream, or the mark of a delete that is not.
 //!
-//! Entries lie in a store of their own as objects under their key. A delete's mark is one that no client can make: it has no
-//! bytes and the MD5 0. Versions of that store and those of the upstream are numbered apart, so what the rest of the gateway
-//! sees has the highest bit of its generation set.
+//! Entries lie in a store of their own as objects under their key. Stored, a delete's mark is an object that no client can make:
+//! it has no bytes and the MD5 0. Nobody but this file knows that form.
 
 use std::sync::Arc;
 
@@ -13,19 +12,49 @@ use crate::base::conditions::{ETagMatch, WriteConditions};
 use crate::base::digest::{Md5, Sha256, VerifiedSha256};
 use crate::base::etag::ETag;
 use crate::base::names::{BucketName, ObjectKey, TenantId};
-use crate::base::object::{CannedAcl, ListedObject, ObjectHeaders, ObjectInfo, SharedObject};
+use crate::base::object::{CannedAcl, Layer, ListedObject, ObjectHeaders, ObjectInfo, SharedObject};
 use crate::ingest::{Content, Received};
 use crate::origin::PutObject;
 
-const OVERLAY: u64 = 1 << 63;
 const MARK: Md5 = Md5([0; 16]);
 
-pub fn is_delete(entry: &ObjectInfo) -> bool {
-    entry.size == 0 && entry.etag == ETag::single(MARK)
+/// What waits for a key, with its row in the overlay's store.
+#[derive(Debug, Clone)]
+pub enum Entry {
+    Object(SharedObject),
+    Delete(SharedObject),
 }
 
-pub fn is_listed_delete(entry: &ListedObject) -> bool {
-    entry.size == 0 && entry.etag == Some(ETag::single(MARK))
+impl Entry {
+    pub fn of_row(row: SharedObject) -> Self {
+        if is_mark(row.size, Some(row.etag)) { Entry::Delete(row) } else { Entry::Object(row) }
+    }
+
+    pub fn row(&self) -> &SharedObject {
+        match self {
+            Entry::Object(row) | Entry::Delete(row) => row,
+        }
+    }
+
+    pub fn is_delete(&self) -> bool {
+        matches!(self, Entry::Delete(_))
+    }
+
+    /// As the rest of the gateway sees it. None: nothing is there any more.
+    pub fn shown(&self) -> Option<SharedObject> {
+        match self {
+            Entry::Object(row) => Some(shown(row)),
+            Entry::Delete(_) => None,
+        }
+    }
+}
+
+fn is_mark(size: u64, etag: Option<ETag>) -> bool {
+    size == 0 && etag == Some(ETag::single(MARK))
+}
+
+pub fn is_listed_delete(row: &ListedObject) -> bool {
+    is_mark(row.size, row.etag)
 }
 
 /// What is put into the store to mark a delete. `owner` is whose object it is.
@@ -47,18 +76,14 @@ pub fn delete_of(bucket: &BucketName, key: &ObjectKey, owner: TenantId) -> PutOb
     }
 }
 
-/// As the rest of the gateway sees it.
-pub fn shown(entry: &ObjectInfo) -> SharedObject {
-    Arc::new(ObjectInfo { generation: entry.generation | OVERLAY, ..entry.clone() })
+/// An object's row, as the rest of the gateway sees it.
+pub fn shown(row: &ObjectInfo) -> SharedObject {
+    Arc::new(ObjectInfo { layer: Layer::WriteBack, ..row.clone() })
 }
 
-pub fn is_shown(object: &ObjectInfo) -> bool {
-    object.generation & OVERLAY != 0
-}
-
-/// As the overlay's own store knows it.
-pub fn own(object: &ObjectInfo) -> SharedObject {
-    Arc::new(ObjectInfo { generation: object.generation & !OVERLAY, ..object.clone() })
+/// Whether the version that somebody was shown waits here, or did.
+pub fn is_ours(object: &ObjectInfo) -> bool {
+    object.layer == Layer::WriteBack
 }
 
 /// Only over what was there when it was looked: a request that lost its way and comes late changes nothing any more.
@@ -70,12 +95,13 @@ pub fn only_over(before: Option<&ObjectInfo>) -> WriteConditions {
 }
 
 /// Whether upstream has this already: an upload whose end could not be noted.
-pub fn is_there(before: Option<&ObjectInfo>, entry: &ObjectInfo) -> bool {
-    match before {
-        None => is_delete(entry),
-        Some(object) => {
+pub fn is_there(before: Option<&ObjectInfo>, entry: &Entry) -> bool {
+    match (before, entry) {
+        (None, Entry::Delete(_)) => true,
+        (Some(object), Entry::Object(row)) => {
             (object.etag, object.size, object.acl, &object.owner, &object.headers)
-                == (entry.etag, entry.size, entry.acl, &entry.owner, &entry.headers)
+                == (row.etag, row.size, row.acl, &row.owner, &row.headers)
         }
+        (None, Entry::Object(_)) | (Some(_), Entry::Delete(_)) => false,
     }
 }

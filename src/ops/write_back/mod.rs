@@ -24,7 +24,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::base::error::{ErrorKind, Result};
 use crate::base::names::{BucketName, ObjectKey};
-use crate::base::object::{ListEntry, ListQuery, ListedObject, ObjectInfo, SharedBucket, SharedObject};
+use crate::base::object::{ListEntry, ListQuery, ListedObject, SharedBucket};
 use crate::local::Local;
 use crate::ops::keyed::Keyed;
 use crate::origin::{Freshness, Origin};
@@ -34,7 +34,7 @@ use crate::telemetry::write_back::WriteBack as Gauges;
 pub use carry::{Carried, is_for_good};
 pub use status::Left;
 
-use entry::{is_delete, is_listed_delete};
+use entry::{Entry, is_listed_delete};
 use waiting::Waiting;
 
 /// The kind of the jobs that carry entries up.
@@ -152,14 +152,13 @@ impl Overlay {
         (self.mode)(bucket)
     }
 
-    /// What waits for the key, as the overlay's store knows it; it may be the mark of a delete.
-    async fn entry(&self, bucket: &BucketName, key: &ObjectKey) -> Result<Option<SharedObject>> {
+    async fn entry(&self, bucket: &BucketName, key: &ObjectKey) -> Result<Option<Entry>> {
         if !self.waiting.in_bucket(bucket) {
             return Ok(None);
         }
         match self.local.stat(bucket, key, Freshness::Current).await {
             Err(e) if e.kind() == ErrorKind::NoSuchBucket => Ok(None),
-            found => found,
+            found => Ok(found?.map(Entry::of_row)),
         }
     }
 
@@ -181,23 +180,24 @@ impl Overlay {
     }
 
     /// The job of this version, made where there is none. True: it is new.
-    async fn enqueue(&self, bucket: &BucketName, key: &ObjectKey, entry: &ObjectInfo) -> Result<(JobId, bool)> {
+    async fn enqueue(&self, bucket: &BucketName, key: &ObjectKey, entry: &Entry) -> Result<(JobId, bool)> {
+        let row = entry.row();
         let document = Document {
             bucket: bucket.clone(),
             key: key.clone(),
-            generation: entry.generation,
-            size: entry.size,
-            etag: entry.etag.to_string(),
-            sha256: entry.sha256.map(|s| s.digest().hex()),
-            delete: is_delete(entry),
+            generation: row.generation,
+            size: row.size,
+            etag: row.etag.to_string(),
+            sha256: row.sha256.map(|s| s.digest().hex()),
+            delete: entry.is_delete(),
         };
         // A store that was removed numbers its versions anew: the time tells them apart.
-        let name = format!("{}-{}-{}", entry.generation, entry.modified.millis(), entry.etag);
+        let name = format!("{}-{}-{}", row.generation, row.modified.millis(), row.etag);
         let new = NewJob {
             key: Some(name),
             // An upstream that is away for days is waited for.
             max_attempts: u32::MAX,
-            ..NewJob::new(entry.owner.clone(), KIND, Payload::of(VERSION, &document)?)
+            ..NewJob::new(row.owner.clone(), KIND, Payload::of(VERSION, &document)?)
         };
         let enqueued = self.queue.enqueue(new).await.inspect_err(|_| self.missed.store(true, Ordering::Release))?;
         Ok((enqueued.id, enqueued.is_new))

@@ -9,10 +9,10 @@ use crate::base::names::{BucketName, ObjectKey, TenantId, UploadId};
 use crate::base::object::{Bucket, BucketDocument, CannedAcl, ListPage, ListQuery, SharedBucket, SharedObject, Upload, UploadedPart};
 use crate::base::range::ByteRange;
 use crate::ingest::{Received, Staging};
-use crate::ops::write_back::entry::{is_delete, is_shown, own, shown};
+use crate::ops::write_back::entry::{Entry, is_ours};
 use crate::ops::write_back::{Overlay, WriteBack, is_away};
 use crate::origin::{
-    Announced, Answer, Body, CacheState, CompleteUpload, CopyObject, Expected, Freshness, Origin, PutObject, Quota, ReadBy, Restore,
+    Announced, Body, CacheState, CompleteUpload, CopyObject, Freshness, Origin, Pending, Prefetch, PutObject, Quota, ReadBy, Restore,
     Restored, UploadsPage, UploadsQuery, Usage, Written,
 };
 
@@ -45,8 +45,7 @@ impl Overlay {
 
     async fn stat(&self, bucket: &BucketName, key: &ObjectKey, freshness: Freshness) -> Result<Option<SharedObject>> {
         match self.entry(bucket, key).await? {
-            Some(entry) if is_delete(&entry) => Ok(None),
-            Some(entry) => Ok(Some(shown(&entry))),
+            Some(entry) => Ok(entry.shown()),
             None => self.upstream.stat(bucket, key, freshness).await,
         }
     }
@@ -59,11 +58,11 @@ impl Overlay {
         range: ByteRange,
         by: ReadBy,
     ) -> Result<Option<Body>> {
-        if !is_shown(object) {
+        if !is_ours(object) {
             return self.upstream.open(bucket, key, object, range, by).await;
         }
         // Gone: it is upstream by now, where the caller will find it.
-        self.local.open(bucket, key, &own(object), range, by).await
+        self.local.open(bucket, key, object, range, by).await
     }
 
     async fn find_content(&self, owner: &TenantId, sha256: &Sha256) -> Result<Option<(BucketName, ObjectKey)>> {
@@ -108,31 +107,31 @@ impl Overlay {
 }
 
 impl Origin for WriteBack {
-    fn bucket<'a>(&'a self, name: &'a BucketName) -> Answer<'a, Option<SharedBucket>> {
+    fn bucket<'a>(&'a self, name: &'a BucketName) -> Pending<'a, Option<SharedBucket>> {
         Box::pin(self.0.bucket(name))
     }
 
-    fn buckets<'a>(&'a self, owner: Option<&'a TenantId>, prefix: &'a str, after: &'a str, max: usize) -> Answer<'a, Vec<SharedBucket>> {
+    fn buckets<'a>(&'a self, owner: Option<&'a TenantId>, prefix: &'a str, after: &'a str, max: usize) -> Pending<'a, Vec<SharedBucket>> {
         self.0.upstream.buckets(owner, prefix, after, max)
     }
 
-    fn create_bucket(&self, bucket: Bucket) -> Answer<'_, SharedBucket> {
+    fn create_bucket(&self, bucket: Bucket) -> Pending<'_, SharedBucket> {
         self.0.upstream.create_bucket(bucket)
     }
 
-    fn delete_bucket<'a>(&'a self, name: &'a BucketName) -> Answer<'a, ()> {
+    fn delete_bucket<'a>(&'a self, name: &'a BucketName) -> Pending<'a, ()> {
         Box::pin(self.0.delete_bucket(name))
     }
 
-    fn set_bucket_document<'a>(&'a self, name: &'a BucketName, document: BucketDocument, value: Option<Vec<u8>>) -> Answer<'a, ()> {
+    fn set_bucket_document<'a>(&'a self, name: &'a BucketName, document: BucketDocument, value: Option<Vec<u8>>) -> Pending<'a, ()> {
         self.0.upstream.set_bucket_document(name, document, value)
     }
 
-    fn set_bucket_acl<'a>(&'a self, name: &'a BucketName, acl: CannedAcl) -> Answer<'a, ()> {
+    fn set_bucket_acl<'a>(&'a self, name: &'a BucketName, acl: CannedAcl) -> Pending<'a, ()> {
         self.0.upstream.set_bucket_acl(name, acl)
     }
 
-    fn stat<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, freshness: Freshness) -> Answer<'a, Option<SharedObject>> {
+    fn stat<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, freshness: Freshness) -> Pending<'a, Option<SharedObject>> {
         Box::pin(self.0.stat(bucket, key, freshness))
     }
 
@@ -141,7 +140,7 @@ impl Origin for WriteBack {
             return self.0.upstream.stat_hot(bucket, key, freshness);
         }
         // What is not hot may wait all the same.
-        self.0.local.stat_hot(bucket, key, freshness).filter(|entry| !is_delete(entry)).map(|entry| shown(&entry))
+        self.0.local.stat_hot(bucket, key, freshness).and_then(|row| Entry::of_row(row).shown())
     }
 
     fn open<'a>(
@@ -151,38 +150,38 @@ impl Origin for WriteBack {
         object: &'a SharedObject,
         range: ByteRange,
         by: ReadBy,
-    ) -> Answer<'a, Option<Body>> {
+    ) -> Pending<'a, Option<Body>> {
         Box::pin(self.0.open(bucket, key, object, range, by))
     }
 
-    fn expect(&self, bucket: &BucketName, key: &ObjectKey, range: ByteRange) -> Option<Expected> {
-        self.0.upstream.expect(bucket, key, range)
+    fn prefetch(&self, bucket: &BucketName, key: &ObjectKey, range: ByteRange) -> Option<Prefetch> {
+        self.0.upstream.prefetch(bucket, key, range)
     }
 
     fn open_hot(&self, bucket: &BucketName, key: &ObjectKey, object: &SharedObject, range: ByteRange, by: ReadBy) -> Option<Body> {
-        match is_shown(object) {
-            true => self.0.local.open_hot(bucket, key, &own(object), range, by),
+        match is_ours(object) {
+            true => self.0.local.open_hot(bucket, key, object, range, by),
             false => self.0.upstream.open_hot(bucket, key, object, range, by),
         }
     }
 
     fn cache_state(&self, bucket: &BucketName, key: &ObjectKey, object: &SharedObject, offset: u64) -> Option<CacheState> {
-        match is_shown(object) {
+        match is_ours(object) {
             true => None, // from the store of what waits, not from the cache
             false => self.0.upstream.cache_state(bucket, key, object, offset),
         }
     }
 
-    fn find_content<'a>(&'a self, owner: &'a TenantId, sha256: &'a Sha256) -> Answer<'a, Option<(BucketName, ObjectKey)>> {
+    fn find_content<'a>(&'a self, owner: &'a TenantId, sha256: &'a Sha256) -> Pending<'a, Option<(BucketName, ObjectKey)>> {
         Box::pin(self.0.find_content(owner, sha256))
     }
 
-    fn list<'a>(&'a self, bucket: &'a BucketName, query: &'a ListQuery) -> Answer<'a, ListPage> {
+    fn list<'a>(&'a self, bucket: &'a BucketName, query: &'a ListQuery) -> Pending<'a, ListPage> {
         Box::pin(self.0.list(bucket, query))
     }
 
     /// Where the upstream can't be asked, its answer is left to the job.
-    fn takes<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey) -> Answer<'a, ()> {
+    fn takes<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey) -> Pending<'a, ()> {
         Box::pin(async move {
             match self.0.upstream.takes(bucket, key).await {
                 Err(e) if is_away(e.kind()) => Ok(()),
@@ -203,84 +202,84 @@ impl Origin for WriteBack {
         }
     }
 
-    fn put(&self, put: PutObject, quota: Quota) -> Answer<'_, Written> {
+    fn put(&self, put: PutObject, quota: Quota) -> Pending<'_, Written> {
         Box::pin(self.0.put(put, quota))
     }
 
-    fn copy(&self, copy: CopyObject, quota: Quota) -> Answer<'_, Written> {
+    fn copy(&self, copy: CopyObject, quota: Quota) -> Pending<'_, Written> {
         Box::pin(self.0.copy(copy, quota))
     }
 
-    fn delete<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, conditions: WriteConditions) -> Answer<'a, bool> {
+    fn delete<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, conditions: WriteConditions) -> Pending<'a, bool> {
         Box::pin(self.0.delete(bucket, key, conditions))
     }
 
-    fn set_object_acl<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, acl: CannedAcl) -> Answer<'a, ()> {
+    fn set_object_acl<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, acl: CannedAcl) -> Pending<'a, ()> {
         Box::pin(async move {
             let _settled = self.0.settled_if_waiting(bucket, key).await?;
             self.0.upstream.set_object_acl(bucket, key, acl).await
         })
     }
 
-    fn restore<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, wanted: Restore) -> Answer<'a, Restored> {
+    fn restore<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, wanted: Restore) -> Pending<'a, Restored> {
         Box::pin(async move {
             let _settled = self.0.settled_if_waiting(bucket, key).await?;
             self.0.upstream.restore(bucket, key, wanted).await
         })
     }
 
-    fn with_parts<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, object: &'a SharedObject) -> Answer<'a, SharedObject> {
-        match is_shown(object) {
+    fn with_parts<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, object: &'a SharedObject) -> Pending<'a, SharedObject> {
+        match is_ours(object) {
             // Nothing that waits has parts.
             true => Box::pin(std::future::ready(Ok(object.clone()))),
             false => self.0.upstream.with_parts(bucket, key, object),
         }
     }
 
-    fn create_upload(&self, upload: Upload) -> Answer<'_, Upload> {
+    fn create_upload(&self, upload: Upload) -> Pending<'_, Upload> {
         self.0.upstream.create_upload(upload)
     }
 
-    fn upload<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, upload: &'a UploadId) -> Answer<'a, Upload> {
+    fn upload<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, upload: &'a UploadId) -> Pending<'a, Upload> {
         self.0.upstream.upload(bucket, key, upload)
     }
 
-    fn put_part<'a>(&'a self, upload: &'a Upload, number: u16, received: Received, quota: Quota) -> Answer<'a, UploadedPart> {
+    fn put_part<'a>(&'a self, upload: &'a Upload, number: u16, received: Received, quota: Quota) -> Pending<'a, UploadedPart> {
         self.0.upstream.put_part(upload, number, received, quota)
     }
 
-    fn parts<'a>(&'a self, upload: &'a Upload, after: u16, max: usize) -> Answer<'a, (Vec<UploadedPart>, bool)> {
+    fn parts<'a>(&'a self, upload: &'a Upload, after: u16, max: usize) -> Pending<'a, (Vec<UploadedPart>, bool)> {
         self.0.upstream.parts(upload, after, max)
     }
 
-    fn complete_upload(&self, complete: CompleteUpload, quota: Quota) -> Answer<'_, SharedObject> {
+    fn complete_upload(&self, complete: CompleteUpload, quota: Quota) -> Pending<'_, SharedObject> {
         Box::pin(async move {
             let _settled = self.0.settled_if_waiting(&complete.bucket, &complete.key).await?;
             self.0.upstream.complete_upload(complete, quota).await
         })
     }
 
-    fn abort_upload<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, upload: &'a UploadId) -> Answer<'a, ()> {
+    fn abort_upload<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, upload: &'a UploadId) -> Pending<'a, ()> {
         self.0.upstream.abort_upload(bucket, key, upload)
     }
 
-    fn uploads<'a>(&'a self, bucket: &'a BucketName, query: &'a UploadsQuery) -> Answer<'a, UploadsPage> {
+    fn uploads<'a>(&'a self, bucket: &'a BucketName, query: &'a UploadsQuery) -> Pending<'a, UploadsPage> {
         self.0.upstream.uploads(bucket, query)
     }
 
-    fn settings<'a>(&'a self, space: &'a str) -> Answer<'a, Vec<(String, Vec<u8>)>> {
+    fn settings<'a>(&'a self, space: &'a str) -> Pending<'a, Vec<(String, Vec<u8>)>> {
         self.0.upstream.settings(space)
     }
 
-    fn add_setting<'a>(&'a self, space: &'a str, name: &'a str, value: Vec<u8>) -> Answer<'a, bool> {
+    fn add_setting<'a>(&'a self, space: &'a str, name: &'a str, value: Vec<u8>) -> Pending<'a, bool> {
         self.0.upstream.add_setting(space, name, value)
     }
 
-    fn set_setting<'a>(&'a self, space: &'a str, name: &'a str, value: Option<Vec<u8>>) -> Answer<'a, ()> {
+    fn set_setting<'a>(&'a self, space: &'a str, name: &'a str, value: Option<Vec<u8>>) -> Pending<'a, ()> {
         self.0.upstream.set_setting(space, name, value)
     }
 
-    fn snapshot<'a>(&'a self, directory: &'a Path, rest: Answer<'a, ()>) -> Answer<'a, ()> {
+    fn snapshot<'a>(&'a self, directory: &'a Path, rest: Pending<'a, ()>) -> Pending<'a, ()> {
         Box::pin(async move {
             let _nothing_goes = self.0.forgetting.write().await;
             let rest = async move {
@@ -292,11 +291,11 @@ impl Origin for WriteBack {
         })
     }
 
-    fn usage<'a>(&'a self, tenant: &'a TenantId) -> Answer<'a, Usage> {
+    fn usage<'a>(&'a self, tenant: &'a TenantId) -> Pending<'a, Usage> {
         Box::pin(self.0.usage(tenant))
     }
 
-    fn ready(&self) -> Answer<'_, ()> {
+    fn ready(&self) -> Pending<'_, ()> {
         Box::pin(async move {
             self.0.local.ready().await?;
             self.0.upstream.ready().await

@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::base::error::Result;
 use crate::base::names::{BucketName, ObjectKey};
 use crate::base::object::ObjectInfo;
-use crate::ops::write_back::entry::{is_shown, own};
+use crate::ops::write_back::entry::is_ours;
 use crate::ops::write_back::{Carried, Document, KIND, WriteBack};
 use crate::queue::job::Phase;
 use crate::queue::view::{Filter, View};
@@ -51,10 +51,10 @@ impl WriteBack {
 
     /// What became of a version that was written through here; None: it still waits.
     pub async fn fate(&self, bucket: &BucketName, key: &ObjectKey, written: &ObjectInfo) -> Result<Option<Carried>> {
-        if !is_shown(written) {
+        if !is_ours(written) {
             return Ok(Some(Carried::Before));
         }
-        self.is_settled(bucket, key, own(written).generation).await
+        self.is_settled(bucket, key, written.generation).await
     }
 
     /// What is left as soon as nothing more will be stored by itself, or after `patience`.

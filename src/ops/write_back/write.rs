@@ -9,7 +9,7 @@ use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::names::{BucketName, ObjectKey, TenantId};
 use crate::base::object::{Bucket, CannedAcl, SharedObject};
 use crate::ops::keyed::Held;
-use crate::ops::write_back::entry::{delete_of, is_delete, is_shown, own, shown};
+use crate::ops::write_back::entry::{Entry, delete_of, is_ours, shown};
 use crate::ops::write_back::{Overlay, WriteBack, is_away};
 use crate::origin::{CopyObject, Dedup, Freshness, Origin, PutObject, Quota, Written};
 
@@ -40,8 +40,8 @@ impl Overlay {
             let _lock = overlay.locks.lock(&bucket, &key).await;
             let old = overlay.entry(&bucket, &key).await?;
             let owner = match &old {
-                Some(entry) if is_delete(entry) => return Ok(false),
-                Some(entry) => Some(entry.clone()),
+                Some(Entry::Delete(_)) => return Ok(false),
+                Some(Entry::Object(row)) => Some(row.clone()),
                 None => match overlay.upstream.stat(&bucket, &key, Freshness::Current).await {
                     // Also under If-Match: the delete whose answer was lost is repeated, and it did what was asked.
                     Ok(None) => return Ok(false),
@@ -60,10 +60,11 @@ impl Overlay {
 
     pub(super) async fn copy(self: &Arc<Self>, copy: CopyObject, quota: Quota) -> Result<Written> {
         let source = self.entry(&copy.source_bucket, &copy.source_key).await?;
-        let wanted = own(&copy.source).generation;
         match source {
-            Some(entry) if is_shown(&copy.source) && entry.generation == wanted => self.copy_waiting(copy, entry, quota).await,
-            None if !is_shown(&copy.source) => {
+            Some(Entry::Object(row)) if is_ours(&copy.source) && row.generation == copy.source.generation => {
+                self.copy_waiting(copy, row, quota).await
+            }
+            None if !is_ours(&copy.source) => {
                 let _settled = self.settled_if_waiting(&copy.bucket, &copy.key).await?;
                 self.upstream.copy(copy, quota).await
             }
@@ -85,41 +86,41 @@ impl Overlay {
         if self.is_back(bucket) || self.waiting.in_bucket(bucket) { self.settled(bucket, key).await.map(Some) } else { Ok(None) }
     }
 
-    async fn check(&self, conditions: &WriteConditions, bucket: &BucketName, key: &ObjectKey, old: Option<&SharedObject>) -> Result<()> {
+    async fn check(&self, conditions: &WriteConditions, bucket: &BucketName, key: &ObjectKey, old: Option<&Entry>) -> Result<()> {
         if *conditions == WriteConditions::default() {
             return Ok(());
         }
         let current = match old {
-            Some(entry) if is_delete(entry) => None,
-            Some(entry) => Some(entry.clone()),
+            Some(Entry::Delete(_)) => None,
+            Some(Entry::Object(row)) => Some(row.clone()),
             None => self.upstream.stat(bucket, key, Freshness::Current).await?,
         };
         conditions.check(current.as_deref())
     }
 
     /// By what is here and upstream together. What replaces an object upstream counts twice until it is stored.
-    async fn check_quota(&self, owner: &TenantId, quota: Quota, size: u64, old: Option<&SharedObject>) -> Result<()> {
+    async fn check_quota(&self, owner: &TenantId, quota: Quota, size: u64, old: Option<&Entry>) -> Result<()> {
         if !quota.is_some() {
             return Ok(());
         }
-        let replaced = old.filter(|entry| entry.owner == *owner);
-        let (bytes, objects) = replaced.map_or((0, 0), |entry| (entry.size, 1));
+        let replaced = old.map(Entry::row).filter(|row| row.owner == *owner);
+        let (bytes, objects) = replaced.map_or((0, 0), |row| (row.size, 1));
         quota.check(self.usage(owner).await?, i128::from(size) - i128::from(bytes), 1 - objects)
     }
 
     /// Under the key's lock: makes the entry, and its job.
-    async fn keep(self: &Arc<Self>, put: PutObject, old: Option<SharedObject>) -> Result<Written> {
+    async fn keep(self: &Arc<Self>, put: PutObject, old: Option<Entry>) -> Result<Written> {
         let (bucket, key) = (put.bucket.clone(), put.key.clone());
-        let charge = self.waiting.charge(&bucket, put.received.size, old.as_ref().map(|entry| entry.size))?;
+        let charge = self.waiting.charge(&bucket, put.received.size, old.as_ref().map(|old| old.row().size))?;
         self.ensure_bucket(&bucket).await?;
         // Decided already, against more than this store knows.
         let put = PutObject { conditions: WriteConditions::default(), ..put };
         let written = self.local.put(put, Quota::default()).await?;
         charge.keep();
         if let Some(old) = old {
-            self.waiting.gone(&bucket, old.size);
+            self.waiting.gone(&bucket, old.row().size);
         }
-        self.enqueue(&bucket, &key, &written.object).await?;
+        self.enqueue(&bucket, &key, &Entry::of_row(written.object.clone())).await?;
         if self.missed.load(Ordering::Acquire) {
             // The queue takes jobs again.
             let back = WriteBack(self.clone());

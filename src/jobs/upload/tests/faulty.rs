@@ -13,7 +13,7 @@ use crate::base::range::ByteRange;
 use crate::ingest::{Received, Staging};
 use crate::local::Local;
 use crate::origin::{
-    Announced, Answer, Body, CacheState, CompleteUpload, CopyObject, Expected, Freshness, Origin, PutObject, Quota, ReadBy, Restore,
+    Announced, Body, CacheState, CompleteUpload, CopyObject, Freshness, Origin, Pending, Prefetch, PutObject, Quota, ReadBy, Restore,
     Restored, UploadsPage, UploadsQuery, Usage, Written,
 };
 
@@ -105,31 +105,31 @@ pub fn away() -> Error {
 }
 
 impl Origin for Faulty {
-    fn bucket<'a>(&'a self, name: &'a BucketName) -> Answer<'a, Option<SharedBucket>> {
+    fn bucket<'a>(&'a self, name: &'a BucketName) -> Pending<'a, Option<SharedBucket>> {
         Box::pin(self.read(self.inner.bucket(name)))
     }
 
-    fn buckets<'a>(&'a self, owner: Option<&'a TenantId>, prefix: &'a str, after: &'a str, max: usize) -> Answer<'a, Vec<SharedBucket>> {
+    fn buckets<'a>(&'a self, owner: Option<&'a TenantId>, prefix: &'a str, after: &'a str, max: usize) -> Pending<'a, Vec<SharedBucket>> {
         Box::pin(self.read(self.inner.buckets(owner, prefix, after, max)))
     }
 
-    fn create_bucket(&self, bucket: Bucket) -> Answer<'_, SharedBucket> {
+    fn create_bucket(&self, bucket: Bucket) -> Pending<'_, SharedBucket> {
         Box::pin(self.write(self.inner.create_bucket(bucket)))
     }
 
-    fn delete_bucket<'a>(&'a self, name: &'a BucketName) -> Answer<'a, ()> {
+    fn delete_bucket<'a>(&'a self, name: &'a BucketName) -> Pending<'a, ()> {
         Box::pin(self.write(self.inner.delete_bucket(name)))
     }
 
-    fn set_bucket_document<'a>(&'a self, name: &'a BucketName, document: BucketDocument, value: Option<Vec<u8>>) -> Answer<'a, ()> {
+    fn set_bucket_document<'a>(&'a self, name: &'a BucketName, document: BucketDocument, value: Option<Vec<u8>>) -> Pending<'a, ()> {
         Box::pin(self.write(self.inner.set_bucket_document(name, document, value)))
     }
 
-    fn set_bucket_acl<'a>(&'a self, name: &'a BucketName, acl: CannedAcl) -> Answer<'a, ()> {
+    fn set_bucket_acl<'a>(&'a self, name: &'a BucketName, acl: CannedAcl) -> Pending<'a, ()> {
         Box::pin(self.write(self.inner.set_bucket_acl(name, acl)))
     }
 
-    fn stat<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, freshness: Freshness) -> Answer<'a, Option<SharedObject>> {
+    fn stat<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, freshness: Freshness) -> Pending<'a, Option<SharedObject>> {
         Box::pin(self.read(self.inner.stat(bucket, key, freshness)))
     }
 
@@ -144,11 +144,11 @@ impl Origin for Faulty {
         object: &'a SharedObject,
         range: ByteRange,
         by: ReadBy,
-    ) -> Answer<'a, Option<Body>> {
+    ) -> Pending<'a, Option<Body>> {
         Box::pin(self.read(self.inner.open(bucket, key, object, range, by)))
     }
 
-    fn expect(&self, _: &BucketName, _: &ObjectKey, _: ByteRange) -> Option<Expected> {
+    fn prefetch(&self, _: &BucketName, _: &ObjectKey, _: ByteRange) -> Option<Prefetch> {
         None
     }
 
@@ -156,11 +156,11 @@ impl Origin for Faulty {
         None
     }
 
-    fn find_content<'a>(&'a self, owner: &'a TenantId, sha256: &'a Sha256) -> Answer<'a, Option<(BucketName, ObjectKey)>> {
+    fn find_content<'a>(&'a self, owner: &'a TenantId, sha256: &'a Sha256) -> Pending<'a, Option<(BucketName, ObjectKey)>> {
         Box::pin(self.read(self.inner.find_content(owner, sha256)))
     }
 
-    fn list<'a>(&'a self, bucket: &'a BucketName, query: &'a ListQuery) -> Answer<'a, ListPage> {
+    fn list<'a>(&'a self, bucket: &'a BucketName, query: &'a ListQuery) -> Pending<'a, ListPage> {
         Box::pin(self.read(self.inner.list(bucket, query)))
     }
 
@@ -168,7 +168,7 @@ impl Origin for Faulty {
         self.inner.cache_state(bucket, key, object, offset)
     }
 
-    fn takes<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey) -> Answer<'a, ()> {
+    fn takes<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey) -> Pending<'a, ()> {
         self.inner.takes(bucket, key)
     }
 
@@ -180,79 +180,79 @@ impl Origin for Faulty {
         self.inner.staging_for(put)
     }
 
-    fn restore<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, wanted: Restore) -> Answer<'a, Restored> {
+    fn restore<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, wanted: Restore) -> Pending<'a, Restored> {
         self.inner.restore(bucket, key, wanted)
     }
 
-    fn put(&self, put: PutObject, _: Quota) -> Answer<'_, Written> {
+    fn put(&self, put: PutObject, _: Quota) -> Pending<'_, Written> {
         Box::pin(self.put_here(put))
     }
 
-    fn copy(&self, copy: CopyObject, quota: Quota) -> Answer<'_, Written> {
+    fn copy(&self, copy: CopyObject, quota: Quota) -> Pending<'_, Written> {
         Box::pin(self.write(self.inner.copy(copy, quota)))
     }
 
-    fn delete<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, conditions: WriteConditions) -> Answer<'a, bool> {
+    fn delete<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, conditions: WriteConditions) -> Pending<'a, bool> {
         Box::pin(self.write(self.inner.delete(bucket, key, conditions)))
     }
 
-    fn set_object_acl<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, acl: CannedAcl) -> Answer<'a, ()> {
+    fn set_object_acl<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, acl: CannedAcl) -> Pending<'a, ()> {
         Box::pin(self.write(self.inner.set_object_acl(bucket, key, acl)))
     }
 
-    fn with_parts<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, object: &'a SharedObject) -> Answer<'a, SharedObject> {
+    fn with_parts<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, object: &'a SharedObject) -> Pending<'a, SharedObject> {
         Box::pin(self.read(self.inner.with_parts(bucket, key, object)))
     }
 
-    fn create_upload(&self, upload: Upload) -> Answer<'_, Upload> {
+    fn create_upload(&self, upload: Upload) -> Pending<'_, Upload> {
         Box::pin(self.write(self.inner.create_upload(upload)))
     }
 
-    fn upload<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, upload: &'a UploadId) -> Answer<'a, Upload> {
+    fn upload<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, upload: &'a UploadId) -> Pending<'a, Upload> {
         Box::pin(self.read(self.inner.upload(bucket, key, upload)))
     }
 
-    fn put_part<'a>(&'a self, upload: &'a Upload, number: u16, received: Received, quota: Quota) -> Answer<'a, UploadedPart> {
+    fn put_part<'a>(&'a self, upload: &'a Upload, number: u16, received: Received, quota: Quota) -> Pending<'a, UploadedPart> {
         Box::pin(self.write(self.inner.put_part(upload, number, received, quota)))
     }
 
-    fn parts<'a>(&'a self, upload: &'a Upload, after: u16, max: usize) -> Answer<'a, (Vec<UploadedPart>, bool)> {
+    fn parts<'a>(&'a self, upload: &'a Upload, after: u16, max: usize) -> Pending<'a, (Vec<UploadedPart>, bool)> {
         Box::pin(self.read(self.inner.parts(upload, after, max)))
     }
 
-    fn complete_upload(&self, complete: CompleteUpload, quota: Quota) -> Answer<'_, SharedObject> {
+    fn complete_upload(&self, complete: CompleteUpload, quota: Quota) -> Pending<'_, SharedObject> {
         Box::pin(self.write(self.inner.complete_upload(complete, quota)))
     }
 
-    fn abort_upload<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, upload: &'a UploadId) -> Answer<'a, ()> {
+    fn abort_upload<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, upload: &'a UploadId) -> Pending<'a, ()> {
         Box::pin(self.write(self.inner.abort_upload(bucket, key, upload)))
     }
 
-    fn uploads<'a>(&'a self, bucket: &'a BucketName, query: &'a UploadsQuery) -> Answer<'a, UploadsPage> {
+    fn uploads<'a>(&'a self, bucket: &'a BucketName, query: &'a UploadsQuery) -> Pending<'a, UploadsPage> {
         Box::pin(self.read(self.inner.uploads(bucket, query)))
     }
 
-    fn settings<'a>(&'a self, space: &'a str) -> Answer<'a, Vec<(String, Vec<u8>)>> {
+    fn settings<'a>(&'a self, space: &'a str) -> Pending<'a, Vec<(String, Vec<u8>)>> {
         Box::pin(self.read(self.inner.settings(space)))
     }
 
-    fn set_setting<'a>(&'a self, space: &'a str, name: &'a str, value: Option<Vec<u8>>) -> Answer<'a, ()> {
+    fn set_setting<'a>(&'a self, space: &'a str, name: &'a str, value: Option<Vec<u8>>) -> Pending<'a, ()> {
         Box::pin(self.write(self.inner.set_setting(space, name, value)))
     }
 
-    fn add_setting<'a>(&'a self, space: &'a str, name: &'a str, value: Vec<u8>) -> Answer<'a, bool> {
+    fn add_setting<'a>(&'a self, space: &'a str, name: &'a str, value: Vec<u8>) -> Pending<'a, bool> {
         Box::pin(self.write(self.inner.add_setting(space, name, value)))
     }
 
-    fn snapshot<'a>(&'a self, directory: &'a Path, rest: Answer<'a, ()>) -> Answer<'a, ()> {
+    fn snapshot<'a>(&'a self, directory: &'a Path, rest: Pending<'a, ()>) -> Pending<'a, ()> {
         self.inner.snapshot(directory, rest)
     }
 
-    fn usage<'a>(&'a self, tenant: &'a TenantId) -> Answer<'a, Usage> {
+    fn usage<'a>(&'a self, tenant: &'a TenantId) -> Pending<'a, Usage> {
         Box::pin(self.read(self.inner.usage(tenant)))
     }
 
-    fn ready(&self) -> Answer<'_, ()> {
+    fn ready(&self) -> Pending<'_, ()> {
         Box::pin(self.read(self.inner.ready()))
     }
 }

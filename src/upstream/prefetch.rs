@@ -1,10 +1,10 @@
 //! Bytes that are asked for together with what is there, not after it: the first reader of a key waits for one answer upstream and
 //! not for two.
 //!
-//! Not here: who may read (whoever expects a read has decided that), and whether it is worth asking (the cache knows what it has).
-//! Called by `Origin::expect`, and by `read` for whoever opens a version.
+//! Not here: who may read (whoever announces a read has decided that), and whether it is worth asking (the cache knows what it has).
+//! Called by `Origin::prefetch`, and by `read` for whoever opens a version.
 //! Invariants: what came is used for exactly the version that HEAD told of, or not at all; it is never waited for where nobody opens
-//! it, and goes with the one who expected it. At most `AT_ONCE` are open.
+//! it, and goes with the one who announced it. At most `AT_ONCE` are open.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -15,7 +15,7 @@ use tokio::task::{Id, JoinHandle};
 
 use crate::base::names::{BucketName, ObjectKey};
 use crate::base::range::ByteRange;
-use crate::origin::Expected;
+use crate::origin::Prefetch;
 use crate::upstream::open::Inner;
 
 const AT_ONCE: usize = 64;
@@ -23,7 +23,7 @@ const AT_ONCE: usize = 64;
 type Name = (BucketName, ObjectKey);
 
 #[derive(Default)]
-pub struct Expectations(Mutex<HashMap<Name, Asked>>);
+pub struct Prefetches(Mutex<HashMap<Name, Asked>>);
 
 /// A GET that is under way.
 struct Asked {
@@ -39,40 +39,40 @@ impl Drop for Asked {
 }
 
 /// Nobody else asks for these bytes, and they go when this does.
-struct Expecting {
+struct Guard {
     inner: Arc<Inner>,
     name: Name,
     asking: Id,
 }
 
-impl Drop for Expecting {
+impl Drop for Guard {
     fn drop(&mut self) {
-        let mut expectations = self.inner.expectations.lock();
-        if expectations.get(&self.name).is_some_and(|asked| asked.answer.id() == self.asking) {
-            expectations.remove(&self.name);
+        let mut prefetches = self.inner.prefetches.lock();
+        if prefetches.get(&self.name).is_some_and(|asked| asked.answer.id() == self.asking) {
+            prefetches.remove(&self.name);
         }
     }
 }
 
-impl Expectations {
+impl Prefetches {
     fn lock(&self) -> MutexGuard<'_, HashMap<Name, Asked>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Inner {
-    pub fn expect(self: &Arc<Self>, bucket: &BucketName, key: &ObjectKey, range: ByteRange) -> Option<Expected> {
+    pub fn prefetch(self: &Arc<Self>, bucket: &BucketName, key: &ObjectKey, range: ByteRange) -> Option<Prefetch> {
         let name = (bucket.clone(), key.clone());
-        let mut expectations = self.expectations.lock();
-        if expectations.len() >= AT_ONCE || range.start >= range.end {
+        let mut prefetches = self.prefetches.lock();
+        if prefetches.len() >= AT_ONCE || range.start >= range.end {
             return None;
         }
-        let Entry::Vacant(free) = expectations.entry(name.clone()) else { return None };
+        let Entry::Vacant(free) = prefetches.entry(name.clone()) else { return None };
         let (inner, asked) = (self.clone(), name.clone());
         let answer = tokio::spawn(async move { inner.ask_for(&asked, range).await });
         let asking = answer.id();
         free.insert(Asked { range, answer });
-        Some(Box::new(Expecting { inner: self.clone(), name, asking }))
+        Some(Box::new(Guard { inner: self.clone(), name, asking }))
     }
 
     /// None: nothing came. Why that is will show when it is asked for again.
@@ -91,10 +91,10 @@ impl Inner {
     }
 
     /// What was asked for already, if it was exactly this of an object of this size. Whether it is of the version has to be checked.
-    pub async fn expected(&self, bucket: &BucketName, key: &ObjectKey, size: u64, range: ByteRange) -> Option<GetObjectOutput> {
+    pub async fn prefetched(&self, bucket: &BucketName, key: &ObjectKey, size: u64, range: ByteRange) -> Option<GetObjectOutput> {
         let mut asked = {
-            let mut expectations = self.expectations.lock();
-            let Entry::Occupied(entry) = expectations.entry((bucket.clone(), key.clone())) else { return None };
+            let mut prefetches = self.prefetches.lock();
+            let Entry::Occupied(entry) = prefetches.entry((bucket.clone(), key.clone())) else { return None };
             let reach = entry.get().range;
             let same = reach.start == range.start && reach.end.min(size) == range.end;
             same.then(|| entry.remove())?
