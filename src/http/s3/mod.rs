@@ -20,7 +20,7 @@ use http::request::Parts;
 use http::{Method, Request};
 
 use crate::auth::query::Query;
-use crate::base::error::{Error, Result};
+use crate::base::error::Result;
 use crate::base::names::{BucketName, ObjectKey};
 use crate::http::api;
 use crate::http::exchange::Exchange;
@@ -28,7 +28,7 @@ use crate::http::gateway::Gateway;
 use crate::http::health;
 use crate::http::isolation;
 use crate::http::respond::Answer;
-use crate::http::s3::route::{Operation, Resource};
+use crate::http::s3::route::{OnBucket, OnObject, OnService, Routed};
 use crate::http::visit::Visit;
 use crate::net::request_body::RequestBody;
 use crate::net::service::Peer;
@@ -69,30 +69,31 @@ async fn answer(gateway: &Gateway, visit: &mut Visit, parts: Parts, body: Reques
     }
     visit.bucket = resource.bucket().cloned();
     let query = Query::parse(parts.uri.query())?;
-    let operation = route::operation(&parts.method, &resource, &query, &parts.headers)?;
+    let routed = route::route(&parts.method, &resource, &query, &parts.headers)?;
+    let operation = routed.operation();
     visit.routed(operation.index(), operation.name(), operation.log_name(), &resource);
 
     let mut exchange = Exchange::open(gateway, visit, parts, query, body, peer)?;
     headers::check(operation, &exchange.parts.headers)?;
-    dispatch(&mut exchange, operation, &resource).await
+    dispatch(&mut exchange, routed).await
 }
 
 /// Carries out one routed operation. Each function asks for the grants that it needs.
 /// Reads of objects are what a hot request is made of. The state of all others goes into a box: in place it would make every
 /// request's future as large as the largest of them, and a future is copied on its way to where it runs.
-async fn dispatch(exchange: &mut Exchange<'_>, operation: Operation, resource: &Resource) -> Result<Answer> {
-    match resource {
-        Resource::Service => Box::pin(buckets::list(exchange)).await,
-        Resource::Bucket(bucket) => Box::pin(on_bucket(exchange, operation, bucket)).await,
-        Resource::Object(bucket, key) => match operation {
-            Operation::GetObject | Operation::HeadObject => get::read(exchange, bucket, key, operation == Operation::HeadObject).await,
-            _ => Box::pin(on_object(exchange, operation, bucket, key)).await,
-        },
+async fn dispatch(exchange: &mut Exchange<'_>, routed: Routed<'_>) -> Result<Answer> {
+    match routed {
+        Routed::Object(read @ (OnObject::GetObject | OnObject::HeadObject), bucket, key) => {
+            get::read(exchange, bucket, key, read == OnObject::HeadObject).await
+        }
+        Routed::Service(OnService::ListBuckets) => Box::pin(buckets::list(exchange)).await,
+        Routed::Bucket(operation, bucket) => Box::pin(on_bucket(exchange, operation, bucket)).await,
+        Routed::Object(operation, bucket, key) => Box::pin(on_object(exchange, operation, bucket, key)).await,
     }
 }
 
-async fn on_bucket(exchange: &mut Exchange<'_>, operation: Operation, bucket: &BucketName) -> Result<Answer> {
-    use Operation::*;
+async fn on_bucket(exchange: &mut Exchange<'_>, operation: OnBucket, bucket: &BucketName) -> Result<Answer> {
+    use OnBucket::*;
     match operation {
         CreateBucket => buckets::create(exchange, bucket).await,
         HeadBucket => buckets::head(exchange, bucket).await,
@@ -113,13 +114,13 @@ async fn on_bucket(exchange: &mut Exchange<'_>, operation: Operation, bucket: &B
         GetBucketCors => cors::get(exchange, bucket).await,
         PutBucketCors => cors::put(exchange, bucket).await,
         DeleteBucketCors => cors::delete(exchange, bucket).await,
-        other => Err(misrouted(other)),
     }
 }
 
-async fn on_object(exchange: &mut Exchange<'_>, operation: Operation, bucket: &BucketName, key: &ObjectKey) -> Result<Answer> {
-    use Operation::*;
+async fn on_object(exchange: &mut Exchange<'_>, operation: OnObject, bucket: &BucketName, key: &ObjectKey) -> Result<Answer> {
+    use OnObject::*;
     match operation {
+        GetObject | HeadObject => get::read(exchange, bucket, key, operation == HeadObject).await,
         GetObjectAttributes => get::attributes(exchange, bucket, key).await,
         PutObject => objects::put(exchange, bucket, key).await,
         PublishObject => publish::put(exchange, bucket, key).await,
@@ -134,10 +135,5 @@ async fn on_object(exchange: &mut Exchange<'_>, operation: Operation, bucket: &B
         AbortMultipartUpload => multipart::abort(exchange, bucket, key).await,
         ListParts => multipart::list_parts(exchange, bucket, key).await,
         RestoreObject => restore::object(exchange, bucket, key).await,
-        other => Err(misrouted(other)),
     }
-}
-
-fn misrouted(operation: Operation) -> Error {
-    Error::internal(format!("{operation:?} was routed to the wrong kind of resource"))
 }

@@ -6,7 +6,6 @@
 use http::request::Parts;
 use http::{HeaderMap, Method};
 
-use crate::auth::action::Action;
 use crate::auth::query::{Query, decode};
 use crate::auth::sigv4::NAME_HEADER;
 use crate::base::error::{Error, ErrorKind, Result};
@@ -29,73 +28,80 @@ impl Resource {
     }
 }
 
+/// All operations as one enum, and those of each kind of resource as one of their own: what carries them out matches those, so that
+/// a new operation does not compile without a handler.
 macro_rules! operations {
-    ($($name:ident)*) => {
+    ($($(#[$doc:meta])* $kind:ident { $($name:ident)* })*) => {
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         pub enum Operation {
-            $($name,)*
+            $($($name,)*)*
         }
 
         impl Operation {
-            pub const ALL: &[Operation] = &[$(Operation::$name,)*];
+            pub const ALL: &[Operation] = &[$($(Operation::$name,)*)*];
 
             /// S3's name for it; also the label of metrics.
             pub const fn name(self) -> &'static str {
                 match self {
-                    $(Operation::$name => stringify!($name),)*
+                    $($(Operation::$name => stringify!($name),)*)*
                 }
             }
         }
+
+        $(
+            $(#[$doc])*
+            #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+            pub enum $kind {
+                $($name,)*
+            }
+
+            impl From<$kind> for Operation {
+                fn from(of: $kind) -> Self {
+                    match of {
+                        $($kind::$name => Operation::$name,)*
+                    }
+                }
+            }
+        )*
     };
 }
 
 operations! {
-    ListBuckets CreateBucket HeadBucket DeleteBucket GetBucketLocation GetBucketVersioning ListObjects ListObjectsV2
-    ListObjectVersions DeleteObjects ListMultipartUploads GetBucketPolicy GetBucketPolicyStatus PutBucketPolicy
-    DeleteBucketPolicy GetBucketAcl PutBucketAcl GetBucketCors PutBucketCors DeleteBucketCors
-    GetObject HeadObject PutObject PublishObject CopyObject DeleteObject
-    GetObjectAttributes GetObjectAcl PutObjectAcl CreateMultipartUpload UploadPart UploadPartCopy CompleteMultipartUpload
-    AbortMultipartUpload ListParts RestoreObject
+    OnService { ListBuckets }
+    OnBucket {
+        CreateBucket HeadBucket DeleteBucket GetBucketLocation GetBucketVersioning ListObjects ListObjectsV2
+        ListObjectVersions DeleteObjects ListMultipartUploads GetBucketPolicy GetBucketPolicyStatus PutBucketPolicy
+        DeleteBucketPolicy GetBucketAcl PutBucketAcl GetBucketCors PutBucketCors DeleteBucketCors
+    }
+    OnObject {
+        GetObject HeadObject PutObject PublishObject CopyObject DeleteObject
+        GetObjectAttributes GetObjectAcl PutObjectAcl CreateMultipartUpload UploadPart UploadPartCopy CompleteMultipartUpload
+        AbortMultipartUpload ListParts RestoreObject
+    }
+}
+
+/// An operation together with what it is about.
+#[derive(Debug, Clone, Copy)]
+pub enum Routed<'r> {
+    Service(OnService),
+    Bucket(OnBucket, &'r BucketName),
+    Object(OnObject, &'r BucketName, &'r ObjectKey),
+}
+
+impl Routed<'_> {
+    pub fn operation(self) -> Operation {
+        match self {
+            Routed::Service(operation) => operation.into(),
+            Routed::Bucket(operation, _) => operation.into(),
+            Routed::Object(operation, ..) => operation.into(),
+        }
+    }
 }
 
 impl Operation {
     /// Its place in `ALL`.
     pub const fn index(self) -> usize {
         self as usize
-    }
-
-    /// What the caller must be allowed to do. The source of a copy and each key of a batch are decided besides.
-    pub fn needs(self) -> Action {
-        use Operation::*;
-        match self {
-            ListBuckets => Action::ListAllMyBuckets,
-            CreateBucket => Action::CreateBucket,
-            HeadBucket | ListObjects | ListObjectsV2 => Action::ListBucket,
-            ListObjectVersions => Action::ListBucketVersions,
-            DeleteBucket => Action::DeleteBucket,
-            GetBucketLocation => Action::GetBucketLocation,
-            GetBucketVersioning => Action::GetBucketVersioning,
-            ListMultipartUploads => Action::ListBucketMultipartUploads,
-            GetBucketPolicy => Action::GetBucketPolicy,
-            GetBucketPolicyStatus => Action::GetBucketPolicyStatus,
-            PutBucketPolicy => Action::PutBucketPolicy,
-            DeleteBucketPolicy => Action::DeleteBucketPolicy,
-            GetBucketAcl => Action::GetBucketAcl,
-            PutBucketAcl => Action::PutBucketAcl,
-            GetBucketCors => Action::GetBucketCORS,
-            PutBucketCors | DeleteBucketCors => Action::PutBucketCORS,
-            GetObject | HeadObject => Action::GetObject,
-            GetObjectAttributes => Action::GetObjectAttributes,
-            GetObjectAcl => Action::GetObjectAcl,
-            PutObjectAcl => Action::PutObjectAcl,
-            PutObject | PublishObject | CopyObject | CreateMultipartUpload | UploadPart | UploadPartCopy | CompleteMultipartUpload => {
-                Action::PutObject
-            }
-            DeleteObject | DeleteObjects => Action::DeleteObject,
-            AbortMultipartUpload => Action::AbortMultipartUpload,
-            ListParts => Action::ListMultipartUploadParts,
-            RestoreObject => Action::RestoreObject,
-        }
     }
 
     /// The access log's word for it.
@@ -196,7 +202,7 @@ pub fn resource(bucket_in_host: Option<&str>, raw_path: &str) -> Result<Resource
     if key.is_empty() { Ok(Resource::Bucket(bucket)) } else { Ok(Resource::Object(bucket, ObjectKey::parse(&decode(key)?)?)) }
 }
 
-pub fn operation(method: &Method, resource: &Resource, query: &Query, headers: &HeaderMap) -> Result<Operation> {
+pub fn route<'r>(method: &Method, resource: &'r Resource, query: &Query, headers: &HeaderMap) -> Result<Routed<'r>> {
     if !query.is_empty() {
         if let Some(name) = query.names().find(|n| NOT_IMPLEMENTED.contains(n)) {
             return Err(Error::new(
@@ -207,15 +213,15 @@ pub fn operation(method: &Method, resource: &Resource, query: &Query, headers: &
         check_version(query)?;
     }
     let found = match resource {
-        Resource::Service => (method == Method::GET).then_some(Operation::ListBuckets),
-        Resource::Bucket(_) => bucket_operation(method, query)?,
-        Resource::Object(..) => object_operation(method, query, headers),
+        Resource::Service => (method == Method::GET).then_some(Routed::Service(OnService::ListBuckets)),
+        Resource::Bucket(bucket) => on_bucket(method, query)?.map(|operation| Routed::Bucket(operation, bucket)),
+        Resource::Object(bucket, key) => on_object(method, query, headers).map(|operation| Routed::Object(operation, bucket, key)),
     };
     found.ok_or_else(|| method_not_allowed(resource))
 }
 
-fn bucket_operation(method: &Method, query: &Query) -> Result<Option<Operation>> {
-    use Operation::*;
+fn on_bucket(method: &Method, query: &Query) -> Result<Option<OnBucket>> {
+    use OnBucket::*;
     Ok(Some(match *method {
         Method::GET if query.is_empty() => ListObjects,
         Method::GET if query.has("location") => GetBucketLocation,
@@ -250,8 +256,8 @@ fn bucket_operation(method: &Method, query: &Query) -> Result<Option<Operation>>
     }))
 }
 
-fn object_operation(method: &Method, query: &Query, headers: &HeaderMap) -> Option<Operation> {
-    use Operation::*;
+fn on_object(method: &Method, query: &Query, headers: &HeaderMap) -> Option<OnObject> {
+    use OnObject::*;
     // Taken for anything but a copy, the request would replace its target by an empty body.
     let copies = headers.contains_key("x-amz-copy-source") || query.hoists("x-amz-copy-source");
     Some(match *method {
@@ -325,7 +331,9 @@ mod tests {
     #[test]
     fn operations() {
         let op = |method: Method, path: &str, query: &str| {
-            operation(&method, &resource(None, path).unwrap(), &Query::parse(Some(query)).unwrap(), &HeaderMap::new()).map_err(|e| e.kind())
+            let named = resource(None, path).unwrap();
+            let routed = route(&method, &named, &Query::parse(Some(query)).unwrap(), &HeaderMap::new());
+            routed.map(Routed::operation).map_err(|e| e.kind())
         };
         assert_eq!(op(Method::GET, "/", ""), Ok(Operation::ListBuckets));
         assert_eq!(op(Method::PUT, "/abc", ""), Ok(Operation::CreateBucket));

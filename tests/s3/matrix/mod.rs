@@ -154,7 +154,7 @@ fn assert_routes_to(operation: Operation, request: &Request) {
     let headers: HeaderMap =
         request.headers.iter().map(|(n, v)| (HeaderName::from_bytes(n.as_bytes()).unwrap(), HeaderValue::from_str(v).unwrap())).collect();
     let method = Method::from_bytes(request.method.as_bytes()).unwrap();
-    let routed = route::operation(&method, &resource, &Query::parse(Some(&raw)).unwrap(), &headers).unwrap();
+    let routed = route::route(&method, &resource, &Query::parse(Some(&raw)).unwrap(), &headers).unwrap().operation();
     assert_eq!(routed, operation, "{request:?}");
 }
 

@@ -17,19 +17,22 @@
 //! POST   /-/admin/v1/peer                  what another node tells, sealed in a way of its own: see `cluster`
 //! ```
 
+mod route;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
 use http::{Method, Request, StatusCode};
 use serde::{Deserialize, Serialize};
 
+use crate::auth::grant::OperatorGrant;
 use crate::auth::query::Query;
 use crate::auth::{Fault, StoredKey};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::host::Host;
 use crate::base::names::{AccessKeyId, TenantId};
 use crate::base::timestamp::Timestamp;
-use crate::cluster;
+use crate::http::admin::route::{Command, Operation};
 use crate::http::api::jobs::MAX_WAIT_SECONDS;
 use crate::http::api::presign;
 use crate::http::exchange::Exchange;
@@ -37,6 +40,7 @@ use crate::http::gateway::Gateway;
 use crate::http::health;
 use crate::http::peer;
 use crate::http::respond::{self, Answer};
+use crate::http::s3::route::Resource;
 use crate::http::visit::Visit;
 use crate::net::request_body::RequestBody;
 use crate::net::service::Peer;
@@ -50,65 +54,79 @@ pub async fn handle(gateway: &Gateway, visit: &mut Visit, request: Request<Reque
 async fn answer(gateway: &Gateway, visit: &mut Visit, request: Request<RequestBody>, peer: Peer) -> Result<Answer> {
     let (parts, body) = request.into_parts();
     let path = parts.uri.path().to_owned();
-    if path == cluster::PATH {
-        return peer::told(gateway, &parts, body).await;
+    let operation = route::route(&parts.method, &path);
+    if let Some((index, name, log_name)) = operation.names() {
+        visit.routed(index, name, log_name, &Resource::Service);
     }
-    check_host(&gateway.settings.admin_hosts, Host::of(&parts.headers))?;
-    if path == "/metrics" {
-        return Ok(health::text(gateway.metrics.encode(), "application/openmetrics-text; version=1.0.0; charset=utf-8"));
+    if operation != Operation::HearPeer {
+        check_host(&gateway.settings.admin_hosts, Host::of(&parts.headers))?;
     }
-    let Some(command) = path.strip_prefix("/-/admin/v1/") else {
-        return health::answer(gateway, path.strip_prefix("/-/").unwrap_or(&path)).await;
-    };
-    let method = parts.method.clone();
-    let query = Query::parse(parts.uri.query())?;
-    let mut exchange = Exchange::open(gateway, visit, parts, query, body, peer)?;
-    let grant = gateway.auth.operator(&exchange.caller)?;
-    let (ops, auth) = (&gateway.ops, &gateway.auth);
-    match (method, command.split_once('/').unwrap_or((command, ""))) {
-        (Method::GET, ("keys", "")) => respond::json(&auth.made_keys().iter().map(Shown::of).collect::<Vec<_>>()),
-        (Method::POST, ("keys", "")) => {
+    match operation {
+        Operation::HearPeer => peer::told(gateway, &parts, body).await,
+        Operation::Metrics => Ok(health::text(gateway.metrics.encode(), "application/openmetrics-text; version=1.0.0; charset=utf-8")),
+        Operation::Health | Operation::Ready | Operation::Nothing => {
+            health::answer(gateway, path.strip_prefix("/-/").unwrap_or(&path)).await
+        }
+        Operation::Command(command, about) => {
+            let query = Query::parse(parts.uri.query())?;
+            let mut exchange = Exchange::open(gateway, visit, parts, query, body, peer)?;
+            let grant = gateway.auth.operator(&exchange.caller)?;
+            let command = command.ok_or_else(no_such_command)?;
+            carry_out(&mut exchange, &grant, command, about).await
+        }
+    }
+}
+
+fn no_such_command() -> Error {
+    Error::new(
+        ErrorKind::NotFound,
+        "There is no such command: keys, snapshot, sync, repair, backfill, reload, path-tokens/rotate and presign are.",
+    )
+}
+
+/// `id`: of the access key that the command is about.
+async fn carry_out(exchange: &mut Exchange<'_>, grant: &OperatorGrant, command: Command, id: &str) -> Result<Answer> {
+    let (ops, auth) = (&exchange.gateway.ops, &exchange.gateway.auth);
+    match command {
+        Command::ListKeys => respond::json(&auth.made_keys().iter().map(Shown::of).collect::<Vec<_>>()),
+        Command::MakeKey => {
             let wanted: NewKey = parse(&exchange.document().await?)?;
             let expires = wanted.expires.as_deref().map(date).transpose()?;
-            let key = ops.make_key(&grant, auth, TenantId::parse(&wanted.tenant)?, expires).await?;
+            let key = ops.make_key(grant, auth, TenantId::parse(&wanted.tenant)?, expires).await?;
             respond::json(&Made { secret_key: key.secret.clone(), key: Shown::of(&key) })
         }
-        (Method::PATCH, ("keys", id)) => {
+        Command::ChangeKey => {
             let change: KeyChange = parse(&exchange.document().await?)?;
-            respond::json(&Shown::of(&ops.set_key_enabled(&grant, auth, &AccessKeyId::parse(id)?, change.enabled).await?))
+            respond::json(&Shown::of(&ops.set_key_enabled(grant, auth, &AccessKeyId::parse(id)?, change.enabled).await?))
         }
-        (Method::DELETE, ("keys", id)) => {
-            ops.remove_key(&grant, auth, &AccessKeyId::parse(id)?).await?;
+        Command::RemoveKey => {
+            ops.remove_key(grant, auth, &AccessKeyId::parse(id)?).await?;
             Ok(respond::empty(StatusCode::NO_CONTENT))
         }
-        (Method::POST, ("snapshot", "")) => {
+        Command::Snapshot => {
             let wanted: Snapshot = parse(&exchange.document().await?)?;
-            ops.snapshot(&grant, &wanted.dir).await?;
+            ops.snapshot(grant, &wanted.dir).await?;
             respond::json(&serde_json::json!({ "dir": wanted.dir }))
         }
-        (Method::POST, ("sync", "")) => {
+        Command::Sync => {
             let wanted: Sync = parse(&exchange.document().await?)?;
             let patience = Duration::from_secs(wanted.wait.min(MAX_WAIT_SECONDS));
-            respond::json(&ops.sync(&grant, wanted.retry, patience).await?)
+            respond::json(&ops.sync(grant, wanted.retry, patience).await?)
         }
-        (Method::POST, ("repair", "")) => {
+        Command::Repair => {
             let wanted: Repair = parse(&exchange.document().await?)?;
-            respond::json(&serde_json::json!({ "job": ops.repair(&grant, &wanted.replica).await?.to_string() }))
+            respond::json(&serde_json::json!({ "job": ops.repair(grant, &wanted.replica).await?.to_string() }))
         }
-        (Method::POST, ("backfill", "")) => {
+        Command::Backfill => {
             let wanted: Backfill = parse(&exchange.document().await?)?;
-            respond::json(&serde_json::json!({ "job": ops.backfill(&grant, &wanted.bucket).await?.to_string() }))
+            respond::json(&serde_json::json!({ "job": ops.backfill(grant, &wanted.bucket).await?.to_string() }))
         }
-        (Method::POST, ("reload", "")) => reload(gateway),
-        (Method::POST, ("path-tokens", "rotate")) => {
-            ops.rotate_token_secret(&grant, auth).await?;
+        Command::Reload => reload(exchange.gateway),
+        Command::RotatePathTokens => {
+            ops.rotate_token_secret(grant, auth).await?;
             Ok(respond::empty(StatusCode::NO_CONTENT))
         }
-        (Method::POST, ("presign", "")) => presign::presign(&mut exchange).await,
-        _ => Err(Error::new(
-            ErrorKind::NotFound,
-            "There is no such command: keys, snapshot, sync, repair, backfill, reload, path-tokens/rotate and presign are.",
-        )),
+        Command::Presign => presign::presign(exchange).await,
     }
 }
 

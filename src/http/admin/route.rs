@@ -1,0 +1,137 @@
+//! From method and path to what is asked of the admin door. Pure.
+
+use http::Method;
+
+use crate::cluster;
+
+/// What the operator tells the gateway to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Command {
+    ListKeys,
+    MakeKey,
+    ChangeKey,
+    RemoveKey,
+    Snapshot,
+    Sync,
+    Repair,
+    Backfill,
+    Reload,
+    RotatePathTokens,
+    Presign,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Operation<'p> {
+    /// What another node tells, sealed in a way of its own.
+    HearPeer,
+    Metrics,
+    Health,
+    Ready,
+    /// With what follows its name: the access key that it is about. None: there is no such command.
+    Command(Option<Command>, &'p str),
+    /// Nothing that the door has.
+    Nothing,
+}
+
+pub fn route<'p>(method: &Method, path: &'p str) -> Operation<'p> {
+    let command = match path {
+        cluster::PATH => return Operation::HearPeer,
+        "/metrics" => return Operation::Metrics,
+        "/-/health" => return Operation::Health,
+        "/-/ready" => return Operation::Ready,
+        path => path.strip_prefix("/-/admin/v1/"),
+    };
+    let Some(command) = command else { return Operation::Nothing };
+    let (name, rest) = command.split_once('/').unwrap_or((command, ""));
+    let command = match (method, name, rest) {
+        (&Method::GET, "keys", "") => Some(Command::ListKeys),
+        (&Method::POST, "keys", "") => Some(Command::MakeKey),
+        (&Method::PATCH, "keys", _) => Some(Command::ChangeKey),
+        (&Method::DELETE, "keys", _) => Some(Command::RemoveKey),
+        (&Method::POST, "snapshot", "") => Some(Command::Snapshot),
+        (&Method::POST, "sync", "") => Some(Command::Sync),
+        (&Method::POST, "repair", "") => Some(Command::Repair),
+        (&Method::POST, "backfill", "") => Some(Command::Backfill),
+        (&Method::POST, "reload", "") => Some(Command::Reload),
+        (&Method::POST, "path-tokens", "rotate") => Some(Command::RotatePathTokens),
+        (&Method::POST, "presign", "") => Some(Command::Presign),
+        _ => None,
+    };
+    Operation::Command(command, rest)
+}
+
+impl Operation<'_> {
+    /// The label of metrics with its place, and the access log's word. None: it counts as `unrouted`.
+    pub fn names(self) -> Option<(usize, &'static str, &'static str)> {
+        Some(match self {
+            Operation::HearPeer => (0, "HearPeer", "ADMIN.POST.PEER"),
+            Operation::Metrics => (1, "Metrics", "ADMIN.GET.METRICS"),
+            Operation::Health => (2, "Health", "ADMIN.GET.HEALTH"),
+            Operation::Ready => (3, "Ready", "ADMIN.GET.READY"),
+            Operation::Command(Some(command), _) => {
+                let (name, log_name) = command.names();
+                (4 + command as usize, name, log_name)
+            }
+            Operation::Command(None, _) | Operation::Nothing => return None,
+        })
+    }
+}
+
+impl Command {
+    fn names(self) -> (&'static str, &'static str) {
+        match self {
+            Command::ListKeys => ("ListKeys", "ADMIN.GET.KEYS"),
+            Command::MakeKey => ("MakeKey", "ADMIN.POST.KEYS"),
+            Command::ChangeKey => ("ChangeKey", "ADMIN.PATCH.KEY"),
+            Command::RemoveKey => ("RemoveKey", "ADMIN.DELETE.KEY"),
+            Command::Snapshot => ("Snapshot", "ADMIN.POST.SNAPSHOT"),
+            Command::Sync => ("Sync", "ADMIN.POST.SYNC"),
+            Command::Repair => ("Repair", "ADMIN.POST.REPAIR"),
+            Command::Backfill => ("Backfill", "ADMIN.POST.BACKFILL"),
+            Command::Reload => ("Reload", "ADMIN.POST.RELOAD"),
+            Command::RotatePathTokens => ("RotatePathTokens", "ADMIN.POST.PATH_TOKENS"),
+            Command::Presign => ("Presign", "ADMIN.POST.PRESIGN"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_to_operations() {
+        let all = [
+            (Method::POST, cluster::PATH, Operation::HearPeer),
+            (Method::GET, "/metrics", Operation::Metrics),
+            (Method::GET, "/-/health", Operation::Health),
+            (Method::GET, "/-/ready", Operation::Ready),
+            (Method::GET, "/-/admin/v1/keys", Operation::Command(Some(Command::ListKeys), "")),
+            (Method::POST, "/-/admin/v1/keys", Operation::Command(Some(Command::MakeKey), "")),
+            (Method::PATCH, "/-/admin/v1/keys/AK", Operation::Command(Some(Command::ChangeKey), "AK")),
+            (Method::DELETE, "/-/admin/v1/keys/AK", Operation::Command(Some(Command::RemoveKey), "AK")),
+            (Method::POST, "/-/admin/v1/snapshot", Operation::Command(Some(Command::Snapshot), "")),
+            (Method::POST, "/-/admin/v1/sync", Operation::Command(Some(Command::Sync), "")),
+            (Method::POST, "/-/admin/v1/repair", Operation::Command(Some(Command::Repair), "")),
+            (Method::POST, "/-/admin/v1/backfill", Operation::Command(Some(Command::Backfill), "")),
+            (Method::POST, "/-/admin/v1/reload", Operation::Command(Some(Command::Reload), "")),
+            (Method::POST, "/-/admin/v1/path-tokens/rotate", Operation::Command(Some(Command::RotatePathTokens), "rotate")),
+            (Method::POST, "/-/admin/v1/presign", Operation::Command(Some(Command::Presign), "")),
+        ];
+        for (n, (method, path, operation)) in all.iter().enumerate() {
+            assert_eq!(route(method, path), *operation, "{path}");
+            assert_eq!(operation.names().map(|names| names.0), Some(n), "each has a place of its own");
+        }
+        for (method, path) in [
+            (Method::GET, "/-/admin/v1/"),
+            (Method::GET, "/-/admin/v1/sync"),
+            (Method::POST, "/-/admin/v1/sync/x"),
+            (Method::POST, "/-/admin/v1/path-tokens"),
+        ] {
+            assert!(matches!(route(&method, path), Operation::Command(None, _)), "{path}");
+        }
+        for path in ["/", "/-/", "/-/healthy", "/metrics/"] {
+            assert_eq!(route(&Method::GET, path), Operation::Nothing, "{path}");
+        }
+    }
+}
