@@ -1,6 +1,8 @@
 //! The one error of the crate: what went wrong in S3's terms, a text that helps the caller, and a private cause.
 //!
-//! `kind` decides the answer (see `http::respond`, the only place that turns it into a response).
+//! `kind` decides the answer (see `http::respond`, the only place that turns it into a response), whose fault it is, and whether
+//! trying again helps. S3 has one ServiceUnavailable and one SlowDown; here each side has its own, so that whoever makes such an
+//! error says which.
 //! `message` is shown to the client and must never hold a path, a secret or another tenant's name.
 //! `cause` goes to the log only.
 
@@ -73,20 +75,119 @@ pub enum ErrorKind {
     QuotaExceeded,
     RestoreAlreadyInProgress,
     TooManyBuckets,
-    // Our side, or what stands behind us.
-    InternalError,
-    ServiceUnavailable,
+    /// A limit of this gateway's, which the caller is over.
     SlowDown,
+    // This machine: its disk, its memory, a part that is being rebuilt.
+    /// S3's ServiceUnavailable.
+    LocalUnavailable,
     StorageFull,
+    // What stands behind this gateway.
+    /// S3's ServiceUnavailable.
+    UpstreamUnavailable,
+    /// S3's SlowDown, said by the other side or for its sake.
+    UpstreamSlowDown,
     BadGateway,
     GatewayTimeout,
+    // Us.
+    InternalError,
+}
+
+/// Whose fault an error is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Side {
+    Caller,
+    /// This machine.
+    Here,
+    /// A store behind this gateway.
+    Upstream,
+    /// This program.
+    Us,
+}
+
+impl Side {
+    pub const ALL: [Side; 4] = [Side::Caller, Side::Here, Side::Upstream, Side::Us];
+
+    /// In logs and metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Side::Caller => "caller",
+            Side::Here => "here",
+            Side::Upstream => "upstream",
+            Side::Us => "us",
+        }
+    }
 }
 
 impl ErrorKind {
-    /// True where the fault is ours and not the caller's: logged at `warn`, counted apart, never cacheable.
-    pub fn is_our_fault(self) -> bool {
+    pub const fn side(self) -> Side {
         use ErrorKind::*;
-        matches!(self, InternalError | ServiceUnavailable | StorageFull | BadGateway | GatewayTimeout)
+        match self {
+            LocalUnavailable | StorageFull => Side::Here,
+            UpstreamUnavailable | UpstreamSlowDown | BadGateway | GatewayTimeout => Side::Upstream,
+            InternalError => Side::Us,
+            AccessDenied
+            | AuthorizationHeaderMalformed
+            | AuthorizationQueryParametersError
+            | CorsForbidden
+            | InvalidAccessKeyId
+            | InvalidToken
+            | RequestTimeTooSkewed
+            | SignatureDoesNotMatch
+            | AccessControlListNotSupported
+            | BadDigest
+            | BadRequest
+            | EntityTooLarge
+            | EntityTooSmall
+            | IncompleteBody
+            | InvalidArgument
+            | InvalidBucketAclWithObjectOwnership
+            | InvalidBucketName
+            | InvalidDigest
+            | InvalidLocationConstraint
+            | InvalidObjectState
+            | InvalidPart
+            | InvalidPartOrder
+            | InvalidRange
+            | InvalidRedirectLocation
+            | InvalidRequest
+            | InvalidStorageClass
+            | InvalidUri
+            | KeyTooLong
+            | MalformedAcl
+            | MalformedPolicy
+            | MalformedXml
+            | MetadataTooLarge
+            | MethodNotAllowed
+            | MissingContentLength
+            | MissingSecurityHeader
+            | NotImplemented
+            | PreconditionFailed
+            | RequestTimeout
+            | ContentSha256Mismatch
+            | MalformedTrailer
+            | UnexpectedContent
+            | BucketAlreadyExists
+            | BucketAlreadyOwnedByYou
+            | BucketNotEmpty
+            | NoSuchBucket
+            | NoSuchBucketPolicy
+            | NoSuchCorsConfiguration
+            | NoSuchKey
+            | NoSuchUpload
+            | NoSuchVersion
+            | NotFound
+            | OperationAborted
+            | QuotaExceeded
+            | RestoreAlreadyInProgress
+            | TooManyBuckets
+            | SlowDown => Side::Caller,
+        }
+    }
+
+    /// The same question or write, asked again later, may do better. Of what is not the caller's fault that is always so.
+    pub const fn retryable(self) -> bool {
+        use ErrorKind::*;
+        !matches!(self.side(), Side::Caller) || matches!(self, SlowDown | OperationAborted | RequestTimeout | IncompleteBody)
     }
 }
 
@@ -118,7 +219,7 @@ impl Error {
                 ErrorKind::StorageFull,
                 "The storage of this gateway is full. Nothing was stored; try again when space has been made.",
             ),
-            _ => Error::new(ErrorKind::ServiceUnavailable, "The storage of this gateway could not be written or read. Please try again."),
+            _ => Error::new(ErrorKind::LocalUnavailable, "The storage of this gateway could not be written or read. Please try again."),
         }
         .caused_by(fault)
     }
@@ -136,6 +237,19 @@ impl Error {
 
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
+    }
+
+    pub fn side(&self) -> Side {
+        self.0.kind.side()
+    }
+
+    pub fn retryable(&self) -> bool {
+        self.0.kind.retryable()
+    }
+
+    /// Whoever was asked could not answer: of what was asked after, nothing is known.
+    pub fn is_away(&self) -> bool {
+        self.side() != Side::Caller
     }
 
     pub fn message(&self) -> &str {
@@ -168,5 +282,40 @@ impl fmt::Debug for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         self.0.cause.as_deref().map(|c| c as _)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fault_of_the_disk_is_not_one_of_the_upstream() {
+        let disk = Error::storage(std::io::Error::other("EIO"));
+        let full = Error::storage(std::io::ErrorKind::StorageFull.into());
+        let away = Error::new(ErrorKind::UpstreamUnavailable, "away");
+        assert_eq!([disk.side(), full.side(), away.side()], [Side::Here, Side::Here, Side::Upstream]);
+        assert_eq!(Error::internal("bug").side(), Side::Us);
+        assert!(disk.is_away() && full.is_away() && away.is_away() && Error::internal("bug").is_away());
+    }
+
+    #[test]
+    fn an_answer_is_no_absence() {
+        use ErrorKind::*;
+        for kind in [AccessDenied, NoSuchKey, NoSuchBucket, PreconditionFailed, SlowDown, NotImplemented, OperationAborted] {
+            let e = Error::new(kind, "");
+            assert!(!e.is_away() && e.side() == Side::Caller, "{e}");
+        }
+    }
+
+    #[test]
+    fn trying_again_helps_or_not() {
+        use ErrorKind::*;
+        for kind in [SlowDown, UpstreamSlowDown, LocalUnavailable, UpstreamUnavailable, StorageFull, OperationAborted, InternalError] {
+            assert!(kind.retryable(), "{kind:?}");
+        }
+        for kind in [AccessDenied, BadDigest, EntityTooLarge, NoSuchKey, NotImplemented, PreconditionFailed, QuotaExceeded] {
+            assert!(!kind.retryable(), "{kind:?}");
+        }
     }
 }

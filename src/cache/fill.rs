@@ -161,6 +161,5 @@ pub fn again(error: &Arc<Error>) -> Error {
 }
 
 pub fn interrupted() -> Error {
-    Error::new(ErrorKind::ServiceUnavailable, "The object can't be read at the moment. Please try again.")
-        .caused_by("its fetch was cut off")
+    Error::new(ErrorKind::LocalUnavailable, "The object can't be read at the moment. Please try again.").caused_by("its fetch was cut off")
 }

@@ -79,5 +79,5 @@ impl Files {
 
 /// The disk would not give what it should have.
 pub fn unreadable(e: io::Error) -> Error {
-    Error::new(ErrorKind::ServiceUnavailable, "The object can't be read at the moment. Please try again.").caused_by(e)
+    Error::new(ErrorKind::LocalUnavailable, "The object can't be read at the moment. Please try again.").caused_by(e)
 }

@@ -3,7 +3,7 @@
 use http::StatusCode;
 use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
 
-use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::error::{Error, ErrorKind, Result, Side};
 use crate::http::body::ResponseBody;
 use crate::http::gateway::Gateway;
 use crate::http::respond::{self, Answer};
@@ -16,7 +16,9 @@ pub async fn answer(gateway: &Gateway, path: &str) -> Result<Answer> {
             Ok(()) => Ok(text("ready\n", "text/plain; charset=utf-8")),
             Err(e) => {
                 tracing::warn!(error = %e, "not ready");
-                Err(Error::new(ErrorKind::ServiceUnavailable, e.message().to_owned()))
+                // Not ready is a 503, whatever the reason is.
+                let kind = if e.side() == Side::Upstream { ErrorKind::UpstreamUnavailable } else { ErrorKind::LocalUnavailable };
+                Err(Error::new(kind, e.message().to_owned()))
             }
         },
         _ => Err(Error::new(ErrorKind::NotFound, "There is nothing at this address: /-/health and /-/ready are.")),

@@ -5,7 +5,7 @@
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, Response, StatusCode};
 
-use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::error::{Error, ErrorKind, Result, Side};
 use crate::http::body::ResponseBody;
 use crate::http::xml::Writer;
 use crate::telemetry::redact::redact;
@@ -72,11 +72,22 @@ pub fn code_and_status(kind: ErrorKind) -> (&'static str, u16) {
         RestoreAlreadyInProgress => ("RestoreAlreadyInProgress", 409),
         QuotaExceeded => ("QuotaExceeded", 403),
         InternalError => ("InternalError", 500),
-        ServiceUnavailable => ("ServiceUnavailable", 503),
-        SlowDown => ("SlowDown", 503),
+        LocalUnavailable | UpstreamUnavailable => ("ServiceUnavailable", 503),
+        SlowDown | UpstreamSlowDown => ("SlowDown", 503),
         StorageFull => ("InsufficientStorage", 507),
         BadGateway => ("BadGateway", 502),
         GatewayTimeout => ("GatewayTimeout", 504),
+    }
+}
+
+const fn retry_after_seconds(side: Side) -> &'static str {
+    match side {
+        // A tenant's requests are counted by the second; our own fault may not come again.
+        Side::Caller | Side::Us => "1",
+        // Some probes of a breaker.
+        Side::Upstream => "5",
+        // A disk is freed or mended, an index is rebuilt.
+        Side::Here => "10",
     }
 }
 
@@ -89,8 +100,8 @@ pub fn error(error: &Error, resource: &str, request_id: &str, host_id: &str, hea
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
-    if status.is_server_error() && error.kind() != ErrorKind::NotImplemented {
-        headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    if status.is_server_error() && error.retryable() {
+        headers.insert(RETRY_AFTER, HeaderValue::from_static(retry_after_seconds(error.side())));
     }
     for (name, value) in error.details() {
         let header = match *name {
@@ -169,4 +180,31 @@ pub fn empty(status: StatusCode) -> Answer {
 /// A header value from text that came from a client or a record. What can't stand in a header is left out.
 pub fn value(text: &str) -> Option<HeaderValue> {
     HeaderValue::from_bytes(text.as_bytes()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Code, status and Retry-After.
+    fn told(kind: ErrorKind) -> (&'static str, u16, Option<String>) {
+        let answer = error(&Error::new(kind, ""), "/", "", "", false);
+        let after = answer.headers().get(RETRY_AFTER).and_then(|v| v.to_str().ok()).map(str::to_owned);
+        (code_and_status(kind).0, answer.status().as_u16(), after)
+    }
+
+    #[test]
+    fn each_side_says_when_to_come_back() {
+        use ErrorKind::*;
+        let after = |seconds: &str| Some(seconds.to_owned());
+        assert_eq!(told(SlowDown), ("SlowDown", 503, after("1")));
+        assert_eq!(told(UpstreamSlowDown), ("SlowDown", 503, after("5")));
+        assert_eq!(told(UpstreamUnavailable), ("ServiceUnavailable", 503, after("5")));
+        assert_eq!(told(BadGateway), ("BadGateway", 502, after("5")));
+        assert_eq!(told(LocalUnavailable), ("ServiceUnavailable", 503, after("10")));
+        assert_eq!(told(StorageFull), ("InsufficientStorage", 507, after("10")));
+        assert_eq!(told(InternalError), ("InternalError", 500, after("1")));
+        assert_eq!(told(NotImplemented), ("NotImplemented", 501, None));
+        assert_eq!(told(NoSuchKey), ("NoSuchKey", 404, None));
+    }
 }

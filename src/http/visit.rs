@@ -10,7 +10,7 @@ use http::{HeaderName, HeaderValue, Request, Response, StatusCode};
 
 use crate::auth::facts::source_ip;
 use crate::auth::identity::{Caller, Carrier, Via};
-use crate::base::error::Error;
+use crate::base::error::{Error, Side};
 use crate::base::names::BucketName;
 use crate::base::timestamp::Timestamp;
 use crate::http::account::{Account, Accounted};
@@ -101,10 +101,12 @@ impl Visit {
 
     fn note(&mut self, gateway: &Gateway, error: &Error) {
         let (code, status) = code_and_status(error.kind());
-        if error.kind().is_our_fault() {
-            tracing::warn!(request_id = %self.id, cdn_id = self.cdn_id, operation = self.account.operation.name, %error, "request failed");
+        let (side, cdn_id, operation) = (error.side(), self.cdn_id.as_deref(), self.account.operation.name);
+        gateway.metrics.faults.of(side).inc();
+        if side == Side::Caller {
+            tracing::debug!(request_id = %self.id, cdn_id, operation, %error, "request refused");
         } else {
-            tracing::debug!(request_id = %self.id, cdn_id = self.cdn_id, operation = self.account.operation.name, %error, "request refused");
+            tracing::warn!(request_id = %self.id, cdn_id, operation, side = side.name(), %error, "request failed");
         }
         if status == 403 || status == 401 {
             gateway.metrics.refused(code);

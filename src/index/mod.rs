@@ -211,7 +211,7 @@ fn parse_applied(row: &[u8]) -> Option<Applied> {
 
 /// The error of a broken index. Never "not found": what the index can't tell is still in the journal.
 pub fn broken(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
-    Error::new(ErrorKind::ServiceUnavailable, "The index is being rebuilt. Please try again.").caused_by(cause)
+    Error::new(ErrorKind::LocalUnavailable, "The index is being rebuilt. Please try again.").caused_by(cause)
 }
 
 fn guarded<T>(f: impl FnOnce() -> sled::Result<T>) -> Result<T> {

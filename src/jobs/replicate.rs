@@ -11,7 +11,8 @@ use serde_json::json;
 use tokio::task::JoinSet;
 use tokio::time::interval;
 
-use crate::ops::replicas::{Brought, Document, REPAIR, Replicas, Scanned, Trouble, VERSION, Which, is_away};
+use crate::ops::breaker::is_silent;
+use crate::ops::replicas::{Brought, Document, REPAIR, Replicas, Scanned, Trouble, VERSION, Which};
 use crate::ops::write_back::is_for_good;
 use crate::queue::kind::{Backoff, Work};
 use crate::queue::{Attempt, Fault, Kind};
@@ -44,14 +45,14 @@ impl Sum {
     fn add(&mut self, item: &str, brought: Result<Brought, Trouble>) {
         let text = |side: &str, e: &crate::base::error::Error| format!("{item}: the {side}: {:?}: {}", e.kind(), e.message());
         if let Err(Trouble::Target(e) | Trouble::Origin(e)) = &brought {
-            self.away |= is_away(e.kind());
+            self.away |= is_silent(e);
         }
         match brought {
             Ok(Brought::Copied(_)) => self.copied += 1,
             Ok(Brought::Deleted) => self.deleted += 1,
             Ok(Brought::Same) => {}
             Err(Trouble::Changing) => self.changing += 1,
-            Err(Trouble::Target(e)) if is_for_good(e.kind()) => self.refused = Some(text("replica", &e)),
+            Err(Trouble::Target(e)) if is_for_good(&e) => self.refused = Some(text("replica", &e)),
             Err(Trouble::Target(e)) => self.again = Some(text("replica", &e)),
             Err(Trouble::Origin(e)) => self.again = Some(text("origin", &e)),
         }

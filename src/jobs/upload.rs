@@ -92,7 +92,7 @@ impl Upload {
 
 fn fault(e: Error) -> Fault {
     tracing::debug!(error = %e, "an upload failed");
-    match is_for_good(e.kind()) {
+    match is_for_good(&e) {
         true => Fault::dead(format!("the upstream refuses it: {:?}: {}", e.kind(), e.message())),
         false => Fault::retry(format!("{:?}: {}", e.kind(), e.message())),
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::base::error::{Error, ErrorKind};
+use crate::base::error::Error;
 use crate::base::names::{BucketName, ObjectKey};
 use crate::base::object::{ListEntry, ListQuery};
 use crate::ops::warm::{Document, KIND, VERSION, Warmer};
@@ -91,7 +91,7 @@ impl Warm {
                     None => sum.left_out += 1,
                 }
             }
-            Err(e) if is_trouble(&e) => return Err(fault(&e)),
+            Err(e) if e.is_away() => return Err(fault(&e)),
             Err(_) => sum.left_out += 1,
         }
         Ok(sum.bytes < self.0.cache.room())
@@ -102,7 +102,7 @@ impl Warm {
         loop {
             let page = match self.0.origin.list(bucket, &query).await {
                 Ok(page) => page,
-                Err(e) if is_trouble(&e) => return Err(fault(&e)),
+                Err(e) if e.is_away() => return Err(fault(&e)),
                 Err(e) => return Err(Fault::dead(e.message().to_owned())),
             };
             for entry in &page.entries {
@@ -117,10 +117,6 @@ impl Warm {
             }
         }
     }
-}
-
-fn is_trouble(e: &Error) -> bool {
-    e.kind().is_our_fault() || e.kind() == ErrorKind::SlowDown
 }
 
 fn fault(e: &Error) -> Fault {

@@ -309,7 +309,7 @@ pub fn disk_error(e: io::Error) -> Error {
     if full {
         Error::new(ErrorKind::StorageFull, "The storage is full. Nothing was written.").caused_by(e)
     } else {
-        Error::new(ErrorKind::ServiceUnavailable, "The storage can't be written at the moment. Please try again.").caused_by(e)
+        Error::new(ErrorKind::LocalUnavailable, "The storage can't be written at the moment. Please try again.").caused_by(e)
     }
 }
 

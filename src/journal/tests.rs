@@ -169,7 +169,7 @@ fn a_batch_is_tried_in_new_files_and_a_failed_one_is_never_seen() {
         for i in 1..=12 {
             match append(&mut journal, &[Bytes::from_static(b"body")], &[set(0, i)]) {
                 Ok(_) => acknowledged = i,
-                Err(e) => assert_eq!(e.kind(), ErrorKind::ServiceUnavailable),
+                Err(e) => assert_eq!(e.kind(), ErrorKind::LocalUnavailable),
             }
             let copy = dir.path().join("copy");
             let _ = std::fs::remove_dir_all(&copy);

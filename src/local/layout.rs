@@ -148,7 +148,7 @@ impl Layout {
         match file.try_lock() {
             Ok(()) => Ok(Lock { _file: file }),
             Err(std::fs::TryLockError::WouldBlock) => Err(Error::new(
-                ErrorKind::ServiceUnavailable,
+                ErrorKind::LocalUnavailable,
                 "the data folder is in use by another tidegate process: stop it first, or use another folder",
             )),
             Err(std::fs::TryLockError::Error(e)) => Err(unusable("the data folder can't be locked", e)),
@@ -194,7 +194,7 @@ pub fn write_format(path: &Path) -> io::Result<()> {
 }
 
 fn unusable(what: &'static str, e: io::Error) -> Error {
-    Error::new(ErrorKind::ServiceUnavailable, what).caused_by(e)
+    Error::new(ErrorKind::LocalUnavailable, what).caused_by(e)
 }
 
 /// Held for as long as the folder is used; the kernel releases it with the process.

@@ -87,7 +87,7 @@ fn locked() -> Error {
     let text = "what this store keeps of made keys and path tokens was sealed under another operator's secret. Start with the one of before \
                 (TIDEGATE_ROOT_SECRET_KEY, or operator.key in the data folder). To change it, start once with the one of before in \
                 TIDEGATE_ROOT_OLD_SECRET_KEY";
-    Error::new(ErrorKind::ServiceUnavailable, text)
+    Error::new(ErrorKind::LocalUnavailable, text)
 }
 
 #[cfg(test)]

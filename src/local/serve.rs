@@ -271,7 +271,7 @@ impl Shared {
 
     async fn ready(&self) -> Result<()> {
         if self.index.load().is_none() {
-            return Err(Error::new(ErrorKind::ServiceUnavailable, "the index is being rebuilt"));
+            return Err(Error::new(ErrorKind::LocalUnavailable, "the index is being rebuilt"));
         }
         self.health.require_room(&self.layout, self.settings.reserve_bytes)?;
         if self.health.last_write_failed() {

@@ -125,7 +125,7 @@ fn prepare<T: Send + 'static>(
 }
 
 fn not_taken() -> Error {
-    Error::new(ErrorKind::ServiceUnavailable, "The store takes no writes at the moment. Please try again.")
+    Error::new(ErrorKind::LocalUnavailable, "The store takes no writes at the moment. Please try again.")
 }
 
 pub struct Writer {
@@ -237,7 +237,7 @@ impl Writer {
             tracing::error!(error = %e, "the index failed; it is rebuilt from the journal");
             self.start_rebuild();
             // Durable, but not to be seen yet: the caller may try again, and finds its own write then.
-            return Fate::Failed(ErrorKind::ServiceUnavailable);
+            return Fate::Failed(ErrorKind::LocalUnavailable);
         }
         Fate::Durable
     }

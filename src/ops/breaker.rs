@@ -5,11 +5,22 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::base::error::{Error, ErrorKind, Side};
+
 /// One alone may be the network's, and so may be those of a day.
 const FAILURES: u32 = 3;
 const TOGETHER: Duration = Duration::from_secs(30);
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
+
+/// Whether the failure counts towards leaving the one who was asked alone. Whoever asks for patience is there, a full disk still
+/// reads, and a fault of this program says nothing of the others: these are `Error::is_away`, and do not count.
+pub fn is_silent(e: &Error) -> bool {
+    match e.side() {
+        Side::Here | Side::Upstream => !matches!(e.kind(), ErrorKind::UpstreamSlowDown | ErrorKind::StorageFull),
+        Side::Caller | Side::Us => false,
+    }
+}
 
 #[derive(Debug, Default)]
 pub struct Breaker {
@@ -87,6 +98,24 @@ impl Breaker {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_asks_for_patience_is_there() {
+        use ErrorKind::*;
+        for (kind, silent) in [
+            (BadGateway, true),
+            (GatewayTimeout, true),
+            (UpstreamUnavailable, true),
+            (LocalUnavailable, true),
+            (UpstreamSlowDown, false),
+            (StorageFull, false),
+            (InternalError, false),
+            (SlowDown, false),
+            (NoSuchKey, false),
+        ] {
+            assert_eq!(is_silent(&Error::new(kind, "")), silent, "{kind:?}");
+        }
+    }
 
     #[test]
     fn opens_after_some_and_lets_one_through() {

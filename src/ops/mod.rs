@@ -6,7 +6,7 @@
 
 pub mod access;
 mod admit;
-mod breaker;
+pub mod breaker;
 pub mod buckets;
 pub mod cdn;
 pub mod jobs;

@@ -56,11 +56,6 @@ impl Source for FromOrigin {
     }
 }
 
-/// The origin can't be asked: what is known may be shown instead.
-fn is_trouble(e: &Error) -> bool {
-    e.kind().is_our_fault() || e.kind() == ErrorKind::SlowDown
-}
-
 impl ThroughCache {
     pub fn new(origin: Arc<dyn Origin>, cache: Cache) -> Self {
         let if_error = cache.freshness().if_error;
@@ -99,7 +94,7 @@ impl ThroughCache {
         if let Some(object) = old {
             return match timeout(PATIENCE, flight.landed()).await {
                 Ok(Ok(found)) => Ok(found),
-                Ok(Err(e)) if !is_trouble(&e) => Err(e),
+                Ok(Err(e)) if !e.is_away() => Err(e),
                 // Unless a write came through here meanwhile.
                 _ => match self.cache.stats().look(bucket, key) {
                     Known::Fresh(found) => Ok(found),
@@ -111,7 +106,7 @@ impl ThroughCache {
         }
         let ticket = self.cache.stats().begin(bucket, key);
         match flight.landed().await {
-            Err(e) if is_trouble(&e) => {
+            Err(e) if e.is_away() => {
                 let Some((object, since)) = self.cache.remembered(bucket, key).await else { return Err(e) };
                 self.cache.stats().restore(ticket, bucket, key, object, since).map(Some).ok_or(e)
             }
@@ -128,7 +123,7 @@ impl ThroughCache {
                 let asked = origin.stat(&bucket, &key, Freshness::Current).await;
                 match &asked {
                     Ok(found) => cache.learn(ticket, &bucket, &key, found.clone()),
-                    Err(e) if is_trouble(e) => cache.stats().quieten(ticket, &bucket, &key),
+                    Err(e) if e.is_away() => cache.stats().quieten(ticket, &bucket, &key),
                     // The bucket is gone, or so.
                     Err(_) => cache.outdate(&bucket, &key),
                 }
@@ -179,7 +174,7 @@ impl Drop for Changed<'_> {
 }
 
 fn unreachable() -> Error {
-    Error::new(ErrorKind::ServiceUnavailable, "The storage behind this gateway can't be reached at the moment. Please try again.")
+    Error::new(ErrorKind::UpstreamUnavailable, "The storage behind this gateway can't be reached at the moment. Please try again.")
 }
 
 impl Origin for ThroughCache {
@@ -196,7 +191,7 @@ impl Origin for ThroughCache {
                     self.buckets.remove(name);
                     Ok(None)
                 }
-                Err(e) if is_trouble(&e) => match self.buckets.get(name) {
+                Err(e) if e.is_away() => match self.buckets.get(name) {
                     Some((bucket, since)) if since.elapsed() <= self.if_error => Ok(Some(bucket)),
                     _ => Err(e),
                 },

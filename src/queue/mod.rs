@@ -181,9 +181,8 @@ fn free_bytes(dir: &Path) -> std::io::Result<u64> {
 
 fn lock_folder(dir: &Path) -> Result<File> {
     let file = private::options().create(true).truncate(false).open(dir.join("lock")).map_err(Error::storage)?;
-    file.try_lock().map_err(|_| {
-        Error::new(ErrorKind::ServiceUnavailable, "the queue's folder is in use by another tidegate process: stop it first")
-    })?;
+    file.try_lock()
+        .map_err(|_| Error::new(ErrorKind::LocalUnavailable, "the queue's folder is in use by another tidegate process: stop it first"))?;
     Ok(file)
 }
 

@@ -124,7 +124,7 @@ impl Shared {
     pub fn index(&self) -> Result<Arc<Index>> {
         // Where it is broken, the next command finds that too, and has it rebuilt: runners ask for work all the time.
         let index = self.index.load_full().filter(|index| !index.is_broken());
-        index.ok_or_else(|| Error::new(ErrorKind::ServiceUnavailable, "The queue is being rebuilt. Please try again."))
+        index.ok_or_else(|| Error::new(ErrorKind::LocalUnavailable, "The queue is being rebuilt. Please try again."))
     }
 
     /// A durable batch is visible.

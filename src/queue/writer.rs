@@ -100,7 +100,7 @@ fn prepare<T: Send + 'static>(
 }
 
 fn not_taken() -> Error {
-    Error::new(ErrorKind::ServiceUnavailable, "The queue takes no commands at the moment. Please try again.")
+    Error::new(ErrorKind::LocalUnavailable, "The queue takes no commands at the moment. Please try again.")
 }
 
 pub struct Writer {
@@ -181,7 +181,7 @@ impl Writer {
             tracing::error!(error = %e, "the queue's index failed; it is rebuilt from its journal");
             self.rebuild();
             // Durable, but the caller was not answered from what it sees now: it may ask again.
-            return Fate::Failed(ErrorKind::ServiceUnavailable);
+            return Fate::Failed(ErrorKind::LocalUnavailable);
         }
         self.shared.changed(&touched);
         Fate::Durable

@@ -19,6 +19,7 @@ use super::shadows::Shadows;
 use super::tenants::Tenants;
 use super::write_back::WriteBack;
 use crate::base::coding::Coding;
+use crate::base::error::Side;
 
 /// A label with a fixed set of values, each with an index.
 pub trait Label: Copy + 'static {
@@ -111,6 +112,20 @@ impl Label for Coding {
 
     fn name(self) -> &'static str {
         Coding::name(self)
+    }
+
+    fn index(self) -> usize {
+        self as usize
+    }
+}
+
+/// Whose fault an answer was.
+impl Label for Side {
+    const KEY: &'static str = "side";
+    const ALL: &'static [Self] = &Side::ALL;
+
+    fn name(self) -> &'static str {
+        Side::name(self)
     }
 
     fn index(self) -> usize {
@@ -264,6 +279,8 @@ pub struct Metrics {
     pub body_breaks: Counter,
     /// Requests still running when the drain deadline cut them.
     pub drain_cut: Counter,
+    /// Answers that tell of an error.
+    pub faults: Counters<Side>,
     refusals: Family<[(&'static str, &'static str); 1], Counter>,
     pub hot_cache_hits: Counter,
     pub hot_cache_misses: Counter,
@@ -324,6 +341,7 @@ impl Metrics {
             handshake_failures: counter(r, "tls_handshake_failures", "TLS handshakes that failed"),
             body_breaks: counter(r, "body_breaks", "Answers broken off after the status line"),
             drain_cut: counter(r, "drain_cut", "Requests cut by the drain deadline"),
+            faults: Counters::register(r, "faults", "Answers that tell of an error, by whose fault it is"),
             refusals: {
                 let family = Family::default();
                 r.register("refusals", "Requests refused by identity or policy, by S3 error code", Family::clone(&family));
@@ -422,6 +440,7 @@ mod tests {
         m.requests.finished(Finished { status: 999, operation: Operation { index: 100_000, name: "Odd" }, ..finished });
         m.shed.of(Shed::Connections).inc();
         m.refused("AccessDenied");
+        m.faults.of(Side::Here).inc();
         let guard = m.connections.enter(Door::Edge);
         let text = m.encode();
         for line in [
@@ -430,6 +449,8 @@ mod tests {
             "tidegate_request_duration_seconds_count{door=\"s3\",operation=\"GetObject\"} 1",
             "tidegate_connections_shed_total{reason=\"connections\"} 1",
             "tidegate_refusals_total{code=\"AccessDenied\"} 1",
+            "tidegate_faults_total{side=\"here\"} 1",
+            "tidegate_faults_total{side=\"upstream\"} 0",
             "tidegate_connections{door=\"edge\"} 1",
         ] {
             assert!(text.contains(line), "{line} not in\n{text}");
@@ -450,5 +471,6 @@ mod tests {
         check::<CacheTier>();
         check::<Reload>();
         check::<Coding>();
+        check::<Side>();
     }
 }

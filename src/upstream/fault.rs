@@ -84,11 +84,11 @@ const CREDENTIALS: &str = "The storage behind this gateway does not take the gat
 
 fn judge<E: ProvideErrorMetadata + StdError + 'static>(e: &SdkError<E, HttpResponse>) -> (ErrorKind, &'static str) {
     match e {
-        SdkError::ConstructionFailure(_) if has_credentials_fault(e) => (ErrorKind::ServiceUnavailable, CREDENTIALS),
+        SdkError::ConstructionFailure(_) if has_credentials_fault(e) => (ErrorKind::UpstreamUnavailable, CREDENTIALS),
         // A header value that the SDK can't send, and the like: ours to prevent.
         SdkError::ConstructionFailure(_) => (ErrorKind::InternalError, "We encountered an internal error. Please try again."),
         SdkError::TimeoutError(_) => (ErrorKind::GatewayTimeout, SLOW),
-        SdkError::DispatchFailure(_) if has_credentials_fault(e) => (ErrorKind::ServiceUnavailable, CREDENTIALS),
+        SdkError::DispatchFailure(_) if has_credentials_fault(e) => (ErrorKind::UpstreamUnavailable, CREDENTIALS),
         SdkError::DispatchFailure(failure) if failure.is_timeout() => (ErrorKind::GatewayTimeout, SLOW),
         SdkError::DispatchFailure(_) => (ErrorKind::BadGateway, UNREACHABLE),
         SdkError::ResponseError(_) => (ErrorKind::BadGateway, FAILED),
@@ -143,23 +143,23 @@ fn judge_answer(status: u16, code: &str) -> (ErrorKind, &'static str) {
         | "Throttling"
         | "ThrottlingException"
         | "RequestLimitExceeded"
-        | "TooManyRequests" => return (SlowDown, "Please reduce your request rate."),
+        | "TooManyRequests" => return (UpstreamSlowDown, "Please reduce your request rate."),
         // S3 calls some of them a bad request.
-        "ExpiredToken" | "TokenRefreshRequired" => return (ServiceUnavailable, EXPIRED),
-        "RequestTimeTooSkewed" => return (ServiceUnavailable, CLOCK),
-        "InvalidAccessKeyId" | "InvalidToken" | "SignatureDoesNotMatch" | "AccessDenied" => return (ServiceUnavailable, CREDENTIALS),
+        "ExpiredToken" | "TokenRefreshRequired" => return (UpstreamUnavailable, EXPIRED),
+        "RequestTimeTooSkewed" => return (UpstreamUnavailable, CLOCK),
+        "InvalidAccessKeyId" | "InvalidToken" | "SignatureDoesNotMatch" | "AccessDenied" => return (UpstreamUnavailable, CREDENTIALS),
         "RequestTimeout" | "GatewayTimeout" => return (GatewayTimeout, SLOW),
         _ => {}
     }
     match status {
         // Ours is the signature, ours the clock, ours the right: nothing that a client could mend.
-        401 | 403 => (ServiceUnavailable, CREDENTIALS),
+        401 | 403 => (UpstreamUnavailable, CREDENTIALS),
         // Its bucket is gone, or lives in another region.
-        301 | 307 | 404 => (ServiceUnavailable, "The storage behind this bucket is not where this gateway looks for it."),
+        301 | 307 | 404 => (UpstreamUnavailable, "The storage behind this bucket is not where this gateway looks for it."),
         412 => (PreconditionFailed, "At least one of the pre-conditions you specified did not hold"),
         409 => (OperationAborted, "The key is being written by somebody else. Please try again."),
         408 | 504 => (GatewayTimeout, SLOW),
-        429 | 503 => (SlowDown, "Please reduce your request rate."),
+        429 | 503 => (UpstreamSlowDown, "Please reduce your request rate."),
         501 => (NotImplemented, "The storage behind this gateway does not implement this."),
         _ => (BadGateway, FAILED),
     }
@@ -168,6 +168,7 @@ fn judge_answer(status: u16, code: &str) -> (ErrorKind, &'static str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::error::Side;
 
     #[test]
     fn trouble_upstream_is_never_a_refusal() {
@@ -176,9 +177,7 @@ mod tests {
                 ["", "AccessDenied", "ExpiredToken", "InvalidAccessKeyId", "SignatureDoesNotMatch", "NoSuchBucket", "InvalidRequest"]
             {
                 let (kind, _) = judge_answer(status, code);
-                let ours =
-                    matches!(kind, ErrorKind::BadGateway | ErrorKind::ServiceUnavailable | ErrorKind::GatewayTimeout | ErrorKind::SlowDown);
-                assert!(ours, "{status} {code} became {kind:?}");
+                assert_eq!(kind.side(), Side::Upstream, "{status} {code} became {kind:?}");
             }
         }
     }
@@ -191,7 +190,7 @@ mod tests {
             (403, "InvalidObjectState", ErrorKind::InvalidObjectState),
             (404, "NoSuchUpload", ErrorKind::NoSuchUpload),
             (400, "EntityTooSmall", ErrorKind::EntityTooSmall),
-            (503, "SlowDown", ErrorKind::SlowDown),
+            (503, "SlowDown", ErrorKind::UpstreamSlowDown),
         ] {
             assert_eq!(judge_answer(status, code).0, kind);
         }

@@ -137,7 +137,7 @@ fn open_folder(dir: &Path) -> Result<File> {
     private::make_dir(&staging).map_err(Error::storage)?;
     let lock = private::options().create(true).truncate(false).open(dir.join("lock")).map_err(Error::storage)?;
     if lock.try_lock().is_err() {
-        return Err(Error::new(ErrorKind::ServiceUnavailable, format!("{} is used by another process", dir.display())));
+        return Err(Error::new(ErrorKind::LocalUnavailable, format!("{} is used by another process", dir.display())));
     }
     for entry in std::fs::read_dir(&staging).map_err(Error::storage)? {
         std::fs::remove_file(entry.map_err(Error::storage)?.path()).map_err(Error::storage)?;

@@ -168,5 +168,5 @@ fn changed(path: &str) -> Error {
 
 fn unreadable(path: &str, why: &str) -> Error {
     let text = "The gateway can't read its own state in the storage behind it. Please tell its operator.";
-    Error::new(ErrorKind::ServiceUnavailable, text).caused_by(format!("the record {path} in the upstream bucket {why}"))
+    Error::new(ErrorKind::UpstreamUnavailable, text).caused_by(format!("the record {path} in the upstream bucket {why}"))
 }

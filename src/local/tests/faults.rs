@@ -21,7 +21,7 @@ async fn a_failing_journal_refuses_and_resumes() {
     make_bucket(&local, "media").await;
     put(&local, "media", "k", b"before").await.unwrap();
     for (code, kind) in
-        [(libc::EIO, ErrorKind::ServiceUnavailable), (libc::ENOSPC, ErrorKind::StorageFull), (libc::EROFS, ErrorKind::ServiceUnavailable)]
+        [(libc::EIO, ErrorKind::LocalUnavailable), (libc::ENOSPC, ErrorKind::StorageFull), (libc::EROFS, ErrorKind::LocalUnavailable)]
     {
         errno.store(code, Ordering::Relaxed);
         for body in [vec![1; 10], vec![2; 200_000]] {
@@ -68,10 +68,10 @@ async fn an_index_that_breaks_is_rebuilt_and_nothing_is_404_meanwhile() {
     local.shared.index.store(None);
     local.shared.hot.clear();
     let key = object_key("k");
-    assert_eq!(local.stat(&bucket_name("media"), &key, Freshness::Current).await.unwrap_err().kind(), ErrorKind::ServiceUnavailable);
+    assert_eq!(local.stat(&bucket_name("media"), &key, Freshness::Current).await.unwrap_err().kind(), ErrorKind::LocalUnavailable);
     assert!(local.ready().await.is_err());
     // The write that finds it starts the rebuild.
-    assert_eq!(put(&local, "media", "l", b"x").await.err().map(|e| e.kind()), Some(ErrorKind::ServiceUnavailable));
+    assert_eq!(put(&local, "media", "l", b"x").await.err().map(|e| e.kind()), Some(ErrorKind::LocalUnavailable));
     while local.ready().await.is_err() {
         tokio::time::sleep(std::time::Duration::from_millis(2)).await;
     }
@@ -87,7 +87,7 @@ async fn an_index_that_only_a_reader_finds_broken_is_rebuilt() {
     put(&local, "media", "k", b"body").await.unwrap();
     local.shared.hot.clear();
     local.shared.index.load().as_ref().unwrap().fail_a_read();
-    assert_eq!(get(&local, "media", "k").await.err().map(|e| e.kind()), Some(ErrorKind::ServiceUnavailable));
+    assert_eq!(get(&local, "media", "k").await.err().map(|e| e.kind()), Some(ErrorKind::LocalUnavailable));
     let begun = std::time::Instant::now();
     while get(&local, "media", "k").await.ok().flatten().is_none() {
         assert!(begun.elapsed() < std::time::Duration::from_secs(30), "not rebuilt");
@@ -129,7 +129,7 @@ async fn an_index_that_is_harmed_anywhere_is_rebuilt() {
         let page = loop {
             match local.list(&bucket_name("media"), &query).await {
                 Ok(page) => break page,
-                Err(e) => assert_eq!(e.kind(), ErrorKind::ServiceUnavailable),
+                Err(e) => assert_eq!(e.kind(), ErrorKind::LocalUnavailable),
             }
             assert!(begun.elapsed() < std::time::Duration::from_secs(60), "harmed at {at}: not rebuilt");
             tokio::time::sleep(std::time::Duration::from_millis(5)).await;

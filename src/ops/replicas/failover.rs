@@ -13,7 +13,8 @@ use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::names::{BucketName, ObjectKey, TenantId};
 use crate::base::object::{Layer, ListPage, ListQuery, ObjectInfo, SharedBucket, SharedObject};
 use crate::base::range::ByteRange;
-use crate::ops::replicas::target::{Target, is_away};
+use crate::ops::breaker::is_silent;
+use crate::ops::replicas::target::Target;
 use crate::ops::replicas::{Inner, Replicas};
 use crate::origin::{Body, Freshness, Origin, ReadBy};
 use crate::upstream::replica::SourceVersion;
@@ -23,12 +24,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Where nobody else has an answer: what is in front of the origin may know one by heart, such as a bucket or what is cached.
 const BY_HEART: Duration = Duration::from_millis(1500);
 
-fn may_be_elsewhere(e: &Error) -> bool {
-    is_away(e.kind()) || matches!(e.kind(), ErrorKind::SlowDown | ErrorKind::InternalError)
-}
-
 fn unreachable() -> Error {
-    Error::new(ErrorKind::ServiceUnavailable, "The storage behind this gateway can't be reached at the moment. Please try again.")
+    Error::new(ErrorKind::UpstreamUnavailable, "The storage behind this gateway can't be reached at the moment. Please try again.")
 }
 
 impl Inner {
@@ -45,7 +42,7 @@ impl Inner {
         if self.breaker.is_open() {
             self.probe();
             return Err(Error::new(
-                ErrorKind::ServiceUnavailable,
+                ErrorKind::UpstreamUnavailable,
                 "The storage behind this gateway can't be written at the moment: reads are answered from a replica. Please try again.",
             ));
         }
@@ -56,7 +53,7 @@ impl Inner {
     /// open is closed by the probe alone.
     pub(super) fn judged<T>(&self, answer: Result<T>) -> Result<T> {
         if let Err(e) = &answer
-            && is_away(e.kind())
+            && is_silent(e)
             && self.has_readers()
         {
             self.failed(e);
@@ -91,7 +88,7 @@ impl Inner {
         });
     }
 
-    /// The origin's answer. Err: whether somebody else may be asked is for `may_be_elsewhere` to say.
+    /// The origin's answer. Err: whether somebody else may be asked is for `Error::is_away` to say.
     async fn asked<T>(self: &Arc<Self>, question: impl Future<Output = Result<T>>) -> Result<T> {
         if self.breaker.is_open() {
             self.probe();
@@ -109,7 +106,7 @@ impl Inner {
             return self.origin.stat(bucket, key, freshness).await;
         }
         let failure = match self.asked(self.origin.stat(bucket, key, freshness)).await {
-            Err(e) if may_be_elsewhere(&e) => e,
+            Err(e) if e.is_away() => e,
             answer => return answer,
         };
         for target in readers {
@@ -142,7 +139,7 @@ impl Inner {
             return self.origin.open(bucket, key, object, range, by).await;
         }
         let failure = match self.asked(self.origin.open(bucket, key, object, range, by)).await {
-            Err(e) if may_be_elsewhere(&e) => e,
+            Err(e) if e.is_away() => e,
             answer => return answer,
         };
         for target in readers {
@@ -173,7 +170,7 @@ impl Inner {
             return self.origin.list(bucket, query).await;
         }
         let failure = match self.asked(self.origin.list(bucket, query)).await {
-            Err(e) if may_be_elsewhere(&e) => e,
+            Err(e) if e.is_away() => e,
             answer => return answer,
         };
         for target in readers {
@@ -198,7 +195,7 @@ impl Inner {
             self.asked(self.origin.bucket(name)).await
         };
         let failure = match asked {
-            Err(e) if may_be_elsewhere(&e) => e,
+            Err(e) if e.is_away() => e,
             answer => return answer,
         };
         for target in readers {
@@ -222,7 +219,7 @@ impl Inner {
             return self.origin.buckets(owner, prefix, after, max).await;
         }
         let failure = match self.asked(self.origin.buckets(owner, prefix, after, max)).await {
-            Err(e) if may_be_elsewhere(&e) => e,
+            Err(e) if e.is_away() => e,
             answer => return answer,
         };
         for target in readers {

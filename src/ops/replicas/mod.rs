@@ -34,7 +34,7 @@ use crate::telemetry::replicas::Replicas as Gauges;
 pub use bring::{Brought, Trouble};
 pub use intents::Document;
 pub use scan::Scanned;
-pub use target::{Part, Settings, is_away};
+pub use target::{Part, Settings};
 pub use tend::REPAIR;
 
 use target::Target;

@@ -8,9 +8,9 @@ use std::time::Duration;
 use tokio::sync::OnceCell;
 
 use crate::auth::keys::Secret;
-use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::error::{Error, Result};
 use crate::base::names::{BucketName, ObjectKey};
-use crate::ops::breaker::Breaker;
+use crate::ops::breaker::{Breaker, is_silent};
 use crate::origin::Pending;
 use crate::telemetry::replicas::Replica as Gauges;
 use crate::upstream::{Settings as UpstreamSettings, Upstream};
@@ -95,7 +95,7 @@ impl Target {
     }
 
     pub fn failed(&self, e: &Error) {
-        if !is_away(e.kind()) {
+        if !is_silent(e) {
             return;
         }
         self.gauges.up.set(0);
@@ -113,11 +113,6 @@ impl Target {
 
 fn start(settings: UpstreamSettings, secret: Secret) -> Pending<'static, Upstream> {
     Box::pin(async move { Upstream::start(settings, secret.expose().as_bytes()).await })
-}
-
-/// It could not be asked, which says nothing of what it has.
-pub fn is_away(kind: ErrorKind) -> bool {
-    matches!(kind, ErrorKind::BadGateway | ErrorKind::ServiceUnavailable | ErrorKind::GatewayTimeout)
 }
 
 #[cfg(test)]

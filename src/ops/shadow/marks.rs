@@ -55,8 +55,7 @@ impl Inner {
         match self.origin.stat(&shadow.marks, key, Freshness::Current).await {
             // Without them what was deleted would be back.
             Err(e) if e.kind() == ErrorKind::NoSuchBucket => {
-                Err(Error::new(ErrorKind::ServiceUnavailable, "What was deleted can't be told at the moment. Please try again.")
-                    .caused_by(e))
+                Err(Error::new(ErrorKind::LocalUnavailable, "What was deleted can't be told at the moment. Please try again.").caused_by(e))
             }
             found => Ok(found?.is_some()),
         }

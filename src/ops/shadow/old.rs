@@ -51,7 +51,7 @@ impl Old {
             return Err(away());
         }
         match timeout(PATIENCE, question).await {
-            Ok(Err(e)) if e.kind().is_our_fault() || e.kind() == ErrorKind::SlowDown => Err(self.failed(e)),
+            Ok(Err(e)) if e.is_away() => Err(self.failed(e)),
             Ok(answer) => {
                 self.gauges.up.set(1);
                 if self.breaker.well() {
@@ -73,5 +73,5 @@ impl Old {
 }
 
 fn away() -> Error {
-    Error::new(ErrorKind::ServiceUnavailable, "The old store that this bucket grew out of can't be asked at the moment. Please try again.")
+    Error::new(ErrorKind::UpstreamUnavailable, "The old store that this bucket grew out of can't be asked at the moment. Please try again.")
 }

@@ -27,29 +27,14 @@ pub enum Carried {
     Superseded,
 }
 
-/// What no other attempt would change. Everything else may be better next time.
-pub fn is_for_good(kind: ErrorKind) -> bool {
+/// What no other attempt would change. An attempt begins anew: what it finds gone or changed under it, the next one may not.
+pub fn is_for_good(e: &Error) -> bool {
     use ErrorKind::*;
-    matches!(
-        kind,
-        AccessDenied
-            | BadDigest
-            | BadRequest
-            | EntityTooLarge
-            | EntityTooSmall
-            | InvalidArgument
-            | InvalidBucketName
-            | InvalidDigest
-            | InvalidRequest
-            | InvalidStorageClass
-            | InvalidUri
-            | KeyTooLong
-            | MetadataTooLarge
-            | MethodNotAllowed
-            | NoSuchBucket
-            | NotImplemented
-            | QuotaExceeded
-    )
+    let changed_meanwhile = matches!(
+        e.kind(),
+        InvalidObjectState | InvalidPart | InvalidPartOrder | NoSuchKey | NoSuchUpload | PreconditionFailed | RestoreAlreadyInProgress
+    );
+    !e.retryable() && !changed_meanwhile
 }
 
 impl WriteBack {

@@ -242,8 +242,3 @@ impl crate::ops::Ops {
         crate::ops::Ops { back, ..self }
     }
 }
-
-/// The upstream could not be asked, which says nothing of what it has.
-fn is_away(kind: ErrorKind) -> bool {
-    matches!(kind, ErrorKind::BadGateway | ErrorKind::ServiceUnavailable | ErrorKind::GatewayTimeout | ErrorKind::SlowDown)
-}

@@ -10,7 +10,7 @@ use crate::base::object::{Bucket, BucketDocument, CannedAcl, ListPage, ListQuery
 use crate::base::range::ByteRange;
 use crate::ingest::{Received, Staging};
 use crate::ops::write_back::entry::{Entry, is_ours};
-use crate::ops::write_back::{Overlay, WriteBack, is_away};
+use crate::ops::write_back::{Overlay, WriteBack};
 use crate::origin::{
     Announced, Body, CacheState, CompleteUpload, CopyObject, Freshness, Origin, Pending, Prefetch, PutObject, Quota, ReadBy, Restore,
     Restored, UploadsPage, UploadsQuery, Usage, Written,
@@ -33,7 +33,7 @@ impl Overlay {
             Ok(None) => {
                 self.known().remove(name);
             }
-            Err(e) if is_away(e.kind()) => {
+            Err(e) if e.is_away() => {
                 if let Some(known) = self.known().get(name) {
                     return Ok(Some(known.clone()));
                 }
@@ -184,7 +184,7 @@ impl Origin for WriteBack {
     fn takes<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey) -> Pending<'a, ()> {
         Box::pin(async move {
             match self.0.upstream.takes(bucket, key).await {
-                Err(e) if is_away(e.kind()) => Ok(()),
+                Err(e) if e.is_away() => Ok(()),
                 taken => taken,
             }
         })

@@ -62,7 +62,7 @@ impl Waiting {
         let freed = replaced.map_or(0, |size| size + ENTRY_BYTES);
         if sums.bytes.saturating_sub(freed).saturating_add(size + ENTRY_BYTES) > self.limit {
             let text = "As much as may wait here (back.limit) is waiting to be stored upstream. Please reduce your request rate.";
-            return Err(Error::new(ErrorKind::SlowDown, text));
+            return Err(Error::new(ErrorKind::UpstreamSlowDown, text));
         }
         self.add(&mut sums, bucket, size);
         Ok(Charge { waiting: self, bucket: bucket.clone(), size, kept: false })
@@ -126,7 +126,7 @@ mod tests {
         let waiting = Waiting::new(10_000 + 2 * ENTRY_BYTES, Gauges::default());
         let bucket = BucketName::parse("media").unwrap();
         waiting.charge(&bucket, 6000, None).unwrap().keep();
-        assert_eq!(waiting.charge(&bucket, 4001, None).err().map(|e| e.kind()), Some(ErrorKind::SlowDown));
+        assert_eq!(waiting.charge(&bucket, 4001, None).err().map(|e| e.kind()), Some(ErrorKind::UpstreamSlowDown));
         drop(waiting.charge(&bucket, 4000, None).unwrap());
         assert_eq!(waiting.sum(), (1, 6000));
         waiting.charge(&bucket, 10_000, Some(6000)).unwrap().keep();

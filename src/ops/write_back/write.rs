@@ -10,7 +10,7 @@ use crate::base::names::{BucketName, ObjectKey, TenantId};
 use crate::base::object::{Bucket, CannedAcl, SharedObject};
 use crate::ops::keyed::Held;
 use crate::ops::write_back::entry::{Entry, delete_of, is_ours, shown};
-use crate::ops::write_back::{Overlay, WriteBack, is_away};
+use crate::ops::write_back::{Overlay, WriteBack};
 use crate::origin::{CopyObject, Dedup, Freshness, Origin, PutObject, Quota, Written};
 
 impl Overlay {
@@ -47,7 +47,7 @@ impl Overlay {
                     Ok(None) => return Ok(false),
                     Ok(found) => found,
                     // What there is will be deleted when it can be.
-                    Err(e) if is_away(e.kind()) && conditions == WriteConditions::default() => None,
+                    Err(e) if e.is_away() && conditions == WriteConditions::default() => None,
                     Err(e) => return Err(e),
                 },
             };

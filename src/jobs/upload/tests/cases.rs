@@ -31,7 +31,7 @@ async fn an_upstream_that_is_away_is_not_missed() {
     let stale = world.put("media", "k", b"three", if_match(written.object.etag)).await;
     assert_eq!(stale.err().map(|e| e.kind()), Some(ErrorKind::PreconditionFailed));
     let unknown = world.put("media", "before", b"x", if_match(written.object.etag)).await;
-    assert_eq!(unknown.err().map(|e| e.kind()), Some(ErrorKind::ServiceUnavailable));
+    assert_eq!(unknown.err().map(|e| e.kind()), Some(ErrorKind::UpstreamUnavailable));
     world.delete("before").await.unwrap();
     assert_eq!(world.get("before").await.unwrap(), None);
     for _ in 0..30 {
@@ -50,7 +50,7 @@ async fn as_much_as_the_limit_waits_and_no_more() {
     let world = World::with_limit(10 * 1024).await;
     world.put("media", "a", &[1; 5000], always()).await.unwrap();
     let refused = world.put("media", "b", &[2; 5000], always()).await;
-    assert_eq!(refused.err().map(|e| e.kind()), Some(ErrorKind::SlowDown));
+    assert_eq!(refused.err().map(|e| e.kind()), Some(ErrorKind::UpstreamSlowDown));
     assert_eq!(world.get("b").await.unwrap(), None);
     // What it replaces makes room.
     world.put("media", "a", &[3; 9000], always()).await.unwrap();

@@ -101,7 +101,7 @@ impl Faulty {
 }
 
 pub fn away() -> Error {
-    Error::new(ErrorKind::ServiceUnavailable, "The upstream can't be reached.")
+    Error::new(ErrorKind::UpstreamUnavailable, "The upstream can't be reached.")
 }
 
 impl Origin for Faulty {

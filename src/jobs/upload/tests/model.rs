@@ -73,7 +73,7 @@ impl History {
     }
 
     fn may_be_away(&self, e: &crate::base::error::Error) {
-        assert!(self.mode != Mode::Fine && e.kind() == ErrorKind::ServiceUnavailable, "{e}");
+        assert!(self.mode != Mode::Fine && e.kind() == ErrorKind::UpstreamUnavailable, "{e}");
     }
 
     async fn conditions(&self, key: &str, when: When) -> Option<WriteConditions> {

@@ -31,7 +31,7 @@ async fn write(world: &World, writer: usize, round: usize) -> HashMap<String, Op
             // Its own writer reads it at once, wherever it is by now.
             match world.get(&key).await {
                 Ok(read) => assert_eq!(read, Some(body)),
-                Err(e) => assert_eq!(e.kind(), ErrorKind::ServiceUnavailable),
+                Err(e) => assert_eq!(e.kind(), ErrorKind::UpstreamUnavailable),
             }
         }
     }
