@@ -192,9 +192,24 @@ pub enum Restored {
     Prolonged,
 }
 
+/// What a put, a copy or a completed upload made.
+#[derive(Debug)]
 pub struct Written {
     pub object: SharedObject,
     pub dedup: Dedup,
+}
+
+/// What a delete did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Deleted {
+    /// Whether there was anything under the key. None: the store did not say.
+    pub existed: Option<bool>,
+}
+
+impl Deleted {
+    pub const SOMETHING: Self = Deleted { existed: Some(true) };
+    pub const NOTHING: Self = Deleted { existed: Some(false) };
+    pub const UNKNOWN: Self = Deleted { existed: None };
 }
 
 #[derive(Debug, Clone, Default)]
@@ -296,8 +311,8 @@ pub trait Origin: Send + Sync + 'static {
     fn staging_for(&self, put: &Announced<'_>) -> Staging;
     fn put(&self, put: PutObject, quota: Quota) -> Pending<'_, Written>;
     fn copy(&self, copy: CopyObject, quota: Quota) -> Pending<'_, Written>;
-    /// Deleting what is not there succeeds, unless a condition asked for it. True: something was deleted.
-    fn delete<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, conditions: WriteConditions) -> Pending<'a, bool>;
+    /// Deleting what is not there succeeds, unless a condition asked for it.
+    fn delete<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, conditions: WriteConditions) -> Pending<'a, Deleted>;
     fn set_object_acl<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, acl: CannedAcl) -> Pending<'a, ()>;
 
     /// Makes an archived object readable again for a while. Fails with InvalidObjectState where it is not archived.
@@ -312,7 +327,7 @@ pub trait Origin: Send + Sync + 'static {
     /// In order of number, after `after`: at most `max`, and whether more follow.
     fn parts<'a>(&'a self, upload: &'a Upload, after: u16, max: usize) -> Pending<'a, (Vec<UploadedPart>, bool)>;
     /// Idempotent for a while: the same request again answers the same object.
-    fn complete_upload(&self, complete: CompleteUpload, quota: Quota) -> Pending<'_, SharedObject>;
+    fn complete_upload(&self, complete: CompleteUpload, quota: Quota) -> Pending<'_, Written>;
     fn abort_upload<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, upload: &'a UploadId) -> Pending<'a, ()>;
     fn uploads<'a>(&'a self, bucket: &'a BucketName, query: &'a UploadsQuery) -> Pending<'a, UploadsPage>;
 

@@ -21,7 +21,7 @@ use crate::local::placing::Placed;
 use crate::local::rows::{Manifest, ObjectHead, ObjectRow, ObjectTail, PartsRef, Place, RehashRow, Table, key};
 use crate::local::shared::Shared;
 use crate::local::txn::{Txn, no_such_key};
-use crate::origin::{CopyObject, Dedup, PutObject, Quota, Written};
+use crate::origin::{CopyObject, Dedup, Deleted, PutObject, Quota, Written};
 
 /// A new version, all but where its bytes will be.
 struct NewVersion {
@@ -122,18 +122,18 @@ impl Shared {
         })
     }
 
-    pub async fn delete(&self, bucket: &BucketName, key: &ObjectKey, conditions: WriteConditions) -> Result<bool> {
+    pub async fn delete(&self, bucket: &BucketName, key: &ObjectKey, conditions: WriteConditions) -> Result<Deleted> {
         let (bucket, key) = (bucket.clone(), key.clone());
         let delete = move |txn: &mut Txn<'_>| {
             txn.require_bucket(&bucket)?;
             let current = txn.object(&bucket, &key)?;
             if current.is_none() {
                 // Also under If-Match: the delete whose answer was lost is repeated, and it did what was asked.
-                return Ok(false);
+                return Ok(Deleted::NOTHING);
             }
             check(&conditions, current.as_deref())?;
             txn.del_row(Table::Objects, key::object(&bucket, &key))?;
-            Ok(true)
+            Ok(Deleted::SOMETHING)
         };
         self.queue.submit(delete).await
     }

@@ -20,8 +20,8 @@ use crate::local::shared::Shared;
 use crate::local::txn::no_such_bucket;
 use crate::local::{backup, list};
 use crate::origin::{
-    Announced, Body, CacheState, CompleteUpload, CopyObject, Dedup, Freshness, Origin, Pending, Prefetch, PutObject, Quota, ReadBy,
-    Restore, Restored, UploadsPage, UploadsQuery, Usage, Written, not_archived,
+    Announced, Body, CacheState, CompleteUpload, CopyObject, Dedup, Deleted, Freshness, Origin, Pending, Prefetch, PutObject, Quota,
+    ReadBy, Restore, Restored, UploadsPage, UploadsQuery, Usage, Written, not_archived,
 };
 
 impl Local {
@@ -140,7 +140,7 @@ impl Origin for Local {
         Box::pin(async move { Ok(self.counted(self.shared.copy(copy, quota).await?)) })
     }
 
-    fn delete<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, conditions: WriteConditions) -> Pending<'a, bool> {
+    fn delete<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, conditions: WriteConditions) -> Pending<'a, Deleted> {
         Box::pin(self.shared.delete(bucket, key, conditions))
     }
 
@@ -174,8 +174,8 @@ impl Origin for Local {
         Box::pin(self.shared.parts(upload, after, max))
     }
 
-    fn complete_upload(&self, complete: CompleteUpload, quota: Quota) -> Pending<'_, SharedObject> {
-        Box::pin(self.shared.complete_upload(complete, quota))
+    fn complete_upload(&self, complete: CompleteUpload, quota: Quota) -> Pending<'_, Written> {
+        Box::pin(async move { Ok(Written { object: self.shared.complete_upload(complete, quota).await?, dedup: Dedup::Miss }) })
     }
 
     fn abort_upload<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, upload: &'a UploadId) -> Pending<'a, ()> {

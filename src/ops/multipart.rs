@@ -10,12 +10,12 @@ use crate::base::checksum::{Checksum, ChecksumAlgorithm, ChecksumType};
 use crate::base::conditions::WriteConditions;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::names::UploadId;
-use crate::base::object::{CannedAcl, ObjectHeaders, SharedObject, Upload, UploadedPart};
+use crate::base::object::{CannedAcl, ObjectHeaders, Upload, UploadedPart};
 use crate::base::timestamp::Timestamp;
 use crate::ingest::Received;
 use crate::ops::transfers::End;
 use crate::ops::{Ops, object};
-use crate::origin::{CompleteUpload, CompletedPart, Quota};
+use crate::origin::{CompleteUpload, CompletedPart, Quota, Written};
 
 /// What the client says of the whole when it completes.
 pub struct Completion {
@@ -68,7 +68,7 @@ impl Ops {
         self.origin.parts(upload, after, max).await
     }
 
-    pub async fn complete_upload(&self, grant: &Grant, auth: &Auth, id: UploadId, completion: Completion) -> Result<SharedObject> {
+    pub async fn complete_upload(&self, grant: &Grant, auth: &Auth, id: UploadId, completion: Completion) -> Result<Written> {
         let (bucket, key) = object(grant, &[Action::PutObject])?;
         let upload = match self.origin.upload(bucket, key, &id).await {
             Ok(upload) => Some(upload),
@@ -81,11 +81,11 @@ impl Ops {
         let complete =
             CompleteUpload { bucket: bucket.clone(), key: key.clone(), upload: id, parts, conditions, checksum, checksum_type, size };
         let origin = self.origin.clone();
-        let object = self.and_tell(grant, async move { origin.complete_upload(complete, quota).await }).await?;
+        let written = self.and_tell(grant, async move { origin.complete_upload(complete, quota).await }).await?;
         if let Some(upload) = upload {
-            self.transfers.end_multipart(&upload, End::Taken(object.clone()));
+            self.transfers.end_multipart(&upload, End::Taken(written.object.clone()));
         }
-        Ok(object)
+        Ok(written)
     }
 
     pub async fn abort_upload(&self, grant: &Grant, id: &UploadId) -> Result<()> {

@@ -25,8 +25,8 @@ use crate::cache::{Cache, Source};
 use crate::ingest::{Received, Staging};
 use crate::ops::peers::Peers;
 use crate::origin::{
-    Announced, Body, CacheState, CompleteUpload, CopyObject, Freshness, Origin, Pending, Prefetch, PutObject, Quota, ReadBy, Restore,
-    Restored, UploadsPage, UploadsQuery, Usage, Written,
+    Announced, Body, CacheState, CompleteUpload, CopyObject, Deleted, Freshness, Origin, Pending, Prefetch, PutObject, Quota, ReadBy,
+    Restore, Restored, UploadsPage, UploadsQuery, Usage, Written,
 };
 
 /// How long the origin is waited for where something may be shown instead.
@@ -324,7 +324,7 @@ impl Origin for ThroughCache {
         Box::pin(async move { self.changing(&bucket, &key, self.origin.copy(copy, quota)).await })
     }
 
-    fn delete<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, conditions: WriteConditions) -> Pending<'a, bool> {
+    fn delete<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, conditions: WriteConditions) -> Pending<'a, Deleted> {
         Box::pin(self.changing(bucket, key, self.origin.delete(bucket, key, conditions)))
     }
 
@@ -352,7 +352,7 @@ impl Origin for ThroughCache {
         self.origin.parts(upload, after, max)
     }
 
-    fn complete_upload(&self, complete: CompleteUpload, quota: Quota) -> Pending<'_, SharedObject> {
+    fn complete_upload(&self, complete: CompleteUpload, quota: Quota) -> Pending<'_, Written> {
         let (bucket, key) = (complete.bucket.clone(), complete.key.clone());
         Box::pin(async move { self.changing(&bucket, &key, self.origin.complete_upload(complete, quota)).await })
     }

@@ -8,7 +8,7 @@ use crate::base::error::Result;
 use crate::base::object::{CannedAcl, ObjectHeaders, SharedObject};
 use crate::ingest::{Expect, Received, Staging};
 use crate::ops::{Ops, object};
-use crate::origin::{Announced, CopyObject, PutObject, Restore, Restored, Written};
+use crate::origin::{Announced, CopyObject, Deleted, PutObject, Restore, Restored, Written};
 
 impl Ops {
     /// Where the grant's tenant may stage a body.
@@ -84,8 +84,8 @@ impl Ops {
         self.origin.restore(bucket, key, wanted).await
     }
 
-    /// True: something was deleted. Deleting what is not there succeeds, as on S3.
-    pub async fn delete(&self, grant: &Grant, conditions: WriteConditions) -> Result<bool> {
+    /// Deleting what is not there succeeds, as on S3.
+    pub async fn delete(&self, grant: &Grant, conditions: WriteConditions) -> Result<Deleted> {
         let (bucket, key) = object(grant, &[Action::DeleteObject])?;
         let (origin, bucket, key) = (self.origin.clone(), bucket.clone(), key.clone());
         self.and_tell(grant, async move { origin.delete(&bucket, &key, conditions).await }).await

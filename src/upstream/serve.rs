@@ -12,8 +12,8 @@ use crate::base::object::{Bucket, BucketDocument, CannedAcl, ListPage, ListQuery
 use crate::base::range::ByteRange;
 use crate::ingest::{Received, Staging};
 use crate::origin::{
-    Announced, Body, CacheState, CompleteUpload, CopyObject, Freshness, Origin, Pending, Prefetch, PutObject, Quota, ReadBy, Restore,
-    Restored, UploadsPage, UploadsQuery, Usage, Written,
+    Announced, Body, CacheState, CompleteUpload, CopyObject, Dedup, Deleted, Freshness, Origin, Pending, Prefetch, PutObject, Quota,
+    ReadBy, Restore, Restored, UploadsPage, UploadsQuery, Usage, Written,
 };
 use crate::upstream::fault;
 use crate::upstream::open::{Inner, Upstream};
@@ -109,7 +109,7 @@ impl Origin for Upstream {
         Box::pin(self.0.copy(copy))
     }
 
-    fn delete<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, conditions: WriteConditions) -> Pending<'a, bool> {
+    fn delete<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, conditions: WriteConditions) -> Pending<'a, Deleted> {
         Box::pin(self.0.delete(bucket, key, conditions))
     }
 
@@ -137,8 +137,8 @@ impl Origin for Upstream {
         Box::pin(self.0.parts(upload, after, max))
     }
 
-    fn complete_upload(&self, complete: CompleteUpload, _: Quota) -> Pending<'_, SharedObject> {
-        Box::pin(self.0.complete_upload(complete))
+    fn complete_upload(&self, complete: CompleteUpload, _: Quota) -> Pending<'_, Written> {
+        Box::pin(async move { Ok(Written { object: self.0.complete_upload(complete).await?, dedup: Dedup::Miss }) })
     }
 
     fn abort_upload<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, upload: &'a UploadId) -> Pending<'a, ()> {

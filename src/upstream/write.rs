@@ -20,7 +20,7 @@ use crate::base::object::{CannedAcl, Layer, ObjectHeaders, ObjectInfo, SharedObj
 use crate::base::storable::SEALED;
 use crate::base::timestamp::Timestamp;
 use crate::ingest::{Content, Received};
-use crate::origin::{CopyObject, Dedup, PutObject, Written};
+use crate::origin::{CopyObject, Dedup, Deleted, PutObject, Written};
 use crate::upstream::ahead::Ahead;
 use crate::upstream::client;
 use crate::upstream::conditions::{self, Held, LOOKS};
@@ -142,22 +142,23 @@ impl Inner {
         if there.is_some_and(|there| there == sealed) { info::etag(head.e_tag()).map(Some) } else { Ok(None) }
     }
 
-    pub async fn delete(&self, bucket: &BucketName, key: &ObjectKey, conditions: WriteConditions) -> Result<bool> {
+    pub async fn delete(&self, bucket: &BucketName, key: &ObjectKey, conditions: WriteConditions) -> Result<Deleted> {
         let place = self.place(bucket).await?;
-        let Ok(full) = place.key(key) else { return Ok(false) };
+        let Ok(full) = place.key(key) else { return Ok(Deleted::NOTHING) };
         if self.hidden_folder(&place, &full).await?.is_some() {
-            return Ok(false);
+            return Ok(Deleted::NOTHING);
         }
         for _ in 0..LOOKS {
-            let Some(held) = self.held_delete(&conditions, &place, &full).await? else { return Ok(false) };
+            let Some(held) = self.held_delete(&conditions, &place, &full).await? else { return Ok(Deleted::NOTHING) };
             let delete = self.client.delete_object().bucket(&*place.bucket).key(&full).set_if_match(held.if_match.clone());
             match delete.send().await {
                 Ok(_) => {
                     self.forget_proof(&place.bucket, &full).await;
-                    return Ok(true);
+                    // S3 tells no difference between what it deleted and what was not there.
+                    return Ok(if held.looked { Deleted::SOMETHING } else { Deleted::UNKNOWN });
                 }
                 Err(e) if held.is_any() && fault::is_precondition_failed(&e) => continue,
-                Err(e) if fault::is_no_such_key(&e) => return Ok(false),
+                Err(e) if fault::is_no_such_key(&e) => return Ok(Deleted::NOTHING),
                 Err(e) => return Err(fault::of(e)),
             }
         }

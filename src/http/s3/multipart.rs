@@ -149,7 +149,7 @@ pub async fn complete(exchange: &mut Exchange<'_>, bucket: &BucketName, key: &Ob
     let document = exchange.receive_document(Expect { max: MAX_XML_BYTES as u64, md5, ..Expect::default() }).await?;
     let parts = document::read(document, completed_parts).await?;
     let completion = Completion { parts, conditions, checksum, checksum_type, size };
-    let object = exchange.gateway.ops.complete_upload(&grant, &exchange.gateway.auth, id, completion).await?;
+    let object = exchange.gateway.ops.complete_upload(&grant, &exchange.gateway.auth, id, completion).await?.object;
     let mut w = Writer::document("CompleteMultipartUploadResult");
     w.leaf("Location", format!("{}/{bucket}/{}", exchange.base_url(), encode_listed(key.as_str())));
     w.leaf("Bucket", bucket).leaf("Key", key).leaf("ETag", object.etag.quoted());

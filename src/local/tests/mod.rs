@@ -86,7 +86,8 @@ pub async fn put_dedup(local: &Local, bucket: &str, key: &str, body: &[u8]) -> D
 }
 
 pub async fn delete(local: &Local, bucket: &str, key: &str) -> Result<bool> {
-    local.delete(&bucket_name(bucket), &object_key(key), WriteConditions::default()).await
+    let deleted = local.delete(&bucket_name(bucket), &object_key(key), WriteConditions::default()).await?;
+    Ok(deleted.existed == Some(true))
 }
 
 pub async fn make_bucket(local: &Local, name: &str) {

@@ -68,14 +68,14 @@ async fn parts_become_one_object_whose_hash_is_soon_known() {
     let (parts, more) = local.parts(&upload, 0, 3).await.unwrap();
     assert!(more && parts.iter().map(|p| p.number).eq([1, 2, 3]));
     assert_eq!(local.usage(&tenant("acme")).await.unwrap().bytes, whole.len() as u64 + 8);
-    let object = local.complete_upload(complete_of(&upload, &parts), Quota::default()).await.unwrap();
+    let object = local.complete_upload(complete_of(&upload, &parts), Quota::default()).await.unwrap().object;
     assert_eq!(object.size, whole.len() as u64);
     assert_eq!(object.etag.parts(), Some(3));
     let expected = received(&local, &whole, ChecksumAlgorithm::Crc64Nvme).checksum;
     assert_eq!(object.checksum, expected, "the combined CRC is that of the whole");
     assert_eq!(get(&local, "media", "big").await.unwrap().as_deref(), Some(whole.as_slice()));
     assert_eq!(local.usage(&tenant("acme")).await.unwrap(), Usage { bytes: whole.len() as u64, objects: 1 });
-    let again = local.complete_upload(complete_of(&upload, &parts), Quota::default()).await.unwrap();
+    let again = local.complete_upload(complete_of(&upload, &parts), Quota::default()).await.unwrap().object;
     assert_eq!(again.generation, object.generation, "the same request again answers the same object");
     let range = ByteRange { start: 5 * MIB as u64 - 3, end: 10 * MIB as u64 + 3 };
     let middle = local.open(&upload.bucket, &upload.key, &object, range, ReadBy::UserSpace).await.unwrap().unwrap();
@@ -161,7 +161,7 @@ async fn every_error_of_a_completion_is_decided_before_anything_changes() {
         assert_eq!(e.kind(), kind, "case {i}");
     }
     assert_eq!(local.parts(&upload, 0, 10).await.unwrap().0.len(), 3);
-    let object = local.complete_upload(complete(&[large, last]), Quota::default()).await.unwrap();
+    let object = local.complete_upload(complete(&[large, last]), Quota::default()).await.unwrap().object;
     let checksum = object.checksum.as_ref().unwrap();
     assert_eq!((checksum.algorithm, checksum.parts), (ChecksumAlgorithm::Sha256, 2));
     let late = local.put_part(&upload, 4, received(&local, b"x", ChecksumAlgorithm::Sha256), Quota::default()).await;
@@ -215,9 +215,9 @@ async fn a_completion_is_answered_again_after_its_object_was_replaced_and_delete
     let upload = upload_of("k", "u1", None);
     local.create_upload(upload.clone()).await.unwrap();
     let parts = [part(&local, &upload, 1, b"one").await];
-    let first = local.complete_upload(complete_of(&upload, &parts), Quota::default()).await.unwrap();
+    let first = local.complete_upload(complete_of(&upload, &parts), Quota::default()).await.unwrap().object;
     let again = async || {
-        let answer = local.complete_upload(complete_of(&upload, &parts), Quota::default()).await.unwrap();
+        let answer = local.complete_upload(complete_of(&upload, &parts), Quota::default()).await.unwrap().object;
         assert_eq!((answer.etag, &answer.checksum), (first.etag, &first.checksum));
     };
     put_dedup(&local, "media", "k", b"another").await;

@@ -14,8 +14,8 @@ use crate::base::range::ByteRange;
 use crate::ingest::{Received, Staging};
 use crate::ops::replicas::{Inner, Replicas};
 use crate::origin::{
-    Announced, Body, CacheState, CompleteUpload, CopyObject, Freshness, Origin, Pending, Prefetch, PutObject, Quota, ReadBy, Restore,
-    Restored, UploadsPage, UploadsQuery, Usage, Written,
+    Announced, Body, CacheState, CompleteUpload, CopyObject, Deleted, Freshness, Origin, Pending, Prefetch, PutObject, Quota, ReadBy,
+    Restore, Restored, UploadsPage, UploadsQuery, Usage, Written,
 };
 use crate::upstream::place;
 
@@ -144,7 +144,7 @@ impl Origin for Replicas {
         Box::pin(self.0.writing(bucket, Some(key), async move { origin.copy(copy, quota).await }))
     }
 
-    fn delete<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, conditions: WriteConditions) -> Pending<'a, bool> {
+    fn delete<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, conditions: WriteConditions) -> Pending<'a, Deleted> {
         let (origin, of, gone) = (self.0.origin.clone(), bucket.clone(), key.clone());
         let write = async move { origin.delete(&of, &gone, conditions).await };
         Box::pin(self.0.writing(bucket.clone(), Some(key.clone()), write))
@@ -178,7 +178,7 @@ impl Origin for Replicas {
         self.0.origin.parts(upload, after, max)
     }
 
-    fn complete_upload(&self, complete: CompleteUpload, quota: Quota) -> Pending<'_, SharedObject> {
+    fn complete_upload(&self, complete: CompleteUpload, quota: Quota) -> Pending<'_, Written> {
         let (origin, bucket, key) = (self.0.origin.clone(), complete.bucket.clone(), complete.key.clone());
         Box::pin(self.0.writing(bucket, Some(key), async move { origin.complete_upload(complete, quota).await }))
     }

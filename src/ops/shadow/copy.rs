@@ -23,7 +23,7 @@ use crate::ingest::{Expect, Received, receive};
 use crate::ops::multipart::new_upload_id;
 use crate::ops::reading::Reading;
 use crate::ops::shadow::{Inner, Shadow, Shown};
-use crate::origin::{CompleteUpload, CompletedPart, Freshness, PutObject, Quota, UploadsQuery};
+use crate::origin::{CompleteUpload, CompletedPart, Freshness, PutObject, Quota, UploadsQuery, Written};
 use crate::upstream::old::Found;
 
 /// They share the line with readers.
@@ -206,7 +206,7 @@ impl Inner {
             conditions: only_where_nothing_is(),
             received,
         };
-        self.put_where_nothing_is(shadow, key, async { Ok(self.origin.put(put, Quota::default()).await?.object) }).await
+        self.put_where_nothing_is(shadow, key, self.origin.put(put, Quota::default())).await
     }
 
     async fn copy_in_parts(&self, shadow: &Shadow, key: &ObjectKey, found: &Found, cut: Cut) -> Result<Brought> {
@@ -311,7 +311,7 @@ impl Inner {
         &self,
         shadow: &Shadow,
         key: &ObjectKey,
-        write: impl Future<Output = Result<SharedObject>>,
+        write: impl Future<Output = Result<Written>>,
     ) -> Result<Brought> {
         let _lock = self.locks.lock(&shadow.bucket, key).await;
         if self.is_marked(shadow, key).await? {
@@ -320,7 +320,7 @@ impl Inner {
         let object = match write.await {
             // Somebody wrote the key: that is what counts.
             Err(e) if e.kind() == ErrorKind::PreconditionFailed => return Ok(Brought::Nothing),
-            written => written?,
+            written => written?.object,
         };
         if self.is_marked(shadow, key).await? {
             let if_match = Some(ETagMatch::OneOf(vec![object.etag]));

@@ -13,8 +13,8 @@ use crate::base::range::ByteRange;
 use crate::ingest::{Received, Staging};
 use crate::ops::shadow::{Inner, Shadows, Shown};
 use crate::origin::{
-    Announced, Body, CacheState, CompleteUpload, CopyObject, Freshness, Origin, Pending, Prefetch, PutObject, Quota, ReadBy, Restore,
-    Restored, UploadsPage, UploadsQuery, Usage, Written,
+    Announced, Body, CacheState, CompleteUpload, CopyObject, Deleted, Freshness, Origin, Pending, Prefetch, PutObject, Quota, ReadBy,
+    Restore, Restored, UploadsPage, UploadsQuery, Usage, Written,
 };
 
 impl Inner {
@@ -150,7 +150,7 @@ impl Origin for Shadows {
         Box::pin(self.0.copy(copy, quota))
     }
 
-    fn delete<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, conditions: WriteConditions) -> Pending<'a, bool> {
+    fn delete<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, conditions: WriteConditions) -> Pending<'a, Deleted> {
         Box::pin(self.0.delete(bucket, key, conditions))
     }
 
@@ -185,7 +185,7 @@ impl Origin for Shadows {
         self.0.origin.parts(upload, after, max)
     }
 
-    fn complete_upload(&self, complete: CompleteUpload, quota: Quota) -> Pending<'_, SharedObject> {
+    fn complete_upload(&self, complete: CompleteUpload, quota: Quota) -> Pending<'_, Written> {
         Box::pin(self.0.complete_upload(complete, quota))
     }
 

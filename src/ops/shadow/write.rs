@@ -4,11 +4,11 @@
 use crate::base::conditions::WriteConditions;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::names::{BucketName, ObjectKey};
-use crate::base::object::{Layer, ListQuery, SharedObject};
+use crate::base::object::{Layer, ListQuery};
 use crate::ops::keyed::Held;
 use crate::ops::shadow::copy::only_where_nothing_is;
 use crate::ops::shadow::{Inner, Shown};
-use crate::origin::{CompleteUpload, CopyObject, Freshness, PutObject, Quota, Written};
+use crate::origin::{CompleteUpload, CopyObject, Deleted, Freshness, PutObject, Quota, Written};
 
 impl Inner {
     pub(super) async fn put(&self, mut put: PutObject, quota: Quota) -> Result<Written> {
@@ -26,7 +26,7 @@ impl Inner {
         self.origin.copy(copy, quota).await
     }
 
-    pub(super) async fn complete_upload(&self, mut complete: CompleteUpload, quota: Quota) -> Result<SharedObject> {
+    pub(super) async fn complete_upload(&self, mut complete: CompleteUpload, quota: Quota) -> Result<Written> {
         let _held = self.decide(&complete.bucket, &complete.key, &mut complete.conditions).await?;
         self.origin.complete_upload(complete, quota).await
     }
@@ -45,23 +45,27 @@ impl Inner {
 
     /// The mark comes first: were it the other way round, what the old store has would be shown in between, and after a crash.
     /// A mark too many does no harm, since it hides nothing that the origin has.
-    pub(super) async fn delete(&self, bucket: &BucketName, key: &ObjectKey, conditions: WriteConditions) -> Result<bool> {
+    pub(super) async fn delete(&self, bucket: &BucketName, key: &ObjectKey, conditions: WriteConditions) -> Result<Deleted> {
         let Some(shadow) = self.of(bucket) else { return self.origin.delete(bucket, key, conditions).await };
         let _lock = self.locks.lock(bucket, key).await;
         let own = self.origin.stat(bucket, key, Freshness::Current).await?;
         if self.is_marked(shadow, key).await? {
             return self.origin.delete(bucket, key, conditions).await;
         }
-        match shadow.old.stat(key, &self.owner(shadow).await?).await {
+        let deleted = match shadow.old.stat(key, &self.owner(shadow).await?).await {
             Ok(None) => return self.origin.delete(bucket, key, conditions).await,
-            Ok(Some(found)) if own.is_none() => conditions.check(Some(&found.object))?,
+            Ok(Some(found)) if own.is_none() => {
+                conditions.check(Some(&found.object))?;
+                Deleted::SOMETHING
+            }
             Err(e) if own.is_none() && conditions != WriteConditions::default() => return Err(e),
             // Away: it may have the key.
-            Ok(Some(_)) | Err(_) => {}
-        }
+            Err(_) if own.is_none() => Deleted::UNKNOWN,
+            Ok(Some(_)) | Err(_) => Deleted::SOMETHING,
+        };
         self.mark(shadow, key).await?;
         // Also where there was nothing: another node may have copied it since.
-        self.origin.delete(bucket, key, conditions).await.map(|_| true)
+        self.origin.delete(bucket, key, conditions).await.map(|_| deleted)
     }
 
     /// For what the origin does with objects of its own only.

@@ -182,14 +182,14 @@ impl Origin for Far {
         fn takes(bucket: &'a BucketName, key: &'a ObjectKey) -> ();
         fn put(put: PutObject, quota: Quota) -> Written;
         fn copy(copy: CopyObject, quota: Quota) -> Written;
-        fn delete(bucket: &'a BucketName, key: &'a ObjectKey, conditions: WriteConditions) -> bool;
+        fn delete(bucket: &'a BucketName, key: &'a ObjectKey, conditions: WriteConditions) -> Deleted;
         fn set_object_acl(bucket: &'a BucketName, key: &'a ObjectKey, acl: CannedAcl) -> ();
         fn restore(bucket: &'a BucketName, key: &'a ObjectKey, wanted: Restore) -> Restored;
         fn create_upload(upload: Upload) -> Upload;
         fn upload(bucket: &'a BucketName, key: &'a ObjectKey, upload: &'a UploadId) -> Upload;
         fn put_part(upload: &'a Upload, number: u16, received: Received, quota: Quota) -> UploadedPart;
         fn parts(upload: &'a Upload, after: u16, max: usize) -> (Vec<UploadedPart>, bool);
-        fn complete_upload(complete: CompleteUpload, quota: Quota) -> SharedObject;
+        fn complete_upload(complete: CompleteUpload, quota: Quota) -> Written;
         fn abort_upload(bucket: &'a BucketName, key: &'a ObjectKey, upload: &'a UploadId) -> ();
         fn uploads(bucket: &'a BucketName, query: &'a UploadsQuery) -> UploadsPage;
         fn settings(space: &'a str) -> Vec<(String, Vec<u8>)>;

@@ -12,8 +12,8 @@ use crate::ingest::{Received, Staging};
 use crate::ops::write_back::entry::{Entry, is_ours};
 use crate::ops::write_back::{Overlay, WriteBack};
 use crate::origin::{
-    Announced, Body, CacheState, CompleteUpload, CopyObject, Freshness, Origin, Pending, Prefetch, PutObject, Quota, ReadBy, Restore,
-    Restored, UploadsPage, UploadsQuery, Usage, Written,
+    Announced, Body, CacheState, CompleteUpload, CopyObject, Deleted, Freshness, Origin, Pending, Prefetch, PutObject, Quota, ReadBy,
+    Restore, Restored, UploadsPage, UploadsQuery, Usage, Written,
 };
 
 /// What of a snapshot is not yet upstream.
@@ -210,7 +210,7 @@ impl Origin for WriteBack {
         Box::pin(self.0.copy(copy, quota))
     }
 
-    fn delete<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, conditions: WriteConditions) -> Pending<'a, bool> {
+    fn delete<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, conditions: WriteConditions) -> Pending<'a, Deleted> {
         Box::pin(self.0.delete(bucket, key, conditions))
     }
 
@@ -252,7 +252,7 @@ impl Origin for WriteBack {
         self.0.upstream.parts(upload, after, max)
     }
 
-    fn complete_upload(&self, complete: CompleteUpload, quota: Quota) -> Pending<'_, SharedObject> {
+    fn complete_upload(&self, complete: CompleteUpload, quota: Quota) -> Pending<'_, Written> {
         Box::pin(async move {
             let _settled = self.0.settled_if_waiting(&complete.bucket, &complete.key).await?;
             self.0.upstream.complete_upload(complete, quota).await

@@ -11,7 +11,7 @@ use crate::base::object::{Bucket, CannedAcl, SharedObject};
 use crate::ops::keyed::Held;
 use crate::ops::write_back::entry::{Entry, delete_of, is_ours, shown};
 use crate::ops::write_back::{Overlay, WriteBack};
-use crate::origin::{CopyObject, Dedup, Freshness, Origin, PutObject, Quota, Written};
+use crate::origin::{CopyObject, Dedup, Deleted, Freshness, Origin, PutObject, Quota, Written};
 
 impl Overlay {
     pub(super) async fn put(self: &Arc<Self>, put: PutObject, quota: Quota) -> Result<Written> {
@@ -30,7 +30,7 @@ impl Overlay {
         kept.await.map_err(Error::internal)?
     }
 
-    pub(super) async fn delete(self: &Arc<Self>, bucket: &BucketName, key: &ObjectKey, conditions: WriteConditions) -> Result<bool> {
+    pub(super) async fn delete(self: &Arc<Self>, bucket: &BucketName, key: &ObjectKey, conditions: WriteConditions) -> Result<Deleted> {
         if !self.is_back(bucket) {
             let _settled = self.settled_if_waiting(bucket, key).await?;
             return self.upstream.delete(bucket, key, conditions).await;
@@ -40,11 +40,11 @@ impl Overlay {
             let _lock = overlay.locks.lock(&bucket, &key).await;
             let old = overlay.entry(&bucket, &key).await?;
             let owner = match &old {
-                Some(Entry::Delete(_)) => return Ok(false),
+                Some(Entry::Delete(_)) => return Ok(Deleted::NOTHING),
                 Some(Entry::Object(row)) => Some(row.clone()),
                 None => match overlay.upstream.stat(&bucket, &key, Freshness::Current).await {
                     // Also under If-Match: the delete whose answer was lost is repeated, and it did what was asked.
-                    Ok(None) => return Ok(false),
+                    Ok(None) => return Ok(Deleted::NOTHING),
                     Ok(found) => found,
                     // What there is will be deleted when it can be.
                     Err(e) if e.is_away() && conditions == WriteConditions::default() => None,
@@ -52,8 +52,9 @@ impl Overlay {
                 },
             };
             conditions.check(owner.as_deref())?;
+            let deleted = if owner.is_some() { Deleted::SOMETHING } else { Deleted::UNKNOWN };
             let owner = owner.map_or_else(TenantId::operator, |object| object.owner.clone());
-            overlay.keep(delete_of(&bucket, &key, owner), old).await.map(|_| true)
+            overlay.keep(delete_of(&bucket, &key, owner), old).await.map(|_| deleted)
         });
         kept.await.map_err(Error::internal)?
     }

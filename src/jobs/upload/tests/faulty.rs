@@ -13,8 +13,8 @@ use crate::base::range::ByteRange;
 use crate::ingest::{Received, Staging};
 use crate::local::Local;
 use crate::origin::{
-    Announced, Body, CacheState, CompleteUpload, CopyObject, Freshness, Origin, Pending, Prefetch, PutObject, Quota, ReadBy, Restore,
-    Restored, UploadsPage, UploadsQuery, Usage, Written,
+    Announced, Body, CacheState, CompleteUpload, CopyObject, Deleted, Freshness, Origin, Pending, Prefetch, PutObject, Quota, ReadBy,
+    Restore, Restored, UploadsPage, UploadsQuery, Usage, Written,
 };
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -192,7 +192,7 @@ impl Origin for Faulty {
         Box::pin(self.write(self.inner.copy(copy, quota)))
     }
 
-    fn delete<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, conditions: WriteConditions) -> Pending<'a, bool> {
+    fn delete<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, conditions: WriteConditions) -> Pending<'a, Deleted> {
         Box::pin(self.write(self.inner.delete(bucket, key, conditions)))
     }
 
@@ -220,7 +220,7 @@ impl Origin for Faulty {
         Box::pin(self.read(self.inner.parts(upload, after, max)))
     }
 
-    fn complete_upload(&self, complete: CompleteUpload, quota: Quota) -> Pending<'_, SharedObject> {
+    fn complete_upload(&self, complete: CompleteUpload, quota: Quota) -> Pending<'_, Written> {
         Box::pin(self.write(self.inner.complete_upload(complete, quota)))
     }
 

@@ -19,7 +19,7 @@ use crate::jobs::upload::Upload;
 use crate::local::tests::{bucket_name, collect, make_bucket, object_key, received, settings, tenant};
 use crate::local::{Local, Settings as LocalSettings};
 use crate::ops::write_back::WriteBack;
-use crate::origin::{Freshness, Origin, PutObject, Quota, ReadBy, Written};
+use crate::origin::{Deleted, Freshness, Origin, PutObject, Quota, ReadBy, Written};
 use crate::queue::{Fault, Kind, Outcome, Queue, Settings as QueueSettings};
 use faulty::{Faulty, Mode};
 
@@ -91,7 +91,7 @@ impl World {
         self.back().put(put, Quota::default()).await
     }
 
-    async fn delete(&self, key: &str) -> Result<bool> {
+    async fn delete(&self, key: &str) -> Result<Deleted> {
         self.back().delete(&media(), &object_key(key), WriteConditions::default()).await
     }
 

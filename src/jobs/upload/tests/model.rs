@@ -9,7 +9,7 @@ use super::*;
 use crate::base::conditions::ETagMatch;
 use crate::base::error::ErrorKind;
 use crate::base::object::{ListEntry, ListQuery};
-use crate::origin::{CopyObject, Freshness};
+use crate::origin::{CopyObject, Deleted, Freshness};
 
 const KEYS: [&str; 7] = ["a", "a/1", "a/2", "b/x/1", "b/x/2", "b/y", "c"];
 
@@ -111,10 +111,10 @@ impl History {
         let refused = matches!(when, When::Absent) && self.model.contains_key(key);
         let Some(conditions) = self.conditions(key, when).await else { return };
         match self.world.back().delete(&media(), &object_key(key), conditions).await {
-            Ok(there) => {
+            Ok(Deleted { existed }) => {
                 assert!(!refused);
                 // Away: what may be there will be deleted.
-                assert!(there == self.model.contains_key(key) || self.mode != Mode::Fine);
+                assert!(existed == Some(self.model.contains_key(key)) || self.mode != Mode::Fine);
                 self.model.remove(key);
                 self.world.upstream.lose_late(key);
             }
