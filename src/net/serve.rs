@@ -1,7 +1,8 @@
 //! One connection from its first byte to its last: handshake, protocol, requests, close.
 //!
 //! HTTP/1.1 is hyper's, HTTP/2 is in `http2`; which of them it is comes from ALPN, or from the first bytes where there was none.
-//! Half-closed connections are not kept: a client that closes its sending side has left, and its reads are dropped.
+//! A client of HTTP/1.1 that closes its sending side after its request gets its answer, as `nc` and some others expect. Whether it
+//! is still there shows when something is sent to it (see `Connection::verdict`).
 
 use std::cell::RefCell;
 use std::convert::Infallible;
@@ -63,6 +64,7 @@ impl<S: Service> Context<S> {
             .header_read_timeout(None)
             .max_header_size(heads)
             .max_buf_size(heads.max(BUFFER_BYTES))
+            .half_close(true)
             // Never flattened, also under TLS: body slices go to writev, or into the cipher, as they are.
             .writev(true);
         Context {

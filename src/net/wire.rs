@@ -3,6 +3,8 @@
 //! - The bytes that were read to tell the protocols apart come first.
 //! - `100 Continue` for a request without a body: hyper sends one only where a body follows, and some clients then wait.
 //! - A close that lets the peer read the answer while it is still sending (RFC 9112 section 9.6).
+//! - A look at the peer while its request is answered: hyper does not read then. One that has closed its sending side may wait
+//!   for its answer; one that reset the connection is gone, and its work with it.
 //! - A broken answer ends with a reset, so that a body without a length can't look whole.
 //!
 //! Writes are vectored on both forms: hyper then hands over body slices as they are, without copying them together.
@@ -11,10 +13,10 @@ use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 
 use bytes::{Buf, Bytes, BytesMut};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
@@ -85,6 +87,24 @@ impl Wire {
             Stream::Plain(tcp) => tcp,
             Stream::Tls(tls) => tls.get_ref().0,
         }
+    }
+
+    /// Asks nothing of the system: what epoll told is remembered with the socket.
+    fn watch_peer(&self, cx: &mut Context<'_>) -> io::Result<()> {
+        if !self.connection.must_watch_peer() || self.tcp().poll_read_ready(cx).is_pending() {
+            return Ok(());
+        }
+        let told = pin!(self.tcp().ready(Interest::READABLE | Interest::WRITABLE));
+        if let Poll::Ready(told) = told.poll(&mut Context::from_waker(Waker::noop())) {
+            let told = told?;
+            if told.is_write_closed() {
+                return Err(io::ErrorKind::ConnectionReset.into());
+            }
+            if told.is_read_closed() {
+                self.connection.peer_closed_its_side();
+            }
+        }
+        Ok(())
     }
 
     fn poll_interim(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -238,7 +258,7 @@ impl AsyncWrite for Wire {
         ready!(wire.stream.poll_flush(cx))?;
         wire.connection.on_flushed();
         wire.connection.room.set_encrypted(0);
-        Poll::Ready(Ok(()))
+        Poll::Ready(wire.watch_peer(cx))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -71,7 +71,8 @@ fn a_reader_that_takes_nothing_is_cut() {
 
 #[test]
 fn clients_that_leave_take_their_gauges_with_them() {
-    let server = net_server::start(Settings::default());
+    // That the waiting one has left, and not only closed its side, is known when its time to take something is over.
+    let server = net_server::start(impatient());
     let mut downloading = connect(server.address);
     downloading.send(get("/bytes/100000000"));
     downloading.head();

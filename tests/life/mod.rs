@@ -5,6 +5,7 @@ mod binary;
 mod clients;
 mod continues;
 mod drain;
+mod half_closed;
 mod memory;
 mod private;
 mod protocols;

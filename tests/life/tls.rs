@@ -15,12 +15,12 @@ use tidegate::net::tls::Tls;
 use crate::support::net_server::{self, expected};
 use crate::support::raw::{Raw, get};
 
-struct Authority {
+pub(super) struct Authority {
     certificate: rcgen::Certificate,
     issuer: rcgen::Issuer<'static, rcgen::KeyPair>,
 }
 
-fn authority() -> Authority {
+pub(super) fn authority() -> Authority {
     let key = rcgen::KeyPair::generate().unwrap();
     let mut params = rcgen::CertificateParams::new(Vec::new()).unwrap();
     params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
@@ -29,7 +29,7 @@ fn authority() -> Authority {
 }
 
 impl Authority {
-    fn issue(&self, dir: &Path, file: &str, names: &[&str]) {
+    pub(super) fn issue(&self, dir: &Path, file: &str, names: &[&str]) {
         let key = rcgen::KeyPair::generate().unwrap();
         let params = rcgen::CertificateParams::new(names.iter().map(|n| n.to_string()).collect::<Vec<_>>()).unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
@@ -37,7 +37,7 @@ impl Authority {
         std::fs::write(dir.join(format!("{file}.key")), key.serialize_pem()).unwrap();
     }
 
-    fn client(&self, versions: &[&'static SupportedProtocolVersion], alpn: &[&str]) -> Arc<ClientConfig> {
+    pub(super) fn client(&self, versions: &[&'static SupportedProtocolVersion], alpn: &[&str]) -> Arc<ClientConfig> {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let mut roots = RootCertStore::empty();
         roots.add(self.certificate.der().clone()).unwrap();
@@ -52,7 +52,7 @@ impl Authority {
     }
 }
 
-fn dial(config: &Arc<ClientConfig>, address: SocketAddr, name: &'static str) -> Raw<StreamOwned<ClientConnection, TcpStream>> {
+pub(super) fn dial(config: &Arc<ClientConfig>, address: SocketAddr, name: &'static str) -> Raw<StreamOwned<ClientConnection, TcpStream>> {
     let tcp = TcpStream::connect(address).unwrap();
     tcp.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
     let session = ClientConnection::new(config.clone(), ServerName::try_from(name).unwrap()).unwrap();
