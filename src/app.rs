@@ -7,6 +7,7 @@
 pub mod back;
 pub mod cluster;
 pub mod follow;
+pub mod jobs;
 pub mod origin;
 pub mod reload;
 pub mod replicas;
@@ -25,27 +26,21 @@ use crate::auth::operator::OperatorKey;
 use crate::base::error::Error;
 use crate::base::names::TenantId;
 use crate::base::storable::Writers;
-use crate::cdn::{self, CloudFront, Map};
+use crate::cdn::Map;
 use crate::config::{Config, Listen};
 use crate::files::sys;
 use crate::http::door::Doors;
 use crate::http::edge::site::Site;
 use crate::http::gateway::Gateway;
-use crate::jobs::backfill::Backfill;
-use crate::jobs::purge::{Outbox, Purge};
-use crate::jobs::upload::Upload;
-use crate::jobs::warm::Warm;
 use crate::local::sealed::Sealing;
 use crate::net::drain::Tracker;
 use crate::net::listen::{Address, Transport};
 use crate::net::server::{self, Server};
 use crate::net::tls::Tls;
 use crate::ops::Ops;
-use crate::ops::cdn::Cdn;
-use crate::ops::warm::Warmer;
 use crate::private;
 use crate::queue::runner::{Limits, TenantLimit};
-use crate::queue::{Kind, Queue, Runner};
+use crate::queue::{Queue, Runner};
 use crate::telemetry::access_log::{self, AccessLog};
 use crate::telemetry::metrics::{Door, Metrics};
 use crate::telemetry::redact;
@@ -137,28 +132,21 @@ impl App {
         let has_neighbours = opened.cache.is_some();
         let replicas = replicas::open(replicas, &config.store, &mut opened, &secret, &queue, &metrics)?;
         let back = back::open(&config.back, config.store, &mut opened, &queue, &metrics).await?;
-        let (cdn, mut kinds) =
-            purges(Map::new(config.doors.sites.list().iter().filter_map(Site::behind_cdn).collect()), &config.cdn, &queue)?;
-        kinds.push(cluster.kind());
-        kinds.extend(back.clone().map(|back| Arc::new(Upload { back, cdn: cdn.clone() }) as Arc<dyn Kind>));
-        kinds.extend(opened.cache.clone().map(|cache| {
-            let warmer = Warmer { origin: opened.origin.clone(), cache };
-            Arc::new(Warm(warmer)) as Arc<dyn Kind>
-        }));
-        kinds.extend(opened.shadows.clone().map(|shadows| Arc::new(Backfill(shadows)) as Arc<dyn Kind>));
+        let purges = jobs::purges(Map::new(config.doors.sites.list().iter().filter_map(Site::behind_cdn).collect()), &config.cdn, &queue)?;
         if let Some(replicas) = &replicas {
-            kinds.extend(replicas::kinds(replicas));
             tokio::spawn(replicas.clone().tend());
         }
         let tracker = Tracker::default();
         let ops = Ops::new(opened.origin, Variants::start(variants)?, queue.clone())
-            .with_cdn(cdn, tracker.clone())
+            .with_cdn(purges.outbox.clone(), tracker.clone())
             .with_cache(opened.cache)
             .with_peers(cluster.peers())
-            .with_replicas(replicas)
-            .with_shadows(opened.shadows)
-            .with_write_back(back)
+            .with_replicas(replicas.clone())
+            .with_shadows(opened.shadows.clone())
+            .with_write_back(back.clone())
             .with_writers(writers);
+        let parts = jobs::Parts { purges, has_cache: has_neighbours, peers: cluster.kind(), back, shadows: opened.shadows, replicas };
+        let kinds = jobs::kinds(parts, &ops, &auth);
         ops.load_settings(&auth).await?;
         let follower = has_neighbours.then(|| tokio::spawn(follow::follow(ops.clone(), auth.clone())));
 
@@ -182,13 +170,13 @@ impl App {
             .serve(tracker, move || Doors::new(service.clone()))
             .map_err(|e| StartError::Failed(format!("the workers can't be started: {e}")))?;
         let limits = Limits { settings: config.jobs, of_tenant: tenant_limits(auth.clone()) };
-        let jobs = Runner::start(queue.clone(), kinds, limits, metrics.clone())?;
+        let runner = Runner::start(queue.clone(), kinds, limits, metrics.clone())?;
         let reloader = Reloader::new(auth, tls, secrets, metrics);
         Ok(App {
             gateway,
             stores: opened.close,
             queue,
-            jobs,
+            jobs: runner,
             server,
             access_log: writer,
             addresses,
@@ -317,23 +305,6 @@ fn addresses(s3: &Listen, edge: &Listen, admin: &Listen) -> Vec<Address> {
 fn open_queue(settings: crate::queue::Settings) -> Result<Queue, StartError> {
     let opened = std::thread::spawn(move || Queue::open(settings)).join();
     Ok(opened.map_err(|_| StartError::Failed("the job queue panicked while it was opened".into()))??)
-}
-
-/// The outbox, where a site needs one, and who empties it.
-type Purges = (Option<Arc<dyn Cdn>>, Vec<Arc<dyn Kind>>);
-
-/// The kind is there without a site that needs it as well: jobs may be left of one that did.
-fn purges(map: Map, settings: &cdn::cloudfront::Settings, queue: &Queue) -> Result<Purges, StartError> {
-    let client = match CloudFront::new(settings) {
-        Ok(client) => client,
-        Err(e) if map.is_empty() => {
-            tracing::info!(error = e, "purges can't be sent; no site has a CDN");
-            return Ok((None, Vec::new()));
-        }
-        Err(e) => return Err(StartError::Failed(e)),
-    };
-    let outbox = (!map.is_empty()).then(|| Arc::new(Outbox::new(map, queue.clone())) as Arc<dyn Cdn>);
-    Ok((outbox, vec![Arc::new(Purge(Arc::new(client)))]))
 }
 
 fn tenant_limits(auth: Arc<Auth>) -> TenantLimit {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use crate::app::StartError;
 use crate::app::origin::Opened;
+use crate::auth::grant::GatewayGrant;
 use crate::auth::keys::Secret;
 use crate::jobs::replicate::{Repair, Replicate};
 use crate::local::Settings as LocalSettings;
@@ -43,10 +44,12 @@ pub fn open(
 }
 
 /// What brings changes to the replicas.
-pub fn kinds(replicas: &Replicas) -> Vec<Arc<dyn Kind>> {
-    let each = replicas.all().into_iter();
-    let each = each.map(|(which, name)| Arc::new(Replicate { replicas: replicas.clone(), which, name }) as Arc<dyn Kind>);
-    each.chain([Arc::new(Repair(replicas.clone())) as Arc<dyn Kind>]).collect()
+pub fn kinds(replicas: &Replicas, grant: &GatewayGrant) -> Vec<Arc<dyn Kind>> {
+    let each = replicas.all().into_iter().map(|(which, name)| {
+        let kind = Replicate { replicas: replicas.clone(), which, name, grant: grant.clone() };
+        Arc::new(kind) as Arc<dyn Kind>
+    });
+    each.chain([Arc::new(Repair { replicas: replicas.clone(), grant: grant.clone() }) as Arc<dyn Kind>]).collect()
 }
 
 fn with_folder(settings: Settings, dir: &Path, store: &LocalSettings, metrics: &Arc<Metrics>) -> Settings {

@@ -47,7 +47,7 @@ impl<'a> Target<'a> {
         }
     }
 
-    fn names(&self) -> (Option<&'a BucketName>, Option<&'a ObjectKey>) {
+    pub(super) fn names(&self) -> (Option<&'a BucketName>, Option<&'a ObjectKey>) {
         match self {
             Target::Service => (None, None),
             Target::Bucket(bucket) => (Some(&bucket.name), None),
@@ -76,7 +76,7 @@ impl Auth {
         self.decide(caller, action, target, Some(context))
     }
 
-    fn decide(&self, caller: &Caller, action: Action, target: Target<'_>, context: Option<&Context<'_>>) -> Result<Grant> {
+    pub(super) fn decide(&self, caller: &Caller, action: Action, target: Target<'_>, context: Option<&Context<'_>>) -> Result<Grant> {
         if beyond(caller, action, target) || !self.allows(action, target, &self.environment(caller, target, context), &caller.identity) {
             // One text for all reasons: which of them it was would tell what exists.
             return Err(Error::new(ErrorKind::AccessDenied, "Access Denied"));
@@ -89,23 +89,22 @@ impl Auth {
     /// Whether there may be a key of the bucket with which the caller may do it. For batches: where there is none, their list need
     /// not be read. Says yes where it takes a key to tell.
     pub fn may_with_some_key(&self, caller: &Caller, action: Action, bucket: &Bucket, context: &Context<'_>) -> Result<()> {
+        self.decide_for_some_key(caller, action, bucket, Some(context))
+    }
+
+    pub(super) fn decide_for_some_key(
+        &self,
+        caller: &Caller,
+        action: Action,
+        bucket: &Bucket,
+        context: Option<&Context<'_>>,
+    ) -> Result<()> {
         let target = Target::Bucket(bucket);
-        let env = Environment { any_key: true, ..self.environment(caller, target, Some(context)) };
+        let env = Environment { any_key: true, ..self.environment(caller, target, context) };
         if beyond(caller, action, target) || !self.allows(action, target, &env, &caller.identity) {
             return Err(Error::new(ErrorKind::AccessDenied, "Access Denied"));
         }
         Ok(())
-    }
-
-    /// For background work in a tenant's name: the same decision, without a request. A tenant that is gone may nothing.
-    pub fn grant_for_job(&self, tenant: &TenantId, action: Action, target: Target<'_>) -> Result<Grant> {
-        let caller = if tenant.is_operator() {
-            Caller { identity: Identity::Operator, ..Caller::anonymous() }
-        } else {
-            let known = self.tenant(tenant).ok_or_else(|| Error::new(ErrorKind::AccessDenied, "Access Denied"))?;
-            Caller::tenant(known)
-        };
-        self.decide(&caller, action, target, None)
     }
 
     /// May the caller learn that a key is not there? Otherwise a missing key must answer AccessDenied, not NoSuchKey.

@@ -76,6 +76,22 @@ impl Grant {
     }
 }
 
+/// The proof that work is the gateway's own. It follows from what was acknowledged already, such as bringing a write to where else it
+/// must be, and goes on when whoever asked for that has lost the right, or is gone. It opens nothing to anybody.
+#[derive(Debug, Clone)]
+pub struct GatewayGrant(());
+
+impl GatewayGrant {
+    pub(super) fn new() -> Self {
+        GatewayGrant(())
+    }
+
+    #[cfg(any(test, feature = "test-util"))]
+    pub fn for_test() -> Self {
+        GatewayGrant(())
+    }
+}
+
 /// The proof that the operator itself asks.
 #[derive(Debug)]
 pub struct OperatorGrant(());

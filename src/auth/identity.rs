@@ -167,9 +167,4 @@ impl Caller {
             signed_for: None,
         }
     }
-
-    /// For work that the gateway does in a tenant's name.
-    pub fn tenant(tenant: Arc<Tenant>) -> Self {
-        Caller { identity: Identity::Tenant(tenant), ..Caller::anonymous() }
-    }
 }

@@ -1,7 +1,7 @@
 //! Who is calling, and may they. Every request is made by a known tenant, allowed to anyone by a policy, or refused.
 //!
 //! Not here: XML, responses, storage. Keys made by `tidegate key` are stored by the caller, which hands them in.
-//! Called by the doors (`authenticate`, then `authorize`), by jobs (`grant_for_job`) and by the command line (`presign`).
+//! Called by the doors (`authenticate`, then `authorize`), by jobs (`for_jobs`) and by the command line (`presign`).
 //! Invariants: only this folder makes a `Grant`; secrets show in no log, error or `Debug`; a reload replaces everything or
 //! nothing; what one tenant's policy says never opens another tenant's bucket.
 
@@ -17,6 +17,7 @@ pub mod directory;
 mod evp;
 pub mod facts;
 pub mod fault;
+pub mod for_jobs;
 pub mod grant;
 pub mod identity;
 pub mod keys;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde_json::json;
 use tokio::time::interval;
 
+use crate::auth::grant::GatewayGrant;
 use crate::base::names::BucketName;
 use crate::ops::shadow::{BACKFILL, BACKFILL_VERSION, Shadows, Walked};
 use crate::queue::kind::{Backoff, Work};
@@ -14,7 +15,10 @@ use crate::queue::{Attempt, Fault, Kind};
 
 const SIGN_OF_LIFE: Duration = Duration::from_secs(5);
 
-pub struct Backfill(pub Shadows);
+pub struct Backfill {
+    pub shadows: Shadows,
+    pub grant: GatewayGrant,
+}
 
 impl Kind for Backfill {
     fn name(&self) -> &'static str {
@@ -43,7 +47,7 @@ impl Kind for Backfill {
                     so_far.clone_from(walked);
                 }
             };
-            let walking = self.0.bring_all(&bucket, &told);
+            let walking = self.shadows.bring_all(&self.grant, &bucket, &told);
             tokio::pin!(walking);
             let mut life = interval(SIGN_OF_LIFE);
             loop {

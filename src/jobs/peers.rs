@@ -4,6 +4,7 @@
 //! items of a job, and the write that it belongs to is answered when that is durable. While a peer can't be reached, nobody waits for it.
 //! A job is of no use any more when the peer itself would not show what it knew: after `cache.stale_if_error`.
 //! Begun again after a crash it says the same once more, which does no harm.
+//! Acts for the gateway: what a peer is told was done here, under the grant of whoever asked for it.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};

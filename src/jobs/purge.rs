@@ -4,17 +4,22 @@
 //! that waits for its time, which costs one write for each new path and none for a path that is there already.
 //! Begun again after a crash it is the same call: the job's id is its CallerReference, and its items were fixed when it was
 //! first claimed, so CloudFront answers the invalidation that it made the first time.
+//! What a write brings about is the gateway's own work. What a tenant asked for is done in its name: it may have lost the right.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::auth::{Action, Auth, Target};
 use crate::base::error::{Error, ErrorKind, Result};
-use crate::base::names::{BucketName, ObjectKey, TenantId};
+use crate::base::names::{AccessKeyId, BucketName, ObjectKey, TenantId};
 use crate::base::timestamp::Timestamp;
 use crate::cdn::paths::Items;
 use crate::cdn::{CloudFront, Distribution, Map, Refused};
+use crate::jobs::{asker, refused};
+use crate::ops::Ops;
 use crate::ops::cdn::{Cdn, Wanted};
 use crate::origin::Pending;
 use crate::queue::job::MAX_ITEMS;
@@ -29,6 +34,24 @@ const ATTEMPTS: u32 = 100;
 #[derive(Serialize, Deserialize)]
 struct Document {
     distribution: String,
+    /// Where a tenant asked. Absent: it follows from a write.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    asked: Option<Asked>,
+}
+
+/// What the right to purge is decided on again. Paths and tags don't tell the keys that they stand for.
+#[derive(Clone, Serialize, Deserialize)]
+struct Asked {
+    buckets: BTreeSet<BucketName>,
+    tags: bool,
+}
+
+impl Asked {
+    fn of(wanted: &Wanted) -> Self {
+        let keys = wanted.keys.iter().map(|(bucket, _)| bucket.clone());
+        let prefixes = wanted.prefixes.iter().map(|(bucket, _)| bucket.clone());
+        Asked { buckets: keys.chain(prefixes).collect(), tags: !wanted.tags.is_empty() }
+    }
 }
 
 /// The way in: what `ops` tells of changes, and what tenants ask for.
@@ -42,8 +65,8 @@ impl Outbox {
         Outbox { map, queue }
     }
 
-    fn job(tenant: &TenantId, distribution: &Distribution, items: Vec<String>) -> Result<NewJob> {
-        let payload = Payload::of(VERSION, &Document { distribution: distribution.id.clone() })?;
+    fn job(tenant: &TenantId, distribution: &Distribution, asked: Option<Asked>, items: Vec<String>) -> Result<NewJob> {
+        let payload = Payload::of(VERSION, &Document { distribution: distribution.id.clone(), asked })?;
         Ok(NewJob { items, max_attempts: ATTEMPTS, ..NewJob::new(tenant.clone(), KIND, payload) })
     }
 }
@@ -66,14 +89,14 @@ impl Cdn for Outbox {
             }
             for (distribution, items) in items.into_values() {
                 let due = Timestamp::now().plus(distribution.delay);
-                let job = NewJob { due: Some(due), ..Self::job(tenant, &distribution, items)? };
+                let job = NewJob { due: Some(due), ..Self::job(tenant, &distribution, None, items)? };
                 self.queue.gather(distribution.id, job).await?;
             }
             Ok(())
         })
     }
 
-    fn purge<'a>(&'a self, tenant: &'a TenantId, wanted: Wanted) -> Pending<'a, Vec<JobId>> {
+    fn purge<'a>(&'a self, tenant: &'a TenantId, asked_by: Option<AccessKeyId>, wanted: Wanted) -> Pending<'a, Vec<JobId>> {
         Box::pin(async move {
             let mut items = Items::new();
             wanted.keys.iter().for_each(|(bucket, key)| self.map.key(bucket.as_str(), key.as_str(), &mut items));
@@ -82,10 +105,12 @@ impl Cdn for Outbox {
             if items.is_empty() {
                 return Err(Error::new(ErrorKind::InvalidRequest, "There is nothing to purge: no site with a CDN shows any of this."));
             }
+            let asked = Asked::of(&wanted);
             let mut jobs = Vec::new();
             for (distribution, items) in items.into_values() {
                 for some in items.chunks(MAX_ITEMS as usize) {
-                    jobs.push(self.queue.enqueue(Self::job(tenant, &distribution, some.to_vec())?).await?.id);
+                    let job = Self::job(tenant, &distribution, Some(asked.clone()), some.to_vec())?;
+                    jobs.push(self.queue.enqueue(NewJob { asked_by: asked_by.clone(), ..job }).await?.id);
                 }
             }
             Ok(jobs)
@@ -94,7 +119,30 @@ impl Cdn for Outbox {
 }
 
 /// The work itself.
-pub struct Purge(pub Arc<CloudFront>);
+pub struct Purge {
+    pub client: Arc<CloudFront>,
+    pub ops: Ops,
+    pub auth: Arc<Auth>,
+}
+
+impl Purge {
+    /// Whether the tenant who asked may still ask for it.
+    async fn decide(&self, attempt: &Attempt, asked: &Asked) -> Result<(), Fault> {
+        let asker = asker(&self.auth, &attempt.job)?;
+        for name in &asked.buckets {
+            // What is left of a bucket that is gone is nobody's.
+            let found = self.ops.bucket_for_decision(name).await.map_err(|e| Fault::retry(format!("{:?}: {}", e.kind(), e.message())))?;
+            let Some(bucket) = found else { continue };
+            for action in [Action::PutObject, Action::Purge] {
+                self.auth.may_job_with_some_key(&asker, action, &bucket).map_err(refused)?;
+            }
+        }
+        if asked.tags {
+            self.auth.grant_for_job(&asker, Action::PurgeTags, Target::Service).map_err(refused)?;
+        }
+        Ok(())
+    }
+}
 
 impl Kind for Purge {
     fn name(&self) -> &'static str {
@@ -117,8 +165,11 @@ impl Kind for Purge {
     fn run<'a>(&'a self, attempt: &'a Attempt) -> Work<'a> {
         Box::pin(async move {
             let document: Document = attempt.document(VERSION)?;
+            if let Some(asked) = &document.asked {
+                self.decide(attempt, asked).await?;
+            }
             let reference = format!("tidegate-{}", attempt.job.id);
-            match self.0.invalidate(&document.distribution, &reference, &attempt.items).await {
+            match self.client.invalidate(&document.distribution, &reference, &attempt.items).await {
                 Ok(made) => Ok(Some(serde_json::json!({ "invalidation": made.id, "status": made.status, "items": attempt.items.len() }))),
                 Err(Refused::ForNow { text, after }) => Err(Fault::Retry { reason: text, after }),
                 Err(Refused::ForGood { text }) => Err(Fault::dead(text)),

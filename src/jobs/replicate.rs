@@ -11,6 +11,7 @@ use serde_json::json;
 use tokio::task::JoinSet;
 use tokio::time::interval;
 
+use crate::auth::grant::GatewayGrant;
 use crate::ops::breaker::is_silent;
 use crate::ops::replicas::{Brought, Document, REPAIR, Replicas, Scanned, Trouble, VERSION, Which};
 use crate::ops::write_back::is_for_good;
@@ -28,6 +29,7 @@ pub struct Replicate {
     pub replicas: Replicas,
     pub which: Which,
     pub name: &'static str,
+    pub grant: GatewayGrant,
 }
 
 #[derive(Default)]
@@ -95,7 +97,8 @@ impl Kind for Replicate {
                     // An item that is no key can't have been recorded.
                     let Some(key) = Replicas::key_of(item) else { continue };
                     let (replicas, which, bucket, item) = (self.replicas.clone(), self.which, document.bucket.clone(), item.clone());
-                    running.spawn(async move { (replicas.bring(which, &bucket, key.as_ref()).await, item) });
+                    let grant = self.grant.clone();
+                    running.spawn(async move { (replicas.bring(&grant, which, &bucket, key.as_ref()).await, item) });
                 }
                 tokio::select! {
                     ended = running.join_next() => match ended {
@@ -119,7 +122,10 @@ impl Kind for Replicate {
     }
 }
 
-pub struct Repair(pub Replicas);
+pub struct Repair {
+    pub replicas: Replicas,
+    pub grant: GatewayGrant,
+}
 
 impl Kind for Repair {
     fn name(&self) -> &'static str {
@@ -137,13 +143,13 @@ impl Kind for Repair {
     fn run<'a>(&'a self, attempt: &'a Attempt) -> Work<'a> {
         Box::pin(async move {
             let name: String = attempt.document(VERSION)?;
-            let Some(which) = self.0.find(&name) else { return Err(Fault::dead("there is no such replica any more")) };
-            if let Some(after) = self.0.leave_alone(which) {
+            let Some(which) = self.replicas.find(&name) else { return Err(Fault::dead("there is no such replica any more")) };
+            if let Some(after) = self.replicas.leave_alone(which) {
                 return Err(Fault::Retry { reason: "the replica does not answer".into(), after: Some(after) });
             }
             let keys = AtomicU64::new(0);
             let told = |scanned: Scanned| keys.store(scanned.keys, Ordering::Relaxed);
-            let scanning = self.0.scan(which, &told);
+            let scanning = self.replicas.scan(&self.grant, which, &told);
             tokio::pin!(scanning);
             let mut life = interval(SIGN_OF_LIFE);
             loop {

@@ -13,6 +13,7 @@ use std::time::Duration;
 use serde_json::json;
 use tokio::time::{Instant, interval, timeout};
 
+use crate::auth::grant::GatewayGrant;
 use crate::base::error::Error;
 use crate::ops::cdn::Cdn;
 use crate::ops::write_back::{Carried, Document, KIND, VERSION, WriteBack, is_for_good};
@@ -28,6 +29,7 @@ const SLOWEST_BYTES_PER_SECOND: u64 = 64 * 1024;
 
 pub struct Upload {
     pub back: WriteBack,
+    pub grant: GatewayGrant,
     /// Told again when a version is upstream: until then other nodes showed the one before.
     pub cdn: Option<Arc<dyn Cdn>>,
 }
@@ -86,7 +88,7 @@ impl Upload {
         let Ok(turn) = timeout(WAIT_FOR_TURN, self.back.turn(bucket, key)).await else {
             return Err(Fault::retry("another version of the key is on its way upstream"));
         };
-        self.back.carry(&turn, bucket, key, *generation).await.map_err(fault)
+        self.back.carry(&self.grant, &turn, bucket, key, *generation).await.map_err(fault)
     }
 }
 

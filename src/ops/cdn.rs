@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::auth::action::Action;
 use crate::auth::grant::Grant;
 use crate::base::error::{Error, ErrorKind, Result};
-use crate::base::names::{BucketName, ObjectKey, TenantId};
+use crate::base::names::{AccessKeyId, BucketName, ObjectKey, TenantId};
 use crate::cache::purge::{Meant, Purged};
 use crate::net::drain::Tracker;
 use crate::ops::peers::PeerPurged;
@@ -28,7 +28,8 @@ pub trait Cdn: Send + Sync + 'static {
     fn changed<'a>(&'a self, tenant: &'a TenantId, bucket: &'a BucketName, key: Option<&'a ObjectKey>) -> Pending<'a, ()>;
 
     /// Jobs that will make it forget. Fails with InvalidRequest where there is nothing to forget.
-    fn purge<'a>(&'a self, tenant: &'a TenantId, wanted: Wanted) -> Pending<'a, Vec<JobId>>;
+    /// `asked_by`: the access key of whoever asks.
+    fn purge<'a>(&'a self, tenant: &'a TenantId, asked_by: Option<AccessKeyId>, wanted: Wanted) -> Pending<'a, Vec<JobId>>;
 }
 
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -63,7 +64,14 @@ impl Ops {
 
     /// `prefixes` are grants for the key `PREFIX*`. Our own cache and those of the
     /// peers forget first, so that a CDN which asks anew gets what is there.
-    pub async fn purge(&self, keys: &[Grant], prefixes: &[Grant], tags: Option<TagGrant>, soft: bool) -> Result<PurgeBegun> {
+    pub async fn purge(
+        &self,
+        keys: &[Grant],
+        prefixes: &[Grant],
+        tags: Option<TagGrant>,
+        soft: bool,
+        asked_by: Option<AccessKeyId>,
+    ) -> Result<PurgeBegun> {
         let mut wanted = Wanted::default();
         for grant in keys {
             let (bucket, key) = object(grant, &[Action::Purge])?;
@@ -93,7 +101,7 @@ impl Ops {
             _ => Vec::new(),
         };
         let jobs = match (&self.cdn, tenant) {
-            (Some(cdn), Some(tenant)) => cdn.purge(&tenant, wanted).await,
+            (Some(cdn), Some(tenant)) => cdn.purge(&tenant, asked_by, wanted).await,
             _ => Err(Error::new(
                 ErrorKind::InvalidRequest,
                 "There is nothing to purge: no site of this gateway has a CDN, or nothing was named.",
@@ -177,7 +185,7 @@ mod tests {
             })
         }
 
-        fn purge<'a>(&'a self, _: &'a TenantId, _: Wanted) -> Pending<'a, Vec<JobId>> {
+        fn purge<'a>(&'a self, _: &'a TenantId, _: Option<AccessKeyId>, _: Wanted) -> Pending<'a, Vec<JobId>> {
             Box::pin(async { Ok(Vec::new()) })
         }
     }

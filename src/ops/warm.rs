@@ -3,19 +3,18 @@
 //! Invariant: who warms gets to see nothing: bytes go to the cache and nowhere else.
 
 use std::future::poll_fn;
-use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use crate::auth::action::Action;
 use crate::auth::grant::Grant;
 use crate::base::error::{Error, ErrorKind, Result};
-use crate::base::names::{BucketName, ObjectKey};
-use crate::base::object::SharedObject;
+use crate::base::names::{AccessKeyId, BucketName};
+use crate::base::object::{ListPage, ListQuery, SharedObject};
 use crate::base::range::ByteRange;
 use crate::cache::Cache;
 use crate::ops::{Ops, object};
-use crate::origin::{Body, Freshness, Origin, ReadBy};
+use crate::origin::{Body, ReadBy};
 use crate::queue::{JobId, NewJob, Payload};
 
 pub const KIND: &str = "warm";
@@ -29,28 +28,10 @@ pub struct Document {
     pub bucket: BucketName,
 }
 
-/// What became of one key.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Warmed {
-    /// Of the object. None: there is none.
-    pub size: Option<u64>,
-    /// That had to be read.
-    pub read: u64,
-}
-
-/// Reads through the cache, for jobs.
-pub struct Warmer {
-    pub origin: Arc<dyn Origin>,
-    pub cache: Cache,
-}
-
 impl Ops {
-    /// `keys` and `prefixes` (grants for the key `PREFIX*`) are of one bucket.
-    pub async fn warm(&self, keys: &[Grant], prefixes: &[Grant]) -> Result<JobId> {
-        if self.cache.is_none() {
-            let text = "There is nothing to warm: this gateway keeps its objects itself.";
-            return Err(Error::new(ErrorKind::InvalidRequest, text));
-        }
+    /// `keys` and `prefixes` (grants for the key `PREFIX*`) are of one bucket. `asked_by`: the access key of whoever asks.
+    pub async fn warm(&self, keys: &[Grant], prefixes: &[Grant], asked_by: Option<AccessKeyId>) -> Result<JobId> {
+        self.warmed_cache()?;
         let mut items = Vec::with_capacity(keys.len() + prefixes.len());
         let mut of = None;
         for grant in keys.iter().chain(prefixes) {
@@ -65,46 +46,43 @@ impl Ops {
         let keys = keys.iter().map(|key| format!("k{key}"));
         let prefixes = patterns.iter().map(|pattern| format!("p{}", pattern.as_str().strip_suffix('*').unwrap_or(pattern.as_str())));
         let payload = Payload::of(VERSION, &Document { bucket: bucket.clone() })?;
-        let job = NewJob { items: keys.chain(prefixes).collect(), ..NewJob::new(tenant.clone(), KIND, payload) };
+        let job = NewJob { items: keys.chain(prefixes).collect(), asked_by, ..NewJob::new(tenant.clone(), KIND, payload) };
         Ok(self.jobs.enqueue(job).await?.id)
     }
-}
 
-impl Warmer {
-    /// Every block of what the key is now is in the cache afterwards, as far as there is room. `told` hears of each step.
-    pub async fn object(&self, bucket: &BucketName, key: &ObjectKey, told: &(dyn Fn() + Sync)) -> Result<Warmed> {
-        let mut read = 0;
-        // It may be replaced while it is read, and then the new one is wanted. A key that changes all the time is left alone.
-        for _ in 0..3 {
-            let Some(info) = self.origin.stat(bucket, key, Freshness::Current).await? else { return Ok(Warmed { size: None, read }) };
-            if self.version(bucket, key, &info, &mut read, told).await? {
-                return Ok(Warmed { size: Some(info.size), read });
-            }
-        }
-        Ok(Warmed { size: None, read })
+    fn warmed_cache(&self) -> Result<&Cache> {
+        let text = "There is nothing to warm: this gateway keeps its objects itself.";
+        self.cache.as_ref().ok_or_else(|| Error::new(ErrorKind::InvalidRequest, text))
     }
 
-    /// False: this version is gone.
-    async fn version(
-        &self,
-        bucket: &BucketName,
-        key: &ObjectKey,
-        info: &SharedObject,
-        read: &mut u64,
-        told: &(dyn Fn() + Sync),
-    ) -> Result<bool> {
-        let version = self.cache.version(bucket, key, info);
+    /// Bytes that a job may bring into the cache.
+    pub fn room_to_warm(&self) -> Result<u64> {
+        Ok(self.warmed_cache()?.room())
+    }
+
+    /// What is there under the prefix of a grant for the key `PREFIX*`, after `after`. For a job: who asked for that sees none of it.
+    pub async fn list_to_warm(&self, grant: &Grant, after: String, max: usize) -> Result<ListPage> {
+        let (bucket, pattern) = object(grant, &[Action::Warm])?;
+        let prefix = pattern.as_str().strip_suffix('*').ok_or_else(|| Error::internal("a prefix without its star"))?;
+        self.origin.list(bucket, &ListQuery { prefix: prefix.to_owned(), after, max, ..ListQuery::default() }).await
+    }
+
+    /// Every block of this version is in the cache afterwards, as far as there is room. `told` hears of each step, and of how many
+    /// bytes had to be read for it. False: the version is gone.
+    pub async fn warm_version(&self, grant: &Grant, info: &SharedObject, told: &(dyn Fn(u64) + Sync)) -> Result<bool> {
+        let (bucket, key) = object(grant, &[Action::GetObject])?;
+        let cache = self.warmed_cache()?;
+        let version = cache.version(bucket, key, info);
         let mut start = 0;
         while start < info.size {
             let end = (start + STEP_BYTES.max(version.block_bytes)).min(info.size);
-            let is_here = (start..end).step_by(version.block_bytes as usize).all(|offset| self.cache.has(&version, offset));
+            let is_here = (start..end).step_by(version.block_bytes as usize).all(|offset| cache.has(&version, offset));
             if !is_here {
                 let range = ByteRange { start, end };
                 let Some(body) = self.origin.open(bucket, key, info, range, ReadBy::UserSpace).await? else { return Ok(false) };
                 drain(body).await?;
-                *read += end - start;
             }
-            told();
+            told(if is_here { 0 } else { end - start });
             start = end;
         }
         Ok(true)

@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::base::error::{Error, ErrorKind, Result};
-use crate::base::names::TenantId;
+use crate::base::names::{AccessKeyId, TenantId};
 use crate::base::timestamp::Timestamp;
 
 /// A payload is loaded whole when its job runs; `workers` of them are in memory at once.
@@ -183,6 +183,9 @@ pub struct Job {
     pub reason: Option<String>,
     /// A JSON document.
     pub result: Option<String>,
+    /// The access key of the tenant who asked for it, where that is known. Stored behind the rest, as all that came later.
+    #[serde(skip)]
+    pub asked_by: Option<AccessKeyId>,
 }
 
 /// The version and the JSON document of a payload.
@@ -213,13 +216,26 @@ pub struct NewJob {
     pub due: Option<Timestamp>,
     pub key: Option<String>,
     pub max_attempts: u32,
+    /// Where a tenant asked for it with a request.
+    pub asked_by: Option<AccessKeyId>,
 }
 
 impl NewJob {
     pub const NORMAL: u8 = 100;
 
     pub fn new(tenant: TenantId, kind: &'static str, payload: Payload) -> Self {
-        NewJob { tenant, kind, payload, items: Vec::new(), priority: Self::NORMAL, deadline: None, due: None, key: None, max_attempts: 20 }
+        NewJob {
+            tenant,
+            kind,
+            payload,
+            items: Vec::new(),
+            priority: Self::NORMAL,
+            deadline: None,
+            due: None,
+            key: None,
+            max_attempts: 20,
+            asked_by: None,
+        }
     }
 
     pub(super) fn check(&self) -> Result<()> {

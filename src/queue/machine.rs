@@ -108,6 +108,7 @@ impl Machine<'_, '_> {
             max_attempts: new.max_attempts.max(1),
             reason: None,
             result: None,
+            asked_by: new.asked_by,
         };
         self.txn.set_payload(&id, &new.payload);
         self.put(None, &job)?;

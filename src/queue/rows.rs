@@ -4,6 +4,7 @@
 //! rebuild makes it anew. A promoted job (its time has come: a row of DUE became one of READY) is the one thing that the
 //! index knows and the journal does not, and a rebuild only forgets that it was done already.
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::base::error::{Error, ErrorKind, Result};
@@ -45,18 +46,36 @@ pub const fn is_truth(table: u8) -> bool {
 const JOB_VERSION: u8 = 1;
 
 pub fn encode_job(job: &Job) -> Result<Vec<u8>> {
-    postcard::to_extend(job, vec![JOB_VERSION]).map_err(Error::internal)
+    let row = postcard::to_extend(job, vec![JOB_VERSION]).map_err(Error::internal)?;
+    // An older program reads up to here, and leaves what follows alone.
+    match &job.asked_by {
+        None => Ok(row),
+        asked_by => postcard::to_extend(asked_by, row).map_err(Error::internal),
+    }
 }
 
 pub fn decode_job(row: &[u8]) -> Result<Job> {
     match row.split_first() {
-        Some((&JOB_VERSION, rest)) => postcard::from_bytes(rest).map_err(Error::internal),
+        Some((&JOB_VERSION, rest)) => {
+            let (job, mut tail): (Job, &[u8]) = postcard::take_from_bytes(rest).map_err(Error::internal)?;
+            Ok(Job { asked_by: take_later(&mut tail)?, ..job })
+        }
         Some((version, _)) if *version > JOB_VERSION => Err(Error::new(
             ErrorKind::InternalError,
             format!("a job has format {version}, this program reads up to {JOB_VERSION}: start a newer tidegate on this data folder"),
         )),
         _ => Err(Error::internal("a row of the queue is no job")),
     }
+}
+
+/// A field that rows got later: one that an older program wrote ends before it.
+fn take_later<T: DeserializeOwned + Default>(tail: &mut &[u8]) -> Result<T> {
+    if tail.is_empty() {
+        return Ok(T::default());
+    }
+    let (value, rest) = postcard::take_from_bytes(tail).map_err(Error::internal)?;
+    *tail = rest;
+    Ok(value)
 }
 
 pub fn encode_payload(payload: &Payload) -> Vec<u8> {

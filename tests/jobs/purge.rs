@@ -84,6 +84,34 @@ fn one_may_purge_what_one_may_write() {
     assert_eq!(items[1], ["#a-video", "/*", "/a%20b%26c", "/run/*"]);
 }
 
+/// The CDN is away while both wait; meanwhile the tenant loses its policy. What its write brought about is told all the same.
+#[test]
+fn a_right_that_was_lost_is_lost_for_a_purge_that_waits() {
+    let world = World::new("1ms");
+    let running = world.serve();
+    let mut client = Client::new(running.s3);
+    client.make_bucket(&acme(), "media");
+    client.make_bucket(&acme(), "probe");
+    world.cdn.then(&[Fate::Down; 1000]);
+    let asked = api(&running, &acme(), "POST", "/-/v1/purge", &[], r#"{"bucket": "media", "keys": ["public/asked"], "tags": ["t-acme"]}"#);
+    let asked = json(&asked.expect(202))["jobs"][0].as_str().unwrap().to_owned();
+    client.put(&acme(), "media", "public/written", b"1").expect(200);
+    let file = world.place.path("policies/tenants/acme.toml");
+    let with = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, with.replace("[\"tenant-default\"]", "[]")).unwrap();
+    let begun = Instant::now();
+    while client.put(&acme(), "probe", "x", b"").status != 403 {
+        assert!(begun.elapsed().as_secs() < 60, "the policy is never taken up: {}", running.log());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    world.cdn.heal();
+    wait_until_idle(&running);
+    let job = json(&api(&running, &operator(), "GET", &format!("/-/v1/jobs/{asked}"), &[], "").expect(200));
+    assert_eq!((job["state"].as_str(), job["asked_by"].as_str()), (Some("dead"), Some("AKACME")), "{job}");
+    assert!(job["reason"].as_str().unwrap().starts_with("refused: the tenant has no right to "), "{job}");
+    assert_eq!(world.cdn.made(), [["/written"]]);
+}
+
 #[test]
 fn a_bucket_that_may_be_closed_is_purged_as_a_whole() {
     let world = World::new("1ms");

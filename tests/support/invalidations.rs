@@ -73,6 +73,11 @@ impl Invalidations {
         self.state.lock().unwrap().next.extend(fates.iter().rev());
     }
 
+    /// From now on calls are taken.
+    pub fn heal(&self) {
+        self.state.lock().unwrap().next.clear();
+    }
+
     pub fn trouble(&self, every: usize) {
         self.state.lock().unwrap().trouble = every;
     }

@@ -6,6 +6,7 @@ mod chunks;
 mod cloudfront;
 mod documents;
 mod folder;
+mod for_jobs;
 mod forms;
 mod injective;
 mod oracle;

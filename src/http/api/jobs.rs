@@ -86,6 +86,7 @@ pub fn record(job: &Job) -> Value {
     json!({
         "id": job.id.to_string(),
         "tenant": job.tenant.as_str(),
+        "asked_by": job.asked_by.as_ref().map(|key| key.as_str()),
         "kind": job.kind,
         "state": job.state.phase().name(),
         "created": job.created.iso8601(),

@@ -80,7 +80,7 @@ pub async fn purge(exchange: &mut Exchange<'_>) -> Result<Answer> {
         prefixes.push(grant(exchange, bucket, pattern).await?);
     }
     let tags = if request.tags.is_empty() { None } else { Some(tag_grant(exchange, request.tags)?) };
-    let begun = exchange.gateway.ops.purge(&keys, &prefixes, tags, request.soft).await?;
+    let begun = exchange.gateway.ops.purge(&keys, &prefixes, tags, request.soft, exchange.caller.access_key.clone()).await?;
     let ids: Vec<String> = begun.jobs.iter().map(ToString::to_string).collect();
     let mut told = json!({ "jobs": ids });
     if let Some(purged) = begun.cached {

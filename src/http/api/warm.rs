@@ -45,7 +45,7 @@ pub async fn warm(exchange: &mut Exchange<'_>) -> Result<Answer> {
         pace.next().await;
         prefixes.push(grant(exchange, &bucket, &pattern(prefix)?).await?);
     }
-    let job = exchange.gateway.ops.warm(&keys, &prefixes).await?;
+    let job = exchange.gateway.ops.warm(&keys, &prefixes, exchange.caller.access_key.clone()).await?;
     let mut answer = respond::json(&json!({ "job": job.to_string() }))?;
     *answer.status_mut() = StatusCode::ACCEPTED;
     Ok(answer)

@@ -21,7 +21,7 @@ mod under_way;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::auth::grant::OperatorGrant;
+use crate::auth::grant::{GatewayGrant, OperatorGrant};
 use crate::auth::keys::Secret;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::names::{BucketName, ObjectKey};
@@ -83,7 +83,7 @@ impl Replicas {
         self.0.targets.iter().position(|t| &*t.name == name).map(Which)
     }
 
-    pub async fn bring(&self, which: Which, bucket: &BucketName, key: Option<&ObjectKey>) -> Result<Brought, Trouble> {
+    pub async fn bring(&self, _: &GatewayGrant, which: Which, bucket: &BucketName, key: Option<&ObjectKey>) -> Result<Brought, Trouble> {
         let target = &self.0.targets[which.0];
         let brought = match key {
             Some(key) => self.0.bring(target, bucket, key).await,

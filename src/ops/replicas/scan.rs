@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::auth::grant::GatewayGrant;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::names::BucketName;
 use crate::base::object::{ListEntry, ListQuery, ListedObject};
@@ -43,7 +44,7 @@ pub(super) struct Mark {
 
 impl Replicas {
     /// Goes through everything that the replica gets. None: another scan of it runs.
-    pub async fn scan(&self, which: Which, told: &(dyn Fn(Scanned) + Send + Sync)) -> Result<Option<Scanned>> {
+    pub async fn scan(&self, _: &GatewayGrant, which: Which, told: &(dyn Fn(Scanned) + Send + Sync)) -> Result<Option<Scanned>> {
         let target = &self.0.targets[which.0];
         let Ok(_alone) = target.scanning.try_lock() else { return Ok(None) };
         let scanned = self.0.scan(target, told).await;

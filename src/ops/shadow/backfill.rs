@@ -6,7 +6,7 @@
 use serde::Serialize;
 use tokio::task::JoinSet;
 
-use crate::auth::grant::OperatorGrant;
+use crate::auth::grant::{GatewayGrant, OperatorGrant};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::names::{BucketName, ObjectKey, TenantId};
 use crate::base::object::{ListEntry, ListQuery};
@@ -53,7 +53,7 @@ impl Walked {
 
 impl Shadows {
     /// None: the bucket has no old store. Err: one of both could not be listed.
-    pub async fn bring_all(&self, bucket: &BucketName, told: &(dyn Fn(&Walked) + Send + Sync)) -> Result<Option<Walked>> {
+    pub async fn bring_all(&self, _: &GatewayGrant, bucket: &BucketName, told: &(dyn Fn(&Walked) + Send + Sync)) -> Result<Option<Walked>> {
         let Some(shadow) = self.0.of(bucket) else { return Ok(None) };
         let (owner, mut walked) = (self.0.owner(shadow).await?, Walked::default());
         let mut query = ListQuery { max: PAGE, ..ListQuery::default() };

@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use crate::auth::grant::GatewayGrant;
 use crate::base::conditions::WriteConditions;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::names::{BucketName, ObjectKey};
@@ -52,8 +53,8 @@ impl WriteBack {
         })
     }
 
-    /// Brings this version upstream, and forgets it here.
-    pub async fn carry(&self, turn: &Held, bucket: &BucketName, key: &ObjectKey, generation: u64) -> Result<Carried> {
+    /// Brings this version upstream, and forgets it here: it was acknowledged, whatever its writer may do by now.
+    pub async fn carry(&self, _: &GatewayGrant, turn: &Held, bucket: &BucketName, key: &ObjectKey, generation: u64) -> Result<Carried> {
         let overlay = &self.0;
         let Some(entry) = overlay.entry(bucket, key).await? else { return Ok(Carried::Before) };
         if entry.row().generation != generation {

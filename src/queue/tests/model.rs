@@ -283,6 +283,7 @@ impl Run {
             max_attempts: new.max_attempts,
             reason: None,
             result: None,
+            asked_by: new.asked_by,
         };
         self.model.jobs.insert(id, Expected { job, items });
     }

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::auth::grant::GatewayGrant;
 use crate::base::checksum::ChecksumAlgorithm;
 use crate::base::conditions::WriteConditions;
 use crate::base::error::Result;
@@ -102,7 +103,7 @@ impl World {
     /// One attempt of each job whose time has come. How they ended.
     async fn run_jobs(&self) -> Vec<Outcome> {
         let queue = &self.node().queue;
-        let kind = Upload { back: self.back().clone(), cdn: None };
+        let kind = Upload { back: self.back().clone(), grant: GatewayGrant::for_test(), cdn: None };
         let mut outcomes = Vec::new();
         for job in queue.claim(1000, |_| u32::MAX, |_| u32::MAX).await.unwrap().0 {
             let live = queue.shared.begin(job.id, job.attempts);

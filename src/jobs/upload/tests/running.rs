@@ -10,7 +10,7 @@ use crate::telemetry::metrics::Metrics;
 
 fn run(world: &World) -> Runner {
     let limits = Limits { settings: RunnerSettings::default(), of_tenant: Arc::new(|_| None) };
-    let kinds: Vec<Arc<dyn Kind>> = vec![Arc::new(Upload { back: world.back().clone(), cdn: None })];
+    let kinds: Vec<Arc<dyn Kind>> = vec![Arc::new(Upload { back: world.back().clone(), grant: GatewayGrant::for_test(), cdn: None })];
     Runner::start(world.node().queue.clone(), kinds, limits, Arc::new(Metrics::new())).unwrap()
 }
 

@@ -1,0 +1,74 @@
+//! Which kinds of background work there are, and in whose name each acts.
+//!
+//! Called at the start. A kind is there as well where the configuration has no more use for it: jobs may be left of when it did.
+
+use std::sync::Arc;
+
+use crate::app::{StartError, replicas};
+use crate::auth::Auth;
+use crate::cdn::cloudfront::Settings;
+use crate::cdn::{CloudFront, Map};
+use crate::jobs::backfill::Backfill;
+use crate::jobs::purge::{Outbox, Purge};
+use crate::jobs::upload::Upload;
+use crate::jobs::warm::Warm;
+use crate::ops::Ops;
+use crate::ops::cdn::Cdn;
+use crate::ops::replicas::Replicas;
+use crate::ops::shadow::Shadows;
+use crate::ops::write_back::WriteBack;
+use crate::queue::{Kind, Queue};
+
+/// Who tells CDNs what they are to forget.
+pub struct Purges {
+    /// None: no site has a CDN.
+    pub outbox: Option<Arc<dyn Cdn>>,
+    client: Option<Arc<CloudFront>>,
+}
+
+pub fn purges(map: Map, settings: &Settings, queue: &Queue) -> Result<Purges, StartError> {
+    let client = match CloudFront::new(settings) {
+        Ok(client) => Arc::new(client),
+        Err(e) if map.is_empty() => {
+            tracing::info!(error = e, "purges can't be sent; no site has a CDN");
+            return Ok(Purges { outbox: None, client: None });
+        }
+        Err(e) => return Err(StartError::Failed(e)),
+    };
+    let outbox = (!map.is_empty()).then(|| Arc::new(Outbox::new(map, queue.clone())) as Arc<dyn Cdn>);
+    Ok(Purges { outbox, client: Some(client) })
+}
+
+/// What jobs need beside `ops`.
+pub struct Parts {
+    pub purges: Purges,
+    pub has_cache: bool,
+    pub peers: Arc<dyn Kind>,
+    pub back: Option<WriteBack>,
+    pub shadows: Option<Shadows>,
+    pub replicas: Option<Replicas>,
+}
+
+pub fn kinds(parts: Parts, ops: &Ops, auth: &Arc<Auth>) -> Vec<Arc<dyn Kind>> {
+    // In the name of the tenant who asked.
+    let mut kinds: Vec<Arc<dyn Kind>> = Vec::new();
+    if let Some(client) = parts.purges.client {
+        kinds.push(Arc::new(Purge { client, ops: ops.clone(), auth: auth.clone() }));
+    }
+    if parts.has_cache {
+        kinds.push(Arc::new(Warm { ops: ops.clone(), auth: auth.clone() }));
+    }
+    // The gateway's own.
+    let grant = auth.gateway();
+    kinds.push(parts.peers);
+    if let Some(back) = parts.back {
+        kinds.push(Arc::new(Upload { back, grant: grant.clone(), cdn: parts.purges.outbox }));
+    }
+    if let Some(shadows) = parts.shadows {
+        kinds.push(Arc::new(Backfill { shadows, grant: grant.clone() }));
+    }
+    if let Some(replicas) = parts.replicas {
+        kinds.extend(replicas::kinds(&replicas, &grant));
+    }
+    kinds
+}
