@@ -3,9 +3,7 @@
 
 use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
@@ -13,63 +11,39 @@ use http_body::{Body, Frame, SizeHint};
 use crate::base::error::{Error, Result};
 use crate::http::body::ResponseBody;
 use crate::http::gateway::WorkersGateway;
+use crate::http::record::Record;
 use crate::net::service::Pulled;
 use crate::telemetry::access_log::Entry;
-use crate::telemetry::metrics::{Door, Finished, Operation};
-use crate::telemetry::tenants::TenantCounters;
 
 pub struct Account {
     gateway: Rc<WorkersGateway>,
-    door: Door,
-    started: Instant,
-    first_byte: Duration,
-    pub operation: Operation,
-    pub status: u16,
-    pub tenant: Option<Arc<TenantCounters>>,
+    pub record: Record,
     /// Begun only where an access log is kept.
     pub log: Option<Box<Entry>>,
-    bytes_sent: u64,
 }
 
 impl Account {
-    pub fn open(gateway: Rc<WorkersGateway>, door: Door, operation: Operation) -> Self {
-        Account {
-            gateway,
-            door,
-            started: Instant::now(),
-            first_byte: Duration::ZERO,
-            operation,
-            status: 0,
-            tenant: None,
-            log: None,
-            bytes_sent: 0,
-        }
-    }
-
-    /// The head of the answer is ready.
-    pub fn answered(&mut self, status: u16) {
-        self.status = status;
-        self.first_byte = self.started.elapsed();
+    pub fn open(gateway: Rc<WorkersGateway>, record: Record, log: Option<Box<Entry>>) -> Self {
+        Account { gateway, record, log }
     }
 }
 
 impl Drop for Account {
     fn drop(&mut self) {
-        let total = self.started.elapsed();
-        let finished = Finished { door: self.door, operation: self.operation, status: self.status, first_byte: self.first_byte, total };
-        self.gateway.metrics.requests.finished(finished);
-        if let Some(tenant) = &self.tenant {
+        let (metrics, record) = (&self.gateway.metrics, &self.record);
+        let finished = record.finished();
+        metrics.requests.finished(finished);
+        if let Some(caller) = record.caller() {
+            let tenant = metrics.tenants.get(caller.identity.id());
             tenant.requests.inc();
-            tenant.bytes_out.inc_by(self.bytes_sent);
+            tenant.bytes_in.inc_by(record.bytes_in());
+            tenant.bytes_out.inc_by(record.bytes_out);
         }
         if let Some(mut entry) = self.log.take()
             && let Some(log) = &self.gateway.access_log
         {
-            entry.status = self.status;
-            entry.bytes_sent = self.bytes_sent;
-            entry.total = total;
-            entry.turn_around = self.first_byte;
-            log.send(*entry);
+            record.complete(&mut entry, &finished);
+            log.send(entry);
         }
     }
 }
@@ -95,7 +69,7 @@ impl Body for Accounted {
         if let Poll::Ready(Some(Ok(frame))) = &polled
             && let Some(data) = frame.data_ref()
         {
-            self.account.bytes_sent += data.len() as u64;
+            self.account.record.bytes_out += data.len() as u64;
         }
         polled
     }

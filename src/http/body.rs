@@ -12,6 +12,7 @@ use http_body::{Frame, SizeHint};
 use tokio::sync::mpsc;
 
 use crate::base::error::{Error, Result};
+use crate::http::record::Record;
 use crate::net::request_body::RequestBody;
 use crate::net::service::Pulled;
 use crate::ops::transfers::Transfer;
@@ -123,19 +124,25 @@ impl Pulled for ResponseBody {
     }
 }
 
-pub struct Counted {
+pub struct Counted<'r> {
     pub body: RequestBody,
+    pub record: &'r Record,
     pub transfer: Option<Arc<Transfer>>,
 }
 
-impl http_body::Body for Counted {
+impl http_body::Body for Counted<'_> {
     type Data = Bytes;
     type Error = Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>>>> {
         let frame = Pin::new(&mut self.body).poll_frame(cx);
-        if let (Poll::Ready(Some(Ok(frame))), Some(transfer)) = (&frame, &self.transfer) {
-            transfer.arrived(frame.data_ref().map_or(0, |data| data.len() as u64));
+        if let Poll::Ready(Some(Ok(frame))) = &frame
+            && let Some(data) = frame.data_ref()
+        {
+            self.record.took_in(data.len());
+            if let Some(transfer) = &self.transfer {
+                transfer.arrived(data.len() as u64);
+            }
         }
         frame
     }

@@ -35,9 +35,9 @@ impl Service for Doors {
             return visit.close(answer);
         }
         let answer = match from.door {
-            Door::S3 => s3::handle(gateway, &mut visit, request, from).await,
+            Door::S3 => s3::handle(gateway, &visit, request, from).await,
             Door::Edge => edge::handle(gateway, &mut visit, request, from).await,
-            Door::Admin => Box::pin(admin::handle(gateway, &mut visit, request, from)).await,
+            Door::Admin => Box::pin(admin::handle(gateway, &visit, request, from)).await,
         };
         visit.close(answer)
     }

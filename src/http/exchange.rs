@@ -25,6 +25,7 @@ use crate::base::timestamp::Timestamp;
 use crate::http::body::Counted;
 use crate::http::document::{ARRIVAL, MAX_SMALL_BYTES};
 use crate::http::gateway::Gateway;
+use crate::http::record::Record;
 use crate::http::s3::params;
 use crate::http::visit::Visit;
 use crate::http::xml::Writer;
@@ -46,7 +47,9 @@ pub struct Exchange<'a> {
     pub id: RequestId,
     pub parts: Parts,
     pub query: Query,
-    pub caller: Caller,
+    pub caller: &'a Caller,
+    /// What is known of the request so far.
+    pub record: &'a Record,
     pub peer: Peer,
     pub now: Timestamp,
     /// Taken by the handler that wants it.
@@ -58,14 +61,14 @@ pub struct Exchange<'a> {
 impl<'g> Exchange<'g> {
     /// Who is calling, and have they requests left? The same on every door. `x-amz-*` parameters of a presigned URL
     /// become headers here, after the signature was checked over the request as it came.
-    pub fn open(gateway: &'g Gateway, visit: &mut Visit, parts: Parts, query: Query, body: RequestBody, peer: Peer) -> Result<Self> {
+    pub fn open(gateway: &'g Gateway, visit: &'g Visit, parts: Parts, query: Query, body: RequestBody, peer: Peer) -> Result<Self> {
         Self::open_by(gateway, visit, parts, query, body, peer, |facts| gateway.auth.authenticate(facts))
     }
 
     /// As `open`, on the edge door: there are more ways to show who one is, and all of them only read.
     pub fn open_for_reading(
         gateway: &'g Gateway,
-        visit: &mut Visit,
+        visit: &'g Visit,
         parts: Parts,
         query: Query,
         body: RequestBody,
@@ -77,7 +80,7 @@ impl<'g> Exchange<'g> {
 
     fn open_by(
         gateway: &'g Gateway,
-        visit: &mut Visit,
+        visit: &'g Visit,
         mut parts: Parts,
         mut query: Query,
         body: RequestBody,
@@ -87,12 +90,12 @@ impl<'g> Exchange<'g> {
         let now = Timestamp::now();
         header::check(&parts.headers)?;
         let caller = who(&RequestFacts { parts: &parts, query: &query, peer: peer.address.ip(), secure: peer.secure, now })?;
-        visit.called_by(gateway, &caller);
-        gateway.auth.take_token(&caller)?;
+        let caller = visit.record().called_by(caller);
+        gateway.auth.take_token(caller)?;
         if caller.via.is_presigned() {
             query.unhoist(&mut parts.headers)?;
         }
-        Ok(Exchange { gateway, id: visit.id, parts, query, caller, peer, now, body: Some(body), room: None })
+        Ok(Exchange { gateway, id: visit.id, record: visit.record(), parts, query, caller, peer, now, body: Some(body), room: None })
     }
 }
 
@@ -127,20 +130,24 @@ impl Exchange<'_> {
     }
 
     pub fn authorize_service(&self, action: Action) -> Result<Grant> {
-        self.gateway.auth.authorize(&self.caller, action, Target::Service, &self.context())
+        self.gateway.auth.authorize(self.caller, action, Target::Service, &self.context())
     }
 
     pub fn authorize_new_bucket(&self, name: &BucketName) -> Result<Grant> {
-        self.gateway.auth.authorize(&self.caller, Action::CreateBucket, Target::NewBucket(name), &self.context())
+        self.gateway.auth.authorize(self.caller, Action::CreateBucket, Target::NewBucket(name), &self.context())
     }
 
     pub fn authorize_object(&self, action: Action, bucket: &SharedBucket, key: &ObjectKey, object: Option<&ObjectInfo>) -> Result<Grant> {
-        self.gateway.auth.authorize(&self.caller, action, Target::Object { bucket, key, object }, &self.context())
+        let decided = self.gateway.auth.authorize(self.caller, action, Target::Object { bucket, key, object }, &self.context());
+        if decided.is_err() {
+            self.record.saw_bucket(bucket.clone());
+        }
+        decided
     }
 
     /// Whether the caller may be told that a key is not there.
     pub fn may_know_absence(&self, bucket: &SharedBucket, key: &ObjectKey) -> bool {
-        self.gateway.auth.may_know_absence(&self.caller, bucket, key, &self.context())
+        self.gateway.auth.may_know_absence(self.caller, bucket, key, &self.context())
     }
 
     /// Whether an answer under this grant is for everyone: see `Auth::is_for_anyone`.
@@ -155,7 +162,9 @@ impl Exchange<'_> {
     /// The bucket that was looked up, or NoSuchBucket; and the client's own check of whose it is.
     /// That a bucket of some name exists is no secret: names are one space for all tenants, as on S3.
     pub fn existing(&self, found: Option<SharedBucket>, name: &BucketName) -> Result<SharedBucket> {
-        self.existing_of(found, name, EXPECTED_BUCKET_OWNER)
+        let found = self.existing_of(found, name, EXPECTED_BUCKET_OWNER)?;
+        self.record.saw_bucket(found.clone());
+        Ok(found)
     }
 
     /// The same, where another header says whose it must be.
@@ -173,13 +182,13 @@ impl Exchange<'_> {
     pub async fn on_bucket(&self, action: Action, name: &BucketName) -> Result<Grant> {
         let bucket = self.gateway.ops.bucket_for_decision(name).await?;
         let bucket = self.existing(bucket, name)?;
-        self.gateway.auth.authorize(&self.caller, action, Target::Bucket(&bucket), &self.context())
+        self.gateway.auth.authorize(self.caller, action, Target::Bucket(&bucket), &self.context())
     }
 
     /// Whether the caller may do it with any key of the bucket: asked before a body that names keys is read. Each of them is
     /// decided for itself then.
     pub fn may_with_some_key(&self, action: Action, bucket: &SharedBucket) -> Result<()> {
-        self.gateway.auth.may_with_some_key(&self.caller, action, bucket, &self.context())
+        self.gateway.auth.may_with_some_key(self.caller, action, bucket, &self.context())
     }
 
     /// The right to act on a key of an existing bucket, whether or not there is an object.
@@ -204,7 +213,7 @@ impl Exchange<'_> {
             None => None,
         };
         let target = Target::Upload { bucket: &found, key, upload: upload.as_ref() };
-        self.gateway.auth.authorize(&self.caller, action, target, &self.context())
+        self.gateway.auth.authorize(self.caller, action, target, &self.context())
     }
 
     // What is there
@@ -227,6 +236,8 @@ impl Exchange<'_> {
     /// What is there; or NoSuchKey, where the caller may know even that.
     pub async fn look_up(&self, bucket: &BucketName, key: &ObjectKey, freshness: Freshness) -> Result<(SharedBucket, SharedObject)> {
         let (found, object, _) = self.look_up_to_read(bucket, key, freshness, None).await?;
+        self.record.saw_bucket(found.clone());
+        self.record.saw_object(object.clone());
         Ok((found, object))
     }
 
@@ -238,7 +249,7 @@ impl Exchange<'_> {
         freshness: Freshness,
         range: Option<ByteRange>,
     ) -> Result<(SharedBucket, SharedObject, Option<Prefetch>)> {
-        let found = self.existing(self.gateway.ops.bucket_for_decision(bucket).await?, bucket)?;
+        let found = self.existing_of(self.gateway.ops.bucket_for_decision(bucket).await?, bucket, EXPECTED_BUCKET_OWNER)?;
         self.look_up_in(found, key, freshness, range).await
     }
 
@@ -258,10 +269,13 @@ impl Exchange<'_> {
         let prefetch = granted.map_or(Ok(None), |(grant, range)| ops.prefetch(&grant, range))?;
         match ops.object_for_decision(bucket, key, freshness).await? {
             Some(object) => Ok((found, object, prefetch)),
-            None if self.may_know_absence(&found, key) => {
-                Err(Error::new(ErrorKind::NoSuchKey, "The specified key does not exist.").detail("Key", key.as_str()))
+            None => {
+                self.record.saw_bucket(found.clone());
+                Err(match self.may_know_absence(&found, key) {
+                    true => Error::new(ErrorKind::NoSuchKey, "The specified key does not exist.").detail("Key", key.as_str()),
+                    false => Error::new(ErrorKind::AccessDenied, "Access Denied"),
+                })
             }
-            None => Err(Error::new(ErrorKind::AccessDenied, "Access Denied")),
         }
     }
 
@@ -333,7 +347,7 @@ impl Exchange<'_> {
     ) -> Result<Received> {
         let body = self.body.take().ok_or_else(|| Error::internal("a body was asked for twice"))?;
         // An empty body is not polled by hyper, so it sends no interim answer of its own; clients that asked wait for one.
-        receive(pin!(Counted { body, transfer }), decoder, &expect, staging).await
+        receive(pin!(Counted { body, record: self.record, transfer }), decoder, &expect, staging).await
     }
 
     /// A small document, in memory. Rights come first: who may not send it is refused before it is read.

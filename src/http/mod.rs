@@ -1,7 +1,7 @@
 //! The doors: `s3` for SDKs, `edge` for CDNs and browsers, `admin` for the operator; and `api`, which tenants reach by the S3 door.
 //!
 //! Each door has one `handle` that names its steps in order. What they share stands beside them: `address` (the only place that
-//! says which host a request is for), `visit` and `account` (what a request leaves behind), `exchange` (an authenticated request: its
+//! says which host a request is for), `visit`, `record` and `account` (what a request leaves behind), `exchange` (an authenticated request: its
 //! rights and its body), `read` (what a read is), `respond` (the only place where an `Error` becomes a response).
 
 pub mod account;
@@ -23,6 +23,7 @@ mod peer;
 pub mod query;
 pub mod ranges;
 pub mod read;
+pub mod record;
 pub mod respond;
 pub mod s3;
 pub mod site;

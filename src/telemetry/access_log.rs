@@ -50,6 +50,7 @@ impl Default for Settings {
 /// One request. `None` becomes the `-` of the text form.
 #[derive(Debug, Clone, Serialize)]
 pub struct Entry {
+    /// None where no bucket was found.
     pub bucket_owner: Option<String>,
     pub bucket: Option<String>,
     #[serde(serialize_with = "as_iso8601")]
@@ -58,7 +59,7 @@ pub struct Entry {
     pub requester: Option<String>,
     pub request_id: String,
     /// `REST.GET.OBJECT` and the like.
-    pub operation: String,
+    pub operation: &'static str,
     pub key: Option<String>,
     pub method: String,
     /// Path and query as the client sent them; redacted when they are written.
@@ -66,7 +67,9 @@ pub struct Entry {
     pub protocol: &'static str,
     pub status: u16,
     pub error_code: Option<&'static str>,
+    /// Of the answer's body.
     pub bytes_sent: u64,
+    /// Of the whole object, or of the part that was sent, as on S3.
     pub object_size: Option<u64>,
     #[serde(rename = "total_ms", serialize_with = "as_millis")]
     pub total: Duration,
@@ -74,6 +77,7 @@ pub struct Entry {
     pub turn_around: Duration,
     pub referer: Option<String>,
     pub user_agent: Option<String>,
+    /// The version that the request asks for; as on S3 none where it names none.
     pub version_id: Option<String>,
     /// The CDN's id of the request.
     pub host_id: Option<String>,
@@ -115,8 +119,8 @@ impl AccessLog {
         Ok(Some((AccessLog { queue, metrics }, Writer(thread))))
     }
 
-    pub fn send(&self, entry: Entry) {
-        match self.queue.try_send(Box::new(entry)) {
+    pub fn send(&self, entry: Box<Entry>) {
+        match self.queue.try_send(entry) {
             Ok(()) => {}
             Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {
                 self.metrics.access_log_dropped.inc();
@@ -189,7 +193,7 @@ fn text_line(out: &mut String, e: &Entry) {
     plain_unescaped(out, &e.remote_ip.to_string());
     plain(out, e.requester.as_deref());
     plain(out, Some(&e.request_id));
-    plain(out, Some(&e.operation));
+    plain(out, Some(e.operation));
     plain(out, e.key.as_deref());
     quoted(out, Some(&format!("{} {} {}", e.method, e.uri, e.protocol)));
     number(out, Some(u64::from(e.status)));
@@ -268,7 +272,7 @@ mod tests {
             remote_ip: IpAddr::from([192, 0, 2, 3]),
             requester: None,
             request_id: "3E57427F3EXAMPLE".into(),
-            operation: "REST.GET.OBJECT".into(),
+            operation: "REST.GET.OBJECT",
             key: Some("a b.glb".into()),
             method: "GET".into(),
             uri: "/media/a%20b.glb?X-Amz-Signature=abc&x=1".into(),
@@ -318,7 +322,7 @@ mod tests {
         let settings = Settings { file: Some(dir.path().join("access.log")), ..Settings::default() };
         let (log, writer) = AccessLog::start(&settings, Arc::new(Metrics::new())).unwrap().unwrap();
         for _ in 0..100 {
-            log.send(entry());
+            log.send(Box::new(entry()));
         }
         drop(log);
         writer.finish();

@@ -9,6 +9,7 @@ mod half_closed;
 mod memory;
 mod private;
 mod protocols;
+mod records;
 mod redacted;
 mod tls;
 mod uploads;

@@ -40,29 +40,28 @@ use crate::http::gateway::Gateway;
 use crate::http::health;
 use crate::http::peer;
 use crate::http::respond::{self, Answer};
-use crate::http::s3::route::Resource;
 use crate::http::visit::Visit;
 use crate::net::request_body::RequestBody;
 use crate::net::service::Peer;
-use crate::telemetry::metrics::{Label, Reload};
+use crate::telemetry::metrics::{self, Label, Reload};
 
-pub async fn handle(gateway: &Gateway, visit: &mut Visit, request: Request<RequestBody>, peer: Peer) -> Answer {
+pub async fn handle(gateway: &Gateway, visit: &Visit, request: Request<RequestBody>, peer: Peer) -> Answer {
     let (head, uri) = (request.method() == Method::HEAD, request.uri().clone());
     answer(gateway, visit, request, peer).await.unwrap_or_else(|e| visit.failed(gateway, &e, uri.path(), head))
 }
 
-async fn answer(gateway: &Gateway, visit: &mut Visit, request: Request<RequestBody>, peer: Peer) -> Result<Answer> {
+async fn answer(gateway: &Gateway, visit: &Visit, request: Request<RequestBody>, peer: Peer) -> Result<Answer> {
     let (parts, body) = request.into_parts();
     let path = parts.uri.path().to_owned();
     let operation = route::route(&parts.method, &path);
     if let Some((index, name, log_name)) = operation.names() {
-        visit.routed(index, name, log_name, &Resource::Service);
+        visit.record().routed(metrics::Operation { index, name }, log_name);
     }
     if operation != Operation::HearPeer {
         check_host(&gateway.settings.admin_hosts, Host::of(&parts.headers))?;
     }
     match operation {
-        Operation::HearPeer => peer::told(gateway, &parts, body).await,
+        Operation::HearPeer => peer::told(gateway, visit.record(), &parts, body).await,
         Operation::Metrics => Ok(health::text(gateway.metrics.encode(), "application/openmetrics-text; version=1.0.0; charset=utf-8")),
         Operation::Health | Operation::Ready | Operation::Nothing => {
             health::answer(gateway, path.strip_prefix("/-/").unwrap_or(&path)).await
@@ -70,7 +69,7 @@ async fn answer(gateway: &Gateway, visit: &mut Visit, request: Request<RequestBo
         Operation::Command(command, about) => {
             let query = Query::parse(parts.uri.query())?;
             let mut exchange = Exchange::open(gateway, visit, parts, query, body, peer)?;
-            let grant = gateway.auth.operator(&exchange.caller)?;
+            let grant = gateway.auth.operator(exchange.caller)?;
             let command = command.ok_or_else(no_such_command)?;
             carry_out(&mut exchange, &grant, command, about).await
         }

@@ -36,11 +36,12 @@ use crate::base::error::{Error, ErrorKind, Result};
 use crate::http::exchange::Exchange;
 use crate::http::gateway::Gateway;
 use crate::http::respond::Answer;
-use crate::http::s3::route::{Operation as S3, Resource};
+use crate::http::s3::route::Operation as S3;
 use crate::http::visit::Visit;
 use crate::net::request_body::RequestBody;
 use crate::net::service::Peer;
 use crate::queue::JobId;
+use crate::telemetry::metrics;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Operation {
@@ -81,7 +82,7 @@ impl Operation {
 }
 
 /// `path` is what follows `/-/v1/`.
-pub async fn handle(gateway: &Gateway, visit: &mut Visit, parts: Parts, body: RequestBody, peer: Peer, path: &str) -> Answer {
+pub async fn handle(gateway: &Gateway, visit: &Visit, parts: Parts, body: RequestBody, peer: Peer, path: &str) -> Answer {
     let head = parts.method == Method::HEAD;
     match answer(gateway, visit, parts, body, peer, path).await {
         Ok(answer) => answer,
@@ -89,10 +90,10 @@ pub async fn handle(gateway: &Gateway, visit: &mut Visit, parts: Parts, body: Re
     }
 }
 
-async fn answer(gateway: &Gateway, visit: &mut Visit, parts: Parts, body: RequestBody, peer: Peer, path: &str) -> Result<Answer> {
+async fn answer(gateway: &Gateway, visit: &Visit, parts: Parts, body: RequestBody, peer: Peer, path: &str) -> Result<Answer> {
     let operation = route(&parts.method, path)?;
     let (index, name, log_name) = operation.names();
-    visit.routed(index, name, log_name, &Resource::Service);
+    visit.record().routed(metrics::Operation { index, name }, log_name);
     let query = Query::parse(parts.uri.query())?;
     let mut exchange = Exchange::open(gateway, visit, parts, query, body, peer)?;
     if exchange.is_anonymous() {

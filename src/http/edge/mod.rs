@@ -86,7 +86,7 @@ fn read_only() -> Error {
 /// GET or HEAD of what the site shows at this path.
 async fn read(
     gateway: &Gateway,
-    visit: &mut Visit,
+    visit: &Visit,
     site: &Site,
     proven: Option<ProvenCdn>,
     parts: Parts,
@@ -96,14 +96,16 @@ async fn read(
     let uri = parts.uri.clone();
     let (token, path) = site.split_token(uri.path());
     let operation = if parts.method == Method::HEAD { Operation::HeadObject } else { Operation::GetObject };
-    let (bucket, key) = site.locate(path)?;
+    let (bucket, key) = &site.locate(path)?;
+    let record = visit.record();
+    record.names(Resource::Object(bucket.clone(), key.clone()));
     let query = Query::parse(uri.query())?;
-    visit.routed(operation.index(), operation.name(), operation.log_name(), &Resource::Object(bucket.clone(), key.clone()));
+    record.routed(operation.label(), operation.log_name());
 
     let is_site = |host: Host<'_>| gateway.settings.sites.is_named_by(site, host);
     let reading = Reading { known_as: site.url.as_deref(), path_token: token, is_site: &is_site };
     let exchange = Exchange::open_for_reading(gateway, visit, parts, query, body, peer, reading)?;
-    check_meaning(&exchange, &bucket, &key)?;
+    check_meaning(&exchange, bucket, key)?;
     let mut wanted = get::wanted(&exchange, operation == Operation::HeadObject)?;
     if matches!(wanted.if_range, Some(IfRange::Date(_))) {
         // Two versions of one second share a date, so it does not prove that the parts fit together (RFC 9110 13.1.5).
@@ -116,8 +118,8 @@ async fn read(
     for attempt in 0..get::ATTEMPTS {
         // What a cache remembered has proven to be gone.
         let freshness = if attempt == 0 { Freshness::Cached } else { Freshness::Current };
-        let (found, object, _prefetch) = match exchange.look_up_to_read(&bucket, &key, freshness, wanted.certain()).await {
-            Err(e) if e.kind() == ErrorKind::NoSuchKey && absence_is_for_anyone(&exchange, &bucket, &key).await? => {
+        let (found, object, _prefetch) = match exchange.look_up_to_read(bucket, key, freshness, wanted.certain()).await {
+            Err(e) if e.kind() == ErrorKind::NoSuchKey && absence_is_for_anyone(&exchange, bucket, key).await? => {
                 let mut answer = visit.failed(gateway, &e, uri.path(), wanted.head);
                 cache::absent(answer.headers_mut());
                 return Ok(answer);
@@ -126,7 +128,7 @@ async fn read(
         };
         let grant = exchange.authorize_object(Action::GetObject, &found, &key, Some(&object))?;
         let altered = exchange.query.get("response-content-encoding").is_some();
-        let choice = compress::choose(&site.compress, &exchange.parts.headers, &key, &object, &wanted, altered);
+        let choice = compress::choose(&site.compress, &exchange.parts.headers, key, &object, &wanted, altered);
         let form = match choice.change {
             Some(change) => gateway.ops.variant(&grant, &object, change).await?,
             None => Found::Never,
@@ -138,16 +140,19 @@ async fn read(
             get::apply_overrides(&exchange, &mut answer)?;
             state.into_iter().for_each(|state| cache::tell(answer.headers_mut(), state));
             let audience = audience(&exchange, site, &grant, &found, &object);
-            cache::apply(answer.headers_mut(), &site.cache, &key, &object, audience);
+            cache::apply(answer.headers_mut(), &site.cache, key, &object, audience);
             if object.layer.replica().is_some() {
                 // It may be older than what was acknowledged last.
                 cache::shorten(answer.headers_mut());
             }
             if let (Some(proven), Some(header)) = (proven, &site.cache_tag) {
-                tags::put(answer.headers_mut(), header, proven, &key, &object);
+                tags::put(answer.headers_mut(), header, proven, key, &object);
             }
             compress::finish(&mut answer, &choice, &form, &object);
             compress::count(&gateway.metrics, &answer, &form, &object);
+            drop(described);
+            record.saw_bucket(found);
+            record.saw_object(object);
             return Ok(answer);
         }
     }

@@ -85,7 +85,7 @@ pub async fn create(exchange: &mut Exchange<'_>, name: &BucketName) -> Result<An
                 ));
             }
         }
-        created => drop(created?),
+        created => exchange.record.saw_bucket(created?),
     }
     let mut answer = respond::empty(StatusCode::OK);
     if let Some(v) = value(&format!("/{name}")) {

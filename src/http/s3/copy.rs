@@ -116,6 +116,7 @@ pub async fn object(exchange: &mut Exchange<'_>, bucket: &BucketName, key: &Obje
             Err(e) if e.kind() == ErrorKind::OperationAborted => continue,
             other => other?,
         };
+        exchange.record.saw_object(written.object.clone());
         let mut w = Writer::document("CopyObjectResult");
         result(&mut w, &written.object);
         let mut answer = respond::xml(w.finish("CopyObjectResult"));
@@ -158,6 +159,7 @@ pub async fn part(exchange: &mut Exchange<'_>, bucket: &BucketName, key: &Object
             Expect { length: Some(body.len()), max: MAX_PUT_BYTES, compute: Some(multipart::part_algorithm(&upload)), ..Expect::default() };
         let received = receive(pin!(&mut body), None, &expect, &exchange.gateway.ops.staging(&grant)).await?;
         let part = exchange.gateway.ops.put_part(&grant, &exchange.gateway.auth, &upload, number, received).await?;
+        exchange.record.saw_part(part.size);
         let mut w = Writer::document("CopyPartResult");
         w.leaf("LastModified", part.modified.iso8601()).leaf("ETag", part.etag.quoted());
         if let Some(checksum) = &part.checksum {

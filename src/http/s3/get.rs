@@ -43,6 +43,8 @@ pub async fn read(exchange: &mut Exchange<'_>, bucket: &BucketName, key: &Object
         }
         if let Some(mut answer) = read::answer(&exchange.gateway.ops, &grant, Shown::stored(&object), &wanted).await? {
             apply_overrides(exchange, &mut answer)?;
+            exchange.record.saw_bucket(found);
+            exchange.record.saw_object(object);
             return Ok(answer);
         }
     }

@@ -34,7 +34,7 @@ use crate::net::request_body::RequestBody;
 use crate::net::service::Peer;
 
 /// One request from its head to its answer.
-pub async fn handle(gateway: &Gateway, visit: &mut Visit, request: Request<RequestBody>, peer: Peer) -> Answer {
+pub async fn handle(gateway: &Gateway, visit: &Visit, request: Request<RequestBody>, peer: Peer) -> Answer {
     let (parts, body) = request.into_parts();
     let (uri, head) = (parts.uri.clone(), parts.method == Method::HEAD);
     let asked = cors::Asked::of(&parts);
@@ -43,18 +43,18 @@ pub async fn handle(gateway: &Gateway, visit: &mut Visit, request: Request<Reque
     let answered = answer(gateway, visit, parts, body, peer).await;
 
     let mut answer = answered.unwrap_or_else(|e| visit.failed(gateway, &e, uri.path(), head));
-    cors::apply(gateway, visit.bucket.as_ref(), asked, answer.headers_mut()).await;
+    cors::apply(gateway, visit.record(), asked, answer.headers_mut()).await;
     // What is signed in a header is no address that a browser opens.
-    if unsigned && !visit.bucket_in_host {
+    if unsigned && !visit.bucket_in_host.get() {
         isolation::apply_shared(answer.headers_mut());
     }
     answer
 }
 
-async fn answer(gateway: &Gateway, visit: &mut Visit, parts: Parts, body: RequestBody, peer: Peer) -> Result<Answer> {
+async fn answer(gateway: &Gateway, visit: &Visit, parts: Parts, body: RequestBody, peer: Peer) -> Result<Answer> {
     let bucket_in_host = gateway.auth.settings().bucket_in_host(&parts.headers);
-    visit.bucket_in_host = bucket_in_host.is_some();
-    if !visit.bucket_in_host {
+    visit.bucket_in_host.set(bucket_in_host.is_some());
+    if bucket_in_host.is_none() {
         isolation::refuse_service_worker(&parts.headers)?;
     }
     if let Some(reserved) = route::reserved(&parts, bucket_in_host) {
@@ -67,11 +67,11 @@ async fn answer(gateway: &Gateway, visit: &mut Visit, parts: Parts, body: Reques
     if parts.method == Method::OPTIONS {
         return cors::preflight(gateway, &resource, &parts).await;
     }
-    visit.bucket = resource.bucket().cloned();
+    let resource = visit.record().names(resource);
     let query = Query::parse(parts.uri.query())?;
-    let routed = route::route(&parts.method, &resource, &query, &parts.headers)?;
+    let routed = route::route(&parts.method, resource, &query, &parts.headers)?;
     let operation = routed.operation();
-    visit.routed(operation.index(), operation.name(), operation.log_name(), &resource);
+    visit.record().routed(operation.label(), operation.log_name());
 
     let mut exchange = Exchange::open(gateway, visit, parts, query, body, peer)?;
     headers::check(operation, &exchange.parts.headers)?;

@@ -124,6 +124,7 @@ pub async fn upload_part(exchange: &mut Exchange<'_>, bucket: &BucketName, key: 
     exchange.gateway.ops.require_room_for_part(&exchange.gateway.auth, &upload, number, length).await?;
     let received = exchange.receive(expect, &exchange.gateway.ops.staging(&grant)).await?;
     let part = exchange.gateway.ops.put_part(&grant, &exchange.gateway.auth, &upload, number, received).await?;
+    exchange.record.saw_part(part.size);
     let mut answer = respond::empty(StatusCode::OK);
     if let Some(v) = value(&part.etag.quoted()) {
         answer.headers_mut().insert(header::ETAG, v);
@@ -150,6 +151,7 @@ pub async fn complete(exchange: &mut Exchange<'_>, bucket: &BucketName, key: &Ob
     let parts = document::read(document, completed_parts).await?;
     let completion = Completion { parts, conditions, checksum, checksum_type, size };
     let object = exchange.gateway.ops.complete_upload(&grant, &exchange.gateway.auth, id, completion).await?.object;
+    exchange.record.saw_object(object.clone());
     let mut w = Writer::document("CompleteMultipartUploadResult");
     w.leaf("Location", format!("{}/{bucket}/{}", exchange.base_url(), encode_listed(key.as_str())));
     w.leaf("Bucket", bucket).leaf("Key", key).leaf("ETag", object.etag.quoted());

@@ -35,6 +35,7 @@ pub async fn put(exchange: &mut Exchange<'_>, bucket: &BucketName, key: &ObjectK
     }
     let written = exchange.gateway.ops.put(&grant, acl, stored, conditions, received).await?;
     running.taken(&written.object);
+    exchange.record.saw_object(written.object.clone());
     let mut answer = respond::empty(StatusCode::OK);
     written_headers(answer.headers_mut(), &written.object);
     tell_dedup(answer.headers_mut(), &grant, &written);

@@ -103,6 +103,7 @@ fn named(asked: &ObjectKey, digits: &str) -> Result<ObjectKey> {
 }
 
 fn answer(exchange: &Exchange<'_>, grant: &Grant, object: &SharedObject, existed: bool) -> Answer {
+    exchange.record.saw_object(object.clone());
     let mut answer = respond::empty(StatusCode::OK);
     let headers = answer.headers_mut();
     written_headers(headers, object);

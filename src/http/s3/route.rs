@@ -10,6 +10,7 @@ use crate::auth::query::{Query, decode};
 use crate::auth::sigv4::NAME_HEADER;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::names::{BucketName, ObjectKey};
+use crate::telemetry::metrics;
 
 /// What a path names.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -102,6 +103,11 @@ impl Operation {
     /// Its place in `ALL`.
     pub const fn index(self) -> usize {
         self as usize
+    }
+
+    /// As metrics count it.
+    pub const fn label(self) -> metrics::Operation {
+        metrics::Operation { index: self.index(), name: self.name() }
     }
 
     /// The access log's word for it.

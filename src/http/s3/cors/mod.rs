@@ -22,6 +22,7 @@ use crate::base::object::BucketDocument;
 use crate::http::edge::cors::CROSS_ORIGIN_RESOURCE_POLICY;
 use crate::http::exchange::Exchange;
 use crate::http::gateway::Gateway;
+use crate::http::record::Record;
 use crate::http::respond::{self, Answer, value};
 use crate::http::s3::cors::rules::{Match, Rules};
 use crate::http::s3::route::Resource;
@@ -76,10 +77,14 @@ impl Asked {
 }
 
 /// On every answer, whatever became of the request.
-pub async fn apply(gateway: &Gateway, bucket: Option<&BucketName>, asked: Option<Asked>, headers: &mut HeaderMap) {
+pub async fn apply(gateway: &Gateway, record: &Record, asked: Option<Asked>, headers: &mut HeaderMap) {
     headers.insert(CROSS_ORIGIN_RESOURCE_POLICY, HeaderValue::from_static("cross-origin"));
-    let Some(name) = bucket else { return };
+    let Some(name) = record.resource().and_then(Resource::bucket) else { return };
     let Ok(Some(bucket)) = gateway.ops.bucket_for_decision(name).await else { return };
+    if !record.knows_bucket() {
+        // Of a request that was refused before anybody looked.
+        record.saw_bucket(bucket.clone());
+    }
     if !bucket.documents.contains_key(&BucketDocument::Cors) {
         return;
     }

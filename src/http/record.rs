@@ -1,0 +1,171 @@
+//! What one request turned out to be: who asked for what, what came and what went, and how it ended.
+//!
+//! Always kept, and filled in as the doors learn more. The access log, metrics and whatever counts requests derive from it (`account`).
+//! It holds what a request has anyway: names that were read from its path, its caller, the bucket and the object that were found.
+//! Nothing is copied for it, and nothing allocated. What a log line needs beside it (address, headers) is noted only where there is a log.
+
+use std::cell::{Cell, OnceCell, RefCell};
+use std::time::{Duration, Instant};
+
+use crate::auth::identity::{Caller, Carrier, Via};
+use crate::base::object::{SharedBucket, SharedObject};
+use crate::http::s3::route::Resource;
+use crate::telemetry::access_log::Entry;
+use crate::telemetry::metrics::{Door, Finished, Operation};
+
+/// What could not be routed shares the last label.
+const UNROUTED: Operation = Operation { index: usize::MAX, name: "unrouted" };
+
+pub struct Record {
+    door: Door,
+    started: Instant,
+    operation: Cell<Operation>,
+    /// The access log's word for the operation.
+    log_name: Cell<&'static str>,
+    resource: OnceCell<Resource>,
+    caller: OnceCell<Caller>,
+    /// That of `resource`.
+    bucket: OnceCell<SharedBucket>,
+    /// What was read, written or asked after under the key of `resource`.
+    object: RefCell<Option<SharedObject>>,
+    part_size: Cell<Option<u64>>,
+    bytes_in: Cell<u64>,
+    pub bytes_out: u64,
+    error_code: Cell<Option<&'static str>>,
+    status: u16,
+    /// To the answer's head.
+    first_byte: Duration,
+}
+
+impl Record {
+    pub fn begin(door: Door) -> Self {
+        Record {
+            door,
+            started: Instant::now(),
+            operation: Cell::new(UNROUTED),
+            log_name: Cell::new("-"),
+            resource: OnceCell::new(),
+            caller: OnceCell::new(),
+            bucket: OnceCell::new(),
+            object: RefCell::new(None),
+            part_size: Cell::new(None),
+            bytes_in: Cell::new(0),
+            bytes_out: 0,
+            error_code: Cell::new(None),
+            status: 0,
+            first_byte: Duration::ZERO,
+        }
+    }
+
+    pub fn routed(&self, operation: Operation, log_name: &'static str) {
+        self.operation.set(operation);
+        self.log_name.set(log_name);
+    }
+
+    pub fn operation(&self) -> Operation {
+        self.operation.get()
+    }
+
+    /// What the request names; known before it is known what is to be done with it.
+    pub fn names(&self, resource: Resource) -> &Resource {
+        self.resource.get_or_init(|| resource)
+    }
+
+    pub fn resource(&self) -> Option<&Resource> {
+        self.resource.get()
+    }
+
+    pub fn called_by(&self, caller: Caller) -> &Caller {
+        self.caller.get_or_init(|| caller)
+    }
+
+    pub fn caller(&self) -> Option<&Caller> {
+        self.caller.get()
+    }
+
+    /// A bucket was found. Another one than the request names (the source of a copy) is not what it is about.
+    pub fn saw_bucket(&self, bucket: SharedBucket) {
+        if self.resource().and_then(Resource::bucket) == Some(&bucket.name) {
+            // The first stays: it is what the request was decided by.
+            let _ = self.bucket.set(bucket);
+        }
+    }
+
+    pub fn knows_bucket(&self) -> bool {
+        self.bucket.get().is_some()
+    }
+
+    /// Of the key that the request names.
+    pub fn saw_object(&self, object: SharedObject) {
+        self.object.replace(Some(object));
+    }
+
+    pub fn saw_part(&self, size: u64) {
+        self.part_size.set(Some(size));
+    }
+
+    /// Bytes of the request's body, as they came.
+    pub fn took_in(&self, bytes: usize) {
+        self.bytes_in.set(self.bytes_in.get() + bytes as u64);
+    }
+
+    pub fn bytes_in(&self) -> u64 {
+        self.bytes_in.get()
+    }
+
+    pub fn failed(&self, code: &'static str) {
+        self.error_code.set(Some(code));
+    }
+
+    /// The head of the answer is ready.
+    pub fn answered(&mut self, status: u16) {
+        self.status = status;
+        self.first_byte = self.started.elapsed();
+    }
+
+    /// Once, when the answer has ended.
+    pub fn finished(&self) -> Finished {
+        let total = self.started.elapsed();
+        Finished { door: self.door, operation: self.operation(), status: self.status, first_byte: self.first_byte, total }
+    }
+
+    /// The line of the access log.
+    pub fn complete(&self, entry: &mut Entry, finished: &Finished) {
+        entry.operation = self.log_name.get();
+        match self.resource() {
+            None | Some(Resource::Service) => entry.version_id = None,
+            Some(Resource::Bucket(bucket)) => {
+                entry.bucket = Some(bucket.to_string());
+                entry.version_id = None;
+            }
+            Some(Resource::Object(bucket, key)) => {
+                entry.bucket = Some(bucket.to_string());
+                entry.key = Some(key.to_string());
+            }
+        }
+        entry.bucket_owner = self.bucket.get().map(|bucket| bucket.owner.to_string());
+        entry.object_size = self.part_size.get().or_else(|| self.object.borrow().as_ref().map(|object| object.size));
+        if let Some(caller) = self.caller() {
+            entry.requester = (!caller.identity.is_anonymous()).then(|| caller.identity.id().to_string());
+            (entry.signature_version, entry.authentication) = how_shown(caller.via);
+        }
+        entry.error_code = self.error_code.get();
+        entry.status = finished.status;
+        entry.bytes_sent = self.bytes_out;
+        entry.total = finished.total;
+        entry.turn_around = finished.first_byte;
+    }
+}
+
+/// The access log's words for how the caller showed who it is.
+fn how_shown(via: Via) -> (Option<&'static str>, Option<&'static str>) {
+    match via {
+        Via::Anonymous => (None, None),
+        Via::Header { .. } => (Some("SigV4"), Some("AuthHeader")),
+        Via::Query { .. } => (Some("SigV4"), Some("QueryString")),
+        Via::SigV2Query { .. } => (Some("SigV2"), Some("QueryString")),
+        Via::CloudFront { carrier: Carrier::Query, .. } => (Some("CloudFront"), Some("QueryString")),
+        Via::CloudFront { carrier: Carrier::Cookie, .. } => (Some("CloudFront"), Some("Cookie")),
+        Via::PathToken { .. } => (Some("PathToken"), Some("Path")),
+    }
+}
