@@ -8,6 +8,7 @@ use arc_swap::ArcSwapOption;
 use crate::base::error::{Error, Result};
 use crate::files::Files;
 use crate::follow;
+use crate::index::Index;
 use crate::ingest::{Room, Staging};
 use crate::journal::Journal;
 use crate::local::hot::Hot;
@@ -16,9 +17,10 @@ use crate::local::inline::Segments;
 use crate::local::layout::{Layout, Lock};
 use crate::local::placing::Limbo;
 use crate::local::replay;
-use crate::local::rows::Table;
+use crate::local::rows::{self, Table};
 use crate::local::settings::Settings;
 use crate::local::shared::{Buckets, Health, Shared};
+use crate::local::txn::Txn;
 use crate::local::writer::{Queue, Writer};
 
 /// An open store. Dropped without `close`, it is as after a crash, and nothing acknowledged is lost.
@@ -51,12 +53,19 @@ impl Local {
         }
         // Only the first write needs the numbers of this start, and that write is their count.
         let ids = Ids::new(0);
-        let index = replay::open(&settings.index(), &ids, &follow::input_of(&journal), &recovered, &follow::end_of(&journal))?;
-        let starts: u64 = match index.get(Table::Meta, STARTS)? {
-            Some(row) => crate::local::rows::decode(&row)?,
-            None => 0,
+        let (input, end) = (follow::input_of(&journal), follow::end_of(&journal));
+        let index = replay::open(&settings.index(), &ids, &input, &recovered, &end)?;
+        let (index, known) = match Known::read(&index, &settings) {
+            Err(e) if index.is_broken() => {
+                tracing::error!(error = %e, "the index can't be read; it is rebuilt from the journal");
+                drop(index);
+                let index = replay::rebuild(&settings.index(), &ids, &input, &end)?;
+                let known = Known::read(&index, &settings)?;
+                (index, known)
+            }
+            known => (index, known?),
         };
-        let stale = settings.sealing.stale(&index)?;
+        let Known { starts, stale, buckets } = known;
         let (queue, messages) = Queue::new();
         let health = Arc::new(Health::new());
         let room = {
@@ -66,7 +75,7 @@ impl Local {
         let staging = Staging::new(layout.staging(), settings.inline_limit).guarded_by(room);
         let shared = Arc::new(Shared {
             index: ArcSwapOption::from_pointee(index),
-            buckets: Buckets::default(),
+            buckets,
             hot: Hot::new(&settings.hot),
             files: Arc::new(Files::new(&settings.files)),
             segments: Segments::new(layout.journal()),
@@ -80,19 +89,24 @@ impl Local {
             signal: Default::default(),
             hold: Default::default(),
             journal_read: Default::default(),
+            rebuilds: Default::default(),
             layout,
             settings,
         });
-        shared.buckets.load(&*shared.index()?)?;
         let writer = Writer::new(shared.clone(), journal, messages);
         let writer = std::thread::Builder::new().name("store-writer".into()).spawn(move || writer.run()).map_err(Error::internal)?;
         let local = Local { shared, threads: Mutex::new(vec![writer]), lock: Mutex::new(Some(lock)) };
-        local.shared.queue.submit_blocking(move |txn| txn.set_row(Table::Meta, STARTS.to_vec(), &(starts + 1)))?;
         if !stale.is_empty() {
             tracing::warn!(count = stale.len(), "{SEALED_ANEW}");
-            local.shared.queue.submit_blocking(move |txn| {
-                stale.iter().try_for_each(|(row_key, sealed)| txn.set_row(Table::Settings, row_key.clone(), sealed))
-            })?;
+        }
+        let first_write = move |txn: &mut Txn<'_>| {
+            txn.set_row(Table::Meta, STARTS.to_vec(), &(starts + 1))?;
+            stale.iter().try_for_each(|(row_key, sealed)| txn.set_row(Table::Settings, row_key.clone(), sealed))
+        };
+        if let Err(e) = local.shared.queue.submit_blocking(first_write.clone()) {
+            // The index broke under it: what is written is the same the second time.
+            local.shared.index_after_rebuild().map_err(|_| e)?;
+            local.shared.queue.submit_blocking(first_write)?;
         }
         let shared = local.shared.clone();
         let upkeep = std::thread::Builder::new().name("store-upkeep".into()).spawn(move || crate::local::upkeep::run(shared));
@@ -121,6 +135,23 @@ impl Local {
             tracing::warn!(error = %e, "the index could not be flushed");
         }
         self.lock.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+}
+
+/// What is read of the index before anything is written.
+struct Known {
+    starts: u64,
+    /// Settings that are sealed under the operator's secret of before, with what takes their place.
+    stale: Vec<(Vec<u8>, Vec<u8>)>,
+    buckets: Buckets,
+}
+
+impl Known {
+    fn read(index: &Index, settings: &Settings) -> Result<Known> {
+        let starts = index.get(Table::Meta, STARTS)?.map(|row| rows::decode(&row)).transpose()?.unwrap_or_default();
+        let buckets = Buckets::default();
+        buckets.load(index)?;
+        Ok(Known { starts, stale: settings.sealing.stale(index)?, buckets })
     }
 }
 

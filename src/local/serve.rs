@@ -190,7 +190,8 @@ impl Origin for Local {
     fn settings<'a>(&'a self, space: &'a str) -> Pending<'a, Vec<(String, Vec<u8>)>> {
         let prefix = key::joined(space, "");
         let sealing = self.shared.settings.sealing.clone();
-        Box::pin(self.shared.read(move |index| {
+        // A start needs them, and the first to read is who finds the index broken.
+        Box::pin(self.shared.read_after_rebuild(move |index| {
             let mut found = Vec::new();
             index.scan(Table::Settings, &prefix, &mut |k, v| {
                 let Some(name) = k.strip_prefix(prefix.as_slice()) else { return Ok(Walk::Stop) };
@@ -256,6 +257,19 @@ impl Shared {
     async fn read<T: Send + 'static>(self: &Arc<Self>, ask: impl FnOnce(&Index) -> Result<T> + Send + 'static) -> Result<T> {
         let shared = self.clone();
         spawn_blocking(move || ask(&*shared.index()?)).await.map_err(Error::internal)?
+    }
+
+    /// As `read`, where it is better to wait than to be told to come again.
+    async fn read_after_rebuild<T: Send + 'static>(self: &Arc<Self>, ask: impl Fn(&Index) -> Result<T> + Send + 'static) -> Result<T> {
+        let shared = self.clone();
+        let read = move || {
+            let index = shared.index_after_rebuild()?;
+            match ask(&index) {
+                Err(_) if index.is_broken() => ask(&*shared.index_after_rebuild()?),
+                told => told,
+            }
+        };
+        spawn_blocking(read).await.map_err(Error::internal)?
     }
 
     async fn read_bucket<T: Send + 'static>(

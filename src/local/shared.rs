@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Instant;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -46,6 +46,7 @@ pub struct Shared {
     /// Held by a rebuild of the index, which reads all of the journal, and by a pass for the moment in which parts of it go. Not
     /// `hold`: a backup may take hours, and without an index nothing is served.
     pub journal_read: Mutex<()>,
+    pub rebuilds: Rebuilds,
 }
 
 impl Shared {
@@ -59,6 +60,43 @@ impl Shared {
             }
             None => Err(index::broken("the index is not there")),
         }
+    }
+
+    /// Waits for a rebuild where the index is broken. Err: the rebuild failed, or the store closed. Not for requests of clients, of
+    /// which many would wait; blocks.
+    pub fn index_after_rebuild(&self) -> Result<Arc<Index>> {
+        let seen = self.rebuilds.ended();
+        self.index().or_else(|broken| {
+            self.queue.doubt();
+            if self.queue.is_closed() {
+                return Err(broken);
+            }
+            self.rebuilds.wait_for_another(seen);
+            self.index()
+        })
+    }
+}
+
+/// How many rebuilds of the index came to an end, well or not. The end of the writer, after which none is begun, counts as one.
+#[derive(Default)]
+pub struct Rebuilds {
+    ended: Mutex<u64>,
+    changed: Condvar,
+}
+
+impl Rebuilds {
+    pub fn one_ended(&self) {
+        *self.ended.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+        self.changed.notify_all();
+    }
+
+    fn ended(&self) -> u64 {
+        *self.ended.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wait_for_another(&self, seen: u64) {
+        let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        drop(self.changed.wait_while(ended, |ended| *ended == seen));
     }
 }
 

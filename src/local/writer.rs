@@ -102,6 +102,11 @@ impl Queue {
         let _ = self.0.try_send(Message::Doubt);
     }
 
+    /// The writer has ended.
+    pub fn is_closed(&self) -> bool {
+        self.0.is_closed()
+    }
+
     /// For threads.
     pub fn stop(&self) {
         self.tell(Message::Stop);
@@ -141,7 +146,13 @@ impl Writer {
     }
 
     /// Until told to stop. What was taken from the queue before is finished.
-    pub fn run(mut self) {
+    pub fn run(self) {
+        let shared = self.shared.clone();
+        self.serve();
+        shared.rebuilds.one_ended();
+    }
+
+    fn serve(mut self) {
         let mut carried = None;
         loop {
             let message = match carried.take() {
@@ -279,7 +290,10 @@ impl Writer {
         });
         match started {
             Ok(_) => self.rebuilding = true,
-            Err(e) => tracing::error!(error = %e, "no thread for the rebuild of the index; it is tried again"),
+            Err(e) => {
+                tracing::error!(error = %e, "no thread for the rebuild of the index; it is tried again");
+                self.shared.rebuilds.one_ended();
+            }
         }
     }
 
@@ -293,5 +307,6 @@ impl Writer {
             }
             Err(e) => tracing::error!(error = %e, "the index could not be rebuilt; it is tried again"),
         }
+        self.shared.rebuilds.one_ended();
     }
 }

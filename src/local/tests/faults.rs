@@ -95,6 +95,24 @@ async fn an_index_that_only_a_reader_finds_broken_is_rebuilt() {
     }
 }
 
+/// A start reads them, and may be the first to find the harm.
+#[tokio::test]
+async fn settings_are_read_after_the_rebuild_of_a_broken_index() {
+    let dir = tempfile::tempdir().unwrap();
+    let local = Local::open(settings(dir.path())).unwrap();
+    local.set_setting("keys", "one", Some(b"made".to_vec())).await.unwrap();
+    let kept = vec![("one".to_owned(), b"made".to_vec())];
+    for _ in 0..20 {
+        local.shared.index.load().as_ref().unwrap().fail_a_read();
+        assert_eq!(local.settings("keys").await.unwrap(), kept);
+        local.shared.queue.doubt();
+        local.shared.index.store(None);
+        assert_eq!(local.settings("keys").await.unwrap(), kept);
+    }
+    local.close();
+    assert_eq!(local.settings("keys").await.unwrap_err().kind(), ErrorKind::ServiceUnavailable);
+}
+
 /// Wherever a page of the index is harmed, and though nobody writes: what is there is told, or that it can't be told just now, and
 /// soon it can. Most of the harm is found by the start already, some by the readers.
 #[tokio::test]
