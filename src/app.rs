@@ -38,6 +38,7 @@ use crate::net::listen::{Address, Transport};
 use crate::net::server::{self, Server};
 use crate::net::tls::Tls;
 use crate::ops::Ops;
+use crate::ops::changes::Changes;
 use crate::private;
 use crate::queue::runner::{Limits, TenantLimit};
 use crate::queue::{Queue, Runner};
@@ -127,25 +128,30 @@ impl App {
         };
         let queue = open_queue(queue_settings)?;
         let cluster = cluster::start(&config.cluster, &secret, &queue, cache.freshness.if_error)?;
-        let mut opened = origin::open(config.store.clone(), upstream, shadows, cache, &secret, cluster.peers(), &metrics).await?;
+        let mut opened = origin::open(config.store.clone(), upstream, shadows, cache, &secret, &metrics).await?;
         // Over a remote S3 other nodes may stand too.
         let has_neighbours = opened.cache.is_some();
         let replicas = replicas::open(replicas, &config.store, &mut opened, &secret, &queue, &metrics)?;
         let back = back::open(&config.back, config.store, &mut opened, &queue, &metrics).await?;
         let purges = jobs::purges(Map::new(config.doors.sites.list().iter().filter_map(Site::behind_cdn).collect()), &config.cdn, &queue)?;
+        let tracker = Tracker::default();
+        let followers = [purges.follower(), replicas::follower(&replicas), cluster.follower()].into_iter().flatten().collect();
+        let changes = Changes::new(followers, queue.clone(), tracker.clone());
+        changes.take_up().await?;
         if let Some(replicas) = &replicas {
             tokio::spawn(replicas.clone().tend());
         }
-        let tracker = Tracker::default();
         let ops = Ops::new(opened.origin, Variants::start(variants)?, queue.clone())
-            .with_cdn(purges.outbox.clone(), tracker.clone())
+            .with_cdn(purges.cdn())
+            .with_changes(changes.clone())
             .with_cache(opened.cache)
             .with_peers(cluster.peers())
             .with_replicas(replicas.clone())
             .with_shadows(opened.shadows.clone())
             .with_write_back(back.clone())
             .with_writers(writers);
-        let parts = jobs::Parts { purges, has_cache: has_neighbours, peers: cluster.kind(), back, shadows: opened.shadows, replicas };
+        let parts =
+            jobs::Parts { changes, purges, has_cache: has_neighbours, peers: cluster.kind(), back, shadows: opened.shadows, replicas };
         let kinds = jobs::kinds(parts, &ops, &auth);
         ops.load_settings(&auth).await?;
         let follower = has_neighbours.then(|| tokio::spawn(follow::follow(ops.clone(), auth.clone())));

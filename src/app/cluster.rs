@@ -10,6 +10,7 @@ use crate::auth::keys::Secret;
 use crate::cluster::Settings;
 use crate::cluster::seal::Seals;
 use crate::jobs::peers::Links;
+use crate::ops::changes::Follower;
 use crate::ops::peers::Peers;
 use crate::queue::{Kind, Queue};
 
@@ -34,6 +35,10 @@ impl Cluster {
 
     pub fn peers(&self) -> Option<Arc<dyn Peers>> {
         self.seals.as_ref().map(|_| Arc::new(self.links.clone()) as Arc<dyn Peers>)
+    }
+
+    pub fn follower(&self) -> Option<Arc<dyn Follower>> {
+        self.seals.as_ref().map(|_| Arc::new(self.links.clone()) as Arc<dyn Follower>)
     }
 
     pub fn kind(&self) -> Arc<dyn Kind> {

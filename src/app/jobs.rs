@@ -14,6 +14,7 @@ use crate::jobs::upload::Upload;
 use crate::jobs::warm::Warm;
 use crate::ops::Ops;
 use crate::ops::cdn::Cdn;
+use crate::ops::changes::{Changes, Follower};
 use crate::ops::replicas::Replicas;
 use crate::ops::shadow::Shadows;
 use crate::ops::write_back::WriteBack;
@@ -22,7 +23,7 @@ use crate::queue::{Kind, Queue};
 /// Who tells CDNs what they are to forget.
 pub struct Purges {
     /// None: no site has a CDN.
-    pub outbox: Option<Arc<dyn Cdn>>,
+    outbox: Option<Arc<Outbox>>,
     client: Option<Arc<CloudFront>>,
 }
 
@@ -35,12 +36,23 @@ pub fn purges(map: Map, settings: &Settings, queue: &Queue) -> Result<Purges, St
         }
         Err(e) => return Err(StartError::Failed(e)),
     };
-    let outbox = (!map.is_empty()).then(|| Arc::new(Outbox::new(map, queue.clone())) as Arc<dyn Cdn>);
+    let outbox = (!map.is_empty()).then(|| Arc::new(Outbox::new(map, queue.clone())));
     Ok(Purges { outbox, client: Some(client) })
+}
+
+impl Purges {
+    pub fn cdn(&self) -> Option<Arc<dyn Cdn>> {
+        self.outbox.clone().map(|outbox| outbox as Arc<dyn Cdn>)
+    }
+
+    pub fn follower(&self) -> Option<Arc<dyn Follower>> {
+        self.outbox.clone().map(|outbox| outbox as Arc<dyn Follower>)
+    }
 }
 
 /// What jobs need beside `ops`.
 pub struct Parts {
+    pub changes: Changes,
     pub purges: Purges,
     pub has_cache: bool,
     pub peers: Arc<dyn Kind>,
@@ -62,7 +74,7 @@ pub fn kinds(parts: Parts, ops: &Ops, auth: &Arc<Auth>) -> Vec<Arc<dyn Kind>> {
     let grant = auth.gateway();
     kinds.push(parts.peers);
     if let Some(back) = parts.back {
-        kinds.push(Arc::new(Upload { back, grant: grant.clone(), cdn: parts.purges.outbox }));
+        kinds.push(Arc::new(Upload { back, grant: grant.clone(), changes: parts.changes }));
     }
     if let Some(shadows) = parts.shadows {
         kinds.push(Arc::new(Backfill { shadows, grant: grant.clone() }));

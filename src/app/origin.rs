@@ -8,7 +8,6 @@ use crate::app::{StartError, shadows};
 use crate::auth::keys::Secret;
 use crate::cache::{Cache, settings::Settings as CacheSettings};
 use crate::local::{Local, Settings as LocalSettings};
-use crate::ops::peers::Peers;
 use crate::ops::shadow::{Settings as ShadowSettings, Shadows};
 use crate::ops::through_cache::ThroughCache;
 use crate::origin::Origin;
@@ -33,7 +32,6 @@ pub async fn open(
     shadows: Vec<ShadowSettings>,
     cache: CacheSettings,
     secret: &Secret,
-    peers: Option<Arc<dyn Peers>>,
     metrics: &Arc<Metrics>,
 ) -> Result<Opened, StartError> {
     let Some(upstream) = upstream else {
@@ -51,6 +49,6 @@ pub async fn open(
     })];
     let (origin, shadows) = shadows::open(shadows, Arc::new(upstream), secret, metrics, &mut close).await?;
     let cache = Cache::start(cache).map_err(|e| StartError::Failed(format!("the cache's folder can't be used: {e}")))?;
-    let origin = Arc::new(ThroughCache::new(origin, cache.clone()).with_peers(peers));
+    let origin = Arc::new(ThroughCache::new(origin, cache.clone()));
     Ok(Opened { origin, cache: Some(cache), shadows, close })
 }

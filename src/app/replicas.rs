@@ -12,6 +12,7 @@ use crate::auth::grant::GatewayGrant;
 use crate::auth::keys::Secret;
 use crate::jobs::replicate::{Repair, Replicate};
 use crate::local::Settings as LocalSettings;
+use crate::ops::changes::Follower;
 use crate::ops::replicas::{Replicas, Settings};
 use crate::private;
 use crate::queue::{Kind, Queue};
@@ -41,6 +42,11 @@ pub fn open(
     // Before what it stands on.
     opened.close.insert(0, Box::new(move || closed.close()));
     Ok(Some(replicas))
+}
+
+/// Who hears what is to be brought to them.
+pub fn follower(replicas: &Option<Replicas>) -> Option<Arc<dyn Follower>> {
+    replicas.clone().map(|replicas| Arc::new(replicas) as Arc<dyn Follower>)
 }
 
 /// What brings changes to the replicas.

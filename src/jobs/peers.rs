@@ -7,7 +7,6 @@
 //! Acts for the gateway: what a peer is told was done here, under the grant of whoever asked for it.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -16,7 +15,7 @@ use serde_json::json;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::base::error::{Error, Result};
-use crate::base::names::{BucketName, ObjectKey, TenantId};
+use crate::base::names::TenantId;
 use crate::base::timestamp::Timestamp;
 use crate::cache::purge::Purged;
 use crate::cluster::client::Client;
@@ -24,11 +23,12 @@ use crate::cluster::message::{Item, Message, Told, What};
 use crate::cluster::seal::Seals;
 use crate::cluster::{PeerAddress, Settings};
 use crate::ops::cdn::Wanted;
-use crate::ops::peers::{KIND, PeerOutcome, PeerPurged, Peers, Telling};
+use crate::ops::changes::{Became, Change, Follower};
+use crate::ops::peers::{KIND, PeerOutcome, PeerPurged, Peers};
 use crate::origin::Pending;
 use crate::queue::job::{MAX_ITEM_BYTES, MAX_ITEMS};
 use crate::queue::kind::{Backoff, Work};
-use crate::queue::{Attempt, Fault, Kind, NewJob, Payload, Queue};
+use crate::queue::{Attempt, Fault, Following, Kind, NewJob, Payload, Queue};
 
 const VERSION: u16 = 1;
 /// A write waits so long for a peer; twice as long if a message was on its way already.
@@ -53,10 +53,10 @@ struct Document {
     what: What,
 }
 
-struct Change {
+/// A key that was changed, to be said with the next message.
+struct News {
     item: String,
-    /// Dropped or sent: it is told, or durable.
-    told: oneshot::Sender<()>,
+    was_told: oneshot::Sender<bool>,
 }
 
 /// What is known of whether a peer can be reached.
@@ -106,14 +106,12 @@ struct Link {
     slow: Client,
     health: Health,
     queue: Queue,
-    /// Batches that could neither be said nor kept.
-    lost: AtomicU64,
 }
 
 /// The links to all peers, and the kind of work that jobs for them are.
 #[derive(Clone)]
 pub struct Links {
-    links: Arc<Vec<(Arc<Link>, mpsc::Sender<Change>)>>,
+    links: Arc<Vec<(Arc<Link>, mpsc::Sender<News>)>>,
     /// Nobody shows for longer what was changed.
     useful: Duration,
 }
@@ -124,9 +122,9 @@ impl Links {
         let start = |peer: &PeerAddress| {
             let client = || Ok::<_, Error>(Client::new(peer.clone(), Seals::new(operator_secret)?));
             let (quick, slow, health, queue) = (client()?, client()?, Health::default(), queue.clone());
-            let link = Arc::new(Link { peer: peer.clone(), quick, slow, health, queue, lost: AtomicU64::new(0) });
-            let (inlet, changes) = mpsc::channel(WAITING);
-            tokio::spawn(link.clone().run(changes));
+            let link = Arc::new(Link { peer: peer.clone(), quick, slow, health, queue });
+            let (inlet, news) = mpsc::channel(WAITING);
+            tokio::spawn(link.clone().run(news));
             Ok((link, inlet))
         };
         Ok(Links { links: Arc::new(settings.peers.iter().map(start).collect::<Result<_>>()?), useful })
@@ -135,35 +133,34 @@ impl Links {
 
 impl Link {
     /// Until nobody can write any more.
-    async fn run(self: Arc<Self>, mut changes: mpsc::Receiver<Change>) {
+    async fn run(self: Arc<Self>, mut news: mpsc::Receiver<News>) {
         let mut batch = Vec::new();
-        while changes.recv_many(&mut batch, BATCH).await > 0 {
-            let (items, told): (BTreeSet<String>, Vec<_>) = batch.drain(..).map(|c| (c.item, c.told)).unzip();
-            self.tell_or_keep(items.into_iter().collect()).await;
-            drop(told);
+        while news.recv_many(&mut batch, BATCH).await > 0 {
+            let (items, waiting): (BTreeSet<String>, Vec<_>) = batch.drain(..).map(|n| (n.item, n.was_told)).unzip();
+            let was_told = self.tell(items.into_iter().collect()).await;
+            // Whoever is gone does not mind.
+            for waits in waiting {
+                let _ = waits.send(was_told);
+            }
         }
     }
 
-    async fn tell_or_keep(&self, items: Vec<String>) {
-        let message = Message { what: What::Changed, items };
-        if !self.health.is_resting() {
-            let told = self.quick.tell(&message, PATIENCE).await;
-            self.health.note(&self.peer, &told);
-            if told.is_ok() {
-                return;
-            }
+    /// False: it can't be told now.
+    async fn tell(&self, items: Vec<String>) -> bool {
+        if self.health.is_resting() {
+            return false;
         }
-        let name = self.peer.to_string();
-        let kept = async {
-            let due = Some(Timestamp::now().plus(self.health.wait()));
-            let job = NewJob { due, ..job(&TenantId::operator(), &self.peer, message)? };
-            self.queue.gather(name, job).await
-        };
-        if let Err(e) = kept.await {
-            // The write is done, and the peer finds out by itself: what it knows is fresh for a while and no longer.
-            let lost = self.lost.fetch_add(1, Ordering::Relaxed) + 1;
-            tracing::error!(peer = %self.peer, error = %e, lost, "changes can neither be told to a peer nor kept for it");
-        }
+        let told = self.quick.tell(&Message { what: What::Changed, items }, PATIENCE).await;
+        self.health.note(&self.peer, &told);
+        told.is_ok()
+    }
+
+    /// For a peer that can't be told now.
+    fn later(&self, item: String) -> Result<Following> {
+        let message = Message { what: What::Changed, items: vec![item] };
+        let due = Some(Timestamp::now().plus(self.health.wait()));
+        let job = NewJob { due, ..job(&TenantId::operator(), &self.peer, message)? };
+        Ok(Following { gathers_under: self.peer.to_string(), job })
     }
 
     /// What is slow may fail by being slow: only a success says something of the peer.
@@ -200,27 +197,6 @@ fn job(tenant: &TenantId, peer: &PeerAddress, message: Message) -> Result<NewJob
 const _: () = assert!(MAX_ITEM_BYTES >= 1024 + 63 + 2);
 
 impl Peers for Links {
-    fn changed(&self, bucket: &BucketName, key: &ObjectKey) -> Telling {
-        let item = Item::key(bucket, key);
-        let mut waits = Vec::with_capacity(self.links.len());
-        for (_, inlet) in self.links.iter() {
-            let (told, wait) = oneshot::channel();
-            let (inlet, change) = (inlet.clone(), Change { item: item.clone(), told });
-            waits.push(async move {
-                if inlet.send(change).await.is_ok() {
-                    let _ = wait.await;
-                }
-            });
-        }
-        // Tasks of their own: whoever goes away in between leaves nobody untold.
-        let waits: Vec<_> = waits.into_iter().map(tokio::spawn).collect();
-        Box::pin(async move {
-            for wait in waits {
-                let _ = wait.await;
-            }
-        })
-    }
-
     fn purge<'a>(&'a self, tenant: &'a TenantId, wanted: &'a Wanted, soft: bool) -> Pending<'a, Vec<PeerPurged>> {
         Box::pin(async move {
             let each = self.links.iter().map(|(link, _)| {
@@ -233,6 +209,46 @@ impl Peers for Links {
                 all.extend(purged.await.map_err(Error::internal)??);
             }
             Ok(all)
+        })
+    }
+}
+
+impl Follower for Links {
+    /// Peers ask for a bucket anew each time.
+    fn concerns(&self, change: &Change) -> bool {
+        !self.links.is_empty() && change.key.is_some()
+    }
+
+    /// What a peer knows is fresh for a while and no longer: it finds out by itself.
+    fn must_hear(&self) -> bool {
+        false
+    }
+
+    fn require_room(&self, _: &TenantId) -> Result<()> {
+        Ok(())
+    }
+
+    fn follow<'a>(&'a self, change: &'a Change, became: Became) -> Pending<'a, Vec<Following>> {
+        Box::pin(async move {
+            let Some(key) = change.key.as_ref().filter(|_| became != Became::KeptHere) else { return Ok(Vec::new()) };
+            let item = Item::key(&change.bucket, key);
+            let mut waiting = Vec::with_capacity(self.links.len());
+            for (link, inlet) in self.links.iter() {
+                let (was_told, told) = oneshot::channel();
+                let sent = inlet.send(News { item: item.clone(), was_told }).await;
+                waiting.push((link, sent.is_ok().then_some(told)));
+            }
+            let mut later = Vec::new();
+            for (link, told) in waiting {
+                let was_told = match told {
+                    Some(told) => told.await.unwrap_or(false),
+                    None => false,
+                };
+                if !was_told {
+                    later.push(link.later(item.clone())?);
+                }
+            }
+            Ok(later)
         })
     }
 }

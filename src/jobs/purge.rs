@@ -21,10 +21,11 @@ use crate::cdn::{CloudFront, Distribution, Map, Refused};
 use crate::jobs::{asker, refused};
 use crate::ops::Ops;
 use crate::ops::cdn::{Cdn, Wanted};
+use crate::ops::changes::{Became, Change, Follower, What};
 use crate::origin::Pending;
 use crate::queue::job::MAX_ITEMS;
 use crate::queue::kind::{Backoff, Work};
-use crate::queue::{Attempt, Fault, JobId, Kind, NewJob, Payload, Queue};
+use crate::queue::{Attempt, Fault, Following, JobId, Kind, NewJob, Payload, Queue};
 
 pub const KIND: &str = "purge";
 const VERSION: u16 = 1;
@@ -72,30 +73,6 @@ impl Outbox {
 }
 
 impl Cdn for Outbox {
-    fn shows(&self, bucket: &BucketName, key: Option<&ObjectKey>) -> bool {
-        self.map.shows(bucket.as_str(), key.map(ObjectKey::as_str))
-    }
-
-    fn require_room(&self, tenant: &TenantId) -> Result<()> {
-        self.queue.require_room(tenant)
-    }
-
-    fn changed<'a>(&'a self, tenant: &'a TenantId, bucket: &'a BucketName, key: Option<&'a ObjectKey>) -> Pending<'a, ()> {
-        Box::pin(async move {
-            let mut items = Items::new();
-            match key {
-                Some(key) => self.map.key(bucket.as_str(), key.as_str(), &mut items),
-                None => self.map.prefix(bucket.as_str(), "", &mut items),
-            }
-            for (distribution, items) in items.into_values() {
-                let due = Timestamp::now().plus(distribution.delay);
-                let job = NewJob { due: Some(due), ..Self::job(tenant, &distribution, None, items)? };
-                self.queue.gather(distribution.id, job).await?;
-            }
-            Ok(())
-        })
-    }
-
     fn purge<'a>(&'a self, tenant: &'a TenantId, asked_by: Option<AccessKeyId>, wanted: Wanted) -> Pending<'a, Vec<JobId>> {
         Box::pin(async move {
             let mut items = Items::new();
@@ -114,6 +91,38 @@ impl Cdn for Outbox {
                 }
             }
             Ok(jobs)
+        })
+    }
+}
+
+impl Follower for Outbox {
+    /// Whether anybody but this gateway may hold a copy of what was changed.
+    fn concerns(&self, change: &Change) -> bool {
+        change.what != What::Bucket && self.map.shows(change.bucket.as_str(), change.key.as_ref().map(ObjectKey::as_str))
+    }
+
+    fn must_hear(&self) -> bool {
+        true
+    }
+
+    fn require_room(&self, tenant: &TenantId) -> Result<()> {
+        self.queue.require_room(tenant)
+    }
+
+    /// Also where this node alone shows the change yet: it is asked as any other.
+    fn follow<'a>(&'a self, change: &'a Change, _: Became) -> Pending<'a, Vec<Following>> {
+        Box::pin(async move {
+            let mut items = Items::new();
+            match &change.key {
+                Some(key) => self.map.key(change.bucket.as_str(), key.as_str(), &mut items),
+                None => self.map.prefix(change.bucket.as_str(), "", &mut items),
+            }
+            let jobs = items.into_values().map(|(distribution, items)| {
+                let due = Some(Timestamp::now().plus(distribution.delay));
+                let job = NewJob { due, ..Self::job(&change.tenant, &distribution, None, items)? };
+                Ok(Following { gathers_under: distribution.id, job })
+            });
+            jobs.collect()
         })
     }
 }

@@ -7,7 +7,6 @@
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
@@ -15,7 +14,8 @@ use tokio::time::{Instant, interval, timeout};
 
 use crate::auth::grant::GatewayGrant;
 use crate::base::error::Error;
-use crate::ops::cdn::Cdn;
+use crate::base::names::TenantId;
+use crate::ops::changes::{Became, Change, Changes, Outcome, What};
 use crate::ops::write_back::{Carried, Document, KIND, VERSION, WriteBack, is_for_good};
 use crate::queue::kind::{Backoff, Work};
 use crate::queue::{Attempt, Fault, Kind};
@@ -30,8 +30,8 @@ const SLOWEST_BYTES_PER_SECOND: u64 = 64 * 1024;
 pub struct Upload {
     pub back: WriteBack,
     pub grant: GatewayGrant,
-    /// Told again when a version is upstream: until then other nodes showed the one before.
-    pub cdn: Option<Arc<dyn Cdn>>,
+    /// That a version is upstream is a change of its own: until then other nodes showed the one before.
+    pub changes: Changes,
 }
 
 impl Kind for Upload {
@@ -50,7 +50,7 @@ impl Kind for Upload {
     fn run<'a>(&'a self, attempt: &'a Attempt) -> Work<'a> {
         Box::pin(async move {
             let document: Document = attempt.document(VERSION)?;
-            let carrying = self.carry(&document);
+            let carrying = self.carry(&attempt.job.tenant, &document);
             tokio::pin!(carrying);
             let end = Instant::now() + LONGEST + Duration::from_secs(document.size / SLOWEST_BYTES_PER_SECOND);
             let mut life = interval(SIGN_OF_LIFE);
@@ -61,14 +61,6 @@ impl Kind for Upload {
                     () = tokio::time::sleep_until(end) => return Err(Fault::retry("the upstream takes it too slowly")),
                 }
             };
-            if let (Carried::Stored(_), Some(cdn)) = (&carried, &self.cdn)
-                && cdn.shows(&document.bucket, Some(&document.key))
-            {
-                // It was told when the write was answered: this is for what it has asked of other nodes since.
-                if let Err(e) = cdn.changed(&attempt.job.tenant, &document.bucket, Some(&document.key)).await {
-                    tracing::warn!(error = %e, "the CDN could not be told that a key is stored upstream");
-                }
-            }
             Ok(Some(match carried {
                 Carried::Stored(Some(object)) => json!({ "state": "stored", "etag": object.etag.to_string() }),
                 Carried::Stored(None) | Carried::Before => json!({ "state": "stored" }),
@@ -79,7 +71,7 @@ impl Kind for Upload {
 }
 
 impl Upload {
-    async fn carry(&self, document: &Document) -> Result<Carried, Fault> {
+    async fn carry(&self, tenant: &TenantId, document: &Document) -> Result<Carried, Fault> {
         let Document { bucket, key, generation, .. } = document;
         // An overwritten version need not wait for anybody's turn.
         if let Some(carried) = self.back.is_settled(bucket, key, *generation).await.map_err(fault)? {
@@ -88,7 +80,19 @@ impl Upload {
         let Ok(turn) = timeout(WAIT_FOR_TURN, self.back.turn(bucket, key)).await else {
             return Err(Fault::retry("another version of the key is on its way upstream"));
         };
-        self.back.carry(&self.grant, &turn, bucket, key, *generation).await.map_err(fault)
+        let (back, grant, of, carried, version) = (self.back.clone(), self.grant.clone(), bucket.clone(), key.clone(), *generation);
+        let carry = async move { back.carry(&grant, &turn, &of, &carried, version).await };
+        let change = || Change { tenant: tenant.clone(), bucket: bucket.clone(), key: Some(key.clone()), what: What::Content };
+        self.changes.carry_out(change, carry).await.map_err(fault)
+    }
+}
+
+impl Outcome for Carried {
+    fn became(&self) -> Became {
+        match self {
+            Carried::Stored(_) => Became::Stored,
+            Carried::Before | Carried::Superseded => Became::Nothing,
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use crate::base::limits::MAX_BUCKETS_PER_TENANT;
 use crate::base::names::{BucketName, TenantId};
 use crate::base::object::{Bucket, BucketDocument, CannedAcl, ListPage, ListQuery, SharedBucket};
 use crate::base::timestamp::Timestamp;
+use crate::ops::changes::What;
 use crate::ops::{Ops, bucket, wrong_grant};
 use crate::origin::{UploadsPage, UploadsQuery};
 
@@ -32,11 +33,13 @@ impl Ops {
             return Err(Error::new(ErrorKind::TooManyBuckets, "You have attempted to create more buckets than allowed."));
         }
         let fresh = Bucket { name: name.clone(), owner: owner.clone(), created: Timestamp::now(), acl, documents, generation: 0 };
-        self.origin.create_bucket(fresh).await
+        let origin = self.origin.clone();
+        self.change(grant, What::Bucket, async move { origin.create_bucket(fresh).await }).await
     }
 
     pub async fn delete_bucket(&self, grant: &Grant) -> Result<()> {
-        self.origin.delete_bucket(bucket(grant, Action::DeleteBucket)?).await
+        let (origin, name) = (self.origin.clone(), bucket(grant, Action::DeleteBucket)?.clone());
+        self.change(grant, What::Bucket, async move { origin.delete_bucket(&name).await }).await
     }
 
     pub async fn set_bucket_policy(&self, grant: &Grant, policy: Vec<u8>) -> Result<()> {
@@ -51,18 +54,20 @@ impl Ops {
     /// whether this is a change at all: it may be the repetition of one whose purge could not be recorded.
     async fn change_policy(&self, grant: &Grant, bucket: &BucketName, policy: Option<Vec<u8>>) -> Result<()> {
         let (origin, bucket) = (self.origin.clone(), bucket.clone());
-        self.and_tell(grant, async move { origin.set_bucket_document(&bucket, BucketDocument::Policy, policy).await }).await
+        let write = async move { origin.set_bucket_document(&bucket, BucketDocument::Policy, policy).await };
+        self.change(grant, What::Rights, write).await
     }
 
     /// None: there are no rules any more.
     pub async fn set_bucket_cors(&self, grant: &Grant, rules: Option<Vec<u8>>) -> Result<()> {
-        self.origin.set_bucket_document(bucket(grant, Action::PutBucketCORS)?, BucketDocument::Cors, rules).await
+        let (origin, name) = (self.origin.clone(), bucket(grant, Action::PutBucketCORS)?.clone());
+        self.change(grant, What::Bucket, async move { origin.set_bucket_document(&name, BucketDocument::Cors, rules).await }).await
     }
 
     pub async fn set_bucket_acl(&self, grant: &Grant, acl: CannedAcl) -> Result<()> {
         let (origin, bucket) = (self.origin.clone(), bucket(grant, Action::PutBucketAcl)?.clone());
         grant.becomes(acl)?;
-        self.and_tell(grant, async move { origin.set_bucket_acl(&bucket, acl).await }).await
+        self.change(grant, What::Rights, async move { origin.set_bucket_acl(&bucket, acl).await }).await
     }
 
     /// For ListObjects and ListObjectVersions, which differ in what they may see, not in what there is.

@@ -9,6 +9,7 @@ mod admit;
 pub mod breaker;
 pub mod buckets;
 pub mod cdn;
+pub mod changes;
 pub mod jobs;
 pub mod keyed;
 mod merged;
@@ -51,8 +52,7 @@ pub struct Ops {
     cache: Option<Cache>,
     /// None: this node is alone.
     peers: Option<Arc<dyn peers::Peers>>,
-    /// Of writes that go on when their client is gone.
-    tracker: Tracker,
+    changes: changes::Changes,
     /// None: there are no replicas.
     replicas: Option<replicas::Replicas>,
     /// None: every write is answered by the origin itself.
@@ -68,8 +68,9 @@ pub struct Ops {
 
 impl Ops {
     pub fn new(origin: Arc<dyn Origin>, variants: Variants, jobs: Queue) -> Self {
-        let (cdn, cache, peers, replicas, back, shadows, tracker, transfers, settings) = Default::default();
-        Ops { origin, variants, jobs, cdn, cache, peers, tracker, replicas, back, shadows, transfers, writers: Writers::Clients, settings }
+        let changes = changes::Changes::new(Vec::new(), jobs.clone(), Tracker::default());
+        let (cdn, cache, peers, replicas, back, shadows, transfers, settings) = Default::default();
+        Ops { origin, variants, jobs, cdn, cache, peers, changes, replicas, back, shadows, transfers, writers: Writers::Clients, settings }
     }
 
     /// The one that the origin is read through, so that it can be purged.

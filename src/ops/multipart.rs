@@ -13,6 +13,7 @@ use crate::base::names::UploadId;
 use crate::base::object::{CannedAcl, ObjectHeaders, Upload, UploadedPart};
 use crate::base::timestamp::Timestamp;
 use crate::ingest::Received;
+use crate::ops::changes::What;
 use crate::ops::transfers::End;
 use crate::ops::{Ops, object};
 use crate::origin::{CompleteUpload, CompletedPart, Quota, Written};
@@ -81,7 +82,7 @@ impl Ops {
         let complete =
             CompleteUpload { bucket: bucket.clone(), key: key.clone(), upload: id, parts, conditions, checksum, checksum_type, size };
         let origin = self.origin.clone();
-        let written = self.and_tell(grant, async move { origin.complete_upload(complete, quota).await }).await?;
+        let written = self.change(grant, What::Content, async move { origin.complete_upload(complete, quota).await }).await?;
         if let Some(upload) = upload {
             self.transfers.end_multipart(&upload, End::Taken(written.object.clone()));
         }

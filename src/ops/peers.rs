@@ -1,11 +1,9 @@
-//! The other nodes of the bucket, as far as `ops` knows: they are told what changed and what to forget. `jobs::peers` implements it.
+//! The other nodes of the bucket, as far as `ops` knows: they are told what to forget, and as a `Follower` what was
+//! changed. `jobs::peers` implements both.
 //! And the other side: what a peer tells is done here.
 
-use std::future::Future;
-use std::pin::Pin;
-
 use crate::base::error::Result;
-use crate::base::names::{BucketName, ObjectKey, TenantId};
+use crate::base::names::TenantId;
 use crate::cache::purge::Purged;
 use crate::cluster::message::{Item, Message, Told, What};
 use crate::cluster::seal::FromPeer;
@@ -15,13 +13,7 @@ use crate::origin::Pending;
 use crate::queue::JobId;
 use crate::queue::job::Job;
 
-/// Does its work also if it is dropped.
-pub type Telling = Pin<Box<dyn Future<Output = ()> + Send>>;
-
 pub trait Peers: Send + Sync + 'static {
-    /// The key was changed, or may have been. Ends when every peer knows, or when it is durable that it will be told.
-    fn changed(&self, bucket: &BucketName, key: &ObjectKey) -> Telling;
-
     /// What each peer forgot. Jobs are the tenant's.
     fn purge<'a>(&'a self, tenant: &'a TenantId, wanted: &'a Wanted, soft: bool) -> Pending<'a, Vec<PeerPurged>>;
 }

@@ -2,7 +2,7 @@
 //!
 //! `Freshness::Current` always asks the origin, and what it answers is taken in. `Freshness::Cached` goes by the rules of `[cache]`,
 //! and shows what is known while the origin can't be asked, for as long as these allow.
-//! Invariants: a write that came through here is seen by whoever asks after its answer, in whatever way; peers are told before it is answered; a read that may be of the
+//! Invariants: a write that came through here is seen by whoever asks after its answer, in whatever way; a read that may be of the
 //! past is never followed by one of an earlier past, as far as writes came through here.
 
 use std::path::Path;
@@ -23,7 +23,6 @@ use crate::cache::stats::Known;
 use crate::cache::version::Version;
 use crate::cache::{Cache, Source};
 use crate::ingest::{Received, Staging};
-use crate::ops::peers::Peers;
 use crate::origin::{
     Announced, Body, CacheState, CompleteUpload, CopyObject, Deleted, Freshness, Origin, Pending, Prefetch, PutObject, Quota, ReadBy,
     Restore, Restored, UploadsPage, UploadsQuery, Usage, Written,
@@ -43,7 +42,6 @@ pub struct ThroughCache {
     flights: Flights,
     buckets: QuickCache<BucketName, (SharedBucket, Instant)>,
     if_error: Duration,
-    peers: Option<Arc<dyn Peers>>,
 }
 
 /// Blocks come from the origin.
@@ -59,12 +57,7 @@ impl Source for FromOrigin {
 impl ThroughCache {
     pub fn new(origin: Arc<dyn Origin>, cache: Cache) -> Self {
         let if_error = cache.freshness().if_error;
-        ThroughCache { origin, cache, flights: Flights::default(), buckets: QuickCache::new(BUCKETS), if_error, peers: None }
-    }
-
-    /// They are told of every write.
-    pub fn with_peers(self, peers: Option<Arc<dyn Peers>>) -> Self {
-        ThroughCache { peers, ..self }
+        ThroughCache { origin, cache, flights: Flights::default(), buckets: QuickCache::new(BUCKETS), if_error }
     }
 
     /// For purges.
@@ -132,8 +125,7 @@ impl ThroughCache {
         })
     }
 
-    /// Runs a write. Whatever becomes of it, nobody is told of what was there before from its end on: not here, and not by a peer that
-    /// can be reached.
+    /// Runs a write. Whatever becomes of it, from its end on nobody is told here of what was there before.
     async fn changing<T>(&self, bucket: &BucketName, key: &ObjectKey, write: impl Future<Output = Result<T>>) -> Result<T> {
         let changed = Changed { through: self, bucket, key, settled: false };
         let answer = write.await;
@@ -153,11 +145,7 @@ struct Changed<'a> {
 impl Changed<'_> {
     async fn settle(mut self) {
         self.settled = true;
-        let peers = self.through.peers.as_ref().map(|peers| peers.changed(self.bucket, self.key));
         self.through.cache.outdate_durably(self.bucket, self.key).await;
-        if let Some(telling) = peers {
-            telling.await;
-        }
     }
 }
 
@@ -165,10 +153,6 @@ impl Drop for Changed<'_> {
     fn drop(&mut self) {
         if !self.settled {
             self.through.cache.outdate(self.bucket, self.key);
-            // Outside a runtime nobody serves any more.
-            if let Some(peers) = self.through.peers.as_ref().filter(|_| tokio::runtime::Handle::try_current().is_ok()) {
-                drop(peers.changed(self.bucket, self.key));
-            }
         }
     }
 }

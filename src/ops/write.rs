@@ -7,6 +7,7 @@ use crate::base::conditions::WriteConditions;
 use crate::base::error::Result;
 use crate::base::object::{CannedAcl, ObjectHeaders, SharedObject};
 use crate::ingest::{Expect, Received, Staging};
+use crate::ops::changes::What;
 use crate::ops::{Ops, object};
 use crate::origin::{Announced, CopyObject, Deleted, PutObject, Restore, Restored, Written};
 
@@ -46,7 +47,7 @@ impl Ops {
         self.require_storable(grant, &headers).await?;
         let put = PutObject { bucket: bucket.clone(), key: key.clone(), owner: owner.clone(), acl, headers, conditions, received };
         let origin = self.origin.clone();
-        self.and_tell(grant, async move { origin.put(put, quota).await }).await
+        self.change(grant, What::Content, async move { origin.put(put, quota).await }).await
     }
 
     /// `source_grant` is the right to read what is copied.
@@ -76,7 +77,7 @@ impl Ops {
             conditions,
         };
         let origin = self.origin.clone();
-        self.and_tell(grant, async move { origin.copy(copy, quota).await }).await
+        self.change(grant, What::Content, async move { origin.copy(copy, quota).await }).await
     }
 
     pub async fn restore(&self, grant: &Grant, wanted: Restore) -> Result<Restored> {
@@ -88,14 +89,13 @@ impl Ops {
     pub async fn delete(&self, grant: &Grant, conditions: WriteConditions) -> Result<Deleted> {
         let (bucket, key) = object(grant, &[Action::DeleteObject])?;
         let (origin, bucket, key) = (self.origin.clone(), bucket.clone(), key.clone());
-        self.and_tell(grant, async move { origin.delete(&bucket, &key, conditions).await }).await
+        self.change(grant, What::Content, async move { origin.delete(&bucket, &key, conditions).await }).await
     }
 
     pub async fn set_object_acl(&self, grant: &Grant, acl: CannedAcl) -> Result<()> {
         let (bucket, key) = object(grant, &[Action::PutObjectAcl])?;
         grant.becomes(acl)?;
         let (origin, bucket, key) = (self.origin.clone(), bucket.clone(), key.clone());
-        // What was public may be kept by a CDN.
-        self.and_tell(grant, async move { origin.set_object_acl(&bucket, &key, acl).await }).await
+        self.change(grant, What::Rights, async move { origin.set_object_acl(&bucket, &key, acl).await }).await
     }
 }

@@ -8,6 +8,7 @@
 //! Invariants: a job that was accepted is not lost. A job that has ended is not run again by itself. An attempt that was cut
 //! off by a crash is begun anew: kinds of work must bear that their last step was done already (`JobId` is the same then).
 
+pub mod changes;
 pub mod compact;
 pub mod job;
 pub mod kind;
@@ -30,6 +31,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
+pub use changes::{ChangeId, Following};
 pub use job::{Job, JobId, NewJob, Outcome, Payload, Phase, State};
 pub use kind::{Attempt, Fault, Kind};
 pub use machine::Enqueued;

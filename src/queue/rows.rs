@@ -1,6 +1,6 @@
 //! The tables of the queue and the bytes of their rows; which derived rows follow from a change of a job.
 //!
-//! Truth, in the journal and the index: JOBS, PAYLOADS, ITEMS. The rest is in the index only and follows from JOBS: a
+//! Truth, in the journal and the index: JOBS, PAYLOADS, ITEMS, CHANGES. The rest is in the index only and follows from JOBS: a
 //! rebuild makes it anew. A promoted job (its time has come: a row of DUE became one of READY) is the one thing that the
 //! index knows and the journal does not, and a rebuild only forgets that it was done already.
 
@@ -20,6 +20,8 @@ pub mod table {
     pub const PAYLOADS: u8 = 2;
     /// id, item -> nothing.
     pub const ITEMS: u8 = 3;
+    /// id of a change that has no end yet -> as in PAYLOADS.
+    pub const CHANGES: u8 = 4;
     /// Derived from here on. lane, rank -> nothing: waiting, and the time has come. In the order in which they are claimed.
     pub const READY: u8 = 10;
     /// time, id -> the key in READY.

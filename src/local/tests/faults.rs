@@ -110,7 +110,7 @@ async fn settings_are_read_after_the_rebuild_of_a_broken_index() {
         assert_eq!(local.settings("keys").await.unwrap(), kept);
     }
     local.close();
-    assert_eq!(local.settings("keys").await.unwrap_err().kind(), ErrorKind::ServiceUnavailable);
+    assert_eq!(local.settings("keys").await.unwrap_err().kind(), ErrorKind::LocalUnavailable);
 }
 
 /// Wherever a page of the index is harmed, and though nobody writes: what is there is told, or that it can't be told just now, and

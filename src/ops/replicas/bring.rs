@@ -36,7 +36,7 @@ pub enum Brought {
 pub enum Trouble {
     Origin(Error),
     Target(Error),
-    /// It is being written, or changes faster than it can be copied.
+    /// It changes faster than it can be copied.
     Changing,
 }
 
@@ -50,10 +50,6 @@ impl Inner {
     pub async fn bring(&self, target: &Target, bucket: &BucketName, key: &ObjectKey) -> Result<Brought, Trouble> {
         let mut brought = Brought::Same;
         for _ in 0..TRIES {
-            // Asked before the origin is: what begins later has an intent of its own.
-            if self.under_way.has(bucket, Some(key)) {
-                return Err(Trouble::Changing);
-            }
             let source = self.current(bucket, key).await?;
             let upstream = target.upstream().await.map_err(Trouble::Target)?;
             let there = match upstream.stat_copy(bucket, key).await {
@@ -79,9 +75,6 @@ impl Inner {
     /// The bucket's record; of a bucket that is gone, as soon as it is empty there.
     pub async fn bring_bucket(&self, target: &Target, bucket: &BucketName) -> Result<Brought, Trouble> {
         for _ in 0..TRIES {
-            if self.under_way.has(bucket, None) {
-                return Err(Trouble::Changing);
-            }
             let source = self.origin.bucket(bucket).await.map_err(Trouble::Origin)?;
             let upstream = target.upstream().await.map_err(Trouble::Target)?;
             let brought = match &source {

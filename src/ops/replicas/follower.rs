@@ -1,18 +1,19 @@
-//! What a write is about to change, recorded for each replica before the write begins.
+//! What was changed is brought to each replica by jobs.
 //!
-//! Intents of a bucket gather in one job until it is begun, a key once: a key that is written again and again costs one record.
-//! A write that has more to do than the queue may hold goes on without: the repair scan finds what it changed.
+//! Changes of a bucket gather in one job until it is begun, a key once. A change for which the queue has no more room goes without
+//! a job: the repair scan finds it.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tokio::task::JoinSet;
 
-use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::error::{ErrorKind, Result};
 use crate::base::names::{BucketName, ObjectKey, TenantId};
 use crate::base::timestamp::Timestamp;
+use crate::ops::changes::{Became, Change, Follower};
 use crate::ops::replicas::{Inner, Replicas, Target, VERSION};
-use crate::queue::{NewJob, Payload};
+use crate::origin::Pending;
+use crate::queue::{Following, NewJob, Payload};
 
 /// Gathered for so long: what is written at one time goes in one job.
 const GATHER: Duration = Duration::from_millis(300);
@@ -27,37 +28,49 @@ pub struct Document {
     pub bucket: BucketName,
 }
 
-impl Inner {
-    pub(super) fn is_replicated(&self, bucket: &BucketName, key: Option<&ObjectKey>) -> bool {
-        self.targets.iter().any(|t| t.covers(bucket, key))
+impl Follower for Replicas {
+    fn concerns(&self, change: &Change) -> bool {
+        self.0.targets.iter().any(|t| t.covers(&change.bucket, change.key.as_ref()))
     }
 
-    /// Ok: it is durable that the key, or the bucket's record, will be looked at for every replica that gets it.
-    pub(super) async fn intend(&self, bucket: &BucketName, key: Option<&ObjectKey>) -> Result<()> {
-        let item = key.map_or(BUCKET_ITSELF, ObjectKey::as_str);
-        let mut recording = JoinSet::new();
-        for target in self.targets.iter().filter(|t| t.covers(bucket, key)) {
-            if self.queue.require_room(&TenantId::operator()).is_err_and(|e| e.kind() == ErrorKind::SlowDown) {
-                target.gauges.skipped.inc();
-                continue;
-            }
-            let (queue, name, job) = (self.queue.clone(), bucket.to_string(), intent(target, bucket, vec![item.to_owned()])?);
-            recording.spawn(async move { queue.gather(name, job).await });
-        }
-        while let Some(recorded) = recording.join_next().await {
-            recorded.map_err(Error::internal)??;
-        }
+    fn must_hear(&self) -> bool {
+        true
+    }
+
+    fn require_room(&self, _: &TenantId) -> Result<()> {
         Ok(())
     }
 
-    /// What a scan found.
-    pub(super) async fn intend_all(&self, target: &Target, bucket: &BucketName, keys: Vec<String>) -> Result<()> {
-        self.queue.gather(bucket.to_string(), intent(target, bucket, keys)?).await.map(drop)
+    fn follow<'a>(&'a self, change: &'a Change, became: Became) -> Pending<'a, Vec<Following>> {
+        Box::pin(async move { if became == Became::KeptHere { Ok(Vec::new()) } else { self.0.jobs_for(change) } })
+    }
+}
+
+impl Inner {
+    fn jobs_for(&self, change: &Change) -> Result<Vec<Following>> {
+        let Change { bucket, key, .. } = change;
+        let item = key.as_ref().map_or(BUCKET_ITSELF, ObjectKey::as_str);
+        let has_room = !self.queue.require_room(&TenantId::operator()).is_err_and(|e| e.kind() == ErrorKind::SlowDown);
+        let mut jobs = Vec::new();
+        for target in self.targets.iter().filter(|t| t.covers(bucket, key.as_ref())) {
+            if has_room {
+                let job = job(target, bucket, vec![item.to_owned()])?;
+                jobs.push(Following { gathers_under: bucket.to_string(), job });
+            } else {
+                target.gauges.skipped.inc();
+            }
+        }
+        Ok(jobs)
+    }
+
+    /// For what a scan found.
+    pub(super) async fn gather(&self, target: &Target, bucket: &BucketName, keys: Vec<String>) -> Result<()> {
+        self.queue.gather(bucket.to_string(), job(target, bucket, keys)?).await.map(drop)
     }
 }
 
 /// In the operator's name: a replica is nothing that a tenant knows of, and takes no room of its jobs.
-fn intent(target: &Target, bucket: &BucketName, items: Vec<String>) -> Result<NewJob> {
+fn job(target: &Target, bucket: &BucketName, items: Vec<String>) -> Result<NewJob> {
     let wait = if target.breaker.is_open() { GATHER_WHILE_DOWN } else { GATHER };
     Ok(NewJob {
         items,

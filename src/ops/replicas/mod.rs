@@ -1,7 +1,6 @@
 //! Many regions: an origin whose content is brought to further S3s, and read from there while it can't be asked itself.
 //!
-//! - A write records what it is about to change, durably and for each replica, before it begins (`intents`); a job brings the
-//!   keys to the replica as they are by then (`bring`). So a crash anywhere leaves a job that finds the old version or the new.
+//! - What was changed, or may have been, is brought to each replica by a job (`follower`), as it is by then (`bring`).
 //! - A scan walks both listings and records what differs: what other nodes and direct writers changed, too (`scan`).
 //! - While the origin can't be asked, reads are answered from replicas, and writes are refused (`failover`, `breaker`).
 //!
@@ -11,12 +10,11 @@
 
 mod bring;
 mod failover;
-mod intents;
+mod follower;
 mod origin;
 mod scan;
 mod target;
 mod tend;
-mod under_way;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -32,13 +30,12 @@ use crate::queue::{JobId, Queue};
 use crate::telemetry::replicas::Replicas as Gauges;
 
 pub use bring::{Brought, Trouble};
-pub use intents::Document;
+pub use follower::Document;
 pub use scan::Scanned;
 pub use target::{Part, Settings};
 pub use tend::REPAIR;
 
 use target::Target;
-use under_way::UnderWay;
 
 pub const VERSION: u16 = 1;
 
@@ -50,7 +47,6 @@ struct Inner {
     origin: Arc<dyn Origin>,
     targets: Vec<Target>,
     queue: Queue,
-    under_way: UnderWay,
     /// Of the origin; used only where a replica can be read.
     breaker: Breaker,
     gauges: Gauges,
@@ -70,7 +66,7 @@ impl Replicas {
             Target::new(s, secret.clone(), of)
         });
         let targets = targets.collect();
-        let inner = Inner { origin, targets, queue, under_way: UnderWay::default(), breaker: Breaker::default(), gauges, dir };
+        let inner = Inner { origin, targets, queue, breaker: Breaker::default(), gauges, dir };
         Replicas(Arc::new(inner))
     }
 

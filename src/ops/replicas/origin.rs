@@ -1,11 +1,11 @@
-//! `Origin` for an origin with replicas: reads fail over, writes record what they are about to change, the rest is handed through.
+//! `Origin` for an origin with replicas: reads fail over, writes are refused while it is away, the rest is handed through.
 
 use std::path::Path;
 use std::sync::Arc;
 
 use crate::base::conditions::WriteConditions;
 use crate::base::digest::Sha256;
-use crate::base::error::{Error, Result};
+use crate::base::error::Result;
 use crate::base::names::{BucketName, ObjectKey, TenantId, UploadId};
 use crate::base::object::{
     Bucket, BucketDocument, CannedAcl, Layer, ListPage, ListQuery, SharedBucket, SharedObject, Upload, UploadedPart,
@@ -20,25 +20,10 @@ use crate::origin::{
 use crate::upstream::place;
 
 impl Inner {
-    /// Carries out a write once it is recorded what it is about to change. Begun, it runs to its end, also where its client
-    /// goes away: until then the key counts as being written.
-    async fn writing<T: Send + 'static>(
-        self: &Arc<Self>,
-        bucket: BucketName,
-        key: Option<ObjectKey>,
-        write: impl Future<Output = Result<T>> + Send + 'static,
-    ) -> Result<T> {
+    /// Carries out a write, unless the origin is known to be away.
+    async fn writing<T>(self: &Arc<Self>, write: impl Future<Output = Result<T>>) -> Result<T> {
         self.require_origin()?;
-        if !self.is_replicated(&bucket, key.as_ref()) {
-            return self.judged(write.await);
-        }
-        let inner = self.clone();
-        let written = tokio::spawn(async move {
-            let _under_way = inner.under_way.enter(&bucket, key.as_ref());
-            inner.intend(&bucket, key.as_ref()).await?;
-            inner.judged(write.await)
-        });
-        written.await.map_err(Error::internal)?
+        self.judged(write.await)
     }
 }
 
@@ -52,23 +37,19 @@ impl Origin for Replicas {
     }
 
     fn create_bucket(&self, bucket: Bucket) -> Pending<'_, SharedBucket> {
-        let (origin, name) = (self.0.origin.clone(), bucket.name.clone());
-        Box::pin(self.0.writing(name, None, async move { origin.create_bucket(bucket).await }))
+        Box::pin(self.0.writing(self.0.origin.create_bucket(bucket)))
     }
 
     fn delete_bucket<'a>(&'a self, name: &'a BucketName) -> Pending<'a, ()> {
-        let (origin, gone) = (self.0.origin.clone(), name.clone());
-        Box::pin(self.0.writing(name.clone(), None, async move { origin.delete_bucket(&gone).await }))
+        Box::pin(self.0.writing(self.0.origin.delete_bucket(name)))
     }
 
     fn set_bucket_document<'a>(&'a self, name: &'a BucketName, document: BucketDocument, value: Option<Vec<u8>>) -> Pending<'a, ()> {
-        let (origin, of) = (self.0.origin.clone(), name.clone());
-        Box::pin(self.0.writing(name.clone(), None, async move { origin.set_bucket_document(&of, document, value).await }))
+        Box::pin(self.0.writing(self.0.origin.set_bucket_document(name, document, value)))
     }
 
     fn set_bucket_acl<'a>(&'a self, name: &'a BucketName, acl: CannedAcl) -> Pending<'a, ()> {
-        let (origin, of) = (self.0.origin.clone(), name.clone());
-        Box::pin(self.0.writing(name.clone(), None, async move { origin.set_bucket_acl(&of, acl).await }))
+        Box::pin(self.0.writing(self.0.origin.set_bucket_acl(name, acl)))
     }
 
     fn stat<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, freshness: Freshness) -> Pending<'a, Option<SharedObject>> {
@@ -135,25 +116,19 @@ impl Origin for Replicas {
     }
 
     fn put(&self, put: PutObject, quota: Quota) -> Pending<'_, Written> {
-        let (origin, bucket, key) = (self.0.origin.clone(), put.bucket.clone(), put.key.clone());
-        Box::pin(self.0.writing(bucket, Some(key), async move { origin.put(put, quota).await }))
+        Box::pin(self.0.writing(self.0.origin.put(put, quota)))
     }
 
     fn copy(&self, copy: CopyObject, quota: Quota) -> Pending<'_, Written> {
-        let (origin, bucket, key) = (self.0.origin.clone(), copy.bucket.clone(), copy.key.clone());
-        Box::pin(self.0.writing(bucket, Some(key), async move { origin.copy(copy, quota).await }))
+        Box::pin(self.0.writing(self.0.origin.copy(copy, quota)))
     }
 
     fn delete<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, conditions: WriteConditions) -> Pending<'a, Deleted> {
-        let (origin, of, gone) = (self.0.origin.clone(), bucket.clone(), key.clone());
-        let write = async move { origin.delete(&of, &gone, conditions).await };
-        Box::pin(self.0.writing(bucket.clone(), Some(key.clone()), write))
+        Box::pin(self.0.writing(self.0.origin.delete(bucket, key, conditions)))
     }
 
     fn set_object_acl<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, acl: CannedAcl) -> Pending<'a, ()> {
-        let (origin, of, changed) = (self.0.origin.clone(), bucket.clone(), key.clone());
-        let write = async move { origin.set_object_acl(&of, &changed, acl).await };
-        Box::pin(self.0.writing(bucket.clone(), Some(key.clone()), write))
+        Box::pin(self.0.writing(self.0.origin.set_object_acl(bucket, key, acl)))
     }
 
     fn create_upload(&self, upload: Upload) -> Pending<'_, Upload> {
@@ -179,8 +154,7 @@ impl Origin for Replicas {
     }
 
     fn complete_upload(&self, complete: CompleteUpload, quota: Quota) -> Pending<'_, Written> {
-        let (origin, bucket, key) = (self.0.origin.clone(), complete.bucket.clone(), complete.key.clone());
-        Box::pin(self.0.writing(bucket, Some(key), async move { origin.complete_upload(complete, quota).await }))
+        Box::pin(self.0.writing(self.0.origin.complete_upload(complete, quota)))
     }
 
     fn abort_upload<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, upload: &'a UploadId) -> Pending<'a, ()> {

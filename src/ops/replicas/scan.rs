@@ -158,7 +158,7 @@ impl Inner {
         let keys = std::mem::take(differ);
         scanned.found += keys.len() as u64;
         target.gauges.found.inc_by(keys.len() as u64);
-        self.intend_all(target, bucket, keys).await
+        self.gather(target, bucket, keys).await
     }
 }
 

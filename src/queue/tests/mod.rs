@@ -1,6 +1,7 @@
 //! The queue against a plain model, its limits and its fairness, and what the runner makes of attempts that go wrong.
 
 mod bulk;
+mod changes;
 mod model;
 mod order;
 mod running;

@@ -19,6 +19,8 @@ use crate::base::range::ByteRange;
 use crate::jobs::upload::Upload;
 use crate::local::tests::{bucket_name, collect, make_bucket, object_key, received, settings, tenant};
 use crate::local::{Local, Settings as LocalSettings};
+use crate::net::drain::Tracker;
+use crate::ops::changes::Changes;
 use crate::ops::write_back::WriteBack;
 use crate::origin::{Deleted, Freshness, Origin, PutObject, Quota, ReadBy, Written};
 use crate::queue::{Fault, Kind, Outcome, Queue, Settings as QueueSettings};
@@ -103,7 +105,11 @@ impl World {
     /// One attempt of each job whose time has come. How they ended.
     async fn run_jobs(&self) -> Vec<Outcome> {
         let queue = &self.node().queue;
-        let kind = Upload { back: self.back().clone(), grant: GatewayGrant::for_test(), cdn: None };
+        let kind = Upload {
+            back: self.back().clone(),
+            grant: GatewayGrant::for_test(),
+            changes: Changes::new(Vec::new(), queue.clone(), Tracker::default()),
+        };
         let mut outcomes = Vec::new();
         for job in queue.claim(1000, |_| u32::MAX, |_| u32::MAX).await.unwrap().0 {
             let live = queue.shared.begin(job.id, job.attempts);

@@ -1,0 +1,75 @@
+//! Changes that are being made, each on record from before its write begins until the jobs that follow from it are on record.
+//!
+//! One command takes the record away and makes those jobs: none of them is made twice, and none is lost with the process. Not
+//! here: what a change is, who follows it (`ops::changes`).
+
+use crate::base::error::Result;
+use crate::index::Walk;
+use crate::queue::Queue;
+use crate::queue::job::{JobId, NewJob, Payload};
+use crate::queue::machine::Machine;
+use crate::queue::rows::{self, table};
+
+/// Names a record. As random as a job's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ChangeId(JobId);
+
+/// A job that follows from a change. It gathers: until it is begun, later changes add their items to it.
+#[derive(Debug)]
+pub struct Following {
+    pub gathers_under: String,
+    pub job: NewJob,
+}
+
+impl Queue {
+    /// Ok: the record is durable.
+    pub async fn begin_change(&self, change: Payload) -> Result<ChangeId> {
+        self.inlet.submit(move |machine| machine.begin_change(&change)).await
+    }
+
+    /// The write has ended, whatever became of it. Said again it changes nothing.
+    pub async fn end_change(&self, id: ChangeId, jobs: Vec<Following>) -> Result<()> {
+        self.inlet.submit(move |machine| machine.end_change(id, jobs)).await
+    }
+
+    /// Jobs that follow from a change which is not on record.
+    pub async fn gather_all(&self, jobs: Vec<Following>) -> Result<()> {
+        self.inlet.submit(move |machine| machine.gather_all(jobs)).await
+    }
+
+    /// All that have no end.
+    pub async fn open_changes(&self) -> Result<Vec<(ChangeId, Payload)>> {
+        self.read(|index| {
+            let mut open = Vec::new();
+            index.scan(table::CHANGES, b"", &mut |k, row| {
+                open.extend(JobId::from_bytes(k).map(ChangeId).zip(Some(rows::decode_payload(row)?)));
+                Ok(Walk::Next)
+            })?;
+            Ok(open)
+        })
+        .await
+    }
+}
+
+impl Machine<'_, '_> {
+    pub fn begin_change(&mut self, change: &Payload) -> Result<ChangeId> {
+        let id = JobId::new(self.now)?;
+        self.txn.set((table::CHANGES, id.bytes().to_vec(), Some(rows::encode_payload(change))));
+        Ok(ChangeId(id))
+    }
+
+    pub fn end_change(&mut self, ChangeId(id): ChangeId, jobs: Vec<Following>) -> Result<()> {
+        if self.txn.get(table::CHANGES, id.bytes())?.is_none() {
+            return Ok(());
+        }
+        self.gather_all(jobs)?;
+        self.txn.set((table::CHANGES, id.bytes().to_vec(), None));
+        Ok(())
+    }
+
+    pub fn gather_all(&mut self, jobs: Vec<Following>) -> Result<()> {
+        // What is refused is refused before anything is changed.
+        jobs.iter().try_for_each(|following| following.job.check())?;
+        jobs.into_iter().try_for_each(|following| self.gather(&following.gathers_under, following.job).map(drop))
+    }
+}
