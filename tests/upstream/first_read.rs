@@ -63,10 +63,10 @@ fn one_of_each_and_both_at_once() {
     let open = Request::on("GET", "media", "k").header("range", "bytes=1499990-");
     assert!(client.send(&open, Sign::Header(&acme())).expect(206).body == body[1_499_990..]);
     assert_eq!(pair.asked(), (1, 1));
-    // What is there can't be told: the bytes were asked for all the same, and are not sent.
+    // What is there can't be told: the bytes, if they were asked for before that was known, are not sent.
     pair.between.plan(Method::HEAD, KEY, ALWAYS, Fault::Answer(403, "AccessDenied"));
     assert!(client.get(&acme(), "media", "k").status >= 500);
-    assert_eq!(pair.asked().1, 1);
+    assert!(pair.asked().1 <= 1);
     assert!(client.get(&acme(), "media", "k").expect(200).body == body, "nothing is left of it");
 }
 

@@ -28,14 +28,29 @@ pub enum Carried {
     Superseded,
 }
 
-/// What no other attempt would change. An attempt begins anew: what it finds gone or changed under it, the next one may not.
+/// What no other attempt would change. Named one by one: a job that waits in vain is seen, one that was given up is not brought.
 pub fn is_for_good(e: &Error) -> bool {
     use ErrorKind::*;
-    let changed_meanwhile = matches!(
+    matches!(
         e.kind(),
-        InvalidObjectState | InvalidPart | InvalidPartOrder | NoSuchKey | NoSuchUpload | PreconditionFailed | RestoreAlreadyInProgress
-    );
-    !e.retryable() && !changed_meanwhile
+        AccessDenied
+            | BadDigest
+            | BadRequest
+            | EntityTooLarge
+            | EntityTooSmall
+            | InvalidArgument
+            | InvalidBucketName
+            | InvalidDigest
+            | InvalidRequest
+            | InvalidStorageClass
+            | InvalidUri
+            | KeyTooLong
+            | MetadataTooLarge
+            | MethodNotAllowed
+            | NoSuchBucket
+            | NotImplemented
+            | QuotaExceeded
+    )
 }
 
 impl WriteBack {
