@@ -4,14 +4,11 @@
 //! Order of a start: what can be checked without side effects first, then the store, then the ports: a port that is
 //! open is served. Order of a stop: no new connections and no new jobs, running requests and jobs, the access log, the store.
 
-pub mod back;
 pub mod cluster;
 pub mod follow;
 pub mod jobs;
-pub mod origin;
 pub mod reload;
-pub mod replicas;
-pub mod shadows;
+pub mod stack;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -56,7 +53,7 @@ const VARIANTS_RESERVE: u64 = 16;
 
 pub struct App {
     gateway: Arc<Gateway>,
-    stores: Vec<origin::Close>,
+    stores: Vec<stack::Close>,
     queue: Queue,
     jobs: Runner,
     server: Server,
@@ -128,30 +125,25 @@ impl App {
         };
         let queue = open_queue(queue_settings)?;
         let cluster = cluster::start(&config.cluster, &secret, &queue, cache.freshness.if_error)?;
-        let mut opened = origin::open(config.store.clone(), upstream, shadows, cache, &secret, &metrics).await?;
+        let settings = stack::Settings { local: config.store, upstream, shadows, cache, replicas, back: config.back };
+        let stack = stack::open(settings, &stack::Tools { secret: &secret, queue: &queue, metrics: &metrics }).await?;
         // Over a remote S3 other nodes may stand too.
-        let has_neighbours = opened.cache.is_some();
-        let replicas = replicas::open(replicas, &config.store, &mut opened, &secret, &queue, &metrics)?;
-        let back = back::open(&config.back, config.store, &mut opened, &queue, &metrics).await?;
+        let has_neighbours = stack.layers.cache.is_some();
         let purges = jobs::purges(Map::new(config.doors.sites.list().iter().filter_map(Site::behind_cdn).collect()), &config.cdn, &queue)?;
         let tracker = Tracker::default();
-        let followers = [purges.follower(), replicas::follower(&replicas), cluster.follower()].into_iter().flatten().collect();
+        let followers = [purges.follower(), stack.follower(), cluster.follower()].into_iter().flatten().collect();
         let changes = Changes::new(followers, queue.clone(), tracker.clone());
         changes.take_up().await?;
-        if let Some(replicas) = &replicas {
+        if let Some(replicas) = &stack.layers.replicas {
             tokio::spawn(replicas.clone().tend());
         }
-        let ops = Ops::new(opened.origin, Variants::start(variants)?, queue.clone())
+        let ops = Ops::new(stack.origin, Variants::start(variants)?, queue.clone())
             .with_cdn(purges.cdn())
             .with_changes(changes.clone())
-            .with_cache(opened.cache)
+            .with_layers(stack.layers.clone())
             .with_peers(cluster.peers())
-            .with_replicas(replicas.clone())
-            .with_shadows(opened.shadows.clone())
-            .with_write_back(back.clone())
             .with_writers(writers);
-        let parts =
-            jobs::Parts { changes, purges, has_cache: has_neighbours, peers: cluster.kind(), back, shadows: opened.shadows, replicas };
+        let parts = jobs::Parts { changes, purges, peers: cluster.kind(), layers: stack.layers };
         let kinds = jobs::kinds(parts, &ops, &auth);
         ops.load_settings(&auth).await?;
         let follower = has_neighbours.then(|| tokio::spawn(follow::follow(ops.clone(), auth.clone())));
@@ -180,7 +172,7 @@ impl App {
         let reloader = Reloader::new(auth, tls, secrets, metrics);
         Ok(App {
             gateway,
-            stores: opened.close,
+            stores: stack.close,
             queue,
             jobs: runner,
             server,

@@ -1,16 +1,19 @@
-//! The system of record as the rest of the gateway sees it: the embedded store (`local/`) or any S3 (`upstream/`).
+//! The system of record as the rest of the gateway sees it: the embedded store (`local/`) or any S3 (`upstream/`), and layers over it.
 //!
+//! An `Origin` has parts. A layer puts parts of its own in the place of those that it changes and keeps the others as they are, so
+//! that a call goes right to whoever has something to do with it. No method of a part has a body of its own: who changes a part must
+//! say what it does with each method of it.
 //! Not here: who may do it (callers come through `ops`, which holds a Grant), HTTP, XML.
 //! Invariants: a write is durable before its future resolves to Ok; a body belongs to exactly the version it was
 //! opened for; preconditions are decided atomically with the write they guard.
 //! Called by `ops` and by nothing above it.
 
+mod body;
+
 use std::future::Future;
 use std::path::Path;
 use std::pin::Pin;
-use std::task::{Context, Poll};
-
-use bytes::Bytes;
+use std::sync::Arc;
 
 use crate::base::checksum::{Checksum, ChecksumAlgorithm, ChecksumType};
 use crate::base::conditions::WriteConditions;
@@ -22,71 +25,13 @@ use crate::base::object::{
     Bucket, BucketDocument, CannedAcl, ListPage, ListQuery, ObjectHeaders, SharedBucket, SharedObject, Upload, UploadedPart,
 };
 use crate::base::range::ByteRange;
-use crate::files::FileBody;
 use crate::ingest::{Received, Staging};
+
+pub use body::{Body, BodySource, ReadBy};
 
 pub type Pending<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'a>>;
 
-/// The bytes of (a range of) one version.
-pub enum Body {
-    /// All of it, at hand.
-    Memory(Bytes),
-    Stream(Pin<Box<dyn BodySource>>),
-}
-
-/// A body in pieces. `Err` after the first piece means the connection must be broken: the rest can't be had.
-/// A source that ends has delivered exactly `remaining()` bytes as it stood at the start.
-pub trait BodySource: Send {
-    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes>>>;
-    fn remaining(&self) -> u64;
-
-    /// The next piece is to cost no more memory than this. What is at hand already may be handed out as it is.
-    fn at_most(self: Pin<&mut Self>, _bytes: usize) {}
-
-    /// Memory that it holds for itself: read and not asked for yet, or being read.
-    fn at_hand(&self) -> usize {
-        0
-    }
-
-    /// Whether its pieces cost memory; slices of mapped files don't.
-    fn costs_memory(&self) -> bool {
-        true
-    }
-}
-
-impl BodySource for FileBody {
-    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes>>> {
-        FileBody::poll_next(self, cx)
-    }
-
-    fn remaining(&self) -> u64 {
-        FileBody::remaining(self)
-    }
-
-    fn at_most(self: Pin<&mut Self>, bytes: usize) {
-        FileBody::at_most(self.get_mut(), bytes);
-    }
-
-    fn at_hand(&self) -> usize {
-        FileBody::at_hand(self)
-    }
-
-    fn costs_memory(&self) -> bool {
-        !self.is_mapped()
-    }
-}
-
-/// Who will touch the bytes. A mapped page may fault (a disk error is then SIGBUS in user space, but a plain
-/// error inside a system call): mapped slices go only to the kernel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ReadBy {
-    /// Plain TCP: bytes are only handed to `writev`.
-    Kernel,
-    /// TLS, compression, copying, hashing.
-    UserSpace,
-}
-
-/// A read that has been announced: see `Origin::prefetch`. It is kept until the body was opened.
+/// A read that has been announced: see `Reads::prefetch`. It is kept until the body was opened.
 pub type Prefetch = Box<dyn Send + Sync>;
 
 /// How old the answer to "what is there" may be.
@@ -262,9 +207,35 @@ impl Quota {
     }
 }
 
-/// No method has a body of its own: an origin that stands before another one must say what it does with each of them.
-pub trait Origin: Send + Sync + 'static {
-    // Buckets
+/// What holds the objects: the embedded store, an S3, or a layer over one. Cheap to clone.
+#[derive(Clone)]
+pub struct Origin {
+    pub buckets: Arc<dyn Buckets>,
+    pub reads: Arc<dyn Reads>,
+    pub intake: Arc<dyn Intake>,
+    pub writes: Arc<dyn Writes>,
+    pub uploads: Arc<dyn Uploads>,
+    pub settings: Arc<dyn OwnSettings>,
+    pub control: Arc<dyn Control>,
+}
+
+impl Origin {
+    /// A store, which is all parts in one.
+    pub fn of<S: Buckets + Reads + Intake + Writes + Uploads + OwnSettings + Control>(store: Arc<S>) -> Self {
+        Origin {
+            buckets: store.clone(),
+            reads: store.clone(),
+            intake: store.clone(),
+            writes: store.clone(),
+            uploads: store.clone(),
+            settings: store.clone(),
+            control: store,
+        }
+    }
+}
+
+/// Buckets, and what is attached to them.
+pub trait Buckets: Send + Sync + 'static {
     fn bucket<'a>(&'a self, name: &'a BucketName) -> Pending<'a, Option<SharedBucket>>;
     /// All buckets, by name, from `after` on: at most `max`.
     fn buckets<'a>(&'a self, owner: Option<&'a TenantId>, prefix: &'a str, after: &'a str, max: usize) -> Pending<'a, Vec<SharedBucket>>;
@@ -274,8 +245,10 @@ pub trait Origin: Send + Sync + 'static {
     fn delete_bucket<'a>(&'a self, name: &'a BucketName) -> Pending<'a, ()>;
     fn set_bucket_document<'a>(&'a self, name: &'a BucketName, document: BucketDocument, value: Option<Vec<u8>>) -> Pending<'a, ()>;
     fn set_bucket_acl<'a>(&'a self, name: &'a BucketName, acl: CannedAcl) -> Pending<'a, ()>;
+}
 
-    // Reads
+/// Which version a key shows, the bytes of exactly that version, and listings.
+pub trait Reads: Send + Sync + 'static {
     /// The version that is shown; None: no such key. Fails with NoSuchBucket where the bucket is gone.
     fn stat<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, freshness: Freshness) -> Pending<'a, Option<SharedObject>>;
     /// The same, if it is known without waiting: the way of a hot read. None: ask `stat`.
@@ -301,24 +274,33 @@ pub trait Origin: Send + Sync + 'static {
     /// The key that content of the owner was last written under, as far as that is known; it may have gone since.
     fn find_content<'a>(&'a self, owner: &'a TenantId, sha256: &'a Sha256) -> Pending<'a, Option<(BucketName, ObjectKey)>>;
     fn list<'a>(&'a self, bucket: &'a BucketName, query: &'a ListQuery) -> Pending<'a, ListPage>;
+}
 
-    // Writes
+/// What comes before a write: whether the key can be kept, and where the body is staged.
+pub trait Intake: Send + Sync + 'static {
     /// Whether the key can be kept in the bucket, here and wherever else it will be brought: what is acknowledged must not be refused later.
     fn takes<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey) -> Pending<'a, ()>;
     /// Where a body of the tenant is staged while it arrives.
     fn staging(&self, owner: &TenantId) -> Staging;
     /// The same for the body of a PUT, so that an origin can begin with it before it is whole. The body need not be followed by `put`.
     fn staging_for(&self, put: &Announced<'_>) -> Staging;
+}
+
+/// All that changes what a key shows. Preconditions and quotas are decided in one step with the write.
+pub trait Writes: Send + Sync + 'static {
     fn put(&self, put: PutObject, quota: Quota) -> Pending<'_, Written>;
     fn copy(&self, copy: CopyObject, quota: Quota) -> Pending<'_, Written>;
     /// Deleting what is not there succeeds, unless a condition asked for it.
     fn delete<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, conditions: WriteConditions) -> Pending<'a, Deleted>;
     fn set_object_acl<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, acl: CannedAcl) -> Pending<'a, ()>;
-
     /// Makes an archived object readable again for a while. Fails with InvalidObjectState where it is not archived.
     fn restore<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, wanted: Restore) -> Pending<'a, Restored>;
+    /// Idempotent for a while: the same request again answers the same object.
+    fn complete_upload(&self, complete: CompleteUpload, quota: Quota) -> Pending<'_, Written>;
+}
 
-    // Multipart
+/// Multipart uploads, until they are completed.
+pub trait Uploads: Send + Sync + 'static {
     /// As it was begun: an origin may give it an id of its own.
     fn create_upload(&self, upload: Upload) -> Pending<'_, Upload>;
     /// Fails with NoSuchUpload where `upload` is not one of this bucket and key.
@@ -326,23 +308,23 @@ pub trait Origin: Send + Sync + 'static {
     fn put_part<'a>(&'a self, upload: &'a Upload, number: u16, received: Received, quota: Quota) -> Pending<'a, UploadedPart>;
     /// In order of number, after `after`: at most `max`, and whether more follow.
     fn parts<'a>(&'a self, upload: &'a Upload, after: u16, max: usize) -> Pending<'a, (Vec<UploadedPart>, bool)>;
-    /// Idempotent for a while: the same request again answers the same object.
-    fn complete_upload(&self, complete: CompleteUpload, quota: Quota) -> Pending<'_, Written>;
     fn abort_upload<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, upload: &'a UploadId) -> Pending<'a, ()>;
     fn uploads<'a>(&'a self, bucket: &'a BucketName, query: &'a UploadsQuery) -> Pending<'a, UploadsPage>;
+}
 
-    // Settings of the gateway itself, such as keys made by `tidegate key`: small documents by space and name.
+/// Settings of the gateway itself, such as keys made by `tidegate key`: small documents by space and name.
+pub trait OwnSettings: Send + Sync + 'static {
     fn settings<'a>(&'a self, space: &'a str) -> Pending<'a, Vec<(String, Vec<u8>)>>;
     fn set_setting<'a>(&'a self, space: &'a str, name: &'a str, value: Option<Vec<u8>>) -> Pending<'a, ()>;
-
     /// Where there is none of that name yet. False: there is one, and it stays.
     fn add_setting<'a>(&'a self, space: &'a str, name: &'a str, value: Vec<u8>) -> Pending<'a, bool>;
+}
 
+/// The origin as a whole.
+pub trait Control: Send + Sync + 'static {
     /// A consistent copy of all that is stored, made while serving, into an empty directory. Then `rest` adds what others keep
     /// beside it; only when that is done too does the copy count as whole.
     fn snapshot<'a>(&'a self, directory: &'a Path, rest: Pending<'a, ()>) -> Pending<'a, ()>;
-
-    // Sight
     fn usage<'a>(&'a self, tenant: &'a TenantId) -> Pending<'a, Usage>;
     /// Ok: reads and writes can be served now. Err says what is wrong (disk, index, upstream).
     fn ready(&self) -> Pending<'_, ()>;

@@ -4,20 +4,18 @@
 
 use std::sync::Arc;
 
-use crate::app::{StartError, replicas};
+use crate::app::StartError;
 use crate::auth::Auth;
 use crate::cdn::cloudfront::Settings;
 use crate::cdn::{CloudFront, Map};
 use crate::jobs::backfill::Backfill;
 use crate::jobs::purge::{Outbox, Purge};
+use crate::jobs::replicate::{Repair, Replicate};
 use crate::jobs::upload::Upload;
 use crate::jobs::warm::Warm;
-use crate::ops::Ops;
 use crate::ops::cdn::Cdn;
 use crate::ops::changes::{Changes, Follower};
-use crate::ops::replicas::Replicas;
-use crate::ops::shadow::Shadows;
-use crate::ops::write_back::WriteBack;
+use crate::ops::{Layers, Ops};
 use crate::queue::{Kind, Queue};
 
 /// Who tells CDNs what they are to forget.
@@ -54,11 +52,8 @@ impl Purges {
 pub struct Parts {
     pub changes: Changes,
     pub purges: Purges,
-    pub has_cache: bool,
     pub peers: Arc<dyn Kind>,
-    pub back: Option<WriteBack>,
-    pub shadows: Option<Shadows>,
-    pub replicas: Option<Replicas>,
+    pub layers: Layers,
 }
 
 pub fn kinds(parts: Parts, ops: &Ops, auth: &Arc<Auth>) -> Vec<Arc<dyn Kind>> {
@@ -67,20 +62,23 @@ pub fn kinds(parts: Parts, ops: &Ops, auth: &Arc<Auth>) -> Vec<Arc<dyn Kind>> {
     if let Some(client) = parts.purges.client {
         kinds.push(Arc::new(Purge { client, ops: ops.clone(), auth: auth.clone() }));
     }
-    if parts.has_cache {
+    if parts.layers.cache.is_some() {
         kinds.push(Arc::new(Warm { ops: ops.clone(), auth: auth.clone() }));
     }
     // The gateway's own.
     let grant = auth.gateway();
     kinds.push(parts.peers);
-    if let Some(back) = parts.back {
+    if let Some(back) = parts.layers.back {
         kinds.push(Arc::new(Upload { back, grant: grant.clone(), changes: parts.changes }));
     }
-    if let Some(shadows) = parts.shadows {
+    if let Some(shadows) = parts.layers.shadows {
         kinds.push(Arc::new(Backfill { shadows, grant: grant.clone() }));
     }
-    if let Some(replicas) = parts.replicas {
-        kinds.extend(replicas::kinds(&replicas, &grant));
+    if let Some(replicas) = parts.layers.replicas {
+        for (which, name) in replicas.all() {
+            kinds.push(Arc::new(Replicate { replicas: replicas.clone(), which, name, grant: grant.clone() }));
+        }
+        kinds.push(Arc::new(Repair { replicas, grant }));
     }
     kinds
 }

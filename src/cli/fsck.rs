@@ -21,7 +21,7 @@ pub struct Fsck {
 pub fn run(command: &Fsck, config: &Config) -> Result<(), Failure> {
     make_files_private();
     let mut proven = Ok(());
-    let back = config.store.dir.join(crate::app::back::FOLDER);
+    let back = config.store.dir.join(crate::app::stack::BACK_FOLDER);
     if back.exists() {
         println!("what waits to be stored upstream:");
         let waiting = crate::local::Settings { dir: back, ..config.store.clone() };

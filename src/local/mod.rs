@@ -1,4 +1,4 @@
-//! The embedded store: the system of record in one folder. Implements `Origin`.
+//! The embedded store: the system of record in one folder. Implements every part of an `Origin`.
 //!
 //! Not here: who may do what (`ops` asks with a Grant), HTTP. Called by `ops` and by the commands that work on a folder.
 //!

@@ -1,4 +1,4 @@
-//! `Origin` for the embedded store: each operation in one line, to where it is done.
+//! The embedded store as an origin: each operation in one line, to where it is done.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -20,8 +20,8 @@ use crate::local::shared::Shared;
 use crate::local::txn::no_such_bucket;
 use crate::local::{backup, list};
 use crate::origin::{
-    Announced, Body, CacheState, CompleteUpload, CopyObject, Dedup, Deleted, Freshness, Origin, Pending, Prefetch, PutObject, Quota,
-    ReadBy, Restore, Restored, UploadsPage, UploadsQuery, Usage, Written, not_archived,
+    Announced, Body, Buckets, CacheState, CompleteUpload, Control, CopyObject, Dedup, Deleted, Freshness, Intake, OwnSettings, Pending,
+    Prefetch, PutObject, Quota, ReadBy, Reads, Restore, Restored, Uploads, UploadsPage, UploadsQuery, Usage, Writes, Written, not_archived,
 };
 
 impl Local {
@@ -35,7 +35,7 @@ impl Local {
     }
 }
 
-impl Origin for Local {
+impl Buckets for Local {
     fn bucket<'a>(&'a self, name: &'a BucketName) -> Pending<'a, Option<SharedBucket>> {
         Box::pin(std::future::ready(Ok(self.shared.buckets.get(name.as_str()))))
     }
@@ -59,7 +59,9 @@ impl Origin for Local {
     fn set_bucket_acl<'a>(&'a self, name: &'a BucketName, acl: CannedAcl) -> Pending<'a, ()> {
         Box::pin(self.shared.set_bucket_acl(name, acl))
     }
+}
 
+impl Reads for Local {
     fn stat<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, _: Freshness) -> Pending<'a, Option<SharedObject>> {
         Box::pin(self.shared.stat(bucket, key))
     }
@@ -118,7 +120,9 @@ impl Origin for Local {
     fn cache_state(&self, _: &BucketName, _: &ObjectKey, _: &SharedObject, _: u64) -> Option<CacheState> {
         None
     }
+}
 
+impl Intake for Local {
     /// Names mean nothing here.
     fn takes<'a>(&'a self, _: &'a BucketName, _: &'a ObjectKey) -> Pending<'a, ()> {
         Box::pin(std::future::ready(Ok(())))
@@ -131,7 +135,9 @@ impl Origin for Local {
     fn staging_for(&self, _put: &Announced<'_>) -> Staging {
         self.shared.staging.clone()
     }
+}
 
+impl Writes for Local {
     fn put(&self, put: PutObject, quota: Quota) -> Pending<'_, Written> {
         Box::pin(async move { Ok(self.counted(self.shared.put(put, quota).await?)) })
     }
@@ -158,6 +164,12 @@ impl Origin for Local {
         })
     }
 
+    fn complete_upload(&self, complete: CompleteUpload, quota: Quota) -> Pending<'_, Written> {
+        Box::pin(async move { Ok(Written { object: self.shared.complete_upload(complete, quota).await?, dedup: Dedup::Miss }) })
+    }
+}
+
+impl Uploads for Local {
     fn create_upload(&self, upload: Upload) -> Pending<'_, Upload> {
         Box::pin(self.shared.create_upload(upload))
     }
@@ -174,10 +186,6 @@ impl Origin for Local {
         Box::pin(self.shared.parts(upload, after, max))
     }
 
-    fn complete_upload(&self, complete: CompleteUpload, quota: Quota) -> Pending<'_, Written> {
-        Box::pin(async move { Ok(Written { object: self.shared.complete_upload(complete, quota).await?, dedup: Dedup::Miss }) })
-    }
-
     fn abort_upload<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, upload: &'a UploadId) -> Pending<'a, ()> {
         Box::pin(self.shared.abort_upload(bucket, key, upload))
     }
@@ -186,7 +194,9 @@ impl Origin for Local {
         let (bucket, query) = (bucket.clone(), query.clone());
         Box::pin(self.shared.read_bucket(bucket, move |index, bucket| list::uploads(index, bucket, &query)))
     }
+}
 
+impl OwnSettings for Local {
     fn settings<'a>(&'a self, space: &'a str) -> Pending<'a, Vec<(String, Vec<u8>)>> {
         let prefix = key::joined(space, "");
         let sealing = self.shared.settings.sealing.clone();
@@ -225,7 +235,9 @@ impl Origin for Local {
             txn.set_row(Table::Settings, row_key, &sealed).map(|()| true)
         }))
     }
+}
 
+impl Control for Local {
     fn snapshot<'a>(&'a self, directory: &'a Path, rest: Pending<'a, ()>) -> Pending<'a, ()> {
         let (shared, copy) = (self.shared.clone(), Layout::new(directory.to_path_buf()));
         Box::pin(async move {

@@ -10,7 +10,7 @@ use crate::origin::Freshness;
 
 impl Ops {
     pub async fn bucket_for_decision(&self, name: &BucketName) -> Result<Option<SharedBucket>> {
-        self.origin.bucket(name).await
+        self.origin.buckets.bucket(name).await
     }
 
     pub async fn object_for_decision(&self, bucket: &BucketName, key: &ObjectKey, freshness: Freshness) -> Result<Option<SharedObject>> {
@@ -19,16 +19,16 @@ impl Ops {
 
     /// The same, where it is known without waiting.
     pub fn hot_object_for_decision(&self, bucket: &BucketName, key: &ObjectKey, freshness: Freshness) -> Option<SharedObject> {
-        self.origin.stat_hot(bucket, key, freshness)
+        self.origin.reads.stat_hot(bucket, key, freshness)
     }
 
     /// Where the tenant has an object of this content. A hint: look whether it is still so.
     pub async fn content_for_decision(&self, tenant: &TenantId, sha256: &Sha256) -> Result<Option<(BucketName, ObjectKey)>> {
-        self.origin.find_content(tenant, sha256).await
+        self.origin.reads.find_content(tenant, sha256).await
     }
 
     pub async fn upload_for_decision(&self, bucket: &BucketName, key: &ObjectKey, id: &UploadId) -> Result<Option<Upload>> {
-        match self.origin.upload(bucket, key, id).await {
+        match self.origin.uploads.upload(bucket, key, id).await {
             Ok(upload) => Ok(Some(upload)),
             Err(e) if e.kind() == ErrorKind::NoSuchUpload => Ok(None),
             Err(e) => Err(e),
@@ -37,6 +37,6 @@ impl Ops {
 
     /// Whether the gateway can do its work; for the health doors.
     pub async fn ready(&self) -> Result<()> {
-        self.origin.ready().await
+        self.origin.control.ready().await
     }
 }

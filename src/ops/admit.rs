@@ -17,7 +17,7 @@ impl Ops {
     pub async fn require_storable(&self, grant: &Grant, headers: &ObjectHeaders) -> Result<()> {
         let (bucket, key) = object(grant, &[Action::PutObject])?;
         storable::check(key, headers, self.writers)?;
-        self.origin.takes(bucket, key).await
+        self.origin.intake.takes(bucket, key).await
     }
 
     /// Whether a body of this size may be sent. None: the client did not say, and the end is decided when it is there.
@@ -29,7 +29,7 @@ impl Ops {
             return Ok(());
         }
         // What it replaces makes room for it.
-        let there = self.origin.stat(bucket, key, Freshness::Current).await?.filter(|there| there.owner == *owner);
+        let there = self.origin.reads.stat(bucket, key, Freshness::Current).await?.filter(|there| there.owner == *owner);
         let (bytes, objects) = there.map_or((0, 0), |there| (there.size, 1));
         quota.check(usage, i128::from(size) - i128::from(bytes), 1 - objects)
     }
@@ -41,7 +41,7 @@ impl Ops {
         if quota.check(usage, i128::from(size), 0).is_ok() {
             return Ok(());
         }
-        let (there, _) = self.origin.parts(upload, number.saturating_sub(1), 1).await?;
+        let (there, _) = self.origin.uploads.parts(upload, number.saturating_sub(1), 1).await?;
         let bytes = there.first().filter(|part| part.number == number).map_or(0, |part| part.size);
         quota.check(usage, i128::from(size) - i128::from(bytes), 0)
     }
@@ -49,7 +49,7 @@ impl Ops {
     /// None: there is nothing to stay inside.
     async fn limited(&self, owner: &TenantId, quota: Quota, size: Option<u64>) -> Result<Option<(u64, Usage)>> {
         match size.filter(|_| quota.is_some()) {
-            Some(size) => Ok(Some((size, self.origin.usage(owner).await?))),
+            Some(size) => Ok(Some((size, self.origin.control.usage(owner).await?))),
             None => Ok(None),
         }
     }

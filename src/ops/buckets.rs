@@ -21,25 +21,25 @@ impl Ops {
         }
         let owner = grant.tenant();
         let owner: Option<&TenantId> = if owner.is_operator() { None } else { Some(owner) };
-        self.origin.buckets(owner, prefix, after, max).await
+        self.origin.buckets.buckets(owner, prefix, after, max).await
     }
 
     pub async fn create_bucket(&self, grant: &Grant, acl: CannedAcl, documents: BTreeMap<BucketDocument, Vec<u8>>) -> Result<SharedBucket> {
         let name: &BucketName = bucket(grant, Action::CreateBucket)?;
         let owner = grant.tenant();
-        if self.origin.buckets(Some(owner), "", "", MAX_BUCKETS_PER_TENANT).await?.len() >= MAX_BUCKETS_PER_TENANT
-            && self.origin.bucket(name).await?.is_none()
+        if self.origin.buckets.buckets(Some(owner), "", "", MAX_BUCKETS_PER_TENANT).await?.len() >= MAX_BUCKETS_PER_TENANT
+            && self.origin.buckets.bucket(name).await?.is_none()
         {
             return Err(Error::new(ErrorKind::TooManyBuckets, "You have attempted to create more buckets than allowed."));
         }
         let fresh = Bucket { name: name.clone(), owner: owner.clone(), created: Timestamp::now(), acl, documents, generation: 0 };
-        let origin = self.origin.clone();
-        self.change(grant, What::Bucket, async move { origin.create_bucket(fresh).await }).await
+        let buckets = self.origin.buckets.clone();
+        self.change(grant, What::Bucket, async move { buckets.create_bucket(fresh).await }).await
     }
 
     pub async fn delete_bucket(&self, grant: &Grant) -> Result<()> {
-        let (origin, name) = (self.origin.clone(), bucket(grant, Action::DeleteBucket)?.clone());
-        self.change(grant, What::Bucket, async move { origin.delete_bucket(&name).await }).await
+        let (buckets, name) = (self.origin.buckets.clone(), bucket(grant, Action::DeleteBucket)?.clone());
+        self.change(grant, What::Bucket, async move { buckets.delete_bucket(&name).await }).await
     }
 
     pub async fn set_bucket_policy(&self, grant: &Grant, policy: Vec<u8>) -> Result<()> {
@@ -53,30 +53,30 @@ impl Ops {
     /// What was public may be kept by a CDN. Which keys that are is not asked, since a policy may depend on anything; nor
     /// whether this is a change at all: it may be the repetition of one whose purge could not be recorded.
     async fn change_policy(&self, grant: &Grant, bucket: &BucketName, policy: Option<Vec<u8>>) -> Result<()> {
-        let (origin, bucket) = (self.origin.clone(), bucket.clone());
-        let write = async move { origin.set_bucket_document(&bucket, BucketDocument::Policy, policy).await };
+        let (buckets, bucket) = (self.origin.buckets.clone(), bucket.clone());
+        let write = async move { buckets.set_bucket_document(&bucket, BucketDocument::Policy, policy).await };
         self.change(grant, What::Rights, write).await
     }
 
     /// None: there are no rules any more.
     pub async fn set_bucket_cors(&self, grant: &Grant, rules: Option<Vec<u8>>) -> Result<()> {
-        let (origin, name) = (self.origin.clone(), bucket(grant, Action::PutBucketCORS)?.clone());
-        self.change(grant, What::Bucket, async move { origin.set_bucket_document(&name, BucketDocument::Cors, rules).await }).await
+        let (buckets, name) = (self.origin.buckets.clone(), bucket(grant, Action::PutBucketCORS)?.clone());
+        self.change(grant, What::Bucket, async move { buckets.set_bucket_document(&name, BucketDocument::Cors, rules).await }).await
     }
 
     pub async fn set_bucket_acl(&self, grant: &Grant, acl: CannedAcl) -> Result<()> {
-        let (origin, bucket) = (self.origin.clone(), bucket(grant, Action::PutBucketAcl)?.clone());
+        let (buckets, bucket) = (self.origin.buckets.clone(), bucket(grant, Action::PutBucketAcl)?.clone());
         grant.becomes(acl)?;
-        self.change(grant, What::Rights, async move { origin.set_bucket_acl(&bucket, acl).await }).await
+        self.change(grant, What::Rights, async move { buckets.set_bucket_acl(&bucket, acl).await }).await
     }
 
     /// For ListObjects and ListObjectVersions, which differ in what they may see, not in what there is.
     pub async fn list(&self, grant: &Grant, query: &ListQuery) -> Result<ListPage> {
         let action = if grant.action() == Action::ListBucketVersions { Action::ListBucketVersions } else { Action::ListBucket };
-        self.origin.list(bucket(grant, action)?, query).await
+        self.origin.reads.list(bucket(grant, action)?, query).await
     }
 
     pub async fn list_uploads(&self, grant: &Grant, query: &UploadsQuery) -> Result<UploadsPage> {
-        self.origin.uploads(bucket(grant, Action::ListBucketMultipartUploads)?, query).await
+        self.origin.uploads.uploads(bucket(grant, Action::ListBucketMultipartUploads)?, query).await
     }
 }

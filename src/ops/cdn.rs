@@ -104,7 +104,7 @@ impl Ops {
 
     /// None: there is no cache, or nothing was named.
     pub(super) async fn purge_cache(&self, wanted: &Wanted, soft: bool) -> Option<Purged> {
-        let cache = self.cache.as_ref()?;
+        let cache = self.layers.cache.as_ref()?;
         let keys = wanted.keys.iter().map(|(bucket, key)| Meant::Key(bucket.clone(), key.clone()));
         let prefixes = wanted.prefixes.iter().map(|(bucket, prefix)| Meant::Prefix(bucket.clone(), prefix.clone()));
         let tags: HashSet<String> = wanted.tags.iter().map(|t| t.to_ascii_lowercase()).collect();

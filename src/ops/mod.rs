@@ -41,24 +41,30 @@ use crate::origin::Origin;
 use crate::queue::Queue;
 use crate::variants::Variants;
 
+/// The layers of the origin that can do more than an origin does. Each is there only where the configuration asks for it.
+#[derive(Clone, Default)]
+pub struct Layers {
+    /// None: nothing is far away.
+    pub cache: Option<Cache>,
+    /// None: no bucket has an old store.
+    pub shadows: Option<shadow::Shadows>,
+    /// None: there are no replicas.
+    pub replicas: Option<replicas::Replicas>,
+    /// None: every write is answered by the origin itself.
+    pub back: Option<write_back::WriteBack>,
+}
+
 #[derive(Clone)]
 pub struct Ops {
-    origin: Arc<dyn Origin>,
+    origin: Origin,
     variants: Variants,
     jobs: Queue,
+    layers: Layers,
     /// None: nobody keeps copies of what is shown.
     cdn: Option<Arc<dyn cdn::Cdn>>,
-    /// None: nothing is far away.
-    cache: Option<Cache>,
     /// None: this node is alone.
     peers: Option<Arc<dyn peers::Peers>>,
     changes: changes::Changes,
-    /// None: there are no replicas.
-    replicas: Option<replicas::Replicas>,
-    /// None: every write is answered by the origin itself.
-    back: Option<write_back::WriteBack>,
-    /// None: no bucket has an old store.
-    shadows: Option<shadow::Shadows>,
     transfers: transfers::Transfers,
     writers: Writers,
     /// Held while made keys or secrets are changed, or taken up as they are stored: what is just made must not be lost to an
@@ -67,15 +73,15 @@ pub struct Ops {
 }
 
 impl Ops {
-    pub fn new(origin: Arc<dyn Origin>, variants: Variants, jobs: Queue) -> Self {
+    pub fn new(origin: Origin, variants: Variants, jobs: Queue) -> Self {
         let changes = changes::Changes::new(Vec::new(), jobs.clone(), Tracker::default());
-        let (cdn, cache, peers, replicas, back, shadows, transfers, settings) = Default::default();
-        Ops { origin, variants, jobs, cdn, cache, peers, changes, replicas, back, shadows, transfers, writers: Writers::Clients, settings }
+        let (layers, cdn, peers, transfers, settings) = Default::default();
+        Ops { origin, variants, jobs, layers, cdn, peers, changes, transfers, writers: Writers::Clients, settings }
     }
 
-    /// The one that the origin is read through, so that it can be purged.
-    pub fn with_cache(self, cache: Option<Cache>) -> Self {
-        Ops { cache, ..self }
+    /// Those that the origin has.
+    pub fn with_layers(self, layers: Layers) -> Self {
+        Ops { layers, ..self }
     }
 
     /// Whether gateways stand over buckets of this one.

@@ -49,29 +49,29 @@ impl Ops {
             checksum,
             initiator: (owner != grant.tenant()).then(|| grant.tenant().clone()),
         };
-        let upload = self.origin.create_upload(upload).await?;
+        let upload = self.origin.uploads.create_upload(upload).await?;
         self.transfers.begin_multipart(&upload);
         Ok(upload)
     }
 
     pub async fn upload(&self, grant: &Grant, id: &UploadId) -> Result<Upload> {
         let (bucket, key) = object(grant, &[Action::PutObject, Action::ListMultipartUploadParts])?;
-        self.origin.upload(bucket, key, id).await
+        self.origin.uploads.upload(bucket, key, id).await
     }
 
     pub async fn put_part(&self, grant: &Grant, auth: &Auth, upload: &Upload, number: u16, received: Received) -> Result<UploadedPart> {
         object(grant, &[Action::PutObject])?;
-        self.origin.put_part(upload, number, received, auth.quota_of(&upload.owner)).await
+        self.origin.uploads.put_part(upload, number, received, auth.quota_of(&upload.owner)).await
     }
 
     pub async fn list_parts(&self, grant: &Grant, upload: &Upload, after: u16, max: usize) -> Result<(Vec<UploadedPart>, bool)> {
         object(grant, &[Action::ListMultipartUploadParts])?;
-        self.origin.parts(upload, after, max).await
+        self.origin.uploads.parts(upload, after, max).await
     }
 
     pub async fn complete_upload(&self, grant: &Grant, auth: &Auth, id: UploadId, completion: Completion) -> Result<Written> {
         let (bucket, key) = object(grant, &[Action::PutObject])?;
-        let upload = match self.origin.upload(bucket, key, &id).await {
+        let upload = match self.origin.uploads.upload(bucket, key, &id).await {
             Ok(upload) => Some(upload),
             // Completed before, or never there: nothing will be written. No other upload ever gets this id.
             Err(e) if e.kind() == ErrorKind::NoSuchUpload => None,
@@ -81,8 +81,8 @@ impl Ops {
         let Completion { parts, conditions, checksum, checksum_type, size } = completion;
         let complete =
             CompleteUpload { bucket: bucket.clone(), key: key.clone(), upload: id, parts, conditions, checksum, checksum_type, size };
-        let origin = self.origin.clone();
-        let written = self.change(grant, What::Content, async move { origin.complete_upload(complete, quota).await }).await?;
+        let writes = self.origin.writes.clone();
+        let written = self.change(grant, What::Content, async move { writes.complete_upload(complete, quota).await }).await?;
         if let Some(upload) = upload {
             self.transfers.end_multipart(&upload, End::Taken(written.object.clone()));
         }
@@ -91,8 +91,8 @@ impl Ops {
 
     pub async fn abort_upload(&self, grant: &Grant, id: &UploadId) -> Result<()> {
         let (bucket, key) = object(grant, &[Action::AbortMultipartUpload])?;
-        let upload = self.origin.upload(bucket, key, id).await;
-        self.origin.abort_upload(bucket, key, id).await?;
+        let upload = self.origin.uploads.upload(bucket, key, id).await;
+        self.origin.uploads.abort_upload(bucket, key, id).await?;
         if let Ok(upload) = upload {
             self.transfers.end_multipart(&upload, End::Aborted);
         }

@@ -32,7 +32,7 @@ impl Ops {
     }
 
     async fn load_keys(&self, auth: &Auth) -> Result<()> {
-        let stored = self.origin.settings(KEYS).await?;
+        let stored = self.origin.settings.settings(KEYS).await?;
         let keys = stored
             .iter()
             .map(|(_, document)| serde_json::from_slice(document))
@@ -55,7 +55,7 @@ impl Ops {
             None => {
                 let made = TokenSecrets::new()?;
                 let document = serde_json::to_vec(&made).map_err(Error::internal)?;
-                match self.origin.add_setting(SECRETS, PATH_TOKENS, document).await? {
+                match self.origin.settings.add_setting(SECRETS, PATH_TOKENS, document).await? {
                     true => made,
                     false => {
                         self.stored_token_secrets().await?.ok_or_else(|| Error::internal("the secret of path tokens came and went"))?
@@ -68,7 +68,7 @@ impl Ops {
     }
 
     async fn stored_token_secrets(&self) -> Result<Option<TokenSecrets>> {
-        let stored = self.origin.settings(SECRETS).await?;
+        let stored = self.origin.settings.settings(SECRETS).await?;
         let document = stored.iter().find(|(name, _)| name == PATH_TOKENS).map(|(_, document)| document);
         document.map(|document| serde_json::from_slice(document)).transpose().map_err(Error::internal)
     }
@@ -80,7 +80,7 @@ impl Ops {
         let now = self.stored_token_secrets().await?.ok_or_else(|| Error::internal("no secret for path tokens was stored"))?;
         let secrets = now.rotated()?;
         let document = serde_json::to_vec(&secrets).map_err(Error::internal)?;
-        self.origin.set_setting(SECRETS, PATH_TOKENS, Some(document)).await?;
+        self.origin.settings.set_setting(SECRETS, PATH_TOKENS, Some(document)).await?;
         auth.set_token_secrets(secrets);
         Ok(())
     }
@@ -114,7 +114,7 @@ impl Ops {
         }
         // Shut it first: a key that is refused but still stored does less harm than the other way round.
         auth.remove_key(id);
-        self.origin.set_setting(KEYS, id.as_str(), None).await
+        self.origin.settings.set_setting(KEYS, id.as_str(), None).await
     }
 
     pub async fn snapshot(&self, _: &OperatorGrant, directory: &Path) -> Result<()> {
@@ -123,13 +123,13 @@ impl Ops {
         }
         // The jobs afterwards: what a write in the copy asked for is then in the copy too.
         let queue = directory.join("queue");
-        self.origin.snapshot(directory, Box::pin(async { self.jobs.backup(&queue).await })).await
+        self.origin.control.snapshot(directory, Box::pin(async { self.jobs.backup(&queue).await })).await
     }
 
     /// Waits until all that was written back is upstream, or refused there, and says what is left. `retry`: what was refused
     /// is tried again first.
     pub async fn sync(&self, _: &OperatorGrant, retry: bool, patience: Duration) -> Result<Left> {
-        match &self.back {
+        match &self.layers.back {
             Some(back) => back.sync(retry, patience).await,
             None => Ok(Left::default()),
         }
@@ -137,7 +137,7 @@ impl Ops {
 
     async fn store_key(&self, key: &StoredKey) -> Result<()> {
         let document = serde_json::to_vec(key).map_err(Error::internal)?;
-        self.origin.set_setting(KEYS, key.access_key.as_str(), Some(document)).await
+        self.origin.settings.set_setting(KEYS, key.access_key.as_str(), Some(document)).await
     }
 }
 

@@ -83,7 +83,7 @@ impl Ops {
     pub async fn told_by_peer(&self, from: &FromPeer) -> Result<Told> {
         let Message { what, items } = from.message();
         let wanted = Wanted::of_items(items)?;
-        let Some(cache) = &self.cache else { return Ok(Told::default()) };
+        let Some(cache) = &self.layers.cache else { return Ok(Told::default()) };
         let purged = match what {
             What::Changed => {
                 cache.outdate_all_durably(&wanted.keys).await;

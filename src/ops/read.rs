@@ -30,9 +30,9 @@ impl<'a> Shown<'a> {
 
 impl Ops {
     pub(super) async fn look(&self, bucket: &BucketName, key: &ObjectKey, freshness: Freshness) -> Result<Option<SharedObject>> {
-        match self.origin.stat_hot(bucket, key, freshness) {
+        match self.origin.reads.stat_hot(bucket, key, freshness) {
             Some(found) => Ok(Some(found)),
-            None => self.origin.stat(bucket, key, freshness).await,
+            None => self.origin.reads.stat(bucket, key, freshness).await,
         }
     }
 
@@ -45,22 +45,22 @@ impl Ops {
     /// The version with the parts that it was made of: `stat` may leave them out.
     pub async fn with_parts(&self, grant: &Grant, of: &SharedObject) -> Result<SharedObject> {
         let (bucket, key) = object(grant, &[Action::GetObject, Action::GetObjectAttributes])?;
-        self.origin.with_parts(bucket, key, of).await
+        self.origin.reads.with_parts(bucket, key, of).await
     }
 
     /// What a cache has of what is shown, from `offset` on. None: nothing stands behind one.
     pub fn cache_state(&self, grant: &Grant, shown: Shown<'_>, offset: u64) -> Result<Option<CacheState>> {
         let (bucket, key) = object(grant, &[Action::GetObject])?;
-        let state = self.origin.cache_state(bucket, key, shown.info, offset);
+        let state = self.origin.reads.cache_state(bucket, key, shown.info, offset);
         // A variant is at hand.
         Ok(if shown.variant.is_some() { state.and(Some(CacheState::Hit)) } else { state })
     }
 
-    /// A first read of this is about to follow: see `Origin::prefetch`. The grant does not tell what the key shows: it is for
+    /// A first read of this is about to follow: see `Reads::prefetch`. The grant does not tell what the key shows: it is for
     /// whatever that is.
     pub fn prefetch(&self, grant: &Grant, range: ByteRange) -> Result<Option<Prefetch>> {
         let (bucket, key) = object(grant, &[Action::GetObject])?;
-        Ok(self.origin.prefetch(bucket, key, range))
+        Ok(self.origin.reads.prefetch(bucket, key, range))
     }
 
     /// Bytes of what is shown. None: it was replaced meanwhile; stat again.
@@ -70,9 +70,9 @@ impl Ops {
             return self.variants.open(variant, range, by).await;
         }
         let of = shown.info;
-        match self.origin.open_hot(bucket, key, of, range, by) {
+        match self.origin.reads.open_hot(bucket, key, of, range, by) {
             Some(body) => Ok(Some(body)),
-            None => self.origin.open(bucket, key, of, range, by).await,
+            None => self.origin.reads.open(bucket, key, of, range, by).await,
         }
     }
 }

@@ -1,11 +1,11 @@
-//! An `Origin` that reads another one through the cache. Everything but reads of objects is the other's own work.
+//! An origin that is read through the cache. Writes and buckets are looked at, so that nobody is shown what was; the rest is the
+//! origin's own.
 //!
 //! `Freshness::Current` always asks the origin, and what it answers is taken in. `Freshness::Cached` goes by the rules of `[cache]`,
 //! and shows what is known while the origin can't be asked, for as long as these allow.
 //! Invariants: a write that came through here is seen by whoever asks after its answer, in whatever way; a read that may be of the
 //! past is never followed by one of an earlier past, as far as writes came through here.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,17 +15,16 @@ use tokio::time::{Instant, timeout};
 use crate::base::conditions::WriteConditions;
 use crate::base::digest::Sha256;
 use crate::base::error::{Error, ErrorKind, Result};
-use crate::base::names::{BucketName, ObjectKey, TenantId, UploadId};
-use crate::base::object::{Bucket, BucketDocument, CannedAcl, ListPage, ListQuery, SharedBucket, SharedObject, Upload, UploadedPart};
+use crate::base::names::{BucketName, ObjectKey, TenantId};
+use crate::base::object::{Bucket, BucketDocument, CannedAcl, ListPage, ListQuery, SharedBucket, SharedObject};
 use crate::base::range::ByteRange;
 use crate::cache::flights::{Flight, Flights};
 use crate::cache::stats::Known;
 use crate::cache::version::Version;
 use crate::cache::{Cache, Source};
-use crate::ingest::{Received, Staging};
 use crate::origin::{
-    Announced, Body, CacheState, CompleteUpload, CopyObject, Deleted, Freshness, Origin, Pending, Prefetch, PutObject, Quota, ReadBy,
-    Restore, Restored, UploadsPage, UploadsQuery, Usage, Written,
+    Body, Buckets, CacheState, CompleteUpload, CopyObject, Deleted, Freshness, Origin, Pending, Prefetch, PutObject, Quota, ReadBy, Reads,
+    Restore, Restored, Writes, Written,
 };
 
 /// How long the origin is waited for where something may be shown instead.
@@ -37,7 +36,7 @@ const BUCKETS: usize = 10_000;
 mod tests;
 
 pub struct ThroughCache {
-    origin: Arc<dyn Origin>,
+    origin: Origin,
     cache: Cache,
     flights: Flights,
     buckets: QuickCache<BucketName, (SharedBucket, Instant)>,
@@ -45,7 +44,7 @@ pub struct ThroughCache {
 }
 
 /// Blocks come from the origin.
-struct FromOrigin(Arc<dyn Origin>);
+struct FromOrigin(Arc<dyn Reads>);
 
 impl Source for FromOrigin {
     fn open<'a>(&'a self, version: &'a Version, range: ByteRange) -> Pending<'a, Option<Body>> {
@@ -55,9 +54,14 @@ impl Source for FromOrigin {
 }
 
 impl ThroughCache {
-    pub fn new(origin: Arc<dyn Origin>, cache: Cache) -> Self {
+    pub fn new(origin: Origin, cache: Cache) -> Self {
         let if_error = cache.freshness().if_error;
         ThroughCache { origin, cache, flights: Flights::default(), buckets: QuickCache::new(BUCKETS), if_error }
+    }
+
+    /// What it stands over, with what it changes.
+    pub fn origin(self: &Arc<Self>) -> Origin {
+        Origin { buckets: self.clone(), reads: self.clone(), writes: self.clone(), ..self.origin.clone() }
     }
 
     /// For purges.
@@ -67,7 +71,7 @@ impl ThroughCache {
 
     async fn current(&self, bucket: &BucketName, key: &ObjectKey) -> Result<Option<SharedObject>> {
         let ticket = self.cache.stats().begin(bucket, key);
-        let found = self.origin.stat(bucket, key, Freshness::Current).await?;
+        let found = self.origin.reads.stat(bucket, key, Freshness::Current).await?;
         self.cache.learn(ticket, bucket, key, found.clone());
         Ok(found)
     }
@@ -111,9 +115,9 @@ impl ThroughCache {
     fn ask(&self, bucket: &BucketName, key: &ObjectKey) -> Flight {
         let ticket = self.cache.stats().begin(bucket, key);
         self.flights.join(bucket, key, ticket, |ticket| {
-            let (origin, cache, bucket, key) = (self.origin.clone(), self.cache.clone(), bucket.clone(), key.clone());
+            let (reads, cache, bucket, key) = (self.origin.reads.clone(), self.cache.clone(), bucket.clone(), key.clone());
             async move {
-                let asked = origin.stat(&bucket, &key, Freshness::Current).await;
+                let asked = reads.stat(&bucket, &key, Freshness::Current).await;
                 match &asked {
                     Ok(found) => cache.learn(ticket, &bucket, &key, found.clone()),
                     Err(e) if e.is_away() => cache.stats().quieten(ticket, &bucket, &key),
@@ -161,12 +165,12 @@ fn unreachable() -> Error {
     Error::new(ErrorKind::UpstreamUnavailable, "The storage behind this gateway can't be reached at the moment. Please try again.")
 }
 
-impl Origin for ThroughCache {
+impl Buckets for ThroughCache {
     /// While the origin can't be asked, buckets are as they were, with their policies: cached content goes on being served.
     fn bucket<'a>(&'a self, name: &'a BucketName) -> Pending<'a, Option<SharedBucket>> {
         Box::pin(async move {
             let asked = Instant::now();
-            match self.origin.bucket(name).await {
+            match self.origin.buckets.bucket(name).await {
                 Ok(Some(bucket)) => {
                     self.buckets.insert(name.clone(), (bucket.clone(), asked));
                     Ok(Some(bucket))
@@ -185,16 +189,16 @@ impl Origin for ThroughCache {
     }
 
     fn buckets<'a>(&'a self, owner: Option<&'a TenantId>, prefix: &'a str, after: &'a str, max: usize) -> Pending<'a, Vec<SharedBucket>> {
-        self.origin.buckets(owner, prefix, after, max)
+        self.origin.buckets.buckets(owner, prefix, after, max)
     }
 
     fn create_bucket(&self, bucket: Bucket) -> Pending<'_, SharedBucket> {
-        self.origin.create_bucket(bucket)
+        self.origin.buckets.create_bucket(bucket)
     }
 
     fn delete_bucket<'a>(&'a self, name: &'a BucketName) -> Pending<'a, ()> {
         Box::pin(async move {
-            let answer = self.origin.delete_bucket(name).await;
+            let answer = self.origin.buckets.delete_bucket(name).await;
             self.buckets.remove(name);
             self.cache.forget_known(name);
             answer
@@ -203,7 +207,7 @@ impl Origin for ThroughCache {
 
     fn set_bucket_document<'a>(&'a self, name: &'a BucketName, document: BucketDocument, value: Option<Vec<u8>>) -> Pending<'a, ()> {
         Box::pin(async move {
-            let answer = self.origin.set_bucket_document(name, document, value).await;
+            let answer = self.origin.buckets.set_bucket_document(name, document, value).await;
             self.buckets.remove(name);
             answer
         })
@@ -211,12 +215,14 @@ impl Origin for ThroughCache {
 
     fn set_bucket_acl<'a>(&'a self, name: &'a BucketName, acl: CannedAcl) -> Pending<'a, ()> {
         Box::pin(async move {
-            let answer = self.origin.set_bucket_acl(name, acl).await;
+            let answer = self.origin.buckets.set_bucket_acl(name, acl).await;
             self.buckets.remove(name);
             answer
         })
     }
+}
 
+impl Reads for ThroughCache {
     fn stat<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, freshness: Freshness) -> Pending<'a, Option<SharedObject>> {
         match freshness {
             Freshness::Current => Box::pin(self.current(bucket, key)),
@@ -227,7 +233,7 @@ impl Origin for ThroughCache {
     fn stat_hot(&self, bucket: &BucketName, key: &ObjectKey, freshness: Freshness) -> Option<SharedObject> {
         match freshness {
             // What the origin knows without waiting is what it would answer.
-            Freshness::Current => self.origin.stat_hot(bucket, key, freshness),
+            Freshness::Current => self.origin.reads.stat_hot(bucket, key, freshness),
             Freshness::Cached => match self.cache.stats().look(bucket, key) {
                 Known::Fresh(found) => found,
                 _ => None,
@@ -245,7 +251,7 @@ impl Origin for ThroughCache {
     ) -> Pending<'a, Option<Body>> {
         Box::pin(async move {
             let version = self.cache.version(bucket, key, object);
-            let opened = self.cache.open(version, range, by, Arc::new(FromOrigin(self.origin.clone()))).await?;
+            let opened = self.cache.open(version, range, by, Arc::new(FromOrigin(self.origin.reads.clone()))).await?;
             if opened.is_none() {
                 self.cache.outdate(bucket, key);
             }
@@ -257,7 +263,7 @@ impl Origin for ThroughCache {
         if self.cache.knows(bucket, key) {
             return None;
         }
-        self.origin.prefetch(bucket, key, self.cache.first_fetch(range))
+        self.origin.reads.prefetch(bucket, key, self.cache.first_fetch(range))
     }
 
     fn open_hot(&self, bucket: &BucketName, key: &ObjectKey, object: &SharedObject, range: ByteRange, _: ReadBy) -> Option<Body> {
@@ -275,101 +281,43 @@ impl Origin for ThroughCache {
     }
 
     fn with_parts<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, object: &'a SharedObject) -> Pending<'a, SharedObject> {
-        self.origin.with_parts(bucket, key, object)
+        self.origin.reads.with_parts(bucket, key, object)
     }
 
     fn find_content<'a>(&'a self, owner: &'a TenantId, sha256: &'a Sha256) -> Pending<'a, Option<(BucketName, ObjectKey)>> {
-        self.origin.find_content(owner, sha256)
+        self.origin.reads.find_content(owner, sha256)
     }
 
     fn list<'a>(&'a self, bucket: &'a BucketName, query: &'a ListQuery) -> Pending<'a, ListPage> {
-        self.origin.list(bucket, query)
+        self.origin.reads.list(bucket, query)
     }
+}
 
-    fn takes<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey) -> Pending<'a, ()> {
-        self.origin.takes(bucket, key)
-    }
-
-    fn staging(&self, owner: &TenantId) -> Staging {
-        self.origin.staging(owner)
-    }
-
-    fn staging_for(&self, put: &Announced<'_>) -> Staging {
-        self.origin.staging_for(put)
-    }
-
+impl Writes for ThroughCache {
     fn put(&self, put: PutObject, quota: Quota) -> Pending<'_, Written> {
         let (bucket, key) = (put.bucket.clone(), put.key.clone());
-        Box::pin(async move { self.changing(&bucket, &key, self.origin.put(put, quota)).await })
+        Box::pin(async move { self.changing(&bucket, &key, self.origin.writes.put(put, quota)).await })
     }
 
     fn copy(&self, copy: CopyObject, quota: Quota) -> Pending<'_, Written> {
         let (bucket, key) = (copy.bucket.clone(), copy.key.clone());
-        Box::pin(async move { self.changing(&bucket, &key, self.origin.copy(copy, quota)).await })
+        Box::pin(async move { self.changing(&bucket, &key, self.origin.writes.copy(copy, quota)).await })
     }
 
     fn delete<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, conditions: WriteConditions) -> Pending<'a, Deleted> {
-        Box::pin(self.changing(bucket, key, self.origin.delete(bucket, key, conditions)))
+        Box::pin(self.changing(bucket, key, self.origin.writes.delete(bucket, key, conditions)))
     }
 
     fn set_object_acl<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, acl: CannedAcl) -> Pending<'a, ()> {
-        Box::pin(self.changing(bucket, key, self.origin.set_object_acl(bucket, key, acl)))
+        Box::pin(self.changing(bucket, key, self.origin.writes.set_object_acl(bucket, key, acl)))
     }
 
     fn restore<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, wanted: Restore) -> Pending<'a, Restored> {
-        self.origin.restore(bucket, key, wanted)
-    }
-
-    fn create_upload(&self, upload: Upload) -> Pending<'_, Upload> {
-        self.origin.create_upload(upload)
-    }
-
-    fn upload<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, upload: &'a UploadId) -> Pending<'a, Upload> {
-        self.origin.upload(bucket, key, upload)
-    }
-
-    fn put_part<'a>(&'a self, upload: &'a Upload, number: u16, received: Received, quota: Quota) -> Pending<'a, UploadedPart> {
-        self.origin.put_part(upload, number, received, quota)
-    }
-
-    fn parts<'a>(&'a self, upload: &'a Upload, after: u16, max: usize) -> Pending<'a, (Vec<UploadedPart>, bool)> {
-        self.origin.parts(upload, after, max)
+        self.origin.writes.restore(bucket, key, wanted)
     }
 
     fn complete_upload(&self, complete: CompleteUpload, quota: Quota) -> Pending<'_, Written> {
         let (bucket, key) = (complete.bucket.clone(), complete.key.clone());
-        Box::pin(async move { self.changing(&bucket, &key, self.origin.complete_upload(complete, quota)).await })
-    }
-
-    fn abort_upload<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, upload: &'a UploadId) -> Pending<'a, ()> {
-        self.origin.abort_upload(bucket, key, upload)
-    }
-
-    fn uploads<'a>(&'a self, bucket: &'a BucketName, query: &'a UploadsQuery) -> Pending<'a, UploadsPage> {
-        self.origin.uploads(bucket, query)
-    }
-
-    fn settings<'a>(&'a self, space: &'a str) -> Pending<'a, Vec<(String, Vec<u8>)>> {
-        self.origin.settings(space)
-    }
-
-    fn add_setting<'a>(&'a self, space: &'a str, name: &'a str, value: Vec<u8>) -> Pending<'a, bool> {
-        self.origin.add_setting(space, name, value)
-    }
-
-    fn set_setting<'a>(&'a self, space: &'a str, name: &'a str, value: Option<Vec<u8>>) -> Pending<'a, ()> {
-        self.origin.set_setting(space, name, value)
-    }
-
-    fn snapshot<'a>(&'a self, directory: &'a Path, rest: Pending<'a, ()>) -> Pending<'a, ()> {
-        self.origin.snapshot(directory, rest)
-    }
-
-    fn usage<'a>(&'a self, tenant: &'a TenantId) -> Pending<'a, Usage> {
-        self.origin.usage(tenant)
-    }
-
-    fn ready(&self) -> Pending<'_, ()> {
-        self.origin.ready()
+        Box::pin(async move { self.changing(&bucket, &key, self.origin.writes.complete_upload(complete, quota)).await })
     }
 }

@@ -163,7 +163,7 @@ impl Ops {
     /// A multipart upload that any node began. None: it has ended, or never was.
     pub async fn multipart_status(&self, grant: &Grant, id: &UploadId) -> Result<Option<Status>> {
         let (bucket, key) = object(grant, &[Action::ListMultipartUploadParts])?;
-        match self.origin.upload(bucket, key, id).await {
+        match self.origin.uploads.upload(bucket, key, id).await {
             Ok(upload) => self.of_upload(&upload).await.map(Some),
             Err(e) if e.kind() == ErrorKind::NoSuchUpload => Ok(None),
             Err(e) => Err(e),
@@ -220,7 +220,7 @@ impl Ops {
         };
         let parts = (!object.parts.is_empty()).then_some(object.parts.len());
         let stored = Status { parts, finished: status.finished.clone(), ..status.stored(object) };
-        let Some(back) = &self.back else { return Ok(stored) };
+        let Some(back) = &self.layers.back else { return Ok(stored) };
         match back.fate(&transfer.bucket, &transfer.key, object).await? {
             Some(Carried::Superseded) => Ok(Status { state: "superseded", ..stored }),
             Some(_) => Ok(stored),
@@ -238,7 +238,7 @@ impl Ops {
         if let Some(status) = self.waiting(bucket, key).await? {
             return Ok(status);
         }
-        let object = self.origin.stat(bucket, key, Freshness::Current).await?;
+        let object = self.origin.reads.stat(bucket, key, Freshness::Current).await?;
         let object = object.ok_or_else(|| Error::new(ErrorKind::NoSuchKey, "The specified key does not exist."))?;
         let kind = if object.parts.is_empty() { "put" } else { "multipart" };
         let parts = (!object.parts.is_empty()).then_some(object.parts.len());
@@ -247,14 +247,14 @@ impl Ops {
 
     /// What of the key is kept here and not yet upstream.
     async fn waiting(&self, bucket: &BucketName, key: &ObjectKey) -> Result<Option<Status>> {
-        let Some(back) = &self.back else { return Ok(None) };
+        let Some(back) = &self.layers.back else { return Ok(None) };
         Ok(back.pending(bucket, key).await?.as_ref().and_then(Status::of_job))
     }
 
     async fn of_upload(&self, upload: &Upload) -> Result<Status> {
         let (mut bytes, mut count, mut after) = (0, 0, 0);
         loop {
-            let (parts, more) = self.origin.parts(upload, after, 1000).await?;
+            let (parts, more) = self.origin.uploads.parts(upload, after, 1000).await?;
             bytes += parts.iter().map(|p| p.size).sum::<u64>();
             count += parts.len();
             match parts.last() {

@@ -9,13 +9,13 @@ use crate::base::names::{BucketName, ObjectKey};
 use crate::base::object::SharedObject;
 use crate::base::range::ByteRange;
 use crate::ops::{Ops, object};
-use crate::origin::{Body, Origin, Pending, ReadBy};
+use crate::origin::{Body, Pending, ReadBy, Reads};
 use crate::variants::codec::Change;
 use crate::variants::{Found, Original};
 
 /// What a reader was granted, for as long as a variant of it is being made.
 struct Granted {
-    origin: Arc<dyn Origin>,
+    reads: Arc<dyn Reads>,
     bucket: BucketName,
     key: ObjectKey,
     of: SharedObject,
@@ -24,7 +24,7 @@ struct Granted {
 impl Original for Granted {
     fn open(&self) -> Pending<'_, Option<Body>> {
         let all = ByteRange { start: 0, end: self.of.size };
-        self.origin.open(&self.bucket, &self.key, &self.of, all, ReadBy::UserSpace)
+        self.reads.open(&self.bucket, &self.key, &self.of, all, ReadBy::UserSpace)
     }
 }
 
@@ -33,7 +33,7 @@ impl Ops {
     pub async fn variant(&self, grant: &Grant, of: &SharedObject, change: Change) -> Result<Found> {
         let (bucket, key) = object(grant, &[Action::GetObject])?;
         let granted = || -> Arc<dyn Original> {
-            Arc::new(Granted { origin: self.origin.clone(), bucket: bucket.clone(), key: key.clone(), of: of.clone() })
+            Arc::new(Granted { reads: self.origin.reads.clone(), bucket: bucket.clone(), key: key.clone(), of: of.clone() })
         };
         Ok(self.variants.get(of, change, granted).await)
     }

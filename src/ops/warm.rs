@@ -52,7 +52,7 @@ impl Ops {
 
     fn warmed_cache(&self) -> Result<&Cache> {
         let text = "There is nothing to warm: this gateway keeps its objects itself.";
-        self.cache.as_ref().ok_or_else(|| Error::new(ErrorKind::InvalidRequest, text))
+        self.layers.cache.as_ref().ok_or_else(|| Error::new(ErrorKind::InvalidRequest, text))
     }
 
     /// Bytes that a job may bring into the cache.
@@ -64,7 +64,7 @@ impl Ops {
     pub async fn list_to_warm(&self, grant: &Grant, after: String, max: usize) -> Result<ListPage> {
         let (bucket, pattern) = object(grant, &[Action::Warm])?;
         let prefix = pattern.as_str().strip_suffix('*').ok_or_else(|| Error::internal("a prefix without its star"))?;
-        self.origin.list(bucket, &ListQuery { prefix: prefix.to_owned(), after, max, ..ListQuery::default() }).await
+        self.origin.reads.list(bucket, &ListQuery { prefix: prefix.to_owned(), after, max, ..ListQuery::default() }).await
     }
 
     /// Every block of this version is in the cache afterwards, as far as there is room. `told` hears of each step, and of how many
@@ -79,7 +79,7 @@ impl Ops {
             let is_here = (start..end).step_by(version.block_bytes as usize).all(|offset| cache.has(&version, offset));
             if !is_here {
                 let range = ByteRange { start, end };
-                let Some(body) = self.origin.open(bucket, key, info, range, ReadBy::UserSpace).await? else { return Ok(false) };
+                let Some(body) = self.origin.reads.open(bucket, key, info, range, ReadBy::UserSpace).await? else { return Ok(false) };
                 drain(body).await?;
             }
             told(if is_here { 0 } else { end - start });

@@ -14,7 +14,7 @@ use crate::origin::{Announced, CopyObject, Deleted, PutObject, Restore, Restored
 impl Ops {
     /// Where the grant's tenant may stage a body.
     pub fn staging(&self, grant: &Grant) -> Staging {
-        self.origin.staging(grant.tenant())
+        self.origin.intake.staging(grant.tenant())
     }
 
     /// Where the body of a PUT is staged, of which so much is known: if it can be kept.
@@ -31,7 +31,7 @@ impl Ops {
         let (owner, _) = grant.becomes(acl)?;
         self.require_storable(grant, headers).await?;
         self.require_room(grant, acl, length).await?;
-        Ok(self.origin.staging_for(&Announced { bucket, key, owner, acl, headers, conditions, length, sha256, algorithm }))
+        Ok(self.origin.intake.staging_for(&Announced { bucket, key, owner, acl, headers, conditions, length, sha256, algorithm }))
     }
 
     pub async fn put(
@@ -46,8 +46,8 @@ impl Ops {
         let (owner, quota) = grant.becomes(acl)?;
         self.require_storable(grant, &headers).await?;
         let put = PutObject { bucket: bucket.clone(), key: key.clone(), owner: owner.clone(), acl, headers, conditions, received };
-        let origin = self.origin.clone();
-        self.change(grant, What::Content, async move { origin.put(put, quota).await }).await
+        let writes = self.origin.writes.clone();
+        self.change(grant, What::Content, async move { writes.put(put, quota).await }).await
     }
 
     /// `source_grant` is the right to read what is copied.
@@ -76,26 +76,26 @@ impl Ops {
             headers,
             conditions,
         };
-        let origin = self.origin.clone();
-        self.change(grant, What::Content, async move { origin.copy(copy, quota).await }).await
+        let writes = self.origin.writes.clone();
+        self.change(grant, What::Content, async move { writes.copy(copy, quota).await }).await
     }
 
     pub async fn restore(&self, grant: &Grant, wanted: Restore) -> Result<Restored> {
         let (bucket, key) = object(grant, &[Action::RestoreObject])?;
-        self.origin.restore(bucket, key, wanted).await
+        self.origin.writes.restore(bucket, key, wanted).await
     }
 
     /// Deleting what is not there succeeds, as on S3.
     pub async fn delete(&self, grant: &Grant, conditions: WriteConditions) -> Result<Deleted> {
         let (bucket, key) = object(grant, &[Action::DeleteObject])?;
-        let (origin, bucket, key) = (self.origin.clone(), bucket.clone(), key.clone());
-        self.change(grant, What::Content, async move { origin.delete(&bucket, &key, conditions).await }).await
+        let (writes, bucket, key) = (self.origin.writes.clone(), bucket.clone(), key.clone());
+        self.change(grant, What::Content, async move { writes.delete(&bucket, &key, conditions).await }).await
     }
 
     pub async fn set_object_acl(&self, grant: &Grant, acl: CannedAcl) -> Result<()> {
         let (bucket, key) = object(grant, &[Action::PutObjectAcl])?;
         grant.becomes(acl)?;
-        let (origin, bucket, key) = (self.origin.clone(), bucket.clone(), key.clone());
-        self.change(grant, What::Rights, async move { origin.set_object_acl(&bucket, &key, acl).await }).await
+        let (writes, bucket, key) = (self.origin.writes.clone(), bucket.clone(), key.clone());
+        self.change(grant, What::Rights, async move { writes.set_object_acl(&bucket, &key, acl).await }).await
     }
 }

@@ -2,7 +2,7 @@
 //! not for two.
 //!
 //! Not here: who may read (whoever announces a read has decided that), and whether it is worth asking (the cache knows what it has).
-//! Called by `Origin::prefetch`, and by `read` for whoever opens a version.
+//! Called by `Reads::prefetch`, and by `read` for whoever opens a version.
 //! Invariants: what came is used for exactly the version that HEAD told of, or not at all; it is never waited for where nobody opens
 //! it, and goes with the one who announced it. At most `AT_ONCE` are open.
 

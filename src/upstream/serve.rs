@@ -1,4 +1,4 @@
-//! `Origin` for the upstream: each operation in one line, to where it is done.
+//! The upstream as an origin: each operation in one line, to where it is done.
 
 use std::path::Path;
 
@@ -12,14 +12,14 @@ use crate::base::object::{Bucket, BucketDocument, CannedAcl, ListPage, ListQuery
 use crate::base::range::ByteRange;
 use crate::ingest::{Received, Staging};
 use crate::origin::{
-    Announced, Body, CacheState, CompleteUpload, CopyObject, Dedup, Deleted, Freshness, Origin, Pending, Prefetch, PutObject, Quota,
-    ReadBy, Restore, Restored, UploadsPage, UploadsQuery, Usage, Written,
+    Announced, Body, Buckets, CacheState, CompleteUpload, Control, CopyObject, Dedup, Deleted, Freshness, Intake, OwnSettings, Pending,
+    Prefetch, PutObject, Quota, ReadBy, Reads, Restore, Restored, Uploads, UploadsPage, UploadsQuery, Usage, Writes, Written,
 };
 use crate::upstream::fault;
 use crate::upstream::open::{Inner, Upstream};
 use crate::upstream::records::Over;
 
-impl Origin for Upstream {
+impl Buckets for Upstream {
     fn bucket<'a>(&'a self, name: &'a BucketName) -> Pending<'a, Option<SharedBucket>> {
         Box::pin(self.0.bucket(name))
     }
@@ -43,7 +43,9 @@ impl Origin for Upstream {
     fn set_bucket_acl<'a>(&'a self, name: &'a BucketName, acl: CannedAcl) -> Pending<'a, ()> {
         Box::pin(self.0.set_bucket_acl(name, acl))
     }
+}
 
+impl Reads for Upstream {
     fn stat<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, _: Freshness) -> Pending<'a, Option<SharedObject>> {
         Box::pin(self.0.stat(bucket, key))
     }
@@ -88,7 +90,9 @@ impl Origin for Upstream {
     fn cache_state(&self, _: &BucketName, _: &ObjectKey, _: &SharedObject, _: u64) -> Option<CacheState> {
         None
     }
+}
 
+impl Intake for Upstream {
     fn takes<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey) -> Pending<'a, ()> {
         Box::pin(async move { self.0.writable(bucket, key).await.map(drop) })
     }
@@ -100,7 +104,9 @@ impl Origin for Upstream {
     fn staging_for(&self, put: &Announced<'_>) -> Staging {
         self.0.staging_for(put)
     }
+}
 
+impl Writes for Upstream {
     fn put(&self, put: PutObject, _: Quota) -> Pending<'_, Written> {
         Box::pin(self.0.put(put))
     }
@@ -121,6 +127,12 @@ impl Origin for Upstream {
         Box::pin(self.0.restore(bucket, key, wanted))
     }
 
+    fn complete_upload(&self, complete: CompleteUpload, _: Quota) -> Pending<'_, Written> {
+        Box::pin(async move { Ok(Written { object: self.0.complete_upload(complete).await?, dedup: Dedup::Miss }) })
+    }
+}
+
+impl Uploads for Upstream {
     fn create_upload(&self, upload: Upload) -> Pending<'_, Upload> {
         Box::pin(self.0.create_upload(upload))
     }
@@ -137,10 +149,6 @@ impl Origin for Upstream {
         Box::pin(self.0.parts(upload, after, max))
     }
 
-    fn complete_upload(&self, complete: CompleteUpload, _: Quota) -> Pending<'_, Written> {
-        Box::pin(async move { Ok(Written { object: self.0.complete_upload(complete).await?, dedup: Dedup::Miss }) })
-    }
-
     fn abort_upload<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, upload: &'a UploadId) -> Pending<'a, ()> {
         Box::pin(self.0.abort_upload(bucket, key, upload))
     }
@@ -148,7 +156,9 @@ impl Origin for Upstream {
     fn uploads<'a>(&'a self, bucket: &'a BucketName, query: &'a UploadsQuery) -> Pending<'a, UploadsPage> {
         Box::pin(self.0.list_uploads(bucket, query))
     }
+}
 
+impl OwnSettings for Upstream {
     fn settings<'a>(&'a self, space: &'a str) -> Pending<'a, Vec<(String, Vec<u8>)>> {
         Box::pin(async move { self.0.records(&format!("settings/{space}/")).await })
     }
@@ -173,7 +183,9 @@ impl Origin for Upstream {
             }
         })
     }
+}
 
+impl Control for Upstream {
     fn snapshot<'a>(&'a self, _: &'a Path, _: Pending<'a, ()>) -> Pending<'a, ()> {
         let text = "What is stored is in the bucket upstream: copy that (versioning, replication, `tidegate export`).";
         Box::pin(std::future::ready(Err(Error::new(ErrorKind::NotImplemented, text))))

@@ -172,16 +172,16 @@ impl Running {
         let secret = key.secret.clone();
         let key = OperatorKey::from_strings(&key.access, &key.secret).unwrap();
         let auth = Arc::new(Auth::new(auth.clone(), policies.clone(), key).unwrap_or_else(|faults| panic!("{faults:?}")));
-        let (origin, close): (Arc<dyn Origin>, Box<dyn FnOnce() + Send + Sync>) = match upstream {
+        let (origin, close): (Origin, Box<dyn FnOnce() + Send + Sync>) = match upstream {
             None => {
                 let sealing = Sealing::new(secret.as_bytes(), None).unwrap();
                 let local = Local::open(StoreSettings { sealing, ..store.clone() }).unwrap();
-                (local.clone(), Box::new(move || local.close()))
+                (Origin::of(local.clone()), Box::new(move || local.close()))
             }
             Some(settings) => {
                 let settings = upstream::Settings { dir: store.dir.join("upstream"), ..settings.clone() };
                 let upstream = on_a_runtime(move || async move { Upstream::start(settings, secret.as_bytes()).await.unwrap() });
-                (Arc::new(upstream.clone()), Box::new(move || upstream.close()))
+                (Origin::of(Arc::new(upstream.clone())), Box::new(move || upstream.close()))
             }
         };
         let metrics = Arc::new(Metrics::new());

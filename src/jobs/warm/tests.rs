@@ -10,7 +10,9 @@ use crate::cache::Cache;
 use crate::cache::settings::Settings as CacheSettings;
 use crate::local::Local;
 use crate::local::tests::{bucket_name, make_bucket, object_key, put, settings, tenant};
+use crate::ops::Layers;
 use crate::ops::through_cache::ThroughCache;
+use crate::origin::Origin;
 use crate::queue::{Job, Outcome, Phase, Queue, Settings as QueueSettings};
 use crate::variants::Variants;
 use crate::variants::settings::Settings as VariantSettings;
@@ -48,8 +50,8 @@ impl World {
         let cache = Cache::start(CacheSettings { dir: dir.path().join("cache"), ..CacheSettings::default() }).unwrap();
         let queue = Queue::open(QueueSettings { dir: dir.path().join("queue"), ..QueueSettings::default() }).unwrap();
         let variants = Variants::start(VariantSettings { dir: dir.path().join("variants"), ..VariantSettings::default() }).unwrap();
-        let origin = Arc::new(ThroughCache::new(local.clone(), cache.clone()));
-        let ops = Ops::new(origin, variants, queue.clone()).with_cache(Some(cache));
+        let through = Arc::new(ThroughCache::new(Origin::of(local.clone()), cache.clone()));
+        let ops = Ops::new(through.origin(), variants, queue.clone()).with_layers(Layers { cache: Some(cache), ..Layers::default() });
         World { kind: Warm { ops, auth: Arc::new(auth) }, queue, local, dir }
     }
 

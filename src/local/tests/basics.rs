@@ -5,7 +5,7 @@ use crate::base::error::ErrorKind;
 use crate::base::object::{ListEntry, ListQuery};
 use crate::local::rows::Table;
 use crate::local::sealed::Sealing;
-use crate::origin::Usage;
+use crate::origin::{OwnSettings, Usage};
 
 async fn keys(local: &Local, prefix: &str, delimiter: &str, after: &str, max: usize) -> (Vec<String>, Option<String>) {
     let query = ListQuery { prefix: prefix.into(), delimiter: delimiter.into(), after: after.into(), max };

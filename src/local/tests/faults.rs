@@ -7,6 +7,7 @@ use super::*;
 use crate::base::error::ErrorKind;
 use crate::base::object::ListQuery;
 use crate::journal::{Fault, Step};
+use crate::origin::OwnSettings;
 
 #[tokio::test]
 async fn a_failing_journal_refuses_and_resumes() {

@@ -25,7 +25,7 @@ use crate::ingest::hasher::ChecksumHasher;
 use crate::ingest::md5::Md5Hasher;
 use crate::ingest::{Content, Received};
 use crate::local::{Local, Settings};
-use crate::origin::{Body, Dedup, Freshness, Origin, PutObject, Quota, ReadBy, Written};
+use crate::origin::{Body, Buckets, Control, Dedup, Freshness, Intake, PutObject, Quota, ReadBy, Reads, Uploads, Writes, Written};
 
 pub fn settings(dir: &std::path::Path) -> Settings {
     Settings { dir: dir.join("data"), reserve_bytes: 0, drop_grace: std::time::Duration::ZERO, ..Settings::default() }

@@ -15,7 +15,7 @@ use crate::ingest::receive::{Expect, receive};
 use crate::ops::reading::Reading;
 use crate::ops::replicas::Inner;
 use crate::ops::replicas::target::Target;
-use crate::origin::{Body, Freshness, Origin, PutObject, ReadBy};
+use crate::origin::{Body, Buckets, Freshness, Intake, PutObject, ReadBy, Writes};
 use crate::upstream::Upstream;
 use crate::upstream::replica::{Copied, SourceVersion};
 
@@ -75,7 +75,7 @@ impl Inner {
     /// The bucket's record; of a bucket that is gone, as soon as it is empty there.
     pub async fn bring_bucket(&self, target: &Target, bucket: &BucketName) -> Result<Brought, Trouble> {
         for _ in 0..TRIES {
-            let source = self.origin.bucket(bucket).await.map_err(Trouble::Origin)?;
+            let source = self.origin.buckets.bucket(bucket).await.map_err(Trouble::Origin)?;
             let upstream = target.upstream().await.map_err(Trouble::Target)?;
             let brought = match &source {
                 Some(source) => upstream.copy_bucket(source).await.map(|()| Brought::Same),
@@ -85,7 +85,7 @@ impl Inner {
                 },
             };
             let brought = brought.map_err(Trouble::Target)?;
-            let now = self.origin.bucket(bucket).await.map_err(Trouble::Origin)?;
+            let now = self.origin.buckets.bucket(bucket).await.map_err(Trouble::Origin)?;
             if now.map(|b| b.generation) == source.map(|b| b.generation) {
                 return Ok(brought);
             }
@@ -94,7 +94,7 @@ impl Inner {
     }
 
     async fn current(&self, bucket: &BucketName, key: &ObjectKey) -> Result<Option<SharedObject>, Trouble> {
-        match self.origin.stat(bucket, key, Freshness::Current).await {
+        match self.origin.reads.stat(bucket, key, Freshness::Current).await {
             Err(e) if e.kind() == ErrorKind::NoSuchBucket => Ok(None),
             found => found.map_err(Trouble::Origin),
         }
@@ -109,14 +109,14 @@ impl Inner {
         there: Option<&Copied>,
     ) -> Result<Step, Trouble> {
         if upstream.bucket(bucket).await.map_err(Trouble::Target)?.is_none() {
-            let Some(record) = self.origin.bucket(bucket).await.map_err(Trouble::Origin)? else { return Ok(Step::Again) };
+            let Some(record) = self.origin.buckets.bucket(bucket).await.map_err(Trouble::Origin)? else { return Ok(Step::Again) };
             upstream.copy_bucket(&record).await.map_err(Trouble::Target)?;
         }
         for conditions in [only_over(there), WriteConditions::default()] {
             let whole = ByteRange { start: 0, end: source.size };
             let opened = match source.size {
                 0 => Ok(Some(Body::Memory(Bytes::new()))),
-                _ => self.origin.open(bucket, key, source, whole, ReadBy::UserSpace).await,
+                _ => self.origin.reads.open(bucket, key, source, whole, ReadBy::UserSpace).await,
             };
             let Some(body) = opened.map_err(Trouble::Origin)? else { return Ok(Step::Again) };
             let expect = Expect {

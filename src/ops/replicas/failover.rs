@@ -16,7 +16,7 @@ use crate::base::range::ByteRange;
 use crate::ops::breaker::is_silent;
 use crate::ops::replicas::target::Target;
 use crate::ops::replicas::{Inner, Replicas};
-use crate::origin::{Body, Freshness, Origin, ReadBy};
+use crate::origin::{Body, Buckets, Freshness, ReadBy, Reads};
 use crate::upstream::replica::SourceVersion;
 
 /// How long the origin, or a replica, is waited for where another may answer: less than a CDN's patience.
@@ -75,7 +75,7 @@ impl Inner {
         }
         let inner = self.clone();
         tokio::spawn(async move {
-            match timeout(PATIENCE, inner.origin.ready()).await {
+            match timeout(PATIENCE, inner.origin.control.ready()).await {
                 Ok(Ok(())) => {
                     if inner.breaker.well() {
                         inner.gauges.set_origin_up(true);
@@ -103,9 +103,9 @@ impl Inner {
     pub(super) async fn stat(self: &Arc<Self>, bucket: &BucketName, key: &ObjectKey, freshness: Freshness) -> Result<Option<SharedObject>> {
         let readers = self.readers(bucket, Some(key));
         if readers.is_empty() {
-            return self.origin.stat(bucket, key, freshness).await;
+            return self.origin.reads.stat(bucket, key, freshness).await;
         }
-        let failure = match self.asked(self.origin.stat(bucket, key, freshness)).await {
+        let failure = match self.asked(self.origin.reads.stat(bucket, key, freshness)).await {
             Err(e) if e.is_away() => e,
             answer => return answer,
         };
@@ -119,7 +119,7 @@ impl Inner {
             }
         }
         if freshness == Freshness::Cached
-            && let Ok(Ok(Some(found))) = timeout(BY_HEART, self.origin.stat(bucket, key, freshness)).await
+            && let Ok(Ok(Some(found))) = timeout(BY_HEART, self.origin.reads.stat(bucket, key, freshness)).await
         {
             return Ok(Some(found));
         }
@@ -136,9 +136,9 @@ impl Inner {
     ) -> Result<Option<Body>> {
         let readers = self.readers(bucket, Some(key));
         if readers.is_empty() {
-            return self.origin.open(bucket, key, object, range, by).await;
+            return self.origin.reads.open(bucket, key, object, range, by).await;
         }
-        let failure = match self.asked(self.origin.open(bucket, key, object, range, by)).await {
+        let failure = match self.asked(self.origin.reads.open(bucket, key, object, range, by)).await {
             Err(e) if e.is_away() => e,
             answer => return answer,
         };
@@ -156,7 +156,7 @@ impl Inner {
                 return Ok(Some(body));
             }
         }
-        match timeout(BY_HEART, self.origin.open(bucket, key, object, range, by)).await {
+        match timeout(BY_HEART, self.origin.reads.open(bucket, key, object, range, by)).await {
             Ok(Ok(Some(body))) => Ok(Some(body)),
             _ => Err(failure),
         }
@@ -167,9 +167,9 @@ impl Inner {
         let whole = |t: &&Target| t.prefixes(bucket).first().is_some_and(String::is_empty);
         let readers: Vec<&Target> = self.readers(bucket, None).into_iter().filter(whole).collect();
         if readers.is_empty() {
-            return self.origin.list(bucket, query).await;
+            return self.origin.reads.list(bucket, query).await;
         }
-        let failure = match self.asked(self.origin.list(bucket, query)).await {
+        let failure = match self.asked(self.origin.reads.list(bucket, query)).await {
             Err(e) if e.is_away() => e,
             answer => return answer,
         };
@@ -186,13 +186,13 @@ impl Inner {
     pub(super) async fn bucket(self: &Arc<Self>, name: &BucketName) -> Result<Option<SharedBucket>> {
         let readers = self.readers(name, None);
         if readers.is_empty() {
-            return self.origin.bucket(name).await;
+            return self.origin.buckets.bucket(name).await;
         }
         let asked = if self.breaker.is_open() {
             self.probe();
-            timeout(BY_HEART, self.origin.bucket(name)).await.unwrap_or_else(|_| Err(unreachable()))
+            timeout(BY_HEART, self.origin.buckets.bucket(name)).await.unwrap_or_else(|_| Err(unreachable()))
         } else {
-            self.asked(self.origin.bucket(name)).await
+            self.asked(self.origin.buckets.bucket(name)).await
         };
         let failure = match asked {
             Err(e) if e.is_away() => e,
@@ -216,9 +216,9 @@ impl Inner {
         let whole = |t: &&Target| t.settings.read && t.settings.only.is_empty();
         let readers: Vec<&Target> = self.targets.iter().filter(whole).collect();
         if readers.is_empty() {
-            return self.origin.buckets(owner, prefix, after, max).await;
+            return self.origin.buckets.buckets(owner, prefix, after, max).await;
         }
-        let failure = match self.asked(self.origin.buckets(owner, prefix, after, max)).await {
+        let failure = match self.asked(self.origin.buckets.buckets(owner, prefix, after, max)).await {
             Err(e) if e.is_away() => e,
             answer => return answer,
         };

@@ -6,7 +6,7 @@
 //!
 //! Invariants: a write is acknowledged by the origin alone. A job's attempt is done only when the origin still shows what was
 //! brought. A replica's copy is shown only as the version that it is sealed to be.
-//! Not here: the kinds of jobs (`jobs::replicate`). Built by `app`, under write-back and over the cache.
+//! Not here: the kinds of jobs (`jobs::replicate`). Built by `app::stack`, under write-back and over the cache.
 
 mod bring;
 mod failover;
@@ -44,7 +44,7 @@ pub const VERSION: u16 = 1;
 pub struct Replicas(Arc<Inner>);
 
 struct Inner {
-    origin: Arc<dyn Origin>,
+    origin: Origin,
     targets: Vec<Target>,
     queue: Queue,
     /// Of the origin; used only where a replica can be read.
@@ -60,7 +60,7 @@ pub struct Which(usize);
 
 impl Replicas {
     /// `dir` is there already.
-    pub fn new(origin: Arc<dyn Origin>, settings: Vec<Settings>, secret: &Secret, queue: Queue, dir: PathBuf, gauges: Gauges) -> Self {
+    pub fn new(origin: Origin, settings: Vec<Settings>, secret: &Secret, queue: Queue, dir: PathBuf, gauges: Gauges) -> Self {
         let targets = settings.into_iter().map(|s| {
             let of = gauges.of(&s.name);
             Target::new(s, secret.clone(), of)
@@ -118,13 +118,9 @@ impl Replicas {
 }
 
 impl Ops {
-    pub fn with_replicas(self, replicas: Option<Replicas>) -> Self {
-        Ops { replicas, ..self }
-    }
-
     /// A repair scan of the replica, from the beginning: the job that does it.
     pub async fn repair(&self, _: &OperatorGrant, name: &str) -> Result<JobId> {
-        let found = self.replicas.as_ref().and_then(|r| r.find(name).map(|which| (r, which)));
+        let found = self.layers.replicas.as_ref().and_then(|r| r.find(name).map(|which| (r, which)));
         let Some((replicas, which)) = found else {
             return Err(Error::new(ErrorKind::NotFound, "No [[replica]] of the configuration has that name."));
         };

@@ -1,4 +1,4 @@
-//! `Origin` for an origin with replicas: reads fail over, writes are refused while it is away, the rest is handed through.
+//! What replicas change of an origin: reads fail over, and writes are refused while it is away.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -14,8 +14,8 @@ use crate::base::range::ByteRange;
 use crate::ingest::{Received, Staging};
 use crate::ops::replicas::{Inner, Replicas};
 use crate::origin::{
-    Announced, Body, CacheState, CompleteUpload, CopyObject, Deleted, Freshness, Origin, Pending, Prefetch, PutObject, Quota, ReadBy,
-    Restore, Restored, UploadsPage, UploadsQuery, Usage, Written,
+    Announced, Body, Buckets, CacheState, CompleteUpload, Control, CopyObject, Deleted, Freshness, Intake, Origin, Pending, Prefetch,
+    PutObject, Quota, ReadBy, Reads, Restore, Restored, Uploads, UploadsPage, UploadsQuery, Usage, Writes, Written,
 };
 use crate::upstream::place;
 
@@ -27,7 +27,23 @@ impl Inner {
     }
 }
 
-impl Origin for Replicas {
+impl Replicas {
+    /// What it stands over, with what it changes.
+    pub fn origin(&self) -> Origin {
+        let this = Arc::new(self.clone());
+        Origin {
+            buckets: this.clone(),
+            reads: this.clone(),
+            intake: this.clone(),
+            writes: this.clone(),
+            uploads: this.clone(),
+            control: this,
+            settings: self.0.origin.settings.clone(),
+        }
+    }
+}
+
+impl Buckets for Replicas {
     fn bucket<'a>(&'a self, name: &'a BucketName) -> Pending<'a, Option<SharedBucket>> {
         Box::pin(self.0.bucket(name))
     }
@@ -37,27 +53,29 @@ impl Origin for Replicas {
     }
 
     fn create_bucket(&self, bucket: Bucket) -> Pending<'_, SharedBucket> {
-        Box::pin(self.0.writing(self.0.origin.create_bucket(bucket)))
+        Box::pin(self.0.writing(self.0.origin.buckets.create_bucket(bucket)))
     }
 
     fn delete_bucket<'a>(&'a self, name: &'a BucketName) -> Pending<'a, ()> {
-        Box::pin(self.0.writing(self.0.origin.delete_bucket(name)))
+        Box::pin(self.0.writing(self.0.origin.buckets.delete_bucket(name)))
     }
 
     fn set_bucket_document<'a>(&'a self, name: &'a BucketName, document: BucketDocument, value: Option<Vec<u8>>) -> Pending<'a, ()> {
-        Box::pin(self.0.writing(self.0.origin.set_bucket_document(name, document, value)))
+        Box::pin(self.0.writing(self.0.origin.buckets.set_bucket_document(name, document, value)))
     }
 
     fn set_bucket_acl<'a>(&'a self, name: &'a BucketName, acl: CannedAcl) -> Pending<'a, ()> {
-        Box::pin(self.0.writing(self.0.origin.set_bucket_acl(name, acl)))
+        Box::pin(self.0.writing(self.0.origin.buckets.set_bucket_acl(name, acl)))
     }
+}
 
+impl Reads for Replicas {
     fn stat<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, freshness: Freshness) -> Pending<'a, Option<SharedObject>> {
         Box::pin(self.0.stat(bucket, key, freshness))
     }
 
     fn stat_hot(&self, bucket: &BucketName, key: &ObjectKey, freshness: Freshness) -> Option<SharedObject> {
-        self.0.origin.stat_hot(bucket, key, freshness)
+        self.0.origin.reads.stat_hot(bucket, key, freshness)
     }
 
     fn open<'a>(
@@ -72,127 +90,123 @@ impl Origin for Replicas {
     }
 
     fn prefetch(&self, bucket: &BucketName, key: &ObjectKey, range: ByteRange) -> Option<Prefetch> {
-        if self.0.breaker.is_open() { None } else { self.0.origin.prefetch(bucket, key, range) }
+        if self.0.breaker.is_open() { None } else { self.0.origin.reads.prefetch(bucket, key, range) }
     }
 
     fn open_hot(&self, bucket: &BucketName, key: &ObjectKey, object: &SharedObject, range: ByteRange, by: ReadBy) -> Option<Body> {
-        self.0.origin.open_hot(bucket, key, object, range, by)
+        self.0.origin.reads.open_hot(bucket, key, object, range, by)
     }
 
     fn with_parts<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, object: &'a SharedObject) -> Pending<'a, SharedObject> {
-        self.0.origin.with_parts(bucket, key, object)
+        self.0.origin.reads.with_parts(bucket, key, object)
     }
 
     fn cache_state(&self, bucket: &BucketName, key: &ObjectKey, object: &SharedObject, offset: u64) -> Option<CacheState> {
         match object.layer {
             Layer::Replica(_) => Some(CacheState::Stale),
-            Layer::Store | Layer::WriteBack | Layer::Old => self.0.origin.cache_state(bucket, key, object, offset),
+            Layer::Store | Layer::WriteBack | Layer::Old => self.0.origin.reads.cache_state(bucket, key, object, offset),
         }
     }
 
     fn find_content<'a>(&'a self, owner: &'a TenantId, sha256: &'a Sha256) -> Pending<'a, Option<(BucketName, ObjectKey)>> {
-        self.0.origin.find_content(owner, sha256)
+        self.0.origin.reads.find_content(owner, sha256)
     }
 
     fn list<'a>(&'a self, bucket: &'a BucketName, query: &'a ListQuery) -> Pending<'a, ListPage> {
         Box::pin(self.0.list(bucket, query))
     }
+}
 
+impl Intake for Replicas {
     fn takes<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey) -> Pending<'a, ()> {
         Box::pin(async move {
             for target in self.0.targets.iter().filter(|t| t.covers(bucket, Some(key))) {
                 place::takes_copy(&target.settings.upstream, bucket, key)?;
             }
-            self.0.origin.takes(bucket, key).await
+            self.0.origin.intake.takes(bucket, key).await
         })
     }
 
     fn staging(&self, owner: &TenantId) -> Staging {
-        self.0.origin.staging(owner)
+        self.0.origin.intake.staging(owner)
     }
 
     fn staging_for(&self, put: &Announced<'_>) -> Staging {
-        self.0.origin.staging_for(put)
+        self.0.origin.intake.staging_for(put)
     }
+}
 
+impl Writes for Replicas {
     fn put(&self, put: PutObject, quota: Quota) -> Pending<'_, Written> {
-        Box::pin(self.0.writing(self.0.origin.put(put, quota)))
+        Box::pin(self.0.writing(self.0.origin.writes.put(put, quota)))
     }
 
     fn copy(&self, copy: CopyObject, quota: Quota) -> Pending<'_, Written> {
-        Box::pin(self.0.writing(self.0.origin.copy(copy, quota)))
+        Box::pin(self.0.writing(self.0.origin.writes.copy(copy, quota)))
     }
 
     fn delete<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, conditions: WriteConditions) -> Pending<'a, Deleted> {
-        Box::pin(self.0.writing(self.0.origin.delete(bucket, key, conditions)))
+        Box::pin(self.0.writing(self.0.origin.writes.delete(bucket, key, conditions)))
     }
 
     fn set_object_acl<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, acl: CannedAcl) -> Pending<'a, ()> {
-        Box::pin(self.0.writing(self.0.origin.set_object_acl(bucket, key, acl)))
+        Box::pin(self.0.writing(self.0.origin.writes.set_object_acl(bucket, key, acl)))
     }
 
+    fn complete_upload(&self, complete: CompleteUpload, quota: Quota) -> Pending<'_, Written> {
+        Box::pin(self.0.writing(self.0.origin.writes.complete_upload(complete, quota)))
+    }
+
+    /// Changes nothing that a replica has.
+    fn restore<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, wanted: Restore) -> Pending<'a, Restored> {
+        self.0.origin.writes.restore(bucket, key, wanted)
+    }
+}
+
+impl Uploads for Replicas {
     fn create_upload(&self, upload: Upload) -> Pending<'_, Upload> {
         Box::pin(async move {
             self.0.require_origin()?;
-            self.0.origin.create_upload(upload).await
+            self.0.origin.uploads.create_upload(upload).await
         })
     }
 
     fn upload<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, upload: &'a UploadId) -> Pending<'a, Upload> {
-        self.0.origin.upload(bucket, key, upload)
+        self.0.origin.uploads.upload(bucket, key, upload)
     }
 
     fn put_part<'a>(&'a self, upload: &'a Upload, number: u16, received: Received, quota: Quota) -> Pending<'a, UploadedPart> {
         Box::pin(async move {
             self.0.require_origin()?;
-            self.0.origin.put_part(upload, number, received, quota).await
+            self.0.origin.uploads.put_part(upload, number, received, quota).await
         })
     }
 
     fn parts<'a>(&'a self, upload: &'a Upload, after: u16, max: usize) -> Pending<'a, (Vec<UploadedPart>, bool)> {
-        self.0.origin.parts(upload, after, max)
-    }
-
-    fn complete_upload(&self, complete: CompleteUpload, quota: Quota) -> Pending<'_, Written> {
-        Box::pin(self.0.writing(self.0.origin.complete_upload(complete, quota)))
+        self.0.origin.uploads.parts(upload, after, max)
     }
 
     fn abort_upload<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, upload: &'a UploadId) -> Pending<'a, ()> {
-        self.0.origin.abort_upload(bucket, key, upload)
+        self.0.origin.uploads.abort_upload(bucket, key, upload)
     }
 
     fn uploads<'a>(&'a self, bucket: &'a BucketName, query: &'a UploadsQuery) -> Pending<'a, UploadsPage> {
-        self.0.origin.uploads(bucket, query)
+        self.0.origin.uploads.uploads(bucket, query)
     }
+}
 
-    /// Changes nothing that a replica has.
-    fn restore<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, wanted: Restore) -> Pending<'a, Restored> {
-        self.0.origin.restore(bucket, key, wanted)
-    }
-
-    fn add_setting<'a>(&'a self, space: &'a str, name: &'a str, value: Vec<u8>) -> Pending<'a, bool> {
-        self.0.origin.add_setting(space, name, value)
-    }
-
-    fn settings<'a>(&'a self, space: &'a str) -> Pending<'a, Vec<(String, Vec<u8>)>> {
-        self.0.origin.settings(space)
-    }
-
-    fn set_setting<'a>(&'a self, space: &'a str, name: &'a str, value: Option<Vec<u8>>) -> Pending<'a, ()> {
-        self.0.origin.set_setting(space, name, value)
-    }
-
+impl Control for Replicas {
     fn snapshot<'a>(&'a self, directory: &'a Path, rest: Pending<'a, ()>) -> Pending<'a, ()> {
-        self.0.origin.snapshot(directory, rest)
+        self.0.origin.control.snapshot(directory, rest)
     }
 
     fn usage<'a>(&'a self, tenant: &'a TenantId) -> Pending<'a, Usage> {
-        self.0.origin.usage(tenant)
+        self.0.origin.control.usage(tenant)
     }
 
     fn ready(&self) -> Pending<'_, ()> {
         Box::pin(async move {
-            match self.0.origin.ready().await {
+            match self.0.origin.control.ready().await {
                 // Reads are answered.
                 Err(_) if self.has_failed_over() => Ok(()),
                 ready => ready,

@@ -20,7 +20,7 @@ use crate::base::timestamp::Timestamp;
 use crate::ops::replicas::bring::Trouble;
 use crate::ops::replicas::target::Target;
 use crate::ops::replicas::{Inner, Replicas, Which};
-use crate::origin::Origin;
+use crate::origin::Reads;
 use crate::private;
 use crate::upstream::Upstream;
 
@@ -68,7 +68,7 @@ impl Inner {
         let from = mark.bucket.clone();
         let mut after = String::new();
         loop {
-            let buckets = self.origin.buckets(None, "", &after, PAGE).await?;
+            let buckets = self.origin.buckets.buckets(None, "", &after, PAGE).await?;
             for bucket in buckets.iter().filter(|b| b.name.as_str() >= from.as_str() && target.covers(&b.name, None)) {
                 if bucket.name.as_str() != mark.bucket {
                     mark = Mark { bucket: bucket.name.to_string(), after: String::new(), ..mark };
@@ -100,9 +100,9 @@ impl Inner {
             Err(Trouble::Origin(e) | Trouble::Target(e)) => return Err(e),
         }
         let upstream = target.upstream().await?;
-        let is_empty = Listing::new(&*self.origin, bucket, "", "").next().await?.is_none();
+        let is_empty = Listing::new(&*self.origin.reads, bucket, "", "").next().await?.is_none();
         for prefix in target.prefixes(bucket) {
-            let mut sources = Listing::new(&*self.origin, bucket, &prefix, &mark.after);
+            let mut sources = Listing::new(&*self.origin.reads, bucket, &prefix, &mark.after);
             let mut copies = Listing::new(upstream, bucket, &prefix, &mark.after);
             let (mut source, mut copy) = (sources.next().await?, copies.next().await?);
             if is_empty && copy.is_some() {
@@ -176,7 +176,7 @@ async fn is_alike(upstream: &Upstream, bucket: &BucketName, source: &ListedObjec
 
 /// The objects of a bucket under a prefix, in order.
 struct Listing<'l> {
-    origin: &'l dyn Origin,
+    reads: &'l dyn Reads,
     bucket: &'l BucketName,
     query: ListQuery,
     page: VecDeque<ListedObject>,
@@ -184,14 +184,14 @@ struct Listing<'l> {
 }
 
 impl<'l> Listing<'l> {
-    fn new(origin: &'l dyn Origin, bucket: &'l BucketName, prefix: &str, after: &str) -> Self {
+    fn new(reads: &'l dyn Reads, bucket: &'l BucketName, prefix: &str, after: &str) -> Self {
         let query = ListQuery { prefix: prefix.to_owned(), after: after.to_owned(), max: PAGE, ..ListQuery::default() };
-        Listing { origin, bucket, query, page: VecDeque::new(), ended: false }
+        Listing { reads, bucket, query, page: VecDeque::new(), ended: false }
     }
 
     async fn next(&mut self) -> Result<Option<ListedObject>> {
         while self.page.is_empty() && !self.ended {
-            let page = match self.origin.list(self.bucket, &self.query).await {
+            let page = match self.reads.list(self.bucket, &self.query).await {
                 Err(e) if e.kind() == ErrorKind::NoSuchBucket => Default::default(),
                 page => page?,
             };

@@ -58,7 +58,7 @@ impl Shadows {
         let (owner, mut walked) = (self.0.owner(shadow).await?, Walked::default());
         let mut query = ListQuery { max: PAGE, ..ListQuery::default() };
         loop {
-            let here = self.0.origin.list(bucket, &query).await?;
+            let here = self.0.origin.reads.list(bucket, &query).await?;
             let there = shadow.old.list(&owner, &query).await?;
             let end = shorter(here.next.as_deref(), there.next.as_deref()).map(str::to_owned);
             let mut copying = JoinSet::new();
@@ -96,14 +96,10 @@ fn note(walked: &mut Walked, ended: Option<Ended>, told: &(dyn Fn(&Walked) + Sen
 }
 
 impl Ops {
-    pub fn with_shadows(self, shadows: Option<Shadows>) -> Self {
-        Ops { shadows, ..self }
-    }
-
     /// The job that brings the rest of the bucket's old store.
     pub async fn backfill(&self, _: &OperatorGrant, bucket: &str) -> Result<JobId> {
         let bucket = BucketName::parse(bucket)?;
-        if self.shadows.as_ref().and_then(|s| s.0.of(&bucket)).is_none() {
+        if self.layers.shadows.as_ref().and_then(|s| s.0.of(&bucket)).is_none() {
             return Err(Error::new(ErrorKind::NotFound, "No [[shadow]] of the configuration has that name."));
         }
         let payload = Payload::of(VERSION, &bucket)?;

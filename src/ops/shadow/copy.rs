@@ -206,7 +206,7 @@ impl Inner {
             conditions: only_where_nothing_is(),
             received,
         };
-        self.put_where_nothing_is(shadow, key, self.origin.put(put, Quota::default())).await
+        self.put_where_nothing_is(shadow, key, self.origin.writes.put(put, Quota::default())).await
     }
 
     async fn copy_in_parts(&self, shadow: &Shadow, key: &ObjectKey, found: &Found, cut: Cut) -> Result<Brought> {
@@ -227,10 +227,10 @@ impl Inner {
             checksum: checksum.as_ref().map(|c| (c.algorithm, c.kind())),
             initiator: None,
         };
-        let upload = self.origin.create_upload(upload).await?;
+        let upload = self.origin.uploads.create_upload(upload).await?;
         let brought = self.copy_parts(shadow, key, found, &cut, &upload, checksum).await;
         if !matches!(brought, Ok(Brought::Copied(_)))
-            && let Err(e) = self.origin.abort_upload(&upload.bucket, &upload.key, &upload.id).await
+            && let Err(e) = self.origin.uploads.abort_upload(&upload.bucket, &upload.key, &upload.id).await
         {
             tracing::debug!(error = %e, "the upload of a copy that was given up stays");
         }
@@ -241,9 +241,9 @@ impl Inner {
     async fn abort_left(&self, shadow: &Shadow, key: &ObjectKey) {
         let query = UploadsQuery { prefix: key.to_string(), max: 100, ..UploadsQuery::default() };
         // An origin that can't list them makes ids of its own, too.
-        let Ok(page) = self.origin.uploads(&shadow.bucket, &query).await else { return };
+        let Ok(page) = self.origin.uploads.uploads(&shadow.bucket, &query).await else { return };
         for left in page.uploads.iter().filter(|u| u.key == *key && u.id.as_str().starts_with(UPLOAD)) {
-            if let Err(e) = self.origin.abort_upload(&left.bucket, key, &left.id).await {
+            if let Err(e) = self.origin.uploads.abort_upload(&left.bucket, key, &left.id).await {
                 tracing::debug!(error = %e, "an upload that a copy left stays");
             }
         }
@@ -266,7 +266,7 @@ impl Inner {
             let expect = Expect { length: Some(*size), max: *size, compute, ..Expect::default() };
             let received = self.received(shadow, key, object, range, &expect).await?;
             md5s.update(&received.named_md5()?.0);
-            let part = self.origin.put_part(upload, number, received, Quota::default()).await?;
+            let part = self.origin.uploads.put_part(upload, number, received, Quota::default()).await?;
             parts.push(CompletedPart { number, etag: Some(part.etag), checksum: part.checksum });
             start = range.end;
         }
@@ -284,7 +284,7 @@ impl Inner {
             checksum,
             size: Some(object.size),
         };
-        self.put_where_nothing_is(shadow, key, self.origin.complete_upload(complete, Quota::default())).await
+        self.put_where_nothing_is(shadow, key, self.origin.writes.complete_upload(complete, Quota::default())).await
     }
 
     /// A range of that version of the old store, taken in and verified.
@@ -299,7 +299,7 @@ impl Inner {
         let body = shadow.old.open(key, object, range).await?;
         let body =
             body.ok_or_else(|| Error::new(ErrorKind::OperationAborted, "The object was replaced in the old store. Please try again."))?;
-        let (body, mut staging) = (std::pin::pin!(Reading(body)), self.origin.staging(&object.owner));
+        let (body, mut staging) = (std::pin::pin!(Reading(body)), self.origin.intake.staging(&object.owner));
         // What the parts' ETag is made of.
         staging.with_md5 = true;
         receive(body, None, expect, &staging).await
@@ -324,7 +324,7 @@ impl Inner {
         };
         if self.is_marked(shadow, key).await? {
             let if_match = Some(ETagMatch::OneOf(vec![object.etag]));
-            self.origin.delete(&shadow.bucket, key, WriteConditions { if_match, ..WriteConditions::default() }).await?;
+            self.origin.writes.delete(&shadow.bucket, key, WriteConditions { if_match, ..WriteConditions::default() }).await?;
             return Ok(Brought::Nothing);
         }
         Ok(Brought::Copied(object.size))

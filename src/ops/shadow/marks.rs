@@ -14,7 +14,7 @@ use crate::base::timestamp::Timestamp;
 use crate::ingest::{Expect, receive};
 use crate::ops::reading::Reading;
 use crate::ops::shadow::{Inner, Shadow};
-use crate::origin::{Body, Freshness, Origin, PutObject, Quota};
+use crate::origin::{Body, Buckets, Freshness, PutObject, Quota};
 
 /// Of a hash: no two buckets have the same.
 const DIGITS: usize = 32;
@@ -26,10 +26,10 @@ pub fn bucket_of_marks(bucket: &BucketName) -> Result<BucketName> {
 }
 
 /// Makes it, where it is not there.
-pub async fn ensure(origin: &dyn Origin, marks: &BucketName) -> Result<()> {
+pub async fn ensure(buckets: &dyn Buckets, marks: &BucketName) -> Result<()> {
     let operator = TenantId::operator();
     let taken = || Error::new(ErrorKind::BucketAlreadyExists, format!("the bucket {marks}, which is for marks of deletes, is a tenant's"));
-    match origin.bucket(marks).await? {
+    match buckets.bucket(marks).await? {
         Some(there) if there.owner == operator => return Ok(()),
         Some(_) => return Err(taken()),
         None => {}
@@ -42,7 +42,7 @@ pub async fn ensure(origin: &dyn Origin, marks: &BucketName) -> Result<()> {
         documents: Default::default(),
         generation: 0,
     };
-    match origin.create_bucket(bucket).await {
+    match buckets.create_bucket(bucket).await {
         // Another node was first.
         Err(e) if e.kind() == ErrorKind::BucketAlreadyOwnedByYou => Ok(()),
         Err(e) if e.kind() == ErrorKind::BucketAlreadyExists => Err(taken()),
@@ -52,7 +52,7 @@ pub async fn ensure(origin: &dyn Origin, marks: &BucketName) -> Result<()> {
 
 impl Inner {
     pub(super) async fn is_marked(&self, shadow: &Shadow, key: &ObjectKey) -> Result<bool> {
-        match self.origin.stat(&shadow.marks, key, Freshness::Current).await {
+        match self.origin.reads.stat(&shadow.marks, key, Freshness::Current).await {
             // Without them what was deleted would be back.
             Err(e) if e.kind() == ErrorKind::NoSuchBucket => {
                 Err(Error::new(ErrorKind::LocalUnavailable, "What was deleted can't be told at the moment. Please try again.").caused_by(e))
@@ -66,7 +66,7 @@ impl Inner {
         let owner = TenantId::operator();
         let expect = Expect { length: Some(0), compute: Some(ChecksumAlgorithm::Crc64Nvme), ..Expect::default() };
         let body = std::pin::pin!(Reading(Body::Memory(Bytes::new())));
-        let received = receive(body, None, &expect, &self.origin.staging(&owner)).await?;
+        let received = receive(body, None, &expect, &self.origin.intake.staging(&owner)).await?;
         let put = PutObject {
             bucket: shadow.marks.clone(),
             key: key.clone(),
@@ -76,7 +76,7 @@ impl Inner {
             conditions: Default::default(),
             received,
         };
-        self.origin.put(put, Quota::default()).await.map(drop)
+        self.origin.writes.put(put, Quota::default()).await.map(drop)
     }
 }
 

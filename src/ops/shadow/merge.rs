@@ -18,14 +18,14 @@ const PAGE: usize = 1000;
 impl Inner {
     pub(super) async fn list(&self, shadow: &Shadow, query: &ListQuery) -> Result<ListPage> {
         if query.max == 0 {
-            return self.origin.list(&shadow.bucket, query).await;
+            return self.origin.reads.list(&shadow.bucket, query).await;
         }
         let (owner, mut page) = (self.owner(shadow).await?, ListPage::default());
         let mut round = ListQuery { max: query.max.clamp(MIN_ROUND, PAGE), ..query.clone() };
         loop {
-            let here = self.origin.list(&shadow.bucket, &round).await?;
+            let here = self.origin.reads.list(&shadow.bucket, &round).await?;
             let there = shadow.old.list(&owner, &round).await?;
-            let marks = if there.entries.is_empty() { ListPage::default() } else { self.origin.list(&shadow.marks, &round).await? };
+            let marks = if there.entries.is_empty() { ListPage::default() } else { self.origin.reads.list(&shadow.marks, &round).await? };
             let end = shorter(shorter(here.next.as_deref(), there.next.as_deref()), marks.next.as_deref()).map(str::to_owned);
             let marked: HashSet<&str> = marks.entries.iter().map(name).collect();
             for (entry, from) in merged(here.entries, there.entries, end.as_deref()) {
@@ -52,7 +52,7 @@ impl Inner {
         let mut query = ListQuery { prefix: prefix.clone(), max: PAGE, ..ListQuery::default() };
         loop {
             let there = shadow.old.list(owner, &query).await?;
-            let marks = self.origin.list(&shadow.marks, &query).await?;
+            let marks = self.origin.reads.list(&shadow.marks, &query).await?;
             let marked: HashSet<&str> = marks.entries.iter().map(name).collect();
             let end = shorter(there.next.as_deref(), marks.next.as_deref());
             let within = |n: &str| end.is_none_or(|end| n <= end);

@@ -8,7 +8,7 @@
 //! Invariants: what the origin has hides what the old store has under the key. A copy is put only where the origin has nothing
 //! and nothing is marked, so a write or delete always wins. That the old store can't be asked is a 503, never a 404.
 //! A mark is durable before its delete is answered. Of a key the turn is taken before the lock.
-//! Not here: what carries over all that nobody reads (`jobs::backfill`). Built by `app`, right over the store, under the cache.
+//! Not here: what carries over all that nobody reads (`jobs::backfill`). Built by `app::stack`, right over the store, under the cache.
 
 mod backfill;
 mod copy;
@@ -48,7 +48,7 @@ pub struct Settings {
 pub struct Shadows(Arc<Inner>);
 
 struct Inner {
-    origin: Arc<dyn Origin>,
+    origin: Origin,
     /// Few.
     all: Vec<Arc<Shadow>>,
     /// Held by whoever copies a key.
@@ -75,12 +75,12 @@ enum Shown {
 
 impl Shadows {
     /// `secret`: the operator's. Makes the buckets of marks, and asks the old stores nothing.
-    pub async fn open(origin: Arc<dyn Origin>, settings: Vec<Settings>, secret: &[u8], gauges: &Gauges) -> Result<Self> {
+    pub async fn open(origin: Origin, settings: Vec<Settings>, secret: &[u8], gauges: &Gauges) -> Result<Self> {
         let mut all = Vec::with_capacity(settings.len());
         for Settings { bucket, old } in settings {
             let marks = bucket_of_marks(&bucket)?;
-            marks::ensure(&*origin, &marks).await?;
-            if origin.bucket(&bucket).await?.is_none() {
+            marks::ensure(&*origin.buckets, &marks).await?;
+            if origin.buckets.bucket(&bucket).await?.is_none() {
                 tracing::warn!(%bucket, "the bucket of a [[shadow]] does not exist yet: its old store is shown when somebody makes it");
             }
             let old = Old::new(OldStore::new(old, secret).await?, bucket.as_str(), gauges.of(bucket.as_str()));
@@ -107,12 +107,12 @@ impl Inner {
     }
 
     async fn owner(&self, shadow: &Shadow) -> Result<TenantId> {
-        let bucket = self.origin.bucket(&shadow.bucket).await?;
+        let bucket = self.origin.buckets.bucket(&shadow.bucket).await?;
         bucket.map(|b| b.owner.clone()).ok_or_else(|| Error::new(ErrorKind::NoSuchBucket, "The specified bucket does not exist."))
     }
 
     async fn look(&self, shadow: &Shadow, key: &ObjectKey, freshness: Freshness) -> Result<Shown> {
-        if let Some(own) = self.origin.stat(&shadow.bucket, key, freshness).await? {
+        if let Some(own) = self.origin.reads.stat(&shadow.bucket, key, freshness).await? {
             return Ok(Shown::Own(own));
         }
         let owner = self.owner(shadow).await?;

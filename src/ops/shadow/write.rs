@@ -13,7 +13,7 @@ use crate::origin::{CompleteUpload, CopyObject, Deleted, Freshness, PutObject, Q
 impl Inner {
     pub(super) async fn put(&self, mut put: PutObject, quota: Quota) -> Result<Written> {
         let _held = self.decide(&put.bucket, &put.key, &mut put.conditions).await?;
-        self.origin.put(put, quota).await
+        self.origin.writes.put(put, quota).await
     }
 
     pub(super) async fn copy(&self, mut copy: CopyObject, quota: Quota) -> Result<Written> {
@@ -23,12 +23,12 @@ impl Inner {
             return Err(Error::new(ErrorKind::OperationAborted, "The copy source was brought from the old store. Please try again."));
         }
         let _held = self.decide(&copy.bucket, &copy.key, &mut copy.conditions).await?;
-        self.origin.copy(copy, quota).await
+        self.origin.writes.copy(copy, quota).await
     }
 
     pub(super) async fn complete_upload(&self, mut complete: CompleteUpload, quota: Quota) -> Result<Written> {
         let _held = self.decide(&complete.bucket, &complete.key, &mut complete.conditions).await?;
-        self.origin.complete_upload(complete, quota).await
+        self.origin.writes.complete_upload(complete, quota).await
     }
 
     /// Conditions that are about what only the old store has are decided here; for the origin they become that it still has
@@ -46,14 +46,14 @@ impl Inner {
     /// The mark comes first: were it the other way round, what the old store has would be shown in between, and after a crash.
     /// A mark too many does no harm, since it hides nothing that the origin has.
     pub(super) async fn delete(&self, bucket: &BucketName, key: &ObjectKey, conditions: WriteConditions) -> Result<Deleted> {
-        let Some(shadow) = self.of(bucket) else { return self.origin.delete(bucket, key, conditions).await };
+        let Some(shadow) = self.of(bucket) else { return self.origin.writes.delete(bucket, key, conditions).await };
         let _lock = self.locks.lock(bucket, key).await;
-        let own = self.origin.stat(bucket, key, Freshness::Current).await?;
+        let own = self.origin.reads.stat(bucket, key, Freshness::Current).await?;
         if self.is_marked(shadow, key).await? {
-            return self.origin.delete(bucket, key, conditions).await;
+            return self.origin.writes.delete(bucket, key, conditions).await;
         }
         let deleted = match shadow.old.stat(key, &self.owner(shadow).await?).await {
-            Ok(None) => return self.origin.delete(bucket, key, conditions).await,
+            Ok(None) => return self.origin.writes.delete(bucket, key, conditions).await,
             Ok(Some(found)) if own.is_none() => {
                 conditions.check(Some(&found.object))?;
                 Deleted::SOMETHING
@@ -65,7 +65,7 @@ impl Inner {
         };
         self.mark(shadow, key).await?;
         // Also where there was nothing: another node may have copied it since.
-        self.origin.delete(bucket, key, conditions).await.map(|_| deleted)
+        self.origin.writes.delete(bucket, key, conditions).await.map(|_| deleted)
     }
 
     /// For what the origin does with objects of its own only.
@@ -82,6 +82,6 @@ impl Inner {
                 return Err(Error::new(ErrorKind::BucketNotEmpty, "The bucket you tried to delete is not empty."));
             }
         }
-        self.origin.delete_bucket(name).await
+        self.origin.buckets.delete_bucket(name).await
     }
 }

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::future::poll_fn;
+use std::path::Path;
 use std::pin::Pin;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -13,14 +14,15 @@ use bytes::Bytes;
 use super::*;
 use crate::base::checksum::ChecksumAlgorithm;
 use crate::base::digest::VerifiedSha256;
-use crate::base::object::ObjectHeaders;
+use crate::base::names::UploadId;
+use crate::base::object::{ObjectHeaders, Upload, UploadedPart};
 use crate::base::timestamp::Timestamp;
 use crate::cache::settings::{self, Settings};
-use crate::ingest::Content;
 use crate::ingest::hasher::ChecksumHasher;
 use crate::ingest::md5::Md5Hasher;
+use crate::ingest::{Content, Received, Staging};
 use crate::local::{Local, Settings as LocalSettings};
-use crate::origin::BodySource;
+use crate::origin::{Announced, BodySource, Control, Intake, OwnSettings, Uploads, UploadsPage, UploadsQuery, Usage};
 
 fn bucket() -> BucketName {
     BucketName::parse("media").unwrap()
@@ -103,7 +105,7 @@ macro_rules! elsewhere {
     };
 }
 
-impl Origin for Far {
+impl Buckets for Far {
     fn bucket<'a>(&'a self, name: &'a BucketName) -> Pending<'a, Option<SharedBucket>> {
         Box::pin(async move {
             self.reach(&AtomicU64::new(0)).await?;
@@ -111,6 +113,16 @@ impl Origin for Far {
         })
     }
 
+    elsewhere! {
+        fn buckets(owner: Option<&'a TenantId>, prefix: &'a str, after: &'a str, max: usize) -> Vec<SharedBucket>;
+        fn create_bucket(bucket: Bucket) -> SharedBucket;
+        fn delete_bucket(name: &'a BucketName) -> ();
+        fn set_bucket_document(name: &'a BucketName, document: BucketDocument, value: Option<Vec<u8>>) -> ();
+        fn set_bucket_acl(name: &'a BucketName, acl: CannedAcl) -> ();
+    }
+}
+
+impl Reads for Far {
     fn stat<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, freshness: Freshness) -> Pending<'a, Option<SharedObject>> {
         Box::pin(async move {
             self.reach(&self.stats).await?;
@@ -162,6 +174,14 @@ impl Origin for Far {
         self.local.cache_state(bucket, key, object, offset)
     }
 
+    elsewhere! {
+        fn with_parts(bucket: &'a BucketName, key: &'a ObjectKey, object: &'a SharedObject) -> SharedObject;
+        fn find_content(owner: &'a TenantId, sha256: &'a Sha256) -> Option<(BucketName, ObjectKey)>;
+        fn list(bucket: &'a BucketName, query: &'a ListQuery) -> ListPage;
+    }
+}
+
+impl Intake for Far {
     fn staging(&self, owner: &TenantId) -> Staging {
         self.local.staging(owner)
     }
@@ -171,30 +191,42 @@ impl Origin for Far {
     }
 
     elsewhere! {
-        fn buckets(owner: Option<&'a TenantId>, prefix: &'a str, after: &'a str, max: usize) -> Vec<SharedBucket>;
-        fn create_bucket(bucket: Bucket) -> SharedBucket;
-        fn delete_bucket(name: &'a BucketName) -> ();
-        fn set_bucket_document(name: &'a BucketName, document: BucketDocument, value: Option<Vec<u8>>) -> ();
-        fn set_bucket_acl(name: &'a BucketName, acl: CannedAcl) -> ();
-        fn with_parts(bucket: &'a BucketName, key: &'a ObjectKey, object: &'a SharedObject) -> SharedObject;
-        fn find_content(owner: &'a TenantId, sha256: &'a Sha256) -> Option<(BucketName, ObjectKey)>;
-        fn list(bucket: &'a BucketName, query: &'a ListQuery) -> ListPage;
         fn takes(bucket: &'a BucketName, key: &'a ObjectKey) -> ();
+    }
+}
+
+impl Writes for Far {
+    elsewhere! {
         fn put(put: PutObject, quota: Quota) -> Written;
         fn copy(copy: CopyObject, quota: Quota) -> Written;
         fn delete(bucket: &'a BucketName, key: &'a ObjectKey, conditions: WriteConditions) -> Deleted;
         fn set_object_acl(bucket: &'a BucketName, key: &'a ObjectKey, acl: CannedAcl) -> ();
         fn restore(bucket: &'a BucketName, key: &'a ObjectKey, wanted: Restore) -> Restored;
+        fn complete_upload(complete: CompleteUpload, quota: Quota) -> Written;
+    }
+}
+
+impl Uploads for Far {
+    elsewhere! {
         fn create_upload(upload: Upload) -> Upload;
         fn upload(bucket: &'a BucketName, key: &'a ObjectKey, upload: &'a UploadId) -> Upload;
         fn put_part(upload: &'a Upload, number: u16, received: Received, quota: Quota) -> UploadedPart;
         fn parts(upload: &'a Upload, after: u16, max: usize) -> (Vec<UploadedPart>, bool);
-        fn complete_upload(complete: CompleteUpload, quota: Quota) -> Written;
         fn abort_upload(bucket: &'a BucketName, key: &'a ObjectKey, upload: &'a UploadId) -> ();
         fn uploads(bucket: &'a BucketName, query: &'a UploadsQuery) -> UploadsPage;
+    }
+}
+
+impl OwnSettings for Far {
+    elsewhere! {
         fn settings(space: &'a str) -> Vec<(String, Vec<u8>)>;
         fn set_setting(space: &'a str, name: &'a str, value: Option<Vec<u8>>) -> ();
         fn add_setting(space: &'a str, name: &'a str, value: Vec<u8>) -> bool;
+    }
+}
+
+impl Control for Far {
+    elsewhere! {
         fn snapshot(directory: &'a Path, rest: Pending<'a, ()>) -> ();
         fn usage(tenant: &'a TenantId) -> Usage;
         fn ready() -> ();
@@ -252,7 +284,7 @@ impl World {
             freshness: freshness.clone(),
             ..Settings::default()
         };
-        Arc::new(ThroughCache::new(far.clone(), Cache::start(settings).unwrap()))
+        Arc::new(ThroughCache::new(Origin::of(far.clone()), Cache::start(settings).unwrap()))
     }
 
     fn restart(&mut self) {

@@ -12,7 +12,7 @@ use crate::base::object::SharedObject;
 use crate::ops::keyed::Held;
 use crate::ops::write_back::entry::{Entry, is_there, only_over};
 use crate::ops::write_back::{Overlay, WriteBack};
-use crate::origin::{Freshness, Origin, PutObject, Quota};
+use crate::origin::{Freshness, PutObject, Quota, Writes};
 
 /// How often the key is looked at anew because somebody else wrote it upstream meanwhile.
 const TRIES: usize = 4;
@@ -100,13 +100,13 @@ impl Overlay {
     async fn bring(&self, _: &Held, bucket: &BucketName, key: &ObjectKey, entry: &Entry) -> Result<Option<Option<SharedObject>>> {
         let mut conditioned = true;
         for _ in 0..TRIES {
-            let before = self.upstream.stat(bucket, key, Freshness::Current).await?;
+            let before = self.upstream.reads.stat(bucket, key, Freshness::Current).await?;
             if is_there(before.as_deref(), entry) {
                 return Ok(Some(before));
             }
             let conditions = if conditioned { only_over(before.as_deref()) } else { WriteConditions::default() };
             let done = match entry {
-                Entry::Delete(_) => self.upstream.delete(bucket, key, conditions).await.map(|_| None),
+                Entry::Delete(_) => self.upstream.writes.delete(bucket, key, conditions).await.map(|_| None),
                 Entry::Object(row) => {
                     let Some(received) = self.local.lend(bucket, key, row.generation).await? else { return Ok(None) };
                     let put = PutObject {
@@ -119,7 +119,7 @@ impl Overlay {
                         received,
                     };
                     // Decided when the write was taken in.
-                    self.upstream.put(put, Quota::default()).await.map(|written| Some(written.object))
+                    self.upstream.writes.put(put, Quota::default()).await.map(|written| Some(written.object))
                 }
             };
             match done {

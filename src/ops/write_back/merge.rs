@@ -13,12 +13,12 @@ use crate::base::object::{ListEntry, ListPage, ListQuery};
 use crate::ops::merged::{From, MIN_ROUND, merged, name, shorter};
 use crate::ops::write_back::Overlay;
 use crate::ops::write_back::entry::is_listed_delete;
-use crate::origin::Origin;
+use crate::origin::Reads;
 
 impl Overlay {
     pub(super) async fn list(&self, bucket: &BucketName, query: &ListQuery) -> Result<ListPage> {
         if !self.waiting.in_bucket(bucket) {
-            return self.upstream.list(bucket, query).await;
+            return self.upstream.reads.list(bucket, query).await;
         }
         let mut page = ListPage::default();
         if query.max == 0 {
@@ -30,7 +30,7 @@ impl Overlay {
                 Err(e) if e.kind() == ErrorKind::NoSuchBucket => ListPage::default(),
                 listed => listed?,
             };
-            let there = self.upstream.list(bucket, &round).await?;
+            let there = self.upstream.reads.list(bucket, &round).await?;
             let end = shorter(here.next.as_deref(), there.next.as_deref()).map(str::to_owned);
             for (entry, upstream_too) in merged(here.entries, there.entries, end.as_deref()) {
                 if !self.is_shown(bucket, &entry, upstream_too).await? {
@@ -65,7 +65,7 @@ impl Overlay {
         loop {
             let here = self.local.list(bucket, &query).await?;
             let deleted: HashSet<&str> = here.entries.iter().map(name).collect();
-            let there = self.upstream.list(bucket, &query).await?;
+            let there = self.upstream.reads.list(bucket, &query).await?;
             let end = shorter(here.next.as_deref(), there.next.as_deref());
             let within = |n: &str| end.is_none_or(|end| n <= end);
             if there.entries.iter().map(name).any(|n| within(n) && !deleted.contains(n)) {

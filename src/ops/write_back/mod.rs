@@ -8,7 +8,7 @@
 //!
 //! Invariants: what was acknowledged is here or upstream at any moment. Of one key upstream ends with the last version that was
 //! acknowledged here. Of a key the turn is taken before the lock.
-//! Not here: the job's kind (`jobs::upload`), who may do what. Built by `app`, where the origin is remote.
+//! Not here: the job's kind (`jobs::upload`), who may do what. Built by `app::stack`, where the origin is remote.
 
 mod carry;
 mod entry;
@@ -27,7 +27,7 @@ use crate::base::names::{BucketName, ObjectKey};
 use crate::base::object::{ListEntry, ListQuery, ListedObject, SharedBucket};
 use crate::local::Local;
 use crate::ops::keyed::Keyed;
-use crate::origin::{Freshness, Origin};
+use crate::origin::{Buckets, Freshness, Origin, Reads};
 use crate::queue::{JobId, NewJob, Payload, Queue};
 use crate::telemetry::write_back::WriteBack as Gauges;
 
@@ -78,7 +78,7 @@ pub struct WriteBack(Arc<Overlay>);
 
 struct Overlay {
     local: Arc<Local>,
-    upstream: Arc<dyn Origin>,
+    upstream: Origin,
     queue: Queue,
     mode: Mode,
     waiting: Waiting,
@@ -98,14 +98,7 @@ struct Overlay {
 
 impl WriteBack {
     /// Counts what is there. `take_up` must follow, so that all of it has its job.
-    pub async fn open(
-        local: Arc<Local>,
-        upstream: Arc<dyn Origin>,
-        queue: Queue,
-        mode: Mode,
-        limit: u64,
-        gauges: Gauges,
-    ) -> Result<WriteBack> {
+    pub async fn open(local: Arc<Local>, upstream: Origin, queue: Queue, mode: Mode, limit: u64, gauges: Gauges) -> Result<WriteBack> {
         let overlay = Overlay {
             local,
             upstream,
@@ -233,12 +226,5 @@ impl Overlay {
 
     fn known(&self) -> MutexGuard<'_, HashMap<BucketName, SharedBucket>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl crate::ops::Ops {
-    /// Over an origin that is (also) this overlay.
-    pub fn with_write_back(self, back: Option<WriteBack>) -> Self {
-        crate::ops::Ops { back, ..self }
     }
 }

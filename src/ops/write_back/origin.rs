@@ -1,19 +1,20 @@
-//! `Origin` for write-back: reads look at what waits first, writes are kept, and what is not written back is handed through.
+//! What write-back changes of an origin: reads look at what waits first, and writes are kept. What is not written back is handed through.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use crate::base::conditions::WriteConditions;
 use crate::base::digest::Sha256;
 use crate::base::error::{Error, ErrorKind, Result};
-use crate::base::names::{BucketName, ObjectKey, TenantId, UploadId};
-use crate::base::object::{Bucket, BucketDocument, CannedAcl, ListPage, ListQuery, SharedBucket, SharedObject, Upload, UploadedPart};
+use crate::base::names::{BucketName, ObjectKey, TenantId};
+use crate::base::object::{Bucket, BucketDocument, CannedAcl, ListPage, ListQuery, SharedBucket, SharedObject};
 use crate::base::range::ByteRange;
-use crate::ingest::{Received, Staging};
+use crate::ingest::Staging;
 use crate::ops::write_back::entry::{Entry, is_ours};
 use crate::ops::write_back::{Overlay, WriteBack};
 use crate::origin::{
-    Announced, Body, CacheState, CompleteUpload, CopyObject, Deleted, Freshness, Origin, Pending, Prefetch, PutObject, Quota, ReadBy,
-    Restore, Restored, UploadsPage, UploadsQuery, Usage, Written,
+    Announced, Body, Buckets, CacheState, CompleteUpload, Control, CopyObject, Deleted, Freshness, Intake, Origin, Pending, Prefetch,
+    PutObject, Quota, ReadBy, Reads, Restore, Restored, Usage, Writes, Written,
 };
 
 /// What of a snapshot is not yet upstream.
@@ -22,7 +23,7 @@ const SNAPSHOT: &str = "back";
 impl Overlay {
     /// While the upstream can't be asked a bucket of this mode is what it last was.
     pub(super) async fn bucket(&self, name: &BucketName) -> Result<Option<SharedBucket>> {
-        let found = self.upstream.bucket(name).await;
+        let found = self.upstream.buckets.bucket(name).await;
         if !self.is_back(name) {
             return found;
         }
@@ -46,7 +47,7 @@ impl Overlay {
     async fn stat(&self, bucket: &BucketName, key: &ObjectKey, freshness: Freshness) -> Result<Option<SharedObject>> {
         match self.entry(bucket, key).await? {
             Some(entry) => Ok(entry.shown()),
-            None => self.upstream.stat(bucket, key, freshness).await,
+            None => self.upstream.reads.stat(bucket, key, freshness).await,
         }
     }
 
@@ -59,7 +60,7 @@ impl Overlay {
         by: ReadBy,
     ) -> Result<Option<Body>> {
         if !is_ours(object) {
-            return self.upstream.open(bucket, key, object, range, by).await;
+            return self.upstream.reads.open(bucket, key, object, range, by).await;
         }
         // Gone: it is upstream by now, where the caller will find it.
         self.local.open(bucket, key, object, range, by).await
@@ -71,16 +72,16 @@ impl Overlay {
         {
             return Ok(Some(found));
         }
-        self.upstream.find_content(owner, sha256).await
+        self.upstream.reads.find_content(owner, sha256).await
     }
 
     pub(super) async fn usage(&self, tenant: &TenantId) -> Result<Usage> {
-        let (here, there) = (self.local.usage(tenant).await?, self.upstream.usage(tenant).await?);
+        let (here, there) = (self.local.usage(tenant).await?, self.upstream.control.usage(tenant).await?);
         Ok(Usage { bytes: here.bytes + there.bytes, objects: here.objects + there.objects })
     }
 
     /// Deletes that wait are done first: what they delete would keep the bucket from going.
-    async fn delete_bucket(self: &std::sync::Arc<Self>, name: &BucketName) -> Result<()> {
+    async fn delete_bucket(self: &Arc<Self>, name: &BucketName) -> Result<()> {
         let not_empty = || Error::new(ErrorKind::BucketNotEmpty, "The bucket you tried to delete is not empty.");
         if self.waiting.in_bucket(name) {
             if self.has_objects(name, "").await? {
@@ -99,24 +100,39 @@ impl Overlay {
         self.closing.lock().await.insert(name.clone());
         let deleted = match self.local.delete_bucket(name).await {
             Err(e) if e.kind() != ErrorKind::NoSuchBucket => Err(e),
-            _ => self.upstream.delete_bucket(name).await,
+            _ => self.upstream.buckets.delete_bucket(name).await,
         };
         self.closing.lock().await.remove(name);
         deleted
     }
 }
 
-impl Origin for WriteBack {
+impl WriteBack {
+    /// What it stands over, with what it changes.
+    pub fn origin(&self) -> Origin {
+        let this = Arc::new(self.clone());
+        Origin {
+            buckets: this.clone(),
+            reads: this.clone(),
+            intake: this.clone(),
+            writes: this.clone(),
+            control: this,
+            ..self.0.upstream.clone()
+        }
+    }
+}
+
+impl Buckets for WriteBack {
     fn bucket<'a>(&'a self, name: &'a BucketName) -> Pending<'a, Option<SharedBucket>> {
         Box::pin(self.0.bucket(name))
     }
 
     fn buckets<'a>(&'a self, owner: Option<&'a TenantId>, prefix: &'a str, after: &'a str, max: usize) -> Pending<'a, Vec<SharedBucket>> {
-        self.0.upstream.buckets(owner, prefix, after, max)
+        self.0.upstream.buckets.buckets(owner, prefix, after, max)
     }
 
     fn create_bucket(&self, bucket: Bucket) -> Pending<'_, SharedBucket> {
-        self.0.upstream.create_bucket(bucket)
+        self.0.upstream.buckets.create_bucket(bucket)
     }
 
     fn delete_bucket<'a>(&'a self, name: &'a BucketName) -> Pending<'a, ()> {
@@ -124,20 +140,22 @@ impl Origin for WriteBack {
     }
 
     fn set_bucket_document<'a>(&'a self, name: &'a BucketName, document: BucketDocument, value: Option<Vec<u8>>) -> Pending<'a, ()> {
-        self.0.upstream.set_bucket_document(name, document, value)
+        self.0.upstream.buckets.set_bucket_document(name, document, value)
     }
 
     fn set_bucket_acl<'a>(&'a self, name: &'a BucketName, acl: CannedAcl) -> Pending<'a, ()> {
-        self.0.upstream.set_bucket_acl(name, acl)
+        self.0.upstream.buckets.set_bucket_acl(name, acl)
     }
+}
 
+impl Reads for WriteBack {
     fn stat<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, freshness: Freshness) -> Pending<'a, Option<SharedObject>> {
         Box::pin(self.0.stat(bucket, key, freshness))
     }
 
     fn stat_hot(&self, bucket: &BucketName, key: &ObjectKey, freshness: Freshness) -> Option<SharedObject> {
         if !self.0.waiting.in_bucket(bucket) {
-            return self.0.upstream.stat_hot(bucket, key, freshness);
+            return self.0.upstream.reads.stat_hot(bucket, key, freshness);
         }
         // What is not hot may wait all the same.
         self.0.local.stat_hot(bucket, key, freshness).and_then(|row| Entry::of_row(row).shown())
@@ -155,20 +173,20 @@ impl Origin for WriteBack {
     }
 
     fn prefetch(&self, bucket: &BucketName, key: &ObjectKey, range: ByteRange) -> Option<Prefetch> {
-        self.0.upstream.prefetch(bucket, key, range)
+        self.0.upstream.reads.prefetch(bucket, key, range)
     }
 
     fn open_hot(&self, bucket: &BucketName, key: &ObjectKey, object: &SharedObject, range: ByteRange, by: ReadBy) -> Option<Body> {
         match is_ours(object) {
             true => self.0.local.open_hot(bucket, key, object, range, by),
-            false => self.0.upstream.open_hot(bucket, key, object, range, by),
+            false => self.0.upstream.reads.open_hot(bucket, key, object, range, by),
         }
     }
 
     fn cache_state(&self, bucket: &BucketName, key: &ObjectKey, object: &SharedObject, offset: u64) -> Option<CacheState> {
         match is_ours(object) {
             true => None, // from the store of what waits, not from the cache
-            false => self.0.upstream.cache_state(bucket, key, object, offset),
+            false => self.0.upstream.reads.cache_state(bucket, key, object, offset),
         }
     }
 
@@ -180,10 +198,20 @@ impl Origin for WriteBack {
         Box::pin(self.0.list(bucket, query))
     }
 
+    fn with_parts<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, object: &'a SharedObject) -> Pending<'a, SharedObject> {
+        match is_ours(object) {
+            // Nothing that waits has parts.
+            true => Box::pin(std::future::ready(Ok(object.clone()))),
+            false => self.0.upstream.reads.with_parts(bucket, key, object),
+        }
+    }
+}
+
+impl Intake for WriteBack {
     /// Where the upstream can't be asked, its answer is left to the job.
     fn takes<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey) -> Pending<'a, ()> {
         Box::pin(async move {
-            match self.0.upstream.takes(bucket, key).await {
+            match self.0.upstream.intake.takes(bucket, key).await {
                 Err(e) if e.is_away() => Ok(()),
                 taken => taken,
             }
@@ -191,17 +219,19 @@ impl Origin for WriteBack {
     }
 
     fn staging(&self, owner: &TenantId) -> Staging {
-        self.0.upstream.staging(owner)
+        self.0.upstream.intake.staging(owner)
     }
 
     /// What is kept here goes up later, and must be safe on the disk before.
     fn staging_for(&self, put: &Announced<'_>) -> Staging {
         match self.0.is_back(put.bucket) {
-            true => self.0.upstream.staging(put.owner),
-            false => self.0.upstream.staging_for(put),
+            true => self.0.upstream.intake.staging(put.owner),
+            false => self.0.upstream.intake.staging_for(put),
         }
     }
+}
 
+impl Writes for WriteBack {
     fn put(&self, put: PutObject, quota: Quota) -> Pending<'_, Written> {
         Box::pin(self.0.put(put, quota))
     }
@@ -217,68 +247,26 @@ impl Origin for WriteBack {
     fn set_object_acl<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, acl: CannedAcl) -> Pending<'a, ()> {
         Box::pin(async move {
             let _settled = self.0.settled_if_waiting(bucket, key).await?;
-            self.0.upstream.set_object_acl(bucket, key, acl).await
+            self.0.upstream.writes.set_object_acl(bucket, key, acl).await
         })
     }
 
     fn restore<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, wanted: Restore) -> Pending<'a, Restored> {
         Box::pin(async move {
             let _settled = self.0.settled_if_waiting(bucket, key).await?;
-            self.0.upstream.restore(bucket, key, wanted).await
+            self.0.upstream.writes.restore(bucket, key, wanted).await
         })
-    }
-
-    fn with_parts<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, object: &'a SharedObject) -> Pending<'a, SharedObject> {
-        match is_ours(object) {
-            // Nothing that waits has parts.
-            true => Box::pin(std::future::ready(Ok(object.clone()))),
-            false => self.0.upstream.with_parts(bucket, key, object),
-        }
-    }
-
-    fn create_upload(&self, upload: Upload) -> Pending<'_, Upload> {
-        self.0.upstream.create_upload(upload)
-    }
-
-    fn upload<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, upload: &'a UploadId) -> Pending<'a, Upload> {
-        self.0.upstream.upload(bucket, key, upload)
-    }
-
-    fn put_part<'a>(&'a self, upload: &'a Upload, number: u16, received: Received, quota: Quota) -> Pending<'a, UploadedPart> {
-        self.0.upstream.put_part(upload, number, received, quota)
-    }
-
-    fn parts<'a>(&'a self, upload: &'a Upload, after: u16, max: usize) -> Pending<'a, (Vec<UploadedPart>, bool)> {
-        self.0.upstream.parts(upload, after, max)
     }
 
     fn complete_upload(&self, complete: CompleteUpload, quota: Quota) -> Pending<'_, Written> {
         Box::pin(async move {
             let _settled = self.0.settled_if_waiting(&complete.bucket, &complete.key).await?;
-            self.0.upstream.complete_upload(complete, quota).await
+            self.0.upstream.writes.complete_upload(complete, quota).await
         })
     }
+}
 
-    fn abort_upload<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, upload: &'a UploadId) -> Pending<'a, ()> {
-        self.0.upstream.abort_upload(bucket, key, upload)
-    }
-
-    fn uploads<'a>(&'a self, bucket: &'a BucketName, query: &'a UploadsQuery) -> Pending<'a, UploadsPage> {
-        self.0.upstream.uploads(bucket, query)
-    }
-
-    fn settings<'a>(&'a self, space: &'a str) -> Pending<'a, Vec<(String, Vec<u8>)>> {
-        self.0.upstream.settings(space)
-    }
-
-    fn add_setting<'a>(&'a self, space: &'a str, name: &'a str, value: Vec<u8>) -> Pending<'a, bool> {
-        self.0.upstream.add_setting(space, name, value)
-    }
-
-    fn set_setting<'a>(&'a self, space: &'a str, name: &'a str, value: Option<Vec<u8>>) -> Pending<'a, ()> {
-        self.0.upstream.set_setting(space, name, value)
-    }
-
+impl Control for WriteBack {
     fn snapshot<'a>(&'a self, directory: &'a Path, rest: Pending<'a, ()>) -> Pending<'a, ()> {
         Box::pin(async move {
             let _nothing_goes = self.0.forgetting.write().await;
@@ -287,7 +275,7 @@ impl Origin for WriteBack {
                 self.0.local.snapshot(&waiting, Box::pin(std::future::ready(Ok(())))).await?;
                 rest.await
             };
-            self.0.upstream.snapshot(directory, Box::pin(rest)).await
+            self.0.upstream.control.snapshot(directory, Box::pin(rest)).await
         })
     }
 
@@ -298,7 +286,7 @@ impl Origin for WriteBack {
     fn ready(&self) -> Pending<'_, ()> {
         Box::pin(async move {
             self.0.local.ready().await?;
-            self.0.upstream.ready().await
+            self.0.upstream.control.ready().await
         })
     }
 }

@@ -11,13 +11,13 @@ use crate::base::object::{Bucket, CannedAcl, SharedObject};
 use crate::ops::keyed::Held;
 use crate::ops::write_back::entry::{Entry, delete_of, is_ours, shown};
 use crate::ops::write_back::{Overlay, WriteBack};
-use crate::origin::{CopyObject, Dedup, Deleted, Freshness, Origin, PutObject, Quota, Written};
+use crate::origin::{Buckets, CopyObject, Dedup, Deleted, Freshness, PutObject, Quota, Writes, Written};
 
 impl Overlay {
     pub(super) async fn put(self: &Arc<Self>, put: PutObject, quota: Quota) -> Result<Written> {
         if !self.is_back(&put.bucket) {
             let _settled = self.settled_if_waiting(&put.bucket, &put.key).await?;
-            return self.upstream.put(put, quota).await;
+            return self.upstream.writes.put(put, quota).await;
         }
         let overlay = self.clone();
         let kept = tokio::spawn(async move {
@@ -33,7 +33,7 @@ impl Overlay {
     pub(super) async fn delete(self: &Arc<Self>, bucket: &BucketName, key: &ObjectKey, conditions: WriteConditions) -> Result<Deleted> {
         if !self.is_back(bucket) {
             let _settled = self.settled_if_waiting(bucket, key).await?;
-            return self.upstream.delete(bucket, key, conditions).await;
+            return self.upstream.writes.delete(bucket, key, conditions).await;
         }
         let (overlay, bucket, key) = (self.clone(), bucket.clone(), key.clone());
         let kept = tokio::spawn(async move {
@@ -42,7 +42,7 @@ impl Overlay {
             let owner = match &old {
                 Some(Entry::Delete(_)) => return Ok(Deleted::NOTHING),
                 Some(Entry::Object(row)) => Some(row.clone()),
-                None => match overlay.upstream.stat(&bucket, &key, Freshness::Current).await {
+                None => match overlay.upstream.reads.stat(&bucket, &key, Freshness::Current).await {
                     // Also under If-Match: the delete whose answer was lost is repeated, and it did what was asked.
                     Ok(None) => return Ok(Deleted::NOTHING),
                     Ok(found) => found,
@@ -67,7 +67,7 @@ impl Overlay {
             }
             None if !is_ours(&copy.source) => {
                 let _settled = self.settled_if_waiting(&copy.bucket, &copy.key).await?;
-                self.upstream.copy(copy, quota).await
+                self.upstream.writes.copy(copy, quota).await
             }
             _ => Err(source_changed()),
         }
@@ -94,7 +94,7 @@ impl Overlay {
         let current = match old {
             Some(Entry::Delete(_)) => None,
             Some(Entry::Object(row)) => Some(row.clone()),
-            None => self.upstream.stat(bucket, key, Freshness::Current).await?,
+            None => self.upstream.reads.stat(bucket, key, Freshness::Current).await?,
         };
         conditions.check(current.as_deref())
     }

@@ -130,9 +130,9 @@ async fn what_is_done_upstream_comes_after_what_waits() {
         checksum: None,
         initiator: None,
     };
-    world.back().create_upload(upload.clone()).await.unwrap();
+    world.back().origin().uploads.create_upload(upload.clone()).await.unwrap();
     let body = received(&world.upstream.inner, b"third", ChecksumAlgorithm::Crc64Nvme);
-    let part = world.back().put_part(&upload, 1, body, Quota::default()).await.unwrap();
+    let part = world.back().origin().uploads.put_part(&upload, 1, body, Quota::default()).await.unwrap();
     let complete = |conditions| CompleteUpload {
         bucket: bucket.clone(),
         key: key.clone(),

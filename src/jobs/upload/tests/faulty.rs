@@ -13,8 +13,8 @@ use crate::base::range::ByteRange;
 use crate::ingest::{Received, Staging};
 use crate::local::Local;
 use crate::origin::{
-    Announced, Body, CacheState, CompleteUpload, CopyObject, Deleted, Freshness, Origin, Pending, Prefetch, PutObject, Quota, ReadBy,
-    Restore, Restored, UploadsPage, UploadsQuery, Usage, Written,
+    Announced, Body, Buckets, CacheState, CompleteUpload, Control, CopyObject, Deleted, Freshness, Intake, OwnSettings, Pending, Prefetch,
+    PutObject, Quota, ReadBy, Reads, Restore, Restored, Uploads, UploadsPage, UploadsQuery, Usage, Writes, Written,
 };
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,7 +104,7 @@ pub fn away() -> Error {
     Error::new(ErrorKind::UpstreamUnavailable, "The upstream can't be reached.")
 }
 
-impl Origin for Faulty {
+impl Buckets for Faulty {
     fn bucket<'a>(&'a self, name: &'a BucketName) -> Pending<'a, Option<SharedBucket>> {
         Box::pin(self.read(self.inner.bucket(name)))
     }
@@ -128,7 +128,9 @@ impl Origin for Faulty {
     fn set_bucket_acl<'a>(&'a self, name: &'a BucketName, acl: CannedAcl) -> Pending<'a, ()> {
         Box::pin(self.write(self.inner.set_bucket_acl(name, acl)))
     }
+}
 
+impl Reads for Faulty {
     fn stat<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, freshness: Freshness) -> Pending<'a, Option<SharedObject>> {
         Box::pin(self.read(self.inner.stat(bucket, key, freshness)))
     }
@@ -168,6 +170,12 @@ impl Origin for Faulty {
         self.inner.cache_state(bucket, key, object, offset)
     }
 
+    fn with_parts<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, object: &'a SharedObject) -> Pending<'a, SharedObject> {
+        Box::pin(self.read(self.inner.with_parts(bucket, key, object)))
+    }
+}
+
+impl Intake for Faulty {
     fn takes<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey) -> Pending<'a, ()> {
         self.inner.takes(bucket, key)
     }
@@ -179,7 +187,9 @@ impl Origin for Faulty {
     fn staging_for(&self, put: &Announced<'_>) -> Staging {
         self.inner.staging_for(put)
     }
+}
 
+impl Writes for Faulty {
     fn restore<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, wanted: Restore) -> Pending<'a, Restored> {
         self.inner.restore(bucket, key, wanted)
     }
@@ -200,10 +210,12 @@ impl Origin for Faulty {
         Box::pin(self.write(self.inner.set_object_acl(bucket, key, acl)))
     }
 
-    fn with_parts<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, object: &'a SharedObject) -> Pending<'a, SharedObject> {
-        Box::pin(self.read(self.inner.with_parts(bucket, key, object)))
+    fn complete_upload(&self, complete: CompleteUpload, quota: Quota) -> Pending<'_, Written> {
+        Box::pin(self.write(self.inner.complete_upload(complete, quota)))
     }
+}
 
+impl Uploads for Faulty {
     fn create_upload(&self, upload: Upload) -> Pending<'_, Upload> {
         Box::pin(self.write(self.inner.create_upload(upload)))
     }
@@ -220,10 +232,6 @@ impl Origin for Faulty {
         Box::pin(self.read(self.inner.parts(upload, after, max)))
     }
 
-    fn complete_upload(&self, complete: CompleteUpload, quota: Quota) -> Pending<'_, Written> {
-        Box::pin(self.write(self.inner.complete_upload(complete, quota)))
-    }
-
     fn abort_upload<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, upload: &'a UploadId) -> Pending<'a, ()> {
         Box::pin(self.write(self.inner.abort_upload(bucket, key, upload)))
     }
@@ -231,7 +239,9 @@ impl Origin for Faulty {
     fn uploads<'a>(&'a self, bucket: &'a BucketName, query: &'a UploadsQuery) -> Pending<'a, UploadsPage> {
         Box::pin(self.read(self.inner.uploads(bucket, query)))
     }
+}
 
+impl OwnSettings for Faulty {
     fn settings<'a>(&'a self, space: &'a str) -> Pending<'a, Vec<(String, Vec<u8>)>> {
         Box::pin(self.read(self.inner.settings(space)))
     }
@@ -243,7 +253,9 @@ impl Origin for Faulty {
     fn add_setting<'a>(&'a self, space: &'a str, name: &'a str, value: Vec<u8>) -> Pending<'a, bool> {
         Box::pin(self.write(self.inner.add_setting(space, name, value)))
     }
+}
 
+impl Control for Faulty {
     fn snapshot<'a>(&'a self, directory: &'a Path, rest: Pending<'a, ()>) -> Pending<'a, ()> {
         self.inner.snapshot(directory, rest)
     }

@@ -22,7 +22,7 @@ use crate::local::{Local, Settings as LocalSettings};
 use crate::net::drain::Tracker;
 use crate::ops::changes::Changes;
 use crate::ops::write_back::WriteBack;
-use crate::origin::{Deleted, Freshness, Origin, PutObject, Quota, ReadBy, Written};
+use crate::origin::{Buckets, Deleted, Freshness, Origin, PutObject, Quota, ReadBy, Reads, Writes, Written};
 use crate::queue::{Fault, Kind, Outcome, Queue, Settings as QueueSettings};
 use faulty::{Faulty, Mode};
 
@@ -67,7 +67,7 @@ impl World {
         let settings = QueueSettings { dir: self.root.path().join("queue"), index_cache_bytes: 1 << 20, ..QueueSettings::default() };
         let queue = Queue::open(settings).unwrap();
         let mode = Arc::new(|bucket: &BucketName| bucket.as_str() == "media");
-        let back = WriteBack::open(local.clone(), self.upstream.clone(), queue.clone(), mode, self.limit, Default::default());
+        let back = WriteBack::open(local.clone(), Origin::of(self.upstream.clone()), queue.clone(), mode, self.limit, Default::default());
         self.node = Some(Node { local, queue, back: back.await.unwrap() });
     }
 
@@ -141,12 +141,12 @@ fn small(dir: PathBuf) -> LocalSettings {
     LocalSettings { inline_limit: 512, ..settings(&dir) }
 }
 
-async fn get(origin: &dyn Origin, key: &str) -> Result<Option<Vec<u8>>> {
+async fn get(reads: &dyn Reads, key: &str) -> Result<Option<Vec<u8>>> {
     let (bucket, key) = (media(), object_key(key));
     for _ in 0..100 {
-        let Some(object) = origin.stat(&bucket, &key, Freshness::Current).await? else { return Ok(None) };
+        let Some(object) = reads.stat(&bucket, &key, Freshness::Current).await? else { return Ok(None) };
         let range = ByteRange { start: 0, end: object.size };
-        if let Some(body) = origin.open(&bucket, &key, &object, range, ReadBy::UserSpace).await? {
+        if let Some(body) = reads.open(&bucket, &key, &object, range, ReadBy::UserSpace).await? {
             return collect(body).await.map(Some);
         }
     }

@@ -9,7 +9,7 @@ use super::*;
 use crate::base::conditions::ETagMatch;
 use crate::base::error::ErrorKind;
 use crate::base::object::{ListEntry, ListQuery};
-use crate::origin::{CopyObject, Deleted, Freshness};
+use crate::origin::{CopyObject, Deleted, Freshness, Reads};
 
 const KEYS: [&str; 7] = ["a", "a/1", "a/2", "b/x/1", "b/x/2", "b/y", "c"];
 
@@ -178,11 +178,11 @@ impl History {
     }
 }
 
-async fn list_all(origin: &dyn Origin, prefix: &str, delimiter: &str, max: usize) -> Vec<String> {
+async fn list_all(reads: &dyn Reads, prefix: &str, delimiter: &str, max: usize) -> Vec<String> {
     let mut query = ListQuery { prefix: prefix.into(), delimiter: delimiter.into(), after: String::new(), max };
     let mut names = Vec::new();
     loop {
-        let page = origin.list(&media(), &query).await.unwrap();
+        let page = reads.list(&media(), &query).await.unwrap();
         assert!(page.entries.len() <= max && (page.next.is_none() || page.entries.len() == max));
         names.extend(page.entries.into_iter().map(|e| match e {
             ListEntry::Object(o) => o.key.to_string(),
