@@ -12,6 +12,7 @@ use http_body::{Frame, SizeHint};
 use tokio::sync::mpsc;
 
 use crate::base::error::{Error, Result};
+use crate::http::coded::Coded;
 use crate::http::record::Record;
 use crate::net::request_body::RequestBody;
 use crate::net::service::Pulled;
@@ -27,6 +28,8 @@ pub enum ResponseBody {
     },
     /// Of no known length; whole when it ends, wherever that is.
     Events(mpsc::Receiver<Bytes>),
+    /// A document that is compressed as it goes; its length is not known before.
+    Coded(Box<Coded>),
 }
 
 impl ResponseBody {
@@ -36,14 +39,18 @@ impl ResponseBody {
 
     pub fn len(&self) -> u64 {
         match self {
-            ResponseBody::Empty | ResponseBody::Events(_) => 0,
+            ResponseBody::Empty | ResponseBody::Events(_) | ResponseBody::Coded(_) => 0,
             ResponseBody::Full(b) => b.len() as u64,
             ResponseBody::Stream { remaining, .. } => *remaining,
         }
     }
 
+    fn has_no_known_length(&self) -> bool {
+        matches!(self, ResponseBody::Events(_) | ResponseBody::Coded(_))
+    }
+
     pub fn is_empty(&self) -> bool {
-        self.len() == 0 && !matches!(self, ResponseBody::Events(_))
+        self.len() == 0 && !self.has_no_known_length()
     }
 }
 
@@ -73,6 +80,7 @@ impl http_body::Body for ResponseBody {
                 Poll::Ready(Some(Ok(Frame::data(bytes))))
             }
             ResponseBody::Events(events) => events.poll_recv(cx).map(|event| event.map(|bytes| Ok(Frame::data(bytes)))),
+            ResponseBody::Coded(document) => document.poll_next(cx).map(|piece| piece.map(|piece| piece.map(Frame::data))),
             ResponseBody::Stream { source, remaining } => match source.as_mut().poll_next(cx) {
                 Poll::Pending => Poll::Pending,
                 Poll::Ready(Some(Ok(bytes))) => {
@@ -95,11 +103,12 @@ impl http_body::Body for ResponseBody {
             ResponseBody::Full(b) => b.is_empty(),
             ResponseBody::Stream { remaining, .. } => *remaining == 0,
             ResponseBody::Events(_) => false,
+            ResponseBody::Coded(document) => document.has_ended(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
-        if matches!(self, ResponseBody::Events(_)) { SizeHint::default() } else { SizeHint::with_exact(self.len()) }
+        if self.has_no_known_length() { SizeHint::default() } else { SizeHint::with_exact(self.len()) }
     }
 }
 
@@ -115,6 +124,7 @@ impl Pulled for ResponseBody {
             // What a cache has too costs nothing more.
             ResponseBody::Full(bytes) if bytes.is_unique() => bytes.len(),
             ResponseBody::Stream { source, .. } => source.at_hand(),
+            ResponseBody::Coded(document) => document.at_hand(),
             ResponseBody::Full(_) | ResponseBody::Empty | ResponseBody::Events(_) => 0,
         }
     }

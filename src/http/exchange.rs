@@ -23,9 +23,11 @@ use crate::base::object::{Bucket, CannedAcl, ObjectHeaders, ObjectInfo, SharedBu
 use crate::base::range::ByteRange;
 use crate::base::timestamp::Timestamp;
 use crate::http::body::Counted;
+use crate::http::coded;
 use crate::http::document::{ARRIVAL, MAX_SMALL_BYTES};
 use crate::http::gateway::Gateway;
 use crate::http::record::Record;
+use crate::http::respond::Answer;
 use crate::http::s3::params;
 use crate::http::visit::Visit;
 use crate::http::xml::Writer;
@@ -100,6 +102,11 @@ impl<'g> Exchange<'g> {
 }
 
 impl Exchange<'_> {
+    /// A document of ours as this client gets it: compressed, where it is long and the client accepts that.
+    pub fn coded(&self, document: Answer) -> Answer {
+        coded::for_client(document, self.parts.version, &self.parts.headers)
+    }
+
     pub fn header<N: AsHeaderName + AsRef<str> + Copy>(&self, name: N) -> Result<Option<&str>> {
         header::text(&self.parts.headers, name)
     }

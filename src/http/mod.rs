@@ -9,6 +9,7 @@ pub mod address;
 pub mod admin;
 pub mod api;
 pub mod body;
+pub mod coded;
 pub mod document;
 pub mod door;
 pub mod edge;

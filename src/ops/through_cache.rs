@@ -9,8 +9,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use quick_cache::sync::Cache as QuickCache;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
 use crate::base::conditions::WriteConditions;
 use crate::base::digest::Sha256;
@@ -30,7 +29,7 @@ use crate::origin::{
 /// How long the origin is waited for where something may be shown instead.
 const PATIENCE: Duration = Duration::from_secs(3);
 /// Buckets that are remembered for when the origin can't be asked.
-const BUCKETS: usize = 10_000;
+const BUCKETS: u64 = 10_000;
 
 #[cfg(test)]
 mod tests;
@@ -39,8 +38,8 @@ pub struct ThroughCache {
     origin: Origin,
     cache: Cache,
     flights: Flights,
-    buckets: QuickCache<BucketName, (SharedBucket, Instant)>,
-    if_error: Duration,
+    /// As they were told of last, for as long as they may be shown without being asked for.
+    buckets: moka::sync::Cache<BucketName, SharedBucket>,
 }
 
 /// Blocks come from the origin.
@@ -55,8 +54,8 @@ impl Source for FromOrigin {
 
 impl ThroughCache {
     pub fn new(origin: Origin, cache: Cache) -> Self {
-        let if_error = cache.freshness().if_error;
-        ThroughCache { origin, cache, flights: Flights::default(), buckets: QuickCache::new(BUCKETS), if_error }
+        let buckets = moka::sync::Cache::builder().max_capacity(BUCKETS).time_to_live(cache.freshness().if_error).build();
+        ThroughCache { origin, cache, flights: Flights::default(), buckets }
     }
 
     /// What it stands over, with what it changes.
@@ -169,20 +168,16 @@ impl Buckets for ThroughCache {
     /// While the origin can't be asked, buckets are as they were, with their policies: cached content goes on being served.
     fn bucket<'a>(&'a self, name: &'a BucketName) -> Pending<'a, Option<SharedBucket>> {
         Box::pin(async move {
-            let asked = Instant::now();
             match self.origin.buckets.bucket(name).await {
                 Ok(Some(bucket)) => {
-                    self.buckets.insert(name.clone(), (bucket.clone(), asked));
+                    self.buckets.insert(name.clone(), bucket.clone());
                     Ok(Some(bucket))
                 }
                 Ok(None) => {
-                    self.buckets.remove(name);
+                    self.buckets.invalidate(name);
                     Ok(None)
                 }
-                Err(e) if e.is_away() => match self.buckets.get(name) {
-                    Some((bucket, since)) if since.elapsed() <= self.if_error => Ok(Some(bucket)),
-                    _ => Err(e),
-                },
+                Err(e) if e.is_away() => self.buckets.get(name).map(Some).ok_or(e),
                 Err(e) => Err(e),
             }
         })
@@ -199,7 +194,7 @@ impl Buckets for ThroughCache {
     fn delete_bucket<'a>(&'a self, name: &'a BucketName) -> Pending<'a, ()> {
         Box::pin(async move {
             let answer = self.origin.buckets.delete_bucket(name).await;
-            self.buckets.remove(name);
+            self.buckets.invalidate(name);
             self.cache.forget_known(name);
             answer
         })
@@ -208,7 +203,7 @@ impl Buckets for ThroughCache {
     fn set_bucket_document<'a>(&'a self, name: &'a BucketName, document: BucketDocument, value: Option<Vec<u8>>) -> Pending<'a, ()> {
         Box::pin(async move {
             let answer = self.origin.buckets.set_bucket_document(name, document, value).await;
-            self.buckets.remove(name);
+            self.buckets.invalidate(name);
             answer
         })
     }
@@ -216,7 +211,7 @@ impl Buckets for ThroughCache {
     fn set_bucket_acl<'a>(&'a self, name: &'a BucketName, acl: CannedAcl) -> Pending<'a, ()> {
         Box::pin(async move {
             let answer = self.origin.buckets.set_bucket_acl(name, acl).await;
-            self.buckets.remove(name);
+            self.buckets.invalidate(name);
             answer
         })
     }

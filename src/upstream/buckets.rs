@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
@@ -41,8 +41,8 @@ pub struct Buckets {
     table: ArcSwapOption<Table>,
     looking: tokio::sync::Mutex<()>,
     records: Cache<String, (String, SharedBucket)>,
-    /// What was looked for and not found: since when, and how often. Forgotten after `FRESH`, and when this node makes it.
-    absent: Cache<String, (Instant, u32)>,
+    /// What was looked for and not found: how often. Forgotten after `FRESH`, and when this node makes it.
+    absent: moka::sync::Cache<String, Arc<AtomicU32>>,
     /// Counts our own changes: a listing that began before one must not undo it.
     changes: AtomicU64,
 }
@@ -80,7 +80,7 @@ impl Default for Buckets {
             table: ArcSwapOption::empty(),
             looking: Default::default(),
             records: Cache::new(KEPT),
-            absent: Cache::new(KEPT),
+            absent: moka::sync::Cache::builder().max_capacity(KEPT as u64).time_to_live(FRESH).build(),
             changes: AtomicU64::new(0),
         }
     }
@@ -144,7 +144,7 @@ impl Inner {
                 Arc::new(table)
             })
         });
-        self.buckets.absent.remove(name);
+        self.buckets.absent.invalidate(name);
         match record {
             Some(record) => self.buckets.records.insert(name.to_owned(), record),
             None => drop(self.buckets.records.remove(name)),
@@ -168,17 +168,17 @@ impl Inner {
         if listed.is_none() && self.map.find(name).is_some() {
             return Ok(None);
         }
-        let missed = self.buckets.absent.get(&file).filter(|(since, _)| since.elapsed() < FRESH);
-        if listed.is_none() && missed.is_some_and(|(_, times)| times >= LOOKS_IN_VAIN) {
+        let in_vain = self.buckets.absent.get(&file).map_or(0, |times| times.load(Ordering::Relaxed));
+        if listed.is_none() && in_vain >= LOOKS_IN_VAIN {
             return Ok(None);
         }
         // Not listed: another node may just have made it.
-        let (before, asked) = (self.buckets.changes.load(Ordering::SeqCst), Instant::now());
+        let before = self.buckets.changes.load(Ordering::SeqCst);
         let Some(record) = self.record(&format!("{FOLDER}{file}")).await? else {
-            self.buckets.absent.insert(file.clone(), missed.map_or((asked, 1), |(since, times)| (since, times + 1)));
+            self.buckets.absent.get_with(file.clone(), Default::default).fetch_add(1, Ordering::Relaxed);
             // This node may have made it while it was looked for.
             if self.buckets.changes.load(Ordering::SeqCst) != before {
-                self.buckets.absent.remove(&file);
+                self.buckets.absent.invalidate(&file);
             }
             return Ok(None);
         };
@@ -288,7 +288,7 @@ impl Inner {
             return Err(taken(&configured.owner));
         }
         // Who makes it asks anew, here and below.
-        self.buckets.absent.remove(name.as_str());
+        self.buckets.absent.invalidate(name.as_str());
         if let Some((_, there)) = self.recorded(&name).await? {
             return Err(taken(&there.owner));
         }
@@ -306,7 +306,7 @@ impl Inner {
                 Ok(made)
             }
             Err(e) if e.kind() == ErrorKind::PreconditionFailed => {
-                self.buckets.absent.remove(name.as_str());
+                self.buckets.absent.invalidate(name.as_str());
                 match self.recorded(&name).await? {
                     Some((_, there)) => Err(taken(&there.owner)),
                     None => Err(not_available()),

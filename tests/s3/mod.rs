@@ -1,6 +1,7 @@
 //! The S3 door as clients and attackers meet it: a whole gateway, requests over sockets.
 
 mod attacks;
+mod coded;
 mod forms;
 mod headers;
 mod limits;

@@ -35,6 +35,7 @@ use crate::base::timestamp::Timestamp;
 use crate::http::admin::route::{Command, Operation};
 use crate::http::api::jobs::MAX_WAIT_SECONDS;
 use crate::http::api::presign;
+use crate::http::coded;
 use crate::http::exchange::Exchange;
 use crate::http::gateway::Gateway;
 use crate::http::health;
@@ -62,7 +63,10 @@ async fn answer(gateway: &Gateway, visit: &Visit, request: Request<RequestBody>,
     }
     match operation {
         Operation::HearPeer => peer::told(gateway, visit.record(), &parts, body).await,
-        Operation::Metrics => Ok(health::text(gateway.metrics.encode(), "application/openmetrics-text; version=1.0.0; charset=utf-8")),
+        Operation::Metrics => {
+            let metrics = health::text(gateway.metrics.encode(), "application/openmetrics-text; version=1.0.0; charset=utf-8");
+            Ok(coded::for_client(metrics, parts.version, &parts.headers))
+        }
         Operation::Health | Operation::Ready | Operation::Nothing => {
             health::answer(gateway, path.strip_prefix("/-/").unwrap_or(&path)).await
         }

@@ -99,7 +99,7 @@ async fn answer(gateway: &Gateway, visit: &Visit, parts: Parts, body: RequestBod
     if exchange.is_anonymous() {
         return Err(Error::new(ErrorKind::AccessDenied, "Access Denied"));
     }
-    match operation {
+    let document = match operation {
         Operation::Presign => presign::presign(&mut exchange).await,
         Operation::Url => presign::url(&mut exchange).await,
         Operation::Content(sha256) => content::find(&exchange, &sha256).await,
@@ -112,7 +112,8 @@ async fn answer(gateway: &Gateway, visit: &Visit, parts: Parts, body: RequestBod
         Operation::Warm => warm::warm(&mut exchange).await,
         Operation::Upload => uploads::by_id(&exchange, path.strip_prefix("uploads/").unwrap_or_default()).await,
         Operation::UploadOfKey => uploads::by_key(&exchange).await,
-    }
+    }?;
+    Ok(exchange.coded(document))
 }
 
 fn route(method: &Method, path: &str) -> Result<Operation> {

@@ -107,12 +107,12 @@ pub fn is_encoded(query: &Query) -> Result<bool> {
     }
 }
 
-fn answer(w: Writer, page: &ListPage) -> Answer {
+fn answer(exchange: &Exchange<'_>, w: Writer, page: &ListPage) -> Answer {
     let mut answer = respond::xml(w.finish("ListBucketResult"));
     if let Some(name) = page.replica.as_deref().and_then(respond::value) {
         answer.headers_mut().insert(REPLICA, name);
     }
-    answer
+    exchange.coded(answer)
 }
 
 pub async fn v1(exchange: &mut Exchange<'_>, bucket: &BucketName) -> Result<Answer> {
@@ -129,7 +129,7 @@ pub async fn v1(exchange: &mut Exchange<'_>, bucket: &BucketName) -> Result<Answ
         w.leaf("NextMarker", listing.name(next));
     }
     listing.entries(&mut w, exchange, &page, true);
-    Ok(answer(w, &page))
+    Ok(answer(exchange, w, &page))
 }
 
 pub async fn v2(exchange: &mut Exchange<'_>, bucket: &BucketName) -> Result<Answer> {
@@ -155,7 +155,7 @@ pub async fn v2(exchange: &mut Exchange<'_>, bucket: &BucketName) -> Result<Answ
     }
     let with_owner = exchange.query.get("fetch-owner").is_some_and(|v| v.eq_ignore_ascii_case("true"));
     listing.entries(&mut w, exchange, &page, with_owner);
-    Ok(answer(w, &page))
+    Ok(answer(exchange, w, &page))
 }
 
 /// A token is the place where the page before ended; opaque to clients.
@@ -189,5 +189,5 @@ pub async fn versions(exchange: &mut Exchange<'_>, bucket: &BucketName) -> Resul
         }
     }
     listing.common_prefixes(&mut w, &page);
-    Ok(respond::xml(w.finish("ListVersionsResult")))
+    Ok(exchange.coded(respond::xml(w.finish("ListVersionsResult"))))
 }

@@ -254,7 +254,7 @@ pub async fn list_parts(exchange: &mut Exchange<'_>, bucket: &BucketName, key: &
         }
         w.close("Part");
     }
-    Ok(respond::xml(w.finish("ListPartsResult")))
+    Ok(exchange.coded(respond::xml(w.finish("ListPartsResult"))))
 }
 
 pub async fn list_uploads(exchange: &mut Exchange<'_>, bucket: &BucketName) -> Result<Answer> {
@@ -297,5 +297,5 @@ pub async fn list_uploads(exchange: &mut Exchange<'_>, bucket: &BucketName) -> R
     for prefix in &page.common_prefixes {
         w.open("CommonPrefixes").leaf("Prefix", name(prefix)).close("CommonPrefixes");
     }
-    Ok(respond::xml(w.finish("ListMultipartUploadsResult")))
+    Ok(exchange.coded(respond::xml(w.finish("ListMultipartUploadsResult"))))
 }
