@@ -4,6 +4,8 @@
 //!
 //! Prints what it measured; asserts nothing. The frames are what a connection's read buffer gives.
 
+#![allow(clippy::expect_used, clippy::panic, clippy::unreachable, clippy::unwrap_used, reason = "a bench that panics has failed")]
+
 use std::path::Path;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};

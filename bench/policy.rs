@@ -1,6 +1,8 @@
 //! What a decision costs. `cargo bench --bench policy`; the promises are under 2 µs for a common read, and under
 //! 100 µs for the largest policy that may be set.
 
+#![allow(clippy::expect_used, clippy::panic, clippy::unreachable, clippy::unwrap_used, reason = "a bench that panics has failed")]
+
 use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::net::IpAddr;

@@ -3,6 +3,8 @@
 //! Of interest: `anonymous` (every public read), `header` and `presigned` with the signing key at hand, and `forged`: the most
 //! work that a stranger can make us do, with everything configured that makes candidates.
 
+#![allow(clippy::expect_used, clippy::panic, clippy::unreachable, clippy::unwrap_used, reason = "a bench that panics has failed")]
+
 use std::hint::black_box;
 use std::net::IpAddr;
 

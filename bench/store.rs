@@ -4,6 +4,8 @@
 //!
 //! Prints what it measured; asserts nothing.
 
+#![allow(clippy::expect_used, clippy::panic, clippy::unreachable, clippy::unwrap_used, reason = "a bench that panics has failed")]
+
 use std::hint::black_box;
 use std::path::Path;
 use std::sync::Arc;

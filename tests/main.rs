@@ -1,5 +1,7 @@
 //! All integration tests in one binary (one link): folders by subject.
 
+#![allow(clippy::expect_used, clippy::panic, clippy::unreachable, clippy::unwrap_used, reason = "a test that panics has failed")]
+
 mod cdn;
 mod edge;
 mod jobs;

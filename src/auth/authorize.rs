@@ -11,56 +11,12 @@ use crate::auth::acl;
 use crate::auth::action::{Action, ActionSet};
 use crate::auth::grant::{Grant, OperatorGrant};
 use crate::auth::identity::{Caller, Carrier, Identity, Via};
-use crate::auth::policy::text::Text;
 use crate::auth::policy::{Context, Environment, Question, Subject, Verdict};
 use crate::auth::rules::{Rules, Stored};
+use crate::auth::target::Target;
 use crate::base::error::{Error, ErrorKind, Result};
-use crate::base::names::{BucketName, ObjectKey, TenantId};
-use crate::base::object::{Bucket, ObjectInfo, Upload};
-
-/// What an action is asked on.
-#[derive(Clone, Copy)]
-pub enum Target<'a> {
-    Service,
-    Bucket(&'a Bucket),
-    Object {
-        bucket: &'a Bucket,
-        key: &'a ObjectKey,
-        /// The current version where there is one: its ACL and owner may open it.
-        object: Option<&'a ObjectInfo>,
-    },
-    /// An upload in progress; None: there is none of that id.
-    Upload {
-        bucket: &'a Bucket,
-        key: &'a ObjectKey,
-        upload: Option<&'a Upload>,
-    },
-    /// A bucket that is about to be made.
-    NewBucket(&'a BucketName),
-}
-
-impl<'a> Target<'a> {
-    fn bucket(&self) -> Option<&'a Bucket> {
-        match self {
-            Target::Bucket(bucket) | Target::Object { bucket, .. } | Target::Upload { bucket, .. } => Some(bucket),
-            Target::Service | Target::NewBucket(_) => None,
-        }
-    }
-
-    pub(super) fn names(&self) -> (Option<&'a BucketName>, Option<&'a ObjectKey>) {
-        match self {
-            Target::Service => (None, None),
-            Target::Bucket(bucket) => (Some(&bucket.name), None),
-            Target::Object { bucket, key, .. } | Target::Upload { bucket, key, .. } => (Some(&bucket.name), Some(key)),
-            Target::NewBucket(name) => (Some(name), None),
-        }
-    }
-
-    fn resource(&self) -> Text<'a> {
-        let (bucket, key) = self.names();
-        Text::joined(bucket.map_or("", |b| b.as_str()), key.map(|k| k.as_str()))
-    }
-}
+use crate::base::names::{ObjectKey, TenantId};
+use crate::base::object::{Bucket, ObjectInfo};
 
 /// What the initiator of an upload may do with it in a bucket that is not its own.
 const INITIATOR: ActionSet = ActionSet::of(&[Action::AbortMultipartUpload, Action::ListMultipartUploadParts]);

@@ -5,6 +5,8 @@
 //! `unsafe` because it is a C interface: the key is owned by one value and freed with it, is only ever read (the library allows
 //! that from many threads), and each call gets a slice's own pointer and length.
 
+#![allow(unsafe_code, reason = "a C interface: see above")]
+
 use std::ptr::{self, NonNull};
 
 use aws_lc_sys::{

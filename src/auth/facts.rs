@@ -24,6 +24,18 @@ const MAX_FORWARDED_ADDRESSES: usize = 16;
 #[derive(Debug, Clone, Copy)]
 pub struct FromProvenCdn;
 
+/// What a door for browsers and CDNs knows beside the request.
+#[derive(Clone, Copy)]
+pub struct Reading<'a> {
+    /// Scheme and host that clients ask for, where a CDN or proxy in front asks for another.
+    pub known_as: Option<&'a str>,
+    /// What the door took off the front of the path.
+    pub path_token: Option<&'a str>,
+    /// Whether a host names the site that the request is for. What was signed for another site opens nothing here, whatever
+    /// names a signature may be tried with.
+    pub is_site: &'a dyn Fn(Host<'_>) -> bool,
+}
+
 /// What the door knows of a request before its body.
 #[derive(Clone, Copy)]
 pub struct RequestFacts<'a> {

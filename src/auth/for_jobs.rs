@@ -6,9 +6,9 @@
 
 use crate::auth::Auth;
 use crate::auth::action::Action;
-use crate::auth::authorize::Target;
 use crate::auth::grant::{GatewayGrant, Grant};
 use crate::auth::identity::{Caller, Identity};
+use crate::auth::target::Target;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::names::{AccessKeyId, BucketName, ObjectKey, TenantId};
 use crate::base::object::Bucket;

@@ -3,9 +3,8 @@
 use std::sync::{Arc, LazyLock};
 
 use crate::auth::limits::{Limits, RateLimiter};
+use crate::auth::payload::Payload;
 use crate::auth::policy::Policy;
-use crate::auth::streaming::ChunkedForm;
-use crate::base::digest::Sha256;
 use crate::base::names::{AccessKeyId, BucketName, ObjectKey, TenantId};
 use crate::base::timestamp::Timestamp;
 
@@ -133,15 +132,6 @@ impl Reach {
 
 fn in_bucket<'p>(place: &'p str, bucket: &BucketName) -> Option<&'p str> {
     place.strip_prefix(bucket.as_str())?.strip_prefix('/')
-}
-
-/// What the signature says of the body.
-#[derive(Debug, Clone)]
-pub enum Payload {
-    Unsigned,
-    Sha256(Sha256),
-    /// aws-chunked, with signed chunks or not, with a trailer or not.
-    Streaming(ChunkedForm),
 }
 
 #[derive(Debug, Clone)]

@@ -8,8 +8,8 @@
 
 use crate::auth::Auth;
 use crate::auth::action::Action;
-use crate::auth::authorize::Target;
 use crate::auth::identity::Identity;
+use crate::auth::target::Target;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::names::TenantId;
 use crate::base::object::{Bucket, CannedAcl, Ownership};

@@ -17,8 +17,9 @@ use subtle::ConstantTimeEq as _;
 
 use crate::auth::Auth;
 use crate::auth::facts::RequestFacts;
-use crate::auth::identity::{Caller, Identity, Payload, Reach, Via, Within};
+use crate::auth::identity::{Caller, Identity, Reach, Via, Within};
 use crate::auth::keys::hmac_sha256;
+use crate::auth::payload::Payload;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::names::TenantId;
 use crate::base::network::Network;

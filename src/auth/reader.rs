@@ -9,22 +9,10 @@ use http::header::AUTHORIZATION;
 
 use crate::auth::Auth;
 use crate::auth::cloudfront::{self, has_query_form};
-use crate::auth::facts::{RequestFacts, query_pairs};
+use crate::auth::facts::{Reading, RequestFacts, query_pairs};
 use crate::auth::identity::{Caller, Carrier};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::host::Host;
-
-/// What the door knows beside the request.
-#[derive(Clone, Copy)]
-pub struct Reading<'a> {
-    /// Scheme and host that clients ask for, where a CDN or proxy in front asks for another.
-    pub known_as: Option<&'a str>,
-    /// What the door took off the front of the path.
-    pub path_token: Option<&'a str>,
-    /// Whether a host names the site that the request is for. What was signed for another site opens nothing here, whatever
-    /// names a signature may be tried with.
-    pub is_site: &'a dyn Fn(Host<'_>) -> bool,
-}
 
 impl Auth {
     pub fn authenticate_reader(&self, facts: &RequestFacts<'_>, reading: Reading<'_>) -> Result<Caller> {

@@ -133,6 +133,7 @@ impl Auth {
 }
 
 pub(super) fn sign(secret: &Secret, string_to_sign: &[u8]) -> [u8; 20] {
+    #[expect(clippy::expect_used, reason = "HMAC takes a key of any length")]
     let mut mac = Hmac::<Sha1>::new_from_slice(secret.expose().as_bytes()).expect("HMAC takes a key of any length");
     mac.update(string_to_sign);
     mac.finalize().into_bytes().into()

@@ -14,8 +14,9 @@ use crate::auth::candidates::{self, Candidates};
 use crate::auth::canonical::{ALGORITHM, Request, Rewrite, string_to_sign};
 use crate::auth::directory::Entry;
 use crate::auth::facts::{RequestFacts, each_once, query_pairs};
-use crate::auth::identity::{Caller, Payload, Via};
+use crate::auth::identity::{Caller, Via};
 use crate::auth::keys::{AccessKey, SigningKey};
+use crate::auth::payload::{self, Payload};
 use crate::auth::settings::Settings;
 use crate::auth::streaming::{self, ChunkSigner, ChunkedForm};
 use crate::base::digest::Sha256;
@@ -24,7 +25,6 @@ use crate::base::header::{self, trim};
 use crate::base::limits::{MAX_CLOCK_SKEW_SECONDS, MAX_PRESIGN_SECONDS};
 use crate::base::timestamp::Timestamp;
 
-pub const UNSIGNED_PAYLOAD: &str = "UNSIGNED-PAYLOAD";
 /// More names than a request has headers.
 const MAX_SIGNED_HEADERS: usize = 100;
 
@@ -102,7 +102,7 @@ impl Auth {
         let payload_hash = match (header, &fields.content_sha256) {
             (Some(value), _) if is_signed(&fields.signed_headers, "x-amz-content-sha256") => value,
             (_, Some(value)) => value,
-            _ => UNSIGNED_PAYLOAD,
+            _ => payload::UNSIGNED,
         };
         self.verify(
             facts,
@@ -414,7 +414,7 @@ fn payload(hash: &str, signed: Option<(&Claim<'_>, SigningKey)>) -> Result<Paylo
         None => Err(Error::new(ErrorKind::InvalidRequest, format!("{form} needs a signed request."))),
     };
     match hash {
-        UNSIGNED_PAYLOAD => Ok(Payload::Unsigned),
+        payload::UNSIGNED => Ok(Payload::Unsigned),
         streaming::UNSIGNED_TRAILER => Ok(Payload::Streaming(ChunkedForm::unsigned_trailer())),
         streaming::SIGNED => Ok(Payload::Streaming(ChunkedForm { signer: Some(signer(hash)?), trailer: false })),
         streaming::SIGNED_TRAILER => Ok(Payload::Streaming(ChunkedForm { signer: Some(signer(hash)?), trailer: true })),

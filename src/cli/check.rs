@@ -5,11 +5,11 @@ use crate::app::reload::load_secrets;
 use crate::auth::Auth;
 use crate::auth::operator::OperatorKey;
 use crate::config::fault::Fault;
-use crate::config::{Config, DEFAULT_FILE, reader};
+use crate::config::{Config, DEFAULT_FILE, load};
 use crate::net::tls::Tls;
 
 pub fn run(loaded: Result<Config, Vec<Fault>>, environment: &[(String, String)]) -> Result<(), Failure> {
-    for name in reader::unknown_variables(environment) {
+    for name in load::unknown_variables(environment) {
         println!("warning: the environment variable {name} means nothing to this version");
     }
     let mut faults = Vec::new();

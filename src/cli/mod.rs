@@ -25,7 +25,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::config::fault::Fault;
-use crate::config::{Config, reader};
+use crate::config::{Config, load};
 
 /// EX_USAGE of sysexits.h: a supervisor need not try again.
 const USAGE: u8 = 64;
@@ -117,7 +117,7 @@ pub fn run() -> ExitCode {
 fn carry_out(arguments: Arguments) -> Result<(), Failure> {
     let environment: Vec<(String, String)> =
         std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))).collect();
-    let loaded = reader::load(arguments.config.as_deref(), &environment);
+    let loaded = load::load(arguments.config.as_deref(), &environment);
     if let Some(Command::Check) = arguments.command {
         return check::run(loaded, &environment);
     }

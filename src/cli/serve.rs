@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use super::Failure;
 use crate::app::{App, Signals};
 use crate::auth::operator::OperatorKey;
-use crate::config::{Config, DEFAULT_FILE, reader};
+use crate::config::{Config, DEFAULT_FILE, load};
 use crate::net::listen::Transport;
 use crate::telemetry::log;
 use crate::telemetry::metrics::Door;
@@ -20,7 +20,7 @@ pub async fn run(config: Config, environment: &[(String, String)]) -> Result<(),
         Some(file) => tracing::info!(file = %file.display(), version = env!("CARGO_PKG_VERSION"), "starting"),
         None => tracing::info!(version = env!("CARGO_PKG_VERSION"), "starting with the defaults: there is no {DEFAULT_FILE} here"),
     }
-    for name in reader::unknown_variables(environment) {
+    for name in load::unknown_variables(environment) {
         tracing::warn!("the environment variable {name} means nothing to this version");
     }
     let operator = OperatorKey::load_or_create(&config.store.dir, |name| std::env::var(name).ok()).map_err(Failure::Failed)?;

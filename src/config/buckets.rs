@@ -68,7 +68,7 @@ fn take_one(reader: &mut Reader<'_>, key: &str, at: usize, fields: &DeTable<'_>)
 mod tests {
     use std::path::Path;
 
-    use crate::config::reader::parse;
+    use crate::config::load::parse;
 
     fn config(text: &str, environment: &[(&str, &str)]) -> Result<crate::config::Config, Vec<String>> {
         let environment: Vec<_> = environment.iter().map(|(n, v)| (n.to_string(), v.to_string())).collect();

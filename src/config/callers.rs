@@ -143,7 +143,7 @@ fn list<T: FromStr + Display>(reader: &mut Reader<'_>, key: &str, value: &Spanne
 mod tests {
     use std::path::Path;
 
-    use crate::config::reader::parse;
+    use crate::config::load::parse;
 
     fn faults(text: &str) -> Vec<String> {
         match parse(Some((Path::new("conf/g.toml"), text)), &[]) {

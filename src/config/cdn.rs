@@ -52,7 +52,7 @@ pub fn take(reader: &mut Reader<'_>, key: &str, value: &Spanned<DeValue<'_>>) ->
 mod tests {
     use std::path::Path;
 
-    use crate::config::reader::parse;
+    use crate::config::load::parse;
 
     #[test]
     fn a_site_with_a_cdn() {

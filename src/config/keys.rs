@@ -62,6 +62,7 @@ mod upstream;
 pub fn keys() -> Vec<Key> {
     [
         s3(),
+        s3_clients(),
         edge_and_admin(),
         folders(),
         keeping::store(),
@@ -73,6 +74,8 @@ pub fn keys() -> Vec<Key> {
         jobs(),
         cdn(),
         limits(),
+        patience(),
+        answers_and_streams(),
         log(),
     ]
     .into_iter()
@@ -121,6 +124,12 @@ fn s3() -> Vec<Key> {
             |v: &bool| v.to_string(),
             flag
         ),
+    ]
+}
+
+/// How clients, and what stands in front, reach the door.
+fn s3_clients() -> Vec<Key> {
+    vec![
         field!(
             "s3.public_hosts",
             "Names under which clients know the gateway when a proxy rewrites Host; signatures for them verify too.",
@@ -319,6 +328,11 @@ fn limits() -> Vec<Key> {
             |v: &usize| quoted_size(*v as u64),
             size
         ),
+    ]
+}
+
+fn patience() -> Vec<Key> {
+    vec![
         field!("limits.handshake_timeout", "A TLS handshake.", net.handshake_timeout, show_time, duration),
         field!("limits.header_timeout", "A request's headers, from their first byte.", net.header_timeout, show_time, duration),
         field!(
@@ -338,6 +352,11 @@ fn limits() -> Vec<Key> {
             duration
         ),
         field!("limits.drain_timeout", "How long a stop waits for requests that are running.", drain_timeout, show_time, duration),
+    ]
+}
+
+fn answers_and_streams() -> Vec<Key> {
+    vec![
         field!(
             "limits.memory",
             "Memory for answers that clients have not taken yet, over all connections; past it each is served in pieces of 16 KiB.",

@@ -10,6 +10,7 @@ pub mod callers;
 pub mod cdn;
 pub mod fault;
 pub mod keys;
+pub mod load;
 pub mod reader;
 pub mod remote;
 pub mod replicas;

@@ -63,9 +63,7 @@ fn take_one(reader: &mut Reader<'_>, key: &str, at: usize, fields: &DeTable<'_>)
         let expected = match name {
             "name" => {
                 settings.name = text.unwrap_or_default();
-                let legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-                let good = (1..=32).contains(&settings.name.len()) && settings.name.chars().all(legal);
-                (!good).then_some("a name: 1 to 32 of a-z, 0-9 and '-'")
+                (!is_name(&settings.name)).then_some("a name: 1 to 32 of a-z, 0-9 and '-'")
             }
             "bucket" => {
                 upstream.bucket = text.unwrap_or_default();
@@ -86,8 +84,7 @@ fn take_one(reader: &mut Reader<'_>, key: &str, at: usize, fields: &DeTable<'_>)
                 needs_text(has_text)
             }
             "only" => {
-                let parts = value.as_array().filter(|a| a.len() <= MAX_PARTS);
-                let parts = parts.and_then(|items| items.iter().map(|i| part(i.get_ref().as_str()?)).collect::<Option<Vec<_>>>());
+                let parts = parts(value);
                 settings.only = parts.clone().unwrap_or_default();
                 parts.is_none().then_some("a list of buckets, or of parts of them, such as [\"media\", \"logs/2026/\"]")
             }
@@ -114,15 +111,20 @@ fn take_one(reader: &mut Reader<'_>, key: &str, at: usize, fields: &DeTable<'_>)
             whole = false;
         }
     }
-    for needed in ["name", "bucket"] {
-        if !fields.iter().any(|(field, _)| field.get_ref() == needed) {
-            reader.fault(at, &format!("{key}.{needed}"), "is missing".into());
-            whole = false;
-        }
-    }
+    whole &= reader.has_all(key, at, fields, &["name", "bucket"]);
     let (access, keys) = remote.finish(reader, key, at, fields)?;
     settings.upstream = UpstreamSettings { access, ..upstream };
     whole.then_some(Replica { settings, keys })
+}
+
+fn is_name(text: &str) -> bool {
+    let legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    (1..=32).contains(&text.len()) && text.chars().all(legal)
+}
+
+fn parts(value: &DeValue<'_>) -> Option<Vec<Part>> {
+    let items = value.as_array().filter(|a| a.len() <= MAX_PARTS)?;
+    items.iter().map(|item| part(item.get_ref().as_str()?)).collect()
 }
 
 /// `BUCKET`, or `BUCKET/PREFIX`.
@@ -135,7 +137,7 @@ fn part(text: &str) -> Option<Part> {
 mod tests {
     use std::path::Path;
 
-    use crate::config::reader::parse;
+    use crate::config::load::parse;
 
     fn config(text: &str) -> Result<crate::config::Config, Vec<String>> {
         parse(Some((Path::new("g.toml"), text)), &[]).map_err(|faults| faults.iter().map(ToString::to_string).collect())

@@ -104,7 +104,7 @@ fn take_one(reader: &mut Reader<'_>, key: &str, at: usize, fields: &DeTable<'_>)
 mod tests {
     use std::path::Path;
 
-    use crate::config::reader::parse;
+    use crate::config::load::parse;
 
     fn config(text: &str) -> Result<crate::config::Config, Vec<String>> {
         parse(Some((Path::new("g.toml"), text)), &[]).map_err(|faults| faults.iter().map(ToString::to_string).collect())

@@ -143,7 +143,7 @@ fn variables(key: &Key) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::reader::parse;
+    use crate::config::load::parse;
     use std::path::Path;
 
     #[test]

@@ -357,7 +357,7 @@ fn table<'v>(reader: &mut Reader<'_>, key: &str, expected: &str, value: &'v Item
 mod tests {
     use crate::base::host::Host;
     use crate::config::Config;
-    use crate::config::reader::parse;
+    use crate::config::load::parse;
     use crate::http::edge::compress::{Rules, Types};
     use std::path::Path;
 

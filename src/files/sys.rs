@@ -1,5 +1,7 @@
 //! The system calls that std has no safe form of, each wrapped so that it can't be misused from outside.
 
+#![allow(unsafe_code, reason = "system calls that std has no safe form of")]
+
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};

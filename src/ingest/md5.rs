@@ -4,6 +4,8 @@
 //! `unsafe` because it is a C interface: the context is plain memory without pointers, owned by value, and each
 //! call gets a valid context and a slice's own pointer and length.
 
+#![allow(unsafe_code, reason = "a C interface: see above")]
+
 use std::mem::MaybeUninit;
 
 use aws_lc_sys::{MD5_CTX, MD5_Final, MD5_Init, MD5_Update};

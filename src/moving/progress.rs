@@ -6,10 +6,20 @@ use std::time::{Duration, Instant};
 
 use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::run::Summary;
-
 /// Between two lines of a log.
 const LINE_EVERY: Duration = Duration::from_secs(10);
+
+/// What a run did so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Summary {
+    pub moved: u64,
+    pub bytes: u64,
+    pub same: u64,
+    /// Taken for the same by size and time alone.
+    pub unproven: u64,
+    pub deleted: u64,
+    pub failed: u64,
+}
 
 pub struct Progress {
     /// None: no terminal.

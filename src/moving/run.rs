@@ -9,7 +9,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
 
 use super::fault::{Fault, Result};
-use super::progress::Progress;
+use super::progress::{Progress, Summary};
 
 /// Objects that are looked at at once, for each slot: most of them wait, and a large one at the front holds up none.
 const WINDOW: usize = 4;
@@ -33,17 +33,6 @@ struct Tally {
     deleted: AtomicU64,
     failed: AtomicU64,
     failed_in_a_row: AtomicU64,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Summary {
-    pub moved: u64,
-    pub bytes: u64,
-    pub same: u64,
-    /// Taken for the same by size and time alone.
-    pub unproven: u64,
-    pub deleted: u64,
-    pub failed: u64,
 }
 
 /// What became of one object.

@@ -15,8 +15,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
+use super::drain::Phase;
 use super::refusal;
-use super::server::Phase;
 use crate::telemetry::metrics::{AcceptError, Door};
 
 const PAUSE: Duration = Duration::from_millis(100);

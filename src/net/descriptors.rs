@@ -2,6 +2,8 @@
 //!
 //! The only `unsafe` of `net`: getrlimit and setrlimit with a struct of our own. Called once at start.
 
+#![allow(unsafe_code, reason = "system calls that std has no safe form of")]
+
 /// Raises the soft limit to the hard one (many systems start processes at 1,024) and returns what is allowed now.
 pub fn raise_limit() -> usize {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };

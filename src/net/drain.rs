@@ -9,6 +9,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
+/// How far the stop is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    Serving,
+    Draining,
+    Cut,
+}
+
 #[derive(Debug, Clone, Default)]
 pub struct Tracker(Arc<Inner>);
 

@@ -4,6 +4,8 @@
 //! connections nothing would ever make it look. So the worker tells it, on its own thread, when much was given up.
 //! `unsafe`: one call into the allocator that the binary uses; it takes no pointer, and may be made at any time by any thread.
 
+#![allow(unsafe_code, reason = "one call into the allocator: see above")]
+
 use libmimalloc_sys as _;
 
 unsafe extern "C" {

@@ -12,37 +12,18 @@ use std::rc::Rc;
 use std::task::{Context as Task, Poll, ready};
 use std::time::Duration;
 
-use h2::server::Builder;
 use h2::{Ping, PingPong};
 use tokio::time::{Instant, Sleep};
 
+use super::answer::Context;
 use super::connection::Connection;
-use super::room::SHARE;
-use super::serve::{Context, HEADROOM};
 use super::service::Service;
-use super::settings::Settings;
 use super::stream;
 use super::wire::Wire;
 
 /// A peer that vanished without a word while a request runs is found by a ping, sent so often and answered in such a time.
 const PING_EVERY: Duration = Duration::from_secs(30);
 const PONG_WITHIN: Duration = Duration::from_secs(20);
-
-pub fn builder(settings: &Settings) -> Builder {
-    let heads = settings.max_header_bytes.saturating_mul(HEADROOM);
-    let mut builder = Builder::new();
-    builder
-        .max_concurrent_streams(settings.h2_streams)
-        .initial_window_size(settings.h2_stream_window)
-        .initial_connection_window_size(settings.h2_connection_window)
-        .max_header_list_size(u32::try_from(heads).unwrap_or(u32::MAX))
-        // Streams that the peer resets before we saw them, or that we reset: past this it is an attack (CVE-2023-44487).
-        .max_pending_accept_reset_streams(20)
-        .max_local_error_reset_streams(Some(128))
-        // What a stream is lent of the window at once.
-        .max_send_buffer_size(SHARE);
-    builder
-}
 
 /// Until it ends, in good order once the worker wants that.
 pub async fn serve<S: Service>(context: Rc<Context<S>>, connection: Rc<Connection>, wire: Wire) -> io::Result<()> {

@@ -9,6 +9,7 @@
 
 pub mod accept;
 pub mod admission;
+pub mod answer;
 pub mod arriving;
 pub mod certificates;
 pub mod client_certificate;
@@ -20,6 +21,7 @@ pub mod http2;
 pub mod line_ends;
 pub mod listen;
 pub mod patience;
+pub mod protocols;
 pub mod refusal;
 pub mod request_body;
 pub mod response_body;

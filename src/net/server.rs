@@ -14,20 +14,13 @@ use tokio::sync::{oneshot, watch};
 
 use super::admission::Admission;
 use super::descriptors;
-use super::drain::Tracker;
+use super::drain::{Phase, Tracker};
 use super::listen::{Address, Bound, bind};
 use super::service::Service;
 use super::settings::Settings;
 use super::tls::Tls;
 use super::worker::{self, Shared, Socket};
 use crate::telemetry::metrics::{Door, Metrics};
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Phase {
-    Serving,
-    Draining,
-    Cut,
-}
 
 /// After the cut the workers only have to notice it.
 const AFTER_CUT: Duration = Duration::from_secs(5);

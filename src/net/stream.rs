@@ -16,11 +16,11 @@ use http::header::{CONNECTION, CONTENT_LENGTH, DATE, HeaderValue};
 use http::{Method, Request, Response};
 use http_body::Body;
 
+use super::answer::{Context, answer};
 use super::arriving::Arriving;
 use super::connection::Connection;
 use super::response_body::ResponseBody;
 use super::room::{Held, Piece, Room, SHARE};
-use super::serve::{Context, answer};
 use super::service::{Pulled, Service};
 use crate::base::error::Error;
 

@@ -16,14 +16,14 @@ use tokio::time::MissedTickBehavior;
 
 use super::accept;
 use super::admission::Admission;
+use super::answer::Context;
 use super::connection::{Connection, Verdict};
-use super::drain::Tracker;
+use super::drain::{Phase, Tracker};
 use super::give_back::{Thrift, give_back};
 use super::listen::Transport;
 use super::patience::{Clock, Patience, TICK};
 use super::room::Budget;
-use super::serve::{Context, serve};
-use super::server::Phase;
+use super::serve::serve;
 use super::service::{Peer, Service};
 use super::settings::Settings;
 use super::tls::Tls;

@@ -7,8 +7,8 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 
+use super::gauge::GaugeGuard;
 use super::histogram::Latency;
-use super::metrics::GaugeGuard;
 
 type Labels<const N: usize> = [(&'static str, &'static str); N];
 

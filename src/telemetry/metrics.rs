@@ -12,6 +12,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 
+use super::gauge::GaugeGuard;
 use super::histogram::Latency;
 use super::jobs::Jobs;
 use super::replicas::Replicas;
@@ -172,22 +173,6 @@ impl DoorGauges {
     /// Counts one up now and down when the guard goes, whichever way that happens.
     pub fn enter(&self, door: Door) -> GaugeGuard {
         GaugeGuard::new(self.of(door))
-    }
-}
-
-#[derive(Debug)]
-pub struct GaugeGuard(Gauge);
-
-impl GaugeGuard {
-    pub fn new(gauge: &Gauge) -> Self {
-        gauge.inc();
-        GaugeGuard(gauge.clone())
-    }
-}
-
-impl Drop for GaugeGuard {
-    fn drop(&mut self) {
-        self.0.dec();
     }
 }
 

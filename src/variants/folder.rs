@@ -15,7 +15,7 @@ use bytes::Bytes;
 use crc_fast::{CrcAlgorithm, Digest};
 
 use crate::private::{self, make_dir};
-use crate::variants::Key;
+use crate::variants::key::Key;
 
 /// Before the body: magic, kind, lengths, the body's checksum, the checksum of all that and of the file's name.
 pub const HEADER: u64 = 64;

@@ -11,6 +11,7 @@
 
 pub mod codec;
 pub mod folder;
+pub mod key;
 pub mod make;
 mod queue;
 pub mod settings;
@@ -30,17 +31,15 @@ use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 
 use crate::base::coding::{Coding, Form};
-use crate::base::digest::Sha256;
 use crate::base::error::{Error, Result};
-use crate::base::etag::ETag;
-use crate::base::names::TenantId;
 use crate::base::object::{ObjectInfo, SharedObject};
 use crate::base::range::ByteRange;
 use crate::base::timestamp::Timestamp;
 use crate::files::{FileBody, Files, Span};
-use crate::origin::{Body, Pending, ReadBy};
+use crate::origin::{Body, ReadBy};
 use crate::variants::codec::{Change, Effort};
 use crate::variants::folder::Folder;
+pub use crate::variants::key::{Key, Original};
 use crate::variants::make::{Made, Plan};
 use crate::variants::queue::{Job, Queue};
 use crate::variants::settings::Settings;
@@ -53,56 +52,6 @@ const UNPACKED: u64 = 16;
 const LOOK_AGAIN_SECONDS: u64 = 600;
 /// After a fault of the disk.
 const TRY_AGAIN_SECONDS: u64 = 60;
-
-/// The bytes of the one version that a variant is made of, from their first to their last. None: it is gone.
-pub trait Original: Send + Sync {
-    fn open(&self) -> Pending<'_, Option<Body>>;
-}
-
-/// Which bytes a variant was made of.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-enum Content {
-    Hash(Sha256),
-    /// Of a version whose hash is not known yet.
-    Version {
-        etag: ETag,
-        size: u64,
-        modified: Timestamp,
-        generation: u64,
-    },
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Key {
-    scope: TenantId,
-    content: Content,
-    change: Change,
-}
-
-impl Key {
-    pub fn of(object: &ObjectInfo, change: Change) -> Self {
-        let content = match &object.sha256 {
-            Some(hash) => Content::Hash(*hash.digest()),
-            None => Content::Version { etag: object.etag, size: object.size, modified: object.modified, generation: object.generation },
-        };
-        Key { scope: object.owner.clone(), content, change }
-    }
-
-    /// That of its best form; only that is kept in files.
-    fn file_name(&self) -> String {
-        let content = match &self.content {
-            Content::Hash(hash) => hash.hex(),
-            Content::Version { etag, size, modified, generation } => {
-                format!("{}-{size}-{}-{generation}", etag.file_name(), modified.millis())
-            }
-        };
-        let form = self.change.form(Effort::Best);
-        match self.change {
-            Change::Encode(_) => format!("{content}.{form}"),
-            Change::Decode(from) => format!("{content}.{}.{form}", from.name()),
-        }
-    }
-}
 
 /// One that can be served.
 pub struct Variant {

@@ -10,7 +10,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use crate::base::names::TenantId;
 use crate::base::object::SharedObject;
-use crate::variants::{Key, Original};
+use crate::variants::key::{Key, Original};
 
 /// Each is a few hundred bytes; more than this is hours of work, and what is still wanted then is asked for again.
 pub const MAX_WAITING: usize = 1024;

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use proptest::prelude::*;
-use tidegate::moving::run::Summary;
+use tidegate::moving::progress::Summary;
 use tidegate::telemetry::metrics::Door;
 
 use super::*;

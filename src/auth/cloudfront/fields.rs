@@ -7,11 +7,10 @@ use base64::engine::general_purpose::STANDARD;
 use http::HeaderMap;
 use http::header::COOKIE;
 
-use super::refused;
 use super::statement::MAX_STATEMENT_BYTES;
 use crate::auth::facts::query_pairs;
 use crate::auth::url_key::Hash;
-use crate::base::error::Result;
+use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::header::trim;
 
 pub const PARAMETERS: [&str; 5] = ["Expires", "Policy", "Signature", "Key-Pair-Id", "Hash-Algorithm"];
@@ -124,6 +123,10 @@ fn from_url_safe(text: &str) -> Option<Vec<u8>> {
         c => Some(c),
     };
     STANDARD.decode(text.bytes().map(swap).collect::<Option<Vec<u8>>>()?).ok()
+}
+
+pub(super) fn refused(text: impl Into<std::borrow::Cow<'static, str>>) -> Error {
+    Error::new(ErrorKind::AccessDenied, text)
 }
 
 #[cfg(test)]

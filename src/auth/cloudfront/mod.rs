@@ -12,15 +12,15 @@ pub mod statement;
 use std::net::IpAddr;
 
 use crate::auth::Auth;
-use crate::auth::facts::{RequestFacts, query_pairs};
-use crate::auth::identity::{Caller, Carrier, Payload, Via};
-use crate::auth::reader::Reading;
-use crate::base::error::{Error, ErrorKind, Result};
+use crate::auth::facts::{Reading, RequestFacts, query_pairs};
+use crate::auth::identity::{Caller, Carrier, Via};
+use crate::auth::payload::Payload;
+use crate::base::error::{Error, Result};
 use crate::base::host::{Host, host_of, text_of};
 use crate::base::network::Network;
 use crate::base::timestamp::Timestamp;
 pub use fields::{Fields, from_cookies, from_query, has_query_form};
-use fields::{Limit, PARAMETERS};
+use fields::{Limit, PARAMETERS, refused};
 use statement::Statement;
 
 impl Auth {
@@ -104,10 +104,6 @@ fn urls(facts: &RequestFacts<'_>, trusted: &[Network], reading: Reading<'_>) -> 
 fn without_parameters(query: &str) -> String {
     let own = |pair: &&str| query_pairs(pair).any(|(name, _)| PARAMETERS.contains(&&*name));
     query.split('&').filter(|pair| !own(pair)).collect::<Vec<_>>().join("&")
-}
-
-fn refused(text: impl Into<std::borrow::Cow<'static, str>>) -> Error {
-    Error::new(ErrorKind::AccessDenied, text)
 }
 
 fn mismatch() -> Error {

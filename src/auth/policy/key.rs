@@ -7,8 +7,7 @@ use http::Method;
 
 use crate::auth::copy_source::{CopySource, without_slash};
 use crate::auth::facts::{FromProvenCdn, RequestFacts};
-use crate::auth::identity::Payload;
-use crate::auth::sigv4::UNSIGNED_PAYLOAD;
+use crate::auth::payload::{self, Payload};
 use crate::base::error::Result;
 use crate::base::names::{ObjectKey, TenantId};
 use crate::base::network::Network;
@@ -263,7 +262,7 @@ fn payload_hash<'a>(subject: Subject<'a>, facts: &RequestFacts<'a>) -> Option<Co
         Payload::Sha256(hash) => Some(hash.hex().into()),
         Payload::Streaming(form) => Some(form.payload_hash().into()),
         Payload::Unsigned if subject.auth_type.is_none() && reads => None,
-        Payload::Unsigned => Some(UNSIGNED_PAYLOAD.into()),
+        Payload::Unsigned => Some(payload::UNSIGNED.into()),
     }
 }
 

@@ -101,8 +101,9 @@ mod sigv2 {
     use base64::engine::general_purpose::STANDARD;
 
     use super::*;
-    use crate::auth::identity::{Payload, Via};
+    use crate::auth::identity::Via;
     use crate::auth::keys::Secret;
+    use crate::auth::payload::Payload;
 
     const EXPIRES: u64 = NOW.secs() + 3600;
 

@@ -6,8 +6,8 @@ use sha2::{Digest as _, Sha256};
 
 use super::{NOW, SECRET, ask, auth, parts};
 use crate::auth::ChunkedForm;
-use crate::auth::identity::Payload;
 use crate::auth::keys::{Secret, SigningKey};
+use crate::auth::payload::Payload;
 use crate::auth::streaming::ChunkSigner;
 use crate::base::error::{ErrorKind, Result};
 

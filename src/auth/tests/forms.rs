@@ -4,7 +4,8 @@ use http::Method;
 
 use super::*;
 use crate::auth::StoredKey;
-use crate::auth::identity::{Identity, Payload, Via};
+use crate::auth::identity::{Identity, Via};
+use crate::auth::payload::Payload;
 use crate::base::error::{Error, ErrorKind};
 
 fn kind_of(auth: &Auth, parts: &Parts) -> ErrorKind {

@@ -14,7 +14,8 @@ use proptest::prelude::*;
 use super::{HOST, NOW, SECRET, ask, auth, presigned};
 use crate::auth::Auth;
 use crate::auth::canonical::{Part, encode_plain};
-use crate::auth::identity::{Caller, Payload};
+use crate::auth::identity::Caller;
+use crate::auth::payload::Payload;
 use crate::base::error::Result;
 
 fn signer_settings(location: SignatureLocation) -> SigningSettings {

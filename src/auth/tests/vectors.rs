@@ -6,8 +6,9 @@
 
 use super::{NOW, SECRET, ask, auth, parts};
 use crate::auth::canonical::{Request, Rewrite, string_to_sign};
-use crate::auth::identity::{Identity, Payload, Via};
+use crate::auth::identity::{Identity, Via};
 use crate::auth::keys::hmac_sha256;
+use crate::auth::payload::Payload;
 
 const EMPTY: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 const S3_HOST: &str = "examplebucket.s3.amazonaws.com";

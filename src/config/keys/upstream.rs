@@ -5,6 +5,11 @@ use crate::base::names::TenantId;
 use crate::config::value::{Taken, Value};
 
 pub fn keys() -> Vec<Key> {
+    [place(), access(), storing()].into_iter().flatten().collect()
+}
+
+/// What the gateway stands over.
+fn place() -> Vec<Key> {
     vec![
         field!(
             "upstream.bucket",
@@ -35,6 +40,11 @@ pub fn keys() -> Vec<Key> {
             |c| format!("{:?}", c.upstream.owner.as_ref().map(|o| o.as_str()).unwrap_or_default()),
             |c, v| take_owner(v).map(|owner| c.upstream.owner = owner)
         ),
+    ]
+}
+
+fn access() -> Vec<Key> {
+    vec![
         key!(
             "upstream.endpoint",
             "Where that S3 is, such as \"https://s3.example.com\"; empty: AWS.",
@@ -71,6 +81,12 @@ pub fn keys() -> Vec<Key> {
             |c| format!("{:?}", c.upstream.access.profile.as_deref().unwrap_or_default()),
             |c, v| v.optional_text().map(|t| c.upstream.access.profile = t)
         ),
+    ]
+}
+
+/// How objects are written there.
+fn storing() -> Vec<Key> {
+    vec![
         key!(
             "upstream.kms_key",
             "Objects are encrypted with this KMS key; empty: as the bucket's own default says.",

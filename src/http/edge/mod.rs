@@ -106,15 +106,7 @@ async fn read(
     let reading = Reading { known_as: site.url.as_deref(), path_token: token, is_site: &is_site };
     let exchange = Exchange::open_for_reading(gateway, visit, parts, query, body, peer, reading)?;
     check_meaning(&exchange, bucket, key)?;
-    let mut wanted = get::wanted(&exchange, operation == Operation::HeadObject)?;
-    if matches!(wanted.if_range, Some(IfRange::Date(_))) {
-        // Two versions of one second share a date, so it does not prove that the parts fit together (RFC 9110 13.1.5).
-        wanted.if_range = Some(IfRange::never());
-    }
-    if exchange.query.has("response-content-type") && matches!(wanted.range, Requested::Several(_)) {
-        // The type of such an answer is what tells where its parts begin.
-        wanted.range = Requested::Whole;
-    }
+    let mut wanted = wanted(&exchange, operation == Operation::HeadObject)?;
     for attempt in 0..get::ATTEMPTS {
         // What a cache remembered has proven to be gone.
         let freshness = if attempt == 0 { Freshness::Cached } else { Freshness::Current };
@@ -126,7 +118,7 @@ async fn read(
             }
             looked_up => looked_up?,
         };
-        let grant = exchange.authorize_object(Action::GetObject, &found, &key, Some(&object))?;
+        let grant = exchange.authorize_object(Action::GetObject, &found, key, Some(&object))?;
         let altered = exchange.query.get("response-content-encoding").is_some();
         let choice = compress::choose(&site.compress, &exchange.parts.headers, key, &object, &wanted, altered);
         let form = match choice.change {
@@ -157,6 +149,20 @@ async fn read(
         }
     }
     Err(get::replaced_too_often())
+}
+
+/// As on the S3 door, but for what caches and browsers could put together wrongly.
+fn wanted(exchange: &Exchange<'_>, head: bool) -> Result<Read> {
+    let mut wanted = get::wanted(exchange, head)?;
+    if matches!(wanted.if_range, Some(IfRange::Date(_))) {
+        // Two versions of one second share a date, so it does not prove that the parts fit together (RFC 9110 13.1.5).
+        wanted.if_range = Some(IfRange::never());
+    }
+    if exchange.query.has("response-content-type") && matches!(wanted.range, Requested::Several(_)) {
+        // The type of such an answer is what tells where its parts begin.
+        wanted.range = Requested::Whole;
+    }
+    Ok(wanted)
 }
 
 /// S3's signatures name an object in S3's way, and a site may show another one at the same path. SigV4 covers the host, and so the
