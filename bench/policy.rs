@@ -26,6 +26,7 @@ fn bucket(owner: &str, policy: Option<String>) -> Bucket {
         acl: CannedAcl::Private,
         documents,
         generation: 1,
+        unknown: Default::default(),
     }
 }
 

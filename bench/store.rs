@@ -66,7 +66,15 @@ fn acme() -> TenantId {
 }
 
 fn bucket() -> Bucket {
-    Bucket { name: name(), owner: acme(), created: Timestamp::now(), acl: CannedAcl::Private, documents: Default::default(), generation: 1 }
+    Bucket {
+        name: name(),
+        owner: acme(),
+        created: Timestamp::now(),
+        acl: CannedAcl::Private,
+        documents: Default::default(),
+        generation: 1,
+        unknown: Default::default(),
+    }
 }
 
 /// A body that is like no other, its hashes made up: hashing is ingest's work.

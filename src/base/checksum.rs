@@ -2,9 +2,8 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serde::{Deserialize, Serialize};
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum ChecksumAlgorithm {
     Crc32,
     Crc32c,
@@ -78,7 +77,7 @@ impl ChecksumAlgorithm {
 }
 
 /// How the checksum of a multipart object is made: over the whole body, or over the parts' checksums (`…-N`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ChecksumType {
     FullObject,
     Composite,
@@ -102,7 +101,7 @@ impl ChecksumType {
 }
 
 /// A checksum's value. `parts` is the `-N` of a composite one, 0 otherwise.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Checksum {
     pub algorithm: ChecksumAlgorithm,
     value: [u8; 32],

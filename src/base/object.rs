@@ -3,17 +3,17 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
-
 use super::checksum::{Checksum, ChecksumAlgorithm, ChecksumType};
 use super::digest::VerifiedSha256;
 use super::etag::ETag;
+use super::fields::{Fields, Unknown};
+use super::listed::listed;
 use super::names::{BucketName, ObjectKey, TenantId, UploadId};
 use super::timestamp::Timestamp;
 
 /// The headers that are stored with an object and come back with it. Values are as the client sent them,
 /// already known to be legal header values.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ObjectHeaders {
     pub content_type: String,
     pub cache_control: Option<String>,
@@ -30,7 +30,7 @@ pub struct ObjectHeaders {
 }
 
 /// Access that comes with a bucket or object itself, besides policies. S3's canned ACLs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum CannedAcl {
     #[default]
     Private,
@@ -80,7 +80,7 @@ impl Ownership {
 }
 
 /// One part of a multipart object, as `partNumber` reads and GetObjectAttributes need it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PartInfo {
     pub number: u16,
     pub size: u64,
@@ -88,7 +88,7 @@ pub struct PartInfo {
 }
 
 /// One version of an object: immutable, shared between requests.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ObjectInfo {
     pub size: u64,
     pub etag: ETag,
@@ -106,8 +106,8 @@ pub struct ObjectInfo {
     pub parts: Vec<PartInfo>,
     /// `x-amz-restore` of an archived object, as the archive says it.
     pub restore: Option<String>,
+    pub unknown: Unknown,
     /// Where it was found. Never in a record: the way to a version is no part of it.
-    #[serde(skip)]
     pub layer: Layer,
 }
 
@@ -135,18 +135,20 @@ impl Layer {
     }
 }
 
-/// A document attached to a bucket. What is not in this list is not implemented.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-pub enum BucketDocument {
-    /// The location constraint it was created with, where there was one.
-    Location,
-    Policy,
-    Cors,
-    Ownership,
-    PublicAccessBlock,
+listed! {
+    /// A document attached to a bucket. What is not in this list is not implemented.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+    pub enum BucketDocument {
+        /// The location constraint it was created with, where there was one.
+        Location,
+        Policy,
+        Cors,
+        Ownership,
+        PublicAccessBlock,
+    }
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bucket {
     pub name: BucketName,
     pub owner: TenantId,
@@ -155,6 +157,15 @@ pub struct Bucket {
     pub documents: BTreeMap<BucketDocument, Vec<u8>>,
     /// Changes whenever anything of the bucket changes: lets callers cache what they compiled from it.
     pub generation: u64,
+    pub unknown: UnknownOfBucket,
+}
+
+/// What a newer program wrote of a bucket and this one does not know: kept, and written back with it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct UnknownOfBucket {
+    /// By number.
+    pub documents: BTreeMap<u32, Vec<u8>>,
+    pub fields: Fields,
 }
 
 /// One row of a listing.
@@ -198,7 +209,7 @@ pub struct ListPage {
 }
 
 /// An upload in progress.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Upload {
     pub id: UploadId,
     pub bucket: BucketName,
@@ -211,7 +222,6 @@ pub struct Upload {
     /// What the client announced in CreateMultipartUpload.
     pub checksum: Option<(ChecksumAlgorithm, ChecksumType)>,
     /// Who began it, where that is not the owner. Each store keeps it behind the rest, where older rows end.
-    #[serde(skip)]
     pub initiator: Option<TenantId>,
 }
 
@@ -221,7 +231,7 @@ impl Upload {
     }
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UploadedPart {
     pub number: u16,
     pub size: u64,

@@ -12,8 +12,10 @@ use crc_fast::{CrcAlgorithm, Digest};
 use serde::{Deserialize, Serialize};
 
 use crate::base::etag::ETag;
+use crate::base::fields::{Fields, Unknown};
 use crate::base::names::{BucketName, ObjectKey, TenantId};
 use crate::base::object::{Layer, ObjectInfo};
+use crate::base::stored;
 use crate::cache::version::Version;
 use crate::files::sys;
 
@@ -26,8 +28,8 @@ const MAX_INFO: usize = 16 * 1024;
 const MAX_NAMES: usize = 32 * 1024;
 const CHECKSUM: CrcAlgorithm = CrcAlgorithm::Crc64Nvme;
 
-/// Which block of what. Behind the names stands whether the version is an old store's; where nothing does, a release before that
-/// wrote it.
+/// Which block of what. Behind the names stands whether the version is an old store's, and the object's unknown fields; where nothing
+/// does, a release before that wrote it.
 #[derive(Serialize, Deserialize)]
 struct Names {
     scope: TenantId,
@@ -38,7 +40,7 @@ struct Names {
     block_bytes: u64,
     number: u32,
     /// What was known of the object when the block came in.
-    info: Option<ObjectInfo>,
+    info: Option<stored::ObjectInfo>,
 }
 
 /// Where the bytes lie in a file.
@@ -51,6 +53,7 @@ pub struct Place {
 /// What stands before a block's bytes.
 pub fn prelude(version: &Version, number: u32, chunks: &[Bytes]) -> io::Result<Vec<u8>> {
     let info = &version.info;
+    let (known, layer, unknown) = stored::ObjectInfo::of(ObjectInfo::clone(info));
     let mut names = Names {
         scope: info.owner.clone(),
         bucket: version.bucket.clone(),
@@ -59,14 +62,15 @@ pub fn prelude(version: &Version, number: u32, chunks: &[Bytes]) -> io::Result<V
         size: info.size,
         block_bytes: version.block_bytes,
         number,
-        info: Some(ObjectInfo::clone(info)),
+        info: Some(known).filter(|_| unknown.newer.is_none()),
     };
     let mut text = postcard::to_stdvec(&names).map_err(io::Error::other)?;
     if text.len() > MAX_INFO {
         names.info = None;
         text = postcard::to_stdvec(&names).map_err(io::Error::other)?;
     }
-    let text = postcard::to_extend(&(info.layer == Layer::Old), text).map_err(io::Error::other)?;
+    let text = postcard::to_extend(&(layer == Layer::Old), text).map_err(io::Error::other)?;
+    let text = if names.info.is_some() { unknown.fields.append(text).map_err(io::Error::other)? } else { text };
     let mut checksum = Digest::new(CHECKSUM);
     chunks.iter().for_each(|c| checksum.update(c));
     let len: usize = chunks.iter().map(Bytes::len).sum();
@@ -131,12 +135,21 @@ pub fn prove(path: &Path, version: &Version, number: u32, small: u64) -> io::Res
 
 /// What the file says of its object: names, and what was known of it.
 pub fn told(path: &Path) -> io::Result<(BucketName, ObjectKey, Option<ObjectInfo>)> {
-    let Names { bucket, key, info, .. } = Header::read(&mut File::open(path)?)?.names;
-    Ok((bucket, key, info))
+    let Header { names: Names { bucket, key, info, .. }, behind, .. } = Header::read(&mut File::open(path)?)?;
+    let info = info.map(|info| {
+        let (is_old, fields) =
+            if behind.is_empty() { (false, &[][..]) } else { postcard::take_from_bytes(&behind).map_err(|_| damaged())? };
+        let layer = if is_old { Layer::Old } else { Layer::Store };
+        let (fields, _) = Fields::parse(fields).map_err(|_| damaged())?;
+        info.with(layer, Unknown { fields, newer: None }).map_err(|_| damaged())
+    });
+    Ok((bucket, key, info.transpose()?))
 }
 
 struct Header {
     names: Names,
+    /// What stands behind the names.
+    behind: Vec<u8>,
     place: Place,
     checksum: u64,
 }
@@ -156,11 +169,9 @@ impl Header {
         if seal(bytes.get(..HEADER - 8).unwrap_or_default(), &text) != sealed {
             return Err(damaged());
         }
-        let (mut names, rest): (Names, _) = postcard::take_from_bytes(&text).map_err(|_| damaged())?;
-        if let Some(info) = names.info.as_mut().filter(|_| postcard::from_bytes(rest).unwrap_or(false)) {
-            info.layer = Layer::Old;
-        }
-        Ok(Header { names, place: Place { start: (HEADER + names_len) as u32, len }, checksum })
+        let (names, behind): (Names, &[u8]) = postcard::take_from_bytes(&text).map_err(|_| damaged())?;
+        let behind = behind.to_vec();
+        Ok(Header { names, behind, place: Place { start: (HEADER + names_len) as u32, len }, checksum })
     }
 }
 

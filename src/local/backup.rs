@@ -17,8 +17,9 @@ use crate::journal::compact::{self, Input};
 use crate::journal::log::{disk_error, sync_dir};
 use crate::journal::{Position, segment};
 use crate::local::layout::{Layout, write_format};
-use crate::local::rows::{self, Id, Manifest, ObjectRow, PartRow, Place, Table, key};
+use crate::local::rows::{Id, Manifest, ObjectRow, PartRow, Place, Table, key};
 use crate::local::shared::Shared;
+use crate::local::stored;
 use crate::private::{self, make_dir};
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -140,7 +141,7 @@ fn copy_walk(from: &Layout, input: &Input, owners: &mut Owners, link: &mut dyn F
         let Some(value) = op.value else { return Ok(()) };
         match Table::of(op.table)? {
             Table::Objects => {
-                let row = ObjectRow::decode(value)?;
+                let row = stored::decode::<ObjectRow>(value)?;
                 row.manifests().for_each(|manifest| owners.add(manifest, &row.head.owner));
                 match (row.tail.place, row.tail.sha256) {
                     (Place::File { id }, Some(sha256)) if first => link(from.blob(&row.head.owner, &sha256, id)),
@@ -148,13 +149,13 @@ fn copy_walk(from: &Layout, input: &Input, owners: &mut Owners, link: &mut dyn F
                 }
             }
             Table::Parts if first => {
-                let row: PartRow = rows::decode(value)?;
+                let row: PartRow = stored::decode(value)?;
                 link(from.part(&row.owner, row.file))
             }
             Table::Manifests => {
                 // Without an owner no object refers to it (it is about to go), or it is another walk's.
                 let Some(owner) = owners.known.get(&key::parse_id(op.key)?) else { return Ok(()) };
-                let manifest: Manifest = rows::decode(value)?;
+                let manifest: Manifest = stored::decode(value)?;
                 manifest.files.iter().try_for_each(|f| link(from.part(owner, f.id)))
             }
             // The first walk linked them.

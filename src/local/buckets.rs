@@ -6,6 +6,7 @@ use crate::base::names::{BucketName, TenantId};
 use crate::base::object::{Bucket, BucketDocument, CannedAcl, SharedBucket, Upload};
 use crate::local::rows::{Table, key};
 use crate::local::shared::Shared;
+use crate::local::stored;
 use crate::local::txn::{Txn, Value, no_such_bucket};
 use crate::local::uploads;
 
@@ -56,7 +57,7 @@ impl Shared {
                     return Err(Error::new(ErrorKind::BucketNotEmpty, "The bucket you tried to delete is not empty."));
                 }
                 if let Some((_, Value::Bytes(row))) = txn.rows_with_prefix(Table::Uploads, &prefix, 1)?.first() {
-                    let upload: Upload = crate::local::rows::decode(row)?;
+                    let upload: Upload = stored::decode(row)?;
                     uploads::remove(txn, &upload)?;
                     return Ok(false);
                 }

@@ -11,6 +11,7 @@ use crate::base::checksum::{Checksum, ChecksumAlgorithm, ChecksumType};
 use crate::base::digest::Sha256;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::etag::ETag;
+use crate::base::fields::Fields;
 use crate::base::limits::MIN_PART_BYTES;
 use crate::base::names::no_such_upload;
 use crate::base::object::{CannedAcl, ObjectHeaders, PartInfo, SharedObject, Upload};
@@ -66,6 +67,7 @@ fn decide(txn: &mut Txn<'_>, complete: &CompleteUpload, quota: &Quota) -> Result
             sha256: None,
             place: Place::Parts { manifest },
             parts: Some(PartsRef { manifest, count: parts.len() as u16 }),
+            unknown: Fields::default(),
         },
     });
     // Both are in order of number.
@@ -113,6 +115,7 @@ fn completed_before(txn: &Txn<'_>, complete: &CompleteUpload) -> Result<Option<S
         sha256: None,
         place: Place::Empty,
         parts: None,
+        unknown: Fields::default(),
     };
     Ok(Some(Arc::new(ObjectRow { head, tail }.info(Vec::new()))))
 }

@@ -25,6 +25,7 @@ use crate::local::layout::Layout;
 use crate::local::replay;
 use crate::local::rows::{self, DropRow, Id, Manifest, ObjectRow, PartRow, Place, Table, UsageRow, key};
 use crate::local::settings::Settings;
+use crate::local::stored;
 
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Options {
@@ -184,18 +185,18 @@ impl Check<'_> {
             self.index_differences += 1;
         }
         match Table::of(op.table)? {
-            Table::Objects => self.object(op.key, &ObjectRow::decode(value)?),
+            Table::Objects => self.object(op.key, &stored::decode::<ObjectRow>(value)?),
             Table::Parts => {
-                let row: PartRow = rows::decode(value)?;
+                let row: PartRow = stored::decode(value)?;
                 self.use_bytes(&row.owner, row.part.size, 0);
                 let path = self.layout.part(&row.owner, row.file);
                 let what = format!("part {} of an upload in progress", row.part.number);
                 self.expect(row.file, Expected { path, size: row.part.size, sha256: None, what, found: false });
                 Ok(())
             }
-            Table::Manifests => self.manifest(key::parse_id(op.key)?, &rows::decode(value)?),
+            Table::Manifests => self.manifest(key::parse_id(op.key)?, &stored::decode(value)?),
             Table::Drops => {
-                self.dropping.insert(key::parse_id(op.key)?, rows::decode(value)?);
+                self.dropping.insert(key::parse_id(op.key)?, stored::decode(value)?);
                 Ok(())
             }
             // They refer to no file.
@@ -296,7 +297,7 @@ impl Check<'_> {
         }
         self.index_differences += self.rows.abs_diff(rows);
         for (tenant, usage) in &self.usage {
-            let row = self.index.get(Table::Usage, tenant.as_bytes())?.map(|b| rows::decode::<UsageRow>(&b)).transpose()?;
+            let row = self.index.get(Table::Usage, tenant.as_bytes())?.map(|b| stored::decode::<UsageRow>(&b)).transpose()?;
             if row.unwrap_or_default() != *usage {
                 self.index_differences += 1;
             }
@@ -310,7 +311,7 @@ impl Check<'_> {
         // Content that can be found by its hash must be there: a stale row would lose a later write.
         let mut places = Vec::new();
         self.index.scan(Table::Hashes, b"", &mut |_, v| {
-            places.push(rows::decode::<rows::HashRow>(v)?.place);
+            places.push(stored::decode::<rows::HashRow>(v)?.place);
             Ok(Walk::Next)
         })?;
         let lost = |p: &Place| matches!(p, Place::File { id } if !self.files.contains_key(id));

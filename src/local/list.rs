@@ -6,7 +6,8 @@ use crate::base::error::Result;
 use crate::base::names::{BucketName, ObjectKey};
 use crate::base::object::{ListEntry, ListPage, ListQuery, ListedObject, Upload};
 use crate::index::{Index, Walk};
-use crate::local::rows::{self, ObjectRow, Table, UploadRow, key};
+use crate::local::rows::{Table, key};
+use crate::local::stored;
 use crate::origin::{UploadsPage, UploadsQuery};
 
 pub fn objects(index: &Index, bucket: &BucketName, query: &ListQuery) -> Result<ListPage> {
@@ -29,7 +30,7 @@ pub fn objects(index: &Index, bucket: &BucketName, query: &ListQuery) -> Result<
             page.entries.push(ListEntry::CommonPrefix(String::from_utf8_lossy(common).into_owned()));
             return Ok(Walk::Seek(next));
         }
-        let head = ObjectRow::decode_head(value)?;
+        let head = stored::decode_head(value)?;
         page.entries.push(ListEntry::Object(ListedObject {
             key: ObjectKey::parse(&String::from_utf8_lossy(name))?,
             size: head.size,
@@ -73,7 +74,7 @@ pub fn uploads(index: &Index, bucket: &BucketName, query: &UploadsQuery) -> Resu
             page.common_prefixes.push(text);
             return Ok(Walk::Seek(joined(&base, &successor(common))));
         }
-        let upload = Upload::from(rows::decode::<UploadRow>(value)?);
+        let upload = stored::decode::<Upload>(value)?;
         last = Some((upload.key.as_str().to_owned(), upload.id.as_str().to_owned()));
         page.uploads.push(upload);
         Ok(Walk::Next)

@@ -34,6 +34,7 @@ pub mod sealed;
 pub mod serve;
 pub mod settings;
 pub mod shared;
+pub mod stored;
 pub mod txn;
 pub mod upgrade;
 pub mod upkeep;

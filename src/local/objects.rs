@@ -10,6 +10,7 @@ use crate::base::conditions::WriteConditions;
 use crate::base::digest::{Sha256, VerifiedSha256};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::etag::ETag;
+use crate::base::fields::Fields;
 use crate::base::names::{BucketName, ObjectKey, TenantId};
 use crate::base::object::{CannedAcl, ObjectHeaders, PartInfo};
 use crate::base::range::ByteRange;
@@ -38,6 +39,7 @@ struct NewVersion {
     checksum: Option<crate::base::checksum::Checksum>,
     /// Of a copied multipart object.
     parts: Vec<PartInfo>,
+    unknown: Fields,
 }
 
 /// What the version's bytes are brought in as.
@@ -73,6 +75,7 @@ impl Shared {
             sha256: received.sha256,
             checksum: received.checksum,
             parts: Vec::new(),
+            unknown: Fields::default(),
         };
         self.write(version, received.content).await
     }
@@ -169,6 +172,7 @@ impl Shared {
             sha256,
             checksum: source.checksum.clone(),
             parts: source.parts.clone(),
+            unknown: source.unknown.fields.of_copy(),
             bucket: copy.bucket,
             key: copy.key,
             owner: copy.owner,
@@ -261,6 +265,7 @@ fn decide(txn: &mut Txn<'_>, version: &NewVersion, mut bring: Bring) -> Result<D
             sha256: Some(version.sha256),
             place,
             parts,
+            unknown: version.unknown.clone(),
         },
     });
     txn.set_object(&version.bucket, &version.key, row.clone())?;
@@ -281,6 +286,9 @@ fn copy_inside(txn: &mut Txn<'_>, copy: &CopyObject, quota: &Quota) -> Result<Wr
     row.tail.generation = txn.next_generation();
     row.tail.acl = copy.acl;
     row.tail.headers = copy.headers.clone();
+    if (&copy.source_bucket, &copy.source_key) != (&copy.bucket, &copy.key) {
+        row.tail.unknown = row.tail.unknown.of_copy();
+    }
     if row.tail.sha256.is_none() {
         let todo = RehashRow { bucket: copy.bucket.clone(), key: copy.key.clone() };
         txn.set_row(Table::Rehash, key::id(row.tail.generation), &todo)?;

@@ -17,9 +17,10 @@ use crate::local::inline::Segments;
 use crate::local::layout::{Layout, Lock};
 use crate::local::placing::Limbo;
 use crate::local::replay;
-use crate::local::rows::{self, Table};
+use crate::local::rows::Table;
 use crate::local::settings::Settings;
 use crate::local::shared::{Buckets, Health, Shared};
+use crate::local::stored;
 use crate::local::txn::Txn;
 use crate::local::writer::{Queue, Writer};
 
@@ -148,7 +149,7 @@ struct Known {
 
 impl Known {
     fn read(index: &Index, settings: &Settings) -> Result<Known> {
-        let starts = index.get(Table::Meta, STARTS)?.map(|row| rows::decode(&row)).transpose()?.unwrap_or_default();
+        let starts = index.get(Table::Meta, STARTS)?.map(|row| stored::decode(&row)).transpose()?.unwrap_or_default();
         let buckets = Buckets::default();
         buckets.load(index)?;
         Ok(Known { starts, stale: settings.sealing.stale(index)?, buckets })

@@ -20,8 +20,9 @@ use crate::journal::compact::{self, Input};
 use crate::journal::segment;
 use crate::journal::sorted::Stamp;
 use crate::local::placing::Name;
-use crate::local::rows::{self, DropKind, DropRow, Id, ObjectRow, Place, Table, key};
+use crate::local::rows::{DropKind, DropRow, Id, ObjectRow, Place, Table, key};
 use crate::local::shared::{Seen, Shared};
+use crate::local::stored;
 use crate::local::txn::Txn;
 
 /// Candidates of one pass: bounds its memory (10 MB). The rest waits for the next.
@@ -136,7 +137,7 @@ impl Found {
         let mut seen = Seen::default();
         let table = Table::of(op.table)?;
         if table == Table::Objects {
-            let row = ObjectRow::decode(value)?;
+            let row = stored::decode::<ObjectRow>(value)?;
             if let Place::Inline { segment, len, .. } = row.tail.place {
                 *self.live.entry(segment).or_default() += u64::from(len);
                 if emptying.contains(&segment) && self.to_move.len() < MAX_MOVES {
@@ -175,7 +176,7 @@ impl Shared {
         let now = Timestamp::now();
         let mut due = HashMap::new();
         self.index()?.scan(Table::Drops, b"", &mut |k, v| {
-            let row: DropRow = rows::decode(v)?;
+            let row: DropRow = stored::decode(v)?;
             if now.since(row.since) >= self.settings.drop_grace {
                 due.insert(key::parse_id(k)?, row);
             }

@@ -14,8 +14,9 @@ use crate::base::range::ByteRange;
 use crate::files::open::unreadable;
 use crate::files::{FileBody, Span, sys};
 use crate::local::hot::{Entry, Ticket};
-use crate::local::rows::{self, Id, Manifest, ObjectRow, Place, Table, key};
+use crate::local::rows::{Id, Manifest, ObjectRow, Place, Table, key};
 use crate::local::shared::Shared;
+use crate::local::stored;
 use crate::local::txn::no_such_bucket;
 use crate::origin::{Body, ReadBy};
 
@@ -119,8 +120,8 @@ impl Shared {
         for _ in 0..TRIES {
             let ticket = self.hot.begin(bucket, key);
             let Some(bytes) = index.get(Table::Objects, &row_key)? else { return Ok(None) };
-            let row = ObjectRow::decode(&bytes)?;
-            let manifest = |id: Id| index.get(Table::Manifests, &key::id(id))?.map(|b| rows::decode::<Manifest>(&b)).transpose();
+            let row = stored::decode::<ObjectRow>(&bytes)?;
+            let manifest = |id: Id| index.get(Table::Manifests, &key::id(id))?.map(|b| stored::decode::<Manifest>(&b)).transpose();
             let (mut parts, mut content) = (Vec::new(), None);
             if let Some(p) = row.tail.parts {
                 let Some(m) = manifest(p.manifest)? else { continue };

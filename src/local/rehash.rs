@@ -11,8 +11,9 @@ use crate::base::digest::{Sha256, VerifiedSha256};
 use crate::base::error::{Error, Result};
 use crate::index::Walk;
 use crate::local::hot::Entry;
-use crate::local::rows::{self, Id, Manifest, PartsRef, Place, RehashRow, Table, key};
+use crate::local::rows::{Id, Manifest, PartsRef, Place, RehashRow, Table, key};
 use crate::local::shared::Shared;
+use crate::local::stored;
 use crate::local::txn::Txn;
 
 /// Read from the index at once; the rest follows in the next round.
@@ -25,7 +26,7 @@ impl Shared {
         loop {
             let mut todo: Vec<(Vec<u8>, RehashRow)> = Vec::new();
             self.index()?.scan(Table::Rehash, &from, &mut |k, v| {
-                todo.push((k.to_vec(), rows::decode(v)?));
+                todo.push((k.to_vec(), stored::decode(v)?));
                 Ok(if todo.len() < AT_ONCE { Walk::Next } else { Walk::Stop })
             })?;
             let Some((last, _)) = todo.last() else { return Ok(()) };

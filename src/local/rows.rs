@@ -1,63 +1,48 @@
-//! The rows of the store: which tables there are, what a row holds, how it is written.
-//!
-//! Every value starts with the version of its form; a newer one is refused, never guessed.
+//! The rows of the store: which tables there are, and what a row of each holds. How it is written: `stored`.
 
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::base::checksum::Checksum;
 use crate::base::digest::{Sha256, VerifiedSha256};
 use crate::base::error::{Error, Result};
 use crate::base::etag::ETag;
+use crate::base::fields::{Fields, Unknown};
+use crate::base::listed::listed;
 use crate::base::names::{BucketName, ObjectKey, TenantId};
-use crate::base::object::{Bucket, CannedAcl, Layer, ObjectHeaders, ObjectInfo, PartInfo, Upload, UploadedPart};
+use crate::base::object::{CannedAcl, Layer, ObjectHeaders, ObjectInfo, PartInfo, UploadedPart};
 use crate::base::timestamp::Timestamp;
 
-/// The tables of the store. Every place that decides what lives matches all of them, so a new one does not compile until each
-/// such place says what it means there: `Seen::row` (what may go), `backup`, `fsck`, `Txn::put` (what is derived).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[repr(u8)]
-pub enum Table {
-    /// The store's own: counts of starts.
-    Meta = 0x01,
-    Buckets = 0x02,
-    /// Current versions. Noncurrent ones get a table of their own when versioning comes.
-    Objects = 0x03,
-    Uploads = 0x04,
-    Parts = 0x05,
-    /// The parts of multipart objects: too long for the object's own row, which listings read.
-    Manifests = 0x06,
-    /// Uploads that were completed a while ago, and what they became.
-    Completed = 0x07,
-    Settings = 0x08,
-    /// Files and manifests that nothing seems to refer to any more.
-    Drops = 0x09,
-    /// Multipart objects whose SHA-256 is not known yet.
-    Rehash = 0x0a,
-    /// Content by its hash inside a scope.
-    Hashes = 0x80,
-    /// How many objects refer to a manifest.
-    ManifestRefs = 0x81,
-    Usage = 0x82,
+listed! {
+    /// The tables of the store. Every place that decides what lives matches all of them, so a new one does not compile until each
+    /// such place says what it means there: `Seen::row` (what may go), `backup`, `fsck`, `Txn::put` (what is derived).
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+    #[repr(u8)]
+    pub enum Table {
+        /// The store's own: counts of starts.
+        Meta = 0x01,
+        Buckets = 0x02,
+        /// Current versions. Noncurrent ones get a table of their own when versioning comes.
+        Objects = 0x03,
+        Uploads = 0x04,
+        Parts = 0x05,
+        /// The parts of multipart objects: too long for the object's own row, which listings read.
+        Manifests = 0x06,
+        /// Uploads that were completed a while ago, and what they became.
+        Completed = 0x07,
+        Settings = 0x08,
+        /// Files and manifests that nothing seems to refer to any more.
+        Drops = 0x09,
+        /// Multipart objects whose SHA-256 is not known yet.
+        Rehash = 0x0a,
+        /// Content by its hash inside a scope.
+        Hashes = 0x80,
+        /// How many objects refer to a manifest.
+        ManifestRefs = 0x81,
+        Usage = 0x82,
+    }
 }
 
 impl Table {
-    pub const ALL: [Table; 13] = [
-        Table::Meta,
-        Table::Buckets,
-        Table::Objects,
-        Table::Uploads,
-        Table::Parts,
-        Table::Manifests,
-        Table::Completed,
-        Table::Settings,
-        Table::Drops,
-        Table::Rehash,
-        Table::Hashes,
-        Table::ManifestRefs,
-        Table::Usage,
-    ];
-
     /// The table that a record names. One that is not known was written by a newer version, and may keep content alive: nothing
     /// is decided past it.
     pub fn of(code: u8) -> Result<Table> {
@@ -89,8 +74,6 @@ impl From<Table> for u8 {
         table as u8
     }
 }
-
-const VERSION: u8 = 1;
 
 /// A number that names one file or manifest and is never used again, so that what was decided about an old file
 /// can't hit a new one.
@@ -127,7 +110,7 @@ pub struct PartsRef {
 }
 
 /// What listings need, first in the row so that they decode nothing else.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ObjectHead {
     pub size: u64,
     pub etag: ETag,
@@ -136,7 +119,7 @@ pub struct ObjectHead {
     pub checksum: Option<Checksum>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ObjectTail {
     pub generation: u64,
     pub acl: CannedAcl,
@@ -145,6 +128,7 @@ pub struct ObjectTail {
     pub place: Place,
     /// The parts as `partNumber` shows them; the bytes may have moved elsewhere.
     pub parts: Option<PartsRef>,
+    pub unknown: Fields,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -159,21 +143,21 @@ pub struct PartFile {
     pub size: u64,
 }
 
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Manifest {
     pub parts: Vec<PartInfo>,
     /// Empty where the bytes moved to one file.
     pub files: Vec<PartFile>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PartRow {
     pub part: UploadedPart,
     pub owner: TenantId,
     pub file: Id,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CompletedRow {
     pub bucket: BucketName,
     pub key: ObjectKey,
@@ -182,33 +166,7 @@ pub struct CompletedRow {
     /// Of the request, so that only the same one is answered from here.
     pub request: Sha256,
     /// What it became, for the answer: the object itself may have been replaced since. None in rows of before it was kept.
-    #[serde(deserialize_with = "none_at_the_end")]
     pub head: Option<ObjectHead>,
-}
-
-/// An upload as it is kept: with who began it, which rows of before that could be another than the owner do not have.
-#[derive(Serialize, Deserialize)]
-pub struct UploadRow {
-    upload: Upload,
-    #[serde(deserialize_with = "none_at_the_end")]
-    initiator: Option<TenantId>,
-}
-
-impl From<Upload> for UploadRow {
-    fn from(upload: Upload) -> Self {
-        UploadRow { initiator: upload.initiator.clone(), upload }
-    }
-}
-
-impl From<UploadRow> for Upload {
-    fn from(row: UploadRow) -> Self {
-        Upload { initiator: row.initiator, ..row.upload }
-    }
-}
-
-/// For a last field that older rows don't have.
-fn none_at_the_end<'de, D: serde::Deserializer<'de>, T: Deserialize<'de>>(row: D) -> std::result::Result<Option<T>, D::Error> {
-    Ok(Option::deserialize(row).unwrap_or(None))
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -247,38 +205,7 @@ pub struct UsageRow {
     pub objects: u64,
 }
 
-pub fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>> {
-    postcard::to_extend(value, vec![VERSION]).map_err(Error::internal)
-}
-
-pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
-    postcard::from_bytes(body(bytes)?).map_err(Error::internal)
-}
-
-fn body(bytes: &[u8]) -> Result<&[u8]> {
-    match bytes.split_first() {
-        Some((&VERSION, body)) => Ok(body),
-        Some((v, _)) => Err(Error::internal(format!("a row has form {v}: it was written by a newer tidegate"))),
-        None => Err(Error::internal("a row is empty")),
-    }
-}
-
 impl ObjectRow {
-    pub fn encode(&self) -> Result<Vec<u8>> {
-        let head = encode(&self.head)?;
-        postcard::to_extend(&self.tail, head).map_err(Error::internal)
-    }
-
-    pub fn decode(bytes: &[u8]) -> Result<Self> {
-        let (head, rest) = postcard::take_from_bytes(body(bytes)?).map_err(Error::internal)?;
-        let tail = postcard::from_bytes(rest).map_err(Error::internal)?;
-        Ok(ObjectRow { head, tail })
-    }
-
-    pub fn decode_head(bytes: &[u8]) -> Result<ObjectHead> {
-        Ok(postcard::take_from_bytes(body(bytes)?).map_err(Error::internal)?.0)
-    }
-
     /// The manifests this row refers to, each once.
     pub fn manifests(&self) -> impl Iterator<Item = Id> + use<> {
         let content = match self.tail.place {
@@ -303,6 +230,7 @@ impl ObjectRow {
             checksum: head.checksum.clone(),
             parts,
             restore: None,
+            unknown: Unknown { fields: tail.unknown.clone(), newer: None },
             layer: Layer::Store,
         }
     }
@@ -365,10 +293,6 @@ pub mod key {
     }
 }
 
-pub fn decode_bucket(bytes: &[u8]) -> Result<Bucket> {
-    decode(bytes)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -380,20 +304,5 @@ mod tests {
             assert_eq!(table.is_truth(), u8::from(table) < 0x80, "{table:?}: the journal holds those below 0x80");
         }
         assert!(Table::of(0x0b).unwrap_err().to_string().contains("newer tidegate"));
-    }
-
-    #[test]
-    fn a_completed_row_of_before_it_kept_its_answer_is_read() {
-        let row = CompletedRow {
-            bucket: BucketName::parse("media").unwrap(),
-            key: ObjectKey::parse("k").unwrap(),
-            generation: 300,
-            at: Timestamp::now(),
-            request: Sha256([7; 32]),
-            head: None,
-        };
-        let mut old = encode(&row).unwrap();
-        assert_eq!(old.pop(), Some(0), "the field that was not there");
-        assert_eq!(decode::<CompletedRow>(&old).unwrap(), row);
     }
 }

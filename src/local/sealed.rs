@@ -11,7 +11,8 @@ use std::sync::Arc;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::seal::{Purpose, Sealer};
 use crate::index::{Index, Walk};
-use crate::local::rows::{self, Table};
+use crate::local::rows::Table;
+use crate::local::stored;
 
 /// No JSON document begins so, and all settings of before were JSON.
 const MARK: &[u8] = b"sealed 1\n";
@@ -68,7 +69,7 @@ impl Sealing {
     pub fn stale(&self, index: &Index) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
         let mut stale = Vec::new();
         index.scan(Table::Settings, &[], &mut |row_key, row| {
-            let opened = self.look_into(row_key, &rows::decode::<Vec<u8>>(row)?)?;
+            let opened = self.look_into(row_key, &stored::decode::<Vec<u8>>(row)?)?;
             if opened.is_stale {
                 stale.push((row_key.to_vec(), self.seal(row_key, &opened.document)?));
             }

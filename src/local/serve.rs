@@ -15,8 +15,9 @@ use crate::index::{Index, Walk};
 use crate::ingest::{Received, Staging};
 use crate::local::layout::Layout;
 use crate::local::open::{Local, STARTS};
-use crate::local::rows::{self, HashRow, Table, UsageRow, key};
+use crate::local::rows::{HashRow, Table, UsageRow, key};
 use crate::local::shared::Shared;
+use crate::local::stored;
 use crate::local::txn::no_such_bucket;
 use crate::local::{backup, list};
 use crate::origin::{
@@ -111,7 +112,7 @@ impl Reads for Local {
         let row_key = key::hash(owner, sha256);
         Box::pin(self.shared.read(move |index| {
             let Some(row) = index.get(Table::Hashes, &row_key)? else { return Ok(None) };
-            let row: HashRow = rows::decode(&row)?;
+            let row: HashRow = stored::decode(&row)?;
             let (bucket, key) = key::split(&row.newest)?;
             Ok(Some((BucketName::parse(bucket)?, ObjectKey::parse(key)?)))
         }))
@@ -205,7 +206,7 @@ impl OwnSettings for Local {
             let mut found = Vec::new();
             index.scan(Table::Settings, &prefix, &mut |k, v| {
                 let Some(name) = k.strip_prefix(prefix.as_slice()) else { return Ok(Walk::Stop) };
-                found.push((String::from_utf8_lossy(name).into_owned(), sealing.open(k, &rows::decode::<Vec<u8>>(v)?)?));
+                found.push((String::from_utf8_lossy(name).into_owned(), sealing.open(k, &stored::decode::<Vec<u8>>(v)?)?));
                 Ok(Walk::Next)
             })?;
             Ok(found)
@@ -253,7 +254,7 @@ impl Control for Local {
     fn usage<'a>(&'a self, tenant: &'a TenantId) -> Pending<'a, Usage> {
         let row_key = tenant.as_str().as_bytes().to_vec();
         Box::pin(self.shared.read(move |index| {
-            let row: Option<UsageRow> = index.get(Table::Usage, &row_key)?.map(|b| rows::decode(&b)).transpose()?;
+            let row: Option<UsageRow> = index.get(Table::Usage, &row_key)?.map(|b| stored::decode(&b)).transpose()?;
             let row = row.unwrap_or_default();
             Ok(Usage { bytes: row.bytes, objects: row.objects })
         }))

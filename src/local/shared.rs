@@ -8,7 +8,7 @@ use std::time::Instant;
 use arc_swap::{ArcSwap, ArcSwapOption};
 
 use crate::base::error::{Error, ErrorKind, Result};
-use crate::base::object::SharedBucket;
+use crate::base::object::{Bucket, SharedBucket};
 use crate::files::Files;
 use crate::index::{self, Index, Walk};
 use crate::ingest::Staging;
@@ -17,9 +17,10 @@ use crate::local::ids::Ids;
 use crate::local::inline::Segments;
 use crate::local::layout::{self, Layout};
 use crate::local::placing::Limbo;
-use crate::local::rows::{self, Id, Manifest, PartRow, Place, Table};
+use crate::local::rows::{Id, Manifest, ObjectRow, PartRow, Place, Table};
 use crate::local::runs::Runs;
 use crate::local::settings::Settings;
+use crate::local::stored;
 use crate::local::txn::{Txn, Value};
 use crate::local::upkeep::Signal;
 use crate::local::writer::Queue;
@@ -132,7 +133,7 @@ impl Buckets {
     pub fn load(&self, index: &Index) -> Result<()> {
         let mut all = BTreeMap::new();
         index.scan(Table::Buckets, b"", &mut |_, value| {
-            let bucket = rows::decode_bucket(value)?;
+            let bucket = stored::decode::<Bucket>(value)?;
             all.insert(bucket.name.as_str().to_owned(), Arc::new(bucket));
             Ok(Walk::Next)
         })?;
@@ -155,10 +156,10 @@ impl Seen {
     /// Notes what a row of the truth refers to.
     pub fn row(&mut self, table: Table, value: &[u8]) -> Result<()> {
         match table {
-            Table::Objects => self.object(&rows::ObjectRow::decode(value)?),
-            Table::Manifests => self.ids.extend(rows::decode::<Manifest>(value)?.files.iter().map(|f| f.id)),
+            Table::Objects => self.object(&stored::decode::<ObjectRow>(value)?),
+            Table::Manifests => self.ids.extend(stored::decode::<Manifest>(value)?.files.iter().map(|f| f.id)),
             Table::Parts => {
-                self.ids.insert(rows::decode::<PartRow>(value)?.file);
+                self.ids.insert(stored::decode::<PartRow>(value)?.file);
             }
             // They hold no bytes: those of an upload are its parts', those of a completed one its object's.
             Table::Meta | Table::Buckets | Table::Uploads | Table::Completed | Table::Settings => {}
@@ -170,7 +171,7 @@ impl Seen {
         Ok(())
     }
 
-    pub fn object(&mut self, row: &rows::ObjectRow) {
+    pub fn object(&mut self, row: &ObjectRow) {
         self.ids.extend(row.manifests());
         match row.tail.place {
             Place::File { id } => {

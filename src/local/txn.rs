@@ -17,7 +17,8 @@ use crate::base::timestamp::Timestamp;
 use crate::index::{Change, Index, Walk};
 use crate::journal::{ContentAt, OpRef};
 use crate::local::ids::Ids;
-use crate::local::rows::{self, DropKind, DropRow, HashRow, Id, Manifest, ObjectRow, PartRow, Place, Table, UsageRow, key};
+use crate::local::rows::{DropKind, DropRow, HashRow, Id, Manifest, ObjectRow, PartRow, Place, Table, UsageRow, key};
+use crate::local::stored::{self, Row};
 use crate::origin::{Quota, Usage};
 
 #[derive(Debug, Clone)]
@@ -130,9 +131,9 @@ impl<'a> Txn<'a> {
 
     fn decode(table: Table, bytes: &[u8]) -> Result<Value> {
         Ok(match table {
-            Table::Objects => Value::Object(Arc::new(ObjectRow::decode(bytes)?)),
-            Table::Hashes => Value::Hash(rows::decode(bytes)?),
-            Table::Buckets => Value::Bucket(Arc::new(rows::decode(bytes)?)),
+            Table::Objects => Value::Object(Arc::new(stored::decode::<ObjectRow>(bytes)?)),
+            Table::Hashes => Value::Hash(stored::decode(bytes)?),
+            Table::Buckets => Value::Bucket(Arc::new(stored::decode(bytes)?)),
             _ => Value::Bytes(bytes.to_vec()),
         })
     }
@@ -170,16 +171,16 @@ impl<'a> Txn<'a> {
         self.undo.push((row_key, before));
     }
 
-    pub fn get_row<T: serde::de::DeserializeOwned>(&self, table: Table, key: &[u8]) -> Result<Option<T>> {
+    pub fn get_row<T: Row>(&self, table: Table, key: &[u8]) -> Result<Option<T>> {
         match self.get(table, key)? {
             None => Ok(None),
-            Some(Value::Bytes(bytes)) => rows::decode(&bytes).map(Some),
+            Some(Value::Bytes(bytes)) => stored::decode(&bytes).map(Some),
             Some(_) => Err(Error::internal("a row of another kind")),
         }
     }
 
-    pub fn set_row<T: serde::Serialize>(&mut self, table: Table, key: Vec<u8>, row: &T) -> Result<()> {
-        let value = Value::Bytes(rows::encode(row)?);
+    pub fn set_row<T: Row>(&mut self, table: Table, key: Vec<u8>, row: &T) -> Result<()> {
+        let value = Value::Bytes(stored::encode(row)?);
         self.put(table, key, Some(value))
     }
 
@@ -272,7 +273,7 @@ impl<'a> Txn<'a> {
         let row = self.usage(tenant)?;
         let add = |used: u64, more: i128| u64::try_from(i128::from(used) + more).unwrap_or(0);
         let row = UsageRow { bytes: add(row.bytes, bytes), objects: add(row.objects, objects) };
-        let value = (row != UsageRow::default()).then(|| rows::encode(&row)).transpose()?;
+        let value = (row != UsageRow::default()).then(|| stored::encode(&row)).transpose()?;
         self.put_plain(Table::Usage, tenant.as_str().as_bytes().to_vec(), value.map(Value::Bytes));
         Ok(())
     }
@@ -282,7 +283,7 @@ impl<'a> Txn<'a> {
     fn derive_part(&mut self, before: Option<&Value>, after: Option<&Value>) -> Result<()> {
         for (value, sign) in [(after, 1), (before, -1)] {
             if let Some(Value::Bytes(bytes)) = value {
-                let row: PartRow = rows::decode(bytes)?;
+                let row: PartRow = stored::decode(bytes)?;
                 self.add_usage(&row.owner, sign * i128::from(row.part.size), 0)?;
             }
         }
@@ -427,16 +428,16 @@ impl<'a> Txn<'a> {
 fn encode_value(value: &Value, places: &[ContentAt]) -> Result<Vec<u8>> {
     match value {
         Value::Bytes(bytes) => Ok(bytes.clone()),
-        Value::Bucket(bucket) => rows::encode(&**bucket),
-        Value::Hash(row) => rows::encode(&HashRow { place: settle(row.place, places)?, ..row.clone() }),
+        Value::Bucket(bucket) => stored::encode(&**bucket),
+        Value::Hash(row) => stored::encode(&HashRow { place: settle(row.place, places)?, ..row.clone() }),
         Value::Object(row) => {
             let place = settle(row.tail.place, places)?;
             if place == row.tail.place {
-                return row.encode();
+                return stored::encode(&**row);
             }
             let mut row = (**row).clone();
             row.tail.place = place;
-            row.encode()
+            stored::encode(&row)
         }
     }
 }

@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 use crate::base::error::Result;
 use crate::index::Walk;
 use crate::local::pass::Passes;
-use crate::local::rows::{self, CompletedRow, Table};
+use crate::local::rows::{CompletedRow, Table};
 use crate::local::shared::Shared;
+use crate::local::stored;
 
 /// Time between passes is at least this many times the last one's: upkeep takes 5 % of a core at most.
 const REST: u32 = 20;
@@ -96,7 +97,7 @@ impl Shared {
         let (mut old, mut count) = (Vec::new(), 0usize);
         self.index()?.scan(Table::Completed, b"", &mut |k, v| {
             count += 1;
-            let row: CompletedRow = rows::decode(v)?;
+            let row: CompletedRow = stored::decode(v)?;
             if count > MAX_COMPLETED || now.since(row.at) >= self.settings.completed_kept {
                 old.push(k.to_vec());
             }

@@ -12,8 +12,9 @@ use crate::base::object::{Upload, UploadedPart};
 use crate::index::Walk;
 use crate::ingest::Received;
 use crate::local::objects::drop_blocking;
-use crate::local::rows::{self, DropKind, PartRow, Table, UploadRow, key};
+use crate::local::rows::{DropKind, PartRow, Table, key};
 use crate::local::shared::Shared;
+use crate::local::stored;
 use crate::local::txn::{Txn, Value, no_such_bucket};
 use crate::origin::Quota;
 
@@ -21,7 +22,7 @@ impl Shared {
     pub async fn create_upload(&self, upload: Upload) -> Result<Upload> {
         let create = move |txn: &mut Txn<'_>| {
             txn.require_bucket(&upload.bucket)?;
-            txn.set_row(Table::Uploads, key::upload(&upload.bucket, &upload.key, upload.id.as_str()), &UploadRow::from(upload.clone()))?;
+            txn.set_row(Table::Uploads, key::upload(&upload.bucket, &upload.key, upload.id.as_str()), &upload)?;
             Ok(upload)
         };
         self.queue.submit(create).await
@@ -32,9 +33,8 @@ impl Shared {
             return Err(no_such_bucket());
         }
         let (shared, row_key) = (self.clone(), key::upload(bucket, key, id.as_str()));
-        let read =
-            spawn_blocking(move || shared.index()?.get(Table::Uploads, &row_key)?.map(|b| rows::decode::<UploadRow>(&b)).transpose());
-        read.await.map_err(Error::internal)??.map(Upload::from).ok_or_else(no_such_upload)
+        let read = spawn_blocking(move || shared.index()?.get(Table::Uploads, &row_key)?.map(|b| stored::decode::<Upload>(&b)).transpose());
+        read.await.map_err(Error::internal)??.ok_or_else(no_such_upload)
     }
 
     pub async fn put_part(self: &Arc<Self>, upload: &Upload, number: u16, received: Received, quota: Quota) -> Result<UploadedPart> {
@@ -82,7 +82,7 @@ impl Shared {
                     more = true;
                     return Ok(Walk::Stop);
                 }
-                parts.push(rows::decode::<PartRow>(v)?.part);
+                parts.push(stored::decode::<PartRow>(v)?.part);
                 Ok(Walk::Next)
             })?;
             Ok((parts, more))
@@ -121,7 +121,7 @@ pub fn all_parts(txn: &Txn<'_>, id: &UploadId) -> Result<Vec<PartRow>> {
     let rows = txn.rows_with_prefix(Table::Parts, &key::joined(id.as_str(), ""), usize::from(MAX_PARTS) + 1)?;
     rows.into_iter()
         .map(|(_, value)| match value {
-            Value::Bytes(bytes) => rows::decode(&bytes),
+            Value::Bytes(bytes) => stored::decode(&bytes),
             _ => Err(Error::internal("a row of another kind")),
         })
         .collect()

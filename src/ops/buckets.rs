@@ -32,7 +32,15 @@ impl Ops {
         {
             return Err(Error::new(ErrorKind::TooManyBuckets, "You have attempted to create more buckets than allowed."));
         }
-        let fresh = Bucket { name: name.clone(), owner: owner.clone(), created: Timestamp::now(), acl, documents, generation: 0 };
+        let fresh = Bucket {
+            name: name.clone(),
+            owner: owner.clone(),
+            created: Timestamp::now(),
+            acl,
+            documents,
+            generation: 0,
+            unknown: Default::default(),
+        };
         let buckets = self.origin.buckets.clone();
         self.change(grant, What::Bucket, async move { buckets.create_bucket(fresh).await }).await
     }

@@ -23,7 +23,7 @@ use crate::base::object::{CannedAcl, ObjectHeaders};
 use crate::ingest::{Content, Follower, Received, Staging};
 use crate::origin::Announced;
 use crate::upstream::cutter::{Cutter, FilePart, Told};
-use crate::upstream::info::Known;
+use crate::upstream::known::Known;
 use crate::upstream::open::Inner;
 use crate::upstream::parts::{ABORT_PATIENCE, PartedObject, Sent};
 

@@ -10,16 +10,16 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
 use quick_cache::sync::Cache;
-use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::names::{BucketName, TenantId};
-use crate::base::object::{Bucket, BucketDocument, CannedAcl, SharedBucket};
+use crate::base::object::{Bucket, BucketDocument, CannedAcl, SharedBucket, UnknownOfBucket};
 use crate::upstream::fault;
 use crate::upstream::open::Inner;
 use crate::upstream::place::Place;
 use crate::upstream::records::{Over, READ_AT_ONCE, Record};
+use crate::upstream::stored;
 
 const FOLDER: &str = "buckets/";
 /// Before the name of a configured bucket: such a record holds its documents, and is no bucket by itself.
@@ -35,7 +35,6 @@ const LOOKS_IN_VAIN: u32 = 8;
 const KEPT: usize = 10_000;
 /// Changes of one bucket that meet: each tries again on what the other left.
 const ATTEMPTS: usize = 8;
-const VERSION: u8 = 1;
 
 pub struct Buckets {
     table: ArcSwapOption<Table>,
@@ -84,12 +83,6 @@ impl Default for Buckets {
             changes: AtomicU64::new(0),
         }
     }
-}
-
-#[derive(Serialize, Deserialize)]
-struct Stored {
-    version: u8,
-    bucket: Bucket,
 }
 
 impl Inner {
@@ -188,10 +181,9 @@ impl Inner {
     }
 
     fn decoded(&self, name: &BucketName, record: Record) -> Result<(String, SharedBucket)> {
-        let stored: Stored = postcard::from_bytes(&record.text).map_err(Error::internal)?;
-        let mut bucket = stored.bucket;
-        if stored.version != VERSION || bucket.name != *name {
-            return Err(Error::internal(format!("the record of the bucket {name} is of another version, or of another bucket")));
+        let mut bucket = stored::read_bucket(&record.text)?;
+        if bucket.name != *name {
+            return Err(Error::internal(format!("the record of the bucket {name} is of another bucket")));
         }
         if let Some(configured) = self.map.find(name) {
             bucket.owner = configured.owner.clone();
@@ -215,6 +207,7 @@ impl Inner {
             acl: CannedAcl::Private,
             documents: BTreeMap::new(),
             generation: 0,
+            unknown: UnknownOfBucket::default(),
         }))
     }
 
@@ -298,7 +291,7 @@ impl Inner {
         if self.map.overlaps(&folder) || (!may_see_home && !self.is_empty(&folder).await?) {
             return Err(not_available());
         }
-        let text = postcard::to_stdvec(&Stored { version: VERSION, bucket: bucket.clone() }).map_err(Error::internal)?;
+        let text = stored::write_bucket(&bucket)?;
         match self.put_record(&format!("{FOLDER}{name}"), &text, Over::Nothing).await {
             Ok(etag) => {
                 let made = Arc::new(Bucket { generation: generation(&etag), ..bucket });
@@ -353,12 +346,13 @@ impl Inner {
     /// Makes the bucket what the origin's is, whatever was recorded of it. For replicas.
     pub async fn copy_bucket(&self, source: &Bucket) -> Result<()> {
         let same = |there: &Bucket| {
-            (&there.owner, there.acl, there.created, &there.documents) == (&source.owner, source.acl, source.created, &source.documents)
+            (&there.owner, there.acl, there.created, &there.documents, &there.unknown)
+                == (&source.owner, source.acl, source.created, &source.documents, &source.unknown)
         };
         if self.recorded(&source.name).await?.is_some_and(|(_, there)| same(&there)) {
             return Ok(());
         }
-        let text = postcard::to_stdvec(&Stored { version: VERSION, bucket: source.clone() }).map_err(Error::internal)?;
+        let text = stored::write_bucket(source)?;
         let etag = self.put_record(&format!("{FOLDER}{}", source.name), &text, Over::Anything).await?;
         let bucket = Arc::new(Bucket { generation: generation(&etag), ..source.clone() });
         self.remember(source.name.as_str(), Some((etag, bucket)));
@@ -378,7 +372,7 @@ impl Inner {
                 None => (Over::Nothing, Bucket::clone(&*self.unchanged(name).ok_or_else(no_such_bucket)?)),
             };
             change(&mut bucket);
-            let text = postcard::to_stdvec(&Stored { version: VERSION, bucket: bucket.clone() }).map_err(Error::internal)?;
+            let text = stored::write_bucket(&bucket)?;
             match self.put_record(&path, &text, over).await {
                 Ok(etag) => {
                     let bucket = Arc::new(Bucket { generation: generation(&etag), ..bucket });

@@ -11,43 +11,19 @@ use aws_sdk_s3::operation::head_object::HeadObjectOutput;
 use aws_sdk_s3::types::{ServerSideEncryption, StorageClass};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use crate::base::checksum::{Checksum, ChecksumAlgorithm, ChecksumType};
-use crate::base::digest::{Md5, VerifiedSha256};
+use crate::base::checksum::{ChecksumAlgorithm, ChecksumType};
+use crate::base::digest::VerifiedSha256;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::etag::ETag;
 use crate::base::names::TenantId;
 use crate::base::object::{CannedAcl, Layer, ObjectHeaders, ObjectInfo};
 use crate::base::storable::{ENCODED, SEALED, is_plain};
 use crate::base::timestamp::Timestamp;
+use crate::upstream::known::Known;
 use crate::upstream::open::Inner;
-use crate::upstream::replica::SourceVersion;
-
-const VERSION: u8 = 1;
-
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Known {
-    pub version: u8,
-    pub owner: TenantId,
-    pub acl: CannedAcl,
-    pub sha256: Option<VerifiedSha256>,
-    pub md5: Option<Md5>,
-    pub checksum: Option<Checksum>,
-    /// User metadata that is not ASCII travels encoded (RFC 2047); these are the names of such values.
-    pub encoded: Vec<String>,
-    /// Of a replica's copy: which version of the origin it is. Sealed behind the rest, where older programs don't look.
-    #[serde(skip)]
-    pub source: Option<SourceVersion>,
-}
-
-impl Known {
-    pub fn new(owner: TenantId, acl: CannedAcl, headers: &ObjectHeaders) -> Self {
-        let encoded = headers.user.iter().filter(|(_, v)| !is_plain(v)).map(|(n, _)| n.clone()).collect();
-        Known { version: VERSION, owner, acl, sha256: None, md5: None, checksum: None, encoded, source: None }
-    }
-}
+use crate::upstream::stored;
 
 /// Where a value belongs. An object that goes up in parts has no size yet when its metadata are sent.
 pub fn seal_place(bucket: &str, key: &str, size: Option<u64>) -> String {
@@ -175,11 +151,7 @@ pub fn raw_headers(headers: &ObjectHeaders) -> Vec<(&'static str, String)> {
 
 impl Inner {
     pub fn sealed(&self, known: &Known, place: &str) -> Result<String> {
-        let mut text = postcard::to_stdvec(known).map_err(Error::internal)?;
-        if let Some(source) = &known.source {
-            text = postcard::to_extend(source, text).map_err(Error::internal)?;
-        }
-        Ok(URL_SAFE_NO_PAD.encode(self.sealer.seal(place, &text)?))
+        Ok(URL_SAFE_NO_PAD.encode(self.sealer.seal(place, &stored::write_seal(known)?)?))
     }
 
     /// What was sealed with the object at its place. None: a plain object.
@@ -187,9 +159,7 @@ impl Inner {
         let sealed = URL_SAFE_NO_PAD.decode(sealed).ok()?;
         let open = |size| self.sealer.open(&seal_place(bucket, key, size), &sealed);
         let text = open(Some(size)).or_else(|| open(None))?;
-        let (mut known, rest): (Known, &[u8]) = postcard::take_from_bytes(&text).ok()?;
-        known.source = postcard::from_bytes(rest).ok();
-        (known.version == VERSION).then_some(known)
+        stored::read_seal(&text).inspect_err(|e| tracing::warn!(error = %e, key, "what was sealed with an object can't be read")).ok()
     }
 
     /// `owner`: of the bucket.
@@ -202,6 +172,7 @@ impl Inner {
         let modified = timestamp(head.last_modified());
         let sent = head.metadata();
         let known = sent.and_then(|m| m.get(SEALED)).and_then(|s| self.known(bucket, key, size, s));
+        known.as_ref().map_or(Ok(()), |k| k.unknown.fields.require_known())?;
         let encoded = known.as_ref().map(|k| k.encoded.as_slice()).unwrap_or_default();
         let user: BTreeMap<String, Vec<u8>> = sent
             .into_iter()
@@ -243,6 +214,7 @@ impl Inner {
             checksum: upstreams.or_else(|| proven.and_then(|k| k.checksum.clone())),
             parts: Vec::new(),
             restore: owned(head.restore()),
+            unknown: known.map(|k| k.unknown).unwrap_or_default(),
             layer: Layer::Store,
         })
     }
@@ -251,6 +223,9 @@ impl Inner {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::checksum::Checksum;
+    use crate::base::digest::Md5;
+    use crate::upstream::known::SourceVersion;
 
     /// What the door leaves room for.
     #[test]
@@ -268,7 +243,7 @@ mod tests {
             source,
             ..Known::new(owner, CannedAcl::BucketOwnerFullControl, &ObjectHeaders::default())
         };
-        let text = postcard::to_extend(&known.source.unwrap(), postcard::to_stdvec(&known).unwrap()).unwrap();
+        let text = stored::write_seal(&known).unwrap();
         // A nonce before it, a tag behind it.
         let sealed = SEALED.len() + URL_SAFE_NO_PAD.encode(vec![0; 12 + text.len() + 16]).len();
         assert!((SEALED_BYTES - 8..=SEALED_BYTES).contains(&sealed), "{sealed}");

@@ -21,6 +21,7 @@ pub mod contents;
 pub mod cutter;
 pub mod fault;
 pub mod info;
+pub mod known;
 pub mod list;
 pub mod multipart;
 pub mod object_parts;
@@ -37,9 +38,13 @@ pub mod replica;
 pub mod restore;
 pub mod serve;
 pub mod settings;
+pub mod stored;
 pub mod sweep;
 pub mod uploads;
 pub mod write;
 
 pub use open::Upstream;
 pub use settings::Settings;
+
+#[cfg(test)]
+mod golden;

@@ -11,12 +11,12 @@ use aws_sdk_s3::types::{
 };
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use tokio::task::spawn_blocking;
 
 use crate::base::checksum::{Checksum, ChecksumAlgorithm, ChecksumType};
 use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::fields::Fields;
 use crate::base::names::{BucketName, ObjectKey, UploadId, no_such_upload};
 use crate::base::object::{SharedObject, Upload, UploadedPart};
 use crate::ingest::hasher::ChecksumHasher;
@@ -26,51 +26,17 @@ use crate::upstream::client;
 use crate::upstream::conditions::{self, LOOKS};
 use crate::upstream::cutter;
 use crate::upstream::fault;
-use crate::upstream::info::{self, Known, checksum_of, seal_place, with_checksum, with_headers, with_keeping};
+use crate::upstream::info::{self, checksum_of, seal_place, with_checksum, with_headers, with_keeping};
+use crate::upstream::known::Known;
 use crate::upstream::open::Inner;
 use crate::upstream::place::Place;
 use crate::upstream::records::Over;
-use crate::upstream::sweep::FOLDER;
+use crate::upstream::stored::{self, Recorded};
+use crate::upstream::sweep::{FOLDER, is_mark};
 use crate::upstream::write::{busy, insert_raw, part_of_file, written};
 
-const VERSION: u8 = 1;
-/// With who began the upload behind it, where that is another than the owner.
-const WITH_INITIATOR: u8 = 2;
 /// Before an id that the upstream made in characters which ours do not have.
 const ENCODED: &str = "~";
-
-/// What is recorded of an upload.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Recorded {
-    version: u8,
-    pub upload: Upload,
-    known: Known,
-    pub sealed: String,
-}
-
-impl Recorded {
-    /// With what stands behind it.
-    pub fn parse(text: &[u8]) -> Result<(Self, &[u8])> {
-        let (mut recorded, mut rest): (Recorded, &[u8]) = postcard::take_from_bytes(text).map_err(Error::internal)?;
-        match recorded.version {
-            VERSION => {}
-            WITH_INITIATOR => {
-                let (initiator, behind) = postcard::take_from_bytes(rest).map_err(Error::internal)?;
-                (recorded.upload.initiator, rest) = (Some(initiator), behind);
-            }
-            _ => return Err(Error::internal("the record of an upload is of another version")),
-        }
-        Ok((recorded, rest))
-    }
-
-    fn text(&self) -> Result<Vec<u8>> {
-        let text = postcard::to_stdvec(self).map_err(Error::internal)?;
-        match &self.upload.initiator {
-            Some(initiator) => postcard::to_extend(initiator, text).map_err(Error::internal),
-            None => Ok(text),
-        }
-    }
-}
 
 /// The id that clients know.
 pub fn public_id(upstream: &str) -> Result<UploadId> {
@@ -108,9 +74,8 @@ impl Inner {
         let created = create.customize().mutate_request(move |r| insert_raw(r, &raw)).send().await.map_err(fault::of)?;
         let id = created.upload_id().unwrap_or_default().to_owned();
         upload.id = public_id(&id)?;
-        let version = if upload.initiator.is_some() { WITH_INITIATOR } else { VERSION };
-        let recorded = Recorded { version, upload: upload.clone(), known, sealed };
-        let text = recorded.text()?;
+        let recorded = Recorded { upload: upload.clone(), known, sealed, unknown: Fields::default() };
+        let text = stored::write_upload(&recorded)?;
         let path = record_path(&upload.bucket, &upload.key, &upload.id);
         if let Err(e) = self.put_record(&path, &text, Over::Anything).await {
             // Without its record nobody could complete it.
@@ -127,7 +92,7 @@ impl Inner {
             return Ok(known);
         }
         let Some(record) = self.record(&path).await? else { return Err(no_such_upload()) };
-        let recorded = Arc::new(Recorded::parse(&record.text)?.0);
+        let recorded = Arc::new(stored::read_upload(&record.text, is_mark)?.0);
         self.uploads.insert(path, recorded.clone());
         Ok(recorded)
     }

@@ -19,12 +19,12 @@ use crate::private;
 use crate::upstream::buckets::Buckets;
 use crate::upstream::client;
 use crate::upstream::contents::Contents;
-use crate::upstream::multipart::Recorded;
 use crate::upstream::place::Map;
 use crate::upstream::prefetch::Prefetches;
 use crate::upstream::probe::Abilities;
 use crate::upstream::records::{Over, Records};
 use crate::upstream::settings::Settings;
+use crate::upstream::stored::Recorded;
 
 /// The record that proves, at a start, that this node has the operator's key which the state was sealed with.
 const SEAL: &str = "seal";

@@ -6,22 +6,14 @@
 //!
 //! Invariant: a proof counts for the very version that it was made for, by ETag and size; what it can't say is "not proven".
 
-use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::base::digest::VerifiedSha256;
-use crate::base::etag::ETag;
 use crate::base::hash_name;
 use crate::base::object::ObjectInfo;
 use crate::upstream::open::Inner;
 use crate::upstream::records::Over;
-
-#[derive(Serialize, Deserialize)]
-struct Proof {
-    etag: ETag,
-    size: u64,
-    sha256: VerifiedSha256,
-}
+use crate::upstream::stored::Proof;
 
 /// `bucket` and `key` as the upstream knows them.
 fn path(bucket: &str, key: &str) -> String {
@@ -32,10 +24,10 @@ impl Inner {
     /// A proof that can't be kept is no reason to refuse what is stored already.
     pub async fn prove(&self, bucket: &str, key: &str, written: &ObjectInfo) {
         let Some(sha256) = written.sha256.filter(|sha256| hash_name::is_true(key, sha256.digest())) else { return };
-        let proof = postcard::to_stdvec(&Proof { etag: written.etag, size: written.size, sha256 });
+        let proof = Proof { etag: written.etag, size: written.size, sha256 }.write();
         let kept = match proof {
             Ok(proof) => self.put_record(&path(bucket, key), &proof, Over::Anything).await.map(drop),
-            Err(e) => Err(crate::base::error::Error::internal(e)),
+            Err(e) => Err(e),
         };
         if let Err(e) = kept {
             tracing::warn!(error = %e, key, "that the name of an object is its hash could not be recorded: it is not served as immutable");
@@ -50,7 +42,7 @@ impl Inner {
         let record = self.record(&path(bucket, key)).await;
         let record =
             record.inspect_err(|e| tracing::warn!(error = %e, key, "whether the name of an object is its hash can't be told")).ok()??;
-        let proof: Proof = postcard::from_bytes(&record.text).ok()?;
+        let proof = Proof::read(&record.text).ok()?;
         (proof.etag == shown.etag && proof.size == shown.size).then_some(proof.sha256)
     }
 

@@ -5,29 +5,12 @@
 
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
-
-use crate::base::etag::ETag;
 use crate::base::names::{BucketName, ObjectKey, TenantId};
-use crate::base::object::{Bucket, ObjectInfo, SharedObject};
+use crate::base::object::{Bucket, SharedObject};
 use crate::base::storable::SEALED;
-use crate::base::timestamp::Timestamp;
 use crate::origin::{Pending, PutObject, Written};
 use crate::upstream::Upstream;
-
-/// A version as the origin names it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SourceVersion {
-    pub etag: ETag,
-    pub modified: Timestamp,
-    pub generation: u64,
-}
-
-impl SourceVersion {
-    pub fn of(object: &ObjectInfo) -> Self {
-        SourceVersion { etag: object.etag, modified: object.modified, generation: object.generation }
-    }
-}
+use crate::upstream::known::SourceVersion;
 
 /// What the replica has under a key.
 #[derive(Debug, Clone)]

@@ -18,9 +18,10 @@ use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::timestamp::Timestamp;
 use crate::upstream::fault;
 use crate::upstream::info;
-use crate::upstream::multipart::{Recorded, upstream_id};
+use crate::upstream::multipart::upstream_id;
 use crate::upstream::open::{Inner, Upstream};
 use crate::upstream::records::Over;
+use crate::upstream::stored::{self, Recorded};
 
 pub const FOLDER: &str = "uploads/";
 /// The record of when the last pass began.
@@ -33,6 +34,11 @@ const LOOK: Duration = Duration::from_secs(600);
 const AT_ONCE: usize = 4;
 /// Behind a record, where a reader of it does not look: its upload had ended when this was written.
 const ENDED: &[u8] = &[1];
+
+/// Whether it is such a mark, and nothing else.
+pub fn is_mark(behind: &[u8]) -> bool {
+    behind == ENDED
+}
 
 /// What a pass did with the records that were old enough to be looked at.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -140,11 +146,11 @@ impl Inner {
     /// None: another node was here at the same time.
     async fn judge(&self, path: &str) -> Result<Option<Judged>> {
         let Some(record) = self.record(path).await? else { return Ok(None) };
-        let (recorded, mark) = Recorded::parse(&record.text)?;
+        let (recorded, marks) = stored::read_upload(&record.text, is_mark)?;
         if self.goes_on(&recorded).await? {
             return Ok(Some(Judged::InUse));
         }
-        if mark == ENDED {
+        if !marks.is_empty() {
             self.delete_record(path).await?;
             return Ok(Some(Judged::Removed));
         }

@@ -25,10 +25,10 @@ use crate::upstream::ahead::Ahead;
 use crate::upstream::client;
 use crate::upstream::conditions::{self, Held, LOOKS};
 use crate::upstream::fault;
-use crate::upstream::info::{self, Known, seal_place, with_checksum, with_headers, with_keeping};
+use crate::upstream::info::{self, seal_place, with_checksum, with_headers, with_keeping};
+use crate::upstream::known::{Known, SourceVersion};
 use crate::upstream::open::Inner;
 use crate::upstream::place::Place;
-use crate::upstream::replica::SourceVersion;
 
 /// Read from a staged file at once.
 const BUFFER: usize = 256 * 1024;
@@ -188,9 +188,11 @@ impl Inner {
             return Err(source_replaced());
         }
         let (place, key) = self.writable(&copy.bucket, &copy.key).await?;
+        let is_same = (&source_place, &source_key) == (&place, &key);
+        let unknown = if is_same { copy.source.unknown.clone() } else { copy.source.unknown.of_copy() };
         let copying = Copying {
             source: (source_place, source_key),
-            known: known_of_copy(&copy.source, copy.owner, copy.acl, &copy.headers),
+            known: Known { unknown, ..known_of_copy(&copy.source, copy.owner, copy.acl, &copy.headers) },
             object: copy.source,
             to: (place, key),
             headers: copy.headers,
@@ -259,7 +261,7 @@ impl Inner {
             let (place, full) = self.writable(bucket, key).await?;
             let copying = Copying {
                 source: (place.clone(), full.clone()),
-                known: known_of_copy(&object, object.owner.clone(), acl, &object.headers),
+                known: Known { unknown: object.unknown.clone(), ..known_of_copy(&object, object.owner.clone(), acl, &object.headers) },
                 headers: object.headers.clone(),
                 object,
                 to: (place, full),
@@ -318,6 +320,7 @@ pub fn written(
         checksum,
         parts: Vec::new(),
         restore: None,
+        unknown: known.unknown.clone(),
         layer: Layer::Store,
     }
 }

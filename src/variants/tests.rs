@@ -171,6 +171,7 @@ fn object(body: &[u8]) -> SharedObject {
         checksum: None,
         parts: Vec::new(),
         restore: None,
+        unknown: Default::default(),
         layer: Layer::Store,
     })
 }

@@ -6,6 +6,7 @@ mod basics;
 pub mod early;
 mod faults;
 mod first_read;
+mod golden;
 mod hidden;
 pub mod nodes;
 mod plain;

@@ -245,7 +245,15 @@ fn cookies_open_what_they_are_for_and_else_leave_a_stranger() {
 
 fn bucket(name: &str, owner: &str) -> Bucket {
     let owner = crate::base::names::TenantId::parse(owner).unwrap();
-    Bucket { name: bucket_name(name), owner, created: NOW, acl: CannedAcl::Private, documents: Default::default(), generation: 1 }
+    Bucket {
+        name: bucket_name(name),
+        owner,
+        created: NOW,
+        acl: CannedAcl::Private,
+        documents: Default::default(),
+        generation: 1,
+        unknown: Default::default(),
+    }
 }
 
 #[test]

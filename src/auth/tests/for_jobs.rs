@@ -19,6 +19,7 @@ fn bucket_of(owner: &str) -> Bucket {
         acl: CannedAcl::Private,
         documents: Default::default(),
         generation: 1,
+        unknown: Default::default(),
     }
 }
 

@@ -30,6 +30,7 @@ pub fn bucket(owner: &str) -> Bucket {
         acl: CannedAcl::Private,
         documents: BTreeMap::new(),
         generation: GENERATION.fetch_add(1, Ordering::Relaxed),
+        unknown: Default::default(),
     }
 }
 
@@ -57,6 +58,7 @@ pub fn object(owner: &str, acl: CannedAcl) -> ObjectInfo {
         checksum: None::<Checksum>,
         parts: Vec::new(),
         restore: None,
+        unknown: Default::default(),
         layer: Layer::Store,
     }
 }

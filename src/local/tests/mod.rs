@@ -3,6 +3,7 @@
 mod basics;
 mod faults;
 mod folder;
+mod golden;
 mod left;
 mod model;
 mod multipart;
@@ -98,6 +99,7 @@ pub async fn make_bucket(local: &Local, name: &str) {
         acl: CannedAcl::Private,
         documents: Default::default(),
         generation: 0,
+        unknown: Default::default(),
     };
     local.create_bucket(bucket).await.unwrap();
 }

@@ -17,7 +17,8 @@ use crate::ops::replicas::Inner;
 use crate::ops::replicas::target::Target;
 use crate::origin::{Body, Buckets, Freshness, Intake, PutObject, ReadBy, Writes};
 use crate::upstream::Upstream;
-use crate::upstream::replica::{Copied, SourceVersion};
+use crate::upstream::known::SourceVersion;
+use crate::upstream::replica::Copied;
 
 /// How often a key is looked at anew because it changed meanwhile.
 const TRIES: usize = 4;

@@ -17,7 +17,7 @@ use crate::ops::breaker::is_silent;
 use crate::ops::replicas::target::Target;
 use crate::ops::replicas::{Inner, Replicas};
 use crate::origin::{Body, Buckets, Freshness, ReadBy, Reads};
-use crate::upstream::replica::SourceVersion;
+use crate::upstream::known::SourceVersion;
 
 /// How long the origin, or a replica, is waited for where another may answer: less than a CDN's patience.
 const PATIENCE: Duration = Duration::from_secs(5);

@@ -41,6 +41,7 @@ pub async fn ensure(buckets: &dyn Buckets, marks: &BucketName) -> Result<()> {
         acl: CannedAcl::Private,
         documents: Default::default(),
         generation: 0,
+        unknown: Default::default(),
     };
     match buckets.create_bucket(bucket).await {
         // Another node was first.

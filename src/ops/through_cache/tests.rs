@@ -265,6 +265,7 @@ impl World {
             acl: CannedAcl::Private,
             documents: Default::default(),
             generation: 0,
+            unknown: Default::default(),
         };
         local.create_bucket(made).await.unwrap();
         let zero = || AtomicU64::new(0);

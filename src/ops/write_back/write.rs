@@ -147,6 +147,7 @@ impl Overlay {
             acl: CannedAcl::Private,
             documents: Default::default(),
             generation: 0,
+            unknown: Default::default(),
         };
         match self.local.create_bucket(bucket).await {
             Err(e) if e.kind() != ErrorKind::BucketAlreadyOwnedByYou => Err(e),

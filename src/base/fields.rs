@@ -1,0 +1,124 @@
+//! The end of a stored form: fields with numbers, so that a later program can add one without another version of the form.
+//!
+//! A program keeps the fields that it does not know, byte for byte, and writes them back with what they belong to. Nothing is
+//! written where there are none: forms of before there were fields are read and written as they are.
+//! Called by the stored forms of `local` and `upstream`. The rules for adding a field are in docs/architecture.md.
+
+use serde::{Deserialize, Serialize};
+
+use super::error::{Error, ErrorKind, Result};
+
+/// What a field is, and what becomes of it at a program that does not know it. A number is never used again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tag(u32);
+
+const NEEDED: u32 = 1;
+const TRAVELS: u32 = 2;
+
+impl Tag {
+    pub const fn new(number: u32) -> Self {
+        Tag(number << 2)
+    }
+
+    /// What it belongs to means something else without it: who does not know it refuses to work on it.
+    pub const fn needed(self) -> Self {
+        Tag(self.0 | NEEDED)
+    }
+
+    /// A copy has it too, as S3's tags. Without it a field says something of one object alone, as a lock does.
+    pub const fn travels(self) -> Self {
+        Tag(self.0 | TRAVELS)
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fields(Vec<(u32, Vec<u8>)>);
+
+impl Fields {
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The fields that stand at the start of `bytes`, and what is behind them.
+    pub fn parse(bytes: &[u8]) -> Result<(Self, &[u8])> {
+        if bytes.is_empty() { Ok((Fields::default(), bytes)) } else { postcard::take_from_bytes(bytes).map_err(Error::internal) }
+    }
+
+    /// Behind `form`.
+    pub fn append(&self, form: Vec<u8>) -> Result<Vec<u8>> {
+        if self.is_empty() { Ok(form) } else { postcard::to_extend(self, form).map_err(Error::internal) }
+    }
+
+    pub fn take(&mut self, tag: Tag) -> Option<Vec<u8>> {
+        let at = self.0.iter().position(|(t, _)| *t == tag.0)?;
+        Some(self.0.remove(at).1)
+    }
+
+    pub fn with(mut self, tag: Tag, value: Vec<u8>) -> Self {
+        self.0.push((tag.0, value));
+        self
+    }
+
+    /// What goes with a copy.
+    pub fn of_copy(&self) -> Self {
+        Fields(self.0.iter().filter(|(tag, _)| tag & TRAVELS != 0).cloned().collect())
+    }
+
+    /// Err: among those left is one that must be known.
+    pub fn require_known(&self) -> Result<()> {
+        match self.0.iter().find(|(tag, _)| tag & NEEDED != 0) {
+            None => Ok(()),
+            Some((tag, _)) => Err(newer(&format!("field {tag}"))),
+        }
+    }
+}
+
+/// What a newer program wrote of something and this one does not know: kept, and written back with it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Unknown {
+    pub fields: Fields,
+    /// All of a form of a version that is not known here, behind what every version begins with.
+    pub newer: Option<(u8, Vec<u8>)>,
+}
+
+impl Unknown {
+    pub fn of_copy(&self) -> Self {
+        // What the rest of an unknown form says may hold for that one object alone.
+        Unknown { fields: self.fields.of_copy(), newer: None }
+    }
+}
+
+/// Another node may be newer, and can answer.
+pub fn newer(what: &str) -> Error {
+    let text = "This was written by a newer version of the gateway than the one that answers. Please try again.";
+    Error::new(ErrorKind::LocalUnavailable, text).caused_by(format!("{what} is not known to this version: start a newer tidegate"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LABELS: Tag = Tag::new(1000).travels();
+    const KEY: Tag = Tag::new(999).needed();
+    const LOCK: Tag = Tag::new(1001);
+
+    #[test]
+    fn no_fields_are_no_bytes_and_others_come_back_as_they_were() {
+        assert_eq!(Fields::default().append(vec![7]).unwrap(), [7]);
+        assert_eq!(Fields::parse(b"").unwrap(), (Fields::default(), &b""[..]));
+        let fields = Fields::default().with(LOCK, vec![1, 2]).with(LABELS, Vec::new());
+        let bytes = [fields.append(Vec::new()).unwrap(), vec![9, 9]].concat();
+        assert_eq!(Fields::parse(&bytes).unwrap(), (fields.clone(), &[9, 9][..]));
+        assert!(Fields::parse(&bytes[..3]).is_err(), "cut short");
+        assert_eq!(fields.of_copy(), Fields::default().with(LABELS, Vec::new()));
+    }
+
+    #[test]
+    fn what_must_be_known_is_refused_where_it_is_not() {
+        let mut fields = Fields::default().with(KEY, vec![1]).with(LOCK, vec![2]);
+        assert_eq!(fields.require_known().unwrap_err().kind(), ErrorKind::LocalUnavailable);
+        assert_eq!(fields.take(KEY), Some(vec![1]));
+        fields.require_known().unwrap();
+        assert_eq!(fields.take(KEY), None);
+    }
+}

@@ -1,0 +1,365 @@
+//! How values that both stores keep are written: version 1 of each, apart from the values themselves.
+//!
+//! A value of the domain that gains a field or a variant does not compile until it is said here what becomes of it. These types
+//! never change: what is new is a field (`Fields`) or another version of the form that it stands in.
+//! Not here: names, ETags, hashes and times, which have one written form and keep it (their own files test it).
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::checksum::{self, ChecksumAlgorithm, ChecksumType};
+use super::digest::VerifiedSha256;
+use super::error::{Error, Result};
+use super::etag::ETag;
+use super::fields::{Fields, Unknown};
+use super::listed::listed;
+use super::names::{BucketName, ObjectKey, TenantId, UploadId};
+use super::object::{self, BucketDocument, CannedAcl, Layer, ObjectHeaders};
+use super::timestamp::Timestamp;
+
+listed! {
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+    pub enum Acl {
+        Private,
+        PublicRead,
+        PublicReadWrite,
+        AuthenticatedRead,
+        BucketOwnerRead,
+        BucketOwnerFullControl,
+    }
+}
+
+impl From<CannedAcl> for Acl {
+    fn from(acl: CannedAcl) -> Self {
+        match acl {
+            CannedAcl::Private => Acl::Private,
+            CannedAcl::PublicRead => Acl::PublicRead,
+            CannedAcl::PublicReadWrite => Acl::PublicReadWrite,
+            CannedAcl::AuthenticatedRead => Acl::AuthenticatedRead,
+            CannedAcl::BucketOwnerRead => Acl::BucketOwnerRead,
+            CannedAcl::BucketOwnerFullControl => Acl::BucketOwnerFullControl,
+        }
+    }
+}
+
+impl From<Acl> for CannedAcl {
+    fn from(acl: Acl) -> Self {
+        match acl {
+            Acl::Private => CannedAcl::Private,
+            Acl::PublicRead => CannedAcl::PublicRead,
+            Acl::PublicReadWrite => CannedAcl::PublicReadWrite,
+            Acl::AuthenticatedRead => CannedAcl::AuthenticatedRead,
+            Acl::BucketOwnerRead => CannedAcl::BucketOwnerRead,
+            Acl::BucketOwnerFullControl => CannedAcl::BucketOwnerFullControl,
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Headers {
+    content_type: String,
+    cache_control: Option<String>,
+    content_disposition: Option<String>,
+    content_encoding: Option<String>,
+    content_language: Option<String>,
+    expires: Option<String>,
+    website_redirect: Option<String>,
+    storage_class: Option<String>,
+    user: BTreeMap<String, Vec<u8>>,
+}
+
+impl From<ObjectHeaders> for Headers {
+    fn from(headers: ObjectHeaders) -> Self {
+        let ObjectHeaders {
+            content_type,
+            cache_control,
+            content_disposition,
+            content_encoding,
+            content_language,
+            expires,
+            website_redirect,
+            storage_class,
+            user,
+        } = headers;
+        Headers {
+            content_type,
+            cache_control,
+            content_disposition,
+            content_encoding,
+            content_language,
+            expires,
+            website_redirect,
+            storage_class,
+            user,
+        }
+    }
+}
+
+impl From<Headers> for ObjectHeaders {
+    fn from(headers: Headers) -> Self {
+        ObjectHeaders {
+            content_type: headers.content_type,
+            cache_control: headers.cache_control,
+            content_disposition: headers.content_disposition,
+            content_encoding: headers.content_encoding,
+            content_language: headers.content_language,
+            expires: headers.expires,
+            website_redirect: headers.website_redirect,
+            storage_class: headers.storage_class,
+            user: headers.user,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Algorithm {
+    Crc32,
+    Crc32c,
+    Crc64Nvme,
+    Sha1,
+    Sha256,
+}
+
+impl From<ChecksumAlgorithm> for Algorithm {
+    fn from(algorithm: ChecksumAlgorithm) -> Self {
+        match algorithm {
+            ChecksumAlgorithm::Crc32 => Algorithm::Crc32,
+            ChecksumAlgorithm::Crc32c => Algorithm::Crc32c,
+            ChecksumAlgorithm::Crc64Nvme => Algorithm::Crc64Nvme,
+            ChecksumAlgorithm::Sha1 => Algorithm::Sha1,
+            ChecksumAlgorithm::Sha256 => Algorithm::Sha256,
+        }
+    }
+}
+
+impl From<Algorithm> for ChecksumAlgorithm {
+    fn from(algorithm: Algorithm) -> Self {
+        match algorithm {
+            Algorithm::Crc32 => ChecksumAlgorithm::Crc32,
+            Algorithm::Crc32c => ChecksumAlgorithm::Crc32c,
+            Algorithm::Crc64Nvme => ChecksumAlgorithm::Crc64Nvme,
+            Algorithm::Sha1 => ChecksumAlgorithm::Sha1,
+            Algorithm::Sha256 => ChecksumAlgorithm::Sha256,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum OfParts {
+    FullObject,
+    Composite,
+}
+
+impl From<ChecksumType> for OfParts {
+    fn from(kind: ChecksumType) -> Self {
+        match kind {
+            ChecksumType::FullObject => OfParts::FullObject,
+            ChecksumType::Composite => OfParts::Composite,
+        }
+    }
+}
+
+impl From<OfParts> for ChecksumType {
+    fn from(kind: OfParts) -> Self {
+        match kind {
+            OfParts::FullObject => ChecksumType::FullObject,
+            OfParts::Composite => ChecksumType::Composite,
+        }
+    }
+}
+
+/// The value in the first bytes, zeros behind it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Checksum {
+    algorithm: Algorithm,
+    value: [u8; 32],
+    parts: u16,
+}
+
+impl From<&checksum::Checksum> for Checksum {
+    fn from(checksum: &checksum::Checksum) -> Self {
+        let mut value = [0; 32];
+        value.iter_mut().zip(checksum.bytes()).for_each(|(to, from)| *to = *from);
+        Checksum { algorithm: checksum.algorithm.into(), value, parts: checksum.parts }
+    }
+}
+
+impl TryFrom<Checksum> for checksum::Checksum {
+    type Error = Error;
+
+    fn try_from(stored: Checksum) -> Result<Self> {
+        let algorithm = ChecksumAlgorithm::from(stored.algorithm);
+        let value = stored.value.get(..algorithm.value_len()).and_then(|value| checksum::Checksum::new(algorithm, value));
+        value.map(|c| c.composite(stored.parts)).ok_or_else(|| Error::internal("a stored checksum is of another length"))
+    }
+}
+
+/// Of a field that may be missing.
+pub fn checksum_of(stored: Option<Checksum>) -> Result<Option<checksum::Checksum>> {
+    stored.map(checksum::Checksum::try_from).transpose()
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartInfo {
+    number: u16,
+    size: u64,
+    checksum: Option<Checksum>,
+}
+
+impl From<&object::PartInfo> for PartInfo {
+    fn from(part: &object::PartInfo) -> Self {
+        let object::PartInfo { number, size, checksum } = part;
+        PartInfo { number: *number, size: *size, checksum: checksum.as_ref().map(Checksum::from) }
+    }
+}
+
+impl TryFrom<PartInfo> for object::PartInfo {
+    type Error = Error;
+
+    fn try_from(part: PartInfo) -> Result<Self> {
+        Ok(object::PartInfo { number: part.number, size: part.size, checksum: checksum_of(part.checksum)? })
+    }
+}
+
+/// A version of an object, where it is kept whole. Its layer and the fields that are not known are its keeper's to write.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ObjectInfo {
+    size: u64,
+    etag: ETag,
+    modified: Timestamp,
+    generation: u64,
+    owner: TenantId,
+    acl: Acl,
+    headers: Headers,
+    sha256: Option<VerifiedSha256>,
+    checksum: Option<Checksum>,
+    parts: Vec<PartInfo>,
+    restore: Option<String>,
+}
+
+impl ObjectInfo {
+    pub fn of(info: object::ObjectInfo) -> (Self, Layer, Unknown) {
+        let object::ObjectInfo { size, etag, modified, generation, owner, acl, headers, sha256, checksum, parts, restore, unknown, layer } =
+            info;
+        let (acl, headers, checksum) = (acl.into(), headers.into(), checksum.as_ref().map(Checksum::from));
+        let parts = parts.iter().map(PartInfo::from).collect();
+        let form = ObjectInfo { size, etag, modified, generation, owner, acl, headers, sha256, checksum, parts, restore };
+        (form, layer, unknown)
+    }
+
+    pub fn with(self, layer: Layer, unknown: Unknown) -> Result<object::ObjectInfo> {
+        let ObjectInfo { size, etag, modified, generation, owner, acl, headers, sha256, checksum, parts, restore } = self;
+        let (acl, headers, checksum) = (acl.into(), headers.into(), checksum_of(checksum)?);
+        let parts = parts.into_iter().map(object::PartInfo::try_from).collect::<Result<_>>()?;
+        Ok(object::ObjectInfo { size, etag, modified, generation, owner, acl, headers, sha256, checksum, parts, restore, unknown, layer })
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UploadedPart {
+    number: u16,
+    size: u64,
+    etag: ETag,
+    modified: Timestamp,
+    checksum: Option<Checksum>,
+}
+
+impl From<&object::UploadedPart> for UploadedPart {
+    fn from(part: &object::UploadedPart) -> Self {
+        let object::UploadedPart { number, size, etag, modified, checksum } = part;
+        UploadedPart { number: *number, size: *size, etag: *etag, modified: *modified, checksum: checksum.as_ref().map(Checksum::from) }
+    }
+}
+
+impl TryFrom<UploadedPart> for object::UploadedPart {
+    type Error = Error;
+
+    fn try_from(part: UploadedPart) -> Result<Self> {
+        let UploadedPart { number, size, etag, modified, checksum } = part;
+        Ok(object::UploadedPart { number, size, etag, modified, checksum: checksum_of(checksum)? })
+    }
+}
+
+/// Without its initiator, which each store keeps behind it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Upload {
+    id: UploadId,
+    bucket: BucketName,
+    key: ObjectKey,
+    owner: TenantId,
+    initiated: Timestamp,
+    acl: Acl,
+    headers: Headers,
+    checksum: Option<(Algorithm, OfParts)>,
+}
+
+impl Upload {
+    /// With the initiator.
+    pub fn of(upload: object::Upload) -> (Self, Option<TenantId>) {
+        let object::Upload { id, bucket, key, owner, initiated, acl, headers, checksum, initiator } = upload;
+        let checksum = checksum.map(|(algorithm, kind)| (algorithm.into(), kind.into()));
+        (Upload { id, bucket, key, owner, initiated, acl: acl.into(), headers: headers.into(), checksum }, initiator)
+    }
+
+    pub fn begun_by(self, initiator: Option<TenantId>) -> object::Upload {
+        object::Upload {
+            id: self.id,
+            bucket: self.bucket,
+            key: self.key,
+            owner: self.owner,
+            initiated: self.initiated,
+            acl: self.acl.into(),
+            headers: self.headers.into(),
+            checksum: self.checksum.map(|(algorithm, kind)| (algorithm.into(), kind.into())),
+            initiator,
+        }
+    }
+}
+
+/// The documents by number.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bucket {
+    name: BucketName,
+    owner: TenantId,
+    created: Timestamp,
+    acl: Acl,
+    documents: BTreeMap<u32, Vec<u8>>,
+    generation: u64,
+}
+
+/// The number that stands for a document.
+const fn number(document: BucketDocument) -> u32 {
+    match document {
+        BucketDocument::Location => 0,
+        BucketDocument::Policy => 1,
+        BucketDocument::Cors => 2,
+        BucketDocument::Ownership => 3,
+        BucketDocument::PublicAccessBlock => 4,
+    }
+}
+
+impl Bucket {
+    /// With the fields that stand behind it.
+    pub fn of(bucket: object::Bucket) -> (Self, Fields) {
+        let object::Bucket { name, owner, created, acl, documents, generation, unknown } = bucket;
+        let object::UnknownOfBucket { documents: mut numbered, fields } = unknown;
+        numbered.extend(documents.into_iter().map(|(document, text)| (number(document), text)));
+        (Bucket { name, owner, created, acl: acl.into(), documents: numbered, generation }, fields)
+    }
+
+    pub fn with(self, fields: Fields) -> Result<object::Bucket> {
+        fields.require_known()?;
+        let mut numbered = self.documents;
+        let known = BucketDocument::ALL.into_iter().filter_map(|d| Some((d, numbered.remove(&number(d))?))).collect();
+        Ok(object::Bucket {
+            name: self.name,
+            owner: self.owner,
+            created: self.created,
+            acl: self.acl.into(),
+            documents: known,
+            generation: self.generation,
+            unknown: object::UnknownOfBucket { documents: numbered, fields },
+        })
+    }
+}

@@ -1,0 +1,306 @@
+//! The stored forms of rows: version 1 of each, with the fields that may stand behind it, and the way from and to the rows.
+//!
+//! Every value begins with the version of its form; a newer one is refused, never guessed. A row that is written anew from what it
+//! was (objects and buckets) takes along the fields that are not known here; the others are only made and removed.
+//! Called by `rows` and whoever reads and writes them. The rules for a change are in docs/architecture.md, and the files under
+//! tests/golden/store hold each form to its bytes.
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer, Serialize};
+
+use crate::base::digest::{Sha256, VerifiedSha256};
+use crate::base::error::{Error, Result};
+use crate::base::etag::ETag;
+use crate::base::fields::Fields;
+use crate::base::names::{BucketName, ObjectKey, TenantId};
+use crate::base::object::{self, Bucket, Upload};
+use crate::base::stored::{self, Acl, Checksum, Headers, checksum_of};
+use crate::base::timestamp::Timestamp;
+use crate::local::rows::{
+    CompletedRow, DropRow, HashRow, Id, Manifest, ObjectHead, ObjectRow, ObjectTail, PartFile, PartRow, PartsRef, Place, RehashRow,
+    UsageRow,
+};
+
+const VERSION: u8 = 1;
+
+/// What can be a row's value.
+pub trait Row: Sized {
+    fn encode(&self) -> Result<Vec<u8>>;
+    fn decode(bytes: &[u8]) -> Result<Self>;
+}
+
+pub fn encode(row: &impl Row) -> Result<Vec<u8>> {
+    row.encode()
+}
+
+pub fn decode<T: Row>(bytes: &[u8]) -> Result<T> {
+    T::decode(bytes)
+}
+
+fn write(form: &impl Serialize) -> Result<Vec<u8>> {
+    postcard::to_extend(form, vec![VERSION]).map_err(Error::internal)
+}
+
+/// The form, and what stands behind it.
+fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<(T, &[u8])> {
+    match bytes.split_first() {
+        Some((&VERSION, body)) => postcard::take_from_bytes(body).map_err(Error::internal),
+        Some((v, _)) => Err(Error::internal(format!("a row has form {v}: it was written by a newer tidegate"))),
+        None => Err(Error::internal("a row is empty")),
+    }
+}
+
+/// All that stands behind a form.
+fn fields(bytes: &[u8]) -> Result<Fields> {
+    let (fields, rest) = Fields::parse(bytes)?;
+    fields.require_known()?;
+    if rest.is_empty() { Ok(fields) } else { Err(Error::internal("a row is longer than its form")) }
+}
+
+/// Of rows that hold no value of the domain but such as have one written form.
+macro_rules! as_they_are {
+    ($($row:ty),+) => {$(
+        impl Row for $row {
+            fn encode(&self) -> Result<Vec<u8>> {
+                write(self)
+            }
+
+            fn decode(bytes: &[u8]) -> Result<Self> {
+                let (row, rest) = read(bytes)?;
+                fields(rest)?;
+                Ok(row)
+            }
+        }
+    )+};
+}
+
+as_they_are!(DropRow, RehashRow, HashRow, UsageRow, u64, Vec<u8>);
+
+/// First in an object's row, so that listings decode nothing else.
+#[derive(Serialize, Deserialize)]
+struct HeadForm {
+    size: u64,
+    etag: ETag,
+    modified: Timestamp,
+    owner: TenantId,
+    checksum: Option<Checksum>,
+}
+
+impl From<&ObjectHead> for HeadForm {
+    fn from(head: &ObjectHead) -> Self {
+        let ObjectHead { size, etag, modified, owner, checksum } = head;
+        HeadForm { size: *size, etag: *etag, modified: *modified, owner: owner.clone(), checksum: checksum.as_ref().map(Checksum::from) }
+    }
+}
+
+impl TryFrom<HeadForm> for ObjectHead {
+    type Error = Error;
+
+    fn try_from(form: HeadForm) -> Result<Self> {
+        let HeadForm { size, etag, modified, owner, checksum } = form;
+        Ok(ObjectHead { size, etag, modified, owner, checksum: checksum_of(checksum)? })
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct TailForm {
+    generation: u64,
+    acl: Acl,
+    headers: Headers,
+    sha256: Option<VerifiedSha256>,
+    place: Place,
+    parts: Option<PartsRef>,
+}
+
+impl Row for ObjectRow {
+    fn encode(&self) -> Result<Vec<u8>> {
+        let ObjectTail { generation, acl, headers, sha256, place, parts, unknown } = self.tail.clone();
+        let tail = TailForm { generation, acl: acl.into(), headers: headers.into(), sha256, place, parts };
+        let form = postcard::to_extend(&tail, write(&HeadForm::from(&self.head))?).map_err(Error::internal)?;
+        unknown.append(form)
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Self> {
+        let (head, rest) = read::<HeadForm>(bytes)?;
+        let (tail, rest) = postcard::take_from_bytes(rest).map_err(Error::internal)?;
+        let TailForm { generation, acl, headers, sha256, place, parts } = tail;
+        let (acl, headers) = (acl.into(), headers.into());
+        let tail = ObjectTail { generation, acl, headers, sha256, place, parts, unknown: fields(rest)? };
+        Ok(ObjectRow { head: head.try_into()?, tail })
+    }
+}
+
+pub fn decode_head(bytes: &[u8]) -> Result<ObjectHead> {
+    read::<HeadForm>(bytes)?.0.try_into()
+}
+
+impl Row for Bucket {
+    fn encode(&self) -> Result<Vec<u8>> {
+        let (form, fields) = stored::Bucket::of(self.clone());
+        fields.append(write(&form)?)
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Self> {
+        let (form, rest) = read::<stored::Bucket>(bytes)?;
+        form.with(fields(rest)?)
+    }
+}
+
+/// With who began it, which rows of before that could be another than the owner do not have.
+#[derive(Serialize, Deserialize)]
+struct UploadForm {
+    upload: stored::Upload,
+    #[serde(deserialize_with = "none_at_the_end")]
+    initiator: Option<TenantId>,
+}
+
+impl Row for Upload {
+    fn encode(&self) -> Result<Vec<u8>> {
+        let (upload, initiator) = stored::Upload::of(self.clone());
+        write(&UploadForm { upload, initiator })
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Self> {
+        let (UploadForm { upload, initiator }, rest) = read(bytes)?;
+        fields(rest)?;
+        Ok(upload.begun_by(initiator))
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct PartForm {
+    part: stored::UploadedPart,
+    owner: TenantId,
+    file: Id,
+}
+
+impl Row for PartRow {
+    fn encode(&self) -> Result<Vec<u8>> {
+        let PartRow { part, owner, file } = self;
+        write(&PartForm { part: part.into(), owner: owner.clone(), file: *file })
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Self> {
+        let (PartForm { part, owner, file }, rest) = read(bytes)?;
+        fields(rest)?;
+        Ok(PartRow { part: part.try_into()?, owner, file })
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct ManifestForm {
+    parts: Vec<stored::PartInfo>,
+    files: Vec<PartFile>,
+}
+
+impl Row for Manifest {
+    fn encode(&self) -> Result<Vec<u8>> {
+        let Manifest { parts, files } = self;
+        write(&ManifestForm { parts: parts.iter().map(stored::PartInfo::from).collect(), files: files.clone() })
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Self> {
+        let (ManifestForm { parts, files }, rest) = read(bytes)?;
+        fields(rest)?;
+        let parts = parts.into_iter().map(object::PartInfo::try_from).collect::<Result<_>>()?;
+        Ok(Manifest { parts, files })
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct CompletedForm {
+    bucket: BucketName,
+    key: ObjectKey,
+    generation: u64,
+    at: Timestamp,
+    request: Sha256,
+    #[serde(deserialize_with = "none_at_the_end")]
+    head: Option<HeadForm>,
+}
+
+impl Row for CompletedRow {
+    fn encode(&self) -> Result<Vec<u8>> {
+        let CompletedRow { bucket, key, generation, at, request, head } = self.clone();
+        write(&CompletedForm { bucket, key, generation, at, request, head: head.as_ref().map(HeadForm::from) })
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Self> {
+        let (CompletedForm { bucket, key, generation, at, request, head }, rest) = read(bytes)?;
+        fields(rest)?;
+        let head = head.map(ObjectHead::try_from).transpose()?;
+        Ok(CompletedRow { bucket, key, generation, at, request, head })
+    }
+}
+
+/// For a last field that older rows don't have.
+fn none_at_the_end<'de, D: Deserializer<'de>, T: Deserialize<'de>>(row: D) -> std::result::Result<Option<T>, D::Error> {
+    Ok(Option::deserialize(row).unwrap_or(None))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::fields::Tag;
+
+    /// What a newer program would have put behind the form.
+    fn with_field(row: &impl Row, tag: Tag) -> Vec<u8> {
+        Fields::default().with(tag, b"of a later version".to_vec()).append(row.encode().unwrap()).unwrap()
+    }
+
+    fn bucket() -> Bucket {
+        Bucket {
+            name: BucketName::parse("media").unwrap(),
+            owner: TenantId::parse("acme").unwrap(),
+            created: Timestamp::from_millis(1),
+            acl: object::CannedAcl::PublicRead,
+            documents: [(object::BucketDocument::Policy, b"{}".to_vec())].into(),
+            generation: 9,
+            unknown: object::UnknownOfBucket::default(),
+        }
+    }
+
+    #[test]
+    fn a_completed_row_of_before_it_kept_its_answer_is_read() {
+        let row = CompletedRow {
+            bucket: BucketName::parse("media").unwrap(),
+            key: ObjectKey::parse("k").unwrap(),
+            generation: 300,
+            at: Timestamp::now(),
+            request: Sha256([7; 32]),
+            head: None,
+        };
+        let mut old = row.encode().unwrap();
+        assert_eq!(old.pop(), Some(0), "the field that was not there");
+        assert_eq!(CompletedRow::decode(&old).unwrap(), row);
+    }
+
+    #[test]
+    fn what_a_newer_program_wrote_of_a_bucket_is_written_back() {
+        let (known, mut numbered) = (bucket(), bucket());
+        numbered.unknown.documents.insert(77, b"<Lifecycle/>".to_vec());
+        let newer = with_field(&numbered, Tag::new(500));
+        let mut read = Bucket::decode(&newer).unwrap();
+        assert_eq!(read.documents, known.documents);
+        assert_eq!(read.unknown.documents, numbered.unknown.documents);
+        assert_eq!(read.encode().unwrap(), newer);
+        read.documents.clear();
+        let again = Bucket::decode(&read.encode().unwrap()).unwrap();
+        assert_eq!(again.unknown, read.unknown);
+    }
+
+    #[test]
+    fn what_must_be_known_is_refused() {
+        let row = RehashRow { bucket: BucketName::parse("media").unwrap(), key: ObjectKey::parse("k").unwrap() };
+        assert_eq!(RehashRow::decode(&with_field(&row, Tag::new(500))).unwrap(), row);
+        assert!(RehashRow::decode(&with_field(&row, Tag::new(500).needed())).is_err());
+        assert!(Bucket::decode(&with_field(&bucket(), Tag::new(500).needed())).is_err());
+        assert!(RehashRow::decode(&[row.encode().unwrap(), vec![0, 0]].concat()).is_err(), "not fields");
+    }
+
+    #[test]
+    fn another_version_is_refused() {
+        let newer = [&[2], &bucket().encode().unwrap()[1..]].concat();
+        assert!(Bucket::decode(&newer).unwrap_err().to_string().contains("newer tidegate"));
+        assert!(Bucket::decode(b"").is_err());
+    }
+}

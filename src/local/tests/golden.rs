@@ -1,0 +1,107 @@
+//! A data folder as the first release with stored forms found it (tests/golden/store): every row of it is read and written byte for
+//! byte, and the store opens, reads and proves it.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use super::model::copy_tree;
+use super::*;
+use crate::base::object::{BucketDocument, SharedObject, Upload};
+use crate::journal::Journal;
+use crate::journal::op::parse_ops;
+use crate::journal::segment::{self, Contents};
+use crate::local::fsck::{self, Options};
+use crate::local::rows::{CompletedRow, DropRow, Manifest, ObjectRow, PartRow, RehashRow, Table};
+use crate::local::sealed::Sealing;
+use crate::local::stored::{self, Row};
+use crate::origin::OwnSettings;
+
+fn golden(dir: &Path) -> Settings {
+    copy_tree(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/store"), &dir.join("data"));
+    Settings { inline_limit: 1024, sealing: Sealing::new(b"operator-secret", None).unwrap(), ..settings(dir) }
+}
+
+fn again<T: Row>(bytes: &[u8]) -> Vec<u8> {
+    stored::encode(&stored::decode::<T>(bytes).unwrap()).unwrap()
+}
+
+/// The value as this program writes it.
+fn written_again(table: Table, value: &[u8]) -> Vec<u8> {
+    match table {
+        Table::Meta => again::<u64>(value),
+        Table::Buckets => again::<Bucket>(value),
+        Table::Objects => again::<ObjectRow>(value),
+        Table::Uploads => again::<Upload>(value),
+        Table::Parts => again::<PartRow>(value),
+        Table::Manifests => again::<Manifest>(value),
+        Table::Completed => again::<CompletedRow>(value),
+        Table::Settings => again::<Vec<u8>>(value),
+        Table::Drops => again::<DropRow>(value),
+        Table::Rehash => again::<RehashRow>(value),
+        Table::Hashes | Table::ManifestRefs | Table::Usage => panic!("a derived row in the journal"),
+    }
+}
+
+#[test]
+fn every_row_is_read_and_written_as_it_lies_there() {
+    let dir = tempfile::tempdir().unwrap();
+    let (journal, recovered) = Journal::open(golden(dir.path()).journal()).unwrap();
+    let mut seen = BTreeSet::new();
+    for sealed in &recovered.segments {
+        segment::walk(journal.dir(), &recovered.log, *sealed, segment::first_batch(), Contents::Prove, &mut |_, ops| {
+            for op in parse_ops(ops).unwrap() {
+                let table = Table::of(op.table)?;
+                let Some(value) = op.value else { continue };
+                assert_eq!(written_again(table, value), value, "{table:?} {:?}", String::from_utf8_lossy(op.key));
+                seen.insert(table);
+            }
+            Ok(())
+        })
+        .unwrap();
+    }
+    let truth: BTreeSet<Table> = Table::ALL.into_iter().filter(|t| t.is_truth()).collect();
+    assert_eq!(seen, truth, "the folder has a row of each");
+}
+
+async fn stat(local: &Local, key: &str) -> SharedObject {
+    local.stat(&bucket_name("media"), &object_key(key), Freshness::Current).await.unwrap().unwrap()
+}
+
+#[tokio::test]
+async fn the_store_opens_reads_and_proves_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let settings = golden(dir.path());
+    let report = fsck::fsck(&settings, Options { verify: true, repair: false }).unwrap();
+    assert!(report.is_clean(), "{report:?}");
+    let local = Local::open(settings.clone()).unwrap();
+    for (key, body) in [
+        ("empty", Vec::new()),
+        ("inline", b"inline body".to_vec()),
+        ("file", vec![b'f'; 2000]),
+        ("copy", vec![b'f'; 2000]),
+        ("multipart", vec![b'm'; 3000]),
+        ("bravo/object", b"of another tenant".to_vec()),
+    ] {
+        assert_eq!(get(&local, "media", key).await.unwrap().as_ref(), Some(&body), "{key}");
+    }
+    let inline = stat(&local, "inline").await;
+    assert_eq!((inline.owner.as_str(), inline.acl), ("acme", CannedAcl::PublicRead));
+    assert_eq!(inline.headers.content_type, "text/plain; charset=utf-8");
+    assert_eq!(inline.headers.user["title"], b"a title");
+    assert_eq!(inline.headers.website_redirect.as_deref(), Some("/elsewhere"));
+    assert_eq!(inline.checksum.as_ref().unwrap().algorithm, ChecksumAlgorithm::Sha256);
+    let bravo = stat(&local, "bravo/object").await;
+    assert_eq!((bravo.owner.as_str(), bravo.acl), ("bravo", CannedAcl::BucketOwnerRead));
+    assert_eq!(stat(&local, "multipart").await.parts.len(), 1);
+    let bucket = local.bucket(&bucket_name("media")).await.unwrap().unwrap();
+    assert_eq!(bucket.acl, CannedAcl::PublicRead);
+    for document in [BucketDocument::Location, BucketDocument::Policy, BucketDocument::Cors, BucketDocument::Ownership] {
+        assert!(bucket.documents.contains_key(&document), "{document:?}");
+    }
+    let uploads = local.uploads(&bucket_name("enforced"), &crate::origin::UploadsQuery { max: 9, ..Default::default() }).await.unwrap();
+    assert_eq!((uploads.uploads[0].owner.as_str(), uploads.uploads[0].initiator().as_str()), ("acme", "bravo"));
+    let keys = local.settings("keys").await.unwrap();
+    assert!(keys.len() == 1 && String::from_utf8_lossy(&keys[0].1).contains("acme"), "the sealed key opens");
+    local.close();
+    assert!(fsck::fsck(&settings, Options { verify: true, repair: false }).unwrap().is_clean());
+}
