@@ -8,7 +8,7 @@ use crate::index::Walk;
 use crate::queue::Queue;
 use crate::queue::job::{JobId, NewJob, Payload};
 use crate::queue::machine::Machine;
-use crate::queue::rows::{self, table};
+use crate::queue::rows::{self, Table};
 
 /// Names a record. As random as a job's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -41,7 +41,7 @@ impl Queue {
     pub async fn open_changes(&self) -> Result<Vec<(ChangeId, Payload)>> {
         self.read(|index| {
             let mut open = Vec::new();
-            index.scan(table::CHANGES, b"", &mut |k, row| {
+            index.scan(Table::Changes, b"", &mut |k, row| {
                 open.extend(JobId::from_bytes(k).map(ChangeId).zip(Some(rows::decode_payload(row)?)));
                 Ok(Walk::Next)
             })?;
@@ -54,16 +54,16 @@ impl Queue {
 impl Machine<'_, '_> {
     pub fn begin_change(&mut self, change: &Payload) -> Result<ChangeId> {
         let id = JobId::new(self.now)?;
-        self.txn.set((table::CHANGES, id.bytes().to_vec(), Some(rows::encode_payload(change))));
+        self.txn.set((Table::Changes, id.bytes().to_vec(), Some(rows::encode_payload(change))));
         Ok(ChangeId(id))
     }
 
     pub fn end_change(&mut self, ChangeId(id): ChangeId, jobs: Vec<Following>) -> Result<()> {
-        if self.txn.get(table::CHANGES, id.bytes())?.is_none() {
+        if self.txn.get(Table::Changes, id.bytes())?.is_none() {
             return Ok(());
         }
         self.gather_all(jobs)?;
-        self.txn.set((table::CHANGES, id.bytes().to_vec(), None));
+        self.txn.set((Table::Changes, id.bytes().to_vec(), None));
         Ok(())
     }
 

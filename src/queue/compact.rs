@@ -14,7 +14,7 @@ use crate::journal::sorted::Stamp;
 use crate::journal::{Journal, Position};
 use crate::private;
 use crate::queue::job::{JobId, Phase};
-use crate::queue::rows::{self, Counts, table};
+use crate::queue::rows::{self, Counts, Table};
 use crate::queue::{Queue, Settings, lock_folder, view};
 
 /// The journal is compacted when it has this many segments, and they are no less than half of what is live: each byte
@@ -161,23 +161,26 @@ fn prove(settings: &Settings, report: &mut Report) -> Result<()> {
         })?;
     }
     let mut counts = Counts::default();
-    // JOBS come first, and what belongs to a job follows in the order of ids.
+    // Jobs come first, and what belongs to a job follows in the order of ids.
     let mut orphans = 0u64;
     let mut ids = std::collections::HashSet::new();
     merge::merge(&input_of(&journal), &mut |op| {
         let Some(value) = op.value else { return Ok(()) };
-        match op.table {
-            table::JOBS => {
+        let table = Table::of(op.table)?;
+        match table {
+            Table::Jobs => {
                 let job = rows::decode_job(value)?;
                 counts.add(job.state.phase());
                 ids.insert(job.id);
             }
-            table::PAYLOADS | table::ITEMS => {
+            Table::Payloads | Table::Items => {
                 let id = op.key.get(..16).and_then(JobId::from_bytes);
                 orphans += u64::from(id.is_none_or(|id| !ids.contains(&id)));
             }
-            table::CHANGES => drop(rows::decode_payload(value)?),
-            other => return Err(Error::internal(format!("the queue's journal has a row of an unknown table {other}"))),
+            Table::Changes => drop(rows::decode_payload(value)?),
+            Table::Ready | Table::Due | Table::Keys | Table::Gathers | Table::Phases | Table::Ended | Table::Counts | Table::Loads => {
+                return Err(table.misplaced());
+            }
         }
         Ok(())
     })?;

@@ -11,7 +11,7 @@ use crate::base::error::Result;
 use crate::base::names::TenantId;
 use crate::index::{Index, Walk};
 use crate::queue::job::{Job, Phase, State};
-use crate::queue::rows::{self, key, table};
+use crate::queue::rows::{self, Table, key};
 use crate::queue::txn::Txn;
 
 #[derive(Debug, Default)]
@@ -63,7 +63,7 @@ pub struct Room<'r> {
 impl Lanes {
     pub fn load(index: &Index) -> Result<Self> {
         let mut lanes = Lanes::default();
-        index.scan(table::READY, b"", &mut |k, _| {
+        index.scan(Table::Ready, b"", &mut |k, _| {
             let Some((tenant, kind, _)) = key::split_lane(k) else { return Ok(Walk::Next) };
             lanes.lane(tenant, kind);
             // Behind every rank of this lane: the byte that ends the kind's name, plus one.
@@ -75,7 +75,7 @@ impl Lanes {
 
     fn load_running(&mut self, index: &Index) -> Result<()> {
         let mut running = Vec::new();
-        index.scan(table::PHASES, b"", &mut |k, _| {
+        index.scan(Table::Phases, b"", &mut |k, _| {
             let Some((tenant, phase, id)) = key::split_phase(k) else { return Ok(Walk::Next) };
             if phase == Phase::Running {
                 running.push(id);
@@ -85,7 +85,7 @@ impl Lanes {
             Ok(Walk::Seek([tenant.as_bytes(), b"\x01"].concat()))
         })?;
         for id in running {
-            if let Some(row) = index.get(table::JOBS, id.bytes())? {
+            if let Some(row) = index.get(Table::Jobs, id.bytes())? {
                 self.changed(None, Some(&rows::decode_job(&row)?));
             }
         }
@@ -153,7 +153,7 @@ impl Lanes {
         }
     }
 
-    /// The key in READY of the job whose turn it is. None: nothing is ready where there is room.
+    /// The key in `Ready` of the job whose turn it is. None: nothing is ready where there is room.
     pub fn next(&mut self, txn: &Txn<'_>, room: &Room<'_>) -> Result<Option<Vec<u8>>> {
         let mut best: Option<Candidate> = None;
         let mut idle = Vec::new();
@@ -169,7 +169,7 @@ impl Lanes {
                 }
                 if lane.head == Head::Unknown {
                     let prefix = key::lane(name, kind);
-                    let found = txn.first(table::READY, &prefix)?;
+                    let found = txn.first(Table::Ready, &prefix)?;
                     lane.head = found.map_or(Head::Empty, |(k, _)| Head::At(k[prefix.len()..].to_vec()));
                 }
                 match &lane.head {

@@ -12,7 +12,7 @@ use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::timestamp::Timestamp;
 use crate::queue::job::{Job, JobId, MAX_ITEM_BYTES, MAX_ITEMS, MAX_RESULT_BYTES, NewJob, Outcome, State, no_such_job, shortened};
 use crate::queue::lanes::{Lanes, Room};
-use crate::queue::rows::{key, table};
+use crate::queue::rows::{Table, key};
 use crate::queue::txn::Txn;
 
 /// Promotions and expiries in one command: keeps its batch small. What is left follows with the next.
@@ -46,7 +46,7 @@ impl Machine<'_, '_> {
     pub fn enqueue(&mut self, new: NewJob, most: u64) -> Result<Enqueued> {
         new.check()?;
         if let Some(name) = &new.key
-            && let Some(id) = self.id_at(table::KEYS, &key::named(&new.tenant, new.kind, name))?
+            && let Some(id) = self.id_at(Table::Keys, &key::named(&new.tenant, new.kind, name))?
         {
             return Ok(Enqueued { id, is_new: false });
         }
@@ -60,7 +60,7 @@ impl Machine<'_, '_> {
     /// does not fit. With nothing to add nothing is written.
     pub fn gather(&mut self, name: &str, new: NewJob) -> Result<Enqueued> {
         new.check()?;
-        let Some(id) = self.id_at(table::GATHERS, &key::named(&new.tenant, new.kind, name))? else {
+        let Some(id) = self.id_at(Table::Gathers, &key::named(&new.tenant, new.kind, name))? else {
             return self.create(new, Some(name.to_owned())).map(|id| Enqueued { id, is_new: true });
         };
         let old = self.known(&id)?;
@@ -141,22 +141,22 @@ impl Machine<'_, '_> {
     /// Jobs whose time has come join their line.
     fn promote(&mut self) -> Result<()> {
         for _ in 0..AT_ONCE {
-            let Some((due, ready)) = self.txn.first(table::DUE, b"")? else { return Ok(()) };
+            let Some((due, ready)) = self.txn.first(Table::Due, b"")? else { return Ok(()) };
             if key::time(&due)? > self.now {
                 return Ok(());
             }
             if let Some((tenant, kind, rank)) = key::split_lane(&ready) {
                 self.lanes.ready(tenant, kind, rank.to_vec());
             }
-            self.txn.set((table::DUE, due, None));
-            self.txn.set((table::READY, ready, Some(Vec::new())));
+            self.txn.set((Table::Due, due, None));
+            self.txn.set((Table::Ready, ready, Some(Vec::new())));
         }
         Ok(())
     }
 
     /// When the next job's time comes. None: no job waits for a time.
     pub fn next_due(&self) -> Result<Option<Timestamp>> {
-        self.txn.first(table::DUE, b"")?.map(|(due, _)| key::time(&due)).transpose()
+        self.txn.first(Table::Due, b"")?.map(|(due, _)| key::time(&due)).transpose()
     }
 
     /// The end of an attempt. Refused where that attempt is not the running one (any more).
@@ -235,7 +235,7 @@ impl Machine<'_, '_> {
     pub fn expire(&mut self, before: Timestamp, ended: u64, keep: u64) -> Result<bool> {
         let mut surplus = ended.saturating_sub(keep);
         for _ in 0..AT_ONCE {
-            let Some((row, _)) = self.txn.first(table::ENDED, b"")? else { return Ok(false) };
+            let Some((row, _)) = self.txn.first(Table::Ended, b"")? else { return Ok(false) };
             if key::time(&row)? >= before && surplus == 0 {
                 return Ok(false);
             }
@@ -260,7 +260,7 @@ impl Machine<'_, '_> {
         self.txn.job(id)?.ok_or_else(no_such_job)
     }
 
-    fn id_at(&self, table: u8, key: &[u8]) -> Result<Option<JobId>> {
+    fn id_at(&self, table: Table, key: &[u8]) -> Result<Option<JobId>> {
         Ok(self.txn.get(table, key)?.and_then(|id| JobId::from_bytes(&id)))
     }
 }

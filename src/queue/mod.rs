@@ -47,7 +47,7 @@ use crate::journal::Journal;
 use crate::private;
 use crate::queue::lanes::{Lanes, Room};
 use crate::queue::machine::Machine;
-use crate::queue::rows::{key, table};
+use crate::queue::rows::{Table, key};
 use crate::queue::shared::Shared;
 use crate::queue::txn::Txn;
 use crate::queue::writer::{Inlet, Writer};
@@ -192,7 +192,7 @@ fn lock_folder(dir: &Path) -> Result<File> {
 fn recover(shared: &Shared, journal: &mut Journal) -> Result<Lanes> {
     let index = shared.index()?;
     let mut cut = Vec::new();
-    index.scan(table::PHASES, b"", &mut |k, _| {
+    index.scan(Table::Phases, b"", &mut |k, _| {
         let Some((tenant, phase, id)) = key::split_phase(k) else { return Ok(Walk::Next) };
         if phase == Phase::Running {
             cut.push(id);

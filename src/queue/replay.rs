@@ -10,7 +10,8 @@ use crate::index::{self, Applied, Index};
 use crate::journal::OpRef;
 use crate::journal::compact::{self, Input};
 use crate::journal::log::Recovered;
-use crate::queue::rows::{self, Counts, derive, table};
+use crate::queue::job::Job;
+use crate::queue::rows::{self, Counts, Table, derive};
 use crate::queue::txn::Txn;
 
 pub fn settings(dir: &Path, cache_bytes: u64) -> index::Settings {
@@ -54,10 +55,10 @@ fn fill(index: Index, input: &Input, end: &Applied) -> Result<Index> {
     let mut sums = Sums::default();
     compact::merge(input, &mut |op| load(&index, op, &mut sums))?;
     for (kind, counts) in sums.counts {
-        index.load(table::COUNTS, kind.as_bytes(), Some(&counts.encode()?))?;
+        index.load(Table::Counts, kind.as_bytes(), Some(&counts.encode()?))?;
     }
     for (tenant, load) in sums.loads {
-        index.load(table::LOADS, tenant.as_str().as_bytes(), rows::encode_load(load).as_deref())?;
+        index.load(Table::Loads, tenant.as_str().as_bytes(), rows::encode_load(load).as_deref())?;
     }
     // Last: a rebuild that is cut off is not taken for whole.
     index.apply(&[], end)?;
@@ -74,15 +75,26 @@ struct Sums {
 
 fn load(index: &Index, op: &OpRef<'_>, sums: &mut Sums) -> Result<()> {
     index.load(op.table, op.key, op.value)?;
-    let (table::JOBS, Some(row)) = (op.table, op.value) else { return Ok(()) };
-    let job = rows::decode_job(row)?;
+    let table = Table::of(op.table)?;
+    match table {
+        Table::Jobs => op.value.map_or(Ok(()), |row| load_job(index, &rows::decode_job(row)?, sums)),
+        // Nothing follows from them.
+        Table::Payloads | Table::Items | Table::Changes => Ok(()),
+        Table::Ready | Table::Due | Table::Keys | Table::Gathers | Table::Phases | Table::Ended | Table::Counts | Table::Loads => {
+            Err(table.misplaced())
+        }
+    }
+}
+
+/// What follows from a job.
+fn load_job(index: &Index, job: &Job, sums: &mut Sums) -> Result<()> {
     let mut changes = Vec::new();
-    derive(None, Some(&job), &mut |change| changes.push(change));
+    derive(None, Some(job), &mut |change| changes.push(change));
     for (table, key, value) in changes {
         index.load(table, &key, value.as_deref())?;
     }
-    let load = rows::load(Some(&job));
-    sums.counts.entry(job.kind).or_default().add(job.state.phase());
-    *sums.loads.entry(job.tenant).or_default() += load;
+    let load = rows::load(Some(job));
+    sums.counts.entry(job.kind.clone()).or_default().add(job.state.phase());
+    *sums.loads.entry(job.tenant.clone()).or_default() += load;
     Ok(())
 }

@@ -1,49 +1,83 @@
 //! The tables of the queue and the bytes of their rows; which derived rows follow from a change of a job.
 //!
-//! Truth, in the journal and the index: JOBS, PAYLOADS, ITEMS, CHANGES. The rest is in the index only and follows from JOBS: a
-//! rebuild makes it anew. A promoted job (its time has come: a row of DUE became one of READY) is the one thing that the
+//! Truth, in the journal and the index: jobs, their payloads and items, changes. The rest is in the index only and follows from the jobs: a
+//! rebuild makes it anew. A promoted job (its time has come: a row of `Due` became one of `Ready`) is the one thing that the
 //! index knows and the journal does not, and a rebuild only forgets that it was done already.
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::listed::listed;
 use crate::base::names::TenantId;
 use crate::base::timestamp::Timestamp;
-use crate::index::Change;
 use crate::queue::job::{Job, JobId, Payload, Phase, State};
 
-pub mod table {
-    /// id -> version, Job.
-    pub const JOBS: u8 = 1;
-    /// id -> version of the payload, its document.
-    pub const PAYLOADS: u8 = 2;
-    /// id, item -> nothing.
-    pub const ITEMS: u8 = 3;
-    /// id of a change that has no end yet -> as in PAYLOADS.
-    pub const CHANGES: u8 = 4;
-    /// Derived from here on. lane, rank -> nothing: waiting, and the time has come. In the order in which they are claimed.
-    pub const READY: u8 = 10;
-    /// time, id -> the key in READY.
-    pub const DUE: u8 = 11;
-    /// lane, idempotency key -> id.
-    pub const KEYS: u8 = 12;
-    /// lane, name -> id of the job that takes items under it.
-    pub const GATHERS: u8 = 13;
-    /// tenant, phase, id -> kind.
-    pub const PHASES: u8 = 14;
-    /// time of the end, id -> nothing.
-    pub const ENDED: u8 = 15;
-    /// kind -> how many of each phase.
-    pub const COUNTS: u8 = 16;
-    /// tenant -> the load of its jobs that have not ended.
-    pub const LOADS: u8 = 17;
+listed! {
+    /// The tables of the queue. Every place that decides what is kept or what follows matches all of them, so a new one does not
+    /// compile until each such place says what it means there: `Table::is_truth`, `Txn::replay`, `replay::load`, `compact::prove`.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+    #[repr(u8)]
+    pub enum Table {
+        /// id -> version, Job.
+        Jobs = 1,
+        /// id -> version of the payload, its document.
+        Payloads = 2,
+        /// id, item -> nothing.
+        Items = 3,
+        /// id of a change that has no end yet -> as in `Payloads`.
+        Changes = 4,
+        /// lane, rank -> nothing: waiting, and the time has come. In the order in which they are claimed.
+        Ready = 10,
+        /// time, id -> the key in `Ready`.
+        Due = 11,
+        /// lane, idempotency key -> id.
+        Keys = 12,
+        /// lane, name -> id of the job that takes items under it.
+        Gathers = 13,
+        /// tenant, phase, id -> kind.
+        Phases = 14,
+        /// time of the end, id -> nothing.
+        Ended = 15,
+        /// kind -> how many of each phase.
+        Counts = 16,
+        /// tenant -> the load of its jobs that have not ended.
+        Loads = 17,
+    }
 }
 
-/// Whether the row is in the journal.
-pub const fn is_truth(table: u8) -> bool {
-    table < table::READY
+impl Table {
+    /// The table that a record names. One that is not known was written by a newer version.
+    pub fn of(code: u8) -> Result<Table> {
+        Table::ALL.into_iter().find(|t| *t as u8 == code).ok_or_else(|| {
+            Error::internal(format!(
+                "the queue's journal has rows of table {code}, which this program does not know: start a newer tidegate"
+            ))
+        })
+    }
+
+    /// Truth goes to the journal. The others follow from it and live in the index alone.
+    pub const fn is_truth(self) -> bool {
+        match self {
+            Table::Jobs | Table::Payloads | Table::Items | Table::Changes => true,
+            Table::Ready | Table::Due | Table::Keys | Table::Gathers | Table::Phases | Table::Ended | Table::Counts | Table::Loads => false,
+        }
+    }
+
+    /// Err: a row that follows from others was in the journal.
+    pub fn misplaced(self) -> Error {
+        Error::internal(format!("the queue's journal has a row of {self:?}, which only the index has"))
+    }
 }
+
+impl From<Table> for u8 {
+    fn from(table: Table) -> u8 {
+        table as u8
+    }
+}
+
+/// A row that is set, or goes.
+pub type Change = (Table, Vec<u8>, Option<Vec<u8>>);
 
 const JOB_VERSION: u8 = 1;
 
@@ -158,7 +192,7 @@ pub mod key {
         [lane(job.tenant.as_str(), &job.kind), rank(job)].concat()
     }
 
-    /// The id at the end of a rank, of a row of DUE, or of ENDED.
+    /// The id at the end of a rank, of a row of `Due`, or of `Ended`.
     pub fn trailing_id(key: &[u8]) -> Result<JobId> {
         let id = key.len().checked_sub(16).and_then(|at| key.get(at..)).and_then(JobId::from_bytes);
         id.ok_or_else(|| Error::internal("a row of the queue has no id"))
@@ -168,7 +202,7 @@ pub mod key {
         [&time.millis().to_be_bytes()[..], id.bytes()].concat()
     }
 
-    /// The time that a row of DUE or ENDED begins with.
+    /// The time that a row of `Due` or `Ended` begins with.
     pub fn time(key: &[u8]) -> Result<Timestamp> {
         let bytes = key.get(..8).and_then(|b| b.try_into().ok()).ok_or_else(|| Error::internal("a row of the queue has no time"))?;
         Ok(Timestamp::from_millis(u64::from_be_bytes(bytes)))
@@ -195,42 +229,42 @@ pub mod key {
     }
 }
 
-/// The rows of the index, beside COUNTS, that change with a job. `out` takes table, key and value; None: the row goes.
+/// The rows of the index, beside `Counts`, that change with a job. `out` takes table, key and value; None: the row goes.
 pub fn derive(old: Option<&Job>, new: Option<&Job>, out: &mut dyn FnMut(Change)) {
     let same_place = matches!((old, new), (Some(o), Some(n)) if o.state == n.state);
     if let Some(job) = old
         && !same_place
     {
         if let State::Waiting { due } = job.state {
-            out((table::READY, key::ready(job), None));
+            out((Table::Ready, key::ready(job), None));
             // It may have been promoted, or not: only one of the two rows is there.
             if let Some(due) = due {
-                out((table::DUE, key::at(due, &job.id), None));
+                out((Table::Due, key::at(due, &job.id), None));
             }
         }
         if let Some(at) = job.state.ended() {
-            out((table::ENDED, key::at(at, &job.id), None));
+            out((Table::Ended, key::at(at, &job.id), None));
         }
-        out((table::PHASES, phase_key(job), None));
+        out((Table::Phases, phase_key(job), None));
     }
     if let Some(job) = new
         && !same_place
     {
         match job.state {
-            State::Waiting { due: None } => out((table::READY, key::ready(job), Some(Vec::new()))),
-            State::Waiting { due: Some(due) } => out((table::DUE, key::at(due, &job.id), Some(key::ready(job)))),
+            State::Waiting { due: None } => out((Table::Ready, key::ready(job), Some(Vec::new()))),
+            State::Waiting { due: Some(due) } => out((Table::Due, key::at(due, &job.id), Some(key::ready(job)))),
             State::Running { .. } => {}
             State::Done { at } | State::Dead { at } | State::Cancelled { at } => {
-                out((table::ENDED, key::at(at, &job.id), Some(Vec::new())));
+                out((Table::Ended, key::at(at, &job.id), Some(Vec::new())));
             }
         }
-        out((table::PHASES, phase_key(job), Some(job.kind.as_bytes().to_vec())));
+        out((Table::Phases, phase_key(job), Some(job.kind.as_bytes().to_vec())));
     }
-    named(table::KEYS, |job| job.key.as_deref(), old, new, out);
-    named(table::GATHERS, |job| job.gathers.as_deref(), old, new, out);
+    named(Table::Keys, |job| job.key.as_deref(), old, new, out);
+    named(Table::Gathers, |job| job.gathers.as_deref(), old, new, out);
 }
 
-fn named(table: u8, name: impl Fn(&Job) -> Option<&str>, old: Option<&Job>, new: Option<&Job>, out: &mut dyn FnMut(Change)) {
+fn named(table: Table, name: impl Fn(&Job) -> Option<&str>, old: Option<&Job>, new: Option<&Job>, out: &mut dyn FnMut(Change)) {
     match (old.and_then(&name), new.and_then(&name)) {
         (Some(was), Some(is)) if was == is => {}
         (was, is) => {

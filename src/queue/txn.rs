@@ -8,12 +8,12 @@ use std::ops::Bound;
 
 use crate::base::error::{Error, Result};
 use crate::base::names::TenantId;
-use crate::index::{Change, Index, Walk};
+use crate::index::{self, Index, Walk};
 use crate::journal::OpRef;
 use crate::queue::job::{Job, JobId, Payload};
-use crate::queue::rows::{self, Counts, derive, is_truth, key, table};
+use crate::queue::rows::{self, Change, Counts, Table, derive, key};
 
-type Row = (u8, Vec<u8>);
+type Row = (Table, Vec<u8>);
 
 pub struct Txn<'i> {
     index: &'i Index,
@@ -37,7 +37,7 @@ impl<'i> Txn<'i> {
         (self.rows.len(), self.bytes)
     }
 
-    pub fn get(&self, table: u8, key: &[u8]) -> Result<Option<Vec<u8>>> {
+    pub fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>> {
         match self.rows.get(&(table, key.to_vec())) {
             Some(row) => Ok(row.clone()),
             None => Ok(self.index.get(table, key)?.map(|row| row.to_vec())),
@@ -50,7 +50,7 @@ impl<'i> Txn<'i> {
     }
 
     /// The first row of the table whose key begins with `prefix`.
-    pub fn first(&self, table: u8, prefix: &[u8]) -> Result<Option<(Vec<u8>, Vec<u8>)>> {
+    pub fn first(&self, table: Table, prefix: &[u8]) -> Result<Option<(Vec<u8>, Vec<u8>)>> {
         let mut stored = None;
         self.index.scan(table, prefix, &mut |k, v| {
             if !k.starts_with(prefix) {
@@ -75,14 +75,14 @@ impl<'i> Txn<'i> {
     /// The items of a job, in order.
     pub fn items(&self, id: &JobId) -> Result<Vec<String>> {
         let mut items = BTreeMap::new();
-        self.index.scan(table::ITEMS, id.bytes(), &mut |k, _| {
+        self.index.scan(Table::Items, id.bytes(), &mut |k, _| {
             let Some(item) = k.strip_prefix(id.bytes()) else { return Ok(Walk::Stop) };
             items.insert(item.to_vec(), true);
             Ok(Walk::Next)
         })?;
-        let from = Bound::Included((table::ITEMS, id.bytes().to_vec()));
+        let from = Bound::Included((Table::Items, id.bytes().to_vec()));
         for ((t, k), v) in self.rows.range((from, Bound::Unbounded)) {
-            let Some(item) = k.strip_prefix(id.bytes()).filter(|_| *t == table::ITEMS) else { break };
+            let Some(item) = k.strip_prefix(id.bytes()).filter(|_| *t == Table::Items) else { break };
             items.insert(item.to_vec(), v.is_some());
         }
         let there = items.into_iter().filter(|(_, there)| *there).map(|(item, _)| String::from_utf8(item).map_err(Error::internal));
@@ -90,32 +90,32 @@ impl<'i> Txn<'i> {
     }
 
     pub fn job(&self, id: &JobId) -> Result<Option<Job>> {
-        self.get(table::JOBS, id.bytes())?.map(|row| rows::decode_job(&row)).transpose()
+        self.get(Table::Jobs, id.bytes())?.map(|row| rows::decode_job(&row)).transpose()
     }
 
     /// The job with its new record; `old` is what `job` answered.
     pub fn put(&mut self, old: Option<&Job>, new: &Job) -> Result<()> {
-        self.set((table::JOBS, new.id.bytes().to_vec(), Some(rows::encode_job(new)?)));
+        self.set((Table::Jobs, new.id.bytes().to_vec(), Some(rows::encode_job(new)?)));
         self.follow(old, Some(new))
     }
 
     pub fn set_payload(&mut self, id: &JobId, payload: &Payload) {
-        self.set((table::PAYLOADS, id.bytes().to_vec(), Some(rows::encode_payload(payload))));
+        self.set((Table::Payloads, id.bytes().to_vec(), Some(rows::encode_payload(payload))));
     }
 
     /// False: it was there.
     pub fn add_item(&mut self, id: &JobId, item: &str) -> Result<bool> {
         let row = key::item(id, item);
-        let is_new = self.get(table::ITEMS, &row)?.is_none();
+        let is_new = self.get(Table::Items, &row)?.is_none();
         if is_new {
-            self.set((table::ITEMS, row, Some(Vec::new())));
+            self.set((Table::Items, row, Some(Vec::new())));
         }
         Ok(is_new)
     }
 
     pub fn clear_items(&mut self, id: &JobId) -> Result<()> {
         for item in self.items(id)? {
-            self.set((table::ITEMS, key::item(id, &item), None));
+            self.set((Table::Items, key::item(id, &item), None));
         }
         Ok(())
     }
@@ -123,8 +123,8 @@ impl<'i> Txn<'i> {
     /// Forgets the job and all that is its own.
     pub fn remove(&mut self, job: &Job) -> Result<()> {
         self.clear_items(&job.id)?;
-        self.set((table::PAYLOADS, job.id.bytes().to_vec(), None));
-        self.set((table::JOBS, job.id.bytes().to_vec(), None));
+        self.set((Table::Payloads, job.id.bytes().to_vec(), None));
+        self.set((Table::Jobs, job.id.bytes().to_vec(), None));
         self.follow(Some(job), None)
     }
 
@@ -141,12 +141,12 @@ impl<'i> Txn<'i> {
         let (before, after) = (rows::load(old), rows::load(new));
         let Some(tenant) = new.or(old).map(|job| job.tenant.clone()).filter(|_| before != after) else { return Ok(()) };
         let load = self.load_of(&tenant)?.saturating_sub(before) + after;
-        self.set((table::LOADS, tenant.as_str().as_bytes().to_vec(), rows::encode_load(load)));
+        self.set((Table::Loads, tenant.as_str().as_bytes().to_vec(), rows::encode_load(load)));
         Ok(())
     }
 
     pub fn load_of(&self, tenant: &TenantId) -> Result<u64> {
-        self.get(table::LOADS, tenant.as_str().as_bytes())?.map_or(Ok(0), |row| rows::decode_load(&row))
+        self.get(Table::Loads, tenant.as_str().as_bytes())?.map_or(Ok(0), |row| rows::decode_load(&row))
     }
 
     fn recount(&mut self, old: Option<&Job>, new: Option<&Job>) -> Result<()> {
@@ -161,31 +161,39 @@ impl<'i> Txn<'i> {
         if let Some(job) = new {
             counts.add(job.state.phase());
         }
-        self.set((table::COUNTS, kind.into_bytes(), Some(counts.encode()?)));
+        self.set((Table::Counts, kind.into_bytes(), Some(counts.encode()?)));
         Ok(())
     }
 
     pub fn counts(&self, kind: &str) -> Result<Counts> {
-        self.get(table::COUNTS, kind.as_bytes())?.map_or(Ok(Counts::default()), |row| Counts::decode(&row))
+        self.get(Table::Counts, kind.as_bytes())?.map_or(Ok(Counts::default()), |row| Counts::decode(&row))
     }
 
     /// One operation of the journal: the row of truth, and what follows from it.
     pub fn replay(&mut self, op: &OpRef<'_>) -> Result<()> {
-        if op.table == table::JOBS {
-            let id = JobId::from_bytes(op.key).ok_or_else(|| Error::internal("a row of the queue has no id"))?;
-            let old = self.job(&id)?;
-            let new = op.value.map(rows::decode_job).transpose()?;
-            self.follow(old.as_ref(), new.as_ref())?;
+        let table = Table::of(op.table)?;
+        match table {
+            Table::Jobs => {
+                let id = JobId::from_bytes(op.key).ok_or_else(|| Error::internal("a row of the queue has no id"))?;
+                let old = self.job(&id)?;
+                let new = op.value.map(rows::decode_job).transpose()?;
+                self.follow(old.as_ref(), new.as_ref())?;
+            }
+            // Nothing follows from them.
+            Table::Payloads | Table::Items | Table::Changes => {}
+            Table::Ready | Table::Due | Table::Keys | Table::Gathers | Table::Phases | Table::Ended | Table::Counts | Table::Loads => {
+                return Err(table.misplaced());
+            }
         }
-        self.set((op.table, op.key.to_vec(), op.value.map(<[u8]>::to_vec)));
+        self.set((table, op.key.to_vec(), op.value.map(<[u8]>::to_vec)));
         Ok(())
     }
 
     /// The rows of truth as the journal takes them.
     pub fn encode_ops(&self) -> Result<Vec<u8>> {
         let mut out = Vec::with_capacity(self.bytes + 64 * self.rows.len());
-        for ((table, key), value) in self.rows.iter().filter(|((table, _), _)| is_truth(*table)) {
-            let op = OpRef { table: *table, key, value: value.as_deref() };
+        for ((table, key), value) in self.rows.iter().filter(|((table, _), _)| table.is_truth()) {
+            let op = OpRef { table: (*table).into(), key, value: value.as_deref() };
             if !op.encode(&mut out) {
                 return Err(Error::internal("a row of the queue is too long for the journal"));
             }
@@ -194,12 +202,12 @@ impl<'i> Txn<'i> {
     }
 
     pub fn changes_truth(&self) -> bool {
-        self.rows.keys().any(|(table, _)| is_truth(*table))
+        self.rows.keys().any(|(table, _)| table.is_truth())
     }
 
     /// All rows, in order, and the jobs that changed.
-    pub fn into_changes(self) -> (Vec<Change>, Vec<JobId>) {
-        let changes = self.rows.into_iter().map(|((table, key), value)| (table, key, value)).collect();
+    pub fn into_changes(self) -> (Vec<index::Change>, Vec<JobId>) {
+        let changes = self.rows.into_iter().map(|((table, key), value)| (table.into(), key, value)).collect();
         (changes, self.touched)
     }
 }

@@ -12,7 +12,7 @@ use crate::index::{Index, Walk};
 use crate::queue::Queue;
 use crate::queue::job::{Job, JobId, Payload, Phase, State};
 use crate::queue::kind::Attempt;
-use crate::queue::rows::{self, Counts, key, table};
+use crate::queue::rows::{self, Counts, Table, key};
 use crate::queue::shared::{Live, Progress, Shared, became_true};
 use crate::queue::txn::Txn;
 use crate::telemetry::jobs::Depth;
@@ -51,8 +51,8 @@ impl Queue {
         let shared = self.shared.clone();
         let found = self
             .read(move |index| {
-                let Some(row) = index.get(table::JOBS, id.bytes())? else { return Ok(None) };
-                let payload = index.get(table::PAYLOADS, id.bytes())?;
+                let Some(row) = index.get(Table::Jobs, id.bytes())? else { return Ok(None) };
+                let payload = index.get(Table::Payloads, id.bytes())?;
                 Ok(Some((rows::decode_job(&row)?, payload.map_or(Ok(Payload::default()), |row| rows::decode_payload(&row))?)))
             })
             .await?;
@@ -118,7 +118,7 @@ impl Queue {
             if !matches!(job.state, State::Running { .. }) || job.attempts != number {
                 return Ok(None);
             }
-            let payload = txn.get(table::PAYLOADS, id.bytes())?.map_or(Ok(Payload::default()), |row| rows::decode_payload(&row))?;
+            let payload = txn.get(Table::Payloads, id.bytes())?.map_or(Ok(Payload::default()), |row| rows::decode_payload(&row))?;
             Ok(Some(Attempt { items: txn.items(&id)?, job, payload, live }))
         })
         .await
@@ -146,13 +146,13 @@ impl Queue {
 }
 
 fn counts(index: &Index, kind: &str) -> Result<Counts> {
-    index.get(table::COUNTS, kind.as_bytes())?.map_or(Ok(Counts::default()), |row| Counts::decode(&row))
+    index.get(Table::Counts, kind.as_bytes())?.map_or(Ok(Counts::default()), |row| Counts::decode(&row))
 }
 
 /// Jobs that ended, of all kinds.
 pub(super) fn ended(index: &Index) -> Result<u64> {
     let mut ended = 0;
-    index.scan(table::COUNTS, b"", &mut |_, row| {
+    index.scan(Table::Counts, b"", &mut |_, row| {
         ended += Counts::decode(row)?.ended();
         Ok(Walk::Next)
     })?;
@@ -162,7 +162,7 @@ pub(super) fn ended(index: &Index) -> Result<u64> {
 /// When the oldest job that waits (also for its time) was made: one look at each tenant.
 fn oldest_waiting(index: &Index) -> Result<Option<Timestamp>> {
     let mut oldest: Option<Timestamp> = None;
-    index.scan(table::PHASES, b"", &mut |k, _| {
+    index.scan(Table::Phases, b"", &mut |k, _| {
         let Some((tenant, phase, id)) = key::split_phase(k) else { return Ok(Walk::Next) };
         if phase.index() < Phase::Waiting.index() {
             return Ok(Walk::Seek(key::phase(tenant, Phase::Waiting)));
@@ -185,7 +185,7 @@ fn list(index: &Index, filter: &Filter) -> Result<Page> {
     let from = after.clone().unwrap_or_else(|| prefix.clone());
     let (mut page, mut looked_at) = (Page::default(), 0);
     let mut last = from.clone();
-    index.scan(table::PHASES, &from, &mut |k, kind| {
+    index.scan(Table::Phases, &from, &mut |k, kind| {
         if !k.starts_with(&prefix) {
             return Ok(Walk::Stop);
         }
@@ -208,7 +208,7 @@ fn list(index: &Index, filter: &Filter) -> Result<Page> {
             return Ok(Walk::Next);
         }
         // It may have moved on since this row was read.
-        if let Some(row) = index.get(table::JOBS, id.bytes())? {
+        if let Some(row) = index.get(Table::Jobs, id.bytes())? {
             page.jobs.push(rows::decode_job(&row)?);
         }
         Ok(Walk::Next)

@@ -7,6 +7,7 @@ mod golden;
 mod left;
 mod model;
 mod multipart;
+mod references;
 
 use std::future::poll_fn;
 use std::sync::Arc;

@@ -2,6 +2,7 @@
 
 mod bulk;
 mod changes;
+mod golden;
 mod model;
 mod order;
 mod running;
