@@ -12,7 +12,7 @@ use http_body::{Frame, SizeHint};
 use tokio::sync::mpsc;
 
 use crate::base::error::{Error, Result};
-use crate::http::coded::Coded;
+use crate::http::gzip::Coded;
 use crate::http::record::Record;
 use crate::net::request_body::RequestBody;
 use crate::net::service::Pulled;

@@ -3,35 +3,17 @@
 //! Not here: what clients stored, which `edge::compress` shows in forms that are made once and kept. gzip alone: whoever takes any
 //! coding takes it, and its state is the smallest.
 
-use std::io::Cursor;
-use std::pin::Pin;
-use std::task::{Context, Poll};
-
-use async_compression::Level;
-use async_compression::tokio::bufread::GzipEncoder;
-use bytes::Bytes;
 use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, VARY};
 use http::{HeaderMap, HeaderValue, Version};
-use tokio::io::{AsyncRead, ReadBuf};
 
 use crate::base::coding::Coding;
-use crate::base::error::{Error, Result};
 use crate::http::body::ResponseBody;
+use crate::http::gzip::Coded;
 use crate::http::negotiate::Accepted;
 use crate::http::respond::Answer;
 
 /// Less goes in one packet anyway.
 const FROM: u64 = 1400;
-/// What one poll compresses to, at most: other requests of the worker wait for no more than that.
-const PIECE: usize = 8 * 1024;
-/// What the encoder holds beside the document.
-const STATE: usize = 256 * 1024;
-
-pub struct Coded {
-    encoder: GzipEncoder<Cursor<Bytes>>,
-    piece: Box<[u8]>,
-    ended: bool,
-}
 
 /// The answer as it is sent to a client with these headers. Only for whole documents of ours.
 pub fn for_client(mut answer: Answer, version: Version, headers: &HeaderMap) -> Answer {
@@ -51,40 +33,13 @@ pub fn for_client(mut answer: Answer, version: Version, headers: &HeaderMap) -> 
     answer
 }
 
-impl Coded {
-    fn new(document: Bytes) -> Self {
-        let encoder = GzipEncoder::with_quality(Cursor::new(document), Level::Fastest);
-        Coded { encoder, piece: vec![0; PIECE].into(), ended: false }
-    }
-
-    pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes>>> {
-        let mut piece = ReadBuf::new(&mut self.piece);
-        match Pin::new(&mut self.encoder).poll_read(cx, &mut piece) {
-            Poll::Pending => Poll::Pending,
-            Poll::Ready(Err(e)) => Poll::Ready(Some(Err(Error::internal(e)))),
-            Poll::Ready(Ok(())) if piece.filled().is_empty() => {
-                self.ended = true;
-                Poll::Ready(None)
-            }
-            Poll::Ready(Ok(())) => Poll::Ready(Some(Ok(Bytes::copy_from_slice(piece.filled())))),
-        }
-    }
-
-    pub fn has_ended(&self) -> bool {
-        self.ended
-    }
-
-    pub fn at_hand(&self) -> usize {
-        STATE + self.piece.len() + self.encoder.get_ref().get_ref().len()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::future::poll_fn;
     use std::io::Read;
 
     use super::*;
+    use crate::http::gzip::PIECE;
     use crate::http::respond;
 
     fn asking(accepts: &'static str) -> HeaderMap {

@@ -15,6 +15,7 @@ pub mod door;
 pub mod edge;
 pub mod exchange;
 pub mod gateway;
+pub mod gzip;
 pub mod health;
 pub mod isolation;
 pub mod link;

@@ -1,6 +1,7 @@
 //! Which file imports which, and where files import each other in a circle.
 //!
-//! A name that a file only shows (`pub use`) is that of the file it comes from: a table of contents imports nothing.
+//! A name that a file only shows (`pub use`) is that of the file it comes from: a table of contents imports nothing. Calls of a file
+//! into modules of its own (`child::f`) are not looked at: a parent may stand over its folder.
 
 use std::collections::{BTreeMap, BTreeSet};
 
