@@ -15,7 +15,7 @@ pub struct Graph<'s> {
 
 impl<'s> Graph<'s> {
     pub fn of(sources: &'s [Source]) -> Self {
-        let production = || sources.iter().filter(|s| !s.is_test());
+        let production = || sources.iter().filter(|s| !s.is_test);
         let files = production().map(|s| (s.path(), s.name.as_str())).collect();
         let mut graph = Graph { files, shown: BTreeMap::new(), edges: BTreeMap::new() };
         for source in production() {

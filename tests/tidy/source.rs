@@ -9,6 +9,8 @@ pub struct Source {
     pub text: String,
     /// The text, with spaces for comments and for what is in quotes: of the same length and the same lines.
     pub code: String,
+    /// There for tests alone.
+    pub is_test: bool,
 }
 
 /// All files, in the order of their names.
@@ -29,12 +31,16 @@ pub fn sources() -> Vec<Source> {
     }
     assert!(found.len() > 10);
     found.sort_by(|a, b| a.name.cmp(&b.name));
+    let tests: Vec<String> = found.iter().flat_map(Source::test_modules).collect();
+    for source in &mut found {
+        source.is_test = source.name.contains("/tests/") || tests.contains(&source.path().join("::"));
+    }
     found
 }
 
 impl Source {
     pub fn new(name: &str, text: String) -> Self {
-        Source { name: name.to_owned(), code: blank(&text), text }
+        Source { name: name.to_owned(), code: blank(&text), text, is_test: false }
     }
 
     /// The top-level module.
@@ -49,8 +55,11 @@ impl Source {
         name.split('/').collect()
     }
 
-    pub fn is_test(&self) -> bool {
-        self.name.contains("/tests/") || self.name.ends_with("/tests.rs")
+    /// The modules under it that are there for tests alone.
+    fn test_modules(&self) -> Vec<String> {
+        let behind = self.code.split("#[cfg(test)]").skip(1).map(|behind| behind.trim_start().trim_start_matches("pub "));
+        let names = behind.filter_map(|behind| behind.strip_prefix("mod ")?.split_once(';')).map(|(name, _)| name);
+        names.filter(|name| !name.contains('{')).map(|name| [&self.path()[..], &[name]].concat().join("::")).collect()
     }
 
     /// Without the tests at its end.
