@@ -2,7 +2,7 @@
 """A caching edge over S3, beside nginx proxy_cache and Varnish over the same upstream, in one run. Needs nginx, varnishd, wrk,
 h2load, openssl; listens on 127.0.0.1 only.
 
-    cargo build --release && bench/cache.py [--seconds 2] [--rounds 3] [hits misses far coalescing]
+    cargo build --profile dist && bench/cache.py [--seconds 2] [--rounds 3] [hits misses far coalescing]
 
 The upstream is a second Tidegate with a public bucket. Ratios are medians over rounds inside which all take turns. Prints
 hits (requests/s), misses (time to first byte of small objects, throughput of large ones, against reading the upstream

@@ -4,7 +4,7 @@ import datetime, hashlib, hmac, http.client, os, re, shutil, socket, subprocess,
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(HERE)
 SIZES = {"4k": 4096, "64k": 65536, "1m": 1 << 20, "100m": 100 << 20}
-BINARY = os.path.join(os.environ.get("CARGO_TARGET_DIR", f"{ROOT}/target"), "release/tidegate")
+BINARY = os.path.join(os.environ.get("CARGO_TARGET_DIR", f"{ROOT}/target"), "dist/tidegate")
 ACCESS, SECRET = "BENCHACCESSKEY", "bench-secret-key"
 
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Anonymous memory of the server while many large bodies arrive at once: single PUTs, then multipart uploads.
 
-    cargo build --release && bench/memory.py [--parallel 64] [--size 500] [--part 8] [--data FOLDER]
+    cargo build --profile dist && bench/memory.py [--parallel 64] [--size 500] [--part 8] [--data FOLDER]
 
 Every body is another one, made while it is sent; objects go as soon as a round is over. Prints the highest RssAnon of each round,
 and what is left of it a second after. Sizes are in MB of a million bytes. Where the disk has no room for a round, it says so and

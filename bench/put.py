@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Durable PUTs, 64 writers, presigned URLs, one run: Tidegate against other S3 servers. Needs wrk.
 
-    cargo build --release && bench/put.py [--sizes 4k,1m] [--rounds 3] [--seconds 5] [--peer NAME=URL,ACCESS,SECRET ...]
+    cargo build --profile dist && bench/put.py [--sizes 4k,1m] [--rounds 3] [--seconds 5] [--peer NAME=URL,ACCESS,SECRET ...]
 
 A peer is a server that runs already, with a bucket called `bench`, such as
     s3s-fs --access-key K --secret-key S --port 8014 DIR    ->  --peer s3s-fs=http://127.0.0.1:8014,K,S

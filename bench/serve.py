@@ -2,7 +2,7 @@
 """Serves the same files by Tidegate (anonymous by bucket policy, metrics on) and by nginx (static files, sendfile), in turn, in
 one run, with the same load generator, and prints the ratios. Needs nginx, wrk, h2load, openssl; listens on 127.0.0.1 only.
 
-    cargo build --release && bench/serve.py [--seconds 4] [--rounds 5] [--sizes 4k,64k,1m,100m] [--door s3|edge] [--tls|--h2|--variant]
+    cargo build --profile dist && bench/serve.py [--seconds 4] [--rounds 5] [--sizes 4k,64k,1m,100m] [--door s3|edge] [--tls|--h2|--variant]
 
 --h2 is HTTP/2 over TLS. --variant serves a text in Brotli by the edge door, against a file of the same length by the same door.
 

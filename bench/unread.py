@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Anonymous memory of the server while clients ask for much and read nothing, beside one client that reads.
 
-    cargo build --release && bench/unread.py [--connections 200] [--streams 100] [--heads 10000] [--small] [--case NAME]
+    cargo build --profile dist && bench/unread.py [--connections 200] [--streams 100] [--heads 10000] [--small] [--case NAME]
 
 Cases: `open` (HTTP/2 over TLS, windows as wide as they go, and nothing is read), `shut` (the same with a window of 0), `tls` (HTTP/1.1
 over TLS), `plain`, `heads` (half a head on each connection). Objects are of 8 MiB; --small asks for objects of 60 KB too, each stream

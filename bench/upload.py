@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Uploads through a gateway over S3, beside the same uploads made directly, and beside storing first and forwarding then.
 
-    cargo build --release && bench/upload.py [--size 500] [--rounds 5] [--rates 0 125] [--data FOLDER]
+    cargo build --profile dist && bench/upload.py [--size 500] [--rounds 5] [--rates 0 125] [--data FOLDER]
 
 The upstream is a second Tidegate. What stores first is the same gateway with a threshold that no body reaches: it takes the whole
 body in, then sends it. Sizes and rates are in MB of a million bytes; a rate is what the client sends in a second, 0: all it can.
