@@ -5,8 +5,8 @@
 //! open is served. Order of a stop: no new connections and no new jobs, running requests and jobs, the access log, the store.
 
 pub mod cluster;
-pub mod follow;
 pub mod jobs;
+pub mod neighbours;
 pub mod reload;
 pub mod stack;
 
@@ -146,7 +146,7 @@ impl App {
         let parts = jobs::Parts { changes, purges, peers: cluster.kind(), layers: stack.layers };
         let kinds = jobs::kinds(parts, &ops, &auth);
         ops.load_settings(&auth).await?;
-        let follower = has_neighbours.then(|| tokio::spawn(follow::follow(ops.clone(), auth.clone())));
+        let follower = has_neighbours.then(|| tokio::spawn(neighbours::follow(ops.clone(), auth.clone())));
 
         let addresses = addresses(&config.s3, &config.edge, &config.admin);
         let listening = server::listen(config.net, &addresses, tls.clone(), metrics.clone())

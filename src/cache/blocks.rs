@@ -106,7 +106,7 @@ impl Shared {
     /// Blocking: a whole block, to where it belongs.
     pub(super) fn keep(&self, version: &Arc<Version>, number: u32, pieces: Vec<Bytes>) {
         let len: usize = pieces.iter().map(Bytes::len).sum();
-        let current = self.stats.shows(version);
+        let current = self.known_keys.shows(version);
         let on_disk = self.disk.keep(version, number, &pieces, current).is_ok();
         if len as u64 <= SMALL || !on_disk {
             let mut bytes = BytesMut::with_capacity(len);

@@ -10,7 +10,7 @@ use crate::base::error::Error;
 use crate::base::names::{BucketName, ObjectKey};
 use crate::base::object::SharedObject;
 use crate::cache::fill::{again, interrupted};
-use crate::cache::stats::Ticket;
+use crate::cache::known_keys::Ticket;
 
 type Key = (BucketName, ObjectKey);
 type Outcome = Result<Option<SharedObject>, Arc<Error>>;

@@ -6,7 +6,7 @@
 //! Invariants: a block belongs to exactly one version (bucket, key, owner, ETag, size) and is found under it alone; one request to
 //! the upstream for a block however many wait for it; whatever fails here is a miss. All of it is derived: the folder may be deleted.
 //! Limits: `Settings`. Memory: the memory tier, two blocks for each fetch, the index (`index::MAX_BLOCKS`), what is known of keys
-//! (`stats::MAX_BYTES`).
+//! (`known_keys::MAX_BYTES`).
 
 pub mod block_file;
 pub mod blocks;
@@ -17,10 +17,10 @@ pub mod fill;
 pub mod flights;
 pub mod folder;
 pub mod index;
+pub mod known_keys;
 pub mod memory;
 pub mod purge;
 pub mod settings;
-pub mod stats;
 #[cfg(test)]
 mod tests;
 pub mod version;
@@ -42,9 +42,9 @@ use crate::base::range::ByteRange;
 use crate::cache::body::CacheBody;
 use crate::cache::disk::Disk;
 use crate::cache::fill::{Fill, Interest};
+use crate::cache::known_keys::KnownKeys;
 use crate::cache::memory::Memory;
 use crate::cache::settings::Settings;
-use crate::cache::stats::Stats;
 use crate::cache::version::{BlockId, ObjectId, Version, VersionId};
 use crate::origin::{Body, Pending, ReadBy};
 use crate::telemetry::metrics::{CacheTier, Metrics};
@@ -71,7 +71,7 @@ pub struct Shared {
     settings: Settings,
     disk: Arc<Disk>,
     memory: Memory,
-    stats: Stats,
+    known_keys: KnownKeys,
     filling: Mutex<HashMap<BlockId, Arc<Fill>>>,
     fetches: Arc<Semaphore>,
     trails: QuickCache<VersionId, Trail>,
@@ -98,7 +98,7 @@ impl Cache {
         Ok(Cache(Arc::new(Shared {
             disk,
             memory: Memory::new(&settings),
-            stats: Stats::new(&settings.freshness),
+            known_keys: KnownKeys::new(&settings.freshness),
             filling: Mutex::default(),
             fetches: Arc::new(Semaphore::new(settings.fetches.max(1))),
             trails: QuickCache::new(TRAILS),
@@ -138,7 +138,7 @@ impl Cache {
 
     /// Whether anything is known or kept of the key; also while it is not known what is kept.
     pub fn knows(&self, bucket: &BucketName, key: &ObjectKey) -> bool {
-        !matches!(self.0.stats.look(bucket, key), stats::Known::Nothing) || self.0.disk.may_keep(ObjectId::of(bucket, key))
+        !matches!(self.0.known_keys.look(bucket, key), known_keys::Known::Nothing) || self.0.disk.may_keep(ObjectId::of(bucket, key))
     }
 
     /// What would be fetched first, of an object of any size, for a reader of this.
@@ -178,8 +178,8 @@ impl Cache {
         &self.0.settings.freshness
     }
 
-    pub fn stats(&self) -> &Stats {
-        &self.0.stats
+    pub fn known_keys(&self) -> &KnownKeys {
+        &self.0.known_keys
     }
 
     /// What blocks tell of a key that is not known otherwise, and since when that is so.
@@ -190,8 +190,8 @@ impl Cache {
     }
 
     /// This is what the key is now; see `Stats::learn`.
-    pub fn learn(&self, ticket: stats::Ticket, bucket: &BucketName, key: &ObjectKey, found: Option<SharedObject>) {
-        if !self.0.stats.learn(ticket, bucket, key, found.clone()) {
+    pub fn learn(&self, ticket: known_keys::Ticket, bucket: &BucketName, key: &ObjectKey, found: Option<SharedObject>) {
+        if !self.0.known_keys.learn(ticket, bucket, key, found.clone()) {
             return;
         }
         match found {
@@ -222,7 +222,7 @@ impl Cache {
     }
 
     fn outdated(&self, bucket: &BucketName, key: &ObjectKey) -> Option<tokio::task::JoinHandle<()>> {
-        self.0.stats.forget(bucket, key);
+        self.0.known_keys.forget(bucket, key);
         let (disk, object) = (self.0.disk.clone(), ObjectId::of(bucket, key));
         disk.outdate(object).then(|| spawn_blocking(move || disk.write_outdated(object)))
     }

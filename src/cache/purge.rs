@@ -5,9 +5,9 @@ use std::collections::HashSet;
 
 use tokio::task::spawn_blocking;
 
+use crate::base::cache_tags;
 use crate::base::names::{BucketName, ObjectKey};
 use crate::base::object::ObjectInfo;
-use crate::base::tags;
 use crate::cache::version::{BlockId, ObjectId};
 use crate::cache::{Cache, Shared};
 
@@ -16,7 +16,7 @@ use crate::cache::{Cache, Shared};
 pub enum Meant {
     Key(BucketName, ObjectKey),
     Prefix(BucketName, String),
-    /// Whatever has one of these, see `base::tags`. In lower case.
+    /// Whatever has one of these, see `base::cache_tags`. In lower case.
     Tags(HashSet<String>),
 }
 
@@ -29,7 +29,7 @@ impl Meant {
             Meant::Key(b, k) => b == bucket && k == key,
             Meant::Prefix(b, prefix) => b == bucket && key.as_str().starts_with(prefix),
             // What may be meant is.
-            Meant::Tags(wanted) => object.is_none_or(|o| tags::of(key, o).iter().any(|t| wanted.contains(&t.to_ascii_lowercase()))),
+            Meant::Tags(wanted) => object.is_none_or(|o| cache_tags::of(key, o).iter().any(|t| wanted.contains(&t.to_ascii_lowercase()))),
         }
     }
 }
@@ -56,7 +56,7 @@ impl Cache {
 
     /// What is known of any key of the bucket; its blocks can't be reached without.
     pub fn forget_known(&self, bucket: &BucketName) {
-        self.0.stats.forget_all(&|b, _, _| b == bucket);
+        self.0.known_keys.forget_all(&|b, _, _| b == bucket);
     }
 
     async fn purge(&self, meant: Meant, soft: bool) -> Purged {
@@ -68,7 +68,7 @@ impl Cache {
 impl Shared {
     fn purge(&self, meant: &Meant, soft: bool) -> Purged {
         let is_meant: &IsMeant<'_> = &|b, k, o| meant.is(b, k, o);
-        let mut objects = if soft { self.stats.soften(is_meant) } else { self.stats.forget_all(is_meant) };
+        let mut objects = if soft { self.known_keys.soften(is_meant) } else { self.known_keys.forget_all(is_meant) };
         let on_disk = match meant {
             Meant::Key(bucket, key) => self.disk.blocks_of(ObjectId::of(bucket, key)),
             Meant::Prefix(..) | Meant::Tags(_) => self.disk.visit(is_meant),

@@ -146,7 +146,7 @@ fn s3_clients() -> Vec<Key> {
         ),
         key!(
             "s3.presign_expires",
-            "How long a link lives that is made here and of which nobody says how long.",
+            "How long a link works, where the request for it says nothing.",
             |c| show_time(&c.doors.presign_expires),
             |c, v| {
                 let time = v.duration()?;

@@ -25,7 +25,7 @@ pub struct Settings {
     pub gateways_above: bool,
     /// The longest life of a link that is not S3's: path tokens, CloudFront's URLs and cookies.
     pub link_max: Duration,
-    /// The life of a link of which nobody says how long it is.
+    /// How long a link works, where the request for it says nothing.
     pub presign_expires: Duration,
 }
 

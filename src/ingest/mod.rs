@@ -14,4 +14,4 @@ pub mod staged;
 pub mod writer;
 
 pub use receive::{Expect, Received, receive};
-pub use staged::{Content, Follower, Room, StagedFile, Staging};
+pub use staged::{BodyWatcher, Content, Room, StagedFile, Staging};

@@ -28,11 +28,11 @@ pub struct Staging {
     pub with_md5: bool,
     left: Arc<Left>,
     room: Option<Room>,
-    follower: Option<Arc<dyn Follower>>,
+    watcher: Option<Arc<dyn BodyWatcher>>,
 }
 
 /// Sees a body while it is staged. Dropped when nobody has the body any more.
-pub trait Follower: Any + Debug + Send + Sync {
+pub trait BodyWatcher: Any + Debug + Send + Sync {
     /// Called for each stretch of bytes once, in order: it was appended, and the file at `path` has it and all before it. After a
     /// fault of the disk that is another file than before. Must not wait.
     fn appended(&self, path: &Path, bytes: &[u8]);
@@ -75,7 +75,7 @@ static NEXT: AtomicU64 = AtomicU64::new(0);
 
 impl Staging {
     pub fn new(dir: PathBuf, memory_limit: usize) -> Self {
-        Staging { dir: Arc::new(dir), memory_limit, synced: true, with_md5: true, left: Arc::default(), room: None, follower: None }
+        Staging { dir: Arc::new(dir), memory_limit, synced: true, with_md5: true, left: Arc::default(), room: None, watcher: None }
     }
 
     /// For bodies of which nothing is acknowledged before somebody else has them.
@@ -89,12 +89,12 @@ impl Staging {
     }
 
     /// For one body.
-    pub fn followed_by(self, follower: Arc<dyn Follower>) -> Self {
-        Staging { follower: Some(follower), ..self }
+    pub fn watched_by(self, watcher: Arc<dyn BodyWatcher>) -> Self {
+        Staging { watcher: Some(watcher), ..self }
     }
 
-    pub fn follower(&self) -> Option<&Arc<dyn Follower>> {
-        self.follower.as_ref()
+    pub fn watcher(&self) -> Option<&Arc<dyn BodyWatcher>> {
+        self.watcher.as_ref()
     }
 
     pub fn guarded_by(self, room: Room) -> Self {
@@ -109,7 +109,7 @@ impl Staging {
     pub fn create(&self) -> io::Result<StagedFile> {
         let path = self.dir.join(Self::next_name());
         let file = private::options().read(true).create_new(true).open(&path)?;
-        Ok(StagedFile { path: Some(path), file, len: 0, left: self.left.clone(), follower: self.follower.clone() })
+        Ok(StagedFile { path: Some(path), file, len: 0, left: self.left.clone(), watcher: self.watcher.clone() })
     }
 
     fn next_name() -> String {
@@ -120,7 +120,7 @@ impl Staging {
     pub fn link(&self, existing: &Path) -> io::Result<StagedFile> {
         let path = self.dir.join(Self::next_name());
         std::fs::hard_link(existing, &path)?;
-        let mut staged = StagedFile { file: File::open(&path)?, path: Some(path), len: 0, left: self.left.clone(), follower: None };
+        let mut staged = StagedFile { file: File::open(&path)?, path: Some(path), len: 0, left: self.left.clone(), watcher: None };
         staged.len = staged.file.metadata()?.len();
         Ok(staged)
     }
@@ -139,13 +139,13 @@ pub struct StagedFile {
     file: File,
     len: u64,
     left: Arc<Left>,
-    follower: Option<Arc<dyn Follower>>,
+    watcher: Option<Arc<dyn BodyWatcher>>,
 }
 
 impl StagedFile {
     /// Who saw the body arrive, to go on with it.
-    pub fn follower(&self) -> Option<&Arc<dyn Follower>> {
-        self.follower.as_ref()
+    pub fn watcher(&self) -> Option<&Arc<dyn BodyWatcher>> {
+        self.watcher.as_ref()
     }
 
     pub fn len(&self) -> u64 {

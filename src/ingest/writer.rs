@@ -55,8 +55,8 @@ impl Writer {
         while let Err(fault) = self.file.append(bytes) {
             self.renew(fault)?;
         }
-        if let Some(follower) = self.staging.follower() {
-            follower.appended(self.file.path(), bytes);
+        if let Some(watcher) = self.staging.watcher() {
+            watcher.appended(self.file.path(), bytes);
         }
         self.sha256.update(bytes);
         if let Some(c) = &mut self.checksum {

@@ -1,5 +1,4 @@
-//! Whether somebody far away is asked at all: after some failures in a short time he is left alone, and then asked by one
-//! at a time.
+//! A circuit breaker. After some failures in a short time a store far away is not asked any more, but by one probe at a time.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -22,7 +22,7 @@ pub mod replicas;
 pub mod shadow;
 pub mod through_cache;
 pub mod transfers;
-pub mod uploads;
+pub mod upload_status;
 pub mod variant;
 pub mod warm;
 pub mod write;

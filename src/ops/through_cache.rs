@@ -3,8 +3,8 @@
 //!
 //! `Freshness::Current` always asks the origin, and what it answers is taken in. `Freshness::Cached` goes by the rules of `[cache]`,
 //! and shows what is known while the origin can't be asked, for as long as these allow.
-//! Invariants: a write that came through here is seen by whoever asks after its answer, in whatever way; a read that may be of the
-//! past is never followed by one of an earlier past, as far as writes came through here.
+//! Invariants, as far as writes came through here: whoever asks after a write was answered sees it, on every door. Reads never go
+//! back in time: once a version was shown, no older one is.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +18,7 @@ use crate::base::names::{BucketName, ObjectKey, TenantId};
 use crate::base::object::{Bucket, BucketDocument, CannedAcl, ListPage, ListQuery, SharedBucket, SharedObject};
 use crate::base::range::ByteRange;
 use crate::cache::flights::{Flight, Flights};
-use crate::cache::stats::Known;
+use crate::cache::known_keys::Known;
 use crate::cache::version::Version;
 use crate::cache::{Cache, Source};
 use crate::origin::{
@@ -69,14 +69,14 @@ impl ThroughCache {
     }
 
     async fn current(&self, bucket: &BucketName, key: &ObjectKey) -> Result<Option<SharedObject>> {
-        let ticket = self.cache.stats().begin(bucket, key);
+        let ticket = self.cache.known_keys().begin(bucket, key);
         let found = self.origin.reads.stat(bucket, key, Freshness::Current).await?;
         self.cache.learn(ticket, bucket, key, found.clone());
         Ok(found)
     }
 
     async fn cached(&self, bucket: &BucketName, key: &ObjectKey) -> Result<Option<SharedObject>> {
-        let old = match self.cache.stats().look(bucket, key) {
+        let old = match self.cache.known_keys().look(bucket, key) {
             Known::Fresh(found) => return Ok(found),
             Known::Quiet(object) => return Ok(Some(object)),
             Known::Stale(object) => {
@@ -92,7 +92,7 @@ impl ThroughCache {
                 Ok(Ok(found)) => Ok(found),
                 Ok(Err(e)) if !e.is_away() => Err(e),
                 // Unless a write came through here meanwhile.
-                _ => match self.cache.stats().look(bucket, key) {
+                _ => match self.cache.known_keys().look(bucket, key) {
                     Known::Fresh(found) => Ok(found),
                     Known::Stale(now) | Known::Quiet(now) | Known::Old(now) if now == object => Ok(Some(object)),
                     Known::Stale(now) | Known::Quiet(now) | Known::Old(now) => Ok(Some(now)),
@@ -100,11 +100,11 @@ impl ThroughCache {
                 },
             };
         }
-        let ticket = self.cache.stats().begin(bucket, key);
+        let ticket = self.cache.known_keys().begin(bucket, key);
         match flight.landed().await {
             Err(e) if e.is_away() => {
                 let Some((object, since)) = self.cache.remembered(bucket, key).await else { return Err(e) };
-                self.cache.stats().restore(ticket, bucket, key, object, since).map(Some).ok_or(e)
+                self.cache.known_keys().restore(ticket, bucket, key, object, since).map(Some).ok_or(e)
             }
             outcome => outcome,
         }
@@ -112,14 +112,14 @@ impl ThroughCache {
 
     /// One question at a time, on a task of its own: its answer is taken in also if nobody waits for it.
     fn ask(&self, bucket: &BucketName, key: &ObjectKey) -> Flight {
-        let ticket = self.cache.stats().begin(bucket, key);
+        let ticket = self.cache.known_keys().begin(bucket, key);
         self.flights.join(bucket, key, ticket, |ticket| {
             let (reads, cache, bucket, key) = (self.origin.reads.clone(), self.cache.clone(), bucket.clone(), key.clone());
             async move {
                 let asked = reads.stat(&bucket, &key, Freshness::Current).await;
                 match &asked {
                     Ok(found) => cache.learn(ticket, &bucket, &key, found.clone()),
-                    Err(e) if e.is_away() => cache.stats().quieten(ticket, &bucket, &key),
+                    Err(e) if e.is_away() => cache.known_keys().quieten(ticket, &bucket, &key),
                     // The bucket is gone, or so.
                     Err(_) => cache.outdate(&bucket, &key),
                 }
@@ -229,7 +229,7 @@ impl Reads for ThroughCache {
         match freshness {
             // What the origin knows without waiting is what it would answer.
             Freshness::Current => self.origin.reads.stat_hot(bucket, key, freshness),
-            Freshness::Cached => match self.cache.stats().look(bucket, key) {
+            Freshness::Cached => match self.cache.known_keys().look(bucket, key) {
                 Known::Fresh(found) => found,
                 _ => None,
             },
@@ -269,7 +269,7 @@ impl Reads for ThroughCache {
         if object.size > 0 && !self.cache.has(&self.cache.version(bucket, key, object), offset) {
             return Some(CacheState::Miss);
         }
-        match self.cache.stats().look(bucket, key) {
+        match self.cache.known_keys().look(bucket, key) {
             Known::Stale(_) | Known::Quiet(_) | Known::Old(_) => Some(CacheState::Stale),
             Known::Fresh(_) | Known::Nothing => Some(CacheState::Hit),
         }

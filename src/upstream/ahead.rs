@@ -1,6 +1,6 @@
 //! A body that goes up in parts while it still arrives. Each part is sent when all of it is in the staged file.
 //!
-//! Sees the body through ingest (`Follower`): cuts it into parts, with the checksum of each over the bytes as they came, and tells
+//! Sees the body through ingest (`BodyWatcher`): cuts it into parts, with the checksum of each over the bytes as they came, and tells
 //! a task of its own about them (`parts`). Nothing goes up before it is certain that the body is over the threshold.
 //! Invariants: the upload is completed by `write` alone, when the whole body was verified; if the body is given up, the last
 //! reference to this goes with it, and the task aborts the upload.
@@ -20,7 +20,7 @@ use crate::base::error::{Error, Result};
 use crate::base::media_type;
 use crate::base::names::{BucketName, ObjectKey, TenantId};
 use crate::base::object::{CannedAcl, ObjectHeaders};
-use crate::ingest::{Content, Follower, Received, Staging};
+use crate::ingest::{BodyWatcher, Content, Received, Staging};
 use crate::origin::Announced;
 use crate::upstream::cutter::{Cutter, FilePart, Told};
 use crate::upstream::known::Known;
@@ -71,7 +71,7 @@ impl Inner {
         let algorithm = self.algorithm_of_parts(put.algorithm);
         // It is certain that it goes up in parts: its ETag is made of theirs. MD5 would be half of the work.
         let staging = if put.length.is_some() { staging.without_md5() } else { staging };
-        staging.followed_by(Arc::new(Ahead {
+        staging.watched_by(Arc::new(Ahead {
             inner: self.clone(),
             bucket: put.bucket.clone(),
             key: put.key.clone(),
@@ -95,8 +95,8 @@ impl Ahead {
     /// Of a body of which parts may be upstream already. None: nothing was begun.
     pub fn of(received: &Received) -> Option<Arc<Ahead>> {
         let Content::File(file) = &received.content else { return None };
-        let follower: Arc<dyn std::any::Any + Send + Sync> = file.follower()?.clone();
-        follower.downcast::<Ahead>().ok().filter(|ahead| ahead.state().task.is_some())
+        let watcher: Arc<dyn std::any::Any + Send + Sync> = file.watcher()?.clone();
+        watcher.downcast::<Ahead>().ok().filter(|ahead| ahead.state().task.is_some())
     }
 
     /// Sends the rest of the whole body, and waits for all parts.
@@ -155,7 +155,7 @@ impl Ahead {
     }
 }
 
-impl Follower for Ahead {
+impl BodyWatcher for Ahead {
     fn appended(&self, path: &Path, bytes: &[u8]) {
         let mut state = self.state();
         if let Some(missing) = media_type::SNIFF_BYTES.checked_sub(state.first.len()).filter(|n| *n > 0) {

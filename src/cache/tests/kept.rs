@@ -6,7 +6,7 @@ use super::*;
 use crate::cache::purge::{Meant, Purged};
 
 fn learn(cache: &Cache, name: &str, of: &SharedObject) {
-    let ticket = cache.stats().begin(&bucket(), &key(name));
+    let ticket = cache.known_keys().begin(&bucket(), &key(name));
     cache.learn(ticket, &bucket(), &key(name), Some(of.clone()));
 }
 

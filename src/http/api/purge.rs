@@ -12,10 +12,10 @@ use serde_json::{Value, json};
 
 use crate::auth::grant::Grant;
 use crate::auth::{Action, Identity};
+use crate::base::cache_tags;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::host::Host;
 use crate::base::names::{BucketName, ObjectKey, TenantId};
-use crate::base::tags;
 use crate::cache::purge::Purged;
 use crate::http::api::input::{parse_large, pattern};
 use crate::http::edge::site::nothing_here;
@@ -62,7 +62,7 @@ pub async fn purge(exchange: &mut Exchange<'_>) -> Result<Answer> {
             Some(tenant) => TenantId::parse(tenant)?,
             None => exchange.caller.identity.id().clone(),
         };
-        request.tags.push(request.run.as_deref().map_or_else(|| tags::tenant(&tenant), |run| tags::run(&tenant, run)));
+        request.tags.push(request.run.as_deref().map_or_else(|| cache_tags::tenant(&tenant), |run| cache_tags::run(&tenant, run)));
     }
     if request.keys.len() + request.paths.len() + request.tags.len() > MAX_NAMED {
         return Err(Error::new(ErrorKind::InvalidRequest, format!("At most {MAX_NAMED} keys, paths and tags fit in one request.")));

@@ -14,7 +14,7 @@ use crate::http::api::jobs::seconds;
 use crate::http::exchange::Exchange;
 use crate::http::respond::{self, Answer};
 use crate::http::site::Place;
-use crate::ops::uploads::{Status, no_such_upload};
+use crate::ops::upload_status::{Status, no_such_upload};
 use crate::origin::Freshness;
 
 pub async fn by_id(exchange: &Exchange<'_>, id: &str) -> Result<Answer> {

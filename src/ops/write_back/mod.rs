@@ -7,7 +7,7 @@
 //! - Multipart uploads, ACLs and copies of what is upstream already are done there, after what waits for their key.
 //!
 //! Invariants: what was acknowledged is here or upstream at any moment. Of one key upstream ends with the last version that was
-//! acknowledged here. Of a key the turn is taken before the lock.
+//! acknowledged here. Whoever takes both a key's turn and its lock takes the turn first.
 //! Not here: the job's kind (`jobs::upload`), who may do what. Built by `app::stack`, where the origin is remote.
 
 mod carry;

@@ -85,7 +85,7 @@ pub struct Ticket {
     asked: Instant,
 }
 
-pub struct Stats {
+pub struct KnownKeys {
     settings: Freshness,
     known: Cache<Key, Arc<Entry>, Weigh>,
     /// How often a key of the stripe was changed.
@@ -94,7 +94,7 @@ pub struct Stats {
     order: AtomicU64,
 }
 
-impl Stats {
+impl KnownKeys {
     pub fn new(settings: &Freshness) -> Self {
         let items = (MAX_BYTES / 640) as usize;
         let options = OptionsBuilder::new().shards(8).estimated_items_capacity(items).weight_capacity(MAX_BYTES).build();
@@ -102,7 +102,7 @@ impl Stats {
             Ok(options) => Cache::with_options(options, Weigh, DefaultHashBuilder::default(), Default::default()),
             Err(_) => Cache::with_weighter(items, MAX_BYTES, Weigh),
         };
-        Stats {
+        KnownKeys {
             settings: settings.clone(),
             known,
             stripes: (0..STRIPES).map(|_| Mutex::new(0)).collect(),
@@ -245,9 +245,9 @@ mod tests {
     use crate::cache::tests::{bucket, info, key};
     use tokio::time::advance;
 
-    fn stats() -> Stats {
+    fn stats() -> KnownKeys {
         let secs = Duration::from_secs;
-        Stats::new(&Freshness { fresh: secs(5), while_revalidate: secs(10), if_error: secs(100), negative: secs(2) })
+        KnownKeys::new(&Freshness { fresh: secs(5), while_revalidate: secs(10), if_error: secs(100), negative: secs(2) })
     }
 
     #[tokio::test(start_paused = true)]
