@@ -143,7 +143,9 @@ impl App {
             .with_layers(stack.layers.clone())
             .with_peers(cluster.peers())
             .with_writers(writers);
-        let parts = jobs::Parts { changes, purges, peers: cluster.kind(), layers: stack.layers };
+        let (recurring, leases) = jobs::recurring(stack.shared.as_ref(), stack.layers.replicas.as_ref(), &config.cluster, &queue)?;
+        jobs::register(&queue, recurring).await;
+        let parts = jobs::Parts { changes, purges, peers: cluster.kind(), layers: stack.layers, shared: stack.shared };
         let kinds = jobs::kinds(parts, &ops, &auth);
         ops.load_settings(&auth).await?;
         let follower = has_neighbours.then(|| tokio::spawn(neighbours::follow(ops.clone(), auth.clone())));
@@ -168,7 +170,7 @@ impl App {
             .serve(tracker, move || Doors::new(service.clone()))
             .map_err(|e| StartError::Failed(format!("the workers can't be started: {e}")))?;
         let limits = Limits { settings: config.jobs, of_tenant: tenant_limits(auth.clone()) };
-        let runner = Runner::start(queue.clone(), kinds, limits, metrics.clone())?;
+        let runner = Runner::start(queue.clone(), kinds, limits, leases, metrics.clone())?;
         let reloader = Reloader::new(auth, tls, secrets, metrics);
         Ok(App {
             gateway,

@@ -3,20 +3,29 @@
 //! Called at the start. A kind is there as well where the configuration has no more use for it: jobs may be left of when it did.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::app::StartError;
 use crate::auth::Auth;
+use crate::base::error::Result;
 use crate::cdn::cloudfront::Settings;
 use crate::cdn::{CloudFront, Map};
+use crate::cluster::{RecurringNode, Settings as ClusterSettings};
 use crate::jobs::backfill::Backfill;
 use crate::jobs::purge::{Outbox, Purge};
 use crate::jobs::replicate::{Repair, Replicate};
+use crate::jobs::sweep::{self, Sweep};
 use crate::jobs::upload::Upload;
 use crate::jobs::warm::Warm;
 use crate::ops::cdn::Cdn;
 use crate::ops::changes::{Changes, Follower};
+use crate::ops::replicas::Replicas;
+use crate::ops::shared_upkeep::SharedUpkeep;
 use crate::ops::{Layers, Ops};
-use crate::queue::{Kind, Queue};
+use crate::queue::{Kind, Leases, Queue, Recurring};
+
+/// Until what could not be recorded is tried again.
+const AGAIN: Duration = Duration::from_secs(30);
 
 /// Who tells CDNs what they are to forget.
 pub struct Purges {
@@ -54,6 +63,7 @@ pub struct Parts {
     pub purges: Purges,
     pub peers: Arc<dyn Kind>,
     pub layers: Layers,
+    pub shared: Option<SharedUpkeep>,
 }
 
 pub fn kinds(parts: Parts, ops: &Ops, auth: &Arc<Auth>) -> Vec<Arc<dyn Kind>> {
@@ -78,7 +88,48 @@ pub fn kinds(parts: Parts, ops: &Ops, auth: &Arc<Auth>) -> Vec<Arc<dyn Kind>> {
         for (which, name) in replicas.all() {
             kinds.push(Arc::new(Replicate { replicas: replicas.clone(), which, name, grant: grant.clone() }));
         }
-        kinds.push(Arc::new(Repair { replicas, grant }));
+        kinds.push(Arc::new(Repair { replicas, grant: grant.clone() }));
+    }
+    if let Some(bucket) = parts.shared {
+        kinds.push(Arc::new(Sweep { bucket, grant }));
     }
     kinds
+}
+
+/// A disk that takes no writes keeps no gateway from serving: then it is tried again.
+pub async fn register(queue: &Queue, recurring: Vec<Recurring>) {
+    let Err(e) = queue.set_recurring(recurring.clone()).await else { return };
+    tracing::warn!(error = %e, "what recurs can't be recorded; it is tried again");
+    let queue = queue.clone();
+    tokio::spawn(async move {
+        while queue.set_recurring(recurring.clone()).await.is_err() {
+            tokio::time::sleep(AGAIN).await;
+        }
+    });
+}
+
+/// What recurs on this node, and the leases that it is done under.
+pub fn recurring(
+    shared: Option<&SharedUpkeep>,
+    replicas: Option<&Replicas>,
+    cluster: &ClusterSettings,
+    queue: &Queue,
+) -> Result<(Vec<Recurring>, Option<Leases>)> {
+    let mut all = replicas.map_or(Ok(Vec::new()), Replicas::recurring)?;
+    // An embedded store has no other nodes.
+    let Some(shared) = shared else { return Ok((all, None)) };
+    all.push(sweep::recurring()?);
+    match cluster.recurring {
+        RecurringNode::Lease if shared.has_leases() => Ok((all, Some(Leases::new(Arc::new(shared.clone()), queue.node()?)))),
+        RecurringNode::Lease if cluster.peers.is_empty() => Ok((all, None)),
+        RecurringNode::Here => Ok((all, None)),
+        RecurringNode::Elsewhere => Ok((Vec::new(), None)),
+        RecurringNode::Lease => {
+            tracing::warn!(
+                "the upstream decides no conditional writes, so nodes can't agree on who does what recurs: nobody does until \
+                 cluster.recurring is \"here\" on one node and \"elsewhere\" on the others"
+            );
+            Ok((Vec::new(), None))
+        }
+    }
 }

@@ -14,6 +14,7 @@ use crate::ops::Layers;
 use crate::ops::changes::Follower;
 use crate::ops::replicas::{Replicas, Settings as ReplicaSettings};
 use crate::ops::shadow::{Settings as ShadowSettings, Shadows};
+use crate::ops::shared_upkeep::SharedUpkeep;
 use crate::ops::through_cache::ThroughCache;
 use crate::ops::write_back::{Settings as BackSettings, WriteBack};
 use crate::origin::Origin;
@@ -53,6 +54,8 @@ pub type Close = Box<dyn FnOnce() + Send>;
 pub struct Stack {
     pub origin: Origin,
     pub layers: Layers,
+    /// What is done once for all nodes over the bucket. None: an embedded store.
+    pub shared: Option<SharedUpkeep>,
     /// What is to be called at the stop, in this order.
     pub close: Vec<Close>,
 }
@@ -79,7 +82,7 @@ pub async fn open(settings: Settings, tools: &Tools<'_>) -> Result<Stack, StartE
 
 impl Stack {
     fn over(origin: Origin, close: Close) -> Self {
-        Stack { origin, layers: Layers::default(), close: vec![close] }
+        Stack { origin, layers: Layers::default(), shared: None, close: vec![close] }
     }
 
     fn over_local(settings: LocalSettings, tools: &Tools<'_>) -> Result<Self, StartError> {
@@ -90,12 +93,9 @@ impl Stack {
 
     async fn over_upstream(settings: UpstreamSettings, tools: &Tools<'_>) -> Result<Self, StartError> {
         let upstream = Upstream::start(settings, tools.secret.expose().as_bytes()).await?;
-        let (closed, tending) = (upstream.clone(), tokio::spawn(upstream.clone().tend()));
-        let close = move || {
-            tending.abort();
-            closed.close();
-        };
-        Ok(Stack::over(Origin::of(Arc::new(upstream)), Box::new(close)))
+        let (closed, shared) = (upstream.clone(), Some(SharedUpkeep::new(upstream.clone())));
+        let stack = Stack::over(Origin::of(Arc::new(upstream)), Box::new(move || closed.close()));
+        Ok(Stack { shared, ..stack })
     }
 
     async fn put_shadows(&mut self, settings: Vec<ShadowSettings>, tools: &Tools<'_>) -> Result<(), StartError> {

@@ -19,6 +19,40 @@ pub const PATH: &str = "/-/admin/v1/peer";
 #[derive(Debug, Clone, Default)]
 pub struct Settings {
     pub peers: Vec<PeerAddress>,
+    pub recurring: RecurringNode,
+}
+
+/// Which node does what is to be done once for all nodes over a bucket.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum RecurringNode {
+    /// Whoever holds a lease in the bucket.
+    #[default]
+    Lease,
+    Here,
+    Elsewhere,
+}
+
+impl FromStr for RecurringNode {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        match text {
+            "lease" => Ok(RecurringNode::Lease),
+            "here" => Ok(RecurringNode::Here),
+            "elsewhere" => Ok(RecurringNode::Elsewhere),
+            _ => Err(()),
+        }
+    }
+}
+
+impl fmt::Display for RecurringNode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            RecurringNode::Lease => "lease",
+            RecurringNode::Here => "here",
+            RecurringNode::Elsewhere => "elsewhere",
+        })
+    }
 }
 
 /// The admin door of another node, such as `http://10.0.0.2:9001`.

@@ -262,13 +262,22 @@ fn jobs() -> Vec<Key> {
 }
 
 fn cluster() -> Vec<Key> {
-    vec![field!(
-        "cluster.peers",
-        "The admin doors of the other nodes in front of the same S3, such as \"http://10.0.0.2:9001\": told of every write and purge here.",
-        cluster.peers,
-        |v: &Vec<_>| show_list(v),
-        list("the address of another node's admin door such as \"http://10.0.0.2:9001\", or a list of them")
-    )]
+    vec![
+        field!(
+            "cluster.peers",
+            "The admin doors of the other nodes in front of the same S3, such as \"http://10.0.0.2:9001\": told of every write and purge here.",
+            cluster.peers,
+            |v: &Vec<_>| show_list(v),
+            list("the address of another node's admin door such as \"http://10.0.0.2:9001\", or a list of them")
+        ),
+        field!(
+            "cluster.recurring",
+            "Which node does what is done once for all: \"lease\", whoever holds a lease in the bucket; \"here\" and \"elsewhere\" name one where the upstream decides no conditional writes.",
+            cluster.recurring,
+            |v: &_| format!("\"{v}\""),
+            parsed("\"lease\", \"here\" or \"elsewhere\"")
+        ),
+    ]
 }
 
 fn cdn() -> Vec<Key> {

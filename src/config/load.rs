@@ -11,6 +11,7 @@ use super::reader::{Reader, nearest};
 use super::value::Value;
 use super::{Config, DEFAULT_FILE, buckets, replicas, shadows, sites};
 use crate::base::names::BucketName;
+use crate::cluster::RecurringNode;
 
 /// What platforms switch their storage by; false: the embedded store, whatever else is set.
 const USE_S3: &str = "USE_S3";
@@ -196,6 +197,9 @@ impl Reader<'_> {
         }
         if !peers.is_empty() && self.config.upstream.bucket.is_empty() {
             add("cluster.peers", "expected none without upstream.bucket: nodes with an embedded store share nothing".into());
+        }
+        if self.config.cluster.recurring != RecurringNode::Lease && self.config.upstream.bucket.is_empty() {
+            add("cluster.recurring", "expected \"lease\" without upstream.bucket: a node with an embedded store is alone".into());
         }
         if let Err(expected) = self.config.cdn.check() {
             add("cdn.endpoint", expected);

@@ -10,6 +10,7 @@ pub mod backfill;
 pub mod peers;
 pub mod purge;
 pub mod replicate;
+pub mod sweep;
 pub mod upload;
 pub mod warm;
 

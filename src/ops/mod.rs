@@ -20,6 +20,7 @@ pub mod read;
 mod reading;
 pub mod replicas;
 pub mod shadow;
+pub mod shared_upkeep;
 pub mod through_cache;
 pub mod transfers;
 pub mod upload_status;

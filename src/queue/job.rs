@@ -186,6 +186,29 @@ pub struct Job {
     /// The access key of the tenant who asked for it, where that is known. Stored behind the rest, as all that came later.
     #[serde(skip)]
     pub asked_by: Option<AccessKeyId>,
+    /// None: it ends.
+    #[serde(skip)]
+    pub recurs: Option<Recurs>,
+}
+
+/// Before the names of jobs that recur, in their idempotency keys.
+pub const RECURRING: &str = "recurring/";
+
+/// What the record of a job that recurs has more than others.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recurs {
+    /// From the end of one run to the begin of the next.
+    pub every: Duration,
+    /// When it was done last, here.
+    pub done: Option<Timestamp>,
+}
+
+impl Job {
+    /// Its name, where it recurs.
+    pub fn recurring(&self) -> Option<&str> {
+        self.recurs.as_ref()?;
+        self.key.as_deref()?.strip_prefix(RECURRING)
+    }
 }
 
 /// The version and the JSON document of a payload.
@@ -218,6 +241,7 @@ pub struct NewJob {
     pub max_attempts: u32,
     /// Where a tenant asked for it with a request.
     pub asked_by: Option<AccessKeyId>,
+    pub recurs: Option<Recurs>,
 }
 
 impl NewJob {
@@ -235,6 +259,7 @@ impl NewJob {
             key: None,
             max_attempts: 20,
             asked_by: None,
+            recurs: None,
         }
     }
 
@@ -264,6 +289,8 @@ pub enum Outcome {
     Dead { reason: String },
     /// Not begun in earnest, or cut by a stop: the attempt does not count.
     HandedBack,
+    /// Another node does it, or did. The attempt does not count.
+    NotNow { after: Duration },
 }
 
 /// Cut at a character, so that a long error text never makes a record grow.

@@ -5,6 +5,8 @@
 //!        |   \-> cancelled <- running
 //!        \--- retry --- dead, cancelled
 //!
+//! A job that recurs waits again where another has ended.
+//!
 //! Invariants: a command that answers an error has changed nothing. What an attempt reports counts only while that very
 //! attempt is the running one. An ended job never runs again unless somebody asks for it (`retry`).
 
@@ -85,7 +87,7 @@ impl Machine<'_, '_> {
         }
     }
 
-    fn create(&mut self, new: NewJob, gathers: Option<String>) -> Result<JobId> {
+    pub(super) fn create(&mut self, new: NewJob, gathers: Option<String>) -> Result<JobId> {
         let id = JobId::new(self.now)?;
         let mut items = 0;
         for item in &new.items {
@@ -109,6 +111,7 @@ impl Machine<'_, '_> {
             reason: None,
             result: None,
             asked_by: new.asked_by,
+            recurs: new.recurs,
         };
         self.txn.set_payload(&id, &new.payload);
         self.put(None, &job)?;
@@ -177,7 +180,7 @@ impl Machine<'_, '_> {
                 self.txn.clear_items(id)?;
             }
             Outcome::Retry { reason, after } if job.attempts < job.max_attempts => {
-                job.state = State::Waiting { due: Some(self.now.plus(after)).filter(|at| *at > self.now) };
+                job.state = self.waiting_until(self.now.plus(after));
                 job.reason = Some(shortened(reason));
             }
             Outcome::Retry { reason, .. } | Outcome::Dead { reason } => {
@@ -188,6 +191,13 @@ impl Machine<'_, '_> {
                 job.state = State::Waiting { due: None };
                 job.attempts -= 1;
             }
+            Outcome::NotNow { after } => {
+                job.state = self.waiting_until(self.now.plus(after));
+                job.attempts -= 1;
+            }
+        }
+        if job.state.phase().has_ended() {
+            job = self.or_again(job);
         }
         self.put(Some(&old), &job)?;
         Ok(job)
@@ -198,7 +208,7 @@ impl Machine<'_, '_> {
         if old.state.phase().has_ended() {
             return Err(Error::new(ErrorKind::OperationAborted, format!("The job has ended: it is {}.", old.state.phase().name())));
         }
-        let job = Job { state: State::Cancelled { at: self.now }, gathers: None, ..old.clone() };
+        let job = self.or_again(Job { state: State::Cancelled { at: self.now }, gathers: None, ..old.clone() });
         self.put(Some(&old), &job)?;
         Ok(job)
     }
@@ -250,17 +260,17 @@ impl Machine<'_, '_> {
         Ok(true)
     }
 
-    fn put(&mut self, old: Option<&Job>, new: &Job) -> Result<()> {
+    pub(super) fn put(&mut self, old: Option<&Job>, new: &Job) -> Result<()> {
         self.txn.put(old, new)?;
         self.lanes.changed(old, Some(new));
         Ok(())
     }
 
-    fn known(&self, id: &JobId) -> Result<Job> {
+    pub(super) fn known(&self, id: &JobId) -> Result<Job> {
         self.txn.job(id)?.ok_or_else(no_such_job)
     }
 
-    fn id_at(&self, table: Table, key: &[u8]) -> Result<Option<JobId>> {
+    pub(super) fn id_at(&self, table: Table, key: &[u8]) -> Result<Option<JobId>> {
         Ok(self.txn.get(table, key)?.and_then(|id| JobId::from_bytes(&id)))
     }
 }

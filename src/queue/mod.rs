@@ -5,6 +5,8 @@
 //! beside it (`data/queue/index`) follows and can be deleted. Ready jobs stand in the index in the order in which they are
 //! claimed, so memory does not grow with their number.
 //!
+//! Work that comes again by itself is a job that waits for its next time (`recurring`), and over a shared bucket one node does it (`lease`).
+//!
 //! Invariants: a job that was accepted is not lost. A job that has ended is not run again by itself. An attempt that was cut
 //! off by a crash is begun anew: kinds of work must bear that their last step was done already (`JobId` is the same then).
 
@@ -13,7 +15,9 @@ pub mod compact;
 pub mod job;
 pub mod kind;
 pub mod lanes;
+pub mod lease;
 pub mod machine;
+pub mod recurring;
 pub mod replay;
 pub mod rows;
 pub mod runner;
@@ -34,7 +38,9 @@ use std::thread::JoinHandle;
 pub use changes::{ChangeId, Following};
 pub use job::{Job, JobId, NewJob, Outcome, Payload, Phase, State};
 pub use kind::{Attempt, Fault, Kind};
+pub use lease::Leases;
 pub use machine::Enqueued;
+pub use recurring::Recurring;
 pub use runner::Runner;
 pub use shared::{Progress, Settings};
 
@@ -121,6 +127,23 @@ impl Queue {
 
     pub async fn retry(&self, id: JobId) -> Result<Job> {
         self.inlet.submit(move |machine| machine.retry(&id)).await
+    }
+
+    /// What this node is called among those over one bucket: made at the first start, kept beside the journal, and in no backup.
+    /// As long as the folder is locked no other process has it.
+    pub fn node(&self) -> Result<String> {
+        let file = self.shared.settings.dir.join("node");
+        match std::fs::read_to_string(&file) {
+            Ok(name) if name.len() == 32 => return Ok(name),
+            Ok(_) => {}
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+            Err(e) => return Err(Error::storage(e)),
+        }
+        let mut name = [0; 16];
+        getrandom::fill(&mut name).map_err(|e| Error::internal(e.to_string()))?;
+        let name = hex::encode(name);
+        private::write(&file, name.as_bytes()).map_err(Error::storage)?;
+        Ok(name)
     }
 
     /// Begins up to `max` attempts; also when the next job's time comes, if none could be begun.

@@ -84,9 +84,9 @@ const JOB_VERSION: u8 = 1;
 pub fn encode_job(job: &Job) -> Result<Vec<u8>> {
     let row = postcard::to_extend(job, vec![JOB_VERSION]).map_err(Error::internal)?;
     // An older program reads up to here, and leaves what follows alone.
-    match &job.asked_by {
-        None => Ok(row),
-        asked_by => postcard::to_extend(asked_by, row).map_err(Error::internal),
+    match (&job.asked_by, &job.recurs) {
+        (None, None) => Ok(row),
+        later => postcard::to_extend(&later, row).map_err(Error::internal),
     }
 }
 
@@ -94,7 +94,7 @@ pub fn decode_job(row: &[u8]) -> Result<Job> {
     match row.split_first() {
         Some((&JOB_VERSION, rest)) => {
             let (job, mut tail): (Job, &[u8]) = postcard::take_from_bytes(rest).map_err(Error::internal)?;
-            Ok(Job { asked_by: take_later(&mut tail)?, ..job })
+            Ok(Job { asked_by: take_later(&mut tail)?, recurs: take_later(&mut tail)?, ..job })
         }
         Some((version, _)) if *version > JOB_VERSION => Err(Error::new(
             ErrorKind::InternalError,
@@ -280,4 +280,55 @@ fn named(table: Table, name: impl Fn(&Job) -> Option<&str>, old: Option<&Job>, n
 
 fn phase_key(job: &Job) -> Vec<u8> {
     [key::phase(job.tenant.as_str(), job.state.phase()), job.id.bytes().to_vec()].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::base::names::AccessKeyId;
+    use crate::queue::job::Recurs;
+
+    fn job() -> Job {
+        Job {
+            id: JobId::from_bytes(&[7; 16]).unwrap(),
+            tenant: TenantId::parse("acme").unwrap(),
+            kind: "warm".into(),
+            state: State::Waiting { due: None },
+            created: Timestamp::from_secs(5),
+            priority: 100,
+            deadline: None,
+            key: None,
+            gathers: None,
+            items: 3,
+            attempts: 1,
+            max_attempts: 20,
+            reason: None,
+            result: None,
+            asked_by: None,
+            recurs: None,
+        }
+    }
+
+    #[test]
+    fn a_record_of_an_older_program_has_none_of_the_later_fields() {
+        let row = postcard::to_extend(&job(), vec![JOB_VERSION]).unwrap();
+        assert_eq!(decode_job(&row).unwrap(), job());
+        assert_eq!(encode_job(&job()).unwrap(), row);
+    }
+
+    #[test]
+    fn an_older_program_reads_what_it_knows() {
+        let asked_by = Some(AccessKeyId::parse("AKACME").unwrap());
+        let recurs = Some(Recurs { every: Duration::from_secs(60), done: Some(Timestamp::from_secs(9)) });
+        for (asked_by, recurs) in [(asked_by.clone(), None), (None, recurs.clone()), (asked_by, recurs)] {
+            let new = Job { asked_by, recurs, ..job() };
+            let row = encode_job(&new).unwrap();
+            assert_eq!(decode_job(&row).unwrap(), new);
+            // As it was read before: from the first byte on, whatever follows.
+            assert_eq!(postcard::from_bytes::<Job>(&row[1..]).unwrap(), job());
+            assert!(row.starts_with(&encode_job(&job()).unwrap()));
+        }
+    }
 }

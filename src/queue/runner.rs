@@ -5,6 +5,7 @@
 //! Stop: nothing more is begun; what runs may end until the deadline, and is handed back then.
 
 use std::collections::BTreeMap;
+use std::future::Future;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -13,9 +14,11 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::timestamp::Timestamp;
 use crate::queue::Queue;
 use crate::queue::job::{Job, Outcome};
 use crate::queue::kind::{Attempt, Fault, Kind};
+use crate::queue::lease::{self, Held, Leases, Turn};
 use crate::queue::shared::{Live, became_true};
 use crate::telemetry::metrics::Metrics;
 
@@ -62,11 +65,12 @@ pub struct Runner {
 }
 
 impl Runner {
-    pub fn start(queue: Queue, kinds: Vec<Arc<dyn Kind>>, limits: Limits, metrics: Arc<Metrics>) -> Result<Runner> {
+    /// `leases`: of what recurs, where several nodes could do it. None: this one does it.
+    pub fn start(queue: Queue, kinds: Vec<Arc<dyn Kind>>, limits: Limits, leases: Option<Leases>, metrics: Arc<Metrics>) -> Result<Runner> {
         let (stage, stages) = watch::channel(Stage::Serving);
         let kinds: BTreeMap<&'static str, Arc<dyn Kind>> = kinds.into_iter().map(|k| (k.name(), k)).collect();
         let names: Vec<&'static str> = kinds.keys().copied().collect();
-        let crew = Arc::new(Crew { queue, kinds, names, limits, metrics });
+        let crew = Arc::new(Crew { queue, kinds, names, limits, leases, metrics });
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .max_blocking_threads(crew.limits.settings.workers.max(1) + 2)
@@ -114,6 +118,7 @@ struct Crew {
     kinds: BTreeMap<&'static str, Arc<dyn Kind>>,
     names: Vec<&'static str>,
     limits: Limits,
+    leases: Option<Leases>,
     metrics: Arc<Metrics>,
 }
 
@@ -208,7 +213,10 @@ impl Crew {
         let live = self.queue.shared.begin(id, number);
         let begun = Instant::now();
         let outcome = match self.queue.attempt(id, number, live.clone()).await {
-            Ok(Some(attempt)) => watch_over(kind.as_ref(), kind.clone(), attempt, &live, &mut cuts).await,
+            Ok(Some(attempt)) => match self.turn(&job, kind.as_ref()).await {
+                Ok(held) => self.run_attempt(kind.clone(), attempt, held, &live, &mut cuts).await,
+                Err(not_now) => Some(not_now),
+            },
             Ok(None) => None,
             Err(e) => Some(retry_at(kind.as_ref(), number, e.message().to_owned(), None)),
         };
@@ -223,6 +231,41 @@ impl Crew {
         handed_back && recorded.is_some()
     }
 
+    /// The lease of what recurs and could be done by several nodes; None: there is none to hold. Err: this is not the time.
+    async fn turn(&self, job: &Job, rules: &dyn Kind) -> Result<Option<Held>, Outcome> {
+        let (Some(leases), Some(name), Some(recurs)) = (&self.leases, job.recurring(), &job.recurs) else { return Ok(None) };
+        match leases.take(name, recurs.every, self.queue.shared.now()).await {
+            Ok(Turn::Ours(held)) => {
+                tracing::debug!(lease = name, fence = held.fence(), "a lease was taken");
+                Ok(Some(held))
+            }
+            Ok(Turn::Others { again: after } | Turn::Done { due: after }) => Err(Outcome::NotNow { after }),
+            Err(e) => Err(retry_at(rules, job.attempts, format!("its lease can't be taken: {:?}: {}", e.kind(), e.message()), None)),
+        }
+    }
+
+    async fn run_attempt(
+        &self,
+        kind: Arc<dyn Kind>,
+        attempt: Attempt,
+        mut held: Option<Held>,
+        live: &Live,
+        cuts: &mut watch::Receiver<bool>,
+    ) -> Option<Outcome> {
+        let lost = async {
+            match &mut held {
+                Some(held) => held.keep().await,
+                None => std::future::pending().await,
+            }
+        };
+        let outcome = watch_over(kind, attempt, live, cuts, lost).await;
+        if let Some(held) = held {
+            let done = matches!(outcome, Some(Outcome::Done(_))).then(|| self.queue.shared.now());
+            give_back(held, done).await;
+        }
+        outcome
+    }
+
     /// Until it is durable: a job that has ended must not run again. What became of it; None: it was not this attempt's.
     async fn record(&self, job: &Job, outcome: Outcome, cuts: &mut watch::Receiver<bool>) -> Option<&'static str> {
         let mut tries_left = 1 + HAND_BACK.as_millis() / 100;
@@ -231,6 +274,10 @@ impl Crew {
                 Ok(now) => {
                     let label = match (&outcome, now.state.phase().name()) {
                         (Outcome::HandedBack, _) => "handed_back",
+                        (Outcome::NotNow { .. }, _) => "not_now",
+                        // It recurs.
+                        (Outcome::Done(_), "waiting") => "done",
+                        (Outcome::Dead { .. }, "waiting") => "failed",
                         (Outcome::Retry { .. }, "waiting") => "failed",
                         (_, phase) => phase,
                     };
@@ -267,31 +314,45 @@ fn log_end(job: &Job, label: &'static str) {
     }
 }
 
-/// Runs the attempt in a task of its own. None: the job is no longer this attempt's.
+/// A stop waits for it no longer than for any other write.
+async fn give_back(held: Held, done: Option<Timestamp>) {
+    let name = held.name().to_owned();
+    match tokio::time::timeout(HAND_BACK, held.give_back(done)).await {
+        Ok(Ok(true)) => {}
+        Ok(Ok(false)) => tracing::warn!(lease = name, "a lease was lost while its work was done: another node goes on with it"),
+        Ok(Err(e)) => tracing::warn!(lease = name, error = %e, "a lease could not be given back: it ends by itself"),
+        Err(_) => tracing::warn!(lease = name, "a lease could not be given back in time: it ends by itself"),
+    }
+}
+
+/// Runs the attempt in a task of its own, until it ends, is cut off, or the lease that it runs under is `lost`.
+/// None: the job is no longer this attempt's.
 async fn watch_over(
-    rules: &dyn Kind,
     kind: Arc<dyn Kind>,
     attempt: Attempt,
     live: &Live,
     cuts: &mut watch::Receiver<bool>,
+    lost: impl Future<Output = ()>,
 ) -> Option<Outcome> {
-    let number = live.attempt;
+    let (number, rules) = (live.attempt, kind.clone());
+    tokio::pin!(lost);
     let mut progress = live.progress.subscribe();
     let mut work = tokio::spawn(async move { kind.run(&attempt).await });
     let outcome = loop {
         tokio::select! {
             ended = &mut work => return Some(match ended {
                 Ok(Ok(result)) => Outcome::Done(result.map(|r| r.to_string())),
-                Ok(Err(Fault::Retry { reason, after })) => retry_at(rules, number, reason, after),
+                Ok(Err(Fault::Retry { reason, after })) => retry_at(rules.as_ref(), number, reason, after),
                 Ok(Err(Fault::Dead { reason })) => Outcome::Dead { reason },
-                Err(e) => retry_at(rules, number, panic_text(e), None),
+                Err(e) => retry_at(rules.as_ref(), number, panic_text(e), None),
             }),
+            () = &mut lost => break Some(Outcome::NotNow { after: lease::TTL }),
             () = live.revoked.notified() => break None,
             () = became_true(cuts) => break Some(Outcome::HandedBack),
             moved = tokio::time::timeout(rules.patience(), progress.changed()) => {
                 if moved.is_err() {
                     let reason = format!("it showed no sign of life for {} s", rules.patience().as_secs());
-                    break Some(retry_at(rules, number, reason, None));
+                    break Some(retry_at(rules.as_ref(), number, reason, None));
                 }
             }
         }

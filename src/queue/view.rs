@@ -161,6 +161,7 @@ pub(super) fn ended(index: &Index) -> Result<u64> {
 
 /// When the oldest job that waits (also for its time) was made: one look at each tenant.
 fn oldest_waiting(index: &Index) -> Result<Option<Timestamp>> {
+    let operator = TenantId::operator();
     let mut oldest: Option<Timestamp> = None;
     index.scan(Table::Phases, b"", &mut |k, _| {
         let Some((tenant, phase, id)) = key::split_phase(k) else { return Ok(Walk::Next) };
@@ -168,6 +169,13 @@ fn oldest_waiting(index: &Index) -> Result<Option<Timestamp>> {
             return Ok(Walk::Seek(key::phase(tenant, Phase::Waiting)));
         }
         if phase == Phase::Waiting {
+            // What recurs waits for its time, and was made at the first start.
+            if tenant == operator.as_str()
+                && let Some(row) = index.get(Table::Jobs, id.bytes())?
+                && rows::decode_job(&row)?.recurs.is_some()
+            {
+                return Ok(Walk::Next);
+            }
             oldest = Some(oldest.map_or(id.made(), |o| o.min(id.made())));
         }
         Ok(Walk::Seek([tenant.as_bytes(), b"\x01"].concat()))

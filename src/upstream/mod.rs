@@ -22,6 +22,7 @@ pub mod cutter;
 pub mod fault;
 pub mod info;
 pub mod known;
+pub mod leases;
 pub mod list;
 pub mod multipart;
 pub mod object_parts;

@@ -3,15 +3,16 @@
 //! While an upload goes on, parts, listings, Complete and Abort need its record; after a Complete it answers the same request again. When
 //! the upload ended nobody wrote down (a client that was cut off, a lifecycle rule, the end of its bucket), so the upstream is asked.
 //! A record that was not written for `completed_kept` is marked if there is no such upload; not written for so long again, and if
-//! there is still no such upload, it is removed. Called by a task of its own; of all nodes over the bucket one takes each pass upon itself.
+//! there is still no such upload, it is removed. Called by a job that recurs; of all nodes over the bucket one does it.
 //!
 //! Invariants: a record stays while its upload goes on, however long that is, and where nothing can be learned of its upload. No
 //! upload is aborted here, neither one that a client left nor one that no record knows. A pass that is cut off, or done twice, does no harm.
-//! Limits: one page of a listing in memory, `AT_ONCE` requests, a pass in `INTERVAL`.
+//! Limits: one page of a listing in memory, `AT_ONCE` requests. An upload that goes on for longer than its record would be kept costs two
+//! requests in each pass.
 
 use std::sync::Arc;
-use std::time::Duration;
 
+use serde::Serialize;
 use tokio::task::JoinSet;
 
 use crate::base::error::{Error, ErrorKind, Result};
@@ -24,12 +25,6 @@ use crate::upstream::records::Over;
 use crate::upstream::stored::{self, Recorded};
 
 pub const FOLDER: &str = "uploads/";
-/// The record of when the last pass began.
-const SWEPT: &str = "swept";
-/// An upload that goes on for longer than its record would be kept costs two requests in each pass.
-const INTERVAL: Duration = Duration::from_secs(6 * 3600);
-/// How often each node asks whether a pass is due.
-const LOOK: Duration = Duration::from_secs(600);
 /// Nobody waits for it: clients should not notice.
 const AT_ONCE: usize = 4;
 /// Behind a record, where a reader of it does not look: its upload had ended when this was written.
@@ -41,7 +36,7 @@ pub fn is_mark(behind: &[u8]) -> bool {
 }
 
 /// What a pass did with the records that were old enough to be looked at.
-#[derive(Debug, Default, Clone, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize)]
 pub struct Swept {
     pub marked: usize,
     pub removed: usize,
@@ -58,48 +53,12 @@ enum Judged {
 }
 
 impl Upstream {
-    /// Until it is aborted.
-    pub async fn tend(self) {
-        loop {
-            tokio::time::sleep(LOOK).await;
-            match self.sweep_if_due(Timestamp::now()).await {
-                Ok(None) => {}
-                Ok(Some(swept)) => tracing::info!(?swept, "records of uploads upstream were looked through"),
-                Err(e) => tracing::warn!(error = %e, "records of uploads upstream could not be looked through; it is tried again"),
-            }
-        }
-    }
-
-    /// None: this node or another did it lately.
-    pub async fn sweep_if_due(&self, now: Timestamp) -> Result<Option<Swept>> {
-        if self.0.take_turn(now).await? { self.sweep(now).await.map(Some) } else { Ok(None) }
-    }
-
     pub async fn sweep(&self, now: Timestamp) -> Result<Swept> {
         self.0.sweep(now).await
     }
 }
 
 impl Inner {
-    async fn take_turn(&self, now: Timestamp) -> Result<bool> {
-        let over = match self.record(SWEPT).await? {
-            None => Over::Nothing,
-            Some(record) => {
-                let millis = <[u8; 8]>::try_from(record.text.as_slice()).map(u64::from_le_bytes).unwrap_or_default();
-                // Either way round: a clock that was wrong once does not end it for ever.
-                if u128::from(millis.abs_diff(now.millis())) < INTERVAL.as_millis() {
-                    return Ok(false);
-                }
-                Over::This(record.etag)
-            }
-        };
-        match self.put_record(SWEPT, &now.millis().to_le_bytes(), over).await {
-            Ok(_) => Ok(true),
-            Err(e) if e.kind() == ErrorKind::PreconditionFailed => Ok(false),
-            Err(e) => Err(e),
-        }
-    }
-
     async fn sweep(self: &Arc<Self>, now: Timestamp) -> Result<Swept> {
         let prefix = self.record_key(FOLDER);
         let (mut swept, mut token) = (Swept::default(), None);

@@ -78,6 +78,37 @@ fn a_region_that_goes_down_and_comes_back() {
     assert!(running.stop().success());
 }
 
+/// Of two gateways over one bucket one scans; and its operator sees when it did, and when it will again.
+#[test]
+fn scans_recur_on_one_node() {
+    let (home, west) = (Region::start("home"), Region::start("west"));
+    let worlds = [0; 2].map(|_| World::new(Some(home.proxy.address), &[(&west, "scan = \"1h\"")]));
+    let nodes = worlds.each_ref().map(World::serve);
+    let scans = |node: &Running| {
+        let request = Request::new("GET", "/-/v1/jobs").query("kind", "repair");
+        let answer = Client::new(node.s3).send(&request, Sign::Header(&root())).expect(200);
+        let jobs: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
+        let jobs = jobs["jobs"].as_array().unwrap().clone();
+        assert_eq!(jobs.len(), 1, "{jobs:?}");
+        jobs[0].clone()
+    };
+    eventually(&nodes[0], "one has scanned and the other leaves it", || {
+        let shown = nodes.each_ref().map(scans);
+        let is_done = shown.each_ref().map(|job| job["recurring"]["done"].is_string());
+        let waits = shown.iter().all(|job| job["state"] == "waiting" && job["due"].is_string());
+        if waits && is_done.iter().filter(|done| **done).count() == 1 { Ok(()) } else { Err(format!("{shown:?}")) }
+    });
+    for job in nodes.each_ref().map(scans) {
+        let recurring = &job["recurring"];
+        assert_eq!((recurring["name"].as_str(), recurring["every_seconds"].as_u64()), (Some("repair-west"), Some(3600)), "{job}");
+    }
+    let lease = home.gateway.client().list(&gateway::operator(), "home", &[("prefix", ".tidegate/leases/")]).keys;
+    assert_eq!(lease, [".tidegate/leases/repair-west"]);
+    for node in nodes {
+        assert!(node.stop().success());
+    }
+}
+
 #[test]
 fn a_scan_finds_what_nobody_told_of() {
     let (home, west) = (Region::start("home"), Region::start("west"));

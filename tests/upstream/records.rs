@@ -1,9 +1,12 @@
 //! Records of uploads: kept as long as they are of use, and removed when they are not, by whichever node.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::Method;
 use tidegate::base::timestamp::Timestamp;
+use tidegate::ops::shared_upkeep::SharedUpkeep;
+use tidegate::queue::lease::{Held, Leases, Turn};
 use tidegate::telemetry::metrics::Door;
 use tidegate::upstream::sweep::Swept;
 use tidegate::upstream::{Settings, Upstream};
@@ -38,8 +41,15 @@ impl Node {
         self.runtime.block_on(self.upstream.sweep(Timestamp::now().plus(later))).unwrap()
     }
 
-    fn sweep_if_due(&self, now: Timestamp) -> bool {
-        self.runtime.block_on(self.upstream.sweep_if_due(now)).unwrap().is_some()
+    fn leases(&self, name: &str) -> Leases {
+        Leases::new(Arc::new(SharedUpkeep::new(self.upstream.clone())), name.to_owned())
+    }
+
+    fn take(&self, leases: &Leases, now: Timestamp) -> Option<Held> {
+        match self.runtime.block_on(leases.take("sweep", DAY / 4, now)).unwrap() {
+            Turn::Ours(held) => Some(held),
+            Turn::Others { .. } | Turn::Done { .. } => None,
+        }
     }
 }
 
@@ -131,16 +141,22 @@ fn what_is_not_certain_stays() {
 fn one_node_does_it_for_all() {
     let above = Gateway::start_over_another();
     let (one, two) = (Node::over(above.below().address(Door::S3)), Node::over(above.below().address(Door::S3)));
+    let (first, second) = (one.leases("one"), two.leases("two"));
     let now = Timestamp::now();
-    assert!(one.sweep_if_due(now));
-    assert!(!two.sweep_if_due(now) && !one.sweep_if_due(now) && !two.sweep_if_due(now.plus(HOUR)));
-    assert!(two.sweep_if_due(now.plus(DAY)) && !one.sweep_if_due(now.plus(DAY)));
+    let held = one.take(&first, now).expect("nobody has it");
+    assert_eq!(held.fence(), 1);
+    assert!(two.take(&second, now).is_none(), "it is held");
+    assert!(one.runtime.block_on(held.give_back(Some(now))).unwrap());
+    assert!(two.take(&second, now).is_none() && one.take(&first, now.plus(HOUR)).is_none(), "it was done");
     // A clock that was wrong does not end it.
-    assert!(one.sweep_if_due(now) && !two.sweep_if_due(now));
-    let later = now.plus(DAY);
+    let held = two.take(&second, now.plus(DAY)).expect("it is due");
+    assert!(two.runtime.block_on(held.give_back(Some(now.plus(DAY)))).unwrap());
+    let held = one.take(&first, now).expect("it is due by this clock");
+    assert_eq!(held.fence(), 3);
+    assert!(one.runtime.block_on(held.give_back(None)).unwrap());
     let both = std::thread::scope(|scope| {
-        let other = scope.spawn(|| two.sweep_if_due(later));
-        [one.sweep_if_due(later), other.join().unwrap()]
+        let other = scope.spawn(|| two.take(&second, now).is_some());
+        [one.take(&first, now).is_some(), other.join().unwrap()]
     });
     assert_eq!(both.iter().filter(|took| **took).count(), 1);
 }

@@ -95,6 +95,11 @@ pub fn record(job: &Job) -> Value {
         "ended": time(job.state.ended()),
         "deadline": time(job.deadline),
         "priority": job.priority,
+        "recurring": job.recurs.as_ref().map(|recurs| json!({
+            "name": job.recurring(),
+            "every_seconds": recurs.every.as_secs(),
+            "done": time(recurs.done),
+        })),
         "attempts": job.attempts,
         "max_attempts": job.max_attempts,
         "items": job.items,

@@ -1,4 +1,4 @@
-//! What goes on beside requests and jobs: how far each replica is behind, and when its next repair scan is due.
+//! Repair scans, which recur and can be asked for; and, beside requests and jobs, how far this node's changes are behind on each replica.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::ops::replicas::scan::{Mark, read_mark, write_mark};
 use crate::ops::replicas::{Inner, Replicas, Target, VERSION};
 use crate::queue::job::Phase;
 use crate::queue::view::Filter;
-use crate::queue::{JobId, NewJob, Payload};
+use crate::queue::{JobId, NewJob, Payload, Recurring};
 
 /// The kind of the jobs that scan. Their payload is the replica's name.
 pub const REPAIR: &str = "repair";
@@ -24,12 +24,26 @@ impl Replicas {
                     Ok(lag) => target.gauges.set_lag(lag),
                     Err(e) => tracing::debug!(error = %e, "how far a replica is behind is not known"),
                 }
-                if let Err(e) = self.0.schedule(target).await {
-                    tracing::warn!(replica = %target.name, error = %e, "a repair scan can't be scheduled; it is tried again");
-                }
             }
             tokio::time::sleep(LOOK).await;
         }
+    }
+
+    /// A scan of each replica: of all nodes over the bucket one does it, for what all of them changed.
+    pub fn recurring(&self) -> Result<Vec<Recurring>> {
+        let each = self.0.targets.iter().map(|target| {
+            let finished = Timestamp::from_millis(read_mark(&self.0.mark_file(target)).finished);
+            target.gauges.set_scanned(finished.secs());
+            Ok(Recurring {
+                name: format!("{REPAIR}-{}", target.name),
+                kind: REPAIR,
+                payload: Payload::of(VERSION, &target.settings.name)?,
+                every: target.settings.scan,
+                // From before scans were jobs that recur.
+                first: target.settings.scan.saturating_sub(Timestamp::now().since(finished)),
+            })
+        });
+        each.collect()
     }
 }
 
@@ -53,26 +67,12 @@ impl Inner {
         Ok(lag)
     }
 
-    async fn schedule(&self, target: &Target) -> Result<()> {
-        let finished = read_mark(&self.mark_file(target)).finished;
-        target.gauges.set_scanned(finished / 1000);
-        if Timestamp::now().since(Timestamp::from_millis(finished)) < target.settings.scan {
-            return Ok(());
-        }
-        // One for each time that a scan went through.
-        self.enqueue_scan(target, Some(format!("{}-{finished}", target.name))).await.map(drop)
-    }
-
     pub(super) async fn repair(&self, target: &Target) -> Result<JobId> {
         let file = self.mark_file(target);
         // From the beginning; when the last one went through stays as it was.
         write_mark(&file, &Mark { finished: read_mark(&file).finished, ..Mark::default() })?;
-        self.enqueue_scan(target, None).await
-    }
-
-    async fn enqueue_scan(&self, target: &Target, key: Option<String>) -> Result<JobId> {
         let payload = Payload::of(VERSION, &target.settings.name)?;
-        let job = NewJob { key, max_attempts: u32::MAX, ..NewJob::new(TenantId::operator(), REPAIR, payload) };
+        let job = NewJob { max_attempts: u32::MAX, ..NewJob::new(TenantId::operator(), REPAIR, payload) };
         Ok(self.queue.enqueue(job).await?.id)
     }
 }

@@ -5,6 +5,7 @@ mod changes;
 mod golden;
 mod model;
 mod order;
+mod recurring;
 mod running;
 
 use std::sync::Arc;

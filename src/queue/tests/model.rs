@@ -262,6 +262,10 @@ impl Run {
                 expected.job.state = State::Waiting { due: None };
                 expected.job.attempts -= 1;
             }
+            Outcome::NotNow { after } => {
+                expected.job.state = State::Waiting { due: Some(now.plus(after)) };
+                expected.job.attempts -= 1;
+            }
         }
         assert_eq!(finished.unwrap(), expected.job);
     }
@@ -284,6 +288,7 @@ impl Run {
             reason: None,
             result: None,
             asked_by: new.asked_by,
+            recurs: new.recurs,
         };
         self.model.jobs.insert(id, Expected { job, items });
     }

@@ -12,7 +12,7 @@ use crate::queue::{Phase, shared::Progress, view::View};
 use crate::telemetry::metrics::Metrics;
 
 /// Does what the first item of a job says.
-struct Actor {
+pub struct Actor {
     name: &'static str,
     begun: Mutex<Vec<JobId>>,
     at_once: AtomicUsize,
@@ -22,7 +22,7 @@ struct Actor {
 }
 
 impl Actor {
-    fn new(name: &'static str, patience: Duration) -> Arc<Self> {
+    pub fn new(name: &'static str, patience: Duration) -> Arc<Self> {
         Arc::new(Actor {
             name,
             begun: Mutex::default(),
@@ -33,7 +33,12 @@ impl Actor {
         })
     }
 
-    fn begun(&self, id: JobId) -> usize {
+    /// Attempts that run.
+    pub fn inside(&self) -> usize {
+        self.at_once.load(Ordering::SeqCst)
+    }
+
+    pub fn begun(&self, id: JobId) -> usize {
         self.begun.lock().unwrap().iter().filter(|b| **b == id).count()
     }
 }
@@ -66,7 +71,8 @@ impl Kind for Actor {
             self.most_at_once.fetch_max(now, Ordering::SeqCst);
             let _inside = Inside(&self.at_once);
             let _: serde_json::Value = attempt.document(1)?;
-            match attempt.items.first().map(String::as_str).unwrap_or_default() {
+            // One that recurs has no items: its kind says what it does.
+            match attempt.items.first().map(String::as_str).unwrap_or(self.name) {
                 "panic" => panic!("as the test asked"),
                 "fail" if attempt.job.attempts < 3 => Err(Fault::retry("not yet")),
                 "broken" => Err(Fault::dead("can't be mended")),
@@ -82,12 +88,12 @@ impl Kind for Actor {
     }
 }
 
-fn limits(workers: usize, per_tenant: u32, per_kind: u32) -> Limits {
+pub fn limits(workers: usize, per_tenant: u32, per_kind: u32) -> Limits {
     Limits { settings: runner::Settings { workers, per_tenant, per_kind }, of_tenant: Arc::new(|_| None) }
 }
 
 fn start(queue: &Queue, actor: &Arc<Actor>, limits: Limits) -> Runner {
-    Runner::start(queue.clone(), vec![actor.clone()], limits, Arc::new(Metrics::new())).unwrap()
+    Runner::start(queue.clone(), vec![actor.clone()], limits, None, Arc::new(Metrics::new())).unwrap()
 }
 
 /// With the real clock: the runner waits by it.

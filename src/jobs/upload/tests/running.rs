@@ -12,7 +12,7 @@ fn run(world: &World) -> Runner {
     let limits = Limits { settings: RunnerSettings::default(), of_tenant: Arc::new(|_| None) };
     let changes = Changes::new(Vec::new(), world.node().queue.clone(), Tracker::default());
     let kinds: Vec<Arc<dyn Kind>> = vec![Arc::new(Upload { back: world.back().clone(), grant: GatewayGrant::for_test(), changes })];
-    Runner::start(world.node().queue.clone(), kinds, limits, Arc::new(Metrics::new())).unwrap()
+    Runner::start(world.node().queue.clone(), kinds, limits, None, Arc::new(Metrics::new())).unwrap()
 }
 
 /// What one writer got acknowledged last, of keys that are its own.
