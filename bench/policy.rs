@@ -12,6 +12,7 @@ use tidegate::auth::query::Query;
 use tidegate::auth::{Action, Auth, Caller, OperatorKey, RequestFacts, Settings, Target};
 use tidegate::base::names::{BucketName, ObjectKey, TenantId};
 use tidegate::base::object::{Bucket, BucketDocument, CannedAcl};
+use tidegate::base::object_ref::VersionSelector;
 use tidegate::base::timestamp::Timestamp;
 
 fn bucket(owner: &str, policy: Option<String>) -> Bucket {
@@ -51,7 +52,7 @@ fn bench(c: &mut Criterion) {
     let anonymous = Caller::anonymous();
     let acme = Caller::tenant(auth.tenant(&TenantId::parse("acme").expect("a name")).expect("a tenant"));
     let mut run = |name: &str, caller: &Caller, bucket: &Bucket, allowed: bool| {
-        let target = Target::Object { bucket, key: &key, object: None };
+        let target = Target::Object { bucket, key: &key, version: VersionSelector::Current, object: None };
         assert_eq!(auth.authorize(caller, Action::GetObject, target, &context).is_ok(), allowed, "{name}");
         c.bench_function(name, |b| b.iter(|| auth.authorize(black_box(caller), Action::GetObject, black_box(target), &context)));
     };
@@ -95,7 +96,7 @@ fn largest(c: &mut Criterion, auth: &Auth) {
         auth.compile_bucket_policy(&BucketName::parse("assets").expect("a name"), policy.as_deref().unwrap_or_default().as_bytes())
             .expect("it may be set");
         let bucket = bucket("acme", policy);
-        let target = Target::Object { bucket: &bucket, key: &key, object: None };
+        let target = Target::Object { bucket: &bucket, key: &key, version: VersionSelector::Current, object: None };
         assert!(auth.authorize(&anonymous, Action::GetObject, target, &context).is_ok(), "{name}");
         c.bench_function(name, |b| b.iter(|| auth.authorize(&anonymous, Action::GetObject, black_box(target), &context)));
     }

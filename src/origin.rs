@@ -24,6 +24,7 @@ use crate::base::names::{BucketName, ObjectKey, TenantId, UploadId};
 use crate::base::object::{
     Bucket, BucketDocument, CannedAcl, ListPage, ListQuery, ObjectHeaders, SharedBucket, SharedObject, Upload, UploadedPart,
 };
+use crate::base::object_ref::ObjectRef;
 use crate::base::range::ByteRange;
 use crate::ingest::{Received, Staging};
 
@@ -250,27 +251,20 @@ pub trait Buckets: Send + Sync + 'static {
 /// Which version a key shows, the bytes of exactly that version, and listings.
 pub trait Reads: Send + Sync + 'static {
     /// The version that is shown; None: no such key. Fails with NoSuchBucket where the bucket is gone.
-    fn stat<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, freshness: Freshness) -> Pending<'a, Option<SharedObject>>;
+    fn stat<'a>(&'a self, of: ObjectRef<'a>, freshness: Freshness) -> Pending<'a, Option<SharedObject>>;
     /// The same, if it is known without waiting: the way of a hot read. None: ask `stat`.
-    fn stat_hot(&self, bucket: &BucketName, key: &ObjectKey, freshness: Freshness) -> Option<SharedObject>;
+    fn stat_hot(&self, of: ObjectRef<'_>, freshness: Freshness) -> Option<SharedObject>;
     /// `range` of exactly the version `object`. None: that version was replaced or deleted meanwhile; stat again.
-    fn open<'a>(
-        &'a self,
-        bucket: &'a BucketName,
-        key: &'a ObjectKey,
-        object: &'a SharedObject,
-        range: ByteRange,
-        by: ReadBy,
-    ) -> Pending<'a, Option<Body>>;
+    fn open<'a>(&'a self, of: ObjectRef<'a>, object: &'a SharedObject, range: ByteRange, by: ReadBy) -> Pending<'a, Option<Body>>;
     /// `stat` and `open` of this are about to follow, for a reader who may read whatever the key shows. An origin that is far away may
     /// ask for the bytes together with what there is; what `open` did not take goes with the answer. None: nothing is gained by that.
-    fn prefetch(&self, bucket: &BucketName, key: &ObjectKey, range: ByteRange) -> Option<Prefetch>;
+    fn prefetch(&self, of: ObjectRef<'_>, range: ByteRange) -> Option<Prefetch>;
     /// As `open`, where all of it is in memory already. None: ask `open`.
-    fn open_hot(&self, bucket: &BucketName, key: &ObjectKey, object: &SharedObject, range: ByteRange, by: ReadBy) -> Option<Body>;
+    fn open_hot(&self, of: ObjectRef<'_>, object: &SharedObject, range: ByteRange, by: ReadBy) -> Option<Body>;
     /// The same version with its parts, where `stat` left them out because they cost a question of their own.
-    fn with_parts<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, object: &'a SharedObject) -> Pending<'a, SharedObject>;
+    fn with_parts<'a>(&'a self, of: ObjectRef<'a>, object: &'a SharedObject) -> Pending<'a, SharedObject>;
     /// What a cache has of the version's bytes from `offset` on. None: there is no cache, all is at hand.
-    fn cache_state(&self, bucket: &BucketName, key: &ObjectKey, object: &SharedObject, offset: u64) -> Option<CacheState>;
+    fn cache_state(&self, of: ObjectRef<'_>, object: &SharedObject, offset: u64) -> Option<CacheState>;
     /// The key that content of the owner was last written under, as far as that is known; it may have gone since.
     fn find_content<'a>(&'a self, owner: &'a TenantId, sha256: &'a Sha256) -> Pending<'a, Option<(BucketName, ObjectKey)>>;
     fn list<'a>(&'a self, bucket: &'a BucketName, query: &'a ListQuery) -> Pending<'a, ListPage>;
@@ -291,10 +285,10 @@ pub trait Writes: Send + Sync + 'static {
     fn put(&self, put: PutObject, quota: Quota) -> Pending<'_, Written>;
     fn copy(&self, copy: CopyObject, quota: Quota) -> Pending<'_, Written>;
     /// Deleting what is not there succeeds, unless a condition asked for it.
-    fn delete<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, conditions: WriteConditions) -> Pending<'a, Deleted>;
-    fn set_object_acl<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, acl: CannedAcl) -> Pending<'a, ()>;
+    fn delete<'a>(&'a self, of: ObjectRef<'a>, conditions: WriteConditions) -> Pending<'a, Deleted>;
+    fn set_object_acl<'a>(&'a self, of: ObjectRef<'a>, acl: CannedAcl) -> Pending<'a, ()>;
     /// Makes an archived object readable again for a while. Fails with InvalidObjectState where it is not archived.
-    fn restore<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, wanted: Restore) -> Pending<'a, Restored>;
+    fn restore<'a>(&'a self, of: ObjectRef<'a>, wanted: Restore) -> Pending<'a, Restored>;
     /// Idempotent for a while: the same request again answers the same object.
     fn complete_upload(&self, complete: CompleteUpload, quota: Quota) -> Pending<'_, Written>;
 }

@@ -17,6 +17,7 @@ use crate::auth::target::Target;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::names::{ObjectKey, TenantId};
 use crate::base::object::{Bucket, ObjectInfo};
+use crate::base::object_ref::VersionSelector;
 
 /// What the initiator of an upload may do with it in a bucket that is not its own.
 const INITIATOR: ActionSet = ActionSet::of(&[Action::AbortMultipartUpload, Action::ListMultipartUploadParts]);
@@ -39,7 +40,7 @@ impl Auth {
         }
         let (bucket, key) = target.names();
         let becomes = self.becomes(action, target, &caller.identity);
-        Ok(Grant::new(action, &caller.identity, display(&caller.identity), bucket, key, becomes))
+        Ok(Grant::new(action, &caller.identity, display(&caller.identity), bucket, key, target.version(), becomes))
     }
 
     /// Whether there may be a key of the bucket with which the caller may do it. For batches: where there is none, their list need
@@ -67,7 +68,7 @@ impl Auth {
     /// Whoever may list exactly this key may.
     pub fn may_know_absence(&self, caller: &Caller, bucket: &Bucket, key: &ObjectKey, context: &Context<'_>) -> bool {
         // What it may not ask for it may not ask after.
-        if beyond(caller, Action::GetObject, Target::Object { bucket, key, object: None }) {
+        if beyond(caller, Action::GetObject, Target::Object { bucket, key, version: VersionSelector::Current, object: None }) {
             return false;
         }
         let target = Target::Bucket(bucket);
@@ -82,7 +83,7 @@ impl Auth {
         if grant.tenant() == Identity::Anonymous.id() && !self.rules.of(bucket).policy_varies {
             return true;
         }
-        let target = Target::Object { bucket, key, object: Some(object) };
+        let target = Target::Object { bucket, key, version: grant.version(), object: Some(object) };
         self.allows_anyone(grant.action(), target, None, context)
     }
 

@@ -6,9 +6,10 @@
 use http::HeaderMap;
 
 use crate::auth::query::decode_form;
-use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::error::{Error, Result};
 use crate::base::header;
 use crate::base::names::{BucketName, ObjectKey};
+use crate::base::object_ref::{ObjectRef, VersionSelector};
 
 pub const COPY_SOURCE: &str = "x-amz-copy-source";
 
@@ -16,6 +17,7 @@ pub const COPY_SOURCE: &str = "x-amz-copy-source";
 pub struct CopySource {
     pub bucket: BucketName,
     pub key: ObjectKey,
+    pub version: VersionSelector,
 }
 
 impl CopySource {
@@ -28,16 +30,14 @@ impl CopySource {
             Some((path, version)) => (path, Some(decode_form(version)?)),
             None => (raw, None),
         };
-        // Buckets here are not versioned: their one version is called `null`.
-        if version.is_some_and(|v| v != "null") {
-            return Err(Error::new(
-                ErrorKind::NoSuchVersion,
-                "The specified version does not exist: buckets of this gateway are not versioned.",
-            ));
-        }
+        let version = VersionSelector::parse(version.as_deref())?;
         let decoded = decode_form(path)?;
         let (bucket, key) = without_slash(&decoded).split_once('/').filter(|(_, key)| !key.is_empty()).ok_or_else(none)?;
-        Ok(CopySource { bucket: BucketName::parse(bucket)?, key: ObjectKey::parse(key)? })
+        Ok(CopySource { bucket: BucketName::parse(bucket)?, key: ObjectKey::parse(key)?, version })
+    }
+
+    pub fn object(&self) -> ObjectRef<'_> {
+        ObjectRef { bucket: &self.bucket, key: &self.key, version: self.version }
     }
 
     /// As conditions see it: `bucket/key`.
@@ -59,6 +59,7 @@ pub fn none() -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::error::ErrorKind;
     use proptest::prelude::*;
 
     fn name(raw: &str) -> Result<String, ErrorKind> {

@@ -9,6 +9,7 @@ use crate::auth::ownership::Becomes;
 use crate::base::error::{Error, Result};
 use crate::base::names::{BucketName, ObjectKey, TenantId};
 use crate::base::object::CannedAcl;
+use crate::base::object_ref::{ObjectRef, VersionSelector};
 use crate::origin::Quota;
 
 #[derive(Debug, Clone)]
@@ -18,6 +19,8 @@ pub struct Grant {
     display: Arc<str>,
     bucket: Option<BucketName>,
     key: Option<ObjectKey>,
+    /// Of what is under the key.
+    version: VersionSelector,
     /// None: the action makes nothing.
     becomes: Option<Box<Becomes>>,
 }
@@ -29,10 +32,11 @@ impl Grant {
         display: Arc<str>,
         bucket: Option<&BucketName>,
         key: Option<&ObjectKey>,
+        version: VersionSelector,
         becomes: Option<Becomes>,
     ) -> Self {
         let (bucket, key, becomes) = (bucket.cloned(), key.cloned(), becomes.map(Box::new));
-        Grant { action, tenant: identity.id().clone(), display, bucket, key, becomes }
+        Grant { action, tenant: identity.id().clone(), display, bucket, key, version, becomes }
     }
 
     /// For tests and benches of what lies above.
@@ -44,6 +48,7 @@ impl Grant {
             display: tenant.as_str().into(),
             bucket: bucket.cloned(),
             key: key.cloned(),
+            version: VersionSelector::Current,
             becomes: Some(Box::new(Becomes::own(tenant))),
         }
     }
@@ -67,6 +72,15 @@ impl Grant {
 
     pub fn key(&self) -> Option<&ObjectKey> {
         self.key.as_ref()
+    }
+
+    pub fn version(&self) -> VersionSelector {
+        self.version
+    }
+
+    /// None: it is for a bucket, or for none.
+    pub fn object(&self) -> Option<ObjectRef<'_>> {
+        Some(ObjectRef { bucket: self.bucket.as_ref()?, key: self.key.as_ref()?, version: self.version })
     }
 
     /// Whose what is made under this ACL will be, and the limits that it must stay inside. Fails where the bucket takes no ACLs.

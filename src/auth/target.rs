@@ -3,6 +3,7 @@
 use crate::auth::policy::text::Text;
 use crate::base::names::{BucketName, ObjectKey};
 use crate::base::object::{Bucket, ObjectInfo, Upload};
+use crate::base::object_ref::VersionSelector;
 
 #[derive(Clone, Copy)]
 pub enum Target<'a> {
@@ -11,7 +12,8 @@ pub enum Target<'a> {
     Object {
         bucket: &'a Bucket,
         key: &'a ObjectKey,
-        /// The current version where there is one: its ACL and owner may open it.
+        version: VersionSelector,
+        /// That version where there is one: its ACL and owner may open it.
         object: Option<&'a ObjectInfo>,
     },
     /// An upload in progress; None: there is none of that id.
@@ -38,6 +40,13 @@ impl<'a> Target<'a> {
             Target::Bucket(bucket) => (Some(&bucket.name), None),
             Target::Object { bucket, key, .. } | Target::Upload { bucket, key, .. } => (Some(&bucket.name), Some(key)),
             Target::NewBucket(name) => (Some(name), None),
+        }
+    }
+
+    pub(super) fn version(&self) -> VersionSelector {
+        match self {
+            Target::Object { version, .. } => *version,
+            Target::Service | Target::Bucket(_) | Target::Upload { .. } | Target::NewBucket(_) => VersionSelector::Current,
         }
     }
 

@@ -21,6 +21,7 @@ pub mod media_type;
 pub mod names;
 pub mod network;
 pub mod object;
+pub mod object_ref;
 pub mod range;
 pub mod seal;
 pub mod storable;

@@ -191,11 +191,12 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+    use crate::base::object_ref::ObjectRef;
     use crate::cache::tests::{bucket, info, key};
 
     fn kept(layer: Layer) -> Vec<u8> {
         let info = Arc::new(ObjectInfo { layer, ..ObjectInfo::clone(&info(b"1")) });
-        prelude(&Version::new(&bucket(), &key("k"), &info, 65_536), 0, &[Bytes::from_static(b"1")]).unwrap()
+        prelude(&Version::new(ObjectRef::current(&bucket(), &key("k")), &info, 65_536), 0, &[Bytes::from_static(b"1")]).unwrap()
     }
 
     fn layer_in(file: &[u8]) -> Layer {

@@ -38,6 +38,7 @@ use tokio::task::spawn_blocking;
 use crate::base::error::Result;
 use crate::base::names::{BucketName, ObjectKey};
 use crate::base::object::SharedObject;
+use crate::base::object_ref::ObjectRef;
 use crate::base::range::ByteRange;
 use crate::cache::body::CacheBody;
 use crate::cache::disk::Disk;
@@ -120,8 +121,8 @@ impl Cache {
         if self.0.disk.is_off() { self.0.settings.memory_bytes } else { self.0.settings.disk_bytes }
     }
 
-    pub fn version(&self, bucket: &BucketName, key: &ObjectKey, info: &SharedObject) -> Version {
-        Version::new(bucket, key, info, self.0.settings.block_bytes)
+    pub fn version(&self, of: ObjectRef<'_>, info: &SharedObject) -> Version {
+        Version::new(of, info, self.0.settings.block_bytes)
     }
 
     /// `range`, which is inside the version, if all of it is in memory.
@@ -195,7 +196,7 @@ impl Cache {
             return;
         }
         match found {
-            Some(info) => self.0.disk.confirm(&self.version(bucket, key, &info)),
+            Some(info) => self.0.disk.confirm(&self.version(ObjectRef::current(bucket, key), &info)),
             None => self.outdate(bucket, key),
         }
     }

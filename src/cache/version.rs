@@ -7,6 +7,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::base::names::{BucketName, ObjectKey};
 use crate::base::object::SharedObject;
+use crate::base::object_ref::{ObjectRef, VersionSelector};
 use crate::base::range::ByteRange;
 
 /// A bucket and key, whatever is there. A collision costs a purge too much, and nothing else.
@@ -29,6 +30,8 @@ pub struct BlockId {
 pub struct Version {
     pub bucket: BucketName,
     pub key: ObjectKey,
+    /// By which it was asked for.
+    selector: VersionSelector,
     pub info: SharedObject,
     pub block_bytes: u64,
     object: ObjectId,
@@ -42,7 +45,8 @@ impl ObjectId {
 }
 
 impl Version {
-    pub fn new(bucket: &BucketName, key: &ObjectKey, info: &SharedObject, block_bytes: u64) -> Self {
+    pub fn new(of: ObjectRef<'_>, info: &SharedObject, block_bytes: u64) -> Self {
+        let ObjectRef { bucket, key, version: selector } = of;
         let etag = info.etag.to_string();
         let id = VersionId(digest(&[
             info.owner.as_str().as_bytes(),
@@ -52,7 +56,20 @@ impl Version {
             &info.size.to_le_bytes(),
             &block_bytes.to_le_bytes(),
         ]));
-        Version { bucket: bucket.clone(), key: key.clone(), info: info.clone(), block_bytes, object: ObjectId::of(bucket, key), id }
+        Version {
+            bucket: bucket.clone(),
+            key: key.clone(),
+            selector,
+            info: info.clone(),
+            block_bytes,
+            object: ObjectId::of(bucket, key),
+            id,
+        }
+    }
+
+    /// As the origin is asked for it.
+    pub fn object_ref(&self) -> ObjectRef<'_> {
+        ObjectRef { bucket: &self.bucket, key: &self.key, version: self.selector }
     }
 
     pub fn object(&self) -> ObjectId {

@@ -20,6 +20,7 @@ use crate::base::host;
 use crate::base::limits::MAX_XML_BYTES;
 use crate::base::names::{BucketName, ObjectKey, TenantId, UploadId};
 use crate::base::object::{Bucket, CannedAcl, ObjectHeaders, ObjectInfo, SharedBucket, SharedObject};
+use crate::base::object_ref::{ObjectRef, VersionSelector};
 use crate::base::range::ByteRange;
 use crate::base::timestamp::Timestamp;
 use crate::http::body::Counted;
@@ -49,6 +50,8 @@ pub struct Exchange<'a> {
     pub id: RequestId,
     pub parts: Parts,
     pub query: Query,
+    /// Which version of its object the request is about.
+    pub version: VersionSelector,
     pub caller: &'a Caller,
     /// What is known of the request so far.
     pub record: &'a Record,
@@ -97,7 +100,19 @@ impl<'g> Exchange<'g> {
         if caller.via.is_presigned() {
             query.unhoist(&mut parts.headers)?;
         }
-        Ok(Exchange { gateway, id: visit.id, record: visit.record(), parts, query, caller, peer, now, body: Some(body), room: None })
+        Ok(Exchange {
+            gateway,
+            id: visit.id,
+            record: visit.record(),
+            parts,
+            query,
+            version: VersionSelector::Current,
+            caller,
+            peer,
+            now,
+            body: Some(body),
+            room: None,
+        })
     }
 }
 
@@ -144,8 +159,9 @@ impl Exchange<'_> {
         self.gateway.auth.authorize(self.caller, Action::CreateBucket, Target::NewBucket(name), &self.context())
     }
 
-    pub fn authorize_object(&self, action: Action, bucket: &SharedBucket, key: &ObjectKey, object: Option<&ObjectInfo>) -> Result<Grant> {
-        let decided = self.gateway.auth.authorize(self.caller, action, Target::Object { bucket, key, object }, &self.context());
+    pub fn authorize_object(&self, action: Action, bucket: &SharedBucket, of: ObjectRef<'_>, object: Option<&ObjectInfo>) -> Result<Grant> {
+        let ObjectRef { key, version, .. } = of;
+        let decided = self.gateway.auth.authorize(self.caller, action, Target::Object { bucket, key, version, object }, &self.context());
         if decided.is_err() {
             self.record.saw_bucket(bucket.clone());
         }
@@ -204,10 +220,10 @@ impl Exchange<'_> {
         let found = self.existing(found, bucket)?;
         let object = match action {
             // Its owner may change the ACL of an object.
-            Action::PutObjectAcl => self.gateway.ops.object_for_decision(bucket, key, Freshness::Current).await?,
+            Action::PutObjectAcl => self.gateway.ops.object_for_decision(self.named(bucket, key), Freshness::Current).await?,
             _ => None,
         };
-        self.authorize_object(action, &found, key, object.as_deref())
+        self.authorize_object(action, &found, self.named(bucket, key), object.as_deref())
     }
 
     /// The right to look into an upload of a key, or to end it. Refused alike whether or not there is such an upload (`None`:
@@ -225,18 +241,23 @@ impl Exchange<'_> {
 
     // What is there
 
+    /// The object of the request.
+    pub fn named<'n>(&self, bucket: &'n BucketName, key: &'n ObjectKey) -> ObjectRef<'n> {
+        ObjectRef { bucket, key, version: self.version }
+    }
+
     /// The object and the right to do `action` with it.
     pub async fn readable(&self, action: Action, bucket: &BucketName, key: &ObjectKey) -> Result<(Grant, SharedObject)> {
         let (found, object) = self.look_up(bucket, key, Freshness::Current).await?;
-        let grant = self.authorize_object(action, &found, key, Some(&object))?;
+        let grant = self.authorize_object(action, &found, self.named(bucket, key), Some(&object))?;
         Ok((grant, object))
     }
 
     /// The source of a copy, and the right to read it.
-    pub async fn readable_source(&self, bucket: &BucketName, key: &ObjectKey) -> Result<(Grant, SharedObject)> {
-        let found = self.existing_of(self.gateway.ops.bucket_for_decision(bucket).await?, bucket, SOURCE_OWNER)?;
-        let (found, object, _) = self.look_up_in(found, key, Freshness::Current, None).await?;
-        let grant = self.authorize_object(Action::GetObject, &found, key, Some(&object))?;
+    pub async fn readable_source(&self, of: ObjectRef<'_>) -> Result<(Grant, SharedObject)> {
+        let found = self.existing_of(self.gateway.ops.bucket_for_decision(of.bucket).await?, of.bucket, SOURCE_OWNER)?;
+        let (found, object, _) = self.look_up_in(found, of, Freshness::Current, None).await?;
+        let grant = self.authorize_object(Action::GetObject, &found, of, Some(&object))?;
         Ok((grant, object))
     }
 
@@ -257,24 +278,24 @@ impl Exchange<'_> {
         range: Option<ByteRange>,
     ) -> Result<(SharedBucket, SharedObject, Option<Prefetch>)> {
         let found = self.existing_of(self.gateway.ops.bucket_for_decision(bucket).await?, bucket, EXPECTED_BUCKET_OWNER)?;
-        self.look_up_in(found, key, freshness, range).await
+        self.look_up_in(found, self.named(bucket, key), freshness, range).await
     }
 
     async fn look_up_in(
         &self,
         found: SharedBucket,
-        key: &ObjectKey,
+        of: ObjectRef<'_>,
         freshness: Freshness,
         range: Option<ByteRange>,
     ) -> Result<(SharedBucket, SharedObject, Option<Prefetch>)> {
-        let (ops, bucket) = (&self.gateway.ops, &found.name);
-        if let Some(object) = ops.hot_object_for_decision(bucket, key, freshness) {
+        let (ops, key) = (&self.gateway.ops, of.key);
+        if let Some(object) = ops.hot_object_for_decision(of, freshness) {
             return Ok((found, object, None));
         }
         // Where it depends on the object whether he may, nothing is asked for before that is known.
-        let granted = range.and_then(|range| Some((self.authorize_object(Action::GetObject, &found, key, None).ok()?, range)));
+        let granted = range.and_then(|range| Some((self.authorize_object(Action::GetObject, &found, of, None).ok()?, range)));
         let prefetch = granted.map_or(Ok(None), |(grant, range)| ops.prefetch(&grant, range))?;
-        match ops.object_for_decision(bucket, key, freshness).await? {
+        match ops.object_for_decision(of, freshness).await? {
             Some(object) => Ok((found, object, prefetch)),
             None => {
                 self.record.saw_bucket(found.clone());

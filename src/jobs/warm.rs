@@ -18,6 +18,7 @@ use crate::auth::{Action, Auth, Target};
 use crate::base::error::{Error, ErrorKind};
 use crate::base::names::{BucketName, ObjectKey};
 use crate::base::object::{ListEntry, SharedBucket};
+use crate::base::object_ref::{ObjectRef, VersionSelector};
 use crate::jobs::{asker, refused};
 use crate::ops::Ops;
 use crate::ops::warm::{Document, KIND, VERSION};
@@ -99,7 +100,9 @@ impl Warm {
     /// Refused: the asker may not (any more), which ends the job. False: the cache is as full as this job may make it.
     async fn key(&self, attempt: &Attempt, asker: &Asker, name: &BucketName, key: &ObjectKey, sum: &mut Sum) -> Result<bool, Fault> {
         let bucket = self.bucket(name).await?;
-        self.auth.grant_for_job(asker, Action::Warm, Target::Object { bucket: &bucket, key, object: None }).map_err(refused)?;
+        self.auth
+            .grant_for_job(asker, Action::Warm, Target::Object { bucket: &bucket, key, version: VersionSelector::Current, object: None })
+            .map_err(refused)?;
         match self.object(attempt, asker, &bucket, key, sum).await {
             Err(e) if e.kind() == ErrorKind::AccessDenied => Err(refused(e)),
             Err(e) => Err(fault(&e)),
@@ -112,7 +115,7 @@ impl Warm {
         let mut after = String::new();
         loop {
             let bucket = self.bucket(name).await?;
-            let target = Target::Object { bucket: &bucket, key: &pattern, object: None };
+            let target = Target::Object { bucket: &bucket, key: &pattern, version: VersionSelector::Current, object: None };
             self.auth.grant_for_job(asker, Action::GetObject, target).map_err(refused)?;
             let grant = self.auth.grant_for_job(asker, Action::Warm, target).map_err(refused)?;
             let page = self.ops.list_to_warm(&grant, after, PAGE).await.map_err(|e| fault(&e))?;
@@ -170,8 +173,8 @@ impl Warm {
     }
 
     async fn version(&self, asker: &Asker, bucket: &SharedBucket, key: &ObjectKey, told: &(dyn Fn(u64) + Sync)) -> Result<Step, Error> {
-        let found = self.ops.object_for_decision(&bucket.name, key, Freshness::Current).await?;
-        let target = Target::Object { bucket, key, object: found.as_deref() };
+        let found = self.ops.object_for_decision(ObjectRef::current(&bucket.name, key), Freshness::Current).await?;
+        let target = Target::Object { bucket, key, version: VersionSelector::Current, object: found.as_deref() };
         let grant = self.auth.grant_for_job(asker, Action::GetObject, target)?;
         let Some(info) = found else { return Ok(Step::Nothing) };
         let is_whole = self.ops.warm_version(&grant, &info, told).await?;

@@ -10,6 +10,7 @@ use crate::base::digest::Sha256;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::names::{BucketName, ObjectKey, TenantId, UploadId};
 use crate::base::object::{Bucket, BucketDocument, CannedAcl, ListPage, ListQuery, SharedBucket, SharedObject, Upload, UploadedPart};
+use crate::base::object_ref::ObjectRef;
 use crate::base::range::ByteRange;
 use crate::index::{Index, Walk};
 use crate::ingest::{Received, Staging};
@@ -63,32 +64,25 @@ impl Buckets for Local {
 }
 
 impl Reads for Local {
-    fn stat<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, _: Freshness) -> Pending<'a, Option<SharedObject>> {
-        Box::pin(self.shared.stat(bucket, key))
+    fn stat<'a>(&'a self, of: ObjectRef<'a>, _: Freshness) -> Pending<'a, Option<SharedObject>> {
+        Box::pin(self.shared.stat(of.bucket, of.key))
     }
 
-    fn stat_hot(&self, bucket: &BucketName, key: &ObjectKey, _: Freshness) -> Option<SharedObject> {
-        self.shared.hot.get(bucket, key).map(|entry| entry.info.clone())
+    fn stat_hot(&self, of: ObjectRef<'_>, _: Freshness) -> Option<SharedObject> {
+        self.shared.hot.get(of.bucket, of.key).map(|entry| entry.info.clone())
     }
 
-    fn open<'a>(
-        &'a self,
-        bucket: &'a BucketName,
-        key: &'a ObjectKey,
-        object: &'a SharedObject,
-        range: ByteRange,
-        by: ReadBy,
-    ) -> Pending<'a, Option<Body>> {
-        Box::pin(self.shared.open(bucket, key, object, range, by))
+    fn open<'a>(&'a self, of: ObjectRef<'a>, object: &'a SharedObject, range: ByteRange, by: ReadBy) -> Pending<'a, Option<Body>> {
+        Box::pin(self.shared.open(of.bucket, of.key, object, range, by))
     }
 
     /// Nothing is far away.
-    fn prefetch(&self, _: &BucketName, _: &ObjectKey, _: ByteRange) -> Option<Prefetch> {
+    fn prefetch(&self, _: ObjectRef<'_>, _: ByteRange) -> Option<Prefetch> {
         None
     }
 
-    fn open_hot(&self, bucket: &BucketName, key: &ObjectKey, object: &SharedObject, range: ByteRange, by: ReadBy) -> Option<Body> {
-        let body = self.shared.open_hot(bucket, key, object, range, by);
+    fn open_hot(&self, of: ObjectRef<'_>, object: &SharedObject, range: ByteRange, by: ReadBy) -> Option<Body> {
+        let body = self.shared.open_hot(of.bucket, of.key, object, range, by);
         let metrics = &self.shared.settings.metrics;
         if body.is_some() {
             metrics.hot_cache_hits.inc()
@@ -99,7 +93,7 @@ impl Reads for Local {
     }
 
     /// They are known with the rest.
-    fn with_parts<'a>(&'a self, _: &'a BucketName, _: &'a ObjectKey, object: &'a SharedObject) -> Pending<'a, SharedObject> {
+    fn with_parts<'a>(&'a self, _: ObjectRef<'a>, object: &'a SharedObject) -> Pending<'a, SharedObject> {
         Box::pin(std::future::ready(Ok(object.clone())))
     }
 
@@ -118,7 +112,7 @@ impl Reads for Local {
         }))
     }
 
-    fn cache_state(&self, _: &BucketName, _: &ObjectKey, _: &SharedObject, _: u64) -> Option<CacheState> {
+    fn cache_state(&self, _: ObjectRef<'_>, _: &SharedObject, _: u64) -> Option<CacheState> {
         None
     }
 }
@@ -147,18 +141,18 @@ impl Writes for Local {
         Box::pin(async move { Ok(self.counted(self.shared.copy(copy, quota).await?)) })
     }
 
-    fn delete<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, conditions: WriteConditions) -> Pending<'a, Deleted> {
-        Box::pin(self.shared.delete(bucket, key, conditions))
+    fn delete<'a>(&'a self, of: ObjectRef<'a>, conditions: WriteConditions) -> Pending<'a, Deleted> {
+        Box::pin(self.shared.delete(of.bucket, of.key, conditions))
     }
 
-    fn set_object_acl<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, acl: CannedAcl) -> Pending<'a, ()> {
-        Box::pin(self.shared.set_object_acl(bucket, key, acl))
+    fn set_object_acl<'a>(&'a self, of: ObjectRef<'a>, acl: CannedAcl) -> Pending<'a, ()> {
+        Box::pin(self.shared.set_object_acl(of.bucket, of.key, acl))
     }
 
     /// Nothing that is kept here is archived.
-    fn restore<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, _: Restore) -> Pending<'a, Restored> {
+    fn restore<'a>(&'a self, of: ObjectRef<'a>, _: Restore) -> Pending<'a, Restored> {
         Box::pin(async move {
-            match self.shared.stat(bucket, key).await? {
+            match self.shared.stat(of.bucket, of.key).await? {
                 Some(_) => Err(not_archived()),
                 None => Err(Error::new(ErrorKind::NoSuchKey, "The specified key does not exist.")),
             }

@@ -5,6 +5,7 @@ use crate::base::digest::Sha256;
 use crate::base::error::{ErrorKind, Result};
 use crate::base::names::{BucketName, ObjectKey, TenantId, UploadId};
 use crate::base::object::{SharedBucket, SharedObject, Upload};
+use crate::base::object_ref::ObjectRef;
 use crate::ops::Ops;
 use crate::origin::Freshness;
 
@@ -13,13 +14,13 @@ impl Ops {
         self.origin.buckets.bucket(name).await
     }
 
-    pub async fn object_for_decision(&self, bucket: &BucketName, key: &ObjectKey, freshness: Freshness) -> Result<Option<SharedObject>> {
-        self.look(bucket, key, freshness).await
+    pub async fn object_for_decision(&self, of: ObjectRef<'_>, freshness: Freshness) -> Result<Option<SharedObject>> {
+        self.look(of, freshness).await
     }
 
     /// The same, where it is known without waiting.
-    pub fn hot_object_for_decision(&self, bucket: &BucketName, key: &ObjectKey, freshness: Freshness) -> Option<SharedObject> {
-        self.origin.reads.stat_hot(bucket, key, freshness)
+    pub fn hot_object_for_decision(&self, of: ObjectRef<'_>, freshness: Freshness) -> Option<SharedObject> {
+        self.origin.reads.stat_hot(of, freshness)
     }
 
     /// Where the tenant has an object of this content. A hint: look whether it is still so.

@@ -8,6 +8,7 @@ use crate::auth::grant::Grant;
 use crate::base::error::Result;
 use crate::base::names::TenantId;
 use crate::base::object::{CannedAcl, ObjectHeaders, Upload};
+use crate::base::object_ref::ObjectRef;
 use crate::base::storable;
 use crate::ops::{Ops, object};
 use crate::origin::{Freshness, Quota, Usage};
@@ -15,21 +16,22 @@ use crate::origin::{Freshness, Quota, Usage};
 impl Ops {
     /// Whether the grant's key can be written with these headers.
     pub async fn require_storable(&self, grant: &Grant, headers: &ObjectHeaders) -> Result<()> {
-        let (bucket, key) = object(grant, &[Action::PutObject])?;
+        let ObjectRef { bucket, key, .. } = object(grant, &[Action::PutObject])?;
         storable::check(key, headers, self.writers)?;
         self.origin.intake.takes(bucket, key).await
     }
 
     /// Whether a body of this size may be sent. None: the client did not say, and the end is decided when it is there.
     pub async fn require_room(&self, grant: &Grant, acl: CannedAcl, size: Option<u64>) -> Result<()> {
-        let (bucket, key) = object(grant, &[Action::PutObject])?;
+        let ObjectRef { bucket, key, .. } = object(grant, &[Action::PutObject])?;
         let (owner, quota) = grant.becomes(acl)?;
         let Some((size, usage)) = self.limited(owner, quota, size).await? else { return Ok(()) };
         if quota.check(usage, i128::from(size), 1).is_ok() {
             return Ok(());
         }
         // What it replaces makes room for it.
-        let there = self.origin.reads.stat(bucket, key, Freshness::Current).await?.filter(|there| there.owner == *owner);
+        let there =
+            self.origin.reads.stat(ObjectRef::current(bucket, key), Freshness::Current).await?.filter(|there| there.owner == *owner);
         let (bytes, objects) = there.map_or((0, 0), |there| (there.size, 1));
         quota.check(usage, i128::from(size) - i128::from(bytes), 1 - objects)
     }

@@ -7,6 +7,7 @@ use crate::auth::action::Action;
 use crate::auth::grant::Grant;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::names::{AccessKeyId, BucketName, ObjectKey, TenantId};
+use crate::base::object_ref::ObjectRef;
 use crate::cache::purge::{Meant, Purged};
 use crate::ops::peers::PeerPurged;
 use crate::ops::{Ops, object, wrong_grant};
@@ -61,11 +62,11 @@ impl Ops {
     ) -> Result<PurgeBegun> {
         let mut wanted = Wanted::default();
         for grant in keys {
-            let (bucket, key) = object(grant, &[Action::Purge])?;
+            let ObjectRef { bucket, key, .. } = object(grant, &[Action::Purge])?;
             wanted.keys.push((bucket.clone(), key.clone()));
         }
         for grant in prefixes {
-            let (bucket, pattern) = object(grant, &[Action::Purge])?;
+            let ObjectRef { bucket, key: pattern, .. } = object(grant, &[Action::Purge])?;
             let prefix = pattern.as_str().strip_suffix('*').ok_or_else(|| Error::internal("a prefix without its star"))?;
             wanted.prefixes.push((bucket.clone(), prefix.to_owned()));
         }

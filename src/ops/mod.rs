@@ -34,7 +34,8 @@ use std::sync::Arc;
 use crate::auth::action::Action;
 use crate::auth::grant::Grant;
 use crate::base::error::{Error, Result};
-use crate::base::names::{BucketName, ObjectKey};
+use crate::base::names::BucketName;
+use crate::base::object_ref::ObjectRef;
 use crate::base::storable::Writers;
 use crate::cache::Cache;
 use crate::net::drain::Tracker;
@@ -104,10 +105,10 @@ fn bucket(grant: &Grant, action: Action) -> Result<&BucketName> {
     }
 }
 
-/// Bucket and key of a grant that must be for one of `actions`.
-fn object<'g>(grant: &'g Grant, actions: &[Action]) -> Result<(&'g BucketName, &'g ObjectKey)> {
-    match (grant.bucket(), grant.key()) {
-        (Some(bucket), Some(key)) if actions.contains(&grant.action()) => Ok((bucket, key)),
+/// The object of a grant that must be for one of `actions`.
+fn object<'g>(grant: &'g Grant, actions: &[Action]) -> Result<ObjectRef<'g>> {
+    match grant.object() {
+        Some(of) if actions.contains(&grant.action()) => Ok(of),
         _ => Err(wrong_grant(grant, actions.first().copied().unwrap_or(grant.action()))),
     }
 }

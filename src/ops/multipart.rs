@@ -11,6 +11,7 @@ use crate::base::conditions::WriteConditions;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::names::UploadId;
 use crate::base::object::{CannedAcl, ObjectHeaders, Upload, UploadedPart};
+use crate::base::object_ref::ObjectRef;
 use crate::base::timestamp::Timestamp;
 use crate::ingest::Received;
 use crate::ops::changes::What;
@@ -35,7 +36,7 @@ impl Ops {
         headers: ObjectHeaders,
         checksum: Option<(ChecksumAlgorithm, ChecksumType)>,
     ) -> Result<Upload> {
-        let (bucket, key) = object(grant, &[Action::PutObject])?;
+        let ObjectRef { bucket, key, .. } = object(grant, &[Action::PutObject])?;
         let (owner, _) = grant.becomes(acl)?;
         self.require_storable(grant, &headers).await?;
         let upload = Upload {
@@ -55,7 +56,7 @@ impl Ops {
     }
 
     pub async fn upload(&self, grant: &Grant, id: &UploadId) -> Result<Upload> {
-        let (bucket, key) = object(grant, &[Action::PutObject, Action::ListMultipartUploadParts])?;
+        let ObjectRef { bucket, key, .. } = object(grant, &[Action::PutObject, Action::ListMultipartUploadParts])?;
         self.origin.uploads.upload(bucket, key, id).await
     }
 
@@ -70,7 +71,7 @@ impl Ops {
     }
 
     pub async fn complete_upload(&self, grant: &Grant, auth: &Auth, id: UploadId, completion: Completion) -> Result<Written> {
-        let (bucket, key) = object(grant, &[Action::PutObject])?;
+        let ObjectRef { bucket, key, .. } = object(grant, &[Action::PutObject])?;
         let upload = match self.origin.uploads.upload(bucket, key, &id).await {
             Ok(upload) => Some(upload),
             // Completed before, or never there: nothing will be written. No other upload ever gets this id.
@@ -90,7 +91,7 @@ impl Ops {
     }
 
     pub async fn abort_upload(&self, grant: &Grant, id: &UploadId) -> Result<()> {
-        let (bucket, key) = object(grant, &[Action::AbortMultipartUpload])?;
+        let ObjectRef { bucket, key, .. } = object(grant, &[Action::AbortMultipartUpload])?;
         let upload = self.origin.uploads.upload(bucket, key, id).await;
         self.origin.uploads.abort_upload(bucket, key, id).await?;
         if let Ok(upload) = upload {

@@ -3,8 +3,9 @@
 use crate::auth::action::Action;
 use crate::auth::grant::Grant;
 use crate::base::error::Result;
-use crate::base::names::{BucketName, ObjectKey};
+
 use crate::base::object::SharedObject;
+use crate::base::object_ref::ObjectRef;
 use crate::base::range::ByteRange;
 use crate::ops::{Ops, object};
 use crate::origin::{Body, CacheState, Freshness, Prefetch, ReadBy};
@@ -29,29 +30,29 @@ impl<'a> Shown<'a> {
 }
 
 impl Ops {
-    pub(super) async fn look(&self, bucket: &BucketName, key: &ObjectKey, freshness: Freshness) -> Result<Option<SharedObject>> {
-        match self.origin.reads.stat_hot(bucket, key, freshness) {
+    pub(super) async fn look(&self, of: ObjectRef<'_>, freshness: Freshness) -> Result<Option<SharedObject>> {
+        match self.origin.reads.stat_hot(of, freshness) {
             Some(found) => Ok(Some(found)),
-            None => self.origin.reads.stat(bucket, key, freshness).await,
+            None => self.origin.reads.stat(of, freshness).await,
         }
     }
 
     /// The current version. None: there is none.
     pub async fn stat(&self, grant: &Grant) -> Result<Option<SharedObject>> {
-        let (bucket, key) = object(grant, &[Action::GetObject, Action::GetObjectAttributes, Action::GetObjectAcl])?;
-        self.look(bucket, key, Freshness::Current).await
+        let of = object(grant, &[Action::GetObject, Action::GetObjectAttributes, Action::GetObjectAcl])?;
+        self.look(of, Freshness::Current).await
     }
 
     /// The version with the parts that it was made of: `stat` may leave them out.
-    pub async fn with_parts(&self, grant: &Grant, of: &SharedObject) -> Result<SharedObject> {
-        let (bucket, key) = object(grant, &[Action::GetObject, Action::GetObjectAttributes])?;
-        self.origin.reads.with_parts(bucket, key, of).await
+    pub async fn with_parts(&self, grant: &Grant, version: &SharedObject) -> Result<SharedObject> {
+        let of = object(grant, &[Action::GetObject, Action::GetObjectAttributes])?;
+        self.origin.reads.with_parts(of, version).await
     }
 
     /// What a cache has of what is shown, from `offset` on. None: nothing stands behind one.
     pub fn cache_state(&self, grant: &Grant, shown: Shown<'_>, offset: u64) -> Result<Option<CacheState>> {
-        let (bucket, key) = object(grant, &[Action::GetObject])?;
-        let state = self.origin.reads.cache_state(bucket, key, shown.info, offset);
+        let of = object(grant, &[Action::GetObject])?;
+        let state = self.origin.reads.cache_state(of, shown.info, offset);
         // A variant is at hand.
         Ok(if shown.variant.is_some() { state.and(Some(CacheState::Hit)) } else { state })
     }
@@ -59,20 +60,19 @@ impl Ops {
     /// A first read of this is about to follow: see `Reads::prefetch`. The grant does not tell what the key shows: it is for
     /// whatever that is.
     pub fn prefetch(&self, grant: &Grant, range: ByteRange) -> Result<Option<Prefetch>> {
-        let (bucket, key) = object(grant, &[Action::GetObject])?;
-        Ok(self.origin.reads.prefetch(bucket, key, range))
+        let of = object(grant, &[Action::GetObject])?;
+        Ok(self.origin.reads.prefetch(of, range))
     }
 
     /// Bytes of what is shown. None: it was replaced meanwhile; stat again.
     pub async fn open(&self, grant: &Grant, shown: Shown<'_>, range: ByteRange, by: ReadBy) -> Result<Option<Body>> {
-        let (bucket, key) = object(grant, &[Action::GetObject])?;
+        let of = object(grant, &[Action::GetObject])?;
         if let Some(variant) = shown.variant {
             return self.variants.open(variant, range, by).await;
         }
-        let of = shown.info;
-        match self.origin.reads.open_hot(bucket, key, of, range, by) {
+        match self.origin.reads.open_hot(of, shown.info, range, by) {
             Some(body) => Ok(Some(body)),
-            None => self.origin.reads.open(bucket, key, of, range, by).await,
+            None => self.origin.reads.open(of, shown.info, range, by).await,
         }
     }
 }

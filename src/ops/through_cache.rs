@@ -16,6 +16,7 @@ use crate::base::digest::Sha256;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::names::{BucketName, ObjectKey, TenantId};
 use crate::base::object::{Bucket, BucketDocument, CannedAcl, ListPage, ListQuery, SharedBucket, SharedObject};
+use crate::base::object_ref::ObjectRef;
 use crate::base::range::ByteRange;
 use crate::cache::flights::{Flight, Flights};
 use crate::cache::known_keys::Known;
@@ -48,7 +49,7 @@ struct FromOrigin(Arc<dyn Reads>);
 impl Source for FromOrigin {
     fn open<'a>(&'a self, version: &'a Version, range: ByteRange) -> Pending<'a, Option<Body>> {
         // The cache hashes and writes what comes.
-        self.0.open(&version.bucket, &version.key, &version.info, range, ReadBy::UserSpace)
+        self.0.open(version.object_ref(), &version.info, range, ReadBy::UserSpace)
     }
 }
 
@@ -68,9 +69,10 @@ impl ThroughCache {
         &self.cache
     }
 
-    async fn current(&self, bucket: &BucketName, key: &ObjectKey) -> Result<Option<SharedObject>> {
+    async fn current(&self, of: ObjectRef<'_>) -> Result<Option<SharedObject>> {
+        let ObjectRef { bucket, key, .. } = of;
         let ticket = self.cache.known_keys().begin(bucket, key);
-        let found = self.origin.reads.stat(bucket, key, Freshness::Current).await?;
+        let found = self.origin.reads.stat(of, Freshness::Current).await?;
         self.cache.learn(ticket, bucket, key, found.clone());
         Ok(found)
     }
@@ -116,7 +118,7 @@ impl ThroughCache {
         self.flights.join(bucket, key, ticket, |ticket| {
             let (reads, cache, bucket, key) = (self.origin.reads.clone(), self.cache.clone(), bucket.clone(), key.clone());
             async move {
-                let asked = reads.stat(&bucket, &key, Freshness::Current).await;
+                let asked = reads.stat(ObjectRef::current(&bucket, &key), Freshness::Current).await;
                 match &asked {
                     Ok(found) => cache.learn(ticket, &bucket, &key, found.clone()),
                     Err(e) if e.is_away() => cache.known_keys().quieten(ticket, &bucket, &key),
@@ -218,65 +220,59 @@ impl Buckets for ThroughCache {
 }
 
 impl Reads for ThroughCache {
-    fn stat<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, freshness: Freshness) -> Pending<'a, Option<SharedObject>> {
+    fn stat<'a>(&'a self, of: ObjectRef<'a>, freshness: Freshness) -> Pending<'a, Option<SharedObject>> {
         match freshness {
-            Freshness::Current => Box::pin(self.current(bucket, key)),
-            Freshness::Cached => Box::pin(self.cached(bucket, key)),
+            Freshness::Current => Box::pin(self.current(of)),
+            // What is known of a key is its current version, and `null` is no other.
+            Freshness::Cached => Box::pin(self.cached(of.bucket, of.key)),
         }
     }
 
-    fn stat_hot(&self, bucket: &BucketName, key: &ObjectKey, freshness: Freshness) -> Option<SharedObject> {
+    fn stat_hot(&self, of: ObjectRef<'_>, freshness: Freshness) -> Option<SharedObject> {
         match freshness {
             // What the origin knows without waiting is what it would answer.
-            Freshness::Current => self.origin.reads.stat_hot(bucket, key, freshness),
-            Freshness::Cached => match self.cache.known_keys().look(bucket, key) {
+            Freshness::Current => self.origin.reads.stat_hot(of, freshness),
+            Freshness::Cached => match self.cache.known_keys().look(of.bucket, of.key) {
                 Known::Fresh(found) => found,
                 _ => None,
             },
         }
     }
 
-    fn open<'a>(
-        &'a self,
-        bucket: &'a BucketName,
-        key: &'a ObjectKey,
-        object: &'a SharedObject,
-        range: ByteRange,
-        by: ReadBy,
-    ) -> Pending<'a, Option<Body>> {
+    fn open<'a>(&'a self, of: ObjectRef<'a>, object: &'a SharedObject, range: ByteRange, by: ReadBy) -> Pending<'a, Option<Body>> {
         Box::pin(async move {
-            let version = self.cache.version(bucket, key, object);
+            let version = self.cache.version(of, object);
             let opened = self.cache.open(version, range, by, Arc::new(FromOrigin(self.origin.reads.clone()))).await?;
             if opened.is_none() {
-                self.cache.outdate(bucket, key);
+                self.cache.outdate(of.bucket, of.key);
             }
             Ok(opened)
         })
     }
 
-    fn prefetch(&self, bucket: &BucketName, key: &ObjectKey, range: ByteRange) -> Option<Prefetch> {
-        if self.cache.knows(bucket, key) {
+    fn prefetch(&self, of: ObjectRef<'_>, range: ByteRange) -> Option<Prefetch> {
+        if self.cache.knows(of.bucket, of.key) {
             return None;
         }
-        self.origin.reads.prefetch(bucket, key, self.cache.first_fetch(range))
+        self.origin.reads.prefetch(of, self.cache.first_fetch(range))
     }
 
-    fn open_hot(&self, bucket: &BucketName, key: &ObjectKey, object: &SharedObject, range: ByteRange, _: ReadBy) -> Option<Body> {
-        self.cache.open_hot(&self.cache.version(bucket, key, object), range).map(Body::Memory)
+    fn open_hot(&self, of: ObjectRef<'_>, object: &SharedObject, range: ByteRange, _: ReadBy) -> Option<Body> {
+        self.cache.open_hot(&self.cache.version(of, object), range).map(Body::Memory)
     }
 
-    fn cache_state(&self, bucket: &BucketName, key: &ObjectKey, object: &SharedObject, offset: u64) -> Option<CacheState> {
-        if object.size > 0 && !self.cache.has(&self.cache.version(bucket, key, object), offset) {
+    fn cache_state(&self, of: ObjectRef<'_>, object: &SharedObject, offset: u64) -> Option<CacheState> {
+        if object.size > 0 && !self.cache.has(&self.cache.version(of, object), offset) {
             return Some(CacheState::Miss);
         }
-        match self.cache.known_keys().look(bucket, key) {
+        match self.cache.known_keys().look(of.bucket, of.key) {
             Known::Stale(_) | Known::Quiet(_) | Known::Old(_) => Some(CacheState::Stale),
             Known::Fresh(_) | Known::Nothing => Some(CacheState::Hit),
         }
     }
 
-    fn with_parts<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, object: &'a SharedObject) -> Pending<'a, SharedObject> {
-        self.origin.reads.with_parts(bucket, key, object)
+    fn with_parts<'a>(&'a self, of: ObjectRef<'a>, object: &'a SharedObject) -> Pending<'a, SharedObject> {
+        self.origin.reads.with_parts(of, object)
     }
 
     fn find_content<'a>(&'a self, owner: &'a TenantId, sha256: &'a Sha256) -> Pending<'a, Option<(BucketName, ObjectKey)>> {
@@ -299,16 +295,16 @@ impl Writes for ThroughCache {
         Box::pin(async move { self.changing(&bucket, &key, self.origin.writes.copy(copy, quota)).await })
     }
 
-    fn delete<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, conditions: WriteConditions) -> Pending<'a, Deleted> {
-        Box::pin(self.changing(bucket, key, self.origin.writes.delete(bucket, key, conditions)))
+    fn delete<'a>(&'a self, of: ObjectRef<'a>, conditions: WriteConditions) -> Pending<'a, Deleted> {
+        Box::pin(self.changing(of.bucket, of.key, self.origin.writes.delete(of, conditions)))
     }
 
-    fn set_object_acl<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, acl: CannedAcl) -> Pending<'a, ()> {
-        Box::pin(self.changing(bucket, key, self.origin.writes.set_object_acl(bucket, key, acl)))
+    fn set_object_acl<'a>(&'a self, of: ObjectRef<'a>, acl: CannedAcl) -> Pending<'a, ()> {
+        Box::pin(self.changing(of.bucket, of.key, self.origin.writes.set_object_acl(of, acl)))
     }
 
-    fn restore<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, wanted: Restore) -> Pending<'a, Restored> {
-        self.origin.writes.restore(bucket, key, wanted)
+    fn restore<'a>(&'a self, of: ObjectRef<'a>, wanted: Restore) -> Pending<'a, Restored> {
+        self.origin.writes.restore(of, wanted)
     }
 
     fn complete_upload(&self, complete: CompleteUpload, quota: Quota) -> Pending<'_, Written> {

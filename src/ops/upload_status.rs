@@ -14,6 +14,7 @@ use crate::auth::grant::Grant;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::names::{BucketName, ObjectKey, TenantId, UploadId};
 use crate::base::object::{ObjectInfo, Upload};
+use crate::base::object_ref::ObjectRef;
 use crate::base::timestamp::Timestamp;
 use crate::ops::transfers::{End, Running, Transfer};
 use crate::ops::write_back::{Carried, Document, KIND};
@@ -138,7 +139,7 @@ impl Status {
 impl Ops {
     /// A body of the grant's key begins to arrive under this request id.
     pub fn begin_put(&self, grant: &Grant, request_id: &str, size: Option<u64>) -> Result<Running> {
-        let (bucket, key) = object(grant, &[Action::PutObject])?;
+        let ObjectRef { bucket, key, .. } = object(grant, &[Action::PutObject])?;
         Ok(self.transfers.begin(request_id.to_owned(), grant.tenant().clone(), bucket.clone(), key.clone(), size))
     }
 
@@ -152,7 +153,7 @@ impl Ops {
 
     /// What of the key is going on, or the version that is stored.
     pub async fn upload_status_of_key(&self, grant: &Grant, patience: Duration) -> Result<Status> {
-        let (bucket, key) = object(grant, &[Action::GetObject])?;
+        let ObjectRef { bucket, key, .. } = object(grant, &[Action::GetObject])?;
         let status = self.until_it_ends(patience, async || self.of_key(bucket, key).await).await?;
         if grant.tenant().is_operator() || status.tenant == *grant.tenant() {
             return Ok(status);
@@ -162,7 +163,7 @@ impl Ops {
 
     /// A multipart upload that any node began. None: it has ended, or never was.
     pub async fn multipart_status(&self, grant: &Grant, id: &UploadId) -> Result<Option<Status>> {
-        let (bucket, key) = object(grant, &[Action::ListMultipartUploadParts])?;
+        let ObjectRef { bucket, key, .. } = object(grant, &[Action::ListMultipartUploadParts])?;
         match self.origin.uploads.upload(bucket, key, id).await {
             Ok(upload) => self.of_upload(&upload).await.map(Some),
             Err(e) if e.kind() == ErrorKind::NoSuchUpload => Ok(None),
@@ -238,7 +239,7 @@ impl Ops {
         if let Some(status) = self.waiting(bucket, key).await? {
             return Ok(status);
         }
-        let object = self.origin.reads.stat(bucket, key, Freshness::Current).await?;
+        let object = self.origin.reads.stat(ObjectRef::current(bucket, key), Freshness::Current).await?;
         let object = object.ok_or_else(|| Error::new(ErrorKind::NoSuchKey, "The specified key does not exist."))?;
         let kind = if object.parts.is_empty() { "put" } else { "multipart" };
         let parts = (!object.parts.is_empty()).then_some(object.parts.len());

@@ -7,6 +7,7 @@ use crate::auth::grant::Grant;
 use crate::base::error::Result;
 use crate::base::names::{BucketName, ObjectKey};
 use crate::base::object::SharedObject;
+use crate::base::object_ref::ObjectRef;
 use crate::base::range::ByteRange;
 use crate::ops::{Ops, object};
 use crate::origin::{Body, Pending, ReadBy, Reads};
@@ -24,14 +25,14 @@ struct Granted {
 impl Original for Granted {
     fn open(&self) -> Pending<'_, Option<Body>> {
         let all = ByteRange { start: 0, end: self.of.size };
-        self.reads.open(&self.bucket, &self.key, &self.of, all, ReadBy::UserSpace)
+        self.reads.open(ObjectRef::current(&self.bucket, &self.key), &self.of, all, ReadBy::UserSpace)
     }
 }
 
 impl Ops {
     /// The version `of` in another form.
     pub async fn variant(&self, grant: &Grant, of: &SharedObject, change: Change) -> Result<Found> {
-        let (bucket, key) = object(grant, &[Action::GetObject])?;
+        let ObjectRef { bucket, key, .. } = object(grant, &[Action::GetObject])?;
         let granted = || -> Arc<dyn Original> {
             Arc::new(Granted { reads: self.origin.reads.clone(), bucket: bucket.clone(), key: key.clone(), of: of.clone() })
         };

@@ -11,6 +11,7 @@ use crate::auth::grant::Grant;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::names::{AccessKeyId, BucketName};
 use crate::base::object::{ListPage, ListQuery, SharedObject};
+use crate::base::object_ref::ObjectRef;
 use crate::base::range::ByteRange;
 use crate::cache::Cache;
 use crate::ops::{Ops, object};
@@ -35,7 +36,7 @@ impl Ops {
         let mut items = Vec::with_capacity(keys.len() + prefixes.len());
         let mut of = None;
         for grant in keys.iter().chain(prefixes) {
-            let (bucket, key) = object(grant, &[Action::Warm])?;
+            let ObjectRef { bucket, key, .. } = object(grant, &[Action::Warm])?;
             if of.get_or_insert((grant.tenant(), bucket)).1 != bucket {
                 return Err(Error::internal("a job for two buckets"));
             }
@@ -62,7 +63,7 @@ impl Ops {
 
     /// What is there under the prefix of a grant for the key `PREFIX*`, after `after`. For a job: who asked for that sees none of it.
     pub async fn list_to_warm(&self, grant: &Grant, after: String, max: usize) -> Result<ListPage> {
-        let (bucket, pattern) = object(grant, &[Action::Warm])?;
+        let ObjectRef { bucket, key: pattern, .. } = object(grant, &[Action::Warm])?;
         let prefix = pattern.as_str().strip_suffix('*').ok_or_else(|| Error::internal("a prefix without its star"))?;
         self.origin.reads.list(bucket, &ListQuery { prefix: prefix.to_owned(), after, max, ..ListQuery::default() }).await
     }
@@ -70,16 +71,16 @@ impl Ops {
     /// Every block of this version is in the cache afterwards, as far as there is room. `told` hears of each step, and of how many
     /// bytes had to be read for it. False: the version is gone.
     pub async fn warm_version(&self, grant: &Grant, info: &SharedObject, told: &(dyn Fn(u64) + Sync)) -> Result<bool> {
-        let (bucket, key) = object(grant, &[Action::GetObject])?;
+        let of = object(grant, &[Action::GetObject])?;
         let cache = self.warmed_cache()?;
-        let version = cache.version(bucket, key, info);
+        let version = cache.version(of, info);
         let mut start = 0;
         while start < info.size {
             let end = (start + STEP_BYTES.max(version.block_bytes)).min(info.size);
             let is_here = (start..end).step_by(version.block_bytes as usize).all(|offset| cache.has(&version, offset));
             if !is_here {
                 let range = ByteRange { start, end };
-                let Some(body) = self.origin.reads.open(bucket, key, info, range, ReadBy::UserSpace).await? else { return Ok(false) };
+                let Some(body) = self.origin.reads.open(of, info, range, ReadBy::UserSpace).await? else { return Ok(false) };
                 drain(body).await?;
             }
             told(if is_here { 0 } else { end - start });

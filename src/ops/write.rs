@@ -6,6 +6,7 @@ use crate::auth::grant::Grant;
 use crate::base::conditions::WriteConditions;
 use crate::base::error::Result;
 use crate::base::object::{CannedAcl, ObjectHeaders, SharedObject};
+use crate::base::object_ref::ObjectRef;
 use crate::ingest::{Expect, Received, Staging};
 use crate::ops::changes::What;
 use crate::ops::{Ops, object};
@@ -26,7 +27,7 @@ impl Ops {
         conditions: &WriteConditions,
         expect: &Expect,
     ) -> Result<Staging> {
-        let (bucket, key) = object(grant, &[Action::PutObject])?;
+        let ObjectRef { bucket, key, .. } = object(grant, &[Action::PutObject])?;
         let (length, sha256, algorithm) = (expect.length, expect.declared_sha256(), expect.algorithm());
         let (owner, _) = grant.becomes(acl)?;
         self.require_storable(grant, headers).await?;
@@ -42,7 +43,7 @@ impl Ops {
         conditions: WriteConditions,
         received: Received,
     ) -> Result<Written> {
-        let (bucket, key) = object(grant, &[Action::PutObject])?;
+        let ObjectRef { bucket, key, .. } = object(grant, &[Action::PutObject])?;
         let (owner, quota) = grant.becomes(acl)?;
         self.require_storable(grant, &headers).await?;
         let put = PutObject { bucket: bucket.clone(), key: key.clone(), owner: owner.clone(), acl, headers, conditions, received };
@@ -60,8 +61,8 @@ impl Ops {
         headers: ObjectHeaders,
         conditions: WriteConditions,
     ) -> Result<Written> {
-        let (bucket, key) = object(grant, &[Action::PutObject])?;
-        let (source_bucket, source_key) = object(source_grant, &[Action::GetObject])?;
+        let ObjectRef { bucket, key, .. } = object(grant, &[Action::PutObject])?;
+        let ObjectRef { bucket: source_bucket, key: source_key, .. } = object(source_grant, &[Action::GetObject])?;
         let (owner, quota) = grant.becomes(acl)?;
         self.require_storable(grant, &headers).await?;
         self.require_room(grant, acl, Some(source.size)).await?;
@@ -81,21 +82,23 @@ impl Ops {
     }
 
     pub async fn restore(&self, grant: &Grant, wanted: Restore) -> Result<Restored> {
-        let (bucket, key) = object(grant, &[Action::RestoreObject])?;
-        self.origin.writes.restore(bucket, key, wanted).await
+        let of = object(grant, &[Action::RestoreObject])?;
+        self.origin.writes.restore(of, wanted).await
     }
 
     /// Deleting what is not there succeeds, as on S3.
     pub async fn delete(&self, grant: &Grant, conditions: WriteConditions) -> Result<Deleted> {
-        let (bucket, key) = object(grant, &[Action::DeleteObject])?;
+        let ObjectRef { bucket, key, version } = object(grant, &[Action::DeleteObject])?;
         let (writes, bucket, key) = (self.origin.writes.clone(), bucket.clone(), key.clone());
-        self.change(grant, What::Content, async move { writes.delete(&bucket, &key, conditions).await }).await
+        self.change(grant, What::Content, async move { writes.delete(ObjectRef { bucket: &bucket, key: &key, version }, conditions).await })
+            .await
     }
 
     pub async fn set_object_acl(&self, grant: &Grant, acl: CannedAcl) -> Result<()> {
-        let (bucket, key) = object(grant, &[Action::PutObjectAcl])?;
+        let ObjectRef { bucket, key, version } = object(grant, &[Action::PutObjectAcl])?;
         grant.becomes(acl)?;
         let (writes, bucket, key) = (self.origin.writes.clone(), bucket.clone(), key.clone());
-        self.change(grant, What::Rights, async move { writes.set_object_acl(&bucket, &key, acl).await }).await
+        self.change(grant, What::Rights, async move { writes.set_object_acl(ObjectRef { bucket: &bucket, key: &key, version }, acl).await })
+            .await
     }
 }

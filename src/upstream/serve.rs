@@ -9,6 +9,7 @@ use crate::base::digest::Sha256;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::names::{BucketName, ObjectKey, TenantId, UploadId};
 use crate::base::object::{Bucket, BucketDocument, CannedAcl, ListPage, ListQuery, SharedBucket, SharedObject, Upload, UploadedPart};
+use crate::base::object_ref::ObjectRef;
 use crate::base::range::ByteRange;
 use crate::ingest::{Received, Staging};
 use crate::origin::{
@@ -46,36 +47,29 @@ impl Buckets for Upstream {
 }
 
 impl Reads for Upstream {
-    fn stat<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, _: Freshness) -> Pending<'a, Option<SharedObject>> {
-        Box::pin(self.0.stat(bucket, key))
+    fn stat<'a>(&'a self, of: ObjectRef<'a>, _: Freshness) -> Pending<'a, Option<SharedObject>> {
+        Box::pin(self.0.stat(of.bucket, of.key))
     }
 
     /// Nothing is known without asking: that is the cache's business.
-    fn stat_hot(&self, _: &BucketName, _: &ObjectKey, _: Freshness) -> Option<SharedObject> {
+    fn stat_hot(&self, _: ObjectRef<'_>, _: Freshness) -> Option<SharedObject> {
         None
     }
 
-    fn open<'a>(
-        &'a self,
-        bucket: &'a BucketName,
-        key: &'a ObjectKey,
-        object: &'a SharedObject,
-        range: ByteRange,
-        _: ReadBy,
-    ) -> Pending<'a, Option<Body>> {
-        Box::pin(self.0.open(bucket, key, object, range))
+    fn open<'a>(&'a self, of: ObjectRef<'a>, object: &'a SharedObject, range: ByteRange, _: ReadBy) -> Pending<'a, Option<Body>> {
+        Box::pin(self.0.open(of.bucket, of.key, object, range))
     }
 
-    fn prefetch(&self, bucket: &BucketName, key: &ObjectKey, range: ByteRange) -> Option<Prefetch> {
-        self.0.prefetch(bucket, key, range)
+    fn prefetch(&self, of: ObjectRef<'_>, range: ByteRange) -> Option<Prefetch> {
+        self.0.prefetch(of.bucket, of.key, range)
     }
 
-    fn open_hot(&self, _: &BucketName, _: &ObjectKey, _: &SharedObject, _: ByteRange, _: ReadBy) -> Option<Body> {
+    fn open_hot(&self, _: ObjectRef<'_>, _: &SharedObject, _: ByteRange, _: ReadBy) -> Option<Body> {
         None
     }
 
-    fn with_parts<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, object: &'a SharedObject) -> Pending<'a, SharedObject> {
-        Box::pin(self.0.with_parts(bucket, key, object))
+    fn with_parts<'a>(&'a self, of: ObjectRef<'a>, object: &'a SharedObject) -> Pending<'a, SharedObject> {
+        Box::pin(self.0.with_parts(of.bucket, of.key, object))
     }
 
     /// As far as this node knows.
@@ -87,7 +81,7 @@ impl Reads for Upstream {
         Box::pin(self.0.list(bucket, query))
     }
 
-    fn cache_state(&self, _: &BucketName, _: &ObjectKey, _: &SharedObject, _: u64) -> Option<CacheState> {
+    fn cache_state(&self, _: ObjectRef<'_>, _: &SharedObject, _: u64) -> Option<CacheState> {
         None
     }
 }
@@ -115,16 +109,16 @@ impl Writes for Upstream {
         Box::pin(self.0.copy(copy))
     }
 
-    fn delete<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, conditions: WriteConditions) -> Pending<'a, Deleted> {
-        Box::pin(self.0.delete(bucket, key, conditions))
+    fn delete<'a>(&'a self, of: ObjectRef<'a>, conditions: WriteConditions) -> Pending<'a, Deleted> {
+        Box::pin(self.0.delete(of.bucket, of.key, conditions))
     }
 
-    fn set_object_acl<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, acl: CannedAcl) -> Pending<'a, ()> {
-        Box::pin(self.0.set_object_acl(bucket, key, acl))
+    fn set_object_acl<'a>(&'a self, of: ObjectRef<'a>, acl: CannedAcl) -> Pending<'a, ()> {
+        Box::pin(self.0.set_object_acl(of.bucket, of.key, acl))
     }
 
-    fn restore<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, wanted: Restore) -> Pending<'a, Restored> {
-        Box::pin(self.0.restore(bucket, key, wanted))
+    fn restore<'a>(&'a self, of: ObjectRef<'a>, wanted: Restore) -> Pending<'a, Restored> {
+        Box::pin(self.0.restore(of.bucket, of.key, wanted))
     }
 
     fn complete_upload(&self, complete: CompleteUpload, _: Quota) -> Pending<'_, Written> {

@@ -4,12 +4,13 @@ use super::policies::{Gateway, bucket, object, with_document, with_policy};
 use super::*;
 use crate::auth::{Action, Target};
 use crate::base::object::{Bucket, BucketDocument, CannedAcl, ObjectInfo};
+use crate::base::object_ref::VersionSelector;
 
 #[test]
 fn canned_acls() {
     let g = Gateway::new();
     let reads = |who: &str, b: &Bucket, o: Option<&ObjectInfo>| {
-        g.may(who, Action::GetObject, Target::Object { bucket: b, key: &key("k"), object: o })
+        g.may(who, Action::GetObject, Target::Object { bucket: b, key: &key("k"), version: VersionSelector::Current, object: o })
     };
     let plain = bucket("acme");
     for (acl, anonymous, rival) in [
@@ -22,8 +23,16 @@ fn canned_acls() {
     ] {
         let o = object("acme", acl);
         assert_eq!((reads("anonymous", &plain, Some(&o)), reads("rival", &plain, Some(&o))), (anonymous, rival), "{acl:?}");
-        assert!(!g.may("rival", Action::GetObjectAcl, Target::Object { bucket: &plain, key: &key("k"), object: Some(&o) }));
-        assert!(!g.may("rival", Action::DeleteObject, Target::Object { bucket: &plain, key: &key("k"), object: Some(&o) }));
+        assert!(!g.may(
+            "rival",
+            Action::GetObjectAcl,
+            Target::Object { bucket: &plain, key: &key("k"), version: VersionSelector::Current, object: Some(&o) }
+        ));
+        assert!(!g.may(
+            "rival",
+            Action::DeleteObject,
+            Target::Object { bucket: &plain, key: &key("k"), version: VersionSelector::Current, object: Some(&o) }
+        ));
         let b = Bucket { acl, ..bucket("acme") };
         assert_eq!(
             (g.may_bucket("anonymous", Action::ListBucket, &b), g.may_bucket("rival", Action::ListBucket, &b)),
@@ -46,7 +55,11 @@ fn canned_acls() {
 fn what_switches_acls_off() {
     let public = object("acme", CannedAcl::PublicRead);
     let reads = |g: &Gateway, b: &Bucket| {
-        g.may("anonymous", Action::GetObject, Target::Object { bucket: b, key: &key("k"), object: Some(&public) })
+        g.may(
+            "anonymous",
+            Action::GetObject,
+            Target::Object { bucket: b, key: &key("k"), version: VersionSelector::Current, object: Some(&public) },
+        )
     };
     let g = Gateway::new();
     assert!(reads(&g, &bucket("acme")));

@@ -12,6 +12,7 @@ use crate::auth::url_key::{Hash, UrlKey};
 use crate::auth::{Action, Auth, Caller, Carrier, Identity, Reading, Settings, Target, Via};
 use crate::base::error::{ErrorKind, Result};
 use crate::base::object::{Bucket, CannedAcl};
+use crate::base::object_ref::VersionSelector;
 use crate::base::timestamp::Timestamp;
 
 const CDN: &str = "cdn.example.com";
@@ -270,7 +271,9 @@ fn a_signature_reaches_as_far_as_its_tenant_and_its_key_and_only_reads() {
     let request = parts(get(CDN, PATH));
     let may = |caller: &Caller, action: Action, bucket: &Bucket, object: &str| {
         let (key, context) = (key(object), facts(&request));
-        let may = auth.authorize(caller, action, Target::Object { bucket, key: &key, object: None }, &context).is_ok();
+        let may = auth
+            .authorize(caller, action, Target::Object { bucket, key: &key, version: VersionSelector::Current, object: None }, &context)
+            .is_ok();
         if !may && action == Action::GetObject {
             assert!(!auth.may_know_absence(caller, bucket, &key, &context), "{object}");
         }

@@ -6,6 +6,7 @@ use crate::auth::{Action, StoredKey, Target};
 use crate::base::error::ErrorKind;
 use crate::base::names::TenantId;
 use crate::base::object::{Bucket, CannedAcl};
+use crate::base::object_ref::VersionSelector;
 
 fn tenant(id: &str) -> TenantId {
     TenantId::parse(id).unwrap()
@@ -31,7 +32,8 @@ fn asker(auth: &Auth, id: &str, access_key: Option<&str>) -> Result<Asker> {
 fn reads(auth: &Auth, id: &str, access_key: Option<&str>, bucket: &Bucket) -> Result<()> {
     let asker = asker(auth, id, access_key)?;
     let k = key("run/k");
-    let grant = auth.grant_for_job(&asker, Action::GetObject, Target::Object { bucket, key: &k, object: None })?;
+    let grant =
+        auth.grant_for_job(&asker, Action::GetObject, Target::Object { bucket, key: &k, version: VersionSelector::Current, object: None })?;
     assert_eq!((grant.tenant().as_str(), grant.action(), grant.key()), (id, Action::GetObject, Some(&k)));
     Ok(())
 }

@@ -14,6 +14,7 @@ use crate::base::error::ErrorKind;
 use crate::base::etag::ETag;
 use crate::base::names::{BucketName, TenantId};
 use crate::base::object::{Bucket, BucketDocument, CannedAcl, Layer, ObjectHeaders, ObjectInfo};
+use crate::base::object_ref::VersionSelector;
 
 fn tenant_id(s: &str) -> TenantId {
     TenantId::parse(s).unwrap()
@@ -100,7 +101,7 @@ impl Gateway {
     }
 
     pub fn may_key(&self, who: &str, action: Action, bucket: &Bucket, name: &str) -> bool {
-        self.may(who, action, Target::Object { bucket, key: &key(name), object: None })
+        self.may(who, action, Target::Object { bucket, key: &key(name), version: VersionSelector::Current, object: None })
     }
 
     pub fn may_bucket(&self, who: &str, action: Action, bucket: &Bucket) -> bool {
@@ -185,7 +186,11 @@ fn a_careless_policy_never_crosses_tenants() {
         assert!(!g.may_bucket("acme", *action, &bucket("rival")), "{action}");
         assert!(!g.may_key("acme", *action, &bucket("rival"), "k"), "{action}");
         let object = object("rival", CannedAcl::Private);
-        assert!(!g.may("acme", *action, Target::Object { bucket: &bucket("rival"), key: &key("k"), object: Some(&object) }));
+        assert!(!g.may(
+            "acme",
+            *action,
+            Target::Object { bucket: &bucket("rival"), key: &key("k"), version: VersionSelector::Current, object: Some(&object) }
+        ));
     }
     assert!(g.may_key("acme", Action::GetObject, &bucket("operator"), "rival/k"), "shared buckets are the operator's to share");
 }
@@ -203,7 +208,11 @@ fn deny_wins_wherever_it_stands() {
             assert!(!g.may_key("acme", Action::GetObject, &b, "secret/k"), "{owner}");
             // Not even where an ACL or ownership would open it.
             let object = object("acme", CannedAcl::PublicRead);
-            assert!(!g.may("acme", Action::GetObject, Target::Object { bucket: &b, key: &key("secret/k"), object: Some(&object) }));
+            assert!(!g.may(
+                "acme",
+                Action::GetObject,
+                Target::Object { bucket: &b, key: &key("secret/k"), version: VersionSelector::Current, object: Some(&object) }
+            ));
         }
     }
     let g = Gateway::with_tenant_policy(
@@ -370,7 +379,12 @@ fn a_grant_says_who_and_what() {
     let k = key("k");
     let grant = g
         .auth
-        .authorize(&caller(&g.auth, "acme"), Action::PutObject, Target::Object { bucket: &b, key: &k, object: None }, &facts(&g.request))
+        .authorize(
+            &caller(&g.auth, "acme"),
+            Action::PutObject,
+            Target::Object { bucket: &b, key: &k, version: VersionSelector::Current, object: None },
+            &facts(&g.request),
+        )
         .unwrap();
     assert_eq!((grant.action(), grant.tenant().as_str(), grant.display()), (Action::PutObject, "acme", "acme"));
     assert_eq!((grant.bucket(), grant.key()), (Some(&b.name), Some(&k)));

@@ -57,6 +57,7 @@ use bytes::Bytes;
 use tokio::sync::Notify;
 
 use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::object_ref::ObjectRef;
 use crate::base::range::ByteRange;
 use crate::cache::settings::Settings;
 use crate::cache::version::Version;
@@ -231,7 +232,7 @@ pub async fn started(settings: Settings) -> Cache {
 }
 
 pub async fn open(cache: &Cache, up: &Arc<Upstream>, name: &str, of: &SharedObject, start: u64, end: u64) -> Result<Option<Body>> {
-    let version = cache.version(&bucket(), &key(name), of);
+    let version = cache.version(ObjectRef::current(&bucket(), &key(name)), of);
     cache.open(version, ByteRange { start, end }, ReadBy::UserSpace, Arc::new(Served(up.clone()))).await
 }
 

@@ -9,6 +9,7 @@ use serde::Serialize;
 use crate::auth::Action;
 use crate::base::digest::Sha256;
 use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::object_ref::ObjectRef;
 use crate::http::body::ResponseBody;
 use crate::http::exchange::Exchange;
 use crate::http::respond::{self, Answer, value};
@@ -30,10 +31,10 @@ pub async fn find(exchange: &Exchange<'_>, sha256: &Sha256) -> Result<Answer> {
     let (bucket, key) = ops.content_for_decision(tenant, sha256).await?.ok_or_else(unknown)?;
     // The record is a hint, and may be behind.
     let found = ops.bucket_for_decision(&bucket).await?.ok_or_else(unknown)?;
-    let object = ops.object_for_decision(&bucket, &key, Freshness::Current).await?;
+    let object = ops.object_for_decision(ObjectRef::current(&bucket, &key), Freshness::Current).await?;
     let same = |o: &crate::base::object::SharedObject| o.owner == *tenant && o.sha256.is_some_and(|s| s.digest() == sha256);
     let object = object.filter(same).ok_or_else(unknown)?;
-    exchange.authorize_object(Action::GetObject, &found, &key, Some(&object)).map_err(|_| unknown())?;
+    exchange.authorize_object(Action::GetObject, &found, ObjectRef::current(&bucket, &key), Some(&object)).map_err(|_| unknown())?;
     let document =
         Found { bucket: bucket.as_str(), key: key.as_str(), size: object.size, etag: object.etag.quoted(), sha256: sha256.hex() };
     let mut answer = respond::json(&document)?;

@@ -10,6 +10,7 @@ use crate::auth::action::Action;
 use crate::auth::query::decode;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::names::{BucketName, ObjectKey, UploadId};
+use crate::base::object_ref::ObjectRef;
 use crate::http::api::jobs::seconds;
 use crate::http::exchange::Exchange;
 use crate::http::respond::{self, Answer};
@@ -36,8 +37,8 @@ pub async fn by_key(exchange: &Exchange<'_>) -> Result<Answer> {
     let (bucket, key) = named(exchange)?;
     let ops = &exchange.gateway.ops;
     let found = exchange.existing(ops.bucket_for_decision(&bucket).await?, &bucket)?;
-    let object = ops.object_for_decision(&bucket, &key, Freshness::Current).await?;
-    let grant = exchange.authorize_object(Action::GetObject, &found, &key, object.as_deref())?;
+    let object = ops.object_for_decision(ObjectRef::current(&bucket, &key), Freshness::Current).await?;
+    let grant = exchange.authorize_object(Action::GetObject, &found, ObjectRef::current(&bucket, &key), object.as_deref())?;
     answer(exchange, &ops.upload_status_of_key(&grant, patience(exchange)?).await?)
 }
 

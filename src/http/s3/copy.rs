@@ -30,27 +30,26 @@ use crate::origin::ReadBy;
 const ATTEMPTS: usize = 4;
 
 struct Source {
-    bucket: BucketName,
-    key: ObjectKey,
+    of: CopySource,
     conditions: ReadConditions,
 }
 
 impl Source {
     fn parse(exchange: &Exchange<'_>) -> Result<Self> {
         let headers = &exchange.parts.headers;
-        let CopySource { bucket, key } = CopySource::of(headers)?.ok_or_else(copy_source::none)?;
+        let of = CopySource::of(headers)?.ok_or_else(copy_source::none)?;
         let conditions = ReadConditions {
             if_match: params::if_match(headers, "x-amz-copy-source-if-match")?,
             if_none_match: params::if_match(headers, "x-amz-copy-source-if-none-match")?,
             if_modified_since: params::date(headers, "x-amz-copy-source-if-modified-since")?,
             if_unmodified_since: params::date(headers, "x-amz-copy-source-if-unmodified-since")?,
         };
-        Ok(Source { bucket, key, conditions })
+        Ok(Source { of, conditions })
     }
 
     /// The source as it is now, with the right to read it, if the conditions hold.
     async fn find(&self, exchange: &Exchange<'_>) -> Result<(Grant, SharedObject)> {
-        let (grant, object) = exchange.readable_source(&self.bucket, &self.key).await?;
+        let (grant, object) = exchange.readable_source(self.of.object()).await?;
         let failed = match self.conditions.evaluate(&object) {
             Verdict::Proceed => return Ok((grant, object)),
             Verdict::NotModified if self.conditions.if_none_match.is_some() => "x-amz-copy-source-If-None-Match",
@@ -80,7 +79,7 @@ pub async fn object(exchange: &mut Exchange<'_>, bucket: &BucketName, key: &Obje
     let conditions = params::write_conditions(headers)?;
     let fresh = params::object_headers(headers)?;
     let grant = exchange.on_object(Action::PutObject, bucket, key).await?;
-    let onto_itself = source.bucket == *bucket && source.key == *key;
+    let onto_itself = source.of.bucket == *bucket && source.of.key == *key;
     if onto_itself && !replace && fresh.website_redirect.is_none() && text(headers, "x-amz-storage-class")?.is_none() {
         return Err(Error::new(
             ErrorKind::InvalidRequest,

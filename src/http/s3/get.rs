@@ -37,7 +37,7 @@ pub async fn read(exchange: &mut Exchange<'_>, bucket: &BucketName, key: &Object
     let wanted = wanted(exchange, head)?;
     for _ in 0..ATTEMPTS {
         let (found, mut object, _prefetch) = exchange.look_up_to_read(bucket, key, Freshness::Current, wanted.certain()).await?;
-        let grant = exchange.authorize_object(Action::GetObject, &found, key, Some(&object))?;
+        let grant = exchange.authorize_object(Action::GetObject, &found, exchange.named(bucket, key), Some(&object))?;
         if wanted.part.is_some() {
             object = exchange.gateway.ops.with_parts(&grant, &object).await?;
         }

@@ -11,6 +11,7 @@ use crate::base::limits::{MAX_DELETE_KEYS, MAX_PUT_BYTES};
 use crate::base::media_type;
 use crate::base::names::{BucketName, ObjectKey};
 use crate::base::object::{ObjectInfo, SharedBucket};
+use crate::base::object_ref::{ObjectRef, VersionId, VersionSelector};
 use crate::base::timestamp::Timestamp;
 use crate::http::document;
 use crate::http::exchange::Exchange;
@@ -185,8 +186,11 @@ fn understood<T>(text: Option<String>, why: &str, parse: impl Fn(&str) -> Option
 /// Each key is decided for itself: a batch gives no more rights than its single deletes would.
 async fn delete_one(exchange: &Exchange<'_>, bucket: &SharedBucket, wanted: &Wanted) -> Result<()> {
     let key = ObjectKey::parse(&wanted.key)?;
-    let grant = exchange.authorize_object(Action::DeleteObject, bucket, &key, None)?;
-    if wanted.version.as_deref().is_some_and(|v| v != "null") {
+    let version = wanted.version.as_deref().map(VersionId::parse);
+    let selector = version.flatten().map_or(VersionSelector::Current, VersionSelector::Exact);
+    let grant =
+        exchange.authorize_object(Action::DeleteObject, bucket, ObjectRef { bucket: &bucket.name, key: &key, version: selector }, None)?;
+    if version == Some(None) {
         return Err(Error::new(ErrorKind::NoSuchVersion, "The specified version does not exist."));
     }
     exchange.gateway.ops.delete(&grant, wanted.conditions.clone()).await.map(|_| ())

@@ -15,6 +15,7 @@ use crate::base::limits::MAX_PUT_BYTES;
 use crate::base::media_type;
 use crate::base::names::{BucketName, ObjectKey};
 use crate::base::object::SharedObject;
+use crate::base::object_ref::ObjectRef;
 use crate::http::exchange::Exchange;
 use crate::http::respond::{self, Answer, value};
 use crate::http::s3::objects::{first_bytes, written_headers};
@@ -41,7 +42,7 @@ pub async fn put(exchange: &mut Exchange<'_>, bucket: &BucketName, asked: &Objec
     let digits = received.sha256.digest().hex();
     let key = named(asked, digits.get(..DIGITS).unwrap_or_default())?;
     let grant = exchange.on_object(Action::PutObject, bucket, &key).await?;
-    let there = exchange.gateway.ops.object_for_decision(bucket, &key, Freshness::Current).await?;
+    let there = exchange.gateway.ops.object_for_decision(ObjectRef::current(bucket, &key), Freshness::Current).await?;
     let (owner, _) = grant.becomes(acl)?;
     let same = |o: &&SharedObject| o.owner == *owner && o.sha256 == Some(received.sha256);
     if let Some(object) = there.as_ref().filter(same) {
@@ -59,7 +60,7 @@ pub async fn put(exchange: &mut Exchange<'_>, bucket: &BucketName, asked: &Objec
     match exchange.gateway.ops.put(&grant, acl, stored, conditions, received).await {
         Ok(written) => Ok(answer(exchange, &grant, &written.object, false)),
         Err(e) if e.kind() == ErrorKind::PreconditionFailed => {
-            let now = exchange.gateway.ops.object_for_decision(bucket, &key, Freshness::Current).await?;
+            let now = exchange.gateway.ops.object_for_decision(ObjectRef::current(bucket, &key), Freshness::Current).await?;
             match now.filter(|o| o.owner == *owner && o.sha256 == Some(sha256)) {
                 Some(object) => Ok(answer(exchange, &grant, &object, true)),
                 None => Err(Error::new(ErrorKind::OperationAborted, "The name is being written by somebody else. Please try again.")),

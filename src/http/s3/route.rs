@@ -10,6 +10,7 @@ use crate::auth::query::{Query, decode};
 use crate::auth::sigv4::NAME_HEADER;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::names::{BucketName, ObjectKey};
+use crate::base::object_ref::{ObjectRef, VersionSelector};
 use crate::telemetry::metrics;
 
 /// What a path names.
@@ -86,7 +87,7 @@ operations! {
 pub enum Routed<'r> {
     Service(OnService),
     Bucket(OnBucket, &'r BucketName),
-    Object(OnObject, &'r BucketName, &'r ObjectKey),
+    Object(OnObject, ObjectRef<'r>),
 }
 
 impl Routed<'_> {
@@ -209,6 +210,7 @@ pub fn resource(bucket_in_host: Option<&str>, raw_path: &str) -> Result<Resource
 }
 
 pub fn route<'r>(method: &Method, resource: &'r Resource, query: &Query, headers: &HeaderMap) -> Result<Routed<'r>> {
+    let mut version = VersionSelector::Current;
     if !query.is_empty() {
         if let Some(name) = query.names().find(|n| NOT_IMPLEMENTED.contains(n)) {
             return Err(Error::new(
@@ -216,12 +218,14 @@ pub fn route<'r>(method: &Method, resource: &'r Resource, query: &Query, headers
                 format!("The sub-resource '{name}' is not implemented by this gateway; docs/s3.md lists what is."),
             ));
         }
-        check_version(query)?;
+        version = version_of(query)?;
     }
     let found = match resource {
         Resource::Service => (method == Method::GET).then_some(Routed::Service(OnService::ListBuckets)),
         Resource::Bucket(bucket) => on_bucket(method, query)?.map(|operation| Routed::Bucket(operation, bucket)),
-        Resource::Object(bucket, key) => on_object(method, query, headers).map(|operation| Routed::Object(operation, bucket, key)),
+        Resource::Object(bucket, key) => {
+            on_object(method, query, headers).map(|operation| Routed::Object(operation, ObjectRef { bucket, key, version }))
+        }
     };
     found.ok_or_else(|| method_not_allowed(resource))
 }
@@ -289,17 +293,12 @@ fn on_object(method: &Method, query: &Query, headers: &HeaderMap) -> Option<OnOb
     })
 }
 
-/// Buckets here are not versioned: their one version is called `null`.
-fn check_version(query: &Query) -> Result<()> {
+fn version_of(query: &Query) -> Result<VersionSelector> {
     match query.get("versionId") {
-        None | Some("null") => Ok(()),
         Some("") => {
             Err(Error::new(ErrorKind::InvalidArgument, "Version id cannot be the empty string").detail("ArgumentName", "versionId"))
         }
-        Some(v) => {
-            Err(Error::new(ErrorKind::NoSuchVersion, "The specified version does not exist: buckets of this gateway are not versioned.")
-                .detail("VersionId", v))
-        }
+        text => VersionSelector::parse(text).map_err(|e| e.detail("VersionId", text.unwrap_or_default())),
     }
 }
 

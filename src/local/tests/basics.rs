@@ -3,6 +3,7 @@
 use super::*;
 use crate::base::error::ErrorKind;
 use crate::base::object::{ListEntry, ListQuery};
+use crate::base::object_ref::ObjectRef;
 use crate::local::rows::Table;
 use crate::local::sealed::Sealing;
 use crate::origin::{OwnSettings, Usage};
@@ -45,7 +46,7 @@ async fn a_body_of_every_size_comes_back_also_after_a_restart() {
         local = Local::open(settings(dir.path())).unwrap();
     }
     assert_eq!(get(&local, "media", "nothing").await.unwrap(), None);
-    let gone = local.stat(&bucket_name("no-such"), &object_key("k"), Freshness::Current).await;
+    let gone = local.stat(ObjectRef::current(&bucket_name("no-such"), &object_key("k")), Freshness::Current).await;
     assert_eq!(gone.unwrap_err().kind(), ErrorKind::NoSuchBucket);
 }
 

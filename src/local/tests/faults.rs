@@ -6,6 +6,7 @@ use super::basics::futures_join;
 use super::*;
 use crate::base::error::ErrorKind;
 use crate::base::object::ListQuery;
+use crate::base::object_ref::ObjectRef;
 use crate::journal::{Fault, Step};
 use crate::origin::OwnSettings;
 
@@ -69,7 +70,10 @@ async fn an_index_that_breaks_is_rebuilt_and_nothing_is_404_meanwhile() {
     local.shared.index.store(None);
     local.shared.hot.clear();
     let key = object_key("k");
-    assert_eq!(local.stat(&bucket_name("media"), &key, Freshness::Current).await.unwrap_err().kind(), ErrorKind::LocalUnavailable);
+    assert_eq!(
+        local.stat(ObjectRef::current(&bucket_name("media"), &key), Freshness::Current).await.unwrap_err().kind(),
+        ErrorKind::LocalUnavailable
+    );
     assert!(local.ready().await.is_err());
     // The write that finds it starts the rebuild.
     assert_eq!(put(&local, "media", "l", b"x").await.err().map(|e| e.kind()), Some(ErrorKind::LocalUnavailable));

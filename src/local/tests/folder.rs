@@ -6,6 +6,7 @@ use super::model::{collect_garbage, files};
 use super::multipart::{complete_of, part, upload_of};
 use super::*;
 use crate::base::error::{Error, ErrorKind};
+use crate::base::object_ref::ObjectRef;
 use crate::local::fsck::{Options, Problem, Report, fsck};
 use crate::local::pass::Passes;
 
@@ -27,7 +28,14 @@ async fn filled(dir: &std::path::Path) -> Settings {
     let going_on = upload_of("unfinished", "u2", None);
     local.create_upload(going_on.clone()).await.unwrap();
     part(&local, &going_on, 1, b"a part").await;
-    while local.stat(&bucket_name("media"), &object_key("multi"), Freshness::Current).await.unwrap().unwrap().sha256.is_none() {
+    while local
+        .stat(ObjectRef::current(&bucket_name("media"), &object_key("multi")), Freshness::Current)
+        .await
+        .unwrap()
+        .unwrap()
+        .sha256
+        .is_none()
+    {
         tokio::time::sleep(std::time::Duration::from_millis(2)).await;
     }
     local.close();
@@ -76,7 +84,7 @@ async fn fsck_finds_what_was_planted() {
     let large = settings.dir.join("large-kept-aside");
     // Two files have this size; the replaced one is only waiting to go.
     let shared = Local::open(settings.clone()).unwrap();
-    let object = shared.stat(&bucket_name("media"), &object_key("large"), Freshness::Current).await.unwrap().unwrap();
+    let object = shared.stat(ObjectRef::current(&bucket_name("media"), &object_key("large")), Freshness::Current).await.unwrap().unwrap();
     let entry = shared.shared.entry(&bucket_name("media"), &object_key("large")).await.unwrap().unwrap();
     let path = shared.shared.spans(&entry, ByteRange { start: 0, end: object.size }).unwrap()[0].path.clone();
     shared.close();

@@ -7,6 +7,7 @@ use std::path::Path;
 use super::model::copy_tree;
 use super::*;
 use crate::base::object::{BucketDocument, SharedObject, Upload};
+use crate::base::object_ref::ObjectRef;
 use crate::journal::Journal;
 use crate::journal::op::parse_ops;
 use crate::journal::segment::{self, Contents};
@@ -64,7 +65,7 @@ fn every_row_is_read_and_written_as_it_lies_there() {
 }
 
 async fn stat(local: &Local, key: &str) -> SharedObject {
-    local.stat(&bucket_name("media"), &object_key(key), Freshness::Current).await.unwrap().unwrap()
+    local.stat(ObjectRef::current(&bucket_name("media"), &object_key(key)), Freshness::Current).await.unwrap().unwrap()
 }
 
 #[tokio::test]

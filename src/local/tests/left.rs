@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::model::files;
 use super::multipart::upload_of;
 use super::*;
+use crate::base::object_ref::ObjectRef;
 use crate::journal::Fault;
 use crate::local::pass::Passes;
 use crate::local::placing::{Name, Placed};
@@ -73,7 +74,7 @@ async fn a_write_that_nobody_waits_for_leaves_an_object_or_nothing() {
             tokio::time::sleep(Duration::from_millis(20)).await;
             failing.store(false, Ordering::Relaxed);
             let _ = put(&local, "media", "after", b"x").await;
-            let written = local.stat(&bucket_name("media"), &object_key("k"), Freshness::Current).await.unwrap();
+            let written = local.stat(ObjectRef::current(&bucket_name("media"), &object_key("k")), Freshness::Current).await.unwrap();
             let parts = local.parts(&upload, 0, 10).await.unwrap().0;
             settles_at(&local, usize::from(written.is_some()) + parts.len(), &what).await;
             if let Some(object) = written {
@@ -93,7 +94,8 @@ async fn what_a_crash_left_in_place_is_asked_of_the_journal() {
     let local = Local::open(settings(dir.path())).unwrap();
     make_bucket(&local, "media").await;
     put(&local, "media", "recorded", &bytes_of(1, 100_000)).await.unwrap();
-    let recorded = local.stat(&bucket_name("media"), &object_key("recorded"), Freshness::Current).await.unwrap().unwrap();
+    let recorded =
+        local.stat(ObjectRef::current(&bucket_name("media"), &object_key("recorded")), Freshness::Current).await.unwrap().unwrap();
     let entry = local.shared.entry(&bucket_name("media"), &object_key("recorded")).await.unwrap().unwrap();
     let crate::local::rows::Place::File { id } = entry.place else { panic!("not a file") };
     let kinds = [

@@ -21,6 +21,7 @@ use crate::base::digest::{Sha256, VerifiedSha256};
 use crate::base::error::Result;
 use crate::base::names::{BucketName, ObjectKey, TenantId};
 use crate::base::object::{Bucket, CannedAcl, ObjectHeaders};
+use crate::base::object_ref::ObjectRef;
 use crate::base::range::ByteRange;
 use crate::base::timestamp::Timestamp;
 use crate::ingest::hasher::ChecksumHasher;
@@ -88,7 +89,7 @@ pub async fn put_dedup(local: &Local, bucket: &str, key: &str, body: &[u8]) -> D
 }
 
 pub async fn delete(local: &Local, bucket: &str, key: &str) -> Result<bool> {
-    let deleted = local.delete(&bucket_name(bucket), &object_key(key), WriteConditions::default()).await?;
+    let deleted = local.delete(ObjectRef::current(&bucket_name(bucket), &object_key(key)), WriteConditions::default()).await?;
     Ok(deleted.existed == Some(true))
 }
 
@@ -121,14 +122,14 @@ pub async fn collect(body: Body) -> Result<Vec<u8>> {
 /// The whole body, as the kernel and as user space would read it, hot and cold. None: no such key.
 pub async fn get(local: &Arc<Local>, bucket: &str, key: &str) -> Result<Option<Vec<u8>>> {
     let (bucket, key) = (bucket_name(bucket), object_key(key));
-    let Some(object) = local.stat(&bucket, &key, Freshness::Current).await? else { return Ok(None) };
+    let Some(object) = local.stat(ObjectRef::current(&bucket, &key), Freshness::Current).await? else { return Ok(None) };
     let range = ByteRange { start: 0, end: object.size };
     let mut seen: Option<Vec<u8>> = None;
     for by in [ReadBy::Kernel, ReadBy::UserSpace] {
-        let hot = local.open_hot(&bucket, &key, &object, range, by);
+        let hot = local.open_hot(ObjectRef::current(&bucket, &key), &object, range, by);
         let body = match hot {
             Some(body) => body,
-            None => match local.open(&bucket, &key, &object, range, by).await? {
+            None => match local.open(ObjectRef::current(&bucket, &key), &object, range, by).await? {
                 Some(body) => body,
                 None => return Box::pin(get(local, bucket.as_str(), key.as_str())).await,
             },

@@ -8,6 +8,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::base::object::{ListEntry, ListQuery};
+use crate::base::object_ref::ObjectRef;
 use crate::local::pass::Passes;
 use crate::origin::{CopyObject, Usage};
 
@@ -141,7 +142,10 @@ impl World {
     }
 
     async fn copy(&mut self, from: &str, to: &str) {
-        let Some(source) = self.local.stat(&bucket_name("media"), &object_key(from), Freshness::Current).await.unwrap() else { return };
+        let Some(source) = self.local.stat(ObjectRef::current(&bucket_name("media"), &object_key(from)), Freshness::Current).await.unwrap()
+        else {
+            return;
+        };
         let copy = CopyObject {
             source_bucket: bucket_name("media"),
             source_key: object_key(from),

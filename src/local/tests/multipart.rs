@@ -6,6 +6,7 @@ use crate::base::error::ErrorKind;
 use crate::base::etag::ETag;
 use crate::base::names::UploadId;
 use crate::base::object::{Upload, UploadedPart};
+use crate::base::object_ref::ObjectRef;
 use crate::origin::{CompleteUpload, CompletedPart, CopyObject, UploadsQuery, Usage};
 
 const MIB: usize = 1024 * 1024;
@@ -44,7 +45,7 @@ pub fn complete_of(upload: &Upload, parts: &[UploadedPart]) -> CompleteUpload {
 
 async fn wait_for_hash(local: &Arc<Local>, key: &str) {
     loop {
-        let object = local.stat(&bucket_name("media"), &object_key(key), Freshness::Current).await.unwrap().unwrap();
+        let object = local.stat(ObjectRef::current(&bucket_name("media"), &object_key(key)), Freshness::Current).await.unwrap().unwrap();
         if object.sha256.is_some() {
             return;
         }
@@ -78,13 +79,13 @@ async fn parts_become_one_object_whose_hash_is_soon_known() {
     let again = local.complete_upload(complete_of(&upload, &parts), Quota::default()).await.unwrap().object;
     assert_eq!(again.generation, object.generation, "the same request again answers the same object");
     let range = ByteRange { start: 5 * MIB as u64 - 3, end: 10 * MIB as u64 + 3 };
-    let middle = local.open(&upload.bucket, &upload.key, &object, range, ReadBy::UserSpace).await.unwrap().unwrap();
+    let middle = local.open(ObjectRef::current(&upload.bucket, &upload.key), &object, range, ReadBy::UserSpace).await.unwrap().unwrap();
     assert_eq!(collect(middle).await.unwrap(), whole[5 * MIB - 3..10 * MIB + 3]);
 
     wait_for_hash(&local, "big").await;
     assert_eq!(put_dedup(&local, "media", "single", &whole).await, Dedup::Hit);
     assert!(delete(&local, "media", "big").await.unwrap());
-    let single = local.stat(&bucket_name("media"), &object_key("single"), Freshness::Current).await.unwrap().unwrap();
+    let single = local.stat(ObjectRef::current(&bucket_name("media"), &object_key("single")), Freshness::Current).await.unwrap().unwrap();
     assert!(single.parts.is_empty() && single.etag.parts().is_none());
     assert_eq!(get(&local, "media", "single").await.unwrap().as_deref(), Some(whole.as_slice()));
 
@@ -95,7 +96,7 @@ async fn parts_become_one_object_whose_hash_is_soon_known() {
     local.complete_upload(complete_of(&second, &twin), Quota::default()).await.unwrap();
     wait_for_hash(&local, "twin").await;
     super::model::collect_garbage(&local);
-    let object = local.stat(&bucket_name("media"), &object_key("twin"), Freshness::Current).await.unwrap().unwrap();
+    let object = local.stat(ObjectRef::current(&bucket_name("media"), &object_key("twin")), Freshness::Current).await.unwrap().unwrap();
     assert_eq!(object.parts.len(), 2);
     assert_eq!(get(&local, "media", "twin").await.unwrap().as_deref(), Some(whole.as_slice()));
     assert_eq!(super::model::files(&local).len(), 3, "the three parts of the first upload are all that is stored");

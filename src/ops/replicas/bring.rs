@@ -10,6 +10,7 @@ use crate::base::conditions::{ETagMatch, WriteConditions};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::names::{BucketName, ObjectKey};
 use crate::base::object::{ObjectHeaders, ObjectInfo, SharedObject};
+use crate::base::object_ref::ObjectRef;
 use crate::base::range::ByteRange;
 use crate::ingest::receive::{Expect, receive};
 use crate::ops::reading::Reading;
@@ -95,7 +96,7 @@ impl Inner {
     }
 
     async fn current(&self, bucket: &BucketName, key: &ObjectKey) -> Result<Option<SharedObject>, Trouble> {
-        match self.origin.reads.stat(bucket, key, Freshness::Current).await {
+        match self.origin.reads.stat(ObjectRef::current(bucket, key), Freshness::Current).await {
             Err(e) if e.kind() == ErrorKind::NoSuchBucket => Ok(None),
             found => found.map_err(Trouble::Origin),
         }
@@ -117,7 +118,7 @@ impl Inner {
             let whole = ByteRange { start: 0, end: source.size };
             let opened = match source.size {
                 0 => Ok(Some(Body::Memory(Bytes::new()))),
-                _ => self.origin.reads.open(bucket, key, source, whole, ReadBy::UserSpace).await,
+                _ => self.origin.reads.open(ObjectRef::current(bucket, key), source, whole, ReadBy::UserSpace).await,
             };
             let Some(body) = opened.map_err(Trouble::Origin)? else { return Ok(Step::Again) };
             let expect = Expect {
@@ -151,7 +152,7 @@ impl Inner {
 
 async fn remove(upstream: &Upstream, bucket: &BucketName, key: &ObjectKey, there: &Copied) -> Result<Step, Trouble> {
     for conditions in [only_over(Some(there)), WriteConditions::default()] {
-        match upstream.delete(bucket, key, conditions).await {
+        match upstream.delete(ObjectRef::current(bucket, key), conditions).await {
             Ok(_) => return Ok(Step::Done(Brought::Deleted)),
             Err(e) if e.kind() == ErrorKind::NotImplemented => {}
             Err(e) => return again(e),

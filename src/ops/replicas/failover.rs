@@ -12,6 +12,7 @@ use tokio::time::timeout;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::names::{BucketName, ObjectKey, TenantId};
 use crate::base::object::{Layer, ListPage, ListQuery, ObjectInfo, SharedBucket, SharedObject};
+use crate::base::object_ref::ObjectRef;
 use crate::base::range::ByteRange;
 use crate::ops::breaker::is_silent;
 use crate::ops::replicas::target::Target;
@@ -100,17 +101,17 @@ impl Inner {
         }
     }
 
-    pub(super) async fn stat(self: &Arc<Self>, bucket: &BucketName, key: &ObjectKey, freshness: Freshness) -> Result<Option<SharedObject>> {
-        let readers = self.readers(bucket, Some(key));
+    pub(super) async fn stat(self: &Arc<Self>, of: ObjectRef<'_>, freshness: Freshness) -> Result<Option<SharedObject>> {
+        let readers = self.readers(of.bucket, Some(of.key));
         if readers.is_empty() {
-            return self.origin.reads.stat(bucket, key, freshness).await;
+            return self.origin.reads.stat(of, freshness).await;
         }
-        let failure = match self.asked(self.origin.reads.stat(bucket, key, freshness)).await {
+        let failure = match self.asked(self.origin.reads.stat(of, freshness)).await {
             Err(e) if e.is_away() => e,
             answer => return answer,
         };
         for target in readers {
-            let copy = from(target, async { target.upstream().await?.stat_copy(bucket, key).await }).await.flatten();
+            let copy = from(target, async { target.upstream().await?.stat_copy(of.bucket, of.key).await }).await.flatten();
             if let Some(copy) = copy
                 && let Some(source) = copy.source
             {
@@ -119,7 +120,7 @@ impl Inner {
             }
         }
         if freshness == Freshness::Cached
-            && let Ok(Ok(Some(found))) = timeout(BY_HEART, self.origin.reads.stat(bucket, key, freshness)).await
+            && let Ok(Ok(Some(found))) = timeout(BY_HEART, self.origin.reads.stat(of, freshness)).await
         {
             return Ok(Some(found));
         }
@@ -128,27 +129,26 @@ impl Inner {
 
     pub(super) async fn open(
         self: &Arc<Self>,
-        bucket: &BucketName,
-        key: &ObjectKey,
+        of: ObjectRef<'_>,
         object: &SharedObject,
         range: ByteRange,
         by: ReadBy,
     ) -> Result<Option<Body>> {
-        let readers = self.readers(bucket, Some(key));
+        let readers = self.readers(of.bucket, Some(of.key));
         if readers.is_empty() {
-            return self.origin.reads.open(bucket, key, object, range, by).await;
+            return self.origin.reads.open(of, object, range, by).await;
         }
-        let failure = match self.asked(self.origin.reads.open(bucket, key, object, range, by)).await {
+        let failure = match self.asked(self.origin.reads.open(of, object, range, by)).await {
             Err(e) if e.is_away() => e,
             answer => return answer,
         };
         for target in readers {
             let body = from(target, async {
                 let upstream = target.upstream().await?;
-                let copy = upstream.stat_copy(bucket, key).await?;
+                let copy = upstream.stat_copy(of.bucket, of.key).await?;
                 // That version, or none.
                 match copy.filter(|copy| copy.source == Some(SourceVersion::of(object))) {
-                    Some(copy) => upstream.open(bucket, key, &copy.object, range, by).await,
+                    Some(copy) => upstream.open(of, &copy.object, range, by).await,
                     None => Ok(None),
                 }
             });
@@ -156,7 +156,7 @@ impl Inner {
                 return Ok(Some(body));
             }
         }
-        match timeout(BY_HEART, self.origin.reads.open(bucket, key, object, range, by)).await {
+        match timeout(BY_HEART, self.origin.reads.open(of, object, range, by)).await {
             Ok(Ok(Some(body))) => Ok(Some(body)),
             _ => Err(failure),
         }

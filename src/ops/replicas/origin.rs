@@ -10,6 +10,7 @@ use crate::base::names::{BucketName, ObjectKey, TenantId, UploadId};
 use crate::base::object::{
     Bucket, BucketDocument, CannedAcl, Layer, ListPage, ListQuery, SharedBucket, SharedObject, Upload, UploadedPart,
 };
+use crate::base::object_ref::ObjectRef;
 use crate::base::range::ByteRange;
 use crate::ingest::{Received, Staging};
 use crate::ops::replicas::{Inner, Replicas};
@@ -70,41 +71,34 @@ impl Buckets for Replicas {
 }
 
 impl Reads for Replicas {
-    fn stat<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, freshness: Freshness) -> Pending<'a, Option<SharedObject>> {
-        Box::pin(self.0.stat(bucket, key, freshness))
+    fn stat<'a>(&'a self, of: ObjectRef<'a>, freshness: Freshness) -> Pending<'a, Option<SharedObject>> {
+        Box::pin(self.0.stat(of, freshness))
     }
 
-    fn stat_hot(&self, bucket: &BucketName, key: &ObjectKey, freshness: Freshness) -> Option<SharedObject> {
-        self.0.origin.reads.stat_hot(bucket, key, freshness)
+    fn stat_hot(&self, of: ObjectRef<'_>, freshness: Freshness) -> Option<SharedObject> {
+        self.0.origin.reads.stat_hot(of, freshness)
     }
 
-    fn open<'a>(
-        &'a self,
-        bucket: &'a BucketName,
-        key: &'a ObjectKey,
-        object: &'a SharedObject,
-        range: ByteRange,
-        by: ReadBy,
-    ) -> Pending<'a, Option<Body>> {
-        Box::pin(self.0.open(bucket, key, object, range, by))
+    fn open<'a>(&'a self, of: ObjectRef<'a>, object: &'a SharedObject, range: ByteRange, by: ReadBy) -> Pending<'a, Option<Body>> {
+        Box::pin(self.0.open(of, object, range, by))
     }
 
-    fn prefetch(&self, bucket: &BucketName, key: &ObjectKey, range: ByteRange) -> Option<Prefetch> {
-        if self.0.breaker.is_open() { None } else { self.0.origin.reads.prefetch(bucket, key, range) }
+    fn prefetch(&self, of: ObjectRef<'_>, range: ByteRange) -> Option<Prefetch> {
+        if self.0.breaker.is_open() { None } else { self.0.origin.reads.prefetch(of, range) }
     }
 
-    fn open_hot(&self, bucket: &BucketName, key: &ObjectKey, object: &SharedObject, range: ByteRange, by: ReadBy) -> Option<Body> {
-        self.0.origin.reads.open_hot(bucket, key, object, range, by)
+    fn open_hot(&self, of: ObjectRef<'_>, object: &SharedObject, range: ByteRange, by: ReadBy) -> Option<Body> {
+        self.0.origin.reads.open_hot(of, object, range, by)
     }
 
-    fn with_parts<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, object: &'a SharedObject) -> Pending<'a, SharedObject> {
-        self.0.origin.reads.with_parts(bucket, key, object)
+    fn with_parts<'a>(&'a self, of: ObjectRef<'a>, object: &'a SharedObject) -> Pending<'a, SharedObject> {
+        self.0.origin.reads.with_parts(of, object)
     }
 
-    fn cache_state(&self, bucket: &BucketName, key: &ObjectKey, object: &SharedObject, offset: u64) -> Option<CacheState> {
+    fn cache_state(&self, of: ObjectRef<'_>, object: &SharedObject, offset: u64) -> Option<CacheState> {
         match object.layer {
             Layer::Replica(_) => Some(CacheState::Stale),
-            Layer::Store | Layer::WriteBack | Layer::Old => self.0.origin.reads.cache_state(bucket, key, object, offset),
+            Layer::Store | Layer::WriteBack | Layer::Old => self.0.origin.reads.cache_state(of, object, offset),
         }
     }
 
@@ -145,12 +139,12 @@ impl Writes for Replicas {
         Box::pin(self.0.writing(self.0.origin.writes.copy(copy, quota)))
     }
 
-    fn delete<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, conditions: WriteConditions) -> Pending<'a, Deleted> {
-        Box::pin(self.0.writing(self.0.origin.writes.delete(bucket, key, conditions)))
+    fn delete<'a>(&'a self, of: ObjectRef<'a>, conditions: WriteConditions) -> Pending<'a, Deleted> {
+        Box::pin(self.0.writing(self.0.origin.writes.delete(of, conditions)))
     }
 
-    fn set_object_acl<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, acl: CannedAcl) -> Pending<'a, ()> {
-        Box::pin(self.0.writing(self.0.origin.writes.set_object_acl(bucket, key, acl)))
+    fn set_object_acl<'a>(&'a self, of: ObjectRef<'a>, acl: CannedAcl) -> Pending<'a, ()> {
+        Box::pin(self.0.writing(self.0.origin.writes.set_object_acl(of, acl)))
     }
 
     fn complete_upload(&self, complete: CompleteUpload, quota: Quota) -> Pending<'_, Written> {
@@ -158,8 +152,8 @@ impl Writes for Replicas {
     }
 
     /// Changes nothing that a replica has.
-    fn restore<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, wanted: Restore) -> Pending<'a, Restored> {
-        self.0.origin.writes.restore(bucket, key, wanted)
+    fn restore<'a>(&'a self, of: ObjectRef<'a>, wanted: Restore) -> Pending<'a, Restored> {
+        self.0.origin.writes.restore(of, wanted)
     }
 }
 

@@ -16,6 +16,7 @@ use crate::base::etag::ETag;
 use crate::base::limits::{MAX_PUT_BYTES, MIN_PART_BYTES};
 use crate::base::names::{BucketName, ObjectKey, UploadId};
 use crate::base::object::{CannedAcl, ObjectHeaders, SharedObject, Upload};
+use crate::base::object_ref::ObjectRef;
 use crate::base::range::ByteRange;
 use crate::base::timestamp::Timestamp;
 use crate::ingest::md5::Md5Hasher;
@@ -324,7 +325,10 @@ impl Inner {
         };
         if self.is_marked(shadow, key).await? {
             let if_match = Some(ETagMatch::OneOf(vec![object.etag]));
-            self.origin.writes.delete(&shadow.bucket, key, WriteConditions { if_match, ..WriteConditions::default() }).await?;
+            self.origin
+                .writes
+                .delete(ObjectRef::current(&shadow.bucket, key), WriteConditions { if_match, ..WriteConditions::default() })
+                .await?;
             return Ok(Brought::Nothing);
         }
         Ok(Brought::Copied(object.size))

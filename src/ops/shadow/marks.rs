@@ -10,6 +10,7 @@ use crate::base::checksum::ChecksumAlgorithm;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::names::{BucketName, ObjectKey, TenantId};
 use crate::base::object::{Bucket, CannedAcl, ObjectHeaders};
+use crate::base::object_ref::ObjectRef;
 use crate::base::timestamp::Timestamp;
 use crate::ingest::{Expect, receive};
 use crate::ops::reading::Reading;
@@ -53,7 +54,7 @@ pub async fn ensure(buckets: &dyn Buckets, marks: &BucketName) -> Result<()> {
 
 impl Inner {
     pub(super) async fn is_marked(&self, shadow: &Shadow, key: &ObjectKey) -> Result<bool> {
-        match self.origin.reads.stat(&shadow.marks, key, Freshness::Current).await {
+        match self.origin.reads.stat(ObjectRef::current(&shadow.marks, key), Freshness::Current).await {
             // Without them what was deleted would be back.
             Err(e) if e.kind() == ErrorKind::NoSuchBucket => {
                 Err(Error::new(ErrorKind::LocalUnavailable, "What was deleted can't be told at the moment. Please try again.").caused_by(e))

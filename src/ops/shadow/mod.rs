@@ -23,6 +23,7 @@ use std::sync::Arc;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::names::{BucketName, ObjectKey, TenantId};
 use crate::base::object::SharedObject;
+use crate::base::object_ref::ObjectRef;
 use crate::ops::keyed::Keyed;
 use crate::origin::{Freshness, Origin};
 use crate::telemetry::shadows::Shadows as Gauges;
@@ -112,7 +113,7 @@ impl Inner {
     }
 
     async fn look(&self, shadow: &Shadow, key: &ObjectKey, freshness: Freshness) -> Result<Shown> {
-        if let Some(own) = self.origin.reads.stat(&shadow.bucket, key, freshness).await? {
+        if let Some(own) = self.origin.reads.stat(ObjectRef::current(&shadow.bucket, key), freshness).await? {
             return Ok(Shown::Own(own));
         }
         let owner = self.owner(shadow).await?;

@@ -7,6 +7,7 @@ use crate::base::digest::Sha256;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::names::{BucketName, ObjectKey, TenantId};
 use crate::base::object::{Bucket, BucketDocument, CannedAcl, Layer, ListPage, ListQuery, SharedBucket, SharedObject};
+use crate::base::object_ref::ObjectRef;
 use crate::base::range::ByteRange;
 use crate::ops::shadow::{Inner, Shadows, Shown};
 use crate::origin::{
@@ -24,10 +25,10 @@ impl Inner {
         Ok(found)
     }
 
-    async fn with_parts(&self, bucket: &BucketName, key: &ObjectKey, object: &SharedObject) -> Result<SharedObject> {
-        match self.of(bucket).filter(|_| object.layer == Layer::Old) {
-            Some(shadow) => shadow.old.with_parts(key, object).await,
-            None => self.origin.reads.with_parts(bucket, key, object).await,
+    async fn with_parts(&self, of: ObjectRef<'_>, object: &SharedObject) -> Result<SharedObject> {
+        match self.of(of.bucket).filter(|_| object.layer == Layer::Old) {
+            Some(shadow) => shadow.old.with_parts(of.key, object).await,
+            None => self.origin.reads.with_parts(of, object).await,
         }
     }
 }
@@ -75,15 +76,15 @@ impl Buckets for Shadows {
 
 impl Reads for Shadows {
     /// What only the old store has is copied as soon as somebody looks at it.
-    fn stat<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, freshness: Freshness) -> Pending<'a, Option<SharedObject>> {
-        let Some(shadow) = self.0.of(bucket) else { return self.0.origin.reads.stat(bucket, key, freshness) };
+    fn stat<'a>(&'a self, of: ObjectRef<'a>, freshness: Freshness) -> Pending<'a, Option<SharedObject>> {
+        let Some(shadow) = self.0.of(of.bucket) else { return self.0.origin.reads.stat(of, freshness) };
         Box::pin(async move {
-            match self.0.look(shadow, key, freshness).await? {
+            match self.0.look(shadow, of.key, freshness).await? {
                 Shown::Nothing => Ok(None),
                 Shown::Own(own) => Ok(Some(own)),
                 Shown::Old(found) => {
                     shadow.old.gauges.reads.inc();
-                    self.0.copy_later(shadow, key);
+                    self.0.copy_later(shadow, of.key);
                     Ok(Some(found.object))
                 }
             }
@@ -91,39 +92,32 @@ impl Reads for Shadows {
     }
 
     /// What is hot is the origin's own.
-    fn stat_hot(&self, bucket: &BucketName, key: &ObjectKey, freshness: Freshness) -> Option<SharedObject> {
-        self.0.origin.reads.stat_hot(bucket, key, freshness)
+    fn stat_hot(&self, of: ObjectRef<'_>, freshness: Freshness) -> Option<SharedObject> {
+        self.0.origin.reads.stat_hot(of, freshness)
     }
 
-    fn open<'a>(
-        &'a self,
-        bucket: &'a BucketName,
-        key: &'a ObjectKey,
-        object: &'a SharedObject,
-        range: ByteRange,
-        by: ReadBy,
-    ) -> Pending<'a, Option<Body>> {
-        match self.0.of(bucket).filter(|_| object.layer == Layer::Old) {
+    fn open<'a>(&'a self, of: ObjectRef<'a>, object: &'a SharedObject, range: ByteRange, by: ReadBy) -> Pending<'a, Option<Body>> {
+        match self.0.of(of.bucket).filter(|_| object.layer == Layer::Old) {
             // Also where it was copied meanwhile: a body begun there is of that version all the same.
-            Some(shadow) => Box::pin(shadow.old.open(key, object, range)),
-            None => self.0.origin.reads.open(bucket, key, object, range, by),
+            Some(shadow) => Box::pin(shadow.old.open(of.key, object, range)),
+            None => self.0.origin.reads.open(of, object, range, by),
         }
     }
 
-    fn prefetch(&self, bucket: &BucketName, key: &ObjectKey, range: ByteRange) -> Option<Prefetch> {
-        self.0.origin.reads.prefetch(bucket, key, range)
+    fn prefetch(&self, of: ObjectRef<'_>, range: ByteRange) -> Option<Prefetch> {
+        self.0.origin.reads.prefetch(of, range)
     }
 
-    fn open_hot(&self, bucket: &BucketName, key: &ObjectKey, object: &SharedObject, range: ByteRange, by: ReadBy) -> Option<Body> {
-        self.0.origin.reads.open_hot(bucket, key, object, range, by)
+    fn open_hot(&self, of: ObjectRef<'_>, object: &SharedObject, range: ByteRange, by: ReadBy) -> Option<Body> {
+        self.0.origin.reads.open_hot(of, object, range, by)
     }
 
-    fn with_parts<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, object: &'a SharedObject) -> Pending<'a, SharedObject> {
-        Box::pin(self.0.with_parts(bucket, key, object))
+    fn with_parts<'a>(&'a self, of: ObjectRef<'a>, object: &'a SharedObject) -> Pending<'a, SharedObject> {
+        Box::pin(self.0.with_parts(of, object))
     }
 
-    fn cache_state(&self, bucket: &BucketName, key: &ObjectKey, object: &SharedObject, offset: u64) -> Option<CacheState> {
-        self.0.origin.reads.cache_state(bucket, key, object, offset)
+    fn cache_state(&self, of: ObjectRef<'_>, object: &SharedObject, offset: u64) -> Option<CacheState> {
+        self.0.origin.reads.cache_state(of, object, offset)
     }
 
     fn find_content<'a>(&'a self, owner: &'a TenantId, sha256: &'a Sha256) -> Pending<'a, Option<(BucketName, ObjectKey)>> {
@@ -147,22 +141,22 @@ impl Writes for Shadows {
         Box::pin(self.0.copy(copy, quota))
     }
 
-    fn delete<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, conditions: WriteConditions) -> Pending<'a, Deleted> {
-        Box::pin(self.0.delete(bucket, key, conditions))
+    fn delete<'a>(&'a self, of: ObjectRef<'a>, conditions: WriteConditions) -> Pending<'a, Deleted> {
+        Box::pin(self.0.delete(of, conditions))
     }
 
-    fn set_object_acl<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, acl: CannedAcl) -> Pending<'a, ()> {
+    fn set_object_acl<'a>(&'a self, of: ObjectRef<'a>, acl: CannedAcl) -> Pending<'a, ()> {
         Box::pin(async move {
-            self.0.bring_if_old(bucket, key).await?;
-            self.0.origin.writes.set_object_acl(bucket, key, acl).await
+            self.0.bring_if_old(of.bucket, of.key).await?;
+            self.0.origin.writes.set_object_acl(of, acl).await
         })
     }
 
     /// What is archived in the old store can't be brought here before it is restored there.
-    fn restore<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, wanted: Restore) -> Pending<'a, Restored> {
+    fn restore<'a>(&'a self, of: ObjectRef<'a>, wanted: Restore) -> Pending<'a, Restored> {
         Box::pin(async move {
-            self.0.bring_if_old(bucket, key).await?;
-            self.0.origin.writes.restore(bucket, key, wanted).await
+            self.0.bring_if_old(of.bucket, of.key).await?;
+            self.0.origin.writes.restore(of, wanted).await
         })
     }
 

@@ -5,6 +5,7 @@ use crate::base::conditions::WriteConditions;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::names::{BucketName, ObjectKey};
 use crate::base::object::{Layer, ListQuery};
+use crate::base::object_ref::ObjectRef;
 use crate::ops::keyed::Held;
 use crate::ops::shadow::copy::only_where_nothing_is;
 use crate::ops::shadow::{Inner, Shown};
@@ -45,15 +46,15 @@ impl Inner {
 
     /// The mark comes first: were it the other way round, what the old store has would be shown in between, and after a crash.
     /// A mark too many does no harm, since it hides nothing that the origin has.
-    pub(super) async fn delete(&self, bucket: &BucketName, key: &ObjectKey, conditions: WriteConditions) -> Result<Deleted> {
-        let Some(shadow) = self.of(bucket) else { return self.origin.writes.delete(bucket, key, conditions).await };
-        let _lock = self.locks.lock(bucket, key).await;
-        let own = self.origin.reads.stat(bucket, key, Freshness::Current).await?;
-        if self.is_marked(shadow, key).await? {
-            return self.origin.writes.delete(bucket, key, conditions).await;
+    pub(super) async fn delete(&self, of: ObjectRef<'_>, conditions: WriteConditions) -> Result<Deleted> {
+        let Some(shadow) = self.of(of.bucket) else { return self.origin.writes.delete(of, conditions).await };
+        let _lock = self.locks.lock(of.bucket, of.key).await;
+        let own = self.origin.reads.stat(of, Freshness::Current).await?;
+        if self.is_marked(shadow, of.key).await? {
+            return self.origin.writes.delete(of, conditions).await;
         }
-        let deleted = match shadow.old.stat(key, &self.owner(shadow).await?).await {
-            Ok(None) => return self.origin.writes.delete(bucket, key, conditions).await,
+        let deleted = match shadow.old.stat(of.key, &self.owner(shadow).await?).await {
+            Ok(None) => return self.origin.writes.delete(of, conditions).await,
             Ok(Some(found)) if own.is_none() => {
                 conditions.check(Some(&found.object))?;
                 Deleted::SOMETHING
@@ -63,9 +64,9 @@ impl Inner {
             Err(_) if own.is_none() => Deleted::UNKNOWN,
             Ok(Some(_)) | Err(_) => Deleted::SOMETHING,
         };
-        self.mark(shadow, key).await?;
+        self.mark(shadow, of.key).await?;
         // Also where there was nothing: another node may have copied it since.
-        self.origin.writes.delete(bucket, key, conditions).await.map(|_| deleted)
+        self.origin.writes.delete(of, conditions).await.map(|_| deleted)
     }
 
     /// For what the origin does with objects of its own only.

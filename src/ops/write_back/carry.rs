@@ -9,6 +9,7 @@ use crate::base::conditions::WriteConditions;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::names::{BucketName, ObjectKey};
 use crate::base::object::SharedObject;
+use crate::base::object_ref::ObjectRef;
 use crate::ops::keyed::Held;
 use crate::ops::write_back::entry::{Entry, is_there, only_over};
 use crate::ops::write_back::{Overlay, WriteBack};
@@ -100,13 +101,13 @@ impl Overlay {
     async fn bring(&self, _: &Held, bucket: &BucketName, key: &ObjectKey, entry: &Entry) -> Result<Option<Option<SharedObject>>> {
         let mut conditioned = true;
         for _ in 0..TRIES {
-            let before = self.upstream.reads.stat(bucket, key, Freshness::Current).await?;
+            let before = self.upstream.reads.stat(ObjectRef::current(bucket, key), Freshness::Current).await?;
             if is_there(before.as_deref(), entry) {
                 return Ok(Some(before));
             }
             let conditions = if conditioned { only_over(before.as_deref()) } else { WriteConditions::default() };
             let done = match entry {
-                Entry::Delete(_) => self.upstream.writes.delete(bucket, key, conditions).await.map(|_| None),
+                Entry::Delete(_) => self.upstream.writes.delete(ObjectRef::current(bucket, key), conditions).await.map(|_| None),
                 Entry::Object(row) => {
                     let Some(received) = self.local.lend(bucket, key, row.generation).await? else { return Ok(None) };
                     let put = PutObject {
@@ -138,7 +139,7 @@ impl Overlay {
         let _no_snapshot = self.forgetting.read().await;
         let current = self.entry(bucket, key).await?;
         if current.is_some_and(|c| c.row().generation == entry.row().generation) {
-            self.local.delete(bucket, key, WriteConditions::default()).await?;
+            self.local.delete(ObjectRef::current(bucket, key), WriteConditions::default()).await?;
             self.waiting.gone(bucket, entry.row().size);
         }
         Ok(())

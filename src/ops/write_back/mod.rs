@@ -25,6 +25,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::base::error::{ErrorKind, Result};
 use crate::base::names::{BucketName, ObjectKey};
 use crate::base::object::{ListEntry, ListQuery, ListedObject, SharedBucket};
+use crate::base::object_ref::ObjectRef;
 use crate::local::Local;
 use crate::ops::keyed::Keyed;
 use crate::origin::{Buckets, Freshness, Origin, Reads};
@@ -149,7 +150,7 @@ impl Overlay {
         if !self.waiting.in_bucket(bucket) {
             return Ok(None);
         }
-        match self.local.stat(bucket, key, Freshness::Current).await {
+        match self.local.stat(ObjectRef::current(bucket, key), Freshness::Current).await {
             Err(e) if e.kind() == ErrorKind::NoSuchBucket => Ok(None),
             found => Ok(found?.map(Entry::of_row)),
         }

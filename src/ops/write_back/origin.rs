@@ -8,6 +8,7 @@ use crate::base::digest::Sha256;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::names::{BucketName, ObjectKey, TenantId};
 use crate::base::object::{Bucket, BucketDocument, CannedAcl, ListPage, ListQuery, SharedBucket, SharedObject};
+use crate::base::object_ref::ObjectRef;
 use crate::base::range::ByteRange;
 use crate::ingest::Staging;
 use crate::ops::write_back::entry::{Entry, is_ours};
@@ -44,26 +45,19 @@ impl Overlay {
         found
     }
 
-    async fn stat(&self, bucket: &BucketName, key: &ObjectKey, freshness: Freshness) -> Result<Option<SharedObject>> {
-        match self.entry(bucket, key).await? {
+    async fn stat(&self, of: ObjectRef<'_>, freshness: Freshness) -> Result<Option<SharedObject>> {
+        match self.entry(of.bucket, of.key).await? {
             Some(entry) => Ok(entry.shown()),
-            None => self.upstream.reads.stat(bucket, key, freshness).await,
+            None => self.upstream.reads.stat(of, freshness).await,
         }
     }
 
-    async fn open(
-        &self,
-        bucket: &BucketName,
-        key: &ObjectKey,
-        object: &SharedObject,
-        range: ByteRange,
-        by: ReadBy,
-    ) -> Result<Option<Body>> {
+    async fn open(&self, of: ObjectRef<'_>, object: &SharedObject, range: ByteRange, by: ReadBy) -> Result<Option<Body>> {
         if !is_ours(object) {
-            return self.upstream.reads.open(bucket, key, object, range, by).await;
+            return self.upstream.reads.open(of, object, range, by).await;
         }
         // Gone: it is upstream by now, where the caller will find it.
-        self.local.open(bucket, key, object, range, by).await
+        self.local.open(of, object, range, by).await
     }
 
     async fn find_content(&self, owner: &TenantId, sha256: &Sha256) -> Result<Option<(BucketName, ObjectKey)>> {
@@ -149,44 +143,37 @@ impl Buckets for WriteBack {
 }
 
 impl Reads for WriteBack {
-    fn stat<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, freshness: Freshness) -> Pending<'a, Option<SharedObject>> {
-        Box::pin(self.0.stat(bucket, key, freshness))
+    fn stat<'a>(&'a self, of: ObjectRef<'a>, freshness: Freshness) -> Pending<'a, Option<SharedObject>> {
+        Box::pin(self.0.stat(of, freshness))
     }
 
-    fn stat_hot(&self, bucket: &BucketName, key: &ObjectKey, freshness: Freshness) -> Option<SharedObject> {
-        if !self.0.waiting.in_bucket(bucket) {
-            return self.0.upstream.reads.stat_hot(bucket, key, freshness);
+    fn stat_hot(&self, of: ObjectRef<'_>, freshness: Freshness) -> Option<SharedObject> {
+        if !self.0.waiting.in_bucket(of.bucket) {
+            return self.0.upstream.reads.stat_hot(of, freshness);
         }
         // What is not hot may wait all the same.
-        self.0.local.stat_hot(bucket, key, freshness).and_then(|row| Entry::of_row(row).shown())
+        self.0.local.stat_hot(of, freshness).and_then(|row| Entry::of_row(row).shown())
     }
 
-    fn open<'a>(
-        &'a self,
-        bucket: &'a BucketName,
-        key: &'a ObjectKey,
-        object: &'a SharedObject,
-        range: ByteRange,
-        by: ReadBy,
-    ) -> Pending<'a, Option<Body>> {
-        Box::pin(self.0.open(bucket, key, object, range, by))
+    fn open<'a>(&'a self, of: ObjectRef<'a>, object: &'a SharedObject, range: ByteRange, by: ReadBy) -> Pending<'a, Option<Body>> {
+        Box::pin(self.0.open(of, object, range, by))
     }
 
-    fn prefetch(&self, bucket: &BucketName, key: &ObjectKey, range: ByteRange) -> Option<Prefetch> {
-        self.0.upstream.reads.prefetch(bucket, key, range)
+    fn prefetch(&self, of: ObjectRef<'_>, range: ByteRange) -> Option<Prefetch> {
+        self.0.upstream.reads.prefetch(of, range)
     }
 
-    fn open_hot(&self, bucket: &BucketName, key: &ObjectKey, object: &SharedObject, range: ByteRange, by: ReadBy) -> Option<Body> {
+    fn open_hot(&self, of: ObjectRef<'_>, object: &SharedObject, range: ByteRange, by: ReadBy) -> Option<Body> {
         match is_ours(object) {
-            true => self.0.local.open_hot(bucket, key, object, range, by),
-            false => self.0.upstream.reads.open_hot(bucket, key, object, range, by),
+            true => self.0.local.open_hot(of, object, range, by),
+            false => self.0.upstream.reads.open_hot(of, object, range, by),
         }
     }
 
-    fn cache_state(&self, bucket: &BucketName, key: &ObjectKey, object: &SharedObject, offset: u64) -> Option<CacheState> {
+    fn cache_state(&self, of: ObjectRef<'_>, object: &SharedObject, offset: u64) -> Option<CacheState> {
         match is_ours(object) {
             true => None, // from the store of what waits, not from the cache
-            false => self.0.upstream.reads.cache_state(bucket, key, object, offset),
+            false => self.0.upstream.reads.cache_state(of, object, offset),
         }
     }
 
@@ -198,11 +185,11 @@ impl Reads for WriteBack {
         Box::pin(self.0.list(bucket, query))
     }
 
-    fn with_parts<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, object: &'a SharedObject) -> Pending<'a, SharedObject> {
+    fn with_parts<'a>(&'a self, of: ObjectRef<'a>, object: &'a SharedObject) -> Pending<'a, SharedObject> {
         match is_ours(object) {
             // Nothing that waits has parts.
             true => Box::pin(std::future::ready(Ok(object.clone()))),
-            false => self.0.upstream.reads.with_parts(bucket, key, object),
+            false => self.0.upstream.reads.with_parts(of, object),
         }
     }
 }
@@ -240,21 +227,21 @@ impl Writes for WriteBack {
         Box::pin(self.0.copy(copy, quota))
     }
 
-    fn delete<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, conditions: WriteConditions) -> Pending<'a, Deleted> {
-        Box::pin(self.0.delete(bucket, key, conditions))
+    fn delete<'a>(&'a self, of: ObjectRef<'a>, conditions: WriteConditions) -> Pending<'a, Deleted> {
+        Box::pin(self.0.delete(of, conditions))
     }
 
-    fn set_object_acl<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, acl: CannedAcl) -> Pending<'a, ()> {
+    fn set_object_acl<'a>(&'a self, of: ObjectRef<'a>, acl: CannedAcl) -> Pending<'a, ()> {
         Box::pin(async move {
-            let _settled = self.0.settled_if_waiting(bucket, key).await?;
-            self.0.upstream.writes.set_object_acl(bucket, key, acl).await
+            let _settled = self.0.settled_if_waiting(of.bucket, of.key).await?;
+            self.0.upstream.writes.set_object_acl(of, acl).await
         })
     }
 
-    fn restore<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, wanted: Restore) -> Pending<'a, Restored> {
+    fn restore<'a>(&'a self, of: ObjectRef<'a>, wanted: Restore) -> Pending<'a, Restored> {
         Box::pin(async move {
-            let _settled = self.0.settled_if_waiting(bucket, key).await?;
-            self.0.upstream.writes.restore(bucket, key, wanted).await
+            let _settled = self.0.settled_if_waiting(of.bucket, of.key).await?;
+            self.0.upstream.writes.restore(of, wanted).await
         })
     }
 

@@ -8,6 +8,7 @@ use crate::base::conditions::WriteConditions;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::names::{BucketName, ObjectKey, TenantId};
 use crate::base::object::{Bucket, CannedAcl, SharedObject};
+use crate::base::object_ref::ObjectRef;
 use crate::ops::keyed::Held;
 use crate::ops::write_back::entry::{Entry, delete_of, is_ours, shown};
 use crate::ops::write_back::{Overlay, WriteBack};
@@ -30,19 +31,19 @@ impl Overlay {
         kept.await.map_err(Error::internal)?
     }
 
-    pub(super) async fn delete(self: &Arc<Self>, bucket: &BucketName, key: &ObjectKey, conditions: WriteConditions) -> Result<Deleted> {
-        if !self.is_back(bucket) {
-            let _settled = self.settled_if_waiting(bucket, key).await?;
-            return self.upstream.writes.delete(bucket, key, conditions).await;
+    pub(super) async fn delete(self: &Arc<Self>, of: ObjectRef<'_>, conditions: WriteConditions) -> Result<Deleted> {
+        if !self.is_back(of.bucket) {
+            let _settled = self.settled_if_waiting(of.bucket, of.key).await?;
+            return self.upstream.writes.delete(of, conditions).await;
         }
-        let (overlay, bucket, key) = (self.clone(), bucket.clone(), key.clone());
+        let (overlay, bucket, key, version) = (self.clone(), of.bucket.clone(), of.key.clone(), of.version);
         let kept = tokio::spawn(async move {
             let _lock = overlay.locks.lock(&bucket, &key).await;
             let old = overlay.entry(&bucket, &key).await?;
             let owner = match &old {
                 Some(Entry::Delete(_)) => return Ok(Deleted::NOTHING),
                 Some(Entry::Object(row)) => Some(row.clone()),
-                None => match overlay.upstream.reads.stat(&bucket, &key, Freshness::Current).await {
+                None => match overlay.upstream.reads.stat(ObjectRef { bucket: &bucket, key: &key, version }, Freshness::Current).await {
                     // Also under If-Match: the delete whose answer was lost is repeated, and it did what was asked.
                     Ok(None) => return Ok(Deleted::NOTHING),
                     Ok(found) => found,
@@ -94,7 +95,7 @@ impl Overlay {
         let current = match old {
             Some(Entry::Delete(_)) => None,
             Some(Entry::Object(row)) => Some(row.clone()),
-            None => self.upstream.reads.stat(bucket, key, Freshness::Current).await?,
+            None => self.upstream.reads.stat(ObjectRef::current(bucket, key), Freshness::Current).await?,
         };
         conditions.check(current.as_deref())
     }

@@ -5,6 +5,7 @@ use crate::base::conditions::ETagMatch;
 use crate::base::error::ErrorKind;
 use crate::base::names::UploadId;
 use crate::base::object::Upload as Multipart;
+use crate::base::object_ref::ObjectRef;
 use crate::base::timestamp::Timestamp;
 use crate::origin::{CompleteUpload, CompletedPart, CopyObject, Freshness};
 
@@ -41,7 +42,7 @@ async fn an_upstream_that_is_away_is_not_missed() {
     world.settle().await;
     assert_eq!(get(&*world.upstream.inner, "k").await.unwrap(), Some(b"two".to_vec()));
     assert_eq!(get(&*world.upstream.inner, "before").await.unwrap(), None);
-    let stored = world.back().stat(&media(), &object_key("k"), Freshness::Current).await.unwrap().unwrap();
+    let stored = world.back().stat(ObjectRef::current(&media(), &object_key("k")), Freshness::Current).await.unwrap().unwrap();
     assert_eq!((stored.headers.content_type.as_str(), stored.owner.as_str()), ("text/plain", "acme"));
 }
 
@@ -114,8 +115,8 @@ async fn what_is_done_upstream_comes_after_what_waits() {
     let world = World::new().await;
     let (bucket, key) = (media(), object_key("k"));
     world.put("media", "k", b"first", always()).await.unwrap();
-    world.back().set_object_acl(&bucket, &key, CannedAcl::PublicRead).await.unwrap();
-    let object = world.upstream.inner.stat(&bucket, &key, Freshness::Current).await.unwrap().unwrap();
+    world.back().set_object_acl(ObjectRef::current(&bucket, &key), CannedAcl::PublicRead).await.unwrap();
+    let object = world.upstream.inner.stat(ObjectRef::current(&bucket, &key), Freshness::Current).await.unwrap().unwrap();
     assert_eq!((object.acl, object.size), (CannedAcl::PublicRead, 5));
     // An upload that is completed over a version that waits, and a condition on that version.
     let written = world.put("media", "k", b"second", always()).await.unwrap();
@@ -156,7 +157,7 @@ async fn what_is_done_upstream_comes_after_what_waits() {
 async fn copies_of_what_waits() {
     let world = World::new().await;
     world.put("media", "k", &[9; 3000], always()).await.unwrap();
-    let source = world.back().stat(&media(), &object_key("k"), Freshness::Current).await.unwrap().unwrap();
+    let source = world.back().stat(ObjectRef::current(&media(), &object_key("k")), Freshness::Current).await.unwrap().unwrap();
     let copy = |bucket: &str, source: &crate::base::object::SharedObject| CopyObject {
         source_bucket: media(),
         source_key: object_key("k"),
@@ -171,7 +172,13 @@ async fn copies_of_what_waits() {
     world.back().copy(copy("plain", &source), Quota::default()).await.unwrap();
     world.back().copy(copy("media", &source), Quota::default()).await.unwrap();
     assert_eq!(world.get("copy").await.unwrap(), Some(vec![9; 3000]));
-    let plain = world.upstream.inner.stat(&bucket_name("plain"), &object_key("copy"), Freshness::Current).await.unwrap().unwrap();
+    let plain = world
+        .upstream
+        .inner
+        .stat(ObjectRef::current(&bucket_name("plain"), &object_key("copy")), Freshness::Current)
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!((plain.size, plain.owner.as_str(), plain.etag), (3000, "bravo", source.etag));
     world.put("media", "k", b"other", always()).await.unwrap();
     let gone = world.back().copy(copy("media", &source), Quota::default()).await;

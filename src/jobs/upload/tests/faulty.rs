@@ -9,6 +9,7 @@ use crate::base::digest::Sha256;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::names::{BucketName, ObjectKey, TenantId, UploadId};
 use crate::base::object::{Bucket, BucketDocument, CannedAcl, ListPage, ListQuery, SharedBucket, SharedObject, Upload, UploadedPart};
+use crate::base::object_ref::ObjectRef;
 use crate::base::range::ByteRange;
 use crate::ingest::{Received, Staging};
 use crate::local::Local;
@@ -131,30 +132,23 @@ impl Buckets for Faulty {
 }
 
 impl Reads for Faulty {
-    fn stat<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, freshness: Freshness) -> Pending<'a, Option<SharedObject>> {
-        Box::pin(self.read(self.inner.stat(bucket, key, freshness)))
+    fn stat<'a>(&'a self, of: ObjectRef<'a>, freshness: Freshness) -> Pending<'a, Option<SharedObject>> {
+        Box::pin(self.read(self.inner.stat(of, freshness)))
     }
 
-    fn stat_hot(&self, _: &BucketName, _: &ObjectKey, _: Freshness) -> Option<SharedObject> {
+    fn stat_hot(&self, _: ObjectRef<'_>, _: Freshness) -> Option<SharedObject> {
         None
     }
 
-    fn open<'a>(
-        &'a self,
-        bucket: &'a BucketName,
-        key: &'a ObjectKey,
-        object: &'a SharedObject,
-        range: ByteRange,
-        by: ReadBy,
-    ) -> Pending<'a, Option<Body>> {
-        Box::pin(self.read(self.inner.open(bucket, key, object, range, by)))
+    fn open<'a>(&'a self, of: ObjectRef<'a>, object: &'a SharedObject, range: ByteRange, by: ReadBy) -> Pending<'a, Option<Body>> {
+        Box::pin(self.read(self.inner.open(of, object, range, by)))
     }
 
-    fn prefetch(&self, _: &BucketName, _: &ObjectKey, _: ByteRange) -> Option<Prefetch> {
+    fn prefetch(&self, _: ObjectRef<'_>, _: ByteRange) -> Option<Prefetch> {
         None
     }
 
-    fn open_hot(&self, _: &BucketName, _: &ObjectKey, _: &SharedObject, _: ByteRange, _: ReadBy) -> Option<Body> {
+    fn open_hot(&self, _: ObjectRef<'_>, _: &SharedObject, _: ByteRange, _: ReadBy) -> Option<Body> {
         None
     }
 
@@ -166,12 +160,12 @@ impl Reads for Faulty {
         Box::pin(self.read(self.inner.list(bucket, query)))
     }
 
-    fn cache_state(&self, bucket: &BucketName, key: &ObjectKey, object: &SharedObject, offset: u64) -> Option<CacheState> {
-        self.inner.cache_state(bucket, key, object, offset)
+    fn cache_state(&self, of: ObjectRef<'_>, object: &SharedObject, offset: u64) -> Option<CacheState> {
+        self.inner.cache_state(of, object, offset)
     }
 
-    fn with_parts<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, object: &'a SharedObject) -> Pending<'a, SharedObject> {
-        Box::pin(self.read(self.inner.with_parts(bucket, key, object)))
+    fn with_parts<'a>(&'a self, of: ObjectRef<'a>, object: &'a SharedObject) -> Pending<'a, SharedObject> {
+        Box::pin(self.read(self.inner.with_parts(of, object)))
     }
 }
 
@@ -190,8 +184,8 @@ impl Intake for Faulty {
 }
 
 impl Writes for Faulty {
-    fn restore<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, wanted: Restore) -> Pending<'a, Restored> {
-        self.inner.restore(bucket, key, wanted)
+    fn restore<'a>(&'a self, of: ObjectRef<'a>, wanted: Restore) -> Pending<'a, Restored> {
+        self.inner.restore(of, wanted)
     }
 
     fn put(&self, put: PutObject, _: Quota) -> Pending<'_, Written> {
@@ -202,12 +196,12 @@ impl Writes for Faulty {
         Box::pin(self.write(self.inner.copy(copy, quota)))
     }
 
-    fn delete<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, conditions: WriteConditions) -> Pending<'a, Deleted> {
-        Box::pin(self.write(self.inner.delete(bucket, key, conditions)))
+    fn delete<'a>(&'a self, of: ObjectRef<'a>, conditions: WriteConditions) -> Pending<'a, Deleted> {
+        Box::pin(self.write(self.inner.delete(of, conditions)))
     }
 
-    fn set_object_acl<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, acl: CannedAcl) -> Pending<'a, ()> {
-        Box::pin(self.write(self.inner.set_object_acl(bucket, key, acl)))
+    fn set_object_acl<'a>(&'a self, of: ObjectRef<'a>, acl: CannedAcl) -> Pending<'a, ()> {
+        Box::pin(self.write(self.inner.set_object_acl(of, acl)))
     }
 
     fn complete_upload(&self, complete: CompleteUpload, quota: Quota) -> Pending<'_, Written> {

@@ -15,6 +15,7 @@ use crate::base::conditions::WriteConditions;
 use crate::base::error::Result;
 use crate::base::names::BucketName;
 use crate::base::object::{CannedAcl, ObjectHeaders};
+use crate::base::object_ref::ObjectRef;
 use crate::base::range::ByteRange;
 use crate::jobs::upload::Upload;
 use crate::local::tests::{bucket_name, collect, make_bucket, object_key, received, settings, tenant};
@@ -95,7 +96,7 @@ impl World {
     }
 
     async fn delete(&self, key: &str) -> Result<Deleted> {
-        self.back().delete(&media(), &object_key(key), WriteConditions::default()).await
+        self.back().delete(ObjectRef::current(&media(), &object_key(key)), WriteConditions::default()).await
     }
 
     async fn get(&self, key: &str) -> Result<Option<Vec<u8>>> {
@@ -144,9 +145,9 @@ fn small(dir: PathBuf) -> LocalSettings {
 async fn get(reads: &dyn Reads, key: &str) -> Result<Option<Vec<u8>>> {
     let (bucket, key) = (media(), object_key(key));
     for _ in 0..100 {
-        let Some(object) = reads.stat(&bucket, &key, Freshness::Current).await? else { return Ok(None) };
+        let Some(object) = reads.stat(ObjectRef::current(&bucket, &key), Freshness::Current).await? else { return Ok(None) };
         let range = ByteRange { start: 0, end: object.size };
-        if let Some(body) = reads.open(&bucket, &key, &object, range, ReadBy::UserSpace).await? {
+        if let Some(body) = reads.open(ObjectRef::current(&bucket, &key), &object, range, ReadBy::UserSpace).await? {
             return collect(body).await.map(Some);
         }
     }

@@ -9,6 +9,7 @@ use super::*;
 use crate::base::conditions::ETagMatch;
 use crate::base::error::ErrorKind;
 use crate::base::object::{ListEntry, ListQuery};
+use crate::base::object_ref::ObjectRef;
 use crate::origin::{CopyObject, Deleted, Freshness, Reads};
 
 const KEYS: [&str; 7] = ["a", "a/1", "a/2", "b/x/1", "b/x/2", "b/y", "c"];
@@ -110,7 +111,7 @@ impl History {
     async fn delete(&mut self, key: &'static str, when: When) {
         let refused = matches!(when, When::Absent) && self.model.contains_key(key);
         let Some(conditions) = self.conditions(key, when).await else { return };
-        match self.world.back().delete(&media(), &object_key(key), conditions).await {
+        match self.world.back().delete(ObjectRef::current(&media(), &object_key(key)), conditions).await {
             Ok(Deleted { existed }) => {
                 assert!(!refused);
                 // Away: what may be there will be deleted.
@@ -128,7 +129,10 @@ impl History {
         if self.mode != Mode::Fine {
             return;
         }
-        let Some(source) = self.world.back().stat(&media(), &object_key(from), Freshness::Current).await.unwrap() else { return };
+        let Some(source) = self.world.back().stat(ObjectRef::current(&media(), &object_key(from)), Freshness::Current).await.unwrap()
+        else {
+            return;
+        };
         let copy = CopyObject {
             source_bucket: media(),
             source_key: object_key(from),

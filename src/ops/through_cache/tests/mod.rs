@@ -124,59 +124,52 @@ impl Buckets for Far {
 }
 
 impl Reads for Far {
-    fn stat<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, freshness: Freshness) -> Pending<'a, Option<SharedObject>> {
+    fn stat<'a>(&'a self, of: ObjectRef<'a>, freshness: Freshness) -> Pending<'a, Option<SharedObject>> {
         Box::pin(async move {
             self.reach(&self.stats).await?;
-            let found = self.local.stat(bucket, key, freshness).await;
+            let found = self.local.stat(of, freshness).await;
             // On the way back, too.
             tokio::task::yield_now().await;
             found
         })
     }
 
-    fn stat_hot(&self, _: &BucketName, _: &ObjectKey, _: Freshness) -> Option<SharedObject> {
+    fn stat_hot(&self, _: ObjectRef<'_>, _: Freshness) -> Option<SharedObject> {
         None
     }
 
-    fn open<'a>(
-        &'a self,
-        bucket: &'a BucketName,
-        key: &'a ObjectKey,
-        object: &'a SharedObject,
-        range: ByteRange,
-        by: ReadBy,
-    ) -> Pending<'a, Option<Body>> {
+    fn open<'a>(&'a self, of: ObjectRef<'a>, object: &'a SharedObject, range: ByteRange, by: ReadBy) -> Pending<'a, Option<Body>> {
         Box::pin(async move {
             self.reach(&self.opens).await?;
-            let now = self.local.stat(bucket, key, Freshness::Current).await?;
+            let now = self.local.stat(of, Freshness::Current).await?;
             // As `If-Match` does it.
             if now.is_none_or(|now| now.etag != object.etag) {
                 return Ok(None);
             }
-            let opened = self.local.open(bucket, key, object, range, by).await?;
+            let opened = self.local.open(of, object, range, by).await?;
             let Some(body) = opened.filter(|_| self.breaking.load(Ordering::SeqCst)) else {
-                return self.local.open(bucket, key, object, range, by).await;
+                return self.local.open(of, object, range, by).await;
             };
             let bytes = collect(body).await?;
             Ok(Some(Body::Stream(Box::pin(Breaking(bytes[..bytes.len() / 2].to_vec().into())))))
         })
     }
 
-    fn prefetch(&self, _: &BucketName, _: &ObjectKey, range: ByteRange) -> Option<Prefetch> {
+    fn prefetch(&self, _: ObjectRef<'_>, range: ByteRange) -> Option<Prefetch> {
         self.prefetched.lock().unwrap().push(range);
         None
     }
 
-    fn open_hot(&self, _: &BucketName, _: &ObjectKey, _: &SharedObject, _: ByteRange, _: ReadBy) -> Option<Body> {
+    fn open_hot(&self, _: ObjectRef<'_>, _: &SharedObject, _: ByteRange, _: ReadBy) -> Option<Body> {
         None
     }
 
-    fn cache_state(&self, bucket: &BucketName, key: &ObjectKey, object: &SharedObject, offset: u64) -> Option<CacheState> {
-        self.local.cache_state(bucket, key, object, offset)
+    fn cache_state(&self, of: ObjectRef<'_>, object: &SharedObject, offset: u64) -> Option<CacheState> {
+        self.local.cache_state(of, object, offset)
     }
 
     elsewhere! {
-        fn with_parts(bucket: &'a BucketName, key: &'a ObjectKey, object: &'a SharedObject) -> SharedObject;
+        fn with_parts(of: ObjectRef<'a>, object: &'a SharedObject) -> SharedObject;
         fn find_content(owner: &'a TenantId, sha256: &'a Sha256) -> Option<(BucketName, ObjectKey)>;
         fn list(bucket: &'a BucketName, query: &'a ListQuery) -> ListPage;
     }
@@ -200,9 +193,9 @@ impl Writes for Far {
     elsewhere! {
         fn put(put: PutObject, quota: Quota) -> Written;
         fn copy(copy: CopyObject, quota: Quota) -> Written;
-        fn delete(bucket: &'a BucketName, key: &'a ObjectKey, conditions: WriteConditions) -> Deleted;
-        fn set_object_acl(bucket: &'a BucketName, key: &'a ObjectKey, acl: CannedAcl) -> ();
-        fn restore(bucket: &'a BucketName, key: &'a ObjectKey, wanted: Restore) -> Restored;
+        fn delete(of: ObjectRef<'a>, conditions: WriteConditions) -> Deleted;
+        fn set_object_acl(of: ObjectRef<'a>, acl: CannedAcl) -> ();
+        fn restore(of: ObjectRef<'a>, wanted: Restore) -> Restored;
         fn complete_upload(complete: CompleteUpload, quota: Quota) -> Written;
     }
 }
@@ -305,12 +298,12 @@ impl World {
 /// As a door reads: None: no such key.
 async fn read(node: &ThroughCache, name: &str, mut freshness: Freshness) -> Result<Option<Vec<u8>>> {
     for _ in 0..100 {
-        let Some(object) = node.stat(&bucket(), &key(name), freshness).await? else { return Ok(None) };
+        let Some(object) = node.stat(ObjectRef::current(&bucket(), &key(name)), freshness).await? else { return Ok(None) };
         if object.size == 0 {
             return Ok(Some(Vec::new()));
         }
         let range = ByteRange { start: 0, end: object.size };
-        if let Some(body) = node.open(&bucket(), &key(name), &object, range, ReadBy::UserSpace).await? {
+        if let Some(body) = node.open(ObjectRef::current(&bucket(), &key(name)), &object, range, ReadBy::UserSpace).await? {
             return collect(body).await.map(Some);
         }
         freshness = Freshness::Current;
@@ -329,7 +322,7 @@ async fn only_first_reads_are_announced_upstream() {
     world.far.put(put_of("k", vec![7; 200_000]), Quota::default()).await.unwrap();
     let all = ByteRange { start: 0, end: u64::MAX };
     let announce = |world: &World, range: ByteRange| {
-        world.node.prefetch(&bucket(), &key("k"), range);
+        world.node.prefetch(ObjectRef::current(&bucket(), &key("k")), range);
         world.far.prefetched.lock().unwrap().split_off(0)
     };
     // Until it is known what an earlier run left, nothing is a first read.
@@ -367,7 +360,7 @@ async fn reads_are_answered_here_and_writes_are_seen_at_once() {
     assert_eq!(world.read("k", Freshness::Cached).await.unwrap().unwrap(), b"two");
     assert_eq!(world.read("k", Freshness::Current).await.unwrap().unwrap(), b"three");
     assert_eq!(world.read("k", Freshness::Cached).await.unwrap().unwrap(), b"three");
-    world.node.delete(&bucket(), &key("k"), WriteConditions::default()).await.unwrap();
+    world.node.delete(ObjectRef::current(&bucket(), &key("k")), WriteConditions::default()).await.unwrap();
     assert_eq!(world.read("k", Freshness::Cached).await.unwrap(), None);
 }
 
@@ -397,7 +390,7 @@ async fn what_was_cached_is_served_while_the_upstream_is_down_also_after_a_resta
         assert_eq!(world.read(name, Freshness::Cached).await.unwrap().unwrap(), body);
     }
     world.node.bucket(&bucket()).await.unwrap();
-    world.node.delete(&bucket(), &key("gone"), WriteConditions::default()).await.unwrap();
+    world.node.delete(ObjectRef::current(&bucket(), &key("gone")), WriteConditions::default()).await.unwrap();
     // Blocks are kept after their readers have them.
     while world.node.cache().used() < 430_000 {
         tokio::time::sleep(Duration::from_millis(5)).await;
