@@ -17,15 +17,19 @@ use sha2::Digest as _;
 use tidegate::base::conditions::WriteConditions;
 use tidegate::base::digest::{Md5, Sha256, VerifiedSha256};
 use tidegate::base::etag::ETag;
+use tidegate::base::fields::Fields;
 use tidegate::base::names::{BucketName, ObjectKey, TenantId};
 use tidegate::base::object::{Bucket, CannedAcl, ListQuery, ObjectHeaders};
+use tidegate::base::object_ref::ObjectRef;
 use tidegate::base::range::ByteRange;
 use tidegate::base::timestamp::Timestamp;
 use tidegate::ingest::{Content, Received};
 use tidegate::journal::{Journal, OpRef};
-use tidegate::local::rows::{self, ObjectHead, ObjectRow, ObjectTail, Place, Table, key};
+use tidegate::local::rows::{ObjectHead, ObjectRow, ObjectTail, Place, Table, key};
+use tidegate::local::scope::KeyId;
+use tidegate::local::stored;
 use tidegate::local::{Local, Settings};
-use tidegate::origin::{Freshness, Origin, PutObject, Quota, ReadBy};
+use tidegate::origin::{Buckets, Freshness, Intake, PutObject, Quota, ReadBy, Reads, Writes};
 
 /// As the binary has it: figures of memory are those of this allocator.
 #[global_allocator]
@@ -146,21 +150,21 @@ fn hot(runtime: &tokio::runtime::Runtime, local: &Arc<Local>) {
     let key = ObjectKey::parse(&format!("4096/false/{:012}", 5)).expect("a key");
     let range = ByteRange { start: 0, end: 4096 };
     let object = runtime.block_on(async {
-        let object = local.stat(&name(), &key, Freshness::Current).await.expect("stat").expect("there");
+        let object = local.stat(ObjectRef::current(&name(), &key), Freshness::Current).await.expect("stat").expect("there");
         for _ in 0..3 {
-            local.open(&name(), &key, &object, range, ReadBy::Kernel).await.expect("opens");
+            local.open(ObjectRef::current(&name(), &key), &object, range, ReadBy::Kernel).await.expect("opens");
         }
         object
     });
     let rounds = 2_000_000u32;
     let started = Instant::now();
     for _ in 0..rounds {
-        black_box(local.stat_hot(black_box(&name_of()), black_box(&key), Freshness::Current));
+        black_box(local.stat_hot(black_box(ObjectRef::current(&name_of(), &key)), Freshness::Current));
     }
     println!("stat_hot: {:.0} ns", started.elapsed().as_nanos() as f64 / f64::from(rounds));
     let started = Instant::now();
     for _ in 0..rounds {
-        black_box(local.open_hot(black_box(&name_of()), &key, &object, range, ReadBy::Kernel).is_some());
+        black_box(local.open_hot(black_box(ObjectRef::current(&name_of(), &key)), &object, range, ReadBy::Kernel).is_some());
     }
     println!("open_hot 4 KiB: {:.0} ns", started.elapsed().as_nanos() as f64 / f64::from(rounds));
 }
@@ -234,7 +238,7 @@ fn current(dir: &Path, rows: u64) {
     runtime.block_on(async {
         for n in random {
             let key = ObjectKey::parse(&format!("k/{:03}/{n:012}", n % 1000)).expect("a key");
-            assert!(local.stat(&name(), &key, Freshness::Current).await.expect("stat").is_some());
+            assert!(local.stat(ObjectRef::current(&name(), &key), Freshness::Current).await.expect("stat").is_some());
         }
     });
     println!("cold stat: {:.1} us; RssAnon {} MiB", started.elapsed().as_secs_f64() * 10.0, rss_anon());
@@ -246,7 +250,7 @@ fn write_journal(dir: &Path, rows: u64) {
     let settings = Settings { dir: dir.join("data"), ..Settings::default() };
     let (mut journal, _) = Journal::open(settings.journal()).expect("a journal");
     let mut next = 0;
-    let bucket_row = rows::encode(&bucket()).expect("encodes");
+    let bucket_row = stored::encode(&bucket()).expect("encodes");
     let mut extra = vec![(Table::Buckets.into(), key::bucket(&name()), bucket_row)];
     while next < rows {
         let batch: Vec<u64> = (next..(next + 1000).min(rows)).collect();
@@ -257,7 +261,7 @@ fn write_journal(dir: &Path, rows: u64) {
                 let mut out = Vec::new();
                 for (n, at) in batch.iter().zip(places) {
                     let place = Place::Inline { segment: at.segment, offset: at.offset, len: at.len, crc: at.crc };
-                    let row = object_row(*n, place).encode()?;
+                    let row = stored::encode(&object_row(*n, place))?;
                     let object = key::object(&name(), &ObjectKey::parse(&format!("k/{:03}/{n:012}", n % 1000))?);
                     assert!(OpRef { table: Table::Objects.into(), key: &object, value: Some(&row) }.encode(&mut out));
                 }
@@ -277,11 +281,13 @@ fn object_row(n: u64, place: Place) -> ObjectRow {
         head: ObjectHead { size: 32, etag: ETag::single(Md5([3; 16])), modified: Timestamp::now(), owner: acme(), checksum: None },
         tail: ObjectTail {
             generation: n + 1,
+            key: KeyId::None,
             acl: CannedAcl::Private,
             headers: ObjectHeaders { content_type: "image/png".into(), ..ObjectHeaders::default() },
             sha256: Some(VerifiedSha256::proven(Sha256(sha256))),
             place,
             parts: None,
+            unknown: Fields::default(),
         },
     }
 }

@@ -16,6 +16,9 @@ const NEEDED: u32 = 1;
 const TRAVELS: u32 = 2;
 
 impl Tag {
+    /// The number of the key that the bytes are encrypted with. Who does not know it would take them for plain.
+    pub const KEY: Tag = Tag::new(1).needed();
+
     pub const fn new(number: u32) -> Self {
         Tag(number << 2)
     }

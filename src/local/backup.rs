@@ -11,13 +11,13 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
 
 use crate::base::error::{Error, ErrorKind, Result};
-use crate::base::names::TenantId;
 use crate::follow::input_of;
 use crate::journal::compact::{self, Input};
 use crate::journal::log::{disk_error, sync_dir};
 use crate::journal::{Position, segment};
 use crate::local::layout::{Layout, write_format};
 use crate::local::rows::{Id, Manifest, ObjectRow, PartRow, Place, Table, key};
+use crate::local::scope::Scope;
 use crate::local::shared::Shared;
 use crate::local::stored;
 use crate::private::{self, make_dir};
@@ -142,15 +142,15 @@ fn copy_walk(from: &Layout, input: &Input, owners: &mut Owners, link: &mut dyn F
         match Table::of(op.table)? {
             Table::Objects => {
                 let row = stored::decode::<ObjectRow>(value)?;
-                row.manifests().for_each(|manifest| owners.add(manifest, &row.head.owner));
+                row.manifests().for_each(|manifest| owners.add(manifest, &row.scope()));
                 match (row.tail.place, row.tail.sha256) {
-                    (Place::File { id }, Some(sha256)) if first => link(from.blob(&row.head.owner, &sha256, id)),
+                    (Place::File { id }, Some(sha256)) if first => link(from.blob(&row.scope(), &sha256, id)),
                     _ => Ok(()),
                 }
             }
             Table::Parts if first => {
                 let row: PartRow = stored::decode(value)?;
-                link(from.part(&row.owner, row.file))
+                link(from.part(&row.scope(), row.file))
             }
             Table::Manifests => {
                 // Without an owner no object refers to it (it is about to go), or it is another walk's.
@@ -173,7 +173,7 @@ fn copy_walk(from: &Layout, input: &Input, owners: &mut Owners, link: &mut dyn F
 struct Owners {
     from: Id,
     room: usize,
-    known: BTreeMap<Id, TenantId>,
+    known: BTreeMap<Id, Scope>,
     /// The lowest that had no room.
     left_out: Option<Id>,
 }
@@ -183,7 +183,7 @@ impl Owners {
         Owners { from, room, known: BTreeMap::new(), left_out: None }
     }
 
-    fn add(&mut self, manifest: Id, owner: &TenantId) {
+    fn add(&mut self, manifest: Id, owner: &Scope) {
         if manifest < self.from || self.left_out.is_some_and(|l| manifest >= l) {
             return;
         }
@@ -223,7 +223,7 @@ mod tests {
 
     #[test]
     fn every_owner_is_known_in_exactly_one_walk() {
-        let owner = TenantId::parse("acme").unwrap();
+        let owner = Scope::parse("acme").unwrap();
         let ids = [9, 3, 7, 1, 3, 8, 2, 9, 40, 5];
         let mut seen = Vec::new();
         let mut owners = Owners::starting_at(0, 3);

@@ -5,30 +5,30 @@ use std::path::Path;
 
 use crate::base::digest::VerifiedSha256;
 use crate::base::error::Result;
-use crate::base::names::TenantId;
 use crate::ingest::writer::Writer;
 use crate::ingest::{Content, StagedFile};
 use crate::journal::log::disk_error;
 use crate::local::layout::Layout;
 use crate::local::placing::{Name, Placed};
 use crate::local::rows::{DropKind, Id};
+use crate::local::scope::Scope;
 use crate::local::shared::Shared;
 
 /// Names tried for one file before the client is told.
 const TRIES: usize = 3;
 
 impl Shared {
-    pub fn place_blob(&self, scope: &TenantId, sha256: &VerifiedSha256, file: StagedFile) -> Result<Placed> {
+    pub fn place_blob(&self, scope: &Scope, sha256: &VerifiedSha256, file: StagedFile) -> Result<Placed> {
         self.place(scope, DropKind::Blob(*sha256), file)
     }
 
-    pub fn place_part(&self, scope: &TenantId, content: Content) -> Result<Placed> {
+    pub fn place_part(&self, scope: &Scope, content: Content) -> Result<Placed> {
         let file = self.as_file(content)?;
         self.place(scope, DropKind::Part, file)
     }
 
     /// The file is synced already, so that a fault here costs no more than another name.
-    fn place(&self, scope: &TenantId, kind: DropKind, mut file: StagedFile) -> Result<Placed> {
+    fn place(&self, scope: &Scope, kind: DropKind, mut file: StagedFile) -> Result<Placed> {
         let mut failures = 0;
         loop {
             let name = Name { scope: scope.clone(), kind, id: self.ids.next() };
@@ -87,7 +87,7 @@ impl Shared {
     }
 
     /// Afterwards the folder of that file may be empty, and nothing new comes into it where numbers have gone on.
-    pub fn remove_folder_if_empty(&self, scope: &TenantId, id: Id) {
+    pub fn remove_folder_if_empty(&self, scope: &Scope, id: Id) {
         if self.layout.folder(scope, id) != self.layout.folder(scope, self.ids.peek()) {
             // As a rule it is not empty. A late writer finds it gone and takes a new number.
             let _ = std::fs::remove_dir(self.layout.folder(scope, id));
@@ -96,10 +96,10 @@ impl Shared {
 }
 
 /// For fsck: what a file's name says it is. None: not one of ours.
-pub fn parse_path(layout: &Layout, path: &Path) -> Option<(TenantId, Option<crate::base::digest::Sha256>, Id)> {
+pub fn parse_path(layout: &Layout, path: &Path) -> Option<(Scope, Option<crate::base::digest::Sha256>, Id)> {
     let relative = path.strip_prefix(layout.blobs()).ok()?;
     let mut parts = relative.components().map(|c| c.as_os_str().to_str());
-    let scope = TenantId::parse(parts.next()??).ok()?;
+    let scope = Scope::parse(parts.next()??).ok()?;
     let name = relative.file_name()?.to_str()?;
     if relative.components().count() != 3 {
         return None;

@@ -3,8 +3,8 @@
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::limits::MAX_BUCKETS_PER_TENANT;
 use crate::base::names::{BucketName, TenantId};
-use crate::base::object::{Bucket, BucketDocument, CannedAcl, SharedBucket, Upload};
-use crate::local::rows::{Table, key};
+use crate::base::object::{Bucket, BucketDocument, CannedAcl, SharedBucket};
+use crate::local::rows::{Table, UploadRow, key};
 use crate::local::shared::Shared;
 use crate::local::stored;
 use crate::local::txn::{Txn, Value, no_such_bucket};
@@ -57,8 +57,8 @@ impl Shared {
                     return Err(Error::new(ErrorKind::BucketNotEmpty, "The bucket you tried to delete is not empty."));
                 }
                 if let Some((_, Value::Bytes(row))) = txn.rows_with_prefix(Table::Uploads, &prefix, 1)?.first() {
-                    let upload: Upload = stored::decode(row)?;
-                    uploads::remove(txn, &upload)?;
+                    let row: UploadRow = stored::decode(row)?;
+                    uploads::remove(txn, &row.upload)?;
                     return Ok(false);
                 }
                 txn.del_row(Table::Buckets, key::bucket(&name))?;

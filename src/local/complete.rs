@@ -19,8 +19,10 @@ use crate::ingest::hasher::{ChecksumHasher, crc_algorithm};
 use crate::ingest::md5::Md5Hasher;
 use crate::local::objects::check;
 use crate::local::rows::{
-    CompletedRow, DropKind, Manifest, ObjectHead, ObjectRow, ObjectTail, PartFile, PartRow, PartsRef, Place, RehashRow, Table, key,
+    CompletedRow, DropKind, Manifest, ObjectHead, ObjectRow, ObjectTail, PartFile, PartRow, PartsRef, Place, RehashRow, Table, UploadRow,
+    key,
 };
+use crate::local::scope::KeyId;
 use crate::local::shared::Shared;
 use crate::local::txn::Txn;
 use crate::local::uploads;
@@ -37,7 +39,7 @@ impl Shared {
 fn decide(txn: &mut Txn<'_>, complete: &CompleteUpload, quota: &Quota) -> Result<SharedObject> {
     txn.require_bucket(&complete.bucket)?;
     let upload_key = key::upload(&complete.bucket, &complete.key, complete.upload.as_str());
-    let Some(upload) = txn.get_row::<Upload>(Table::Uploads, &upload_key)? else {
+    let Some(UploadRow { upload, key: of_key }) = txn.get_row(Table::Uploads, &upload_key)? else {
         return completed_before(txn, complete)?.ok_or_else(no_such_upload);
     };
     if complete.parts.windows(2).any(|pair| matches!(pair, [a, b] if a.number >= b.number)) {
@@ -62,6 +64,7 @@ fn decide(txn: &mut Txn<'_>, complete: &CompleteUpload, quota: &Quota) -> Result
         head: ObjectHead { size, etag: whole_etag(&chosen), modified: txn.now(), owner: upload.owner.clone(), checksum },
         tail: ObjectTail {
             generation: txn.next_generation(),
+            key: of_key,
             acl: upload.acl,
             headers: upload.headers.clone(),
             sha256: None,
@@ -74,7 +77,7 @@ fn decide(txn: &mut Txn<'_>, complete: &CompleteUpload, quota: &Quota) -> Result
     let is_chosen = |row: &PartRow| chosen.binary_search_by_key(&row.part.number, |c| c.part.number).is_ok();
     let unused: Vec<&PartRow> = there.iter().filter(|r| !is_chosen(r)).collect();
     for part in unused {
-        txn.drop_later(&part.owner, DropKind::Part, part.file)?;
+        txn.drop_later(&part.scope(), DropKind::Part, part.file)?;
     }
     for part in &there {
         txn.del_row(Table::Parts, key::part(upload.id.as_str(), part.part.number))?;
@@ -110,6 +113,7 @@ fn completed_before(txn: &Txn<'_>, complete: &CompleteUpload) -> Result<Option<S
     // The answer speaks of nothing but the head.
     let tail = ObjectTail {
         generation: row.generation,
+        key: KeyId::None,
         acl: CannedAcl::Private,
         headers: ObjectHeaders::default(),
         sha256: None,

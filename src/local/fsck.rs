@@ -24,6 +24,7 @@ use crate::local::inline::Segments;
 use crate::local::layout::Layout;
 use crate::local::replay;
 use crate::local::rows::{self, DropRow, Id, Manifest, ObjectRow, PartRow, Place, Table, UsageRow, key};
+use crate::local::scope::{KeyId, Scope};
 use crate::local::settings::Settings;
 use crate::local::stored;
 
@@ -109,8 +110,8 @@ struct Check<'s> {
     index: &'s Index,
     report: Report,
     files: HashMap<Id, Expected>,
-    /// Multipart objects by manifest: owner, name, hash of the whole.
-    manifests: HashMap<Id, (TenantId, String, Option<VerifiedSha256>)>,
+    /// Multipart objects by manifest: scope, name, hash of the whole.
+    manifests: HashMap<Id, (Scope, String, Option<VerifiedSha256>)>,
     dropping: HashMap<Id, DropRow>,
     usage: HashMap<String, UsageRow>,
     rows: u64,
@@ -189,7 +190,7 @@ impl Check<'_> {
             Table::Parts => {
                 let row: PartRow = stored::decode(value)?;
                 self.use_bytes(&row.owner, row.part.size, 0);
-                let path = self.layout.part(&row.owner, row.file);
+                let path = self.layout.part(&row.scope(), row.file);
                 let what = format!("part {} of an upload in progress", row.part.number);
                 self.expect(row.file, Expected { path, size: row.part.size, sha256: None, what, found: false });
                 Ok(())
@@ -214,7 +215,7 @@ impl Check<'_> {
         self.use_bytes(owner, row.head.size, 1);
         for manifest in row.manifests() {
             let whole = if row.tail.place == (Place::Parts { manifest }) { row.tail.sha256 } else { None };
-            self.manifests.entry(manifest).or_insert_with(|| (owner.clone(), what.clone(), whole));
+            self.manifests.entry(manifest).or_insert_with(|| (row.scope(), what.clone(), whole));
         }
         match row.tail.place {
             Place::Inline { segment, offset, len, crc } => self.inline(&what, row, (segment, offset, len, crc)),
@@ -223,7 +224,7 @@ impl Check<'_> {
                     self.report.problem(Problem::Damaged { what });
                     return Ok(());
                 };
-                let path = self.layout.blob(owner, &sha256, id);
+                let path = self.layout.blob(&row.scope(), &sha256, id);
                 self.expect(id, Expected { path, size: row.head.size, sha256: Some(sha256), what, found: false });
                 Ok(())
             }
@@ -252,11 +253,15 @@ impl Check<'_> {
 
     fn manifest(&mut self, id: Id, manifest: &Manifest) -> Result<()> {
         // Without an object it is about to be dropped, and its files with it.
-        let Some((owner, what, whole)) = self.manifests.remove(&id) else {
+        let Some((scope, what, whole)) = self.manifests.remove(&id) else {
             for file in &manifest.files {
                 self.dropping.insert(
                     file.id,
-                    DropRow { scope: TenantId::operator(), kind: rows::DropKind::Part, since: crate::base::timestamp::Timestamp::now() },
+                    DropRow {
+                        scope: Scope::new(&TenantId::operator(), KeyId::None),
+                        kind: rows::DropKind::Part,
+                        since: crate::base::timestamp::Timestamp::now(),
+                    },
                 );
             }
             return Ok(());
@@ -264,7 +269,7 @@ impl Check<'_> {
         let mut hash = sha2::Sha256::new();
         let mut readable = self.options.verify && whole.is_some() && !manifest.files.is_empty();
         for file in &manifest.files {
-            let path = self.layout.part(&owner, file.id);
+            let path = self.layout.part(&scope, file.id);
             if readable {
                 readable = self.hash_into(&path, &mut hash).is_ok();
             }

@@ -16,6 +16,7 @@ use quick_cache::{DefaultHashBuilder, Equivalent, OptionsBuilder, Weighter};
 use crate::base::names::{BucketName, ObjectKey};
 use crate::base::object::SharedObject;
 use crate::local::rows::{Manifest, Place};
+use crate::local::scope::Scope;
 
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -34,6 +35,8 @@ impl Default for Settings {
 /// One version, as the index told it.
 pub struct Entry {
     pub info: SharedObject,
+    /// Where its files are.
+    pub scope: Scope,
     pub place: Place,
     /// Where `place` is a manifest.
     pub manifest: Option<Arc<Manifest>>,
@@ -42,14 +45,15 @@ pub struct Entry {
 }
 
 impl Entry {
-    pub fn new(info: SharedObject, place: Place, manifest: Option<Arc<Manifest>>) -> Self {
-        Entry { info, place, manifest, body: None, reads: AtomicU32::new(0) }
+    pub fn new(info: SharedObject, scope: Scope, place: Place, manifest: Option<Arc<Manifest>>) -> Self {
+        Entry { info, scope, place, manifest, body: None, reads: AtomicU32::new(0) }
     }
 
     /// The same version with its body at hand.
     pub fn with_body(&self, body: Bytes) -> Self {
         Entry {
             info: self.info.clone(),
+            scope: self.scope.clone(),
             place: self.place,
             manifest: self.manifest.clone(),
             body: Some(body),

@@ -19,9 +19,9 @@ use std::path::{Path, PathBuf};
 
 use crate::base::digest::VerifiedSha256;
 use crate::base::error::{Error, ErrorKind, Result};
-use crate::base::names::TenantId;
 use crate::journal::log::sync_dir;
 use crate::local::rows::{DropKind, Id};
+use crate::local::scope::Scope;
 use crate::local::upgrade;
 use crate::private::{self, make_dir};
 
@@ -72,12 +72,12 @@ impl Layout {
         self.root.join("FORMAT")
     }
 
-    pub fn folder(&self, scope: &TenantId, id: Id) -> PathBuf {
-        self.blobs().join(scope.as_str()).join(format!("{:013x}", id >> RUN_BITS))
+    pub fn folder(&self, scope: &Scope, id: Id) -> PathBuf {
+        self.blobs().join(scope.to_string()).join(format!("{:013x}", id >> RUN_BITS))
     }
 
     /// That the run of this number has files without a record, perhaps.
-    pub fn note(&self, scope: &TenantId, id: Id) -> PathBuf {
+    pub fn note(&self, scope: &Scope, id: Id) -> PathBuf {
         self.placing().join(format!("{scope}.{:013x}", id >> RUN_BITS))
     }
 
@@ -85,19 +85,19 @@ impl Layout {
     pub fn noted(&self, note: &str) -> Option<PathBuf> {
         let (scope, run) = note.split_once('.')?;
         let is_run = run.len() == 13 && run.bytes().all(|b| b.is_ascii_hexdigit());
-        TenantId::parse(scope).ok().filter(|_| is_run).map(|scope| self.blobs().join(scope.as_str()).join(run))
+        Scope::parse(scope).ok().filter(|_| is_run).map(|scope| self.blobs().join(scope.to_string()).join(run))
     }
 
-    pub fn blob(&self, scope: &TenantId, sha256: &VerifiedSha256, id: Id) -> PathBuf {
+    pub fn blob(&self, scope: &Scope, sha256: &VerifiedSha256, id: Id) -> PathBuf {
         self.folder(scope, id).join(format!("{}.{id:016x}", sha256.digest().hex()))
     }
 
-    pub fn part(&self, scope: &TenantId, id: Id) -> PathBuf {
+    pub fn part(&self, scope: &Scope, id: Id) -> PathBuf {
         self.folder(scope, id).join(format!("{id:016x}"))
     }
 
     /// None: not a file.
-    pub fn dropped(&self, scope: &TenantId, kind: DropKind, id: Id) -> Option<PathBuf> {
+    pub fn dropped(&self, scope: &Scope, kind: DropKind, id: Id) -> Option<PathBuf> {
         match kind {
             DropKind::Blob(sha256) => Some(self.blob(scope, &sha256, id)),
             DropKind::Part => Some(self.part(scope, id)),

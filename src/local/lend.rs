@@ -54,7 +54,7 @@ impl Shared {
                     Err(e) => return Err(Error::storage(e)),
                 }
             }
-            place => match self.read_whole(place, info)? {
+            _ => match self.read_whole(entry)? {
                 Some(bytes) => Content::Memory(bytes),
                 None => return Ok(None),
             },

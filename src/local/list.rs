@@ -4,9 +4,9 @@
 
 use crate::base::error::Result;
 use crate::base::names::{BucketName, ObjectKey};
-use crate::base::object::{ListEntry, ListPage, ListQuery, ListedObject, Upload};
+use crate::base::object::{ListEntry, ListPage, ListQuery, ListedObject};
 use crate::index::{Index, Walk};
-use crate::local::rows::{Table, key};
+use crate::local::rows::{Table, UploadRow, key};
 use crate::local::stored;
 use crate::origin::{UploadsPage, UploadsQuery};
 
@@ -74,7 +74,7 @@ pub fn uploads(index: &Index, bucket: &BucketName, query: &UploadsQuery) -> Resu
             page.common_prefixes.push(text);
             return Ok(Walk::Seek(joined(&base, &successor(common))));
         }
-        let upload = stored::decode::<Upload>(value)?;
+        let UploadRow { upload, .. } = stored::decode(value)?;
         last = Some((upload.key.as_str().to_owned(), upload.id.as_str().to_owned()));
         page.uploads.push(upload);
         Ok(Walk::Next)

@@ -30,6 +30,7 @@ pub mod rehash;
 pub mod replay;
 pub mod rows;
 pub mod runs;
+pub mod scope;
 pub mod sealed;
 pub mod serve;
 pub mod settings;

@@ -20,6 +20,7 @@ use crate::ingest::writer::Writer;
 use crate::local::hot::Entry;
 use crate::local::placing::Placed;
 use crate::local::rows::{Manifest, ObjectHead, ObjectRow, ObjectTail, PartsRef, Place, RehashRow, Table, key};
+use crate::local::scope::{KeyId, Scope};
 use crate::local::shared::Shared;
 use crate::local::txn::{Txn, no_such_key};
 use crate::origin::{CopyObject, Dedup, Deleted, PutObject, Quota, Written};
@@ -29,6 +30,7 @@ struct NewVersion {
     bucket: BucketName,
     key: ObjectKey,
     owner: TenantId,
+    of_key: KeyId,
     acl: CannedAcl,
     headers: ObjectHeaders,
     conditions: WriteConditions,
@@ -40,6 +42,12 @@ struct NewVersion {
     /// Of a copied multipart object.
     parts: Vec<PartInfo>,
     unknown: Fields,
+}
+
+impl NewVersion {
+    fn scope(&self) -> Scope {
+        Scope::new(&self.owner, self.of_key)
+    }
 }
 
 /// What the version's bytes are brought in as.
@@ -58,7 +66,8 @@ enum Decided {
 }
 
 impl Shared {
-    pub async fn put(self: &Arc<Self>, put: PutObject, quota: Quota) -> Result<Written> {
+    /// `of_key`: what the bytes are encrypted with.
+    pub async fn put(self: &Arc<Self>, put: PutObject, of_key: KeyId, quota: Quota) -> Result<Written> {
         self.health.require_room(&self.layout, self.settings.reserve_bytes)?;
         let PutObject { bucket, key, owner, acl, headers, conditions, received } = put;
         let etag = ETag::single(received.named_md5()?);
@@ -66,6 +75,7 @@ impl Shared {
             bucket,
             key,
             owner,
+            of_key,
             acl,
             headers,
             conditions,
@@ -100,13 +110,13 @@ impl Shared {
             return Ok(written);
         }
         let (shared, v) = (self.clone(), version.clone());
-        let placed = spawn_blocking(move || shared.place_blob(&v.owner, &v.sha256, file)).await.map_err(Error::internal)??;
+        let placed = spawn_blocking(move || shared.place_blob(&v.scope(), &v.sha256, file)).await.map_err(Error::internal)??;
         self.decide(&version, Bring::File(placed)).await?.written()
     }
 
     async fn is_known(self: &Arc<Self>, version: &Arc<NewVersion>) -> Result<bool> {
         let (shared, v) = (self.clone(), version.clone());
-        let row = spawn_blocking(move || shared.index()?.get(Table::Hashes, &key::hash(&v.owner, v.sha256.digest())));
+        let row = spawn_blocking(move || shared.index()?.get(Table::Hashes, &key::hash(&v.scope(), v.sha256.digest())));
         Ok(row.await.map_err(Error::internal)??.is_some())
     }
 
@@ -153,14 +163,15 @@ impl Shared {
         self.queue.submit(set).await
     }
 
-    pub async fn copy(self: &Arc<Self>, copy: CopyObject, quota: Quota) -> Result<Written> {
+    /// `of_key`: what the copy is encrypted with.
+    pub async fn copy(self: &Arc<Self>, copy: CopyObject, of_key: KeyId, quota: Quota) -> Result<Written> {
         self.health.require_room(&self.layout, self.settings.reserve_bytes)?;
-        if copy.source.owner == copy.owner {
-            return self.queue.submit(move |txn| copy_inside(txn, &copy, &quota)).await;
-        }
         let source = &copy.source;
         let entry = self.entry(&copy.source_bucket, &copy.source_key).await?.filter(|e| e.info.generation == source.generation);
         let entry = entry.ok_or_else(source_changed)?;
+        if entry.scope == Scope::new(&copy.owner, of_key) {
+            return self.queue.submit(move |txn| copy_inside(txn, &copy, &quota)).await;
+        }
         let shared = self.clone();
         let (content, sha256) = spawn_blocking(move || shared.copy_bytes(&entry)).await.map_err(Error::internal)??;
         if source.sha256.is_some_and(|s| s != sha256) {
@@ -176,6 +187,7 @@ impl Shared {
             bucket: copy.bucket,
             key: copy.key,
             owner: copy.owner,
+            of_key,
             acl: copy.acl,
             headers: copy.headers,
             conditions: copy.conditions,
@@ -189,7 +201,7 @@ impl Shared {
         if !matches!(entry.place, Place::File { .. } | Place::Parts { .. }) {
             let bytes = match entry.place {
                 Place::Empty => Bytes::new(),
-                place => self.read_whole(place, &entry.info)?.ok_or_else(source_changed)?,
+                _ => self.read_whole(entry)?.ok_or_else(source_changed)?,
             };
             let sha256 = Sha256(sha2::Sha256::digest(&bytes).into());
             return Ok((Content::Memory(bytes), VerifiedSha256::proven(sha256)));
@@ -233,7 +245,7 @@ fn decide(txn: &mut Txn<'_>, version: &NewVersion, mut bring: Bring) -> Result<D
     let current = txn.object(&version.bucket, &version.key)?;
     check(&version.conditions, current.as_deref())?;
     check_quota(txn, &version.owner, &version.quota, version.size, current.as_deref())?;
-    let known = if version.size == 0 { None } else { txn.content(&version.owner, &version.sha256)? };
+    let known = if version.size == 0 { None } else { txn.content(&version.scope(), &version.sha256)? };
     let (place, dedup) = match (known, &mut bring) {
         (Some(content), _) => (content.place, Dedup::Hit),
         (None, Bring::Expected) => return Ok(Decided::Gone),
@@ -260,6 +272,7 @@ fn decide(txn: &mut Txn<'_>, version: &NewVersion, mut bring: Bring) -> Result<D
         },
         tail: ObjectTail {
             generation: txn.next_generation(),
+            key: version.of_key,
             acl: version.acl,
             headers: version.headers.clone(),
             sha256: Some(version.sha256),

@@ -228,7 +228,7 @@ impl Shared {
                 if !emptying.contains(&segment) {
                     continue;
                 }
-                if let Some(body) = self.read_whole(entry.place, &entry.info)? {
+                if let Some(body) = self.read_whole(&entry)? {
                     bodies.push((bucket.clone(), key.clone(), entry.place, body));
                 }
             }
@@ -296,7 +296,7 @@ fn decide_drops(txn: &mut Txn<'_>, shared: &Shared, candidates: Vec<(Id, DropRow
 fn relocate(txn: &mut Txn<'_>, bucket: &BucketName, key: &ObjectKey, from: Place, body: Bytes) -> Result<bool> {
     let Some(current) = txn.object(bucket, key)?.filter(|row| row.tail.place == from) else { return Ok(false) };
     let known = match &current.tail.sha256 {
-        Some(sha256) => txn.content(&current.head.owner, sha256)?.map(|c| c.place).filter(|p| *p != from),
+        Some(sha256) => txn.content(&current.scope(), sha256)?.map(|c| c.place).filter(|p| *p != from),
         None => None,
     };
     let mut row = (*current).clone();

@@ -13,16 +13,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::base::digest::VerifiedSha256;
 use crate::base::error::{Error, Result};
-use crate::base::names::TenantId;
 use crate::local::blobs::parse_path;
 use crate::local::layout::Layout;
 use crate::local::rows::{DropKind, Id};
 use crate::local::runs::{Run, remove_note};
+use crate::local::scope::Scope;
 
 /// Which file it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Name {
-    pub scope: TenantId,
+    pub scope: Scope,
     pub kind: DropKind,
     pub id: Id,
 }

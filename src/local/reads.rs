@@ -95,8 +95,8 @@ impl Shared {
             Place::File { .. } if keep => {}
             Place::File { .. } | Place::Parts { .. } => return self.stream(entry, range, by).await,
         }
-        let (shared, place, info) = (self.clone(), entry.place, entry.info.clone());
-        let read = spawn_blocking(move || shared.read_whole(place, &info)).await.map_err(Error::internal)??;
+        let (shared, cold) = (self.clone(), entry.clone());
+        let read = spawn_blocking(move || shared.read_whole(&cold)).await.map_err(Error::internal)??;
         let Some(body) = read else { return Ok(None) };
         if keep {
             self.hot.finish(ticket, bucket, key, Arc::new(entry.with_body(body.clone())));
@@ -135,7 +135,7 @@ impl Shared {
                 content = Some((id, m));
             }
             let manifest = content.filter(|_| matches!(row.tail.place, Place::Parts { .. })).map(|(_, m)| Arc::new(m));
-            let entry = Arc::new(Entry::new(Arc::new(row.info(parts)), row.tail.place, manifest));
+            let entry = Arc::new(Entry::new(Arc::new(row.info(parts)), row.scope(), row.tail.place, manifest));
             self.hot.finish(ticket, bucket, key, entry.clone());
             return Ok(Some(entry));
         }
@@ -143,12 +143,13 @@ impl Shared {
     }
 
     /// All bytes of a body that is one piece. Blocks. None: the place is gone.
-    pub fn read_whole(&self, place: Place, info: &ObjectInfo) -> Result<Option<Bytes>> {
-        match place {
+    pub fn read_whole(&self, entry: &Entry) -> Result<Option<Bytes>> {
+        let info = &entry.info;
+        match entry.place {
             Place::Inline { segment, offset, len, crc } => self.segments.read(segment, offset, len, crc),
             Place::File { id } => {
                 let Some(sha256) = &info.sha256 else { return Err(Error::internal("a file without a name")) };
-                let path = self.layout.blob(&info.owner, sha256, id);
+                let path = self.layout.blob(&entry.scope, sha256, id);
                 let Some(open) = self.files.open(id, &path, info.size)? else { return Ok(None) };
                 sys::read_exact(&open.file, info.size as usize, 0).map(Some).map_err(unreadable)
             }
@@ -176,7 +177,7 @@ impl Shared {
         let info = &entry.info;
         match entry.place {
             Place::File { id } => {
-                let path = self.layout.blob(&info.owner, info.sha256.as_ref()?, id);
+                let path = self.layout.blob(&entry.scope, info.sha256.as_ref()?, id);
                 Some(vec![Span { id, path, file_len: info.size, range: range.start..range.end }])
             }
             Place::Parts { .. } => {
@@ -185,7 +186,7 @@ impl Shared {
                 for file in &entry.manifest.as_ref()?.files {
                     let (start, end) = (range.start.max(at), range.end.min(at + file.size));
                     if start < end {
-                        let path = self.layout.part(&info.owner, file.id);
+                        let path = self.layout.part(&entry.scope, file.id);
                         spans.push(Span { id: file.id, path, file_len: file.size, range: start - at..end - at });
                     }
                     at += file.size;

@@ -73,7 +73,7 @@ fn record(txn: &mut Txn<'_>, generation: Id, todo: &RehashRow, sha256: VerifiedS
     let Some(current) = txn.object(&todo.bucket, &todo.key)?.filter(|r| r.tail.generation == generation) else { return Ok(()) };
     let mut row = (*current).clone();
     row.tail.sha256 = Some(sha256);
-    let elsewhere = txn.content(&row.head.owner, &sha256)?.filter(|c| c.place != row.tail.place);
+    let elsewhere = txn.content(&row.scope(), &sha256)?.filter(|c| c.place != row.tail.place);
     if let (Some(content), Place::Parts { manifest }) = (elsewhere, row.tail.place) {
         row.tail.place = content.place;
         // The parts stay visible, but their files are the old manifest's and go with it.

@@ -9,8 +9,9 @@ use crate::base::etag::ETag;
 use crate::base::fields::{Fields, Unknown};
 use crate::base::listed::listed;
 use crate::base::names::{BucketName, ObjectKey, TenantId};
-use crate::base::object::{CannedAcl, Layer, ObjectHeaders, ObjectInfo, PartInfo, UploadedPart};
+use crate::base::object::{CannedAcl, Layer, ObjectHeaders, ObjectInfo, PartInfo, Upload, UploadedPart};
 use crate::base::timestamp::Timestamp;
+use crate::local::scope::{KeyId, Scope};
 
 listed! {
     /// The tables of the store. Every place that decides what lives matches all of them, so a new one does not compile until each
@@ -122,6 +123,7 @@ pub struct ObjectHead {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ObjectTail {
     pub generation: u64,
+    pub key: KeyId,
     pub acl: CannedAcl,
     pub headers: ObjectHeaders,
     pub sha256: Option<VerifiedSha256>,
@@ -154,7 +156,27 @@ pub struct Manifest {
 pub struct PartRow {
     pub part: UploadedPart,
     pub owner: TenantId,
+    pub key: KeyId,
     pub file: Id,
+}
+
+impl PartRow {
+    pub fn scope(&self) -> Scope {
+        Scope::new(&self.owner, self.key)
+    }
+}
+
+/// An upload, and what its parts and its object are encrypted with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UploadRow {
+    pub upload: Upload,
+    pub key: KeyId,
+}
+
+impl UploadRow {
+    pub fn scope(&self) -> Scope {
+        Scope::new(&self.upload.owner, self.key)
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -178,7 +200,7 @@ pub enum DropKind {
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DropRow {
-    pub scope: TenantId,
+    pub scope: Scope,
     pub kind: DropKind,
     pub since: Timestamp,
 }
@@ -206,6 +228,11 @@ pub struct UsageRow {
 }
 
 impl ObjectRow {
+    /// Inside what its content is shared.
+    pub fn scope(&self) -> Scope {
+        Scope::new(&self.head.owner, self.tail.key)
+    }
+
     /// The manifests this row refers to, each once.
     pub fn manifests(&self) -> impl Iterator<Item = Id> + use<> {
         let content = match self.tail.place {
@@ -278,8 +305,8 @@ pub mod key {
         key.try_into().map(u64::from_be_bytes).map_err(|_| Error::internal("a row's key is no number"))
     }
 
-    pub fn hash(scope: &TenantId, sha256: &Sha256) -> Vec<u8> {
-        let mut k = joined(scope.as_str(), "");
+    pub fn hash(scope: &Scope, sha256: &Sha256) -> Vec<u8> {
+        let mut k = joined(&scope.to_string(), "");
         k.extend_from_slice(&sha256.0);
         k
     }

@@ -10,10 +10,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use crate::base::names::TenantId;
 use crate::journal::log::sync_dir;
 use crate::local::layout::Layout;
 use crate::local::rows::Id;
+use crate::local::scope::Scope;
 use crate::private::{self, make_dir};
 
 /// The runs of this process whose notes are there: those written to at the moment, and some more until the next pass.
@@ -23,7 +23,7 @@ pub struct Runs(Mutex<HashMap<PathBuf, Arc<Run>>>);
 /// Held by whoever is about to move a file there, until that file's fate is known.
 #[derive(Debug)]
 pub struct Run {
-    pub scope: TenantId,
+    pub scope: Scope,
     pub dir: PathBuf,
     note: PathBuf,
     /// The sync that begins next.
@@ -36,7 +36,7 @@ type Round = OnceLock<Result<(), Option<i32>>>;
 
 impl Runs {
     /// The run of that number: its note and its folder are there, and durable.
-    pub fn open(&self, layout: &Layout, scope: &TenantId, id: Id) -> io::Result<Arc<Run>> {
+    pub fn open(&self, layout: &Layout, scope: &Scope, id: Id) -> io::Result<Arc<Run>> {
         let dir = layout.folder(scope, id);
         if let Some(known) = lock(&self.0).get(&dir) {
             return Ok(known.clone());
@@ -115,7 +115,7 @@ mod tests {
     #[test]
     fn a_note_is_there_for_as_long_as_somebody_may_be_at_work() {
         let dir = tempfile::tempdir().unwrap();
-        let (layout, runs, scope) = (layout(dir.path()), Runs::default(), TenantId::parse("acme").unwrap());
+        let (layout, runs, scope) = (layout(dir.path()), Runs::default(), Scope::parse("acme").unwrap());
         let notes = || std::fs::read_dir(layout.placing()).unwrap().count();
         let first = runs.open(&layout, &scope, 1).unwrap();
         assert!(Arc::ptr_eq(&first, &runs.open(&layout, &scope, 4095).unwrap()));
@@ -136,7 +136,7 @@ mod tests {
     fn one_sync_serves_all_who_came_before_it_and_its_fault_is_told_to_each() {
         let dir = tempfile::tempdir().unwrap();
         let (layout, runs) = (layout(dir.path()), Runs::default());
-        let run = runs.open(&layout, &TenantId::parse("acme").unwrap(), 1).unwrap();
+        let run = runs.open(&layout, &Scope::parse("acme").unwrap(), 1).unwrap();
         run.sync().unwrap();
         std::fs::remove_dir(&run.dir).unwrap();
         std::thread::scope(|scope| {

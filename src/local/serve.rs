@@ -17,6 +17,7 @@ use crate::ingest::{Received, Staging};
 use crate::local::layout::Layout;
 use crate::local::open::{Local, STARTS};
 use crate::local::rows::{HashRow, Table, UsageRow, key};
+use crate::local::scope::{KeyId, Scope};
 use crate::local::shared::Shared;
 use crate::local::stored;
 use crate::local::txn::no_such_bucket;
@@ -103,7 +104,7 @@ impl Reads for Local {
     }
 
     fn find_content<'a>(&'a self, owner: &'a TenantId, sha256: &'a Sha256) -> Pending<'a, Option<(BucketName, ObjectKey)>> {
-        let row_key = key::hash(owner, sha256);
+        let row_key = key::hash(&Scope::new(owner, KeyId::None), sha256);
         Box::pin(self.shared.read(move |index| {
             let Some(row) = index.get(Table::Hashes, &row_key)? else { return Ok(None) };
             let row: HashRow = stored::decode(&row)?;
@@ -134,11 +135,11 @@ impl Intake for Local {
 
 impl Writes for Local {
     fn put(&self, put: PutObject, quota: Quota) -> Pending<'_, Written> {
-        Box::pin(async move { Ok(self.counted(self.shared.put(put, quota).await?)) })
+        Box::pin(async move { Ok(self.counted(self.shared.put(put, KeyId::None, quota).await?)) })
     }
 
     fn copy(&self, copy: CopyObject, quota: Quota) -> Pending<'_, Written> {
-        Box::pin(async move { Ok(self.counted(self.shared.copy(copy, quota).await?)) })
+        Box::pin(async move { Ok(self.counted(self.shared.copy(copy, KeyId::None, quota).await?)) })
     }
 
     fn delete<'a>(&'a self, of: ObjectRef<'a>, conditions: WriteConditions) -> Pending<'a, Deleted> {
@@ -166,7 +167,7 @@ impl Writes for Local {
 
 impl Uploads for Local {
     fn create_upload(&self, upload: Upload) -> Pending<'_, Upload> {
-        Box::pin(self.shared.create_upload(upload))
+        Box::pin(self.shared.create_upload(upload, KeyId::None))
     }
 
     fn upload<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, upload: &'a UploadId) -> Pending<'a, Upload> {

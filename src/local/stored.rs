@@ -5,21 +5,24 @@
 //! Called by `rows` and whoever reads and writes them. The rules for a change are in docs/architecture.md, and the files under
 //! tests/golden/store hold each form to its bytes.
 
+use std::num::NonZeroU64;
+
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::base::digest::{Sha256, VerifiedSha256};
 use crate::base::error::{Error, Result};
 use crate::base::etag::ETag;
-use crate::base::fields::Fields;
+use crate::base::fields::{Fields, Tag};
 use crate::base::names::{BucketName, ObjectKey, TenantId};
-use crate::base::object::{self, Bucket, Upload};
+use crate::base::object::{self, Bucket};
 use crate::base::stored::{self, Acl, Checksum, Headers, checksum_of};
 use crate::base::timestamp::Timestamp;
 use crate::local::rows::{
     CompletedRow, DropRow, HashRow, Id, Manifest, ObjectHead, ObjectRow, ObjectTail, PartFile, PartRow, PartsRef, Place, RehashRow,
-    UsageRow,
+    UploadRow, UsageRow,
 };
+use crate::local::scope::KeyId;
 
 const VERSION: u8 = 1;
 
@@ -52,9 +55,29 @@ fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<(T, &[u8])> {
 
 /// All that stands behind a form.
 fn fields(bytes: &[u8]) -> Result<Fields> {
-    let (fields, rest) = Fields::parse(bytes)?;
-    fields.require_known()?;
-    if rest.is_empty() { Ok(fields) } else { Err(Error::internal("a row is longer than its form")) }
+    match fields_and_key(bytes)? {
+        (fields, KeyId::None) => Ok(fields),
+        (_, KeyId::Number(_)) => Err(Error::internal("a row has a key that can have none")),
+    }
+}
+
+/// As `fields`, of what may be encrypted.
+fn fields_and_key(bytes: &[u8]) -> Result<(Fields, KeyId)> {
+    let (mut found, rest) = Fields::parse(bytes)?;
+    let number = found.take(Tag::KEY).map(|bytes| bytes.try_into().map(u64::from_le_bytes));
+    let key = match number {
+        None => KeyId::None,
+        Some(number) => KeyId::Number(number.ok().and_then(NonZeroU64::new).ok_or_else(|| Error::internal("a row's key has no number"))?),
+    };
+    found.require_known()?;
+    if rest.is_empty() { Ok((found, key)) } else { Err(Error::internal("a row is longer than its form")) }
+}
+
+fn with_key(fields: Fields, key: KeyId) -> Fields {
+    match key {
+        KeyId::None => fields,
+        KeyId::Number(number) => fields.with(Tag::KEY, number.get().to_le_bytes().to_vec()),
+    }
 }
 
 /// Of rows that hold no value of the domain but such as have one written form.
@@ -114,18 +137,18 @@ struct TailForm {
 
 impl Row for ObjectRow {
     fn encode(&self) -> Result<Vec<u8>> {
-        let ObjectTail { generation, acl, headers, sha256, place, parts, unknown } = self.tail.clone();
+        let ObjectTail { generation, key, acl, headers, sha256, place, parts, unknown } = self.tail.clone();
         let tail = TailForm { generation, acl: acl.into(), headers: headers.into(), sha256, place, parts };
         let form = postcard::to_extend(&tail, write(&HeadForm::from(&self.head))?).map_err(Error::internal)?;
-        unknown.append(form)
+        with_key(unknown, key).append(form)
     }
 
     fn decode(bytes: &[u8]) -> Result<Self> {
         let (head, rest) = read::<HeadForm>(bytes)?;
         let (tail, rest) = postcard::take_from_bytes(rest).map_err(Error::internal)?;
         let TailForm { generation, acl, headers, sha256, place, parts } = tail;
-        let (acl, headers) = (acl.into(), headers.into());
-        let tail = ObjectTail { generation, acl, headers, sha256, place, parts, unknown: fields(rest)? };
+        let (acl, headers, (unknown, key)) = (acl.into(), headers.into(), fields_and_key(rest)?);
+        let tail = ObjectTail { generation, key, acl, headers, sha256, place, parts, unknown };
         Ok(ObjectRow { head: head.try_into()?, tail })
     }
 }
@@ -154,16 +177,15 @@ struct UploadForm {
     initiator: Option<TenantId>,
 }
 
-impl Row for Upload {
+impl Row for UploadRow {
     fn encode(&self) -> Result<Vec<u8>> {
-        let (upload, initiator) = stored::Upload::of(self.clone());
-        write(&UploadForm { upload, initiator })
+        let (upload, initiator) = stored::Upload::of(self.upload.clone());
+        with_key(Fields::default(), self.key).append(write(&UploadForm { upload, initiator })?)
     }
 
     fn decode(bytes: &[u8]) -> Result<Self> {
         let (UploadForm { upload, initiator }, rest) = read(bytes)?;
-        fields(rest)?;
-        Ok(upload.begun_by(initiator))
+        Ok(UploadRow { upload: upload.begun_by(initiator), key: fields_and_key(rest)?.1 })
     }
 }
 
@@ -176,14 +198,14 @@ struct PartForm {
 
 impl Row for PartRow {
     fn encode(&self) -> Result<Vec<u8>> {
-        let PartRow { part, owner, file } = self;
-        write(&PartForm { part: part.into(), owner: owner.clone(), file: *file })
+        let PartRow { part, owner, key, file } = self;
+        let form = write(&PartForm { part: part.into(), owner: owner.clone(), file: *file })?;
+        with_key(Fields::default(), *key).append(form)
     }
 
     fn decode(bytes: &[u8]) -> Result<Self> {
         let (PartForm { part, owner, file }, rest) = read(bytes)?;
-        fields(rest)?;
-        Ok(PartRow { part: part.try_into()?, owner, file })
+        Ok(PartRow { part: part.try_into()?, owner, key: fields_and_key(rest)?.1, file })
     }
 }
 
@@ -240,7 +262,6 @@ fn none_at_the_end<'de, D: Deserializer<'de>, T: Deserialize<'de>>(row: D) -> st
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::fields::Tag;
 
     /// What a newer program would have put behind the form.
     fn with_field(row: &impl Row, tag: Tag) -> Vec<u8> {

@@ -18,6 +18,7 @@ use crate::index::{Change, Index, Walk};
 use crate::journal::{ContentAt, OpRef};
 use crate::local::ids::Ids;
 use crate::local::rows::{DropKind, DropRow, HashRow, Id, Manifest, ObjectRow, PartRow, Place, Table, UsageRow, key};
+use crate::local::scope::Scope;
 use crate::local::stored::{self, Row};
 use crate::origin::{Quota, Usage};
 
@@ -216,7 +217,7 @@ impl<'a> Txn<'a> {
         self.put_plain(Table::Buckets, key::bucket(&bucket.name), Some(Value::Bucket(Arc::new(bucket))));
     }
 
-    pub fn content(&self, scope: &TenantId, sha256: &VerifiedSha256) -> Result<Option<HashRow>> {
+    pub fn content(&self, scope: &Scope, sha256: &VerifiedSha256) -> Result<Option<HashRow>> {
         match self.get(Table::Hashes, &key::hash(scope, sha256.digest()))? {
             None => Ok(None),
             Some(Value::Hash(row)) => Ok(Some(row)),
@@ -224,7 +225,7 @@ impl<'a> Txn<'a> {
         }
     }
 
-    pub fn set_content(&mut self, scope: &TenantId, sha256: &VerifiedSha256, row: Option<HashRow>) {
+    pub fn set_content(&mut self, scope: &Scope, sha256: &VerifiedSha256, row: Option<HashRow>) {
         self.put_plain(Table::Hashes, key::hash(scope, sha256.digest()), row.map(Value::Hash));
     }
 
@@ -317,9 +318,9 @@ impl<'a> Txn<'a> {
         let moved = before.tail.generation == after.tail.generation && from != to && inline(from) && inline(to);
         if moved
             && let Some(sha256) = &after.tail.sha256
-            && let Some(c) = self.content(&after.head.owner, sha256)?.filter(|c| c.place == from)
+            && let Some(c) = self.content(&after.scope(), sha256)?.filter(|c| c.place == from)
         {
-            self.set_content(&after.head.owner, sha256, Some(HashRow { place: to, ..c }));
+            self.set_content(&after.scope(), sha256, Some(HashRow { place: to, ..c }));
         }
         Ok(moved)
     }
@@ -330,11 +331,11 @@ impl<'a> Txn<'a> {
             self.set_row(Table::ManifestRefs, key::id(manifest), &(refs + 1))?;
         }
         let Some(sha256) = row.tail.sha256.filter(|_| row.tail.place != Place::Empty) else { return Ok(()) };
-        let owner = &row.head.owner;
-        match self.content(owner, &sha256)? {
-            None => self.set_content(owner, &sha256, Some(HashRow { place: row.tail.place, refs: 1, newest: key.into() })),
+        let scope = &row.scope();
+        match self.content(scope, &sha256)? {
+            None => self.set_content(scope, &sha256, Some(HashRow { place: row.tail.place, refs: 1, newest: key.into() })),
             Some(c) if c.place == row.tail.place => {
-                self.set_content(owner, &sha256, Some(HashRow { refs: c.refs + 1, newest: key.into(), ..c }));
+                self.set_content(scope, &sha256, Some(HashRow { refs: c.refs + 1, newest: key.into(), ..c }));
             }
             // The same content lies elsewhere too (an upload not yet read through): that place is the known one.
             Some(_) => {}
@@ -343,35 +344,35 @@ impl<'a> Txn<'a> {
     }
 
     fn release(&mut self, row: &ObjectRow) -> Result<()> {
-        let owner = &row.head.owner;
+        let scope = &row.scope();
         for manifest in row.manifests() {
             let refs: u64 = self.get_row(Table::ManifestRefs, &key::id(manifest))?.unwrap_or(0);
             if refs > 1 {
                 self.set_row(Table::ManifestRefs, key::id(manifest), &(refs - 1))?;
             } else {
                 self.del_row(Table::ManifestRefs, key::id(manifest))?;
-                self.drop_later(owner, DropKind::Manifest, manifest)?;
+                self.drop_later(scope, DropKind::Manifest, manifest)?;
             }
         }
         let Some(sha256) = row.tail.sha256.filter(|_| row.tail.place != Place::Empty) else { return Ok(()) };
-        let known = self.content(owner, &sha256)?.filter(|c| c.place == row.tail.place);
+        let known = self.content(scope, &sha256)?.filter(|c| c.place == row.tail.place);
         let is_known = known.is_some();
         if let Some(c) = known.filter(|c| c.refs > 1) {
-            self.set_content(owner, &sha256, Some(HashRow { refs: c.refs - 1, ..c }));
+            self.set_content(scope, &sha256, Some(HashRow { refs: c.refs - 1, ..c }));
             return Ok(());
         }
         if is_known {
             // From here on nothing can find this content any more: a new write of the same bytes makes a new copy.
-            self.set_content(owner, &sha256, None);
+            self.set_content(scope, &sha256, None);
         }
         match row.tail.place {
-            Place::File { id } => self.drop_later(owner, DropKind::Blob(sha256), id),
+            Place::File { id } => self.drop_later(scope, DropKind::Blob(sha256), id),
             _ => Ok(()),
         }
     }
 
     /// Notes that nothing seems to refer to this any more. The proof comes later, from the log alone.
-    pub fn drop_later(&mut self, scope: &TenantId, kind: DropKind, id: Id) -> Result<()> {
+    pub fn drop_later(&mut self, scope: &Scope, kind: DropKind, id: Id) -> Result<()> {
         if self.replay {
             return Ok(());
         }

@@ -6,9 +6,9 @@
 use std::io;
 use std::path::Path;
 
-use crate::base::names::TenantId;
 use crate::journal::log::sync_dir;
 use crate::local::layout::Layout;
+use crate::local::scope::Scope;
 use crate::private::{self, make_dir};
 
 /// Runs have longer names than the folders of before: two digits of a hash, and `p` for parts.
@@ -18,7 +18,7 @@ pub fn to_runs(layout: &Layout) -> io::Result<()> {
     let mut moved = 0u64;
     for scope in folders(&layout.blobs())? {
         let path = layout.blobs().join(&scope);
-        let Ok(tenant) = TenantId::parse(&scope) else { continue };
+        let Ok(tenant) = Scope::parse(&scope) else { continue };
         for first in folders(&path)?.into_iter().filter(|name| name.len() <= LONGEST_OLD) {
             for second in folders(&path.join(&first))? {
                 moved += move_files(layout, &tenant, &path.join(&first).join(second))?;
@@ -42,7 +42,7 @@ fn note_runs(layout: &Layout) -> io::Result<u64> {
         let entry = entry?;
         let name = entry.file_name();
         let parts = name.to_str().and_then(|n| Some((n.split_once('.')?.0, n.rsplit_once('.')?.1))).filter(|(_, id)| id.len() == 16);
-        let parsed = parts.and_then(|(scope, id)| Some((TenantId::parse(scope).ok()?, u64::from_str_radix(id, 16).ok()?)));
+        let parsed = parts.and_then(|(scope, id)| Some((Scope::parse(scope).ok()?, u64::from_str_radix(id, 16).ok()?)));
         let Some((scope, id)) = parsed else { continue };
         private::create(&layout.note(&scope, id))?;
         std::fs::remove_file(entry.path())?;
@@ -52,7 +52,7 @@ fn note_runs(layout: &Layout) -> io::Result<u64> {
     Ok(notes)
 }
 
-fn move_files(layout: &Layout, scope: &TenantId, old: &Path) -> io::Result<u64> {
+fn move_files(layout: &Layout, scope: &Scope, old: &Path) -> io::Result<u64> {
     let mut moved = 0;
     for entry in std::fs::read_dir(old)? {
         let entry = entry?;

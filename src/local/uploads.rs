@@ -12,18 +12,22 @@ use crate::base::object::{Upload, UploadedPart};
 use crate::index::Walk;
 use crate::ingest::Received;
 use crate::local::objects::drop_blocking;
-use crate::local::rows::{DropKind, PartRow, Table, key};
+use crate::local::rows::{DropKind, PartRow, Table, UploadRow, key};
+use crate::local::scope::KeyId;
 use crate::local::shared::Shared;
 use crate::local::stored;
 use crate::local::txn::{Txn, Value, no_such_bucket};
 use crate::origin::Quota;
 
 impl Shared {
-    pub async fn create_upload(&self, upload: Upload) -> Result<Upload> {
+    /// `key`: what its parts are encrypted with.
+    pub async fn create_upload(&self, upload: Upload, key: KeyId) -> Result<Upload> {
         let create = move |txn: &mut Txn<'_>| {
             txn.require_bucket(&upload.bucket)?;
-            txn.set_row(Table::Uploads, key::upload(&upload.bucket, &upload.key, upload.id.as_str()), &upload)?;
-            Ok(upload)
+            let row_key = key::upload(&upload.bucket, &upload.key, upload.id.as_str());
+            let row = UploadRow { upload, key };
+            txn.set_row(Table::Uploads, row_key, &row)?;
+            Ok(row.upload)
         };
         self.queue.submit(create).await
     }
@@ -33,8 +37,13 @@ impl Shared {
             return Err(no_such_bucket());
         }
         let (shared, row_key) = (self.clone(), key::upload(bucket, key, id.as_str()));
-        let read = spawn_blocking(move || shared.index()?.get(Table::Uploads, &row_key)?.map(|b| stored::decode::<Upload>(&b)).transpose());
-        read.await.map_err(Error::internal)??.ok_or_else(no_such_upload)
+        let row = spawn_blocking(move || shared.upload_row(&row_key)).await.map_err(Error::internal)??;
+        Ok(row.upload)
+    }
+
+    /// Blocks.
+    fn upload_row(&self, row_key: &[u8]) -> Result<UploadRow> {
+        self.index()?.get(Table::Uploads, row_key)?.map(|b| stored::decode(&b)).transpose()?.ok_or_else(no_such_upload)
     }
 
     pub async fn put_part(self: &Arc<Self>, upload: &Upload, number: u16, received: Received, quota: Quota) -> Result<UploadedPart> {
@@ -42,12 +51,16 @@ impl Shared {
         check_part(upload, number, &received)?;
         let etag = ETag::single(received.named_md5()?);
         let Received { size, checksum, content, .. } = received;
-        let (shared, owner) = (self.clone(), upload.owner.clone());
-        let mut placed = spawn_blocking(move || shared.place_part(&owner, content)).await.map_err(Error::internal)??;
+        let upload_key = key::upload(&upload.bucket, &upload.key, upload.id.as_str());
+        let (shared, row_key) = (self.clone(), upload_key.clone());
+        let place = move || {
+            let scope = shared.upload_row(&row_key)?.scope();
+            Ok((shared.place_part(&scope, content)?, scope.key))
+        };
+        let (mut placed, of_key) = spawn_blocking(place).await.map_err(Error::internal)??;
         let upload = upload.clone();
         let put = move |txn: &mut Txn<'_>| {
-            let upload_key = key::upload(&upload.bucket, &upload.key, upload.id.as_str());
-            let there: Option<Upload> = txn.get_row(Table::Uploads, &upload_key)?;
+            let there: Option<UploadRow> = txn.get_row(Table::Uploads, &upload_key)?;
             if there.is_none() {
                 return Err(no_such_upload());
             }
@@ -56,10 +69,14 @@ impl Shared {
             let replaced = old.as_ref().map_or(0, |o| i128::from(o.part.size));
             txn.check_quota(&upload.owner, &quota, i128::from(size) - replaced, 0)?;
             if let Some(old) = old {
-                txn.drop_later(&old.owner, DropKind::Part, old.file)?;
+                txn.drop_later(&old.scope(), DropKind::Part, old.file)?;
             }
             let part = UploadedPart { number, size, etag, modified: txn.now(), checksum };
-            txn.set_row(Table::Parts, row_key, &PartRow { part: part.clone(), owner: upload.owner.clone(), file: placed.id() })?;
+            txn.set_row(
+                Table::Parts,
+                row_key,
+                &PartRow { part: part.clone(), owner: upload.owner.clone(), key: of_key, file: placed.id() },
+            )?;
             placed.handed_over();
             Ok((part, placed))
         };
@@ -95,8 +112,8 @@ impl Shared {
         let bucket = bucket.clone();
         let abort = move |txn: &mut Txn<'_>| {
             txn.require_bucket(&bucket)?;
-            let upload: Upload = txn.get_row(Table::Uploads, &row_key)?.ok_or_else(no_such_upload)?;
-            remove(txn, &upload)
+            let row: UploadRow = txn.get_row(Table::Uploads, &row_key)?.ok_or_else(no_such_upload)?;
+            remove(txn, &row.upload)
         };
         self.queue.submit(abort).await
     }
@@ -131,7 +148,7 @@ pub fn all_parts(txn: &Txn<'_>, id: &UploadId) -> Result<Vec<PartRow>> {
 pub fn remove(txn: &mut Txn<'_>, upload: &Upload) -> Result<()> {
     for row in all_parts(txn, &upload.id)? {
         txn.del_row(Table::Parts, key::part(upload.id.as_str(), row.part.number))?;
-        txn.drop_later(&row.owner, DropKind::Part, row.file)?;
+        txn.drop_later(&row.scope(), DropKind::Part, row.file)?;
     }
     txn.del_row(Table::Uploads, key::upload(&upload.bucket, &upload.key, upload.id.as_str()))
 }

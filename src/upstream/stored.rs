@@ -175,7 +175,7 @@ pub fn write_upload(recorded: &Recorded) -> Result<Vec<u8>> {
 }
 
 /// With the marks that stand behind it. `is_mark`: one mark and nothing else, which is shorter than any field.
-pub fn read_upload<'t>(text: &'t [u8], is_mark: impl Fn(&[u8]) -> bool) -> Result<(Recorded, &'t [u8])> {
+pub fn read_upload(text: &[u8], is_mark: impl Fn(&[u8]) -> bool) -> Result<(Recorded, &[u8])> {
     let version = require_version(text, WITH_INITIATOR, "the record of an upload")?;
     let (UploadRecord { upload, seal, rest, sealed, .. }, mut behind) = taken::<UploadRecord>(text)?;
     let mut initiator = None;

@@ -6,13 +6,13 @@ use std::path::Path;
 
 use super::model::copy_tree;
 use super::*;
-use crate::base::object::{BucketDocument, SharedObject, Upload};
+use crate::base::object::{BucketDocument, SharedObject};
 use crate::base::object_ref::ObjectRef;
 use crate::journal::Journal;
 use crate::journal::op::parse_ops;
 use crate::journal::segment::{self, Contents};
 use crate::local::fsck::{self, Options};
-use crate::local::rows::{CompletedRow, DropRow, Manifest, ObjectRow, PartRow, RehashRow, Table};
+use crate::local::rows::{CompletedRow, DropRow, Manifest, ObjectRow, PartRow, RehashRow, Table, UploadRow};
 use crate::local::sealed::Sealing;
 use crate::local::stored::{self, Row};
 use crate::origin::OwnSettings;
@@ -32,7 +32,7 @@ fn written_again(table: Table, value: &[u8]) -> Vec<u8> {
         Table::Meta => again::<u64>(value),
         Table::Buckets => again::<Bucket>(value),
         Table::Objects => again::<ObjectRow>(value),
-        Table::Uploads => again::<Upload>(value),
+        Table::Uploads => again::<UploadRow>(value),
         Table::Parts => again::<PartRow>(value),
         Table::Manifests => again::<Manifest>(value),
         Table::Completed => again::<CompletedRow>(value),

@@ -13,6 +13,7 @@ use crate::journal::Fault;
 use crate::local::pass::Passes;
 use crate::local::placing::{Name, Placed};
 use crate::local::rows::DropKind;
+use crate::local::scope::Scope;
 use crate::origin::Pending;
 
 /// Polls a write that often, then lets go of it, wherever it is.
@@ -107,8 +108,8 @@ async fn what_a_crash_left_in_place_is_asked_of_the_journal() {
     ];
     for (kind, id, there) in kinds {
         let shared = &local.shared;
-        let run = shared.runs.open(&shared.layout, &tenant("acme"), id).unwrap();
-        let placed = Placed::begin(&shared.layout, &shared.limbo, &run, Name { scope: tenant("acme"), kind, id }).unwrap();
+        let run = shared.runs.open(&shared.layout, &Scope::parse("acme").unwrap(), id).unwrap();
+        let placed = Placed::begin(&shared.layout, &shared.limbo, &run, Name { scope: Scope::parse("acme").unwrap(), kind, id }).unwrap();
         if there {
             std::fs::write(placed.path(), b"left by a crash").unwrap();
         }

@@ -8,6 +8,7 @@ mod left;
 mod model;
 mod multipart;
 mod references;
+mod scopes;
 
 use std::future::poll_fn;
 use std::sync::Arc;

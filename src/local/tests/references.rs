@@ -15,9 +15,10 @@ use crate::base::names::UploadId;
 use crate::base::object::{Upload, UploadedPart};
 use crate::local::blobs::parse_path;
 use crate::local::rows::{
-    CompletedRow, DropKind, HashRow, Id, Manifest, ObjectHead, ObjectRow, ObjectTail, PartFile, PartRow, Place, RehashRow, Table, UsageRow,
-    key,
+    CompletedRow, DropKind, HashRow, Id, Manifest, ObjectHead, ObjectRow, ObjectTail, PartFile, PartRow, Place, RehashRow, Table,
+    UploadRow, UsageRow, key,
 };
+use crate::local::scope::{KeyId, Scope};
 use crate::local::txn::Txn;
 
 /// Of each kind of thing there are so many.
@@ -50,6 +51,10 @@ struct Things {
     manifests: Vec<Id>,
 }
 
+fn scope() -> Scope {
+    Scope::new(&tenant("acme"), KeyId::None)
+}
+
 fn content(n: u8) -> Vec<u8> {
     bytes_of(u64::from(n) + 50, 700)
 }
@@ -61,8 +66,8 @@ impl Things {
             let content = Content::Memory(Bytes::copy_from_slice(body));
             let sha256 = VerifiedSha256::proven(Sha256(sha2::Sha256::digest(body).into()));
             let mut placed = match is_part {
-                true => shared.place_part(&tenant("acme"), content).unwrap(),
-                false => shared.place_blob(&tenant("acme"), &sha256, shared.as_file(content).unwrap()).unwrap(),
+                true => shared.place_part(&scope(), content).unwrap(),
+                false => shared.place_blob(&scope(), &sha256, shared.as_file(content).unwrap()).unwrap(),
             };
             placed.handed_over();
             let id = placed.id();
@@ -90,6 +95,7 @@ impl Things {
             head: ObjectHead { size, etag, modified: txn.now(), owner: tenant("acme"), checksum: None },
             tail: ObjectTail {
                 generation: txn.next_generation(),
+                key: KeyId::None,
                 acl: CannedAcl::Private,
                 headers: ObjectHeaders::default(),
                 sha256,
@@ -113,7 +119,7 @@ impl Things {
             Table::Manifests | Table::ManifestRefs => key::id(self.manifests[usize::from(a)]),
             Table::Drops => key::id(self.parts[usize::from(a)]),
             Table::Rehash => key::id(Id::from(a)),
-            Table::Hashes => key::hash(&tenant("acme"), self.blobs[usize::from(a)].0.digest()),
+            Table::Hashes => key::hash(&scope(), self.blobs[usize::from(a)].0.digest()),
         };
         if unsaid {
             return txn.del_row(table, row_key);
@@ -130,17 +136,17 @@ impl Things {
                 let row = self.object(txn, a, b)?;
                 txn.set_object(&bucket_name("media"), &name, Arc::new(row))
             }
-            Table::Uploads => txn.set_row(table, row_key, &upload_of(upload_id, name)),
+            Table::Uploads => txn.set_row(table, row_key, &UploadRow { upload: upload_of(upload_id, name), key: KeyId::None }),
             Table::Parts => txn.set_row(table, row_key, &part_of(b, self.parts[usize::from(a)])),
             Table::Manifests => txn.set_row(table, row_key, &Manifest { parts: Vec::new(), files: vec![part(a), part(b)] }),
             Table::Completed => txn.set_row(table, row_key, &completed_of(name)),
             Table::Settings => txn.set_row(table, row_key, &vec![b]),
-            Table::Drops => txn.drop_later(&tenant("acme"), DropKind::Part, self.parts[usize::from(a)]),
+            Table::Drops => txn.drop_later(&scope(), DropKind::Part, self.parts[usize::from(a)]),
             Table::Rehash => txn.set_row(table, row_key, &rehash),
             Table::Hashes => {
                 let (sha256, id) = self.blobs[usize::from(a)];
                 let newest = key::object(&bucket_name("media"), &name).into();
-                txn.set_content(&tenant("acme"), &sha256, Some(HashRow { place: Place::File { id }, refs: 1, newest }));
+                txn.set_content(&scope(), &sha256, Some(HashRow { place: Place::File { id }, refs: 1, newest }));
                 Ok(())
             }
             Table::Usage => txn.set_row(table, row_key, &UsageRow { bytes: 1, objects: 1 }),
@@ -149,7 +155,7 @@ impl Things {
 
     /// Everything is a candidate, also what is referred to.
     fn suspect_all(&self, txn: &mut Txn<'_>) -> Result<()> {
-        let scope = tenant("acme");
+        let scope = scope();
         self.blobs.iter().try_for_each(|(sha256, id)| txn.drop_later(&scope, DropKind::Blob(*sha256), *id))?;
         self.parts.iter().try_for_each(|id| txn.drop_later(&scope, DropKind::Part, *id))?;
         self.manifests.iter().try_for_each(|id| txn.drop_later(&scope, DropKind::Manifest, *id))
@@ -209,7 +215,7 @@ fn upload_of(id: UploadId, key: ObjectKey) -> Upload {
 fn part_of(number: u8, file: Id) -> PartRow {
     let etag = ETag::single(Md5Hasher::digest(b""));
     let part = UploadedPart { number: u16::from(number) + 1, size: 700, etag, modified: Timestamp::now(), checksum: None };
-    PartRow { part, owner: tenant("acme"), file }
+    PartRow { part, owner: tenant("acme"), key: KeyId::None, file }
 }
 
 fn completed_of(key: ObjectKey) -> CompletedRow {
@@ -250,7 +256,7 @@ proptest! {
             assert_eq!(kept(&local), things.referred(&there), "{there:?}");
             for Said { a, .. } in there.values().filter(|s| s.table == Table::Objects && s.b == 3) {
                 let entry = local.shared.load_entry(&bucket_name("media"), &object_key(&format!("k{a}"))).unwrap().unwrap();
-                let body = local.shared.read_whole(entry.place, &entry.info).unwrap();
+                let body = local.shared.read_whole(&entry).unwrap();
                 assert_eq!(body.unwrap(), content(*a), "its segment stays");
             }
             let none: Vec<Said> = there.values().map(|said| Said { unsaid: true, ..*said }).collect();
