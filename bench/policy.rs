@@ -9,7 +9,7 @@ use std::net::IpAddr;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use tidegate::auth::query::Query;
-use tidegate::auth::{Action, Auth, Caller, OperatorKey, RequestFacts, Settings, Target};
+use tidegate::auth::{Action, Auth, Caller, Identity, OperatorKey, RequestFacts, Settings, Target};
 use tidegate::base::names::{BucketName, ObjectKey, TenantId};
 use tidegate::base::object::{Bucket, BucketDocument, CannedAcl};
 use tidegate::base::object_ref::VersionSelector;
@@ -50,7 +50,8 @@ fn bench(c: &mut Criterion) {
         RequestFacts { parts: &request, query: &query, peer: IpAddr::from([192, 0, 2, 1]), secure: true, now: Timestamp::from_secs(2) };
     let key = ObjectKey::parse("acme/run/model.glb").expect("a key");
     let anonymous = Caller::anonymous();
-    let acme = Caller::tenant(auth.tenant(&TenantId::parse("acme").expect("a name")).expect("a tenant"));
+    let tenant = auth.tenant(&TenantId::parse("acme").expect("a name")).expect("a tenant");
+    let acme = Caller { identity: Identity::Tenant(tenant), ..Caller::anonymous() };
     let mut run = |name: &str, caller: &Caller, bucket: &Bucket, allowed: bool| {
         let target = Target::Object { bucket, key: &key, version: VersionSelector::Current, object: None };
         assert_eq!(auth.authorize(caller, Action::GetObject, target, &context).is_ok(), allowed, "{name}");
