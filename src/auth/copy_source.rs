@@ -60,6 +60,7 @@ pub fn none() -> Error {
 mod tests {
     use super::*;
     use crate::base::error::ErrorKind;
+    use crate::base::object_ref::VersionId;
     use proptest::prelude::*;
 
     fn name(raw: &str) -> Result<String, ErrorKind> {
@@ -97,6 +98,14 @@ mod tests {
         ] {
             assert_eq!(name(raw), Err(kind), "{raw}");
         }
+    }
+
+    #[test]
+    fn which_version_it_names() {
+        let version = |raw: &str| CopySource::parse(raw).unwrap().object().version;
+        assert_eq!(version("abc/k"), VersionSelector::Current);
+        assert_eq!(version("abc/k?versionId=%6Eull"), VersionSelector::Exact(VersionId::Null));
+        assert_eq!(version("abc/k%3FversionId=null"), VersionSelector::Current);
     }
 
     proptest! {

@@ -314,6 +314,7 @@ fn method_not_allowed(resource: &Resource) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::object_ref::VersionId;
 
     fn object(bucket: &str, key: &str) -> Resource {
         Resource::Object(BucketName::parse(bucket).unwrap(), ObjectKey::parse(key).unwrap())
@@ -348,6 +349,15 @@ mod tests {
         assert_eq!(op(Method::PUT, "/abc/k", "partNumber=1&uploadId=x"), Ok(Operation::UploadPart));
         assert_eq!(op(Method::GET, "/abc", "lifecycle"), Err(ErrorKind::NotImplemented));
         assert_eq!(op(Method::GET, "/abc/k", "versionId=3"), Err(ErrorKind::NoSuchVersion));
+        let version = |query: &str| {
+            let named = resource(None, "/abc/k").unwrap();
+            match route(&Method::GET, &named, &Query::parse(Some(query)).unwrap(), &HeaderMap::new()).unwrap() {
+                Routed::Object(_, of) => of.version,
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(version(""), VersionSelector::Current);
+        assert_eq!(version("versionId=null"), VersionSelector::Exact(VersionId::Null));
         assert_eq!(op(Method::GET, "/abc/k", "versionId=null&unknown=1"), Ok(Operation::GetObject));
         assert_eq!(op(Method::PATCH, "/abc/k", ""), Err(ErrorKind::MethodNotAllowed));
         assert_eq!(op(Method::POST, "/abc/k", "restore"), Ok(Operation::RestoreObject));
