@@ -147,7 +147,9 @@ async fn live(far: Far, name: String, began: Instant, jumps: bool) {
                 work(held, &chance, began, off).await;
                 EVERY
             }
-            Ok(Turn::Others { again: after } | Turn::Done { due: after }) => after,
+            // Sooner than it is told to, too: what keeps nodes apart is the lease, and not their patience.
+            Ok(Turn::Others { again }) => Duration::from_millis(chance.below(again.as_millis() as u64)),
+            Ok(Turn::Done { due }) => due,
             Err(_) => PAUSE,
         };
         sleep(wait).await;
