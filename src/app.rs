@@ -6,8 +6,8 @@
 
 pub mod cluster;
 pub mod jobs;
-pub mod neighbours;
 pub mod reload;
+pub mod settings_watch;
 pub mod stack;
 
 use std::fmt;
@@ -60,7 +60,7 @@ pub struct App {
     access_log: Option<access_log::Writer>,
     addresses: Vec<Address>,
     reloader: Reloader,
-    follower: Option<JoinHandle<()>>,
+    settings_watch: Option<JoinHandle<()>>,
     drain_timeout: Duration,
 }
 
@@ -128,7 +128,7 @@ impl App {
         let settings = stack::Settings { local: config.store, upstream, shadows, cache, replicas, back: config.back };
         let stack = stack::open(settings, &stack::Tools { secret: &secret, queue: &queue, metrics: &metrics }).await?;
         // Over a remote S3 other nodes may stand too.
-        let has_neighbours = stack.layers.cache.is_some();
+        let over_s3 = stack.layers.cache.is_some();
         let purges = jobs::purges(Map::new(config.doors.sites.list().iter().filter_map(Site::behind_cdn).collect()), &config.cdn, &queue)?;
         let tracker = Tracker::default();
         let followers = [purges.follower(), stack.follower(), cluster.follower()].into_iter().flatten().collect();
@@ -144,11 +144,11 @@ impl App {
             .with_peers(cluster.peers())
             .with_writers(writers);
         let (recurring, leases) = jobs::recurring(stack.shared.as_ref(), stack.layers.replicas.as_ref(), &config.cluster, &queue)?;
-        jobs::register(&queue, recurring).await;
         let parts = jobs::Parts { changes, purges, peers: cluster.kind(), layers: stack.layers, shared: stack.shared };
         let kinds = jobs::kinds(parts, &ops, &auth);
+        jobs::register(&queue, recurring, &kinds).await?;
         ops.load_settings(&auth).await?;
-        let follower = has_neighbours.then(|| tokio::spawn(neighbours::follow(ops.clone(), auth.clone())));
+        let settings_watch = over_s3.then(|| tokio::spawn(settings_watch::run(ops.clone(), auth.clone())));
 
         let addresses = addresses(&config.s3, &config.edge, &config.admin);
         let listening = server::listen(config.net, &addresses, tls.clone(), metrics.clone())
@@ -181,7 +181,7 @@ impl App {
             access_log: writer,
             addresses,
             reloader,
-            follower,
+            settings_watch,
             drain_timeout: config.drain_timeout,
         })
     }
@@ -220,7 +220,7 @@ impl App {
     /// Drains, and closes every part in order.
     pub async fn stop(self, deadline: Duration) -> Stopped {
         self.queue.release_waiters();
-        self.follower.inspect(JoinHandle::abort);
+        self.settings_watch.inspect(JoinHandle::abort);
         let jobs = tokio::task::spawn_blocking(move || self.jobs.drain(deadline));
         let cut = self.server.drain(deadline).await;
         match jobs.await {

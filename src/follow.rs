@@ -3,8 +3,8 @@
 //! Not here: what the rows mean. Whoever owns the two says how operations become rows (`Replay`), and how a new index is filled from
 //! the whole journal. Called by `local` and `queue` when they start, and when an index failed.
 //!
-//! Invariants: the position of an index is written with the rows that bring it there, or after them. One that is ahead of its
-//! journal is an error, and not forgotten: the journal has lost what was acknowledged.
+//! Invariants: the position of an index is written with the rows that bring it there, or after them. An index that
+//! is ahead of its journal is an error, and is not rebuilt: the journal has lost what was acknowledged.
 
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::index::{self, Applied, Index};

@@ -1,13 +1,14 @@
 //! Which kinds of background work there are, and in whose name each acts.
 //!
-//! Called at the start. A kind is there as well where the configuration has no more use for it: jobs may be left of when it did.
+//! Called at the start. A kind that works on a layer is there with the layer. Those that tell the CDN and peers are always there, as far as
+//! they can be: jobs may be left of when there were some.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::app::StartError;
 use crate::auth::Auth;
-use crate::base::error::Result;
+use crate::base::error::{Error, Result};
 use crate::cdn::cloudfront::Settings;
 use crate::cdn::{CloudFront, Map};
 use crate::cluster::{RecurringNode, Settings as ClusterSettings};
@@ -97,8 +98,11 @@ pub fn kinds(parts: Parts, ops: &Ops, auth: &Arc<Auth>) -> Vec<Arc<dyn Kind>> {
 }
 
 /// A disk that takes no writes keeps no gateway from serving: then it is tried again.
-pub async fn register(queue: &Queue, recurring: Vec<Recurring>) {
-    let Err(e) = queue.set_recurring(recurring.clone()).await else { return };
+pub async fn register(queue: &Queue, recurring: Vec<Recurring>, kinds: &[Arc<dyn Kind>]) -> Result<()> {
+    if let Some(idle) = recurring.iter().find(|r| !kinds.iter().any(|kind| kind.name() == r.kind)) {
+        return Err(Error::internal(format!("nobody does what recurs as {}", idle.kind)));
+    }
+    let Err(e) = queue.set_recurring(recurring.clone()).await else { return Ok(()) };
     tracing::warn!(error = %e, "what recurs can't be recorded; it is tried again");
     let queue = queue.clone();
     tokio::spawn(async move {
@@ -106,6 +110,7 @@ pub async fn register(queue: &Queue, recurring: Vec<Recurring>) {
             tokio::time::sleep(AGAIN).await;
         }
     });
+    Ok(())
 }
 
 /// What recurs on this node, and the leases that it is done under.

@@ -12,7 +12,7 @@ use crate::base::host;
 pub const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 const HEX_UPPER: &[u8; 16] = b"0123456789ABCDEF";
 
-/// What stands in the canonical request in place of what arrived: for the plain check nothing.
+/// Replacements in the canonical request. Empty for the plain check.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Rewrite<'a> {
     pub host: Option<&'a str>,

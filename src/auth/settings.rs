@@ -92,7 +92,7 @@ impl Settings {
         if bases().any(|base| host.has_name(base)) { None } else { label_below(host.name(), bases()) }
     }
 
-    /// The bucket that somebody meant who signed for this host: a public name is one to put a bucket before, too, whether or not
+    /// The bucket that the signer meant by this host: a public name is one to put a bucket before, too, whether or not
     /// a request that arrives under it is routed so.
     pub(super) fn bucket_meant_by<'h>(&self, host: Host<'h>) -> Option<&'h str> {
         let public = self.public_hosts.iter().filter_map(|p| Host::parse(p)).map(Host::name);

@@ -1,4 +1,4 @@
-//! The end of a stored form: fields with numbers, so that a later program can add one without another version of the form.
+//! Numbered optional fields at the end of a stored form. A later program adds one without another version of the form.
 //!
 //! A program keeps the fields that it does not know, byte for byte, and writes them back with what they belong to. Nothing is
 //! written where there are none: forms of before there were fields are read and written as they are.

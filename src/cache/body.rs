@@ -1,6 +1,6 @@
 //! A range of one version, read through the cache: block after block, each from where it is.
 //!
-//! It pulls. Ahead of its reader no more than `AHEAD_BYTES` are fetched, and these go to the disk: so a slow reader costs what is in
+//! It pulls. Only so much is fetched ahead of its reader, and that goes to the disk: so a slow reader costs what is in
 //! its hands, however large the object.
 //! Invariants: only bytes of the one version; exactly the range, or an error. A fault of the disk is a miss, and the rest of that
 //! block is fetched.

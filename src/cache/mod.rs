@@ -190,7 +190,7 @@ impl Cache {
         spawn_blocking(move || disk.remembered(&bucket, &key)).await.ok().flatten()
     }
 
-    /// This is what the key is now; see `Stats::learn`.
+    /// This is what the key is now; see `KnownKeys::learn`.
     pub fn learn(&self, ticket: known_keys::Ticket, bucket: &BucketName, key: &ObjectKey, found: Option<SharedObject>) {
         if !self.0.known_keys.learn(ticket, bucket, key, found.clone()) {
             return;
@@ -202,7 +202,7 @@ impl Cache {
     }
 
     /// The key was changed, or may have been: from now on it is asked for. Its old blocks stay for those who are reading them.
-    /// Does not wait for the disk; `written` does.
+    /// Does not wait for the disk; `outdate_durably` does.
     pub fn outdate(&self, bucket: &BucketName, key: &ObjectKey) {
         drop(self.outdated(bucket, key));
     }

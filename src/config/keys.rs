@@ -1,4 +1,5 @@
-//! The one list of what can be set in `gateway.toml` and the environment: name, meaning, default, and how it is taken.
+//! The keys of `gateway.toml` and the environment: name, meaning, default, and how each is taken. The rest of the list is in `keys/`;
+//! `[[tables]]` have a file each beside this one.
 //!
 //! Each key can be overridden by an environment variable: `TIDEGATE_` and the key in capitals with `_` for `.`, except
 //! the few that scripts know by a shorter name.

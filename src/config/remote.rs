@@ -10,7 +10,7 @@ use crate::upstream::client::{Access, Keys};
 /// The keys that are taken here.
 pub const KEYS: [&str; 6] = ["endpoint", "region", "path_style", "profile", "access_key", "secret"];
 
-/// A table's, as far as it was read.
+/// What was read of a table so far.
 #[derive(Debug, Default)]
 pub struct Remote {
     access: Access,

@@ -294,14 +294,23 @@ fn copy_inside(txn: &mut Txn<'_>, copy: &CopyObject, quota: &Quota) -> Result<Wr
     let current = txn.object(&copy.bucket, &copy.key)?;
     check(&copy.conditions, current.as_deref())?;
     check_quota(txn, &copy.owner, quota, source.head.size, current.as_deref())?;
-    let mut row = (*source).clone();
-    row.head.modified = txn.now();
-    row.tail.generation = txn.next_generation();
-    row.tail.acl = copy.acl;
-    row.tail.headers = copy.headers.clone();
-    if (&copy.source_bucket, &copy.source_key) != (&copy.bucket, &copy.key) {
-        row.tail.unknown = row.tail.unknown.of_copy();
-    }
+    let in_place = (&copy.source_bucket, &copy.source_key) == (&copy.bucket, &copy.key);
+    // Named one by one: whether a copy has it too must be said of each.
+    let ObjectHead { size, etag, modified: _, owner, checksum } = source.head.clone();
+    let ObjectTail { generation: _, key, acl: _, headers: _, sha256, place, parts, unknown } = source.tail.clone();
+    let row = ObjectRow {
+        head: ObjectHead { size, etag, modified: txn.now(), owner, checksum },
+        tail: ObjectTail {
+            generation: txn.next_generation(),
+            key,
+            acl: copy.acl,
+            headers: copy.headers.clone(),
+            sha256,
+            place,
+            parts,
+            unknown: if in_place { unknown } else { unknown.of_copy() },
+        },
+    };
     if row.tail.sha256.is_none() {
         let todo = RehashRow { bucket: copy.bucket.clone(), key: copy.key.clone() };
         txn.set_row(Table::Rehash, key::id(row.tail.generation), &todo)?;

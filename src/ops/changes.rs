@@ -71,7 +71,7 @@ impl Outcome for () {
     }
 }
 
-/// Of one that waits to be stored upstream too: whoever asks there in vain loses nothing.
+/// Also for a delete that still waits to be stored upstream: followers then look there once for nothing, which does no harm.
 impl Outcome for Deleted {
     fn became(&self) -> Became {
         Became::Stored
@@ -99,6 +99,8 @@ impl Outcome for Written {
     }
 }
 
+/// Hears of every change of an object or a bucket that `ops` makes. Not of uploads before they are completed, of restores, and of copies
+/// from old stores, which change nothing that is shown. What is written back comes twice: `KeptHere`, then `Stored`.
 pub trait Follower: Send + Sync + 'static {
     fn concerns(&self, change: &Change) -> bool;
 

@@ -1,6 +1,6 @@
 //! Two listings as one, in order, where an entry of the one hides that of the other.
 //!
-//! In rounds: a page of each, of which the names up to where the shorter one ends are taken; the next round begins there.
+//! In rounds: a page of each is taken, and of both the names up to the smaller of the two last ones. The next round begins there.
 
 use std::cmp::Ordering;
 

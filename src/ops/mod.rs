@@ -2,7 +2,8 @@
 //! forgotten check does not compile. Bucket and key come out of the grant, so that a grant for one object can't be
 //! used on another, and each function names the action that the grant must be for.
 //!
-//! The one exception is `access`: what a decision is made from must be read before there is a grant.
+//! Exceptions: `access` reads what a decision is made from, before there is a grant. What peers tell, the gateway's own settings, and
+//! whether there is room are nobody's to be granted.
 
 pub mod access;
 mod admit;

@@ -1,4 +1,4 @@
-//! Every metric of the gateway, by name, in `Metrics::new`; and the handles through which the code counts.
+//! Every metric of the gateway, by name, in `Metrics::new`, but for families with a file of their own beside this one; and the handles through which the code counts.
 //!
 //! Handles are plain atomics found by enum or index: no lock, no hashing and no allocation on a request's path.
 //! Series of requests appear when they are first used; the others are there from the start, at zero.

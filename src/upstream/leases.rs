@@ -18,7 +18,7 @@ impl Upstream {
         Ok(record.map(|record| (record.etag, record.text)))
     }
 
-    /// Over the one of that ETag; None: where there is none. Its new ETag, or None: there was another.
+    /// `over`: the ETag of what it replaces; None: nothing is there yet. Answers its ETag, or None where somebody else wrote first.
     pub async fn put_lease(&self, name: &str, text: &[u8], over: Option<&str>) -> Result<Option<String>> {
         let over = over.map_or(Over::Nothing, |etag| Over::This(etag.to_owned()));
         match self.0.put_record(&format!("{FOLDER}{name}"), text, over).await {

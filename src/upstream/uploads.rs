@@ -1,7 +1,7 @@
 //! The listing of uploads in progress, without what is hidden from those who look at a bucket.
 //!
 //! As in `list`: the upstream groups before anything is hidden, so a common prefix that ends inside the name of a hidden folder takes
-//! a look; and a page goes on where a name ended that may be told.
+//! a look. A page's marker is the last name that the caller may see.
 
 use aws_sdk_s3::operation::list_multipart_uploads::ListMultipartUploadsOutput;
 use aws_sdk_s3::types::EncodingType;

@@ -26,7 +26,7 @@ pub struct Wanted<'a> {
 }
 
 impl Auth {
-    /// Who opens the URL may what `identity` may, so the key must be one that speaks for `identity` and nobody else.
+    /// Whoever opens the URL has the rights of `identity`, so the key must be one that speaks for `identity` and nobody else.
     pub fn sign_cloudfront(&self, identity: &Identity, wanted: &Wanted<'_>) -> Result<Signature> {
         let directory = self.directory.load();
         let usable = |e: &&UrlKeyEntry| {

@@ -1,4 +1,4 @@
-//! The S3 door. `handle` is the whole of it, top to bottom; the files beside it are one family of operations each.
+//! The S3 door, top to bottom: `handle`, `answer`, `dispatch`; the files beside it are one family of operations each.
 
 pub mod acl;
 pub mod buckets;

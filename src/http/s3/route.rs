@@ -111,6 +111,41 @@ impl Operation {
         metrics::Operation { index: self.index(), name: self.name() }
     }
 
+    /// The parameter that asks for it, where there is one.
+    pub const fn sub_resource(self) -> Option<&'static str> {
+        use Operation::*;
+        match self {
+            GetBucketLocation => Some("location"),
+            GetBucketVersioning => Some("versioning"),
+            ListObjectVersions => Some("versions"),
+            DeleteObjects => Some("delete"),
+            ListMultipartUploads | CreateMultipartUpload => Some("uploads"),
+            GetBucketPolicyStatus => Some("policyStatus"),
+            GetBucketPolicy | PutBucketPolicy | DeleteBucketPolicy => Some("policy"),
+            GetBucketAcl | PutBucketAcl | GetObjectAcl | PutObjectAcl => Some("acl"),
+            GetBucketCors | PutBucketCors | DeleteBucketCors => Some("cors"),
+            GetObjectAttributes => Some("attributes"),
+            RestoreObject => Some("restore"),
+            ListBuckets
+            | CreateBucket
+            | HeadBucket
+            | DeleteBucket
+            | ListObjects
+            | ListObjectsV2
+            | GetObject
+            | HeadObject
+            | PutObject
+            | PublishObject
+            | CopyObject
+            | DeleteObject
+            | UploadPart
+            | UploadPartCopy
+            | CompleteMultipartUpload
+            | AbortMultipartUpload
+            | ListParts => None,
+        }
+    }
+
     /// The access log's word for it.
     pub fn log_name(self) -> &'static str {
         use Operation::*;
@@ -227,7 +262,18 @@ pub fn route<'r>(method: &Method, resource: &'r Resource, query: &Query, headers
             on_object(method, query, headers).map(|operation| Routed::Object(operation, ObjectRef { bucket, key, version }))
         }
     };
-    found.ok_or_else(|| method_not_allowed(resource))
+    let routed = found.ok_or_else(|| method_not_allowed(resource))?;
+    // Who deletes a bucket's tags must never delete the bucket.
+    if !query.is_empty() && !matches!(*method, Method::GET | Method::HEAD) && names_another(query, routed.operation()) {
+        return Err(method_not_allowed(resource));
+    }
+    Ok(routed)
+}
+
+/// Whether the request is about a sub-resource that the operation is not about.
+fn names_another(query: &Query, operation: Operation) -> bool {
+    let of_operations = |name: &str| Operation::ALL.iter().any(|o| o.sub_resource() == Some(name));
+    query.names().any(|name| operation.sub_resource() != Some(name) && of_operations(name))
 }
 
 fn on_bucket(method: &Method, query: &Query) -> Result<Option<OnBucket>> {
@@ -332,6 +378,23 @@ mod tests {
         assert_eq!(r(Some("abc"), "/"), Resource::Bucket(BucketName::parse("abc").unwrap()));
         assert!(resource(None, "/A_B/x").is_err());
         assert!(resource(None, "/abc/%ff").is_err());
+    }
+
+    /// A write of a sub-resource that nobody carries out must not become one of what the sub-resource belongs to.
+    #[test]
+    fn a_write_is_about_the_sub_resource_that_it_names() {
+        let known = Operation::ALL.iter().filter_map(|o| o.sub_resource()).chain(NOT_IMPLEMENTED.iter().copied());
+        for name in known {
+            for method in [Method::PUT, Method::POST, Method::DELETE] {
+                for path in ["/abc", "/abc/k"] {
+                    let named = resource(None, path).unwrap();
+                    let query = Query::parse(Some(name)).unwrap();
+                    if let Ok(routed) = route(&method, &named, &query, &HeaderMap::new()) {
+                        assert_eq!(routed.operation().sub_resource(), Some(name), "{method} {path}?{name}");
+                    }
+                }
+            }
+        }
     }
 
     #[test]

@@ -22,7 +22,7 @@ use crate::upstream::known::SourceVersion;
 
 /// How long the origin, or a replica, is waited for where another may answer: less than a CDN's patience.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// Where nobody else has an answer: what is in front of the origin may know one by heart, such as a bucket or what is cached.
+/// Where no replica answered: so long is waited for what the cache in front of the origin may still know.
 const BY_HEART: Duration = Duration::from_millis(1500);
 
 fn unreachable() -> Error {
@@ -50,8 +50,8 @@ impl Inner {
         Ok(())
     }
 
-    /// A failure to answer is one of the origin's. What was answered may have been known by heart, and says nothing: what is
-    /// open is closed by the probe alone.
+    /// A failure to answer is one of the origin's. An answer says nothing of it, as the cache may have given it: the probe
+    /// alone closes the breaker.
     pub(super) fn judged<T>(&self, answer: Result<T>) -> Result<T> {
         if let Err(e) = &answer
             && is_silent(e)

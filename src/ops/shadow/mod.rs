@@ -1,4 +1,4 @@
-//! Moving in while serving: an origin of which some buckets grew out of a bucket of another S3, their old store.
+//! Moving in while serving: an origin whose buckets may each continue a bucket of another S3, its old store.
 //!
 //! - A key that the origin does not have is looked up there, shown as it is there, and copied in the background (`copy`).
 //! - A delete of what the old store has is a mark, which hides the key there (`marks`). The old store is never written to.
@@ -7,7 +7,7 @@
 //!
 //! Invariants: what the origin has hides what the old store has under the key. A copy is put only where the origin has nothing
 //! and nothing is marked, so a write or delete always wins. That the old store can't be asked is a 503, never a 404.
-//! A mark is durable before its delete is answered. Of a key the turn is taken before the lock.
+//! A mark is durable before its delete is answered. Whoever takes both a key's turn and its lock takes the turn first.
 //! Not here: what carries over all that nobody reads (`jobs::backfill`). Built by `app::stack`, right over the store, under the cache.
 
 mod backfill;

@@ -4,9 +4,9 @@
 //! the work was done last. It is written under conditions (`Board`): of two nodes that reach for it, one gets it. A holder writes it
 //! anew while it works; when the others have seen it unchanged for long enough, they may take it.
 //!
-//! Invariants: no two nodes count a lease as their own at one moment. A holder counts from before its last write was sent, the others from
-//! after they first saw it, and for half as long again: each by its own clock that only goes forward, so that a clock on the wall
-//! that is wrong, or set, changes nothing. A holder that was stopped whole (a paused machine) may go on until its next write fails. So
+//! Invariants: no two nodes count a lease as their own at one moment. A holder's time begins before it sends its last write, and lasts `TTL`. The
+//! others' begins when they first see that write, and lasts half as long again. Each goes by its own clock that only goes forward, so a clock
+//! on the wall that is wrong, or set, changes nothing. A holder that was stopped whole (a paused machine) may go on until its next write fails. So
 //! what it did is not recorded over what came after, and kinds of work that recur bear to be done twice.
 //! Not here: where the record is (`upstream`); who works under a lease (`runner`).
 

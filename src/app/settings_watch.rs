@@ -11,7 +11,7 @@ use crate::ops::Ops;
 const FRESH: Duration = Duration::from_secs(5);
 
 /// Runs until it is aborted.
-pub async fn follow(ops: Ops, auth: Arc<Auth>) {
+pub async fn run(ops: Ops, auth: Arc<Auth>) {
     let mut fails = false;
     loop {
         tokio::time::sleep(FRESH).await;
