@@ -25,7 +25,7 @@ use tidegate::base::range::ByteRange;
 use tidegate::base::timestamp::Timestamp;
 use tidegate::ingest::{Content, Received};
 use tidegate::journal::{Journal, OpRef};
-use tidegate::local::rows::{ObjectHead, ObjectRow, ObjectTail, Place, Table, key};
+use tidegate::local::rows::{BodyPlace, ObjectHead, ObjectRow, ObjectTail, Table, key};
 use tidegate::local::scope::KeyId;
 use tidegate::local::stored;
 use tidegate::local::{Local, Settings};
@@ -260,7 +260,7 @@ fn write_journal(dir: &Path, rows: u64) {
             .append(&bodies, &mut |places| {
                 let mut out = Vec::new();
                 for (n, at) in batch.iter().zip(places) {
-                    let place = Place::Inline { segment: at.segment, offset: at.offset, len: at.len, crc: at.crc };
+                    let place = BodyPlace::Inline { segment: at.segment, offset: at.offset, len: at.len, crc: at.crc };
                     let row = stored::encode(&object_row(*n, place))?;
                     let object = key::object(&name(), &ObjectKey::parse(&format!("k/{:03}/{n:012}", n % 1000))?);
                     assert!(OpRef { table: Table::Objects.into(), key: &object, value: Some(&row) }.encode(&mut out));
@@ -275,7 +275,7 @@ fn write_journal(dir: &Path, rows: u64) {
     }
 }
 
-fn object_row(n: u64, place: Place) -> ObjectRow {
+fn object_row(n: u64, place: BodyPlace) -> ObjectRow {
     let sha256: [u8; 32] = sha2::Sha256::digest(n.to_le_bytes()).into();
     ObjectRow {
         head: ObjectHead { size: 32, etag: ETag::single(Md5([3; 16])), modified: Timestamp::now(), owner: acme(), checksum: None },

@@ -83,7 +83,7 @@ const CIRCLES: &[(&[&str], &str)] = &[
         "`Shared` holds what the parts of the cache are, and each of them is given it",
     ),
     (
-        &["local/blobs.rs", "local/pass.rs", "local/placing.rs", "local/shared.rs", "local/upkeep.rs", "local/writer.rs"],
+        &["local/blobs.rs", "local/gc.rs", "local/placing.rs", "local/shared.rs", "local/upkeep.rs", "local/writer.rs"],
         "`Shared` holds the inlets of the threads that work on it",
     ),
     (&["local/layout.rs", "local/upgrade.rs"], "a folder of an older version is brought up to date as it is opened"),

@@ -45,7 +45,7 @@ struct Names {
 
 /// Where the bytes lie in a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Place {
+pub struct FileSpan {
     pub start: u32,
     pub len: u64,
 }
@@ -101,7 +101,7 @@ pub fn write(file: &mut File, prelude: &[u8], chunks: &[Bytes]) -> io::Result<()
 }
 
 /// Reads the block through, and proves that it is what its name says. Its bytes too, where they are up to `small`.
-pub fn prove(path: &Path, version: &Version, number: u32, small: u64) -> io::Result<(Place, Option<Bytes>)> {
+pub fn prove(path: &Path, version: &Version, number: u32, small: u64) -> io::Result<(FileSpan, Option<Bytes>)> {
     let mut file = File::open(path)?;
     let header = Header::read(&mut file)?;
     let names = &header.names;
@@ -150,7 +150,7 @@ struct Header {
     names: Names,
     /// What stands behind the names.
     behind: Vec<u8>,
-    place: Place,
+    place: FileSpan,
     checksum: u64,
 }
 
@@ -171,7 +171,7 @@ impl Header {
         }
         let (names, behind): (Names, &[u8]) = postcard::take_from_bytes(&text).map_err(|_| damaged())?;
         let behind = behind.to_vec();
-        Ok(Header { names, behind, place: Place { start: (HEADER + names_len) as u32, len }, checksum })
+        Ok(Header { names, behind, place: FileSpan { start: (HEADER + names_len) as u32, len }, checksum })
     }
 }
 

@@ -15,7 +15,7 @@ use tokio::sync::Notify;
 use crate::base::names::{BucketName, ObjectKey};
 use crate::base::object::SharedObject;
 use crate::cache::SMALL;
-use crate::cache::block_file::{self, Place};
+use crate::cache::block_file::{self, FileSpan};
 use crate::cache::folder::Folder;
 use crate::cache::index::{Confirmed, Entry, Index, Room};
 use crate::cache::purge::IsMeant;
@@ -193,7 +193,7 @@ impl Disk {
         });
         match made {
             Ok(_) => {
-                let place = Place { start: prelude.len() as u32, len: len as u64 };
+                let place = FileSpan { start: prelude.len() as u32, len: len as u64 };
                 let mut index = self.lock();
                 let replaced = index.put(id, file, file_len, Some(place));
                 if current && index.confirmed(id.object).is_none_or(|c| c.version != id.version) {

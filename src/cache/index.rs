@@ -11,7 +11,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::ops::RangeInclusive;
 
-use crate::cache::block_file::Place;
+use crate::cache::block_file::FileSpan;
 use crate::cache::version::{BlockId, ObjectId, VersionId};
 
 /// With 75 MB of memory, half a terabyte in blocks of 1 MiB. Who has a larger disk takes larger blocks.
@@ -27,7 +27,7 @@ pub struct Entry {
     pub file: u64,
     pub file_len: u64,
     /// None: left by an earlier run, and not read through yet.
-    pub place: Option<Place>,
+    pub place: Option<FileSpan>,
     reads: u8,
     /// Which entry of its queue is this block's.
     ticket: u32,
@@ -117,7 +117,7 @@ impl Index {
         Some(*entry)
     }
 
-    pub fn prove(&mut self, id: &BlockId, file: u64, place: Place) {
+    pub fn prove(&mut self, id: &BlockId, file: u64, place: FileSpan) {
         if let Some(entry) = self.blocks.get_mut(id).filter(|e| e.file == file) {
             entry.place = Some(place);
         }
@@ -169,7 +169,7 @@ impl Index {
     }
 
     /// A file has its name now; its room was taken before. What had the same name is gone.
-    pub fn put(&mut self, id: BlockId, file: u64, file_len: u64, place: Option<Place>) -> Option<Entry> {
+    pub fn put(&mut self, id: BlockId, file: u64, file_len: u64, place: Option<FileSpan>) -> Option<Entry> {
         let before = self.unlist(&id);
         self.used = self.used.saturating_sub(before.as_ref().map_or(0, Entry::cost));
         let main = self.ghost_names.remove(&id);

@@ -7,14 +7,14 @@ use clap::Args;
 
 use super::Failure;
 use super::moves::{self, Moves};
-use super::side::{Place, Side};
+use super::side::{S3Folder, Side};
 use crate::config::Config;
 use crate::moving::export::{self, Export as Work};
 
 #[derive(Args)]
 pub struct Export {
     /// s3://bucket/prefix
-    source: Place,
+    source: S3Folder,
     /// Made where it is missing
     dir: PathBuf,
     #[command(flatten)]

@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::Failure;
 use super::moves::{self, Moves};
-use super::side::{Place, Side};
+use super::side::{S3Folder, Side};
 use crate::config::Config;
 use crate::moving::import::{self, Import as Work};
 use crate::moving::manifest;
@@ -17,7 +17,7 @@ use crate::moving::tree::Tree;
 pub struct Import {
     dir: PathBuf,
     /// s3://bucket/prefix
-    target: Place,
+    target: S3Folder,
     #[command(flatten)]
     side: Side,
     #[command(flatten)]

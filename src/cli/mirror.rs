@@ -6,16 +6,16 @@ use clap::{Args, ValueEnum};
 
 use super::Failure;
 use super::moves::{self, Moves};
-use super::side::{Place, Sides};
+use super::side::{S3Folder, Sides};
 use crate::config::Config;
 use crate::moving::mirror::{self, Mirror as Work};
 
 #[derive(Args)]
 pub struct Mirror {
     /// s3://bucket/prefix
-    source: Place,
+    source: S3Folder,
     /// s3://bucket/prefix
-    target: Place,
+    target: S3Folder,
     #[command(flatten)]
     sides: Sides,
     #[command(flatten)]

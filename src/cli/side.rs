@@ -80,12 +80,12 @@ impl Sides {
 
 /// `s3://bucket/prefix`. The prefix is a folder: it gets its slash.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
+pub struct S3Folder {
     bucket: String,
     prefix: String,
 }
 
-impl std::str::FromStr for Place {
+impl std::str::FromStr for S3Folder {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -95,17 +95,17 @@ impl std::str::FromStr for Place {
             return Err("s3://bucket or s3://bucket/prefix is expected: the bucket is missing".into());
         }
         let folder = prefix.is_empty() || prefix.ends_with('/');
-        Ok(Place { bucket: bucket.to_owned(), prefix: if folder { prefix.to_owned() } else { format!("{prefix}/") } })
+        Ok(S3Folder { bucket: bucket.to_owned(), prefix: if folder { prefix.to_owned() } else { format!("{prefix}/") } })
     }
 }
 
 impl Side {
     /// Reaches nothing but a gateway of this machine, to say so at once when it is not there.
-    pub async fn open(self, place: &Place, public_base: Option<String>, config: &Config) -> Result<Remote, Failure> {
+    pub async fn open(self, place: &S3Folder, public_base: Option<String>, config: &Config) -> Result<Remote, Failure> {
         let access = self.access(config).await?;
         let endpoint = access.endpoint.clone();
         let client = client(&access).await;
-        let Place { bucket, prefix } = place.clone();
+        let S3Folder { bucket, prefix } = place.clone();
         let base = match (&endpoint, access.path_style) {
             (Some(endpoint), true) => format!("{}/{bucket}", endpoint.trim_end_matches('/')),
             (Some(endpoint), false) => {
@@ -161,7 +161,7 @@ mod tests {
 
     #[test]
     fn places() {
-        let place = |text: &str| text.parse::<Place>().map(|p| (p.bucket, p.prefix));
+        let place = |text: &str| text.parse::<S3Folder>().map(|p| (p.bucket, p.prefix));
         let is = |bucket: &str, prefix: &str| Ok((bucket.to_owned(), prefix.to_owned()));
         assert_eq!(place("s3://media"), is("media", ""));
         assert_eq!(place("s3://media/"), is("media", ""));

@@ -8,7 +8,7 @@ use crate::http::link::Form;
 
 /// An object's place on a site.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
+pub struct OnSite {
     /// Scheme and host; None: nobody said under which name the site is known.
     pub base: Option<String>,
     /// Begins with a slash.
@@ -24,20 +24,20 @@ pub struct Place {
 
 impl Settings {
     /// On the first site that shows it.
-    pub fn place_of(&self, bucket: &BucketName, key: &ObjectKey) -> Option<Place> {
+    pub fn place_of(&self, bucket: &BucketName, key: &ObjectKey) -> Option<OnSite> {
         self.sites.list().iter().find_map(|site| site.place_of(bucket, key))
     }
 }
 
 impl Site {
-    fn place_of(&self, bucket: &BucketName, key: &ObjectKey) -> Option<Place> {
+    fn place_of(&self, bucket: &BucketName, key: &ObjectKey) -> Option<OnSite> {
         let (head, shown) = match &self.bucket {
             Some(own) if own == bucket => ("/".to_owned(), key.as_str().strip_prefix(&*self.prefix)?),
             Some(_) => return None,
             None => (format!("/{bucket}/"), key.as_str()),
         };
         let base = self.url.clone().or_else(|| self.hosts.first().map(|h| format!("https://{h}")));
-        Some(Place {
+        Some(OnSite {
             base,
             path: format!("{head}{}", encoded(shown)),
             token_path: self.token_path.clone(),
@@ -48,7 +48,7 @@ impl Site {
     }
 }
 
-impl Place {
+impl OnSite {
     /// The path that all keys with this prefix begin with. None: the key doesn't, or the site does not show all of them.
     pub fn path_of_prefix(&self, key: &ObjectKey, prefix: &str) -> Option<String> {
         let shown = prefix.get(self.hidden..).filter(|_| key.as_str().starts_with(prefix))?;

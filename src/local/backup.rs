@@ -16,7 +16,7 @@ use crate::journal::compact::{self, Input};
 use crate::journal::log::{disk_error, sync_dir};
 use crate::journal::{Position, segment};
 use crate::local::layout::{Layout, write_format};
-use crate::local::rows::{Id, Manifest, ObjectRow, PartRow, Place, Table, key};
+use crate::local::rows::{BodyPlace, Id, Manifest, ObjectRow, PartRow, Table, key};
 use crate::local::scope::Scope;
 use crate::local::shared::Shared;
 use crate::local::stored;
@@ -144,7 +144,7 @@ fn copy_walk(from: &Layout, input: &Input, owners: &mut Owners, link: &mut dyn F
                 let row = stored::decode::<ObjectRow>(value)?;
                 row.manifests().for_each(|manifest| owners.add(manifest, &row.scope()));
                 match (row.tail.place, row.tail.sha256) {
-                    (Place::File { id }, Some(sha256)) if first => link(from.blob(&row.scope(), &sha256, id)),
+                    (BodyPlace::File { id }, Some(sha256)) if first => link(from.blob(&row.scope(), &sha256, id)),
                     _ => Ok(()),
                 }
             }

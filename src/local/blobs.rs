@@ -49,11 +49,11 @@ impl Shared {
     }
 
     fn try_place(&self, name: Name, file: &mut StagedFile) -> io::Result<Placed> {
-        let run = self.runs.open(&self.layout, &name.scope, name.id)?;
-        let placed = Placed::begin(&self.layout, &self.limbo, &run, name)?;
+        let folder = self.folders.open(&self.layout, &name.scope, name.id)?;
+        let placed = Placed::begin(&self.layout, &self.orphans, &folder, name)?;
         let staged = file.path().to_path_buf();
-        file.rename_to(placed.path()).inspect_err(|_| run.make_again())?;
-        if let Err(e) = run.sync() {
+        file.rename_to(placed.path()).inspect_err(|_| folder.make_again())?;
+        if let Err(e) = folder.sync() {
             // A name whose folder could not be synced is never trusted, whatever the next sync says.
             file.rename_to(&staged)?;
             return Err(e);
@@ -75,15 +75,17 @@ impl Shared {
 }
 
 impl Shared {
-    /// The notes of runs that numbers have left, where the fate of every file is known.
-    pub fn close_runs(&self) {
-        self.limbo.remove_old_notes();
-        self.runs.close(|run| run.dir != self.layout.folder(&run.scope, self.ids.peek()) && !self.limbo.mentions(&self.layout, run));
+    /// The notes of folders that numbers have left, where the fate of every file is known.
+    pub fn close_folders(&self) {
+        self.orphans.remove_old_notes();
+        self.folders.close(|folder| {
+            folder.dir != self.layout.folder(&folder.scope, self.ids.peek()) && !self.orphans.mentions(&self.layout, folder)
+        });
     }
 
     /// At the end of the process: also that of the last run.
-    pub fn close_all_runs(&self) {
-        self.runs.close(|run| !self.limbo.mentions(&self.layout, run));
+    pub fn close_all_folders(&self) {
+        self.folders.close(|folder| !self.orphans.mentions(&self.layout, folder));
     }
 
     /// Afterwards the folder of that file may be empty, and nothing new comes into it where numbers have gone on.

@@ -19,8 +19,8 @@ use crate::ingest::hasher::{ChecksumHasher, crc_algorithm};
 use crate::ingest::md5::Md5Hasher;
 use crate::local::objects::check;
 use crate::local::rows::{
-    CompletedRow, DropKind, Manifest, ObjectHead, ObjectRow, ObjectTail, PartFile, PartRow, PartsRef, Place, RehashRow, Table, UploadRow,
-    key,
+    BodyPlace, CompletedRow, DropKind, Manifest, ObjectHead, ObjectRow, ObjectTail, PartFile, PartRow, PartsRef, RehashRow, Table,
+    UploadRow, key,
 };
 use crate::local::scope::KeyId;
 use crate::local::shared::Shared;
@@ -68,7 +68,7 @@ fn decide(txn: &mut Txn<'_>, complete: &CompleteUpload, quota: &Quota) -> Result
             acl: upload.acl,
             headers: upload.headers.clone(),
             sha256: None,
-            place: Place::Parts { manifest },
+            place: BodyPlace::Parts { manifest },
             parts: Some(PartsRef { manifest, count: parts.len() as u16 }),
             unknown: Fields::default(),
         },
@@ -117,7 +117,7 @@ fn completed_before(txn: &Txn<'_>, complete: &CompleteUpload) -> Result<Option<S
         acl: CannedAcl::Private,
         headers: ObjectHeaders::default(),
         sha256: None,
-        place: Place::Empty,
+        place: BodyPlace::Empty,
         parts: None,
         unknown: Fields::default(),
     };

@@ -23,7 +23,7 @@ use crate::local::ids::Ids;
 use crate::local::inline::Segments;
 use crate::local::layout::Layout;
 use crate::local::replay;
-use crate::local::rows::{self, DropRow, Id, Manifest, ObjectRow, PartRow, Place, Table, UsageRow, key};
+use crate::local::rows::{self, BodyPlace, DropRow, Id, Manifest, ObjectRow, PartRow, Table, UsageRow, key};
 use crate::local::scope::{KeyId, Scope};
 use crate::local::settings::Settings;
 use crate::local::stored;
@@ -214,12 +214,12 @@ impl Check<'_> {
         self.report.objects += 1;
         self.use_bytes(owner, row.head.size, 1);
         for manifest in row.manifests() {
-            let whole = if row.tail.place == (Place::Parts { manifest }) { row.tail.sha256 } else { None };
+            let whole = if row.tail.place == (BodyPlace::Parts { manifest }) { row.tail.sha256 } else { None };
             self.manifests.entry(manifest).or_insert_with(|| (row.scope(), what.clone(), whole));
         }
         match row.tail.place {
-            Place::Inline { segment, offset, len, crc } => self.inline(&what, row, (segment, offset, len, crc)),
-            Place::File { id } => {
+            BodyPlace::Inline { segment, offset, len, crc } => self.inline(&what, row, (segment, offset, len, crc)),
+            BodyPlace::File { id } => {
                 let Some(sha256) = row.tail.sha256 else {
                     self.report.problem(Problem::Damaged { what });
                     return Ok(());
@@ -228,7 +228,7 @@ impl Check<'_> {
                 self.expect(id, Expected { path, size: row.head.size, sha256: Some(sha256), what, found: false });
                 Ok(())
             }
-            Place::Empty | Place::Parts { .. } | Place::Pending(_) => Ok(()),
+            BodyPlace::Empty | BodyPlace::Parts { .. } | BodyPlace::Pending(_) => Ok(()),
         }
     }
 
@@ -319,7 +319,7 @@ impl Check<'_> {
             places.push(stored::decode::<rows::HashRow>(v)?.place);
             Ok(Walk::Next)
         })?;
-        let lost = |p: &Place| matches!(p, Place::File { id } if !self.files.contains_key(id));
+        let lost = |p: &BodyPlace| matches!(p, BodyPlace::File { id } if !self.files.contains_key(id));
         self.index_differences += places.iter().filter(|p| lost(p)).count() as u64;
         if self.index_differences > 0 {
             self.report.problem(Problem::Index { rows: self.index_differences });

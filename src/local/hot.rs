@@ -15,7 +15,7 @@ use quick_cache::{DefaultHashBuilder, Equivalent, OptionsBuilder, Weighter};
 
 use crate::base::names::{BucketName, ObjectKey};
 use crate::base::object::SharedObject;
-use crate::local::rows::{Manifest, Place};
+use crate::local::rows::{BodyPlace, Manifest};
 use crate::local::scope::Scope;
 
 #[derive(Debug, Clone)]
@@ -37,7 +37,7 @@ pub struct Entry {
     pub info: SharedObject,
     /// Where its files are.
     pub scope: Scope,
-    pub place: Place,
+    pub place: BodyPlace,
     /// Where `place` is a manifest.
     pub manifest: Option<Arc<Manifest>>,
     pub body: Option<Bytes>,
@@ -45,7 +45,7 @@ pub struct Entry {
 }
 
 impl Entry {
-    pub fn new(info: SharedObject, scope: Scope, place: Place, manifest: Option<Arc<Manifest>>) -> Self {
+    pub fn new(info: SharedObject, scope: Scope, place: BodyPlace, manifest: Option<Arc<Manifest>>) -> Self {
         Entry { info, scope, place, manifest, body: None, reads: AtomicU32::new(0) }
     }
 

@@ -6,7 +6,7 @@
 //!   blobs/<scope>/<run>/<sha256>.<id>   truth: bodies
 //!   blobs/<scope>/<run>/<id>      truth: parts
 //!   staging/                      bodies on their way in; emptied at start
-//!   placing/<scope>.<run>         notes of runs that may have files without a record; looked into at start
+//!   placing/<scope>.<folder>         notes of folders that may have files without a record; looked into at start
 //!   index/                        derived
 //!
 //! A file's name ends in a number that is used once: the name of a file that is being dropped can't come back. Numbers that
@@ -118,7 +118,7 @@ impl Layout {
         }
         sync_dir(&self.root).map_err(Error::internal)?;
         if format < FORMAT {
-            upgrade::to_runs(self).map_err(|e| unusable("the data folder can't be brought to its new format", e))?;
+            upgrade::to_numbered_folders(self).map_err(|e| unusable("the data folder can't be brought to its new format", e))?;
             write_format(&self.format_file()).map_err(|e| unusable("the data folder can't be written", e))?;
         }
         Ok(lock)

@@ -19,7 +19,7 @@ use crate::ingest::Content;
 use crate::ingest::writer::Writer;
 use crate::local::hot::Entry;
 use crate::local::placing::Placed;
-use crate::local::rows::{Manifest, ObjectHead, ObjectRow, ObjectTail, PartsRef, Place, RehashRow, Table, key};
+use crate::local::rows::{BodyPlace, Manifest, ObjectHead, ObjectRow, ObjectTail, PartsRef, RehashRow, Table, key};
 use crate::local::scope::{KeyId, Scope};
 use crate::local::shared::Shared;
 use crate::local::txn::{Txn, no_such_key};
@@ -198,9 +198,9 @@ impl Shared {
 
     /// The bytes of another scope's object, copied and hashed. Blocks.
     fn copy_bytes(&self, entry: &Entry) -> Result<(Content, VerifiedSha256)> {
-        if !matches!(entry.place, Place::File { .. } | Place::Parts { .. }) {
+        if !matches!(entry.place, BodyPlace::File { .. } | BodyPlace::Parts { .. }) {
             let bytes = match entry.place {
-                Place::Empty => Bytes::new(),
+                BodyPlace::Empty => Bytes::new(),
                 _ => self.read_whole(entry)?.ok_or_else(source_changed)?,
             };
             let sha256 = Sha256(sha2::Sha256::digest(&bytes).into());
@@ -249,11 +249,11 @@ fn decide(txn: &mut Txn<'_>, version: &NewVersion, mut bring: Bring) -> Result<D
     let (place, dedup) = match (known, &mut bring) {
         (Some(content), _) => (content.place, Dedup::Hit),
         (None, Bring::Expected) => return Ok(Decided::Gone),
-        (None, Bring::Nothing) => (Place::Empty, Dedup::Miss),
+        (None, Bring::Nothing) => (BodyPlace::Empty, Dedup::Miss),
         (None, Bring::Inline(bytes)) => (txn.add_content(std::mem::take(bytes))?, Dedup::Miss),
         (None, Bring::File(placed)) => {
             placed.handed_over();
-            (Place::File { id: placed.id() }, Dedup::Miss)
+            (BodyPlace::File { id: placed.id() }, Dedup::Miss)
         }
     };
     let mut parts = None;

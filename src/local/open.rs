@@ -15,7 +15,7 @@ use crate::local::hot::Hot;
 use crate::local::ids::Ids;
 use crate::local::inline::Segments;
 use crate::local::layout::{Layout, Lock};
-use crate::local::placing::Limbo;
+use crate::local::placing::Orphans;
 use crate::local::replay;
 use crate::local::rows::Table;
 use crate::local::settings::Settings;
@@ -47,7 +47,7 @@ impl Local {
     fn open_here(settings: Settings) -> Result<Arc<Local>> {
         let layout = Layout::new(settings.dir.clone());
         let lock = layout.open()?;
-        let limbo = Limbo::open(&layout)?;
+        let orphans = Orphans::open(&layout)?;
         let (journal, recovered) = Journal::open(settings.journal())?;
         if recovered.cut > 0 {
             tracing::warn!(bytes = recovered.cut, "the journal ended in a write that was never acknowledged; it is left out");
@@ -84,8 +84,8 @@ impl Local {
             queue,
             references: Default::default(),
             health,
-            runs: Default::default(),
-            limbo,
+            folders: Default::default(),
+            orphans,
             staging,
             signal: Default::default(),
             hold: Default::default(),
@@ -128,7 +128,7 @@ impl Local {
                 tracing::error!("a thread of the store had panicked");
             }
         }
-        self.shared.close_all_runs();
+        self.shared.close_all_folders();
         if let Some(index) = self.shared.index.swap(None)
             && let Err(e) = index.flush()
         {

@@ -2,9 +2,9 @@
 //!
 //! `Placed` is the guard of such a file. One that nobody wants any more goes at once. Where it is not known whether a record
 //! speaks of it (the disk failed, or whoever waited is gone), the pass is asked, which reads the journal for it. After a crash
-//! that is so for every file of the runs that were written to (`runs`).
+//! that is so for every file of the folders that were written to (`folders`).
 //!
-//! Called by `blobs` (makes them), by writes (say what became of them), by the pass and at start (`Limbo`).
+//! Called by `blobs` (makes them), by writes (say what became of them), by the pass and at start (`Orphans`).
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -14,9 +14,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::base::digest::VerifiedSha256;
 use crate::base::error::{Error, Result};
 use crate::local::blobs::parse_path;
+use crate::local::folders::{Folder, remove_note};
 use crate::local::layout::Layout;
 use crate::local::rows::{DropKind, Id};
-use crate::local::runs::{Run, remove_note};
 use crate::local::scope::Scope;
 
 /// Which file it is.
@@ -52,16 +52,16 @@ pub struct Placed {
     name: Name,
     path: PathBuf,
     fate: Fate,
-    limbo: Arc<Limbo>,
-    /// Let go of last: see `Runs::close`.
-    _run: Arc<Run>,
+    orphans: Arc<Orphans>,
+    /// Let go of last: see `Folders::close`.
+    _folder: Arc<Folder>,
 }
 
 impl Placed {
     /// The file may be moved to `path` from here on.
-    pub fn begin(layout: &Layout, limbo: &Arc<Limbo>, run: &Arc<Run>, name: Name) -> io::Result<Placed> {
+    pub fn begin(layout: &Layout, orphans: &Arc<Orphans>, folder: &Arc<Folder>, name: Name) -> io::Result<Placed> {
         let Some(path) = layout.dropped(&name.scope, name.kind, name.id) else { return Err(io::Error::other("a manifest is no file")) };
-        Ok(Placed { name, path, fate: Fate::Unrecorded, limbo: limbo.clone(), _run: run.clone() })
+        Ok(Placed { name, path, fate: Fate::Unrecorded, orphans: orphans.clone(), _folder: folder.clone() })
     }
 
     pub fn id(&self) -> Id {
@@ -90,12 +90,12 @@ impl Placed {
 impl Drop for Placed {
     fn drop(&mut self) {
         match self.fate {
-            Fate::Unknown => self.limbo.add(self.name.clone()),
+            Fate::Unknown => self.orphans.add(self.name.clone()),
             Fate::Recorded => {}
             Fate::Unrecorded => match std::fs::remove_file(&self.path) {
                 Err(e) if e.kind() != io::ErrorKind::NotFound => {
                     tracing::warn!(error = %e, "a file that was not needed could not be removed; it is tried again");
-                    self.limbo.add(self.name.clone());
+                    self.orphans.add(self.name.clone());
                 }
                 _ => {}
             },
@@ -105,7 +105,7 @@ impl Drop for Placed {
 
 /// Files whose fate only the journal can tell. The next pass asks it.
 #[derive(Debug)]
-pub struct Limbo {
+pub struct Orphans {
     names: Mutex<Vec<Name>>,
     /// Notes of an earlier process.
     old_notes: Mutex<Vec<PathBuf>>,
@@ -116,10 +116,10 @@ pub struct Limbo {
 /// 20 MB of names. More wait for the next start.
 const MAX_LIMBO: usize = 100_000;
 
-impl Limbo {
+impl Orphans {
     /// What the last process left. The folder's lock is held, so none of it is still being worked on.
-    pub fn open(layout: &Layout) -> Result<Arc<Limbo>> {
-        let limbo = Limbo { names: Mutex::default(), old_notes: Mutex::default(), full: AtomicBool::new(false) };
+    pub fn open(layout: &Layout) -> Result<Arc<Orphans>> {
+        let orphans = Orphans { names: Mutex::default(), old_notes: Mutex::default(), full: AtomicBool::new(false) };
         for note in std::fs::read_dir(layout.placing()).map_err(Error::internal)? {
             let note = note.map_err(Error::internal)?;
             let Some(folder) = note.file_name().to_str().and_then(|name| layout.noted(name)) else {
@@ -132,13 +132,13 @@ impl Limbo {
                 files => {
                     for file in files.map_err(Error::internal)? {
                         // What is none of ours is fsck's to tell.
-                        Name::of_file(layout, &file.map_err(Error::internal)?.path()).into_iter().for_each(|name| limbo.add(name));
+                        Name::of_file(layout, &file.map_err(Error::internal)?.path()).into_iter().for_each(|name| orphans.add(name));
                     }
                 }
             }
-            lock(&limbo.old_notes).push(note.path());
+            lock(&orphans.old_notes).push(note.path());
         }
-        Ok(Arc::new(limbo))
+        Ok(Arc::new(orphans))
     }
 
     pub fn add(&self, name: Name) {
@@ -153,10 +153,10 @@ impl Limbo {
         std::mem::take(&mut *lock(&self.names))
     }
 
-    /// Whether a file of the run is among them.
-    pub fn mentions(&self, layout: &Layout, run: &Run) -> bool {
+    /// Whether a file of the folder is among them.
+    pub fn mentions(&self, layout: &Layout, folder: &Folder) -> bool {
         self.full.load(Ordering::Relaxed)
-            || lock(&self.names).iter().any(|name| name.scope == run.scope && layout.folder(&name.scope, name.id) == run.dir)
+            || lock(&self.names).iter().any(|name| name.scope == folder.scope && layout.folder(&name.scope, name.id) == folder.dir)
     }
 
     /// To be called when the names that were there at the start are in the journal as candidates.

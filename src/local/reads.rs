@@ -14,7 +14,7 @@ use crate::base::range::ByteRange;
 use crate::files::open::unreadable;
 use crate::files::{FileBody, Span, sys};
 use crate::local::hot::{Entry, Ticket};
-use crate::local::rows::{Id, Manifest, ObjectRow, Place, Table, key};
+use crate::local::rows::{BodyPlace, Id, Manifest, ObjectRow, Table, key};
 use crate::local::shared::Shared;
 use crate::local::stored;
 use crate::local::txn::no_such_bucket;
@@ -89,11 +89,11 @@ impl Shared {
         let small = entry.info.size <= self.hot.body_bytes;
         let keep = small && entry.read_again();
         match entry.place {
-            Place::Empty => return Ok(Some(Body::Memory(Bytes::new()))),
-            Place::Pending(_) => return Err(Error::internal("a body that has no place yet")),
-            Place::Inline { .. } => {}
-            Place::File { .. } if keep => {}
-            Place::File { .. } | Place::Parts { .. } => return self.stream(entry, range, by).await,
+            BodyPlace::Empty => return Ok(Some(Body::Memory(Bytes::new()))),
+            BodyPlace::Pending(_) => return Err(Error::internal("a body that has no place yet")),
+            BodyPlace::Inline { .. } => {}
+            BodyPlace::File { .. } if keep => {}
+            BodyPlace::File { .. } | BodyPlace::Parts { .. } => return self.stream(entry, range, by).await,
         }
         let (shared, cold) = (self.clone(), entry.clone());
         let read = spawn_blocking(move || shared.read_whole(&cold)).await.map_err(Error::internal)??;
@@ -128,13 +128,13 @@ impl Shared {
                 parts = m.parts.clone();
                 content = Some((p.manifest, m));
             }
-            if let Place::Parts { manifest: id } = row.tail.place
+            if let BodyPlace::Parts { manifest: id } = row.tail.place
                 && content.as_ref().is_none_or(|(have, _)| *have != id)
             {
                 let Some(m) = manifest(id)? else { continue };
                 content = Some((id, m));
             }
-            let manifest = content.filter(|_| matches!(row.tail.place, Place::Parts { .. })).map(|(_, m)| Arc::new(m));
+            let manifest = content.filter(|_| matches!(row.tail.place, BodyPlace::Parts { .. })).map(|(_, m)| Arc::new(m));
             let entry = Arc::new(Entry::new(Arc::new(row.info(parts)), row.scope(), row.tail.place, manifest));
             self.hot.finish(ticket, bucket, key, entry.clone());
             return Ok(Some(entry));
@@ -146,14 +146,14 @@ impl Shared {
     pub fn read_whole(&self, entry: &Entry) -> Result<Option<Bytes>> {
         let info = &entry.info;
         match entry.place {
-            Place::Inline { segment, offset, len, crc } => self.segments.read(segment, offset, len, crc),
-            Place::File { id } => {
+            BodyPlace::Inline { segment, offset, len, crc } => self.segments.read(segment, offset, len, crc),
+            BodyPlace::File { id } => {
                 let Some(sha256) = &info.sha256 else { return Err(Error::internal("a file without a name")) };
                 let path = self.layout.blob(&entry.scope, sha256, id);
                 let Some(open) = self.files.open(id, &path, info.size)? else { return Ok(None) };
                 sys::read_exact(&open.file, info.size as usize, 0).map(Some).map_err(unreadable)
             }
-            Place::Empty | Place::Parts { .. } | Place::Pending(_) => Err(Error::internal("a body that is not one piece")),
+            BodyPlace::Empty | BodyPlace::Parts { .. } | BodyPlace::Pending(_) => Err(Error::internal("a body that is not one piece")),
         }
     }
 
@@ -176,11 +176,11 @@ impl Shared {
     pub fn spans(&self, entry: &Entry, range: ByteRange) -> Option<Vec<Span>> {
         let info = &entry.info;
         match entry.place {
-            Place::File { id } => {
+            BodyPlace::File { id } => {
                 let path = self.layout.blob(&entry.scope, info.sha256.as_ref()?, id);
                 Some(vec![Span { id, path, file_len: info.size, range: range.start..range.end }])
             }
-            Place::Parts { .. } => {
+            BodyPlace::Parts { .. } => {
                 let mut spans = Vec::new();
                 let mut at = 0;
                 for file in &entry.manifest.as_ref()?.files {
@@ -193,7 +193,7 @@ impl Shared {
                 }
                 Some(spans)
             }
-            Place::Empty | Place::Inline { .. } | Place::Pending(_) => None,
+            BodyPlace::Empty | BodyPlace::Inline { .. } | BodyPlace::Pending(_) => None,
         }
     }
 }

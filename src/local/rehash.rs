@@ -11,7 +11,7 @@ use crate::base::digest::{Sha256, VerifiedSha256};
 use crate::base::error::{Error, Result};
 use crate::index::Walk;
 use crate::local::hot::Entry;
-use crate::local::rows::{Id, Manifest, PartsRef, Place, RehashRow, Table, key};
+use crate::local::rows::{BodyPlace, Id, Manifest, PartsRef, RehashRow, Table, key};
 use crate::local::shared::Shared;
 use crate::local::stored;
 use crate::local::txn::Txn;
@@ -74,7 +74,7 @@ fn record(txn: &mut Txn<'_>, generation: Id, todo: &RehashRow, sha256: VerifiedS
     let mut row = (*current).clone();
     row.tail.sha256 = Some(sha256);
     let elsewhere = txn.content(&row.scope(), &sha256)?.filter(|c| c.place != row.tail.place);
-    if let (Some(content), Place::Parts { manifest }) = (elsewhere, row.tail.place) {
+    if let (Some(content), BodyPlace::Parts { manifest }) = (elsewhere, row.tail.place) {
         row.tail.place = content.place;
         // The parts stay visible, but their files are the old manifest's and go with it.
         if let Some(parts) = row.tail.parts.filter(|p| p.manifest == manifest) {

@@ -82,7 +82,7 @@ pub type Id = u64;
 
 /// Where the bytes of an object are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Place {
+pub enum BodyPlace {
     Empty,
     /// In a journal segment, with its CRC-32C.
     Inline {
@@ -127,7 +127,7 @@ pub struct ObjectTail {
     pub acl: CannedAcl,
     pub headers: ObjectHeaders,
     pub sha256: Option<VerifiedSha256>,
-    pub place: Place,
+    pub place: BodyPlace,
     /// The parts as `partNumber` shows them; the bytes may have moved elsewhere.
     pub parts: Option<PartsRef>,
     pub unknown: Fields,
@@ -214,7 +214,7 @@ pub struct RehashRow {
 /// Derived: `refs` is how many objects are at `place`. A hint that starts the proof of whether a file may go.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HashRow {
-    pub place: Place,
+    pub place: BodyPlace,
     pub refs: u64,
     /// The row key of the object that was the last to come here, which may have gone since. One name costs a write nothing,
     /// where a row for each name would cost one more row.
@@ -236,7 +236,7 @@ impl ObjectRow {
     /// The manifests this row refers to, each once.
     pub fn manifests(&self) -> impl Iterator<Item = Id> + use<> {
         let content = match self.tail.place {
-            Place::Parts { manifest } => Some(manifest),
+            BodyPlace::Parts { manifest } => Some(manifest),
             _ => None,
         };
         let parts = self.tail.parts.map(|p| p.manifest).filter(|m| Some(*m) != content);

@@ -12,13 +12,13 @@ use crate::base::object::{Bucket, SharedBucket};
 use crate::files::Files;
 use crate::index::{self, Index, Walk};
 use crate::ingest::Staging;
+use crate::local::folders::Folders;
 use crate::local::hot::Hot;
 use crate::local::ids::Ids;
 use crate::local::inline::Segments;
 use crate::local::layout::{self, Layout};
-use crate::local::placing::Limbo;
-use crate::local::rows::{Id, Manifest, ObjectRow, PartRow, Place, Table};
-use crate::local::runs::Runs;
+use crate::local::placing::Orphans;
+use crate::local::rows::{BodyPlace, Id, Manifest, ObjectRow, PartRow, Table};
 use crate::local::settings::Settings;
 use crate::local::stored;
 use crate::local::txn::{Txn, Value};
@@ -38,8 +38,8 @@ pub struct Shared {
     pub queue: Queue,
     pub references: References,
     pub health: Arc<Health>,
-    pub runs: Runs,
-    pub limbo: Arc<Limbo>,
+    pub folders: Folders,
+    pub orphans: Arc<Orphans>,
     pub staging: Staging,
     pub signal: Signal,
     /// Held while files must not go: by a pass that decides about them, by a backup that links them.
@@ -56,7 +56,7 @@ impl Shared {
             Some(index) if !index.is_broken() => Ok(index),
             Some(_) => {
                 // Without a write nobody else would find it.
-                self.queue.doubt();
+                self.queue.report_broken();
                 Err(index::broken("the index could not be read"))
             }
             None => Err(index::broken("the index is not there")),
@@ -68,7 +68,7 @@ impl Shared {
     pub fn index_after_rebuild(&self) -> Result<Arc<Index>> {
         let seen = self.rebuilds.ended();
         self.index().or_else(|broken| {
-            self.queue.doubt();
+            self.queue.report_broken();
             if self.queue.is_closed() {
                 return Err(broken);
             }
@@ -174,13 +174,13 @@ impl Seen {
     pub fn object(&mut self, row: &ObjectRow) {
         self.ids.extend(row.manifests());
         match row.tail.place {
-            Place::File { id } => {
+            BodyPlace::File { id } => {
                 self.ids.insert(id);
             }
-            Place::Inline { segment, .. } => {
+            BodyPlace::Inline { segment, .. } => {
                 self.segments.insert(segment);
             }
-            Place::Empty | Place::Parts { .. } | Place::Pending(_) => {}
+            BodyPlace::Empty | BodyPlace::Parts { .. } | BodyPlace::Pending(_) => {}
         }
     }
 

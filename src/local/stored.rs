@@ -19,7 +19,7 @@ use crate::base::object::{self, Bucket};
 use crate::base::stored::{self, Acl, Checksum, Headers, checksum_of};
 use crate::base::timestamp::Timestamp;
 use crate::local::rows::{
-    CompletedRow, DropRow, HashRow, Id, Manifest, ObjectHead, ObjectRow, ObjectTail, PartFile, PartRow, PartsRef, Place, RehashRow,
+    BodyPlace, CompletedRow, DropRow, HashRow, Id, Manifest, ObjectHead, ObjectRow, ObjectTail, PartFile, PartRow, PartsRef, RehashRow,
     UploadRow, UsageRow,
 };
 use crate::local::scope::KeyId;
@@ -131,7 +131,7 @@ struct TailForm {
     acl: Acl,
     headers: Headers,
     sha256: Option<VerifiedSha256>,
-    place: Place,
+    place: BodyPlace,
     parts: Option<PartsRef>,
 }
 

@@ -17,7 +17,7 @@ use crate::base::timestamp::Timestamp;
 use crate::index::{Change, Index, Walk};
 use crate::journal::{ContentAt, OpRef};
 use crate::local::ids::Ids;
-use crate::local::rows::{DropKind, DropRow, HashRow, Id, Manifest, ObjectRow, PartRow, Place, Table, UsageRow, key};
+use crate::local::rows::{BodyPlace, DropKind, DropRow, HashRow, Id, Manifest, ObjectRow, PartRow, Table, UsageRow, key};
 use crate::local::scope::Scope;
 use crate::local::stored::{self, Row};
 use crate::origin::{Quota, Usage};
@@ -110,11 +110,11 @@ impl<'a> Txn<'a> {
     }
 
     /// A small body that is written with this batch.
-    pub fn add_content(&mut self, content: Bytes) -> Result<Place> {
+    pub fn add_content(&mut self, content: Bytes) -> Result<BodyPlace> {
         let slot = u32::try_from(self.contents.len()).map_err(Error::internal)?;
         self.content_bytes += content.len();
         self.contents.push(content);
-        Ok(Place::Pending(slot))
+        Ok(BodyPlace::Pending(slot))
     }
 
     // Rows
@@ -313,7 +313,7 @@ impl<'a> Txn<'a> {
 
     /// A small body that was moved forward in the journal: the same version at another place, and so is what finds it.
     fn derive_relocation(&mut self, before: &ObjectRow, after: &ObjectRow) -> Result<bool> {
-        let inline = |p: Place| matches!(p, Place::Inline { .. } | Place::Pending(_));
+        let inline = |p: BodyPlace| matches!(p, BodyPlace::Inline { .. } | BodyPlace::Pending(_));
         let (from, to) = (before.tail.place, after.tail.place);
         let moved = before.tail.generation == after.tail.generation && from != to && inline(from) && inline(to);
         if moved
@@ -330,7 +330,7 @@ impl<'a> Txn<'a> {
             let refs: u64 = self.get_row(Table::ManifestRefs, &key::id(manifest))?.unwrap_or(0);
             self.set_row(Table::ManifestRefs, key::id(manifest), &(refs + 1))?;
         }
-        let Some(sha256) = row.tail.sha256.filter(|_| row.tail.place != Place::Empty) else { return Ok(()) };
+        let Some(sha256) = row.tail.sha256.filter(|_| row.tail.place != BodyPlace::Empty) else { return Ok(()) };
         let scope = &row.scope();
         match self.content(scope, &sha256)? {
             None => self.set_content(scope, &sha256, Some(HashRow { place: row.tail.place, refs: 1, newest: key.into() })),
@@ -354,7 +354,7 @@ impl<'a> Txn<'a> {
                 self.drop_later(scope, DropKind::Manifest, manifest)?;
             }
         }
-        let Some(sha256) = row.tail.sha256.filter(|_| row.tail.place != Place::Empty) else { return Ok(()) };
+        let Some(sha256) = row.tail.sha256.filter(|_| row.tail.place != BodyPlace::Empty) else { return Ok(()) };
         let known = self.content(scope, &sha256)?.filter(|c| c.place == row.tail.place);
         let is_known = known.is_some();
         if let Some(c) = known.filter(|c| c.refs > 1) {
@@ -366,7 +366,7 @@ impl<'a> Txn<'a> {
             self.set_content(scope, &sha256, None);
         }
         match row.tail.place {
-            Place::File { id } => self.drop_later(scope, DropKind::Blob(sha256), id),
+            BodyPlace::File { id } => self.drop_later(scope, DropKind::Blob(sha256), id),
             _ => Ok(()),
         }
     }
@@ -443,10 +443,10 @@ fn encode_value(value: &Value, places: &[ContentAt]) -> Result<Vec<u8>> {
     }
 }
 
-fn settle(place: Place, places: &[ContentAt]) -> Result<Place> {
-    let Place::Pending(slot) = place else { return Ok(place) };
+fn settle(place: BodyPlace, places: &[ContentAt]) -> Result<BodyPlace> {
+    let BodyPlace::Pending(slot) = place else { return Ok(place) };
     let at = places.get(slot as usize).ok_or_else(|| Error::internal("a body has no place"))?;
-    Ok(Place::Inline { segment: at.segment, offset: at.offset, len: at.len, crc: at.crc })
+    Ok(BodyPlace::Inline { segment: at.segment, offset: at.offset, len: at.len, crc: at.crc })
 }
 
 pub fn no_such_bucket() -> Error {

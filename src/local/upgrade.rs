@@ -11,10 +11,10 @@ use crate::local::layout::Layout;
 use crate::local::scope::Scope;
 use crate::private::{self, make_dir};
 
-/// Runs have longer names than the folders of before: two digits of a hash, and `p` for parts.
+/// Folders of numbers have longer names than the folders of before: two digits of a hash, and `p` for parts.
 const LONGEST_OLD: usize = 2;
 
-pub fn to_runs(layout: &Layout) -> io::Result<()> {
+pub fn to_numbered_folders(layout: &Layout) -> io::Result<()> {
     let mut moved = 0u64;
     for scope in folders(&layout.blobs())? {
         let path = layout.blobs().join(&scope);
@@ -30,13 +30,13 @@ pub fn to_runs(layout: &Layout) -> io::Result<()> {
         }
         sync_dir(&path)?;
     }
-    let notes = note_runs(layout)?;
+    let notes = note_folders(layout)?;
     tracing::info!(notes, files = moved, "the data folder was brought to its new format");
     Ok(())
 }
 
 /// Format 1 had a note for each file.
-fn note_runs(layout: &Layout) -> io::Result<u64> {
+fn note_folders(layout: &Layout) -> io::Result<u64> {
     let mut notes = 0;
     for entry in std::fs::read_dir(layout.placing())? {
         let entry = entry?;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::base::error::Result;
 use crate::index::Walk;
-use crate::local::pass::Passes;
+use crate::local::gc::Collector;
 use crate::local::rows::{CompletedRow, Table};
 use crate::local::shared::Shared;
 use crate::local::stored;
@@ -59,13 +59,13 @@ impl Signal {
 }
 
 pub fn run(shared: Arc<Shared>) {
-    let mut passes = Passes::default();
+    let mut passes = Collector::default();
     let (mut next_pass, mut next_expiry) = (Instant::now(), Instant::now());
     // At once: a restart may have left hashes to be computed.
     loop {
         // Whoever finds it broken has it rebuilt, but the first who does may have been the last who asked; and a rebuild may fail.
         if shared.index().is_err() {
-            shared.queue.doubt();
+            shared.queue.report_broken();
         }
         let done = shared.hash_multipart();
         log("a multipart object's hash", done);

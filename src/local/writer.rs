@@ -32,7 +32,7 @@ pub enum Message {
     /// Runs between two batches, with the journal at hand.
     Between(Box<dyn FnOnce(&mut Journal) + Send>),
     /// Somebody found the index broken, or not there.
-    Doubt,
+    Broken,
     /// From the thread that the writer started for it.
     Rebuilt(Result<Index>),
     Stop,
@@ -98,8 +98,8 @@ impl Queue {
     }
 
     /// The index is broken. Does not wait: a writer who has no time for this has commands, and finds it by those.
-    pub fn doubt(&self) {
-        let _ = self.0.try_send(Message::Doubt);
+    pub fn report_broken(&self) {
+        let _ = self.0.try_send(Message::Broken);
     }
 
     /// The writer has ended.
@@ -166,7 +166,7 @@ impl Writer {
                 Message::Stop => return,
                 Message::Between(f) => f(&mut self.journal),
                 Message::Rebuilt(index) => self.take_over(index),
-                Message::Doubt => {
+                Message::Broken => {
                     // It may have been rebuilt since.
                     if !self.rebuilding && self.shared.index.load().as_ref().is_none_or(|index| index.is_broken()) {
                         tracing::error!("the index can't be read; it is rebuilt from the journal");

@@ -23,9 +23,9 @@ use crate::upstream::write::{Copying, Sending, written};
 /// Some 15 MB.
 const REMEMBERED: usize = 50_000;
 
-pub struct Contents(Cache<(TenantId, Sha256), Arc<Place>>);
+pub struct Contents(Cache<(TenantId, Sha256), Arc<KnownCopy>>);
 
-struct Place {
+struct KnownCopy {
     bucket: BucketName,
     key: ObjectKey,
     etag: ETag,
@@ -39,7 +39,7 @@ impl Default for Contents {
 
 impl Contents {
     pub fn remember(&self, owner: &TenantId, sha256: &VerifiedSha256, bucket: &BucketName, key: &ObjectKey, etag: ETag) {
-        let place = Place { bucket: bucket.clone(), key: key.clone(), etag };
+        let place = KnownCopy { bucket: bucket.clone(), key: key.clone(), etag };
         self.0.insert((owner.clone(), *sha256.digest()), Arc::new(place));
     }
 
@@ -47,7 +47,7 @@ impl Contents {
         self.get(owner, sha256).map(|place| (place.bucket.clone(), place.key.clone()))
     }
 
-    fn get(&self, owner: &TenantId, sha256: &Sha256) -> Option<Arc<Place>> {
+    fn get(&self, owner: &TenantId, sha256: &Sha256) -> Option<Arc<KnownCopy>> {
         self.0.get(&(owner.clone(), *sha256))
     }
 }
@@ -78,7 +78,7 @@ impl Inner {
         }
     }
 
-    async fn copy_content(&self, sending: &Sending, there: &Place) -> Result<Option<ObjectInfo>> {
+    async fn copy_content(&self, sending: &Sending, there: &KnownCopy) -> Result<Option<ObjectInfo>> {
         let place = self.place(&there.bucket).await?;
         let key = place.key(&there.key)?;
         if self.hidden_folder(&place, &key).await?.is_some() {

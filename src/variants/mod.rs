@@ -58,11 +58,11 @@ pub struct Variant {
     key: Key,
     pub form: Form,
     pub size: u64,
-    place: Place,
+    place: HeldIn,
     looked_at: AtomicU64,
 }
 
-enum Place {
+enum HeldIn {
     Memory(Bytes),
     File { id: u64, path: PathBuf },
 }
@@ -70,10 +70,10 @@ enum Place {
 impl Variant {
     /// Best, and in the folder as well where that is used.
     fn in_memory(key: &Key, effort: Effort, body: Bytes) -> Arc<Self> {
-        Self::new(key, effort, body.len() as u64, Place::Memory(body))
+        Self::new(key, effort, body.len() as u64, HeldIn::Memory(body))
     }
 
-    fn new(key: &Key, effort: Effort, size: u64, place: Place) -> Arc<Self> {
+    fn new(key: &Key, effort: Effort, size: u64, place: HeldIn) -> Arc<Self> {
         let form = key.change.form(effort);
         Arc::new(Variant { key: key.clone(), form, size, place, looked_at: AtomicU64::new(now()) })
     }
@@ -126,8 +126,8 @@ impl Weighter<Key, State> for Weigh {
     fn weight(&self, _: &Key, state: &State) -> u64 {
         match state {
             State::Ready(variant) => match &variant.place {
-                Place::Memory(body) => 512 + body.len() as u64,
-                Place::File { path, .. } => 512 + path.as_os_str().len() as u64,
+                HeldIn::Memory(body) => 512 + body.len() as u64,
+                HeldIn::File { path, .. } => 512 + path.as_os_str().len() as u64,
             },
             _ => 256,
         }
@@ -221,8 +221,8 @@ impl Variants {
             return Err(Error::internal("a range beyond the variant"));
         }
         let (id, path) = match &variant.place {
-            Place::Memory(body) => return Ok(Some(Body::Memory(body.slice(range.start as usize..range.end as usize)))),
-            Place::File { id, path } => (*id, path.clone()),
+            HeldIn::Memory(body) => return Ok(Some(Body::Memory(body.slice(range.start as usize..range.end as usize)))),
+            HeldIn::File { id, path } => (*id, path.clone()),
         };
         let file_len = folder::HEADER + variant.size;
         let opened = match shared.files.get(id) {
@@ -346,8 +346,8 @@ impl Shared {
 impl Variant {
     fn file_id(&self) -> Option<u64> {
         match &self.place {
-            Place::File { id, .. } => Some(*id),
-            Place::Memory(_) => None,
+            HeldIn::File { id, .. } => Some(*id),
+            HeldIn::Memory(_) => None,
         }
     }
 }

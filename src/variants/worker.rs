@@ -16,7 +16,7 @@ use crate::variants::codec::Effort;
 use crate::variants::folder::{self, Making};
 use crate::variants::make::{Made, Maker};
 use crate::variants::queue::Job;
-use crate::variants::{Key, Place, Shared, State, TRY_AGAIN_SECONDS, Variant, now};
+use crate::variants::{HeldIn, Key, Shared, State, TRY_AGAIN_SECONDS, Variant, now};
 
 pub(super) fn start(shared: &Arc<Shared>) -> io::Result<()> {
     if shared.folder.is_off() {
@@ -98,7 +98,7 @@ impl Shared {
             folder::Found::Never => Some(State::Never),
             folder::Found::Small(body) => Some(State::Ready(Variant::in_memory(key, Effort::Best, body))),
             folder::Found::File { path, size } => {
-                Some(State::Ready(Variant::new(key, Effort::Best, size, Place::File { id: self.folder.number(), path })))
+                Some(State::Ready(Variant::new(key, Effort::Best, size, HeldIn::File { id: self.folder.number(), path })))
             }
         }
     }
@@ -118,7 +118,7 @@ impl Shared {
                         Some(state) => state,
                         None => return Ok(None),
                     },
-                    false => State::Ready(Variant::new(&job.key, Effort::Best, size, Place::File { id: self.folder.number(), path })),
+                    false => State::Ready(Variant::new(&job.key, Effort::Best, size, HeldIn::File { id: self.folder.number(), path })),
                 };
                 self.settings.metrics.variants_made.of(job.key.change.form(Effort::Best).coding).inc();
                 Ok(Some(variant))

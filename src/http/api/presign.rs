@@ -27,7 +27,7 @@ use crate::http::api::input::parse;
 use crate::http::exchange::Exchange;
 use crate::http::link::Form;
 use crate::http::respond::{self, Answer};
-use crate::http::site::Place;
+use crate::http::site::OnSite;
 use crate::origin::Freshness;
 
 #[derive(Deserialize)]
@@ -83,7 +83,7 @@ pub async fn url(exchange: &mut Exchange<'_>) -> Result<Answer> {
         let shown = place.as_ref().filter(|p| p.base.is_some() || request.base.is_some());
         let base = subject.base(exchange, &request, shown)?;
         // What nobody named a site's address of is public on the S3 door as well.
-        let path = shown.map_or_else(|| Place::on_s3_door(&request.bucket, &request.key), |p| p.path.clone());
+        let path = shown.map_or_else(|| OnSite::on_s3_door(&request.bucket, &request.key), |p| p.path.clone());
         let link = Link { url: format!("{base}{path}"), form: None, public, expires: None, cookies: BTreeMap::new() };
         return respond::json(&link);
     }
@@ -209,13 +209,13 @@ impl Subject {
         Ok(format!("{base}{}{token}{}", place.token_path, place.path))
     }
 
-    fn place(&self, exchange: &Exchange<'_>, request: &Request) -> Result<Place> {
+    fn place(&self, exchange: &Exchange<'_>, request: &Request) -> Result<OnSite> {
         exchange.gateway.settings.place_of(&request.bucket, &request.key).ok_or_else(|| {
             Error::new(ErrorKind::InvalidRequest, "No [[site]] of the edge door shows this object: use the form s3, or add a site.")
         })
     }
 
-    fn base(&self, exchange: &Exchange<'_>, request: &Request, place: Option<&Place>) -> Result<String> {
+    fn base(&self, exchange: &Exchange<'_>, request: &Request, place: Option<&OnSite>) -> Result<String> {
         match (&request.base, place) {
             (Some(given), _) => {
                 let given = given.trim_end_matches('/');

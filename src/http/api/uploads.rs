@@ -14,7 +14,7 @@ use crate::base::object_ref::ObjectRef;
 use crate::http::api::jobs::seconds;
 use crate::http::exchange::Exchange;
 use crate::http::respond::{self, Answer};
-use crate::http::site::Place;
+use crate::http::site::OnSite;
 use crate::ops::upload_status::{Status, no_such_upload};
 use crate::origin::Freshness;
 
@@ -59,7 +59,7 @@ fn answer(exchange: &Exchange<'_>, status: &Status) -> Result<Answer> {
         let place = exchange.gateway.settings.place_of(&status.bucket, &status.key);
         document["url"] = match place.and_then(|place| place.base.map(|base| format!("{base}{}", place.path))) {
             Some(url) => url.into(),
-            None => format!("{}{}", exchange.base_url(), Place::on_s3_door(&status.bucket, &status.key)).into(),
+            None => format!("{}{}", exchange.base_url(), OnSite::on_s3_door(&status.bucket, &status.key)).into(),
         };
     }
     respond::json(&document)

@@ -20,7 +20,7 @@ use crate::http::exchange::Exchange;
 use crate::http::respond::{self, Answer, value};
 use crate::http::s3::objects::{first_bytes, written_headers};
 use crate::http::s3::{params, route};
-use crate::http::site::Place;
+use crate::http::site::OnSite;
 use crate::origin::Freshness;
 
 /// Digits of the SHA-256 in a name: nobody can make two contents that share 32.
@@ -115,7 +115,7 @@ fn answer(exchange: &Exchange<'_>, grant: &Grant, object: &SharedObject, existed
         }
     };
     put(HeaderName::from_static("x-tidegate-key"), key.as_str());
-    put(header::LOCATION, &Place::on_s3_door(bucket, key));
+    put(header::LOCATION, &OnSite::on_s3_door(bucket, key));
     if let Some(place) = exchange.gateway.settings.place_of(bucket, key)
         && let Some(base) = &place.base
     {

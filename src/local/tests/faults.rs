@@ -37,7 +37,7 @@ async fn a_failing_journal_refuses_and_resumes() {
     put(&local, "media", "k", b"after").await.unwrap();
     assert_eq!(super::model::files(&local).len(), 3, "files whose record failed wait for the proof");
     let shared = local.shared.clone();
-    std::thread::spawn(move || crate::local::pass::Passes::default().run_if_due(&shared).unwrap()).join().unwrap();
+    std::thread::spawn(move || crate::local::gc::Collector::default().run_if_due(&shared).unwrap()).join().unwrap();
     assert_eq!(super::model::files(&local).len(), 0);
     local.close();
     drop(local);
@@ -110,7 +110,7 @@ async fn settings_are_read_after_the_rebuild_of_a_broken_index() {
     for _ in 0..20 {
         local.shared.index.load().as_ref().unwrap().fail_a_read();
         assert_eq!(local.settings("keys").await.unwrap(), kept);
-        local.shared.queue.doubt();
+        local.shared.queue.report_broken();
         local.shared.index.store(None);
         assert_eq!(local.settings("keys").await.unwrap(), kept);
     }
@@ -172,9 +172,9 @@ async fn a_rebuild_and_a_pass_go_side_by_side() {
         let key = format!("{round:03}");
         put(&local, "media", &key, b"body").await.unwrap();
         let shared = local.shared.clone();
-        let pass = std::thread::spawn(move || crate::local::pass::Passes::default().run(&shared, Default::default(), true).map(drop));
+        let pass = std::thread::spawn(move || crate::local::gc::Collector::default().run(&shared, Default::default(), true).map(drop));
         local.shared.index.store(None);
-        local.shared.queue.doubt();
+        local.shared.queue.report_broken();
         until_rebuilt(&local).await;
         pass.join().unwrap().unwrap();
         assert_eq!(get(&local, "media", &key).await.unwrap().as_deref(), Some(&b"body"[..]));

@@ -8,7 +8,7 @@ use super::*;
 use crate::base::error::{Error, ErrorKind};
 use crate::base::object_ref::ObjectRef;
 use crate::local::fsck::{Options, Problem, Report, fsck};
-use crate::local::pass::Passes;
+use crate::local::gc::Collector;
 
 const VERIFY: Options = Options { verify: true, repair: false };
 
@@ -210,7 +210,7 @@ async fn a_folder_of_format_1_is_brought_up_to_date_also_when_that_is_cut_off() 
     assert_eq!(get(&local, "media", "large").await.unwrap(), Some(bytes_of(2, 100_000)));
     assert_eq!(std::fs::read_to_string(settings.dir.join("FORMAT")).unwrap(), "tidegate 2\n");
     let l = local.clone();
-    tokio::task::spawn_blocking(move || Passes::default().run_if_due(&l.shared)).await.unwrap().unwrap();
+    tokio::task::spawn_blocking(move || Collector::default().run_if_due(&l.shared)).await.unwrap().unwrap();
     local.close();
     assert_eq!(std::fs::read_dir(settings.dir.join("placing")).unwrap().count(), 0);
     assert!(files.iter().all(|f| f.exists()));
@@ -261,7 +261,7 @@ async fn nearly_empty_segments_are_emptied_and_go() {
     }
     let shared = local.shared.clone();
     let reports = std::thread::spawn(move || {
-        let mut passes = Passes::default();
+        let mut passes = Collector::default();
         (0..12).map(|_| passes.run(&shared, Default::default(), true).unwrap()).collect::<Vec<_>>()
     })
     .join()

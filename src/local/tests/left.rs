@@ -10,7 +10,7 @@ use super::multipart::upload_of;
 use super::*;
 use crate::base::object_ref::ObjectRef;
 use crate::journal::Fault;
-use crate::local::pass::Passes;
+use crate::local::gc::Collector;
 use crate::local::placing::{Name, Placed};
 use crate::local::rows::DropKind;
 use crate::local::scope::Scope;
@@ -32,10 +32,10 @@ fn count(dir: &Path) -> usize {
 
 async fn pass(local: &Arc<Local>) {
     let shared = local.shared.clone();
-    tokio::task::spawn_blocking(move || Passes::default().run_if_due(&shared)).await.unwrap().unwrap();
+    tokio::task::spawn_blocking(move || Collector::default().run_if_due(&shared)).await.unwrap().unwrap();
 }
 
-/// Passes until this many files are left, and nothing of what is on its way.
+/// Collector until this many files are left, and nothing of what is on its way.
 async fn settles_at(local: &Arc<Local>, expected: usize, what: &str) {
     let layout = &local.shared.layout;
     for _ in 0..500 {
@@ -98,7 +98,7 @@ async fn what_a_crash_left_in_place_is_asked_of_the_journal() {
     let recorded =
         local.stat(ObjectRef::current(&bucket_name("media"), &object_key("recorded")), Freshness::Current).await.unwrap().unwrap();
     let entry = local.shared.entry(&bucket_name("media"), &object_key("recorded")).await.unwrap().unwrap();
-    let crate::local::rows::Place::File { id } = entry.place else { panic!("not a file") };
+    let crate::local::rows::BodyPlace::File { id } = entry.place else { panic!("not a file") };
     let kinds = [
         (DropKind::Blob(VerifiedSha256::proven(Sha256([9; 32]))), local.shared.ids.next(), true),
         (DropKind::Part, local.shared.ids.next(), true),
@@ -108,8 +108,9 @@ async fn what_a_crash_left_in_place_is_asked_of_the_journal() {
     ];
     for (kind, id, there) in kinds {
         let shared = &local.shared;
-        let run = shared.runs.open(&shared.layout, &Scope::parse("acme").unwrap(), id).unwrap();
-        let placed = Placed::begin(&shared.layout, &shared.limbo, &run, Name { scope: Scope::parse("acme").unwrap(), kind, id }).unwrap();
+        let folder = shared.folders.open(&shared.layout, &Scope::parse("acme").unwrap(), id).unwrap();
+        let placed =
+            Placed::begin(&shared.layout, &shared.orphans, &folder, Name { scope: Scope::parse("acme").unwrap(), kind, id }).unwrap();
         if there {
             std::fs::write(placed.path(), b"left by a crash").unwrap();
         }

@@ -9,14 +9,14 @@ use proptest::prelude::*;
 use super::*;
 use crate::base::object::{ListEntry, ListQuery};
 use crate::base::object_ref::ObjectRef;
-use crate::local::pass::Passes;
+use crate::local::gc::Collector;
 use crate::origin::{CopyObject, Usage};
 
 /// All that can go, goes: two passes, since a manifest's files are proven after it.
 pub fn collect_garbage(local: &Local) {
     let shared = local.shared.clone();
     std::thread::spawn(move || {
-        let mut passes = Passes::default();
+        let mut passes = Collector::default();
         for _ in 0..4 {
             let due = shared.due_candidates().unwrap();
             passes.run(&shared, due, true).unwrap();

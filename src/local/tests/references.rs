@@ -15,7 +15,7 @@ use crate::base::names::UploadId;
 use crate::base::object::{Upload, UploadedPart};
 use crate::local::blobs::parse_path;
 use crate::local::rows::{
-    CompletedRow, DropKind, HashRow, Id, Manifest, ObjectHead, ObjectRow, ObjectTail, PartFile, PartRow, Place, RehashRow, Table,
+    BodyPlace, CompletedRow, DropKind, HashRow, Id, Manifest, ObjectHead, ObjectRow, ObjectTail, PartFile, PartRow, RehashRow, Table,
     UploadRow, UsageRow, key,
 };
 use crate::local::scope::{KeyId, Scope};
@@ -84,9 +84,9 @@ impl Things {
     fn object(&self, txn: &mut Txn<'_>, a: u8, b: u8) -> Result<ObjectRow> {
         let (sha256, id) = self.blobs[usize::from(a)];
         let (place, sha256) = match b {
-            0 => (Place::Empty, None),
-            1 => (Place::File { id }, Some(sha256)),
-            2 => (Place::Parts { manifest: self.manifests[usize::from(a)] }, None),
+            0 => (BodyPlace::Empty, None),
+            1 => (BodyPlace::File { id }, Some(sha256)),
+            2 => (BodyPlace::Parts { manifest: self.manifests[usize::from(a)] }, None),
             _ => (txn.add_content(Bytes::from(content(a)))?, Some(sha256)),
         };
         let size = if b == 0 { 0 } else { content(a).len() as u64 };
@@ -146,7 +146,7 @@ impl Things {
             Table::Hashes => {
                 let (sha256, id) = self.blobs[usize::from(a)];
                 let newest = key::object(&bucket_name("media"), &name).into();
-                txn.set_content(&scope(), &sha256, Some(HashRow { place: Place::File { id }, refs: 1, newest }));
+                txn.set_content(&scope(), &sha256, Some(HashRow { place: BodyPlace::File { id }, refs: 1, newest }));
                 Ok(())
             }
             Table::Usage => txn.set_row(table, row_key, &UsageRow { bytes: 1, objects: 1 }),

@@ -109,7 +109,7 @@ impl Overlay {
             let done = match entry {
                 Entry::Delete(_) => self.upstream.writes.delete(ObjectRef::current(bucket, key), conditions).await.map(|_| None),
                 Entry::Object(row) => {
-                    let Some(received) = self.local.lend(bucket, key, row.generation).await? else { return Ok(None) };
+                    let Some(received) = self.local.hand_on(bucket, key, row.generation).await? else { return Ok(None) };
                     let put = PutObject {
                         bucket: bucket.clone(),
                         key: key.clone(),

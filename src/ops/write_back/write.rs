@@ -76,7 +76,7 @@ impl Overlay {
 
     /// Of a source that is not yet upstream: its bytes are shared.
     async fn copy_waiting(self: &Arc<Self>, copy: CopyObject, source: SharedObject, quota: Quota) -> Result<Written> {
-        let received = self.local.lend(&copy.source_bucket, &copy.source_key, source.generation).await?;
+        let received = self.local.hand_on(&copy.source_bucket, &copy.source_key, source.generation).await?;
         let CopyObject { bucket, key, owner, acl, headers, conditions, .. } = copy;
         let put = PutObject { bucket, key, owner, acl, headers, conditions, received: received.ok_or_else(source_changed)? };
         let written = self.put(put, quota).await?;

@@ -20,7 +20,7 @@ use crate::journal::compact::{self, Input};
 use crate::journal::segment;
 use crate::journal::sorted::Stamp;
 use crate::local::placing::Name;
-use crate::local::rows::{DropKind, DropRow, Id, ObjectRow, Place, Table, key};
+use crate::local::rows::{BodyPlace, DropKind, DropRow, Id, ObjectRow, Table, key};
 use crate::local::shared::{Seen, Shared};
 use crate::local::stored;
 use crate::local::txn::Txn;
@@ -38,7 +38,7 @@ const MOVE_AT_ONCE: usize = 64;
 const MAX_MOVES: usize = 100_000;
 
 #[derive(Default)]
-pub struct Passes {
+pub struct Collector {
     /// Segments that the last pass found nearly empty.
     sparse: HashSet<u64>,
 }
@@ -68,7 +68,7 @@ struct Begin {
     stamp: Stamp,
 }
 
-impl Passes {
+impl Collector {
     /// None: there was nothing to do.
     pub fn run_if_due(&mut self, shared: &Arc<Shared>) -> Result<Option<Report>> {
         let log_is_long = {
@@ -76,7 +76,7 @@ impl Passes {
             shared.queue.between(move |journal| journal.sealed().len() >= limit)?
         };
         shared.staging.remove_left();
-        shared.adopt_limbo()?;
+        shared.adopt_orphans()?;
         let due = shared.due_candidates()?;
         if due.is_empty() && !log_is_long && self.sparse.is_empty() {
             return Ok(None);
@@ -138,7 +138,7 @@ impl Found {
         let table = Table::of(op.table)?;
         if table == Table::Objects {
             let row = stored::decode::<ObjectRow>(value)?;
-            if let Place::Inline { segment, len, .. } = row.tail.place {
+            if let BodyPlace::Inline { segment, len, .. } = row.tail.place {
                 *self.live.entry(segment).or_default() += u64::from(len);
                 if emptying.contains(&segment) && self.to_move.len() < MAX_MOVES {
                     let (bucket, key) = key::split(op.key)?;
@@ -158,17 +158,17 @@ impl Found {
 
 impl Shared {
     /// Files of writes whose fate is unknown become candidates.
-    fn adopt_limbo(&self) -> Result<()> {
-        let names = self.limbo.take();
+    fn adopt_orphans(&self) -> Result<()> {
+        let names = self.orphans.take();
         for (done, some) in names.chunks(DROP_AT_ONCE).enumerate() {
             let adopt = some.to_vec();
             let adopted = self.queue.submit_blocking(move |txn| adopt.iter().try_for_each(|n| txn.drop_later(&n.scope, n.kind, n.id)));
             if let Err(e) = adopted {
-                names.iter().skip(done * DROP_AT_ONCE).for_each(|name| self.limbo.add(name.clone()));
+                names.iter().skip(done * DROP_AT_ONCE).for_each(|name| self.orphans.add(name.clone()));
                 return Err(e);
             }
         }
-        self.close_runs();
+        self.close_folders();
         Ok(())
     }
 
@@ -210,7 +210,7 @@ impl Shared {
             && e.kind() != std::io::ErrorKind::NotFound
         {
             tracing::warn!(error = %e, "an unused file could not be removed; it is tried again");
-            self.limbo.add(Name { scope: row.scope.clone(), kind: row.kind, id });
+            self.orphans.add(Name { scope: row.scope.clone(), kind: row.kind, id });
         }
         self.remove_folder_if_empty(&row.scope, id);
         // Afterwards, so that nobody opens it again by its name.
@@ -224,7 +224,7 @@ impl Shared {
             let mut bodies = Vec::new();
             for (bucket, key) in some {
                 let Some(entry) = self.load_entry(bucket, key)? else { continue };
-                let Place::Inline { segment, .. } = entry.place else { continue };
+                let BodyPlace::Inline { segment, .. } = entry.place else { continue };
                 if !emptying.contains(&segment) {
                     continue;
                 }
@@ -293,7 +293,7 @@ fn decide_drops(txn: &mut Txn<'_>, shared: &Shared, candidates: Vec<(Id, DropRow
     Ok(gone)
 }
 
-fn relocate(txn: &mut Txn<'_>, bucket: &BucketName, key: &ObjectKey, from: Place, body: Bytes) -> Result<bool> {
+fn relocate(txn: &mut Txn<'_>, bucket: &BucketName, key: &ObjectKey, from: BodyPlace, body: Bytes) -> Result<bool> {
     let Some(current) = txn.object(bucket, key)?.filter(|row| row.tail.place == from) else { return Ok(false) };
     let known = match &current.tail.sha256 {
         Some(sha256) => txn.content(&current.scope(), sha256)?.map(|c| c.place).filter(|p| *p != from),
@@ -302,7 +302,7 @@ fn relocate(txn: &mut Txn<'_>, bucket: &BucketName, key: &ObjectKey, from: Place
     let mut row = (*current).clone();
     row.tail.place = match known {
         // Another key with this content was moved before.
-        Some(place @ (Place::Inline { .. } | Place::Pending(_))) => place,
+        Some(place @ (BodyPlace::Inline { .. } | BodyPlace::Pending(_))) => place,
         _ => txn.add_content(body)?,
     };
     txn.set_object(bucket, key, Arc::new(row))?;

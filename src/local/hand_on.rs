@@ -13,7 +13,7 @@ use crate::files::open::unreadable;
 use crate::ingest::{Content, Received};
 use crate::local::Local;
 use crate::local::hot::Entry;
-use crate::local::rows::Place;
+use crate::local::rows::BodyPlace;
 use crate::local::shared::Shared;
 
 /// As for reads: more than a body that is moved needs.
@@ -21,30 +21,30 @@ const TRIES: usize = 4;
 
 impl Local {
     /// None: it is no longer the current version. Not for multipart objects, whose bodies are many files.
-    pub async fn lend(&self, bucket: &BucketName, key: &ObjectKey, generation: u64) -> Result<Option<Received>> {
+    pub async fn hand_on(&self, bucket: &BucketName, key: &ObjectKey, generation: u64) -> Result<Option<Received>> {
         let (shared, bucket, key) = (self.shared.clone(), bucket.clone(), key.clone());
-        let lent = spawn_blocking(move || {
+        let handed = spawn_blocking(move || {
             for _ in 0..TRIES {
                 let entry = shared.load_entry(&bucket, &key)?.filter(|e| e.info.generation == generation);
                 let Some(entry) = entry else { return Ok(None) };
-                if let Some(lent) = shared.lend(&entry)? {
-                    return Ok(Some(lent));
+                if let Some(handed) = shared.hand_on(&entry)? {
+                    return Ok(Some(handed));
                 }
                 // The record names a place that is gone: it was replaced, or its body was moved. Look again.
             }
             Err(unreadable(std::io::Error::other("a body's file is missing: run `tidegate fsck`")))
         });
-        lent.await.map_err(Error::internal)?
+        handed.await.map_err(Error::internal)?
     }
 }
 
 impl Shared {
     /// None: the place is gone.
-    fn lend(&self, entry: &Entry) -> Result<Option<Received>> {
+    fn hand_on(&self, entry: &Entry) -> Result<Option<Received>> {
         let info = &entry.info;
         let content = match entry.place {
-            Place::Empty => Content::Memory(Bytes::new()),
-            Place::File { .. } => {
+            BodyPlace::Empty => Content::Memory(Bytes::new()),
+            BodyPlace::File { .. } => {
                 let spans = self.spans(entry, ByteRange { start: 0, end: info.size });
                 let span = spans.and_then(|s| s.into_iter().next()).ok_or_else(|| Error::internal("a file without a name"))?;
                 match self.staging.link(&span.path) {
@@ -62,7 +62,7 @@ impl Shared {
         let mut md5 = [0; 16];
         let single = info.parts.is_empty() && hex::decode_to_slice(info.etag.to_string(), &mut md5).is_ok();
         let Some(sha256) = info.sha256.filter(|_| single) else {
-            return Err(Error::internal("an object that was not a single PUT was to be lent"));
+            return Err(Error::internal("an object that was not a single PUT was to be handed"));
         };
         Ok(Some(Received { size: info.size, md5: Some(Md5(md5)), sha256, checksum: info.checksum.clone(), content }))
     }

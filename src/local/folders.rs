@@ -1,9 +1,9 @@
-//! The folders that new files are moved into, a run of numbers each: made and durable before their first file, and one sync
+//! The folders that new files are moved into, one for each stretch of numbers: made and durable before their first file, and one sync
 //! for all who wait for the same one.
 //!
-//! Before its first file an empty note with the run's name is made in `placing/`: from then on files of the run may have no
-//! record. The note goes when numbers have gone on to another run and the fate of every file is known (`Runs::close`). A crash
-//! leaves it, and the next start asks the journal about each file of the run (`placing::Limbo`).
+//! Before its first file an empty note with the folder's name is made in `placing/`: from then on files of the folder may have no
+//! record. The note goes when numbers have gone on to another folder and the fate of every file is known (`Folders::close`). A crash
+//! leaves it, and the next start asks the journal about each file of the folder (`placing::Orphans`).
 
 use std::collections::HashMap;
 use std::io;
@@ -16,13 +16,13 @@ use crate::local::rows::Id;
 use crate::local::scope::Scope;
 use crate::private::{self, make_dir};
 
-/// The runs of this process whose notes are there: those written to at the moment, and some more until the next pass.
+/// The folders of this process whose notes are there: those written to at the moment, and some more until the next pass.
 #[derive(Default)]
-pub struct Runs(Mutex<HashMap<PathBuf, Arc<Run>>>);
+pub struct Folders(Mutex<HashMap<PathBuf, Arc<Folder>>>);
 
 /// Held by whoever is about to move a file there, until that file's fate is known.
 #[derive(Debug)]
-pub struct Run {
+pub struct Folder {
     pub scope: Scope,
     pub dir: PathBuf,
     note: PathBuf,
@@ -34,9 +34,9 @@ pub struct Run {
 /// How one sync went. Err: the system's error number.
 type Round = OnceLock<Result<(), Option<i32>>>;
 
-impl Runs {
-    /// The run of that number: its note and its folder are there, and durable.
-    pub fn open(&self, layout: &Layout, scope: &Scope, id: Id) -> io::Result<Arc<Run>> {
+impl Folders {
+    /// The folder of that number: its note and its folder are there, and durable.
+    pub fn open(&self, layout: &Layout, scope: &Scope, id: Id) -> io::Result<Arc<Folder>> {
         let dir = layout.folder(scope, id);
         if let Some(known) = lock(&self.0).get(&dir) {
             return Ok(known.clone());
@@ -46,23 +46,23 @@ impl Runs {
         dir.parent().map_or(Ok(()), sync_dir)?;
         sync_dir(&layout.blobs())?;
         // Under the lock, so that no note goes between being found there and being counted on.
-        let mut runs = lock(&self.0);
-        if let Some(known) = runs.get(&dir) {
+        let mut folders = lock(&self.0);
+        if let Some(known) = folders.get(&dir) {
             return Ok(known.clone());
         }
         private::create(&note)?;
         sync_dir(&layout.placing())?;
-        let run = Arc::new(Run { scope: scope.clone(), dir: dir.clone(), note, next: Mutex::default(), turn: Mutex::default() });
-        runs.insert(dir, run.clone());
-        Ok(run)
+        let folder = Arc::new(Folder { scope: scope.clone(), dir: dir.clone(), note, next: Mutex::default(), turn: Mutex::default() });
+        folders.insert(dir, folder.clone());
+        Ok(folder)
     }
 
-    /// Removes the notes of runs that are over, as far as nobody is at work in them.
-    pub fn close(&self, is_over: impl Fn(&Run) -> bool) {
-        lock(&self.0).retain(|_, run| {
-            // Whoever let go of the run said before what became of its file: that is asked last.
-            let done = Arc::strong_count(run) == 1 && is_over(run);
-            !done || !remove_note(&run.note)
+    /// Removes the notes of folders that are over, as far as nobody is at work in them.
+    pub fn close(&self, is_over: impl Fn(&Folder) -> bool) {
+        lock(&self.0).retain(|_, folder| {
+            // Whoever let go of the folder said before what became of its file: that is asked last.
+            let done = Arc::strong_count(folder) == 1 && is_over(folder);
+            !done || !remove_note(&folder.note)
         });
     }
 }
@@ -71,15 +71,15 @@ impl Runs {
 pub fn remove_note(note: &Path) -> bool {
     match std::fs::remove_file(note) {
         Err(e) if e.kind() != io::ErrorKind::NotFound => {
-            tracing::debug!(error = %e, "the note of a run could not be removed; it is tried again");
+            tracing::debug!(error = %e, "the note of a folder could not be removed; it is tried again");
             false
         }
         _ => true,
     }
 }
 
-impl Run {
-    /// The folder may be gone, as empty ones of old runs go. The next try tells whether it could be made.
+impl Folder {
+    /// The folder may be gone, as empty ones of old folders go. The next try tells whether it could be made.
     pub fn make_again(&self) {
         let _ = make_dir(&self.dir).and_then(|()| self.dir.parent().map_or(Ok(()), sync_dir));
     }
@@ -115,35 +115,35 @@ mod tests {
     #[test]
     fn a_note_is_there_for_as_long_as_somebody_may_be_at_work() {
         let dir = tempfile::tempdir().unwrap();
-        let (layout, runs, scope) = (layout(dir.path()), Runs::default(), Scope::parse("acme").unwrap());
+        let (layout, folders, scope) = (layout(dir.path()), Folders::default(), Scope::parse("acme").unwrap());
         let notes = || std::fs::read_dir(layout.placing()).unwrap().count();
-        let first = runs.open(&layout, &scope, 1).unwrap();
-        assert!(Arc::ptr_eq(&first, &runs.open(&layout, &scope, 4095).unwrap()));
-        drop(runs.open(&layout, &scope, 4096).unwrap());
+        let first = folders.open(&layout, &scope, 1).unwrap();
+        assert!(Arc::ptr_eq(&first, &folders.open(&layout, &scope, 4095).unwrap()));
+        drop(folders.open(&layout, &scope, 4096).unwrap());
         assert_eq!(notes(), 2);
-        runs.close(|_| true);
+        folders.close(|_| true);
         assert_eq!(notes(), 1, "the first is held");
         drop(first);
-        runs.close(|_| false);
+        folders.close(|_| false);
         assert_eq!(notes(), 1);
-        runs.close(|_| true);
+        folders.close(|_| true);
         assert_eq!(notes(), 0);
-        drop(runs.open(&layout, &scope, 1).unwrap());
+        drop(folders.open(&layout, &scope, 1).unwrap());
         assert_eq!(notes(), 1, "a late one is noted again");
     }
 
     #[test]
     fn one_sync_serves_all_who_came_before_it_and_its_fault_is_told_to_each() {
         let dir = tempfile::tempdir().unwrap();
-        let (layout, runs) = (layout(dir.path()), Runs::default());
-        let run = runs.open(&layout, &Scope::parse("acme").unwrap(), 1).unwrap();
-        run.sync().unwrap();
-        std::fs::remove_dir(&run.dir).unwrap();
+        let (layout, folders) = (layout(dir.path()), Folders::default());
+        let folder = folders.open(&layout, &Scope::parse("acme").unwrap(), 1).unwrap();
+        folder.sync().unwrap();
+        std::fs::remove_dir(&folder.dir).unwrap();
         std::thread::scope(|scope| {
-            let turn = lock(&run.turn);
-            let waiting: Vec<_> = (0..8).map(|_| scope.spawn(|| run.sync())).collect();
+            let turn = lock(&folder.turn);
+            let waiting: Vec<_> = (0..8).map(|_| scope.spawn(|| folder.sync())).collect();
             // All of them hold the round that begins next.
-            while Arc::strong_count(&lock(&run.next)) < 9 {
+            while Arc::strong_count(&lock(&folder.next)) < 9 {
                 std::thread::yield_now();
             }
             drop(turn);
@@ -152,7 +152,7 @@ mod tests {
             }
         });
         // The next sync is another one.
-        make_dir(&run.dir).unwrap();
-        run.sync().unwrap();
+        make_dir(&folder.dir).unwrap();
+        folder.sync().unwrap();
     }
 }
