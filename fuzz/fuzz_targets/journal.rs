@@ -2,9 +2,11 @@
 //! as it was, and a changed byte is never taken for sound.
 #![no_main]
 use libfuzzer_sys::fuzz_target;
+use tidegate::base::object::Bucket;
 use tidegate::journal::format::{BatchHeader, SegmentHeader, crc32c, parse_batch, proves_durable};
 use tidegate::journal::op::{OpRef, parse_ops};
-use tidegate::local::rows::{ObjectRow, decode_bucket};
+use tidegate::local::rows::ObjectRow;
+use tidegate::local::stored::{decode, decode_head, encode};
 
 const LOG: [u8; 16] = [7; 16];
 const OFFSET: u64 = 4096;
@@ -15,9 +17,13 @@ fuzz_target!(|input: (&[u8], &[u8], u16, u8)| {
     let _ = SegmentHeader::parse(a);
     let _ = parse_batch(a, &LOG, 1, OFFSET);
     let _ = proves_durable(a, &LOG, 1, OFFSET, 0);
-    let _ = ObjectRow::decode(a);
-    let _ = ObjectRow::decode_head(a);
-    let _ = decode_bucket(a);
+    let _ = decode_head(a);
+    if let Ok(row) = decode::<ObjectRow>(a) {
+        assert_eq!(decode::<ObjectRow>(&encode(&row).unwrap()).unwrap(), row);
+    }
+    if let Ok(bucket) = decode::<Bucket>(a) {
+        assert_eq!(decode::<Bucket>(&encode(&bucket).unwrap()).unwrap(), bucket);
+    }
     if let Some(ops) = parse_ops(a) {
         let mut again = Vec::new();
         assert!(ops.iter().all(|op| op.encode(&mut again)));
