@@ -17,14 +17,15 @@ use crate::telemetry::access_log::Entry;
 
 pub struct Account {
     gateway: Rc<WorkersGateway>,
-    pub record: Record,
+    /// Boxed: it goes through every hand that the answer goes through.
+    pub record: Box<Record>,
     /// Begun only where an access log is kept.
     pub log: Option<Box<Entry>>,
 }
 
 impl Account {
     pub fn open(gateway: Rc<WorkersGateway>, record: Record, log: Option<Box<Entry>>) -> Self {
-        Account { gateway, record, log }
+        Account { gateway, record: Box::new(record), log }
     }
 }
 

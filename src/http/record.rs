@@ -2,7 +2,7 @@
 //!
 //! Always kept, and filled in as the doors learn more. The access log, metrics and whatever counts requests derive from it (`account`).
 //! It holds what a request has anyway: names that were read from its path, its caller, the bucket and the object that were found.
-//! Nothing is copied for it, and nothing allocated. What a log line needs beside it (address, headers) is noted only where there is a log.
+//! Nothing is copied for it, and nothing allocated but its own box. What a log line needs beside it (address, headers) is noted only where there is a log.
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::time::{Duration, Instant};
