@@ -85,7 +85,16 @@ impl Queue {
         }
         let index = replay::open(&settings.index(), &input_of(&journal), &recovered, &end_of(&journal))?;
         let shared = Shared::new(settings, index);
-        let lanes = recover(&shared, &mut journal)?;
+        let lanes = match recover(&shared, &mut journal) {
+            Err(e) if shared.index.load().as_ref().is_some_and(|index| index.is_broken()) => {
+                tracing::error!(error = %e, "the queue's index can't be read; it is rebuilt from its journal");
+                shared.index.store(None);
+                let index = replay::rebuild(&shared.settings.index(), &input_of(&journal), &end_of(&journal))?;
+                shared.index.store(Some(Arc::new(index)));
+                recover(&shared, &mut journal)?
+            }
+            lanes => lanes?,
+        };
         let shared = Arc::new(shared);
         let (inlet, commands) = Inlet::new();
         let writer = Writer { shared: shared.clone(), journal, lanes, commands };
@@ -223,6 +232,8 @@ fn recover(shared: &Shared, journal: &mut Journal) -> Result<Lanes> {
         }
         Ok(Walk::Seek([tenant.as_bytes(), b"\x01"].concat()))
     })?;
+    // A start reads these next: here it is still found in time that they can't be read.
+    index.scan(Table::Changes, b"", &mut |_, _| Ok(Walk::Next))?;
     let mut lanes = Lanes::load(&index)?;
     if cut.is_empty() {
         return Ok(lanes);

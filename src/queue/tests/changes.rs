@@ -37,6 +37,34 @@ async fn a_change_without_an_end_is_there_after_a_restart_and_a_compaction() {
     assert_eq!(open_changes(&queue).await, [change("50")]);
 }
 
+/// Wherever a page of the index is harmed: a start finds it, or whoever asks is told to come again, and soon it can be told.
+#[tokio::test]
+async fn an_index_that_is_harmed_anywhere_is_rebuilt_by_the_start() {
+    let bench = Bench::new();
+    let queue = bench.open();
+    for n in 0..300 {
+        add(&queue, NewJob { items: vec![format!("{n:03}-{}", "x".repeat(500))], ..job("a", "k") }).await;
+        queue.begin_change(change(&"y".repeat(500))).await.unwrap();
+    }
+    queue.close();
+    drop(queue);
+    // sled notes at a start where its pages lie.
+    let queue = bench.open();
+    queue.close();
+    drop(queue);
+    let db = bench.settings().dir.join("index/db");
+    let whole = std::fs::read(&db).unwrap();
+    for at in (0..whole.len()).step_by(whole.len() / 12) {
+        let mut harmed = whole.clone();
+        let end = (at + 3000).min(whole.len());
+        harmed[at..end].iter_mut().for_each(|byte| *byte ^= 0x55);
+        std::fs::write(&db, harmed).unwrap();
+        let queue = bench.open();
+        assert_eq!(open_changes(&queue).await.len(), 300, "harmed at {at}");
+        queue.close();
+    }
+}
+
 #[tokio::test]
 async fn an_end_that_is_said_again_makes_no_second_job() {
     let bench = Bench::new();
