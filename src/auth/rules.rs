@@ -62,8 +62,9 @@ impl Default for RulesCache {
 
 impl RulesCache {
     pub fn of(&self, bucket: &Bucket) -> Arc<Rules> {
-        // Most buckets have no others.
-        if bucket.documents.keys().all(|d| matches!(d, BucketDocument::Location | BucketDocument::Cors)) {
+        // Most buckets have none of these.
+        const OF_ACCESS: [BucketDocument; 3] = [BucketDocument::Policy, BucketDocument::Ownership, BucketDocument::PublicAccessBlock];
+        if !OF_ACCESS.iter().any(|d| bucket.documents.contains_key(d)) {
             return Arc::clone(&self.none);
         }
         let state = Some((bucket.generation, bucket.created));

@@ -145,6 +145,11 @@ listed! {
         Cors,
         Ownership,
         PublicAccessBlock,
+        Versioning,
+        Tagging,
+        Lifecycle,
+        ObjectLock,
+        Website,
     }
 }
 

@@ -336,6 +336,11 @@ const fn number(document: BucketDocument) -> u32 {
         BucketDocument::Cors => 2,
         BucketDocument::Ownership => 3,
         BucketDocument::PublicAccessBlock => 4,
+        BucketDocument::Versioning => 5,
+        BucketDocument::Tagging => 6,
+        BucketDocument::Lifecycle => 7,
+        BucketDocument::ObjectLock => 8,
+        BucketDocument::Website => 9,
     }
 }
 

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
+use crate::base::object::BucketDocument;
 use crate::base::seal::{Purpose, Sealer};
 use crate::upstream::info::seal_place;
 use crate::upstream::stored::{self, Proof};
@@ -29,6 +30,16 @@ fn records(of: &str) -> Vec<Vec<u8>> {
     let records: Vec<_> = files.map(open).collect();
     assert!(!records.is_empty());
     records
+}
+
+/// A bucket's record with a document of each kind.
+#[test]
+fn every_document_has_its_number() {
+    let text = sealer().open("buckets/settings", &std::fs::read(folder().join("buckets/settings")).unwrap()).unwrap();
+    let bucket = stored::read_bucket(&text).unwrap();
+    for document in BucketDocument::ALL {
+        assert_eq!(bucket.documents[&document], format!("<{document:?}/>").into_bytes());
+    }
 }
 
 #[test]

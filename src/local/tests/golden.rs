@@ -64,6 +64,21 @@ fn every_row_is_read_and_written_as_it_lies_there() {
     assert_eq!(seen, truth, "the folder has a row of each");
 }
 
+/// A row of tests/golden/rows: a kind of which the folder has none, or what came to one later.
+fn row(name: &str) -> Vec<u8> {
+    std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/rows").join(name)).unwrap()
+}
+
+#[test]
+fn every_document_of_a_bucket_has_its_number() {
+    let bytes = row("bucket");
+    let bucket = Bucket::decode(&bytes).unwrap();
+    for document in BucketDocument::ALL {
+        assert_eq!(bucket.documents[&document], format!("<{document:?}/>").into_bytes());
+    }
+    assert_eq!(bucket.encode().unwrap(), bytes);
+}
+
 async fn stat(local: &Local, key: &str) -> SharedObject {
     local.stat(ObjectRef::current(&bucket_name("media"), &object_key(key)), Freshness::Current).await.unwrap().unwrap()
 }
