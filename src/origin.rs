@@ -20,12 +20,14 @@ use crate::base::conditions::WriteConditions;
 use crate::base::digest::Sha256;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::etag::ETag;
+use crate::base::lock::{Lock, Retention};
 use crate::base::names::{BucketName, ObjectKey, TenantId, UploadId};
 use crate::base::object::{
     Bucket, BucketDocument, CannedAcl, ListPage, ListQuery, ObjectHeaders, SharedBucket, SharedObject, Upload, UploadedPart,
 };
-use crate::base::object_ref::ObjectRef;
+use crate::base::object_ref::{ObjectRef, VersionId};
 use crate::base::range::ByteRange;
+use crate::base::versions::{Marker, VersionsPage, VersionsQuery};
 use crate::ingest::{Received, Staging};
 
 pub use body::{Body, BodySource, ReadBy};
@@ -84,6 +86,7 @@ pub struct PutObject {
     pub owner: TenantId,
     pub acl: CannedAcl,
     pub headers: ObjectHeaders,
+    pub lock: Lock,
     pub conditions: WriteConditions,
     pub received: Received,
 }
@@ -91,6 +94,8 @@ pub struct PutObject {
 pub struct CopyObject {
     pub source_bucket: BucketName,
     pub source_key: ObjectKey,
+    /// As it was asked for. None: the current version.
+    pub source_version: Option<VersionId>,
     /// The version that the caller looked at and was granted: if it is no longer there, the copy fails and is decided anew.
     pub source: SharedObject,
     pub bucket: BucketName,
@@ -98,7 +103,23 @@ pub struct CopyObject {
     pub owner: TenantId,
     pub acl: CannedAcl,
     pub headers: ObjectHeaders,
+    /// A copy has none of its source.
+    pub lock: Lock,
     pub conditions: WriteConditions,
+}
+
+/// What a delete depends on.
+#[derive(Debug, Clone, Default)]
+pub struct Delete {
+    pub conditions: WriteConditions,
+    /// The caller may delete what GOVERNANCE retains, and wants to.
+    pub bypass: bool,
+}
+
+impl From<WriteConditions> for Delete {
+    fn from(conditions: WriteConditions) -> Self {
+        Delete { conditions, bypass: false }
+    }
 }
 
 pub struct CompletedPart {
@@ -146,16 +167,21 @@ pub struct Written {
 }
 
 /// What a delete did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Deleted {
     /// Whether there was anything under the key. None: the store did not say.
     pub existed: Option<bool>,
+    /// The version that is gone, or the delete marker that was made. None: nothing that has an id.
+    pub version: Option<VersionId>,
+    /// It is, or was, a delete marker.
+    pub marker: bool,
 }
 
 impl Deleted {
-    pub const SOMETHING: Self = Deleted { existed: Some(true) };
-    pub const NOTHING: Self = Deleted { existed: Some(false) };
-    pub const UNKNOWN: Self = Deleted { existed: None };
+    /// Where no versions are kept.
+    pub const SOMETHING: Self = Deleted { existed: Some(true), version: None, marker: false };
+    pub const NOTHING: Self = Deleted { existed: Some(false), version: None, marker: false };
+    pub const UNKNOWN: Self = Deleted { existed: None, version: None, marker: false };
 }
 
 #[derive(Debug, Clone, Default)]
@@ -250,7 +276,7 @@ pub trait Buckets: Send + Sync + 'static {
 
 /// Which version a key shows, the bytes of exactly that version, and listings.
 pub trait Reads: Send + Sync + 'static {
-    /// The version that is shown; None: no such key. Fails with NoSuchBucket where the bucket is gone.
+    /// The version that is meant; None: there is none, or it is a delete marker. Fails with NoSuchBucket where the bucket is gone.
     fn stat<'a>(&'a self, of: ObjectRef<'a>, freshness: Freshness) -> Pending<'a, Option<SharedObject>>;
     /// The same, if it is known without waiting: the way of a hot read. None: ask `stat`.
     fn stat_hot(&self, of: ObjectRef<'_>, freshness: Freshness) -> Option<SharedObject>;
@@ -268,6 +294,9 @@ pub trait Reads: Send + Sync + 'static {
     /// The key that content of the owner was last written under, as far as that is known; it may have gone since.
     fn find_content<'a>(&'a self, owner: &'a TenantId, sha256: &'a Sha256) -> Pending<'a, Option<(BucketName, ObjectKey)>>;
     fn list<'a>(&'a self, bucket: &'a BucketName, query: &'a ListQuery) -> Pending<'a, ListPage>;
+    /// The delete marker that is meant, where `stat` found nothing.
+    fn marker<'a>(&'a self, of: ObjectRef<'a>) -> Pending<'a, Option<Marker>>;
+    fn list_versions<'a>(&'a self, bucket: &'a BucketName, query: &'a VersionsQuery) -> Pending<'a, VersionsPage>;
 }
 
 /// What comes before a write: whether the key can be kept, and where the body is staged.
@@ -285,8 +314,12 @@ pub trait Writes: Send + Sync + 'static {
     fn put(&self, put: PutObject, quota: Quota) -> Pending<'_, Written>;
     fn copy(&self, copy: CopyObject, quota: Quota) -> Pending<'_, Written>;
     /// Deleting what is not there succeeds, unless a condition asked for it.
-    fn delete<'a>(&'a self, of: ObjectRef<'a>, conditions: WriteConditions) -> Pending<'a, Deleted>;
+    /// Of a version: that very one. Of the current one: as the bucket keeps versions, it goes or a marker is put before it.
+    fn delete<'a>(&'a self, of: ObjectRef<'a>, delete: Delete) -> Pending<'a, Deleted>;
     fn set_object_acl<'a>(&'a self, of: ObjectRef<'a>, acl: CannedAcl) -> Pending<'a, ()>;
+    /// None ends it. What it may not change is refused with AccessDenied; `bypass` as in `Delete`.
+    fn set_retention<'a>(&'a self, of: ObjectRef<'a>, retention: Option<Retention>, bypass: bool) -> Pending<'a, ()>;
+    fn set_legal_hold<'a>(&'a self, of: ObjectRef<'a>, on: bool) -> Pending<'a, ()>;
     /// Makes an archived object readable again for a while. Fails with InvalidObjectState where it is not archived.
     fn restore<'a>(&'a self, of: ObjectRef<'a>, wanted: Restore) -> Pending<'a, Restored>;
     /// Idempotent for a while: the same request again answers the same object.
@@ -326,4 +359,9 @@ pub trait Control: Send + Sync + 'static {
 
 pub fn not_archived() -> Error {
     Error::new(ErrorKind::InvalidObjectState, "Restore is not allowed for the object's current storage class")
+}
+
+/// Where a lock is asked for that nothing can hold.
+pub fn no_lock_configuration() -> Error {
+    Error::new(ErrorKind::InvalidRequest, "Bucket is missing Object Lock Configuration")
 }

@@ -9,7 +9,7 @@ use crate::auth::ownership::Becomes;
 use crate::base::error::{Error, Result};
 use crate::base::names::{BucketName, ObjectKey, TenantId};
 use crate::base::object::CannedAcl;
-use crate::base::object_ref::{ObjectRef, VersionSelector};
+use crate::base::object_ref::{ObjectRef, VersionId, VersionSelector};
 use crate::origin::Quota;
 
 #[derive(Debug, Clone)]
@@ -19,8 +19,8 @@ pub struct Grant {
     display: Arc<str>,
     bucket: Option<BucketName>,
     key: Option<ObjectKey>,
-    /// Of what is under the key.
-    version: VersionSelector,
+    /// Of what is under the key. None: the current one.
+    version: Option<VersionId>,
     /// None: the action makes nothing.
     becomes: Option<Box<Becomes>>,
 }
@@ -32,10 +32,10 @@ impl Grant {
         display: Arc<str>,
         bucket: Option<&BucketName>,
         key: Option<&ObjectKey>,
-        version: VersionSelector,
+        version: VersionSelector<'_>,
         becomes: Option<Becomes>,
     ) -> Self {
-        let (bucket, key, becomes) = (bucket.cloned(), key.cloned(), becomes.map(Box::new));
+        let (bucket, key, version, becomes) = (bucket.cloned(), key.cloned(), version.id().cloned(), becomes.map(Box::new));
         Grant { action, tenant: identity.id().clone(), display, bucket, key, version, becomes }
     }
 
@@ -48,7 +48,7 @@ impl Grant {
             display: tenant.as_str().into(),
             bucket: bucket.cloned(),
             key: key.cloned(),
-            version: VersionSelector::Current,
+            version: None,
             becomes: Some(Box::new(Becomes::own(tenant))),
         }
     }
@@ -74,13 +74,13 @@ impl Grant {
         self.key.as_ref()
     }
 
-    pub fn version(&self) -> VersionSelector {
-        self.version
+    pub fn version(&self) -> VersionSelector<'_> {
+        self.version.as_ref().into()
     }
 
     /// None: it is for a bucket, or for none.
     pub fn object(&self) -> Option<ObjectRef<'_>> {
-        Some(ObjectRef { bucket: self.bucket.as_ref()?, key: self.key.as_ref()?, version: self.version })
+        Some(ObjectRef { bucket: self.bucket.as_ref()?, key: self.key.as_ref()?, version: self.version() })
     }
 
     /// Whose what is made under this ACL will be, and the limits that it must stay inside. Fails where the bucket takes no ACLs.

@@ -12,7 +12,7 @@ pub enum Target<'a> {
     Object {
         bucket: &'a Bucket,
         key: &'a ObjectKey,
-        version: VersionSelector,
+        version: VersionSelector<'a>,
         /// That version where there is one: its ACL and owner may open it.
         object: Option<&'a ObjectInfo>,
     },
@@ -43,7 +43,7 @@ impl<'a> Target<'a> {
         }
     }
 
-    pub(super) fn version(&self) -> VersionSelector {
+    pub(super) fn version(&self) -> VersionSelector<'a> {
         match self {
             Target::Object { version, .. } => *version,
             Target::Service | Target::Bucket(_) | Target::Upload { .. } | Target::NewBucket(_) => VersionSelector::Current,

@@ -18,6 +18,11 @@ const TRAVELS: u32 = 2;
 impl Tag {
     /// The number of the key that the bytes are encrypted with. Who does not know it would take them for plain.
     pub const KEY: Tag = Tag::new(1).needed();
+    /// The name of a version in a bucket that keeps them. Who does not know it would take it for the only one of its key.
+    pub const VERSION: Tag = Tag::new(2).needed();
+    /// Until when a version may not be deleted, and who may do it sooner. Who does not know it would delete it.
+    pub const RETENTION: Tag = Tag::new(5).needed();
+    pub const LEGAL_HOLD: Tag = Tag::new(6).needed();
 
     pub const fn new(number: u32) -> Self {
         Tag(number << 2)

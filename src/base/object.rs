@@ -8,8 +8,11 @@ use super::digest::VerifiedSha256;
 use super::etag::ETag;
 use super::fields::{Fields, Unknown};
 use super::listed::listed;
+use super::lock::Lock;
 use super::names::{BucketName, ObjectKey, TenantId, UploadId};
+use super::object_ref::VersionId;
 use super::timestamp::Timestamp;
+use super::versions::Versioning;
 
 /// The headers that are stored with an object and come back with it. Values are as the client sent them,
 /// already known to be legal header values.
@@ -106,6 +109,8 @@ pub struct ObjectInfo {
     pub parts: Vec<PartInfo>,
     /// `x-amz-restore` of an archived object, as the archive says it.
     pub restore: Option<String>,
+    pub version: VersionId,
+    pub lock: Lock,
     pub unknown: Unknown,
     /// Where it was found. Never in a record: the way to a version is no part of it.
     pub layer: Layer,
@@ -163,6 +168,17 @@ pub struct Bucket {
     /// Changes whenever anything of the bucket changes: lets callers cache what they compiled from it.
     pub generation: u64,
     pub unknown: UnknownOfBucket,
+}
+
+impl Bucket {
+    pub fn versioning(&self) -> Versioning {
+        match self.documents.get(&BucketDocument::Versioning).map(Vec::as_slice) {
+            None => Versioning::Never,
+            Some(b"Suspended") => Versioning::Suspended,
+            // Whatever else it says was never to stop the keeping.
+            Some(_) => Versioning::Enabled,
+        }
+    }
 }
 
 /// What a newer program wrote of a bucket and this one does not know: kept, and written back with it.
@@ -226,6 +242,8 @@ pub struct Upload {
     pub headers: ObjectHeaders,
     /// What the client announced in CreateMultipartUpload.
     pub checksum: Option<(ChecksumAlgorithm, ChecksumType)>,
+    /// Of the object that it will be.
+    pub lock: Lock,
     /// Who began it, where that is not the owner. Each store keeps it behind the rest, where older rows end.
     pub initiator: Option<TenantId>,
 }

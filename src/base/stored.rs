@@ -12,10 +12,12 @@ use super::checksum::{self, ChecksumAlgorithm, ChecksumType};
 use super::digest::VerifiedSha256;
 use super::error::{Error, Result};
 use super::etag::ETag;
-use super::fields::{Fields, Unknown};
+use super::fields::{Fields, Tag, Unknown};
 use super::listed::listed;
+use super::lock::Lock;
 use super::names::{BucketName, ObjectKey, TenantId, UploadId};
 use super::object::{self, BucketDocument, CannedAcl, Layer, ObjectHeaders};
+use super::object_ref::VersionId;
 use super::timestamp::Timestamp;
 
 listed! {
@@ -222,7 +224,7 @@ impl TryFrom<PartInfo> for object::PartInfo {
     }
 }
 
-/// A version of an object, where it is kept whole. Its layer and the fields that are not known are its keeper's to write.
+/// A version of an object, where it is kept whole. Its layer and the fields behind it are its keeper's to write.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ObjectInfo {
     size: u64,
@@ -240,20 +242,65 @@ pub struct ObjectInfo {
 
 impl ObjectInfo {
     pub fn of(info: object::ObjectInfo) -> (Self, Layer, Unknown) {
-        let object::ObjectInfo { size, etag, modified, generation, owner, acl, headers, sha256, checksum, parts, restore, unknown, layer } =
-            info;
+        let object::ObjectInfo {
+            size,
+            etag,
+            modified,
+            generation,
+            owner,
+            acl,
+            headers,
+            sha256,
+            checksum,
+            parts,
+            restore,
+            version,
+            lock,
+            unknown,
+            layer,
+        } = info;
         let (acl, headers, checksum) = (acl.into(), headers.into(), checksum.as_ref().map(Checksum::from));
         let parts = parts.iter().map(PartInfo::from).collect();
+        let fields = lock.append_to(with_version(unknown.fields, &version));
         let form = ObjectInfo { size, etag, modified, generation, owner, acl, headers, sha256, checksum, parts, restore };
-        (form, layer, unknown)
+        (form, layer, Unknown { fields, newer: unknown.newer })
     }
 
-    pub fn with(self, layer: Layer, unknown: Unknown) -> Result<object::ObjectInfo> {
+    pub fn with(self, layer: Layer, mut unknown: Unknown) -> Result<object::ObjectInfo> {
         let ObjectInfo { size, etag, modified, generation, owner, acl, headers, sha256, checksum, parts, restore } = self;
         let (acl, headers, checksum) = (acl.into(), headers.into(), checksum_of(checksum)?);
         let parts = parts.into_iter().map(object::PartInfo::try_from).collect::<Result<_>>()?;
-        Ok(object::ObjectInfo { size, etag, modified, generation, owner, acl, headers, sha256, checksum, parts, restore, unknown, layer })
+        let (version, lock) = (take_version(&mut unknown.fields)?, Lock::take_from(&mut unknown.fields)?);
+        Ok(object::ObjectInfo {
+            size,
+            etag,
+            modified,
+            generation,
+            owner,
+            acl,
+            headers,
+            sha256,
+            checksum,
+            parts,
+            restore,
+            version,
+            lock,
+            unknown,
+            layer,
+        })
     }
+}
+
+fn with_version(fields: Fields, version: &VersionId) -> Fields {
+    match version {
+        VersionId::Null => fields,
+        VersionId::Named(name) => fields.with(Tag::VERSION, name.as_bytes().to_vec()),
+    }
+}
+
+fn take_version(fields: &mut Fields) -> Result<VersionId> {
+    let Some(name) = fields.take(Tag::VERSION) else { return Ok(VersionId::Null) };
+    std::str::from_utf8(&name).map_err(Error::internal).and_then(VersionId::parse)
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -281,7 +328,7 @@ impl TryFrom<UploadedPart> for object::UploadedPart {
     }
 }
 
-/// Without its initiator, which each store keeps behind it.
+/// Without its initiator and its lock, which each store keeps behind it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Upload {
     id: UploadId,
@@ -295,14 +342,14 @@ pub struct Upload {
 }
 
 impl Upload {
-    /// With the initiator.
-    pub fn of(upload: object::Upload) -> (Self, Option<TenantId>) {
-        let object::Upload { id, bucket, key, owner, initiated, acl, headers, checksum, initiator } = upload;
+    /// With the initiator and the lock.
+    pub fn of(upload: object::Upload) -> (Self, Option<TenantId>, Lock) {
+        let object::Upload { id, bucket, key, owner, initiated, acl, headers, checksum, lock, initiator } = upload;
         let checksum = checksum.map(|(algorithm, kind)| (algorithm.into(), kind.into()));
-        (Upload { id, bucket, key, owner, initiated, acl: acl.into(), headers: headers.into(), checksum }, initiator)
+        (Upload { id, bucket, key, owner, initiated, acl: acl.into(), headers: headers.into(), checksum }, initiator, lock)
     }
 
-    pub fn begun_by(self, initiator: Option<TenantId>) -> object::Upload {
+    pub fn begun_by(self, initiator: Option<TenantId>, lock: Lock) -> object::Upload {
         object::Upload {
             id: self.id,
             bucket: self.bucket,
@@ -312,6 +359,7 @@ impl Upload {
             acl: self.acl.into(),
             headers: self.headers.into(),
             checksum: self.checksum.map(|(algorithm, kind)| (algorithm.into(), kind.into())),
+            lock,
             initiator,
         }
     }

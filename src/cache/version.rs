@@ -7,7 +7,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::base::names::{BucketName, ObjectKey};
 use crate::base::object::SharedObject;
-use crate::base::object_ref::{ObjectRef, VersionSelector};
+use crate::base::object_ref::{self, ObjectRef};
 use crate::base::range::ByteRange;
 
 /// A bucket and key, whatever is there. A collision costs a purge too much, and nothing else.
@@ -30,8 +30,8 @@ pub struct BlockId {
 pub struct Version {
     pub bucket: BucketName,
     pub key: ObjectKey,
-    /// By which it was asked for.
-    selector: VersionSelector,
+    /// By which it was asked for. None: the current one.
+    asked: Option<object_ref::VersionId>,
     pub info: SharedObject,
     pub block_bytes: u64,
     object: ObjectId,
@@ -46,7 +46,7 @@ impl ObjectId {
 
 impl Version {
     pub fn new(of: ObjectRef<'_>, info: &SharedObject, block_bytes: u64) -> Self {
-        let ObjectRef { bucket, key, version: selector } = of;
+        let ObjectRef { bucket, key, version: asked } = of;
         let etag = info.etag.to_string();
         let id = VersionId(digest(&[
             info.owner.as_str().as_bytes(),
@@ -59,7 +59,7 @@ impl Version {
         Version {
             bucket: bucket.clone(),
             key: key.clone(),
-            selector,
+            asked: asked.id().cloned(),
             info: info.clone(),
             block_bytes,
             object: ObjectId::of(bucket, key),
@@ -69,7 +69,7 @@ impl Version {
 
     /// As the origin is asked for it.
     pub fn object_ref(&self) -> ObjectRef<'_> {
-        ObjectRef { bucket: &self.bucket, key: &self.key, version: self.selector }
+        ObjectRef { bucket: &self.bucket, key: &self.key, version: self.asked.as_ref().into() }
     }
 
     pub fn object(&self) -> ObjectId {

@@ -20,7 +20,7 @@ use crate::base::host;
 use crate::base::limits::MAX_XML_BYTES;
 use crate::base::names::{BucketName, ObjectKey, TenantId, UploadId};
 use crate::base::object::{Bucket, CannedAcl, ObjectHeaders, ObjectInfo, SharedBucket, SharedObject};
-use crate::base::object_ref::{ObjectRef, VersionSelector};
+use crate::base::object_ref::{ObjectRef, VersionId};
 use crate::base::range::ByteRange;
 use crate::base::timestamp::Timestamp;
 use crate::http::body::Counted;
@@ -51,7 +51,7 @@ pub struct Exchange<'a> {
     pub parts: Parts,
     pub query: Query,
     /// Which version of its object the request is about.
-    pub version: VersionSelector,
+    pub version: Option<VersionId>,
     pub caller: &'a Caller,
     /// What is known of the request so far.
     pub record: &'a Record,
@@ -106,7 +106,7 @@ impl<'g> Exchange<'g> {
             record: visit.record(),
             parts,
             query,
-            version: VersionSelector::Current,
+            version: None,
             caller,
             peer,
             now,
@@ -242,8 +242,8 @@ impl Exchange<'_> {
     // What is there
 
     /// The object of the request.
-    pub fn named<'n>(&self, bucket: &'n BucketName, key: &'n ObjectKey) -> ObjectRef<'n> {
-        ObjectRef { bucket, key, version: self.version }
+    pub fn named<'n>(&'n self, bucket: &'n BucketName, key: &'n ObjectKey) -> ObjectRef<'n> {
+        ObjectRef { bucket, key, version: self.version.as_ref().into() }
     }
 
     /// The object and the right to do `action` with it.

@@ -13,6 +13,7 @@ use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::etag::ETag;
 use crate::base::fields::Fields;
 use crate::base::limits::MIN_PART_BYTES;
+use crate::base::lock::Lock;
 use crate::base::names::no_such_upload;
 use crate::base::object::{CannedAcl, ObjectHeaders, PartInfo, SharedObject, Upload};
 use crate::ingest::hasher::{ChecksumHasher, crc_algorithm};
@@ -67,6 +68,7 @@ fn decide(txn: &mut Txn<'_>, complete: &CompleteUpload, quota: &Quota) -> Result
             key: of_key,
             acl: upload.acl,
             headers: upload.headers.clone(),
+            lock: upload.lock,
             sha256: None,
             place: BodyPlace::Parts { manifest },
             parts: Some(PartsRef { manifest, count: parts.len() as u16 }),
@@ -116,6 +118,7 @@ fn completed_before(txn: &Txn<'_>, complete: &CompleteUpload) -> Result<Option<S
         key: KeyId::None,
         acl: CannedAcl::Private,
         headers: ObjectHeaders::default(),
+        lock: Lock::default(),
         sha256: None,
         place: BodyPlace::Empty,
         parts: None,

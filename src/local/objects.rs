@@ -11,8 +11,10 @@ use crate::base::digest::{Sha256, VerifiedSha256};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::etag::ETag;
 use crate::base::fields::Fields;
+use crate::base::lock::Lock;
 use crate::base::names::{BucketName, ObjectKey, TenantId};
 use crate::base::object::{CannedAcl, ObjectHeaders, PartInfo};
+use crate::base::object_ref::ObjectRef;
 use crate::base::range::ByteRange;
 use crate::files::sys;
 use crate::ingest::Content;
@@ -23,7 +25,7 @@ use crate::local::rows::{BodyPlace, Manifest, ObjectHead, ObjectRow, ObjectTail,
 use crate::local::scope::{KeyId, Scope};
 use crate::local::shared::Shared;
 use crate::local::txn::{Txn, no_such_key};
-use crate::origin::{CopyObject, Dedup, Deleted, PutObject, Quota, Written};
+use crate::origin::{CopyObject, Dedup, Delete, Deleted, PutObject, Quota, Written};
 
 /// A new version, all but where its bytes will be.
 struct NewVersion {
@@ -33,6 +35,7 @@ struct NewVersion {
     of_key: KeyId,
     acl: CannedAcl,
     headers: ObjectHeaders,
+    lock: Lock,
     conditions: WriteConditions,
     quota: Quota,
     size: u64,
@@ -69,7 +72,7 @@ impl Shared {
     /// `of_key`: what the bytes are encrypted with.
     pub async fn put(self: &Arc<Self>, put: PutObject, of_key: KeyId, quota: Quota) -> Result<Written> {
         self.health.require_room(&self.layout, self.settings.reserve_bytes)?;
-        let PutObject { bucket, key, owner, acl, headers, conditions, received } = put;
+        let PutObject { bucket, key, owner, acl, headers, lock, conditions, received } = put;
         let etag = ETag::single(received.named_md5()?);
         let version = NewVersion {
             bucket,
@@ -78,6 +81,7 @@ impl Shared {
             of_key,
             acl,
             headers,
+            lock,
             conditions,
             quota,
             size: received.size,
@@ -135,8 +139,8 @@ impl Shared {
         })
     }
 
-    pub async fn delete(&self, bucket: &BucketName, key: &ObjectKey, conditions: WriteConditions) -> Result<Deleted> {
-        let (bucket, key) = (bucket.clone(), key.clone());
+    pub async fn delete(&self, of: ObjectRef<'_>, delete: Delete) -> Result<Deleted> {
+        let (bucket, key, Delete { conditions, bypass: _ }) = (of.bucket.clone(), of.key.clone(), delete);
         let delete = move |txn: &mut Txn<'_>| {
             txn.require_bucket(&bucket)?;
             let current = txn.object(&bucket, &key)?;
@@ -190,6 +194,7 @@ impl Shared {
             of_key,
             acl: copy.acl,
             headers: copy.headers,
+            lock: copy.lock,
             conditions: copy.conditions,
             quota,
         };
@@ -275,6 +280,7 @@ fn decide(txn: &mut Txn<'_>, version: &NewVersion, mut bring: Bring) -> Result<D
             key: version.of_key,
             acl: version.acl,
             headers: version.headers.clone(),
+            lock: version.lock,
             sha256: Some(version.sha256),
             place,
             parts,
@@ -297,7 +303,7 @@ fn copy_inside(txn: &mut Txn<'_>, copy: &CopyObject, quota: &Quota) -> Result<Wr
     let in_place = (&copy.source_bucket, &copy.source_key) == (&copy.bucket, &copy.key);
     // Named one by one: whether a copy has it too must be said of each.
     let ObjectHead { size, etag, modified: _, owner, checksum } = source.head.clone();
-    let ObjectTail { generation: _, key, acl: _, headers: _, sha256, place, parts, unknown } = source.tail.clone();
+    let ObjectTail { generation: _, key, acl: _, headers: _, lock: _, sha256, place, parts, unknown } = source.tail.clone();
     let row = ObjectRow {
         head: ObjectHead { size, etag, modified: txn.now(), owner, checksum },
         tail: ObjectTail {
@@ -305,6 +311,7 @@ fn copy_inside(txn: &mut Txn<'_>, copy: &CopyObject, quota: &Quota) -> Result<Wr
             key,
             acl: copy.acl,
             headers: copy.headers.clone(),
+            lock: copy.lock,
             sha256,
             place,
             parts,

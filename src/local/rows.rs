@@ -8,8 +8,10 @@ use crate::base::error::{Error, Result};
 use crate::base::etag::ETag;
 use crate::base::fields::{Fields, Unknown};
 use crate::base::listed::listed;
+use crate::base::lock::Lock;
 use crate::base::names::{BucketName, ObjectKey, TenantId};
 use crate::base::object::{CannedAcl, Layer, ObjectHeaders, ObjectInfo, PartInfo, Upload, UploadedPart};
+use crate::base::object_ref::VersionId;
 use crate::base::timestamp::Timestamp;
 use crate::local::scope::{KeyId, Scope};
 
@@ -126,6 +128,7 @@ pub struct ObjectTail {
     pub key: KeyId,
     pub acl: CannedAcl,
     pub headers: ObjectHeaders,
+    pub lock: Lock,
     pub sha256: Option<VerifiedSha256>,
     pub place: BodyPlace,
     /// The parts as `partNumber` shows them; the bytes may have moved elsewhere.
@@ -257,6 +260,8 @@ impl ObjectRow {
             checksum: head.checksum.clone(),
             parts,
             restore: None,
+            version: VersionId::Null,
+            lock: tail.lock,
             unknown: Unknown { fields: tail.unknown.clone(), newer: None },
             layer: Layer::Store,
         }

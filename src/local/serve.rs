@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use tokio::task::spawn_blocking;
 
-use crate::base::conditions::WriteConditions;
 use crate::base::digest::Sha256;
 use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::lock::Retention;
 use crate::base::names::{BucketName, ObjectKey, TenantId, UploadId};
 use crate::base::object::{Bucket, BucketDocument, CannedAcl, ListPage, ListQuery, SharedBucket, SharedObject, Upload, UploadedPart};
-use crate::base::object_ref::ObjectRef;
+use crate::base::object_ref::{ObjectRef, only_null};
 use crate::base::range::ByteRange;
+use crate::base::versions::{Marker, VersionsPage, VersionsQuery};
 use crate::index::{Index, Walk};
 use crate::ingest::{Received, Staging};
 use crate::local::layout::Layout;
@@ -23,8 +24,9 @@ use crate::local::stored;
 use crate::local::txn::no_such_bucket;
 use crate::local::{backup, list};
 use crate::origin::{
-    Announced, Body, Buckets, CacheState, CompleteUpload, Control, CopyObject, Dedup, Deleted, Freshness, Intake, OwnSettings, Pending,
-    Prefetch, PutObject, Quota, ReadBy, Reads, Restore, Restored, Uploads, UploadsPage, UploadsQuery, Usage, Writes, Written, not_archived,
+    Announced, Body, Buckets, CacheState, CompleteUpload, Control, CopyObject, Dedup, Delete, Deleted, Freshness, Intake, OwnSettings,
+    Pending, Prefetch, PutObject, Quota, ReadBy, Reads, Restore, Restored, Uploads, UploadsPage, UploadsQuery, Usage, Writes, Written,
+    no_lock_configuration, not_archived,
 };
 
 impl Local {
@@ -66,10 +68,14 @@ impl Buckets for Local {
 
 impl Reads for Local {
     fn stat<'a>(&'a self, of: ObjectRef<'a>, _: Freshness) -> Pending<'a, Option<SharedObject>> {
-        Box::pin(self.shared.stat(of.bucket, of.key))
+        Box::pin(async move {
+            only_null(of)?;
+            self.shared.stat(of.bucket, of.key).await
+        })
     }
 
     fn stat_hot(&self, of: ObjectRef<'_>, _: Freshness) -> Option<SharedObject> {
+        only_null(of).ok()?;
         self.shared.hot.get(of.bucket, of.key).map(|entry| entry.info.clone())
     }
 
@@ -101,6 +107,14 @@ impl Reads for Local {
     fn list<'a>(&'a self, bucket: &'a BucketName, query: &'a ListQuery) -> Pending<'a, ListPage> {
         let (bucket, query) = (bucket.clone(), query.clone());
         Box::pin(self.shared.read_bucket(bucket, move |index, bucket| list::objects(index, bucket, &query)))
+    }
+
+    fn marker<'a>(&'a self, of: ObjectRef<'a>) -> Pending<'a, Option<Marker>> {
+        Box::pin(async move { only_null(of).map(|()| None) })
+    }
+
+    fn list_versions<'a>(&'a self, bucket: &'a BucketName, query: &'a VersionsQuery) -> Pending<'a, VersionsPage> {
+        Box::pin(async move { self.list(bucket, &query.of_objects()).await.map(VersionsPage::from) })
     }
 
     fn find_content<'a>(&'a self, owner: &'a TenantId, sha256: &'a Sha256) -> Pending<'a, Option<(BucketName, ObjectKey)>> {
@@ -142,18 +156,32 @@ impl Writes for Local {
         Box::pin(async move { Ok(self.counted(self.shared.copy(copy, KeyId::None, quota).await?)) })
     }
 
-    fn delete<'a>(&'a self, of: ObjectRef<'a>, conditions: WriteConditions) -> Pending<'a, Deleted> {
-        Box::pin(self.shared.delete(of.bucket, of.key, conditions))
+    fn delete<'a>(&'a self, of: ObjectRef<'a>, delete: Delete) -> Pending<'a, Deleted> {
+        Box::pin(async move {
+            only_null(of)?;
+            self.shared.delete(of, delete).await
+        })
     }
 
     fn set_object_acl<'a>(&'a self, of: ObjectRef<'a>, acl: CannedAcl) -> Pending<'a, ()> {
-        Box::pin(self.shared.set_object_acl(of.bucket, of.key, acl))
+        Box::pin(async move {
+            only_null(of)?;
+            self.shared.set_object_acl(of.bucket, of.key, acl).await
+        })
+    }
+
+    fn set_retention<'a>(&'a self, of: ObjectRef<'a>, _: Option<Retention>, _: bool) -> Pending<'a, ()> {
+        Box::pin(async move { only_null(of).and_then(|()| Err(no_lock_configuration())) })
+    }
+
+    fn set_legal_hold<'a>(&'a self, of: ObjectRef<'a>, _: bool) -> Pending<'a, ()> {
+        Box::pin(async move { only_null(of).and_then(|()| Err(no_lock_configuration())) })
     }
 
     /// Nothing that is kept here is archived.
     fn restore<'a>(&'a self, of: ObjectRef<'a>, _: Restore) -> Pending<'a, Restored> {
         Box::pin(async move {
-            match self.shared.stat(of.bucket, of.key).await? {
+            match self.stat(of, Freshness::Current).await? {
                 Some(_) => Err(not_archived()),
                 None => Err(Error::new(ErrorKind::NoSuchKey, "The specified key does not exist.")),
             }

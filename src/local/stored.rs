@@ -14,6 +14,7 @@ use crate::base::digest::{Sha256, VerifiedSha256};
 use crate::base::error::{Error, Result};
 use crate::base::etag::ETag;
 use crate::base::fields::{Fields, Tag};
+use crate::base::lock::Lock;
 use crate::base::names::{BucketName, ObjectKey, TenantId};
 use crate::base::object::{self, Bucket};
 use crate::base::stored::{self, Acl, Checksum, Headers, checksum_of};
@@ -53,24 +54,23 @@ fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<(T, &[u8])> {
     }
 }
 
-/// All that stands behind a form.
-fn fields(bytes: &[u8]) -> Result<Fields> {
-    match fields_and_key(bytes)? {
-        (fields, KeyId::None) => Ok(fields),
-        (_, KeyId::Number(_)) => Err(Error::internal("a row has a key that can have none")),
-    }
+/// All that stands behind a form. Who takes none of it asks that nothing there must be known.
+fn behind(bytes: &[u8]) -> Result<Fields> {
+    let (found, rest) = Fields::parse(bytes)?;
+    if rest.is_empty() { Ok(found) } else { Err(Error::internal("a row is longer than its form")) }
 }
 
-/// As `fields`, of what may be encrypted.
-fn fields_and_key(bytes: &[u8]) -> Result<(Fields, KeyId)> {
-    let (mut found, rest) = Fields::parse(bytes)?;
-    let number = found.take(Tag::KEY).map(|bytes| bytes.try_into().map(u64::from_le_bytes));
-    let key = match number {
-        None => KeyId::None,
-        Some(number) => KeyId::Number(number.ok().and_then(NonZeroU64::new).ok_or_else(|| Error::internal("a row's key has no number"))?),
-    };
+/// Behind a form that has no field of its own.
+fn fields(bytes: &[u8]) -> Result<Fields> {
+    let found = behind(bytes)?;
     found.require_known()?;
-    if rest.is_empty() { Ok((found, key)) } else { Err(Error::internal("a row is longer than its form")) }
+    Ok(found)
+}
+
+fn take_key(found: &mut Fields) -> Result<KeyId> {
+    let Some(bytes) = found.take(Tag::KEY) else { return Ok(KeyId::None) };
+    let number = bytes.try_into().ok().map(u64::from_le_bytes).and_then(NonZeroU64::new);
+    number.map(KeyId::Number).ok_or_else(|| Error::internal("a row's key has no number"))
 }
 
 fn with_key(fields: Fields, key: KeyId) -> Fields {
@@ -137,18 +137,20 @@ struct TailForm {
 
 impl Row for ObjectRow {
     fn encode(&self) -> Result<Vec<u8>> {
-        let ObjectTail { generation, key, acl, headers, sha256, place, parts, unknown } = self.tail.clone();
+        let ObjectTail { generation, key, acl, headers, lock, sha256, place, parts, unknown } = self.tail.clone();
         let tail = TailForm { generation, acl: acl.into(), headers: headers.into(), sha256, place, parts };
         let form = postcard::to_extend(&tail, write(&HeadForm::from(&self.head))?).map_err(Error::internal)?;
-        with_key(unknown, key).append(form)
+        lock.append_to(with_key(unknown, key)).append(form)
     }
 
     fn decode(bytes: &[u8]) -> Result<Self> {
         let (head, rest) = read::<HeadForm>(bytes)?;
         let (tail, rest) = postcard::take_from_bytes(rest).map_err(Error::internal)?;
         let TailForm { generation, acl, headers, sha256, place, parts } = tail;
-        let (acl, headers, (unknown, key)) = (acl.into(), headers.into(), fields_and_key(rest)?);
-        let tail = ObjectTail { generation, key, acl, headers, sha256, place, parts, unknown };
+        let mut unknown = behind(rest)?;
+        let (key, lock) = (take_key(&mut unknown)?, Lock::take_from(&mut unknown)?);
+        unknown.require_known()?;
+        let tail = ObjectTail { generation, key, acl: acl.into(), headers: headers.into(), lock, sha256, place, parts, unknown };
         Ok(ObjectRow { head: head.try_into()?, tail })
     }
 }
@@ -179,13 +181,16 @@ struct UploadForm {
 
 impl Row for UploadRow {
     fn encode(&self) -> Result<Vec<u8>> {
-        let (upload, initiator) = stored::Upload::of(self.upload.clone());
-        with_key(Fields::default(), self.key).append(write(&UploadForm { upload, initiator })?)
+        let (upload, initiator, lock) = stored::Upload::of(self.upload.clone());
+        lock.append_to(with_key(Fields::default(), self.key)).append(write(&UploadForm { upload, initiator })?)
     }
 
     fn decode(bytes: &[u8]) -> Result<Self> {
         let (UploadForm { upload, initiator }, rest) = read(bytes)?;
-        Ok(UploadRow { upload: upload.begun_by(initiator), key: fields_and_key(rest)?.1 })
+        let mut found = behind(rest)?;
+        let (key, lock) = (take_key(&mut found)?, Lock::take_from(&mut found)?);
+        found.require_known()?;
+        Ok(UploadRow { upload: upload.begun_by(initiator, lock), key })
     }
 }
 
@@ -205,7 +210,10 @@ impl Row for PartRow {
 
     fn decode(bytes: &[u8]) -> Result<Self> {
         let (PartForm { part, owner, file }, rest) = read(bytes)?;
-        Ok(PartRow { part: part.try_into()?, owner, key: fields_and_key(rest)?.1, file })
+        let mut found = behind(rest)?;
+        let key = take_key(&mut found)?;
+        found.require_known()?;
+        Ok(PartRow { part: part.try_into()?, owner, key, file })
     }
 }
 

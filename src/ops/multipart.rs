@@ -9,6 +9,7 @@ use crate::auth::grant::Grant;
 use crate::base::checksum::{Checksum, ChecksumAlgorithm, ChecksumType};
 use crate::base::conditions::WriteConditions;
 use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::lock::Lock;
 use crate::base::names::UploadId;
 use crate::base::object::{CannedAcl, ObjectHeaders, Upload, UploadedPart};
 use crate::base::object_ref::ObjectRef;
@@ -48,6 +49,7 @@ impl Ops {
             acl,
             headers,
             checksum,
+            lock: Lock::default(),
             initiator: (owner != grant.tenant()).then(|| grant.tenant().clone()),
         };
         let upload = self.origin.uploads.create_upload(upload).await?;

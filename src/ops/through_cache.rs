@@ -11,20 +11,21 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use crate::base::conditions::WriteConditions;
 use crate::base::digest::Sha256;
 use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::lock::Retention;
 use crate::base::names::{BucketName, ObjectKey, TenantId};
 use crate::base::object::{Bucket, BucketDocument, CannedAcl, ListPage, ListQuery, SharedBucket, SharedObject};
 use crate::base::object_ref::ObjectRef;
 use crate::base::range::ByteRange;
+use crate::base::versions::{Marker, VersionsPage, VersionsQuery};
 use crate::cache::flights::{Flight, Flights};
 use crate::cache::known_keys::Known;
 use crate::cache::version::Version;
 use crate::cache::{Cache, Source};
 use crate::origin::{
-    Body, Buckets, CacheState, CompleteUpload, CopyObject, Deleted, Freshness, Origin, Pending, Prefetch, PutObject, Quota, ReadBy, Reads,
-    Restore, Restored, Writes, Written,
+    Body, Buckets, CacheState, CompleteUpload, CopyObject, Delete, Deleted, Freshness, Origin, Pending, Prefetch, PutObject, Quota, ReadBy,
+    Reads, Restore, Restored, Writes, Written,
 };
 
 /// How long the origin is waited for where something may be shown instead.
@@ -221,6 +222,9 @@ impl Buckets for ThroughCache {
 
 impl Reads for ThroughCache {
     fn stat<'a>(&'a self, of: ObjectRef<'a>, freshness: Freshness) -> Pending<'a, Option<SharedObject>> {
+        if of.version.is_named() {
+            return self.origin.reads.stat(of, freshness);
+        }
         match freshness {
             Freshness::Current => Box::pin(self.current(of)),
             // What is known of a key is its current version, and `null` is no other.
@@ -229,6 +233,9 @@ impl Reads for ThroughCache {
     }
 
     fn stat_hot(&self, of: ObjectRef<'_>, freshness: Freshness) -> Option<SharedObject> {
+        if of.version.is_named() {
+            return self.origin.reads.stat_hot(of, freshness);
+        }
         match freshness {
             // What the origin knows without waiting is what it would answer.
             Freshness::Current => self.origin.reads.stat_hot(of, freshness),
@@ -282,6 +289,14 @@ impl Reads for ThroughCache {
     fn list<'a>(&'a self, bucket: &'a BucketName, query: &'a ListQuery) -> Pending<'a, ListPage> {
         self.origin.reads.list(bucket, query)
     }
+
+    fn marker<'a>(&'a self, of: ObjectRef<'a>) -> Pending<'a, Option<Marker>> {
+        self.origin.reads.marker(of)
+    }
+
+    fn list_versions<'a>(&'a self, bucket: &'a BucketName, query: &'a VersionsQuery) -> Pending<'a, VersionsPage> {
+        self.origin.reads.list_versions(bucket, query)
+    }
 }
 
 impl Writes for ThroughCache {
@@ -295,12 +310,20 @@ impl Writes for ThroughCache {
         Box::pin(async move { self.changing(&bucket, &key, self.origin.writes.copy(copy, quota)).await })
     }
 
-    fn delete<'a>(&'a self, of: ObjectRef<'a>, conditions: WriteConditions) -> Pending<'a, Deleted> {
-        Box::pin(self.changing(of.bucket, of.key, self.origin.writes.delete(of, conditions)))
+    fn delete<'a>(&'a self, of: ObjectRef<'a>, delete: Delete) -> Pending<'a, Deleted> {
+        Box::pin(self.changing(of.bucket, of.key, self.origin.writes.delete(of, delete)))
     }
 
     fn set_object_acl<'a>(&'a self, of: ObjectRef<'a>, acl: CannedAcl) -> Pending<'a, ()> {
         Box::pin(self.changing(of.bucket, of.key, self.origin.writes.set_object_acl(of, acl)))
+    }
+
+    fn set_retention<'a>(&'a self, of: ObjectRef<'a>, retention: Option<Retention>, bypass: bool) -> Pending<'a, ()> {
+        Box::pin(self.changing(of.bucket, of.key, self.origin.writes.set_retention(of, retention, bypass)))
+    }
+
+    fn set_legal_hold<'a>(&'a self, of: ObjectRef<'a>, on: bool) -> Pending<'a, ()> {
+        Box::pin(self.changing(of.bucket, of.key, self.origin.writes.set_legal_hold(of, on)))
     }
 
     fn restore<'a>(&'a self, of: ObjectRef<'a>, wanted: Restore) -> Pending<'a, Restored> {

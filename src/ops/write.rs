@@ -5,12 +5,13 @@ use crate::auth::action::Action;
 use crate::auth::grant::Grant;
 use crate::base::conditions::WriteConditions;
 use crate::base::error::Result;
+use crate::base::lock::Lock;
 use crate::base::object::{CannedAcl, ObjectHeaders, SharedObject};
 use crate::base::object_ref::ObjectRef;
 use crate::ingest::{Expect, Received, Staging};
 use crate::ops::changes::What;
 use crate::ops::{Ops, object};
-use crate::origin::{Announced, CopyObject, Deleted, PutObject, Restore, Restored, Written};
+use crate::origin::{Announced, CopyObject, Delete, Deleted, PutObject, Restore, Restored, Written};
 
 impl Ops {
     /// Where the grant's tenant may stage a body.
@@ -46,7 +47,8 @@ impl Ops {
         let ObjectRef { bucket, key, .. } = object(grant, &[Action::PutObject])?;
         let (owner, quota) = grant.becomes(acl)?;
         self.require_storable(grant, &headers).await?;
-        let put = PutObject { bucket: bucket.clone(), key: key.clone(), owner: owner.clone(), acl, headers, conditions, received };
+        let (bucket, key, owner) = (bucket.clone(), key.clone(), owner.clone());
+        let put = PutObject { bucket, key, owner, acl, headers, lock: Lock::default(), conditions, received };
         let writes = self.origin.writes.clone();
         self.change(grant, What::Content, async move { writes.put(put, quota).await }).await
     }
@@ -62,19 +64,21 @@ impl Ops {
         conditions: WriteConditions,
     ) -> Result<Written> {
         let ObjectRef { bucket, key, .. } = object(grant, &[Action::PutObject])?;
-        let ObjectRef { bucket: source_bucket, key: source_key, .. } = object(source_grant, &[Action::GetObject])?;
+        let from = object(source_grant, &[Action::GetObject])?.to_owned();
         let (owner, quota) = grant.becomes(acl)?;
         self.require_storable(grant, &headers).await?;
         self.require_room(grant, acl, Some(source.size)).await?;
         let copy = CopyObject {
-            source_bucket: source_bucket.clone(),
-            source_key: source_key.clone(),
+            source_bucket: from.bucket,
+            source_key: from.key,
+            source_version: from.version,
             source,
             bucket: bucket.clone(),
             key: key.clone(),
             owner: owner.clone(),
             acl,
             headers,
+            lock: Lock::default(),
             conditions,
         };
         let writes = self.origin.writes.clone();
@@ -87,18 +91,16 @@ impl Ops {
     }
 
     /// Deleting what is not there succeeds, as on S3.
-    pub async fn delete(&self, grant: &Grant, conditions: WriteConditions) -> Result<Deleted> {
-        let ObjectRef { bucket, key, version } = object(grant, &[Action::DeleteObject])?;
-        let (writes, bucket, key) = (self.origin.writes.clone(), bucket.clone(), key.clone());
-        self.change(grant, What::Content, async move { writes.delete(ObjectRef { bucket: &bucket, key: &key, version }, conditions).await })
-            .await
+    pub async fn delete(&self, grant: &Grant, delete: Delete) -> Result<Deleted> {
+        let of = object(grant, &[Action::DeleteObject])?.to_owned();
+        let writes = self.origin.writes.clone();
+        self.change(grant, What::Content, async move { writes.delete(of.object(), delete).await }).await
     }
 
     pub async fn set_object_acl(&self, grant: &Grant, acl: CannedAcl) -> Result<()> {
-        let ObjectRef { bucket, key, version } = object(grant, &[Action::PutObjectAcl])?;
+        let of = object(grant, &[Action::PutObjectAcl])?.to_owned();
         grant.becomes(acl)?;
-        let (writes, bucket, key) = (self.origin.writes.clone(), bucket.clone(), key.clone());
-        self.change(grant, What::Rights, async move { writes.set_object_acl(ObjectRef { bucket: &bucket, key: &key, version }, acl).await })
-            .await
+        let writes = self.origin.writes.clone();
+        self.change(grant, What::Rights, async move { writes.set_object_acl(of.object(), acl).await }).await
     }
 }

@@ -17,8 +17,10 @@ use crate::base::checksum::{ChecksumAlgorithm, ChecksumType};
 use crate::base::digest::VerifiedSha256;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::etag::ETag;
+use crate::base::lock::Lock;
 use crate::base::names::TenantId;
 use crate::base::object::{CannedAcl, Layer, ObjectHeaders, ObjectInfo};
+use crate::base::object_ref::VersionId;
 use crate::base::storable::{ENCODED, SEALED, is_plain};
 use crate::base::timestamp::Timestamp;
 use crate::upstream::known::Known;
@@ -214,6 +216,8 @@ impl Inner {
             checksum: upstreams.or_else(|| proven.and_then(|k| k.checksum.clone())),
             parts: Vec::new(),
             restore: owned(head.restore()),
+            version: VersionId::Null,
+            lock: Lock::default(),
             unknown: known.map(|k| k.unknown).unwrap_or_default(),
             layer: Layer::Store,
         })

@@ -4,17 +4,19 @@ use std::path::Path;
 
 use aws_sdk_s3::config::retry::RetryConfig;
 
-use crate::base::conditions::WriteConditions;
 use crate::base::digest::Sha256;
 use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::lock::Retention;
 use crate::base::names::{BucketName, ObjectKey, TenantId, UploadId};
 use crate::base::object::{Bucket, BucketDocument, CannedAcl, ListPage, ListQuery, SharedBucket, SharedObject, Upload, UploadedPart};
-use crate::base::object_ref::ObjectRef;
+use crate::base::object_ref::{ObjectRef, only_null};
 use crate::base::range::ByteRange;
+use crate::base::versions::{Marker, VersionsPage, VersionsQuery};
 use crate::ingest::{Received, Staging};
 use crate::origin::{
-    Announced, Body, Buckets, CacheState, CompleteUpload, Control, CopyObject, Dedup, Deleted, Freshness, Intake, OwnSettings, Pending,
-    Prefetch, PutObject, Quota, ReadBy, Reads, Restore, Restored, Uploads, UploadsPage, UploadsQuery, Usage, Writes, Written,
+    Announced, Body, Buckets, CacheState, CompleteUpload, Control, CopyObject, Dedup, Delete, Deleted, Freshness, Intake, OwnSettings,
+    Pending, Prefetch, PutObject, Quota, ReadBy, Reads, Restore, Restored, Uploads, UploadsPage, UploadsQuery, Usage, Writes, Written,
+    no_lock_configuration,
 };
 use crate::upstream::fault;
 use crate::upstream::open::{Inner, Upstream};
@@ -48,7 +50,10 @@ impl Buckets for Upstream {
 
 impl Reads for Upstream {
     fn stat<'a>(&'a self, of: ObjectRef<'a>, _: Freshness) -> Pending<'a, Option<SharedObject>> {
-        Box::pin(self.0.stat(of.bucket, of.key))
+        Box::pin(async move {
+            only_null(of)?;
+            self.0.stat(of.bucket, of.key).await
+        })
     }
 
     /// Nothing is known without asking: that is the cache's business.
@@ -81,6 +86,14 @@ impl Reads for Upstream {
         Box::pin(self.0.list(bucket, query))
     }
 
+    fn marker<'a>(&'a self, of: ObjectRef<'a>) -> Pending<'a, Option<Marker>> {
+        Box::pin(async move { only_null(of).map(|()| None) })
+    }
+
+    fn list_versions<'a>(&'a self, bucket: &'a BucketName, query: &'a VersionsQuery) -> Pending<'a, VersionsPage> {
+        Box::pin(async move { self.0.list(bucket, &query.of_objects()).await.map(VersionsPage::from) })
+    }
+
     fn cache_state(&self, _: ObjectRef<'_>, _: &SharedObject, _: u64) -> Option<CacheState> {
         None
     }
@@ -109,12 +122,26 @@ impl Writes for Upstream {
         Box::pin(self.0.copy(copy))
     }
 
-    fn delete<'a>(&'a self, of: ObjectRef<'a>, conditions: WriteConditions) -> Pending<'a, Deleted> {
-        Box::pin(self.0.delete(of.bucket, of.key, conditions))
+    fn delete<'a>(&'a self, of: ObjectRef<'a>, delete: Delete) -> Pending<'a, Deleted> {
+        Box::pin(async move {
+            only_null(of)?;
+            self.0.delete(of, delete).await
+        })
     }
 
     fn set_object_acl<'a>(&'a self, of: ObjectRef<'a>, acl: CannedAcl) -> Pending<'a, ()> {
-        Box::pin(self.0.set_object_acl(of.bucket, of.key, acl))
+        Box::pin(async move {
+            only_null(of)?;
+            self.0.set_object_acl(of.bucket, of.key, acl).await
+        })
+    }
+
+    fn set_retention<'a>(&'a self, of: ObjectRef<'a>, _: Option<Retention>, _: bool) -> Pending<'a, ()> {
+        Box::pin(async move { only_null(of).and_then(|()| Err(no_lock_configuration())) })
+    }
+
+    fn set_legal_hold<'a>(&'a self, of: ObjectRef<'a>, _: bool) -> Pending<'a, ()> {
+        Box::pin(async move { only_null(of).and_then(|()| Err(no_lock_configuration())) })
     }
 
     fn restore<'a>(&'a self, of: ObjectRef<'a>, wanted: Restore) -> Pending<'a, Restored> {

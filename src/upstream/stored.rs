@@ -11,6 +11,7 @@ use crate::base::digest::{Md5, VerifiedSha256};
 use crate::base::error::{Error, Result};
 use crate::base::etag::ETag;
 use crate::base::fields::{Fields, Unknown, newer};
+use crate::base::lock::Lock;
 use crate::base::names::TenantId;
 use crate::base::object::{Bucket, CannedAcl, Upload};
 use crate::base::stored::{self, Acl, Checksum, checksum_of};
@@ -161,7 +162,8 @@ struct UploadRecord {
 
 pub fn write_upload(recorded: &Recorded) -> Result<Vec<u8>> {
     let Recorded { upload, known, sealed, unknown } = recorded.clone();
-    let (upload, initiator) = stored::Upload::of(upload);
+    // Its lock is the upstream's to keep.
+    let (upload, initiator, _) = stored::Upload::of(upload);
     let Known { owner, acl, sha256, md5, checksum, encoded, source: _, unknown: _ } = known;
     let seal = SealHead { version: VERSION, owner, acl: Acl::from(acl) as u32 };
     let rest = SealRest { sha256, md5, checksum: checksum.as_ref().map(Checksum::from), encoded };
@@ -184,7 +186,7 @@ pub fn read_upload(text: &[u8], is_mark: impl Fn(&[u8]) -> bool) -> Result<(Reco
     }
     let (unknown, marks) = if is_mark(behind) { (Fields::default(), behind) } else { Fields::parse(behind)? };
     let known = rest.onto(seal.known())?;
-    Ok((Recorded { upload: upload.begun_by(initiator), known, sealed, unknown }, marks))
+    Ok((Recorded { upload: upload.begun_by(initiator, Lock::default()), known, sealed, unknown }, marks))
 }
 
 /// That an object, by ETag and size, has this hash. Made anew for each version, so there is nothing of a newer one to keep.

@@ -7,6 +7,7 @@ use aws_sdk_s3::operation::list_multipart_uploads::ListMultipartUploadsOutput;
 use aws_sdk_s3::types::EncodingType;
 
 use crate::base::error::{ErrorKind, Result};
+use crate::base::lock::Lock;
 use crate::base::names::{BucketName, ObjectKey, TenantId, UploadId};
 use crate::base::object::{CannedAcl, ObjectHeaders, Upload};
 use crate::origin::{UploadsPage, UploadsQuery};
@@ -103,6 +104,7 @@ impl Inner {
                 initiated: info::timestamp(upload.initiated()),
                 acl: CannedAcl::Private,
                 headers: ObjectHeaders::default(),
+                lock: Lock::default(),
                 checksum: None,
                 initiator: None,
             }));

@@ -15,12 +15,14 @@ use crate::base::digest::VerifiedSha256;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::etag::ETag;
 use crate::base::limits::MAX_PUT_BYTES;
+use crate::base::lock::Lock;
 use crate::base::names::{BucketName, ObjectKey, TenantId};
 use crate::base::object::{CannedAcl, Layer, ObjectHeaders, ObjectInfo, SharedObject};
+use crate::base::object_ref::{ObjectRef, VersionId};
 use crate::base::storable::SEALED;
 use crate::base::timestamp::Timestamp;
 use crate::ingest::{Content, Received};
-use crate::origin::{CopyObject, Dedup, Deleted, PutObject, Written};
+use crate::origin::{CopyObject, Dedup, Delete, Deleted, PutObject, Written};
 use crate::upstream::ahead::Ahead;
 use crate::upstream::client;
 use crate::upstream::conditions::{self, Held, LOOKS};
@@ -142,7 +144,8 @@ impl Inner {
         if there.is_some_and(|there| there == sealed) { info::etag(head.e_tag()).map(Some) } else { Ok(None) }
     }
 
-    pub async fn delete(&self, bucket: &BucketName, key: &ObjectKey, conditions: WriteConditions) -> Result<Deleted> {
+    pub async fn delete(&self, of: ObjectRef<'_>, delete: Delete) -> Result<Deleted> {
+        let (ObjectRef { bucket, key, .. }, Delete { conditions, bypass: _ }) = (of, delete);
         let place = self.place(bucket).await?;
         let Ok(full) = place.key(key) else { return Ok(Deleted::NOTHING) };
         if self.hidden_folder(&place, &full).await?.is_some() {
@@ -320,6 +323,8 @@ pub fn written(
         checksum,
         parts: Vec::new(),
         restore: None,
+        version: VersionId::Null,
+        lock: Lock::default(),
         unknown: known.unknown.clone(),
         layer: Layer::Store,
     }

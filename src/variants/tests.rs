@@ -9,8 +9,10 @@ use sha2::{Digest, Sha256 as Hasher};
 use crate::base::coding::Coding;
 use crate::base::digest::{Md5, Sha256, VerifiedSha256};
 use crate::base::etag::ETag;
+use crate::base::lock::Lock;
 use crate::base::names::TenantId;
 use crate::base::object::{CannedAcl, Layer, ObjectHeaders, ObjectInfo, SharedObject};
+use crate::base::object_ref::VersionId;
 use crate::base::timestamp::Timestamp;
 use crate::origin::{Body, Pending};
 use crate::variants::codec::{Change, Effort};
@@ -167,6 +169,8 @@ fn object(body: &[u8]) -> SharedObject {
         owner: TenantId::parse("acme").unwrap(),
         acl: CannedAcl::Private,
         headers: ObjectHeaders::default(),
+        version: VersionId::Null,
+        lock: Lock::default(),
         sha256: Some(VerifiedSha256::proven(hash(body))),
         checksum: None,
         parts: Vec::new(),

@@ -12,9 +12,10 @@ use crate::base::checksum::Checksum;
 use crate::base::digest::Md5;
 use crate::base::error::ErrorKind;
 use crate::base::etag::ETag;
+use crate::base::lock::Lock;
 use crate::base::names::{BucketName, TenantId};
 use crate::base::object::{Bucket, BucketDocument, CannedAcl, Layer, ObjectHeaders, ObjectInfo};
-use crate::base::object_ref::VersionSelector;
+use crate::base::object_ref::{VersionId, VersionSelector};
 
 fn tenant_id(s: &str) -> TenantId {
     TenantId::parse(s).unwrap()
@@ -55,6 +56,8 @@ pub fn object(owner: &str, acl: CannedAcl) -> ObjectInfo {
         owner: tenant_id(owner),
         acl,
         headers: ObjectHeaders::default(),
+        version: VersionId::Null,
+        lock: Lock::default(),
         sha256: None,
         checksum: None::<Checksum>,
         parts: Vec::new(),

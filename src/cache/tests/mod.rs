@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::base::digest::Md5;
 use crate::base::etag::ETag;
+use crate::base::lock::Lock;
 use crate::base::names::{BucketName, ObjectKey, TenantId};
 use crate::base::object::{CannedAcl, Layer, ObjectHeaders, ObjectInfo, SharedObject};
 use crate::base::timestamp::Timestamp;
@@ -30,6 +31,8 @@ pub fn info_of(md5: Md5, size: u64) -> SharedObject {
         owner: TenantId::parse("acme").unwrap(),
         acl: CannedAcl::Private,
         headers: ObjectHeaders::default(),
+        version: VersionId::Null,
+        lock: Lock::default(),
         sha256: None,
         checksum: None,
         parts: Vec::new(),
@@ -57,7 +60,7 @@ use bytes::Bytes;
 use tokio::sync::Notify;
 
 use crate::base::error::{Error, ErrorKind, Result};
-use crate::base::object_ref::ObjectRef;
+use crate::base::object_ref::{ObjectRef, VersionId};
 use crate::base::range::ByteRange;
 use crate::cache::settings::Settings;
 use crate::cache::version::Version;

@@ -83,15 +83,15 @@ async fn answer(gateway: &Gateway, visit: &Visit, parts: Parts, body: RequestBod
 /// request's future as large as the largest of them, and a future is copied on its way to where it runs.
 async fn dispatch(exchange: &mut Exchange<'_>, routed: Routed<'_>) -> Result<Answer> {
     match routed {
-        Routed::Object(read @ (OnObject::GetObject | OnObject::HeadObject), of) => {
-            exchange.version = of.version;
-            get::read(exchange, of.bucket, of.key, read == OnObject::HeadObject).await
+        Routed::Object(read @ (OnObject::GetObject | OnObject::HeadObject), bucket, key, version) => {
+            exchange.version = version;
+            get::read(exchange, bucket, key, read == OnObject::HeadObject).await
         }
         Routed::Service(OnService::ListBuckets) => Box::pin(buckets::list(exchange)).await,
         Routed::Bucket(operation, bucket) => Box::pin(on_bucket(exchange, operation, bucket)).await,
-        Routed::Object(operation, of) => {
-            exchange.version = of.version;
-            Box::pin(on_object(exchange, operation, of.bucket, of.key)).await
+        Routed::Object(operation, bucket, key, version) => {
+            exchange.version = version;
+            Box::pin(on_object(exchange, operation, bucket, key)).await
         }
     }
 }

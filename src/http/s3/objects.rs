@@ -11,7 +11,7 @@ use crate::base::limits::{MAX_DELETE_KEYS, MAX_PUT_BYTES};
 use crate::base::media_type;
 use crate::base::names::{BucketName, ObjectKey};
 use crate::base::object::{ObjectInfo, SharedBucket};
-use crate::base::object_ref::{ObjectRef, VersionId, VersionSelector};
+use crate::base::object_ref::{ObjectRef, VersionId};
 use crate::base::timestamp::Timestamp;
 use crate::http::document;
 use crate::http::exchange::Exchange;
@@ -76,7 +76,7 @@ pub fn first_bytes(received: &Received) -> Vec<u8> {
 pub async fn delete(exchange: &mut Exchange<'_>, bucket: &BucketName, key: &ObjectKey) -> Result<Answer> {
     let conditions = params::write_conditions(&exchange.parts.headers)?;
     let grant = exchange.on_object(Action::DeleteObject, bucket, key).await?;
-    exchange.gateway.ops.delete(&grant, conditions).await?;
+    exchange.gateway.ops.delete(&grant, conditions.into()).await?;
     Ok(respond::empty(StatusCode::NO_CONTENT))
 }
 
@@ -86,7 +86,7 @@ const MAX_DELETE_ELEMENTS: usize = 10_000;
 /// One key of a DeleteObjects request.
 struct Wanted {
     key: String,
-    version: Option<String>,
+    version: Option<VersionId>,
     conditions: WriteConditions,
 }
 
@@ -108,11 +108,11 @@ pub async fn delete_many(exchange: &mut Exchange<'_>, bucket: &BucketName) -> Re
         match delete_one(exchange, &found, &wanted).await {
             Ok(()) if quiet => {}
             Ok(()) => {
-                w.open("Deleted").leaf("Key", &wanted.key).leaf_if("VersionId", wanted.version.as_deref()).close("Deleted");
+                w.open("Deleted").leaf("Key", &wanted.key).leaf_if("VersionId", wanted.version.as_ref()).close("Deleted");
             }
             Err(e) => {
                 let (code, _) = code_and_status(e.kind());
-                w.open("Error").leaf("Key", &wanted.key).leaf_if("VersionId", wanted.version.as_deref());
+                w.open("Error").leaf("Key", &wanted.key).leaf_if("VersionId", wanted.version.as_ref());
                 w.leaf("Code", code).leaf("Message", e.message()).close("Error");
             }
         }
@@ -170,7 +170,8 @@ fn wanted_object(reader: &mut Reader<'_>) -> Result<Wanted> {
         if_match_size: understood(size, "Size of an Object can't be read", |s| s.parse().ok())?,
         if_match_modified: understood(modified, "LastModifiedTime of an Object can't be read", date)?,
     };
-    Ok(Wanted { key, version: version.map(|v| v.trim_ascii().to_owned()).filter(|v| !v.is_empty()), conditions })
+    let version = version.as_deref().map(str::trim_ascii).filter(|v| !v.is_empty());
+    Ok(Wanted { key, version: version.map(VersionId::parse).transpose()?, conditions })
 }
 
 fn invalid_batch(why: &str) -> Error {
@@ -186,12 +187,7 @@ fn understood<T>(text: Option<String>, why: &str, parse: impl Fn(&str) -> Option
 /// Each key is decided for itself: a batch gives no more rights than its single deletes would.
 async fn delete_one(exchange: &Exchange<'_>, bucket: &SharedBucket, wanted: &Wanted) -> Result<()> {
     let key = ObjectKey::parse(&wanted.key)?;
-    let version = wanted.version.as_deref().map(VersionId::parse);
-    let selector = version.flatten().map_or(VersionSelector::Current, VersionSelector::Exact);
-    let grant =
-        exchange.authorize_object(Action::DeleteObject, bucket, ObjectRef { bucket: &bucket.name, key: &key, version: selector }, None)?;
-    if version == Some(None) {
-        return Err(Error::new(ErrorKind::NoSuchVersion, "The specified version does not exist."));
-    }
-    exchange.gateway.ops.delete(&grant, wanted.conditions.clone()).await.map(|_| ())
+    let of = ObjectRef { bucket: &bucket.name, key: &key, version: wanted.version.as_ref().into() };
+    let grant = exchange.authorize_object(Action::DeleteObject, bucket, of, None)?;
+    exchange.gateway.ops.delete(&grant, wanted.conditions.clone().into()).await.map(|_| ())
 }

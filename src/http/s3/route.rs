@@ -10,7 +10,7 @@ use crate::auth::query::{Query, decode};
 use crate::auth::sigv4::NAME_HEADER;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::names::{BucketName, ObjectKey};
-use crate::base::object_ref::{ObjectRef, VersionSelector};
+use crate::base::object_ref::VersionId;
 use crate::telemetry::metrics;
 
 /// What a path names.
@@ -83,16 +83,17 @@ operations! {
 }
 
 /// An operation together with what it is about.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub enum Routed<'r> {
     Service(OnService),
     Bucket(OnBucket, &'r BucketName),
-    Object(OnObject, ObjectRef<'r>),
+    /// With the version that is meant. None: the current one.
+    Object(OnObject, &'r BucketName, &'r ObjectKey, Option<VersionId>),
 }
 
 impl Routed<'_> {
-    pub fn operation(self) -> Operation {
-        match self {
+    pub fn operation(&self) -> Operation {
+        match *self {
             Routed::Service(operation) => operation.into(),
             Routed::Bucket(operation, _) => operation.into(),
             Routed::Object(operation, ..) => operation.into(),
@@ -245,7 +246,7 @@ pub fn resource(bucket_in_host: Option<&str>, raw_path: &str) -> Result<Resource
 }
 
 pub fn route<'r>(method: &Method, resource: &'r Resource, query: &Query, headers: &HeaderMap) -> Result<Routed<'r>> {
-    let mut version = VersionSelector::Current;
+    let mut version = None;
     if !query.is_empty() {
         if let Some(name) = query.names().find(|n| NOT_IMPLEMENTED.contains(n)) {
             return Err(Error::new(
@@ -258,9 +259,7 @@ pub fn route<'r>(method: &Method, resource: &'r Resource, query: &Query, headers
     let found = match resource {
         Resource::Service => (method == Method::GET).then_some(Routed::Service(OnService::ListBuckets)),
         Resource::Bucket(bucket) => on_bucket(method, query)?.map(|operation| Routed::Bucket(operation, bucket)),
-        Resource::Object(bucket, key) => {
-            on_object(method, query, headers).map(|operation| Routed::Object(operation, ObjectRef { bucket, key, version }))
-        }
+        Resource::Object(bucket, key) => on_object(method, query, headers).map(|operation| Routed::Object(operation, bucket, key, version)),
     };
     let routed = found.ok_or_else(|| method_not_allowed(resource))?;
     // Who deletes a bucket's tags must never delete the bucket.
@@ -339,12 +338,12 @@ fn on_object(method: &Method, query: &Query, headers: &HeaderMap) -> Option<OnOb
     })
 }
 
-fn version_of(query: &Query) -> Result<VersionSelector> {
+fn version_of(query: &Query) -> Result<Option<VersionId>> {
     match query.get("versionId") {
         Some("") => {
             Err(Error::new(ErrorKind::InvalidArgument, "Version id cannot be the empty string").detail("ArgumentName", "versionId"))
         }
-        text => VersionSelector::parse(text).map_err(|e| e.detail("VersionId", text.unwrap_or_default())),
+        text => text.map(VersionId::parse).transpose(),
     }
 }
 
@@ -360,7 +359,6 @@ fn method_not_allowed(resource: &Resource) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::object_ref::VersionId;
 
     fn object(bucket: &str, key: &str) -> Resource {
         Resource::Object(BucketName::parse(bucket).unwrap(), ObjectKey::parse(key).unwrap())
@@ -402,7 +400,7 @@ mod tests {
         let op = |method: Method, path: &str, query: &str| {
             let named = resource(None, path).unwrap();
             let routed = route(&method, &named, &Query::parse(Some(query)).unwrap(), &HeaderMap::new());
-            routed.map(Routed::operation).map_err(|e| e.kind())
+            routed.map(|r| r.operation()).map_err(|e| e.kind())
         };
         assert_eq!(op(Method::GET, "/", ""), Ok(Operation::ListBuckets));
         assert_eq!(op(Method::PUT, "/abc", ""), Ok(Operation::CreateBucket));
@@ -411,16 +409,16 @@ mod tests {
         assert_eq!(op(Method::GET, "/abc/k", "x-id=GetObject"), Ok(Operation::GetObject));
         assert_eq!(op(Method::PUT, "/abc/k", "partNumber=1&uploadId=x"), Ok(Operation::UploadPart));
         assert_eq!(op(Method::GET, "/abc", "lifecycle"), Err(ErrorKind::NotImplemented));
-        assert_eq!(op(Method::GET, "/abc/k", "versionId=3"), Err(ErrorKind::NoSuchVersion));
+        assert_eq!(op(Method::GET, "/abc/k", "versionId=3"), Ok(Operation::GetObject));
         let version = |query: &str| {
             let named = resource(None, "/abc/k").unwrap();
             match route(&Method::GET, &named, &Query::parse(Some(query)).unwrap(), &HeaderMap::new()).unwrap() {
-                Routed::Object(_, of) => of.version,
+                Routed::Object(_, _, _, version) => version,
                 other => panic!("{other:?}"),
             }
         };
-        assert_eq!(version(""), VersionSelector::Current);
-        assert_eq!(version("versionId=null"), VersionSelector::Exact(VersionId::Null));
+        assert_eq!(version(""), None);
+        assert_eq!(version("versionId=null"), Some(VersionId::Null));
         assert_eq!(op(Method::GET, "/abc/k", "versionId=null&unknown=1"), Ok(Operation::GetObject));
         assert_eq!(op(Method::PATCH, "/abc/k", ""), Err(ErrorKind::MethodNotAllowed));
         assert_eq!(op(Method::POST, "/abc/k", "restore"), Ok(Operation::RestoreObject));

@@ -20,6 +20,7 @@ use crate::base::checksum::ChecksumAlgorithm;
 use crate::base::conditions::WriteConditions;
 use crate::base::digest::{Sha256, VerifiedSha256};
 use crate::base::error::Result;
+use crate::base::lock::Lock;
 use crate::base::names::{BucketName, ObjectKey, TenantId};
 use crate::base::object::{Bucket, CannedAcl, ObjectHeaders};
 use crate::base::object_ref::ObjectRef;
@@ -29,7 +30,7 @@ use crate::ingest::hasher::ChecksumHasher;
 use crate::ingest::md5::Md5Hasher;
 use crate::ingest::{Content, Received};
 use crate::local::{Local, Settings};
-use crate::origin::{Body, Buckets, Control, Dedup, Freshness, Intake, PutObject, Quota, ReadBy, Reads, Uploads, Writes, Written};
+use crate::origin::{Body, Buckets, Control, Dedup, Delete, Freshness, Intake, PutObject, Quota, ReadBy, Reads, Uploads, Writes, Written};
 
 pub fn settings(dir: &std::path::Path) -> Settings {
     Settings { dir: dir.join("data"), reserve_bytes: 0, drop_grace: std::time::Duration::ZERO, ..Settings::default() }
@@ -76,6 +77,7 @@ pub fn put_of(local: &Local, bucket: &str, key: &str, body: &[u8]) -> PutObject 
         owner: tenant("acme"),
         acl: CannedAcl::Private,
         headers: ObjectHeaders { content_type: "text/plain".into(), ..ObjectHeaders::default() },
+        lock: Lock::default(),
         conditions: WriteConditions::default(),
         received: received(local, body, ChecksumAlgorithm::Crc64Nvme),
     }
@@ -90,7 +92,7 @@ pub async fn put_dedup(local: &Local, bucket: &str, key: &str, body: &[u8]) -> D
 }
 
 pub async fn delete(local: &Local, bucket: &str, key: &str) -> Result<bool> {
-    let deleted = local.delete(ObjectRef::current(&bucket_name(bucket), &object_key(key)), WriteConditions::default()).await?;
+    let deleted = local.delete(ObjectRef::current(&bucket_name(bucket), &object_key(key)), Delete::default()).await?;
     Ok(deleted.existed == Some(true))
 }
 

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use proptest::prelude::*;
 
 use super::*;
+use crate::base::lock::Lock;
 use crate::base::object::{ListEntry, ListQuery};
 use crate::base::object_ref::ObjectRef;
 use crate::local::gc::Collector;
@@ -149,12 +150,14 @@ impl World {
         let copy = CopyObject {
             source_bucket: bucket_name("media"),
             source_key: object_key(from),
+            source_version: None,
             source,
             bucket: bucket_name("media"),
             key: object_key(to),
             owner: tenant("acme"),
             acl: CannedAcl::Private,
             headers: ObjectHeaders::default(),
+            lock: Lock::default(),
             conditions: WriteConditions::default(),
         };
         assert_eq!(self.local.copy(copy, Quota::default()).await.unwrap().dedup, Dedup::Hit);

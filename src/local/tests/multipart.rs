@@ -4,6 +4,7 @@ use super::*;
 use crate::base::checksum::{Checksum, ChecksumType};
 use crate::base::error::ErrorKind;
 use crate::base::etag::ETag;
+use crate::base::lock::Lock;
 use crate::base::names::UploadId;
 use crate::base::object::{Upload, UploadedPart};
 use crate::base::object_ref::ObjectRef;
@@ -20,6 +21,7 @@ pub fn upload_of(key: &str, id: &str, checksum: Option<(ChecksumAlgorithm, Check
         initiated: Timestamp::now(),
         acl: CannedAcl::Private,
         headers: ObjectHeaders::default(),
+        lock: Lock::default(),
         checksum,
         initiator: None,
     }
@@ -104,12 +106,14 @@ async fn parts_become_one_object_whose_hash_is_soon_known() {
     let copy = CopyObject {
         source_bucket: bucket_name("media"),
         source_key: object_key("twin"),
+        source_version: None,
         source: object,
         bucket: bucket_name("media"),
         key: object_key("copy"),
         owner: tenant("other"),
         acl: CannedAcl::Private,
         headers: ObjectHeaders::default(),
+        lock: Lock::default(),
         conditions: WriteConditions::default(),
     };
     assert_eq!(local.copy(copy, Quota::default()).await.unwrap().dedup, Dedup::Miss);

@@ -11,6 +11,7 @@ use super::model::{collect_garbage, files};
 use super::*;
 use crate::base::etag::ETag;
 use crate::base::fields::Fields;
+use crate::base::lock::Lock;
 use crate::base::names::UploadId;
 use crate::base::object::{Upload, UploadedPart};
 use crate::local::blobs::parse_path;
@@ -98,6 +99,7 @@ impl Things {
                 key: KeyId::None,
                 acl: CannedAcl::Private,
                 headers: ObjectHeaders::default(),
+                lock: Lock::default(),
                 sha256,
                 place,
                 parts: None,
@@ -207,6 +209,7 @@ fn upload_of(id: UploadId, key: ObjectKey) -> Upload {
         initiated: Timestamp::now(),
         acl: CannedAcl::Private,
         headers: ObjectHeaders::default(),
+        lock: Lock::default(),
         checksum: None,
         initiator: None,
     }

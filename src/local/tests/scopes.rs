@@ -5,6 +5,7 @@ use std::num::NonZeroU64;
 use super::model::{collect_garbage, files};
 use super::multipart::{complete_of, part, upload_of};
 use super::*;
+use crate::base::lock::Lock;
 use crate::base::object::SharedObject;
 use crate::base::object_ref::ObjectRef;
 use crate::local::fsck::{self, Options};
@@ -38,12 +39,14 @@ async fn copy_to(local: &Local, from: &str, to: &str, of_key: KeyId) -> Dedup {
     let copy = CopyObject {
         source_bucket: bucket_name("media"),
         source_key: object_key(from),
+        source_version: None,
         source: stat(local, from).await,
         bucket: bucket_name("media"),
         key: object_key(to),
         owner: tenant("acme"),
         acl: CannedAcl::Private,
         headers: ObjectHeaders::default(),
+        lock: Lock::default(),
         conditions: WriteConditions::default(),
     };
     local.shared.copy(copy, of_key, Quota::default()).await.unwrap().dedup

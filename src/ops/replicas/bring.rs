@@ -8,6 +8,7 @@ use bytes::Bytes;
 
 use crate::base::conditions::{ETagMatch, WriteConditions};
 use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::lock::Lock;
 use crate::base::names::{BucketName, ObjectKey};
 use crate::base::object::{ObjectHeaders, ObjectInfo, SharedObject};
 use crate::base::object_ref::ObjectRef;
@@ -136,6 +137,7 @@ impl Inner {
                 owner: source.owner.clone(),
                 acl: source.acl,
                 headers: source.headers.clone(),
+                lock: Lock::default(),
                 conditions,
                 received,
             };
@@ -152,7 +154,7 @@ impl Inner {
 
 async fn remove(upstream: &Upstream, bucket: &BucketName, key: &ObjectKey, there: &Copied) -> Result<Step, Trouble> {
     for conditions in [only_over(Some(there)), WriteConditions::default()] {
-        match upstream.delete(ObjectRef::current(bucket, key), conditions).await {
+        match upstream.delete(ObjectRef::current(bucket, key), conditions.into()).await {
             Ok(_) => return Ok(Step::Done(Brought::Deleted)),
             Err(e) if e.kind() == ErrorKind::NotImplemented => {}
             Err(e) => return again(e),

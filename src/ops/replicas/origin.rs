@@ -3,20 +3,21 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::base::conditions::WriteConditions;
 use crate::base::digest::Sha256;
 use crate::base::error::Result;
+use crate::base::lock::Retention;
 use crate::base::names::{BucketName, ObjectKey, TenantId, UploadId};
 use crate::base::object::{
     Bucket, BucketDocument, CannedAcl, Layer, ListPage, ListQuery, SharedBucket, SharedObject, Upload, UploadedPart,
 };
 use crate::base::object_ref::ObjectRef;
 use crate::base::range::ByteRange;
+use crate::base::versions::{Marker, VersionsPage, VersionsQuery};
 use crate::ingest::{Received, Staging};
 use crate::ops::replicas::{Inner, Replicas};
 use crate::origin::{
-    Announced, Body, Buckets, CacheState, CompleteUpload, Control, CopyObject, Deleted, Freshness, Intake, Origin, Pending, Prefetch,
-    PutObject, Quota, ReadBy, Reads, Restore, Restored, Uploads, UploadsPage, UploadsQuery, Usage, Writes, Written,
+    Announced, Body, Buckets, CacheState, CompleteUpload, Control, CopyObject, Delete, Deleted, Freshness, Intake, Origin, Pending,
+    Prefetch, PutObject, Quota, ReadBy, Reads, Restore, Restored, Uploads, UploadsPage, UploadsQuery, Usage, Writes, Written,
 };
 use crate::upstream::place;
 
@@ -72,6 +73,9 @@ impl Buckets for Replicas {
 
 impl Reads for Replicas {
     fn stat<'a>(&'a self, of: ObjectRef<'a>, freshness: Freshness) -> Pending<'a, Option<SharedObject>> {
+        if of.version.is_named() {
+            return self.0.origin.reads.stat(of, freshness);
+        }
         Box::pin(self.0.stat(of, freshness))
     }
 
@@ -109,6 +113,14 @@ impl Reads for Replicas {
     fn list<'a>(&'a self, bucket: &'a BucketName, query: &'a ListQuery) -> Pending<'a, ListPage> {
         Box::pin(self.0.list(bucket, query))
     }
+
+    fn marker<'a>(&'a self, of: ObjectRef<'a>) -> Pending<'a, Option<Marker>> {
+        self.0.origin.reads.marker(of)
+    }
+
+    fn list_versions<'a>(&'a self, bucket: &'a BucketName, query: &'a VersionsQuery) -> Pending<'a, VersionsPage> {
+        self.0.origin.reads.list_versions(bucket, query)
+    }
 }
 
 impl Intake for Replicas {
@@ -139,12 +151,20 @@ impl Writes for Replicas {
         Box::pin(self.0.writing(self.0.origin.writes.copy(copy, quota)))
     }
 
-    fn delete<'a>(&'a self, of: ObjectRef<'a>, conditions: WriteConditions) -> Pending<'a, Deleted> {
-        Box::pin(self.0.writing(self.0.origin.writes.delete(of, conditions)))
+    fn delete<'a>(&'a self, of: ObjectRef<'a>, delete: Delete) -> Pending<'a, Deleted> {
+        Box::pin(self.0.writing(self.0.origin.writes.delete(of, delete)))
     }
 
     fn set_object_acl<'a>(&'a self, of: ObjectRef<'a>, acl: CannedAcl) -> Pending<'a, ()> {
         Box::pin(self.0.writing(self.0.origin.writes.set_object_acl(of, acl)))
+    }
+
+    fn set_retention<'a>(&'a self, of: ObjectRef<'a>, retention: Option<Retention>, bypass: bool) -> Pending<'a, ()> {
+        Box::pin(self.0.writing(self.0.origin.writes.set_retention(of, retention, bypass)))
+    }
+
+    fn set_legal_hold<'a>(&'a self, of: ObjectRef<'a>, on: bool) -> Pending<'a, ()> {
+        Box::pin(self.0.writing(self.0.origin.writes.set_legal_hold(of, on)))
     }
 
     fn complete_upload(&self, complete: CompleteUpload, quota: Quota) -> Pending<'_, Written> {

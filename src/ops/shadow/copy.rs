@@ -14,6 +14,7 @@ use crate::base::conditions::{ETagMatch, WriteConditions};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::etag::ETag;
 use crate::base::limits::{MAX_PUT_BYTES, MIN_PART_BYTES};
+use crate::base::lock::Lock;
 use crate::base::names::{BucketName, ObjectKey, UploadId};
 use crate::base::object::{CannedAcl, ObjectHeaders, SharedObject, Upload};
 use crate::base::object_ref::ObjectRef;
@@ -204,6 +205,7 @@ impl Inner {
             owner: object.owner.clone(),
             acl: CannedAcl::Private,
             headers: headers_of(object),
+            lock: Lock::default(),
             conditions: only_where_nothing_is(),
             received,
         };
@@ -225,6 +227,7 @@ impl Inner {
             initiated: Timestamp::now(),
             acl: CannedAcl::Private,
             headers: headers_of(object),
+            lock: Lock::default(),
             checksum: checksum.as_ref().map(|c| (c.algorithm, c.kind())),
             initiator: None,
         };
@@ -327,7 +330,7 @@ impl Inner {
             let if_match = Some(ETagMatch::OneOf(vec![object.etag]));
             self.origin
                 .writes
-                .delete(ObjectRef::current(&shadow.bucket, key), WriteConditions { if_match, ..WriteConditions::default() })
+                .delete(ObjectRef::current(&shadow.bucket, key), WriteConditions { if_match, ..WriteConditions::default() }.into())
                 .await?;
             return Ok(Brought::Nothing);
         }

@@ -8,6 +8,7 @@ use sha2::Digest as _;
 
 use crate::base::checksum::ChecksumAlgorithm;
 use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::lock::Lock;
 use crate::base::names::{BucketName, ObjectKey, TenantId};
 use crate::base::object::{Bucket, CannedAcl, ObjectHeaders};
 use crate::base::object_ref::ObjectRef;
@@ -75,6 +76,7 @@ impl Inner {
             owner,
             acl: CannedAcl::Private,
             headers: ObjectHeaders::default(),
+            lock: Lock::default(),
             conditions: Default::default(),
             received,
         };

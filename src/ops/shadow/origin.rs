@@ -2,17 +2,18 @@
 
 use std::sync::Arc;
 
-use crate::base::conditions::WriteConditions;
 use crate::base::digest::Sha256;
 use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::lock::Retention;
 use crate::base::names::{BucketName, ObjectKey, TenantId};
 use crate::base::object::{Bucket, BucketDocument, CannedAcl, Layer, ListPage, ListQuery, SharedBucket, SharedObject};
 use crate::base::object_ref::ObjectRef;
 use crate::base::range::ByteRange;
+use crate::base::versions::{Marker, VersionsPage, VersionsQuery};
 use crate::ops::shadow::{Inner, Shadows, Shown};
 use crate::origin::{
-    Body, Buckets, CacheState, CompleteUpload, CopyObject, Deleted, Freshness, Origin, Pending, Prefetch, PutObject, Quota, ReadBy, Reads,
-    Restore, Restored, Writes, Written,
+    Body, Buckets, CacheState, CompleteUpload, CopyObject, Delete, Deleted, Freshness, Origin, Pending, Prefetch, PutObject, Quota, ReadBy,
+    Reads, Restore, Restored, Writes, Written,
 };
 
 impl Inner {
@@ -77,6 +78,9 @@ impl Buckets for Shadows {
 impl Reads for Shadows {
     /// What only the old store has is copied as soon as somebody looks at it.
     fn stat<'a>(&'a self, of: ObjectRef<'a>, freshness: Freshness) -> Pending<'a, Option<SharedObject>> {
+        if of.version.is_named() {
+            return self.0.origin.reads.stat(of, freshness);
+        }
         let Some(shadow) = self.0.of(of.bucket) else { return self.0.origin.reads.stat(of, freshness) };
         Box::pin(async move {
             match self.0.look(shadow, of.key, freshness).await? {
@@ -130,6 +134,14 @@ impl Reads for Shadows {
             None => self.0.origin.reads.list(bucket, query),
         }
     }
+
+    fn marker<'a>(&'a self, of: ObjectRef<'a>) -> Pending<'a, Option<Marker>> {
+        self.0.origin.reads.marker(of)
+    }
+
+    fn list_versions<'a>(&'a self, bucket: &'a BucketName, query: &'a VersionsQuery) -> Pending<'a, VersionsPage> {
+        Box::pin(async move { self.list(bucket, &query.of_objects()).await.map(VersionsPage::from) })
+    }
 }
 
 impl Writes for Shadows {
@@ -141,14 +153,28 @@ impl Writes for Shadows {
         Box::pin(self.0.copy(copy, quota))
     }
 
-    fn delete<'a>(&'a self, of: ObjectRef<'a>, conditions: WriteConditions) -> Pending<'a, Deleted> {
-        Box::pin(self.0.delete(of, conditions))
+    fn delete<'a>(&'a self, of: ObjectRef<'a>, delete: Delete) -> Pending<'a, Deleted> {
+        Box::pin(self.0.delete(of, delete))
     }
 
     fn set_object_acl<'a>(&'a self, of: ObjectRef<'a>, acl: CannedAcl) -> Pending<'a, ()> {
         Box::pin(async move {
             self.0.bring_if_old(of.bucket, of.key).await?;
             self.0.origin.writes.set_object_acl(of, acl).await
+        })
+    }
+
+    fn set_retention<'a>(&'a self, of: ObjectRef<'a>, retention: Option<Retention>, bypass: bool) -> Pending<'a, ()> {
+        Box::pin(async move {
+            self.0.bring_if_old(of.bucket, of.key).await?;
+            self.0.origin.writes.set_retention(of, retention, bypass).await
+        })
+    }
+
+    fn set_legal_hold<'a>(&'a self, of: ObjectRef<'a>, on: bool) -> Pending<'a, ()> {
+        Box::pin(async move {
+            self.0.bring_if_old(of.bucket, of.key).await?;
+            self.0.origin.writes.set_legal_hold(of, on).await
         })
     }
 

@@ -5,11 +5,11 @@ use crate::base::conditions::WriteConditions;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::names::{BucketName, ObjectKey};
 use crate::base::object::{Layer, ListQuery};
-use crate::base::object_ref::ObjectRef;
+use crate::base::object_ref::{ObjectRef, VersionSelector};
 use crate::ops::keyed::Held;
 use crate::ops::shadow::copy::only_where_nothing_is;
 use crate::ops::shadow::{Inner, Shown};
-use crate::origin::{CompleteUpload, CopyObject, Deleted, Freshness, PutObject, Quota, Written};
+use crate::origin::{CompleteUpload, CopyObject, Delete, Deleted, Freshness, PutObject, Quota, Written};
 
 impl Inner {
     pub(super) async fn put(&self, mut put: PutObject, quota: Quota) -> Result<Written> {
@@ -46,27 +46,29 @@ impl Inner {
 
     /// The mark comes first: were it the other way round, what the old store has would be shown in between, and after a crash.
     /// A mark too many does no harm, since it hides nothing that the origin has.
-    pub(super) async fn delete(&self, of: ObjectRef<'_>, conditions: WriteConditions) -> Result<Deleted> {
-        let Some(shadow) = self.of(of.bucket) else { return self.origin.writes.delete(of, conditions).await };
+    pub(super) async fn delete(&self, of: ObjectRef<'_>, delete: Delete) -> Result<Deleted> {
+        // A version is one of the origin's own.
+        let shadow = self.of(of.bucket).filter(|_| of.version == VersionSelector::Current);
+        let Some(shadow) = shadow else { return self.origin.writes.delete(of, delete).await };
         let _lock = self.locks.lock(of.bucket, of.key).await;
         let own = self.origin.reads.stat(of, Freshness::Current).await?;
         if self.is_marked(shadow, of.key).await? {
-            return self.origin.writes.delete(of, conditions).await;
+            return self.origin.writes.delete(of, delete).await;
         }
         let deleted = match shadow.old.stat(of.key, &self.owner(shadow).await?).await {
-            Ok(None) => return self.origin.writes.delete(of, conditions).await,
+            Ok(None) => return self.origin.writes.delete(of, delete).await,
             Ok(Some(found)) if own.is_none() => {
-                conditions.check(Some(&found.object))?;
+                delete.conditions.check(Some(&found.object))?;
                 Deleted::SOMETHING
             }
-            Err(e) if own.is_none() && conditions != WriteConditions::default() => return Err(e),
+            Err(e) if own.is_none() && delete.conditions != WriteConditions::default() => return Err(e),
             // Away: it may have the key.
             Err(_) if own.is_none() => Deleted::UNKNOWN,
             Ok(Some(_)) | Err(_) => Deleted::SOMETHING,
         };
         self.mark(shadow, of.key).await?;
         // Also where there was nothing: another node may have copied it since.
-        self.origin.writes.delete(of, conditions).await.map(|_| deleted)
+        self.origin.writes.delete(of, delete).await.map(|_| deleted)
     }
 
     /// For what the origin does with objects of its own only.

@@ -13,7 +13,7 @@ use crate::base::object_ref::ObjectRef;
 use crate::ops::keyed::Held;
 use crate::ops::write_back::entry::{Entry, is_there, only_over};
 use crate::ops::write_back::{Overlay, WriteBack};
-use crate::origin::{Freshness, PutObject, Quota, Writes};
+use crate::origin::{Delete, Freshness, PutObject, Quota, Writes};
 
 /// How often the key is looked at anew because somebody else wrote it upstream meanwhile.
 const TRIES: usize = 4;
@@ -107,7 +107,7 @@ impl Overlay {
             }
             let conditions = if conditioned { only_over(before.as_deref()) } else { WriteConditions::default() };
             let done = match entry {
-                Entry::Delete(_) => self.upstream.writes.delete(ObjectRef::current(bucket, key), conditions).await.map(|_| None),
+                Entry::Delete(_) => self.upstream.writes.delete(ObjectRef::current(bucket, key), conditions.into()).await.map(|_| None),
                 Entry::Object(row) => {
                     let Some(received) = self.local.hand_on(bucket, key, row.generation).await? else { return Ok(None) };
                     let put = PutObject {
@@ -116,6 +116,7 @@ impl Overlay {
                         owner: row.owner.clone(),
                         acl: row.acl,
                         headers: row.headers.clone(),
+                        lock: row.lock,
                         conditions,
                         received,
                     };
@@ -139,7 +140,7 @@ impl Overlay {
         let _no_snapshot = self.forgetting.read().await;
         let current = self.entry(bucket, key).await?;
         if current.is_some_and(|c| c.row().generation == entry.row().generation) {
-            self.local.delete(ObjectRef::current(bucket, key), WriteConditions::default()).await?;
+            self.local.delete(ObjectRef::current(bucket, key), Delete::default()).await?;
             self.waiting.gone(bucket, entry.row().size);
         }
         Ok(())

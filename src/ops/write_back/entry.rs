@@ -11,6 +11,7 @@ use sha2::Digest as _;
 use crate::base::conditions::{ETagMatch, WriteConditions};
 use crate::base::digest::{Md5, Sha256, VerifiedSha256};
 use crate::base::etag::ETag;
+use crate::base::lock::Lock;
 use crate::base::names::{BucketName, ObjectKey, TenantId};
 use crate::base::object::{CannedAcl, Layer, ListedObject, ObjectHeaders, ObjectInfo, SharedObject};
 use crate::ingest::{Content, Received};
@@ -65,6 +66,7 @@ pub fn delete_of(bucket: &BucketName, key: &ObjectKey, owner: TenantId) -> PutOb
         owner,
         acl: CannedAcl::Private,
         headers: ObjectHeaders::default(),
+        lock: Lock::default(),
         conditions: WriteConditions::default(),
         received: Received {
             size: 0,

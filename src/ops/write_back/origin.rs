@@ -3,19 +3,20 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::base::conditions::WriteConditions;
 use crate::base::digest::Sha256;
 use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::lock::Retention;
 use crate::base::names::{BucketName, ObjectKey, TenantId};
 use crate::base::object::{Bucket, BucketDocument, CannedAcl, ListPage, ListQuery, SharedBucket, SharedObject};
 use crate::base::object_ref::ObjectRef;
 use crate::base::range::ByteRange;
+use crate::base::versions::{Marker, VersionsPage, VersionsQuery};
 use crate::ingest::Staging;
 use crate::ops::write_back::entry::{Entry, is_ours};
 use crate::ops::write_back::{Overlay, WriteBack};
 use crate::origin::{
-    Announced, Body, Buckets, CacheState, CompleteUpload, Control, CopyObject, Deleted, Freshness, Intake, Origin, Pending, Prefetch,
-    PutObject, Quota, ReadBy, Reads, Restore, Restored, Usage, Writes, Written,
+    Announced, Body, Buckets, CacheState, CompleteUpload, Control, CopyObject, Delete, Deleted, Freshness, Intake, Origin, Pending,
+    Prefetch, PutObject, Quota, ReadBy, Reads, Restore, Restored, Usage, Writes, Written,
 };
 
 /// What of a snapshot is not yet upstream.
@@ -144,10 +145,16 @@ impl Buckets for WriteBack {
 
 impl Reads for WriteBack {
     fn stat<'a>(&'a self, of: ObjectRef<'a>, freshness: Freshness) -> Pending<'a, Option<SharedObject>> {
+        if of.version.is_named() {
+            return self.0.upstream.reads.stat(of, freshness);
+        }
         Box::pin(self.0.stat(of, freshness))
     }
 
     fn stat_hot(&self, of: ObjectRef<'_>, freshness: Freshness) -> Option<SharedObject> {
+        if of.version.is_named() {
+            return self.0.upstream.reads.stat_hot(of, freshness);
+        }
         if !self.0.waiting.in_bucket(of.bucket) {
             return self.0.upstream.reads.stat_hot(of, freshness);
         }
@@ -183,6 +190,14 @@ impl Reads for WriteBack {
 
     fn list<'a>(&'a self, bucket: &'a BucketName, query: &'a ListQuery) -> Pending<'a, ListPage> {
         Box::pin(self.0.list(bucket, query))
+    }
+
+    fn marker<'a>(&'a self, of: ObjectRef<'a>) -> Pending<'a, Option<Marker>> {
+        self.0.upstream.reads.marker(of)
+    }
+
+    fn list_versions<'a>(&'a self, bucket: &'a BucketName, query: &'a VersionsQuery) -> Pending<'a, VersionsPage> {
+        Box::pin(async move { self.0.list(bucket, &query.of_objects()).await.map(VersionsPage::from) })
     }
 
     fn with_parts<'a>(&'a self, of: ObjectRef<'a>, object: &'a SharedObject) -> Pending<'a, SharedObject> {
@@ -227,14 +242,28 @@ impl Writes for WriteBack {
         Box::pin(self.0.copy(copy, quota))
     }
 
-    fn delete<'a>(&'a self, of: ObjectRef<'a>, conditions: WriteConditions) -> Pending<'a, Deleted> {
-        Box::pin(self.0.delete(of, conditions))
+    fn delete<'a>(&'a self, of: ObjectRef<'a>, delete: Delete) -> Pending<'a, Deleted> {
+        Box::pin(self.0.delete(of, delete))
     }
 
     fn set_object_acl<'a>(&'a self, of: ObjectRef<'a>, acl: CannedAcl) -> Pending<'a, ()> {
         Box::pin(async move {
             let _settled = self.0.settled_if_waiting(of.bucket, of.key).await?;
             self.0.upstream.writes.set_object_acl(of, acl).await
+        })
+    }
+
+    fn set_retention<'a>(&'a self, of: ObjectRef<'a>, retention: Option<Retention>, bypass: bool) -> Pending<'a, ()> {
+        Box::pin(async move {
+            let _settled = self.0.settled_if_waiting(of.bucket, of.key).await?;
+            self.0.upstream.writes.set_retention(of, retention, bypass).await
+        })
+    }
+
+    fn set_legal_hold<'a>(&'a self, of: ObjectRef<'a>, on: bool) -> Pending<'a, ()> {
+        Box::pin(async move {
+            let _settled = self.0.settled_if_waiting(of.bucket, of.key).await?;
+            self.0.upstream.writes.set_legal_hold(of, on).await
         })
     }
 

@@ -8,11 +8,11 @@ use crate::base::conditions::WriteConditions;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::names::{BucketName, ObjectKey, TenantId};
 use crate::base::object::{Bucket, CannedAcl, SharedObject};
-use crate::base::object_ref::ObjectRef;
+use crate::base::object_ref::{ObjectRef, VersionSelector};
 use crate::ops::keyed::Held;
 use crate::ops::write_back::entry::{Entry, delete_of, is_ours, shown};
 use crate::ops::write_back::{Overlay, WriteBack};
-use crate::origin::{Buckets, CopyObject, Dedup, Deleted, Freshness, PutObject, Quota, Writes, Written};
+use crate::origin::{Buckets, CopyObject, Dedup, Delete, Deleted, Freshness, PutObject, Quota, Writes, Written};
 
 impl Overlay {
     pub(super) async fn put(self: &Arc<Self>, put: PutObject, quota: Quota) -> Result<Written> {
@@ -31,19 +31,20 @@ impl Overlay {
         kept.await.map_err(Error::internal)?
     }
 
-    pub(super) async fn delete(self: &Arc<Self>, of: ObjectRef<'_>, conditions: WriteConditions) -> Result<Deleted> {
-        if !self.is_back(of.bucket) {
+    pub(super) async fn delete(self: &Arc<Self>, of: ObjectRef<'_>, delete: Delete) -> Result<Deleted> {
+        // What waits has no versions yet.
+        if !self.is_back(of.bucket) || of.version != VersionSelector::Current {
             let _settled = self.settled_if_waiting(of.bucket, of.key).await?;
-            return self.upstream.writes.delete(of, conditions).await;
+            return self.upstream.writes.delete(of, delete).await;
         }
-        let (overlay, bucket, key, version) = (self.clone(), of.bucket.clone(), of.key.clone(), of.version);
+        let (overlay, bucket, key, conditions) = (self.clone(), of.bucket.clone(), of.key.clone(), delete.conditions);
         let kept = tokio::spawn(async move {
             let _lock = overlay.locks.lock(&bucket, &key).await;
             let old = overlay.entry(&bucket, &key).await?;
             let owner = match &old {
                 Some(Entry::Delete(_)) => return Ok(Deleted::NOTHING),
                 Some(Entry::Object(row)) => Some(row.clone()),
-                None => match overlay.upstream.reads.stat(ObjectRef { bucket: &bucket, key: &key, version }, Freshness::Current).await {
+                None => match overlay.upstream.reads.stat(ObjectRef::current(&bucket, &key), Freshness::Current).await {
                     // Also under If-Match: the delete whose answer was lost is repeated, and it did what was asked.
                     Ok(None) => return Ok(Deleted::NOTHING),
                     Ok(found) => found,
@@ -77,8 +78,8 @@ impl Overlay {
     /// Of a source that is not yet upstream: its bytes are shared.
     async fn copy_waiting(self: &Arc<Self>, copy: CopyObject, source: SharedObject, quota: Quota) -> Result<Written> {
         let received = self.local.hand_on(&copy.source_bucket, &copy.source_key, source.generation).await?;
-        let CopyObject { bucket, key, owner, acl, headers, conditions, .. } = copy;
-        let put = PutObject { bucket, key, owner, acl, headers, conditions, received: received.ok_or_else(source_changed)? };
+        let CopyObject { bucket, key, owner, acl, headers, lock, conditions, .. } = copy;
+        let put = PutObject { bucket, key, owner, acl, headers, lock, conditions, received: received.ok_or_else(source_changed)? };
         let written = self.put(put, quota).await?;
         Ok(Written { dedup: Dedup::Hit, ..written })
     }

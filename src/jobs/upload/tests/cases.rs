@@ -3,6 +3,7 @@
 use super::*;
 use crate::base::conditions::ETagMatch;
 use crate::base::error::ErrorKind;
+use crate::base::lock::Lock;
 use crate::base::names::UploadId;
 use crate::base::object::Upload as Multipart;
 use crate::base::object_ref::ObjectRef;
@@ -128,6 +129,7 @@ async fn what_is_done_upstream_comes_after_what_waits() {
         initiated: Timestamp::now(),
         acl: CannedAcl::Private,
         headers: ObjectHeaders::default(),
+        lock: Lock::default(),
         checksum: None,
         initiator: None,
     };
@@ -161,12 +163,14 @@ async fn copies_of_what_waits() {
     let copy = |bucket: &str, source: &crate::base::object::SharedObject| CopyObject {
         source_bucket: media(),
         source_key: object_key("k"),
+        source_version: None,
         source: source.clone(),
         bucket: bucket_name(bucket),
         key: object_key("copy"),
         owner: tenant("bravo"),
         acl: CannedAcl::Private,
         headers: ObjectHeaders::default(),
+        lock: Lock::default(),
         conditions: always(),
     };
     world.back().copy(copy("plain", &source), Quota::default()).await.unwrap();

@@ -4,18 +4,19 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use crate::base::conditions::WriteConditions;
 use crate::base::digest::Sha256;
 use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::lock::Retention;
 use crate::base::names::{BucketName, ObjectKey, TenantId, UploadId};
 use crate::base::object::{Bucket, BucketDocument, CannedAcl, ListPage, ListQuery, SharedBucket, SharedObject, Upload, UploadedPart};
 use crate::base::object_ref::ObjectRef;
 use crate::base::range::ByteRange;
+use crate::base::versions::{Marker, VersionsPage, VersionsQuery};
 use crate::ingest::{Received, Staging};
 use crate::local::Local;
 use crate::origin::{
-    Announced, Body, Buckets, CacheState, CompleteUpload, Control, CopyObject, Deleted, Freshness, Intake, OwnSettings, Pending, Prefetch,
-    PutObject, Quota, ReadBy, Reads, Restore, Restored, Uploads, UploadsPage, UploadsQuery, Usage, Writes, Written,
+    Announced, Body, Buckets, CacheState, CompleteUpload, Control, CopyObject, Delete, Deleted, Freshness, Intake, OwnSettings, Pending,
+    Prefetch, PutObject, Quota, ReadBy, Reads, Restore, Restored, Uploads, UploadsPage, UploadsQuery, Usage, Writes, Written,
 };
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -160,6 +161,14 @@ impl Reads for Faulty {
         Box::pin(self.read(self.inner.list(bucket, query)))
     }
 
+    fn marker<'a>(&'a self, of: ObjectRef<'a>) -> Pending<'a, Option<Marker>> {
+        Box::pin(self.read(self.inner.marker(of)))
+    }
+
+    fn list_versions<'a>(&'a self, bucket: &'a BucketName, query: &'a VersionsQuery) -> Pending<'a, VersionsPage> {
+        Box::pin(self.read(self.inner.list_versions(bucket, query)))
+    }
+
     fn cache_state(&self, of: ObjectRef<'_>, object: &SharedObject, offset: u64) -> Option<CacheState> {
         self.inner.cache_state(of, object, offset)
     }
@@ -196,12 +205,20 @@ impl Writes for Faulty {
         Box::pin(self.write(self.inner.copy(copy, quota)))
     }
 
-    fn delete<'a>(&'a self, of: ObjectRef<'a>, conditions: WriteConditions) -> Pending<'a, Deleted> {
-        Box::pin(self.write(self.inner.delete(of, conditions)))
+    fn delete<'a>(&'a self, of: ObjectRef<'a>, delete: Delete) -> Pending<'a, Deleted> {
+        Box::pin(self.write(self.inner.delete(of, delete)))
     }
 
     fn set_object_acl<'a>(&'a self, of: ObjectRef<'a>, acl: CannedAcl) -> Pending<'a, ()> {
         Box::pin(self.write(self.inner.set_object_acl(of, acl)))
+    }
+
+    fn set_retention<'a>(&'a self, of: ObjectRef<'a>, retention: Option<Retention>, bypass: bool) -> Pending<'a, ()> {
+        Box::pin(self.write(self.inner.set_retention(of, retention, bypass)))
+    }
+
+    fn set_legal_hold<'a>(&'a self, of: ObjectRef<'a>, on: bool) -> Pending<'a, ()> {
+        Box::pin(self.write(self.inner.set_legal_hold(of, on)))
     }
 
     fn complete_upload(&self, complete: CompleteUpload, quota: Quota) -> Pending<'_, Written> {

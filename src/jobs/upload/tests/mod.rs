@@ -13,6 +13,7 @@ use crate::auth::grant::GatewayGrant;
 use crate::base::checksum::ChecksumAlgorithm;
 use crate::base::conditions::WriteConditions;
 use crate::base::error::Result;
+use crate::base::lock::Lock;
 use crate::base::names::BucketName;
 use crate::base::object::{CannedAcl, ObjectHeaders};
 use crate::base::object_ref::ObjectRef;
@@ -23,7 +24,7 @@ use crate::local::{Local, Settings as LocalSettings};
 use crate::net::drain::Tracker;
 use crate::ops::changes::Changes;
 use crate::ops::write_back::WriteBack;
-use crate::origin::{Buckets, Deleted, Freshness, Origin, PutObject, Quota, ReadBy, Reads, Writes, Written};
+use crate::origin::{Buckets, Delete, Deleted, Freshness, Origin, PutObject, Quota, ReadBy, Reads, Writes, Written};
 use crate::queue::{Fault, Kind, Outcome, Queue, Settings as QueueSettings};
 use faulty::{Faulty, Mode};
 
@@ -91,12 +92,13 @@ impl World {
         let received = received(&self.node().local, body, ChecksumAlgorithm::Crc64Nvme);
         let headers = ObjectHeaders { content_type: "text/plain".into(), ..ObjectHeaders::default() };
         let (bucket, key) = (bucket_name(bucket), object_key(key));
-        let put = PutObject { bucket, key, owner: tenant("acme"), acl: CannedAcl::Private, headers, conditions, received };
+        let put =
+            PutObject { bucket, key, owner: tenant("acme"), acl: CannedAcl::Private, headers, lock: Lock::default(), conditions, received };
         self.back().put(put, Quota::default()).await
     }
 
     async fn delete(&self, key: &str) -> Result<Deleted> {
-        self.back().delete(ObjectRef::current(&media(), &object_key(key)), WriteConditions::default()).await
+        self.back().delete(ObjectRef::current(&media(), &object_key(key)), Delete::default()).await
     }
 
     async fn get(&self, key: &str) -> Result<Option<Vec<u8>>> {

@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::base::conditions::ETagMatch;
 use crate::base::error::ErrorKind;
+use crate::base::lock::Lock;
 use crate::base::object::{ListEntry, ListQuery};
 use crate::base::object_ref::ObjectRef;
 use crate::origin::{CopyObject, Deleted, Freshness, Reads};
@@ -111,8 +112,8 @@ impl History {
     async fn delete(&mut self, key: &'static str, when: When) {
         let refused = matches!(when, When::Absent) && self.model.contains_key(key);
         let Some(conditions) = self.conditions(key, when).await else { return };
-        match self.world.back().delete(ObjectRef::current(&media(), &object_key(key)), conditions).await {
-            Ok(Deleted { existed }) => {
+        match self.world.back().delete(ObjectRef::current(&media(), &object_key(key)), conditions.into()).await {
+            Ok(Deleted { existed, .. }) => {
                 assert!(!refused);
                 // Away: what may be there will be deleted.
                 assert!(existed == Some(self.model.contains_key(key)) || self.mode != Mode::Fine);
@@ -136,12 +137,14 @@ impl History {
         let copy = CopyObject {
             source_bucket: media(),
             source_key: object_key(from),
+            source_version: None,
             source,
             bucket: media(),
             key: object_key(to),
             owner: tenant("acme"),
             acl: CannedAcl::Private,
             headers: ObjectHeaders { content_type: "text/plain".into(), ..ObjectHeaders::default() },
+            lock: Lock::default(),
             conditions: WriteConditions::default(),
         };
         match self.world.back().copy(copy, Quota::default()).await {

@@ -14,16 +14,19 @@ use tokio::time::Instant;
 
 use super::*;
 use crate::base::checksum::ChecksumAlgorithm;
+use crate::base::conditions::WriteConditions;
 use crate::base::digest::VerifiedSha256;
+use crate::base::lock::{Lock, Retention};
 use crate::base::names::UploadId;
 use crate::base::object::{ObjectHeaders, Upload, UploadedPart};
 use crate::base::timestamp::Timestamp;
+use crate::base::versions::{Marker, VersionsPage, VersionsQuery};
 use crate::cache::settings::{self, Settings};
 use crate::ingest::hasher::ChecksumHasher;
 use crate::ingest::md5::Md5Hasher;
 use crate::ingest::{Content, Received, Staging};
 use crate::local::{Local, Settings as LocalSettings};
-use crate::origin::{Announced, BodySource, Control, Intake, OwnSettings, Uploads, UploadsPage, UploadsQuery, Usage};
+use crate::origin::{Announced, BodySource, Control, Delete, Intake, OwnSettings, Uploads, UploadsPage, UploadsQuery, Usage};
 
 fn bucket() -> BucketName {
     BucketName::parse("media").unwrap()
@@ -55,6 +58,7 @@ fn put_of(name: &str, body: Vec<u8>) -> PutObject {
         owner: tenant(),
         acl: CannedAcl::Private,
         headers: ObjectHeaders::default(),
+        lock: Lock::default(),
         conditions: WriteConditions::default(),
         received,
     }
@@ -172,6 +176,8 @@ impl Reads for Far {
         fn with_parts(of: ObjectRef<'a>, object: &'a SharedObject) -> SharedObject;
         fn find_content(owner: &'a TenantId, sha256: &'a Sha256) -> Option<(BucketName, ObjectKey)>;
         fn list(bucket: &'a BucketName, query: &'a ListQuery) -> ListPage;
+        fn marker(of: ObjectRef<'a>) -> Option<Marker>;
+        fn list_versions(bucket: &'a BucketName, query: &'a VersionsQuery) -> VersionsPage;
     }
 }
 
@@ -193,8 +199,10 @@ impl Writes for Far {
     elsewhere! {
         fn put(put: PutObject, quota: Quota) -> Written;
         fn copy(copy: CopyObject, quota: Quota) -> Written;
-        fn delete(of: ObjectRef<'a>, conditions: WriteConditions) -> Deleted;
+        fn delete(of: ObjectRef<'a>, delete: Delete) -> Deleted;
         fn set_object_acl(of: ObjectRef<'a>, acl: CannedAcl) -> ();
+        fn set_retention(of: ObjectRef<'a>, retention: Option<Retention>, bypass: bool) -> ();
+        fn set_legal_hold(of: ObjectRef<'a>, on: bool) -> ();
         fn restore(of: ObjectRef<'a>, wanted: Restore) -> Restored;
         fn complete_upload(complete: CompleteUpload, quota: Quota) -> Written;
     }
@@ -360,7 +368,7 @@ async fn reads_are_answered_here_and_writes_are_seen_at_once() {
     assert_eq!(world.read("k", Freshness::Cached).await.unwrap().unwrap(), b"two");
     assert_eq!(world.read("k", Freshness::Current).await.unwrap().unwrap(), b"three");
     assert_eq!(world.read("k", Freshness::Cached).await.unwrap().unwrap(), b"three");
-    world.node.delete(ObjectRef::current(&bucket(), &key("k")), WriteConditions::default()).await.unwrap();
+    world.node.delete(ObjectRef::current(&bucket(), &key("k")), Delete::default()).await.unwrap();
     assert_eq!(world.read("k", Freshness::Cached).await.unwrap(), None);
 }
 
@@ -390,7 +398,7 @@ async fn what_was_cached_is_served_while_the_upstream_is_down_also_after_a_resta
         assert_eq!(world.read(name, Freshness::Cached).await.unwrap().unwrap(), body);
     }
     world.node.bucket(&bucket()).await.unwrap();
-    world.node.delete(ObjectRef::current(&bucket(), &key("gone")), WriteConditions::default()).await.unwrap();
+    world.node.delete(ObjectRef::current(&bucket(), &key("gone")), Delete::default()).await.unwrap();
     // Blocks are kept after their readers have them.
     while world.node.cache().used() < 430_000 {
         tokio::time::sleep(Duration::from_millis(5)).await;
