@@ -12,7 +12,6 @@ use super::lock::Lock;
 use super::names::{BucketName, ObjectKey, TenantId, UploadId};
 use super::object_ref::VersionId;
 use super::timestamp::Timestamp;
-use super::versions::Versioning;
 
 /// The headers that are stored with an object and come back with it. Values are as the client sent them,
 /// already known to be legal header values.
@@ -168,17 +167,6 @@ pub struct Bucket {
     /// Changes whenever anything of the bucket changes: lets callers cache what they compiled from it.
     pub generation: u64,
     pub unknown: UnknownOfBucket,
-}
-
-impl Bucket {
-    pub fn versioning(&self) -> Versioning {
-        match self.documents.get(&BucketDocument::Versioning).map(Vec::as_slice) {
-            None => Versioning::Never,
-            Some(b"Suspended") => Versioning::Suspended,
-            // Whatever else it says was never to stop the keeping.
-            Some(_) => Versioning::Enabled,
-        }
-    }
 }
 
 /// What a newer program wrote of a bucket and this one does not know: kept, and written back with it.

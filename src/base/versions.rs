@@ -1,7 +1,7 @@
 //! A key's versions as listings show them, and the markers that hide a key.
 
 use super::names::{ObjectKey, TenantId};
-use super::object::{ListEntry, ListPage, ListQuery, ListedObject};
+use super::object::{Bucket, BucketDocument, ListEntry, ListPage, ListQuery, ListedObject};
 use super::object_ref::VersionId;
 use super::timestamp::Timestamp;
 
@@ -23,6 +23,17 @@ impl Versioning {
             Versioning::Never => None,
             Versioning::Enabled => Some("Enabled"),
             Versioning::Suspended => Some("Suspended"),
+        }
+    }
+}
+
+impl Bucket {
+    pub fn versioning(&self) -> Versioning {
+        match self.documents.get(&BucketDocument::Versioning).map(Vec::as_slice) {
+            None => Versioning::Never,
+            Some(b"Suspended") => Versioning::Suspended,
+            // Whatever else it says was never to stop the keeping.
+            Some(_) => Versioning::Enabled,
         }
     }
 }
