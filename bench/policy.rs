@@ -9,7 +9,7 @@ use std::net::IpAddr;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use tidegate::auth::query::Query;
-use tidegate::auth::{Action, Auth, Caller, Identity, OperatorKey, RequestFacts, Settings, Target};
+use tidegate::auth::{Action, Auth, Caller, Identity, OperatorKey, RequestFacts, Settings, TagFacts, Target};
 use tidegate::base::names::{BucketName, ObjectKey, TenantId};
 use tidegate::base::object::{Bucket, BucketDocument, CannedAcl};
 use tidegate::base::object_ref::VersionSelector;
@@ -46,8 +46,14 @@ fn bench(c: &mut Criterion) {
     let request =
         http::Request::get("/assets/acme/run/model.glb").header("user-agent", "Mozilla/5.0").body(()).expect("legal").into_parts().0;
     let query = Query::default();
-    let context =
-        RequestFacts { parts: &request, query: &query, peer: IpAddr::from([192, 0, 2, 1]), secure: true, now: Timestamp::from_secs(2) };
+    let context = RequestFacts {
+        parts: &request,
+        query: &query,
+        peer: IpAddr::from([192, 0, 2, 1]),
+        secure: true,
+        now: Timestamp::from_secs(2),
+        tags: TagFacts::default(),
+    };
     let key = ObjectKey::parse("acme/run/model.glb").expect("a key");
     let anonymous = Caller::anonymous();
     let tenant = auth.tenant(&TenantId::parse("acme").expect("a name")).expect("a tenant");
@@ -89,8 +95,14 @@ fn largest(c: &mut Criterion, auth: &Auth) {
     let agent = "a".repeat(2048);
     let request = http::Request::get("/assets/a").header("user-agent", agent).body(()).expect("legal").into_parts().0;
     let query = Query::default();
-    let context =
-        RequestFacts { parts: &request, query: &query, peer: IpAddr::from([192, 0, 2, 1]), secure: true, now: Timestamp::from_secs(2) };
+    let context = RequestFacts {
+        parts: &request,
+        query: &query,
+        peer: IpAddr::from([192, 0, 2, 1]),
+        secure: true,
+        now: Timestamp::from_secs(2),
+        tags: TagFacts::default(),
+    };
     let anonymous = Caller::anonymous();
     for (name, statement) in [("policy/largest, longest key", by_key), ("policy/largest, long header", by_agent)] {
         let policy = policy(&[statement, everyone.to_owned()]);

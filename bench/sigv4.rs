@@ -13,7 +13,7 @@ use http::request::Parts;
 use tidegate::auth::keys::Secret;
 use tidegate::auth::presign::{Credentials, Presign, presign, sign_headers};
 use tidegate::auth::query::Query;
-use tidegate::auth::{Auth, OperatorKey, RequestFacts, Settings};
+use tidegate::auth::{Auth, OperatorKey, RequestFacts, Settings, TagFacts};
 use tidegate::base::names::{AccessKeyId, BucketName, ObjectKey};
 use tidegate::base::timestamp::Timestamp;
 
@@ -31,7 +31,7 @@ fn query(parts: &Parts) -> Query {
 }
 
 fn facts<'a>(parts: &'a Parts, query: &'a Query) -> RequestFacts<'a> {
-    RequestFacts { parts, query, peer: IpAddr::from([192, 0, 2, 1]), secure: false, now: NOW }
+    RequestFacts { parts, query, peer: IpAddr::from([192, 0, 2, 1]), secure: false, now: NOW, tags: TagFacts::default() }
 }
 
 fn bench(c: &mut Criterion) {

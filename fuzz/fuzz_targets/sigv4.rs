@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
 use tidegate::auth::query::Query;
-use tidegate::auth::{Auth, OperatorKey, RequestFacts, Settings};
+use tidegate::auth::{Auth, OperatorKey, RequestFacts, Settings, TagFacts};
 use tidegate::base::timestamp::Timestamp;
 
 static AUTH: LazyLock<Auth> = LazyLock::new(|| {
@@ -55,6 +55,7 @@ fuzz_target!(|input: (u8, &str, &str, &str)| {
         peer: IpAddr::from([10, 0, 0, 1]),
         secure: false,
         now: Timestamp::from_secs(1_369_353_600),
+        tags: TagFacts::default(),
     };
     if let Ok(caller) = AUTH.authenticate(&facts) {
         assert!(caller.identity.is_anonymous(), "a forged signature was taken");

@@ -11,7 +11,7 @@ use crate::auth::acl;
 use crate::auth::action::{Action, ActionSet};
 use crate::auth::grant::{Grant, OperatorGrant};
 use crate::auth::identity::{Caller, Carrier, Identity, Via};
-use crate::auth::policy::{Context, Environment, Question, Subject, Verdict};
+use crate::auth::policy::{Context, Environment, Question, Subject, TagsOf, Verdict};
 use crate::auth::rules::{Rules, Stored};
 use crate::auth::target::Target;
 use crate::base::error::{Error, ErrorKind, Result};
@@ -41,6 +41,25 @@ impl Auth {
         let (bucket, key) = target.names();
         let becomes = self.becomes(action, target, &caller.identity);
         Ok(Grant::new(action, &caller.identity, display(&caller.identity), bucket, key, target.version(), becomes))
+    }
+
+    /// Whether a refusal may have come about because tags are not known: then look them up, and ask again. What was granted without
+    /// them is granted whatever they are.
+    pub fn lacks_tags(&self, caller: &Caller, action: Action, target: Target<'_>, context: &Context<'_>, of: TagsOf) -> bool {
+        if beyond(caller, action, target) {
+            return false;
+        }
+        let env = self.environment(caller, target, Some(context));
+        let question = Question { action, resource: target.resource(), env };
+        let of_bucket = target.bucket().is_some_and(|bucket| match &self.rules.of(bucket).policy {
+            Stored::Policy(policy) => question.lacks_tags(&policy.statements, of),
+            Stored::None | Stored::Unreadable => false,
+        });
+        let of_tenant = || match &caller.identity {
+            Identity::Tenant(tenant) => tenant.policies.iter().any(|p| question.lacks_tags(&p.statements, of)),
+            Identity::Operator | Identity::Anonymous => false,
+        };
+        of_bucket || of_tenant()
     }
 
     /// Whether there may be a key of the bucket with which the caller may do it. For batches: where there is none, their list need

@@ -14,6 +14,7 @@ use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::header::{self, trim};
 use crate::base::host::Host;
 use crate::base::network::Network;
+use crate::base::tags::Tags;
 use crate::base::timestamp::Timestamp;
 
 /// Addresses looked at in an X-Forwarded-For header: more proxies than anyone chains.
@@ -36,6 +37,15 @@ pub struct Reading<'a> {
     pub is_site: &'a dyn Fn(Host<'_>) -> bool,
 }
 
+/// The tags that conditions look at, as far as they are known.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct TagFacts<'a> {
+    /// Of the object that is there. None: they were not looked up.
+    pub existing: Option<&'a Tags>,
+    /// That the request gives to an object. None: they stand in a body that was not read yet.
+    pub given: Option<&'a Tags>,
+}
+
 /// What the door knows of a request before its body.
 #[derive(Clone, Copy)]
 pub struct RequestFacts<'a> {
@@ -47,6 +57,7 @@ pub struct RequestFacts<'a> {
     /// TLS on this connection.
     pub secure: bool,
     pub now: Timestamp,
+    pub tags: TagFacts<'a>,
 }
 
 impl<'a> RequestFacts<'a> {
@@ -155,6 +166,7 @@ mod tests {
             peer: peer.parse().unwrap(),
             secure: false,
             now: Timestamp::from_secs(0),
+            tags: TagFacts::default(),
         };
         facts.source_ip(&["10.0.0.0/8".parse().unwrap()]).to_string()
     }

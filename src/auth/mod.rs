@@ -52,7 +52,7 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 
 pub use action::Action;
 pub use directory::StoredKey;
-pub use facts::{Reading, RequestFacts};
+pub use facts::{Reading, RequestFacts, TagFacts};
 pub use fault::Fault;
 pub use grant::Grant;
 pub use identity::{Caller, Carrier, Identity, Reach, Tenant, Via, Within};

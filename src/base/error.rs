@@ -44,6 +44,7 @@ pub enum ErrorKind {
     InvalidRedirectLocation,
     InvalidRequest,
     InvalidStorageClass,
+    InvalidTag,
     InvalidUri,
     KeyTooLong,
     MalformedAcl,
@@ -68,6 +69,7 @@ pub enum ErrorKind {
     NoSuchBucketPolicy,
     NoSuchCorsConfiguration,
     NoSuchKey,
+    NoSuchTagSet,
     NoSuchUpload,
     NoSuchVersion,
     NotFound,
@@ -151,6 +153,7 @@ impl ErrorKind {
             | InvalidRedirectLocation
             | InvalidRequest
             | InvalidStorageClass
+            | InvalidTag
             | InvalidUri
             | KeyTooLong
             | MalformedAcl
@@ -173,6 +176,7 @@ impl ErrorKind {
             | NoSuchBucketPolicy
             | NoSuchCorsConfiguration
             | NoSuchKey
+            | NoSuchTagSet
             | NoSuchUpload
             | NoSuchVersion
             | NotFound

@@ -27,5 +27,6 @@ pub mod range;
 pub mod seal;
 pub mod storable;
 pub mod stored;
+pub mod tags;
 pub mod timestamp;
 pub mod versions;

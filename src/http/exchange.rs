@@ -12,7 +12,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 
 use crate::auth::query::Query;
-use crate::auth::{Action, Caller, Grant, Payload, Reading, RequestFacts, Target};
+use crate::auth::{Action, Caller, Grant, Payload, Reading, RequestFacts, TagFacts, Target};
 use crate::base::conditions::WriteConditions;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::header;
@@ -22,6 +22,7 @@ use crate::base::names::{BucketName, ObjectKey, TenantId, UploadId};
 use crate::base::object::{Bucket, CannedAcl, ObjectHeaders, ObjectInfo, SharedBucket, SharedObject};
 use crate::base::object_ref::{ObjectRef, VersionId};
 use crate::base::range::ByteRange;
+use crate::base::tags::Tags;
 use crate::base::timestamp::Timestamp;
 use crate::http::body::Counted;
 use crate::http::coded;
@@ -52,6 +53,8 @@ pub struct Exchange<'a> {
     pub query: Query,
     /// Which version of its object the request is about.
     pub version: Option<VersionId>,
+    /// What the request gives to an object. None: it stands in the body, which was not read yet.
+    pub given_tags: Option<Tags>,
     pub caller: &'a Caller,
     /// What is known of the request so far.
     pub record: &'a Record,
@@ -94,7 +97,14 @@ impl<'g> Exchange<'g> {
     ) -> Result<Self> {
         let now = Timestamp::now();
         header::check(&parts.headers)?;
-        let caller = who(&RequestFacts { parts: &parts, query: &query, peer: peer.address.ip(), secure: peer.secure, now })?;
+        let caller = who(&RequestFacts {
+            parts: &parts,
+            query: &query,
+            peer: peer.address.ip(),
+            secure: peer.secure,
+            now,
+            tags: TagFacts::default(),
+        })?;
         let caller = visit.record().called_by(caller);
         gateway.auth.take_token(caller)?;
         if caller.via.is_presigned() {
@@ -107,6 +117,7 @@ impl<'g> Exchange<'g> {
             parts,
             query,
             version: None,
+            given_tags: Some(Tags::default()),
             caller,
             peer,
             now,
@@ -148,15 +159,16 @@ impl Exchange<'_> {
     // Rights
 
     fn context(&self) -> RequestFacts<'_> {
-        RequestFacts { parts: &self.parts, query: &self.query, peer: self.peer.address.ip(), secure: self.peer.secure, now: self.now }
+        let tags = TagFacts { existing: None, given: self.given_tags.as_ref() };
+        RequestFacts { parts: &self.parts, query: &self.query, peer: self.peer.address.ip(), secure: self.peer.secure, now: self.now, tags }
     }
 
     pub fn authorize_service(&self, action: Action) -> Result<Grant> {
         self.gateway.auth.authorize(self.caller, action, Target::Service, &self.context())
     }
 
-    pub fn authorize_new_bucket(&self, name: &BucketName) -> Result<Grant> {
-        self.gateway.auth.authorize(self.caller, Action::CreateBucket, Target::NewBucket(name), &self.context())
+    pub fn authorize_new_bucket(&self, action: Action, name: &BucketName) -> Result<Grant> {
+        self.gateway.auth.authorize(self.caller, action, Target::NewBucket(name), &self.context())
     }
 
     pub fn authorize_object(&self, action: Action, bucket: &SharedBucket, of: ObjectRef<'_>, object: Option<&ObjectInfo>) -> Result<Grant> {

@@ -72,6 +72,12 @@ impl Ops {
         self.change(grant, What::Bucket, async move { buckets.set_bucket_document(&name, BucketDocument::Cors, rules).await }).await
     }
 
+    /// As a document. None: there are no tags any more.
+    pub async fn set_bucket_tags(&self, grant: &Grant, tags: Option<Vec<u8>>) -> Result<()> {
+        let (buckets, name) = (self.origin.buckets.clone(), bucket(grant, Action::PutBucketTagging)?.clone());
+        self.change(grant, What::Bucket, async move { buckets.set_bucket_document(&name, BucketDocument::Tagging, tags).await }).await
+    }
+
     pub async fn set_bucket_acl(&self, grant: &Grant, acl: CannedAcl) -> Result<()> {
         let (buckets, bucket) = (self.origin.buckets.clone(), bucket(grant, Action::PutBucketAcl)?.clone());
         grant.becomes(acl)?;

@@ -384,10 +384,13 @@ fn a_new_bucket_is_what_was_asked_for() {
         let document = format!("<CreateBucketConfiguration>{inner}</CreateBucketConfiguration>");
         Request::new("PUT", "/asked-for").body(document)
     };
-    world.send(&create("<Tags><Tag><Key>a</Key><Value>b</Value></Tag></Tags>")).refused(501, "NotImplemented");
+    world.send(&create("<Tags><Tag><Key>aws:a</Key><Value>b</Value></Tag></Tags>")).refused(400, "InvalidTag");
     world.send(&create("<Location><Type>AvailabilityZone</Type></Location>")).refused(501, "NotImplemented");
     world.send(&create("<Bucket><DataRedundancy>SingleAvailabilityZone</DataRedundancy></Bucket>")).refused(501, "NotImplemented");
     world.send(&create("<Nonsense/>")).refused(400, "MalformedXML");
     world.send(&Request::new("HEAD", "/asked-for")).expect(404);
     world.send(&create("<LocationConstraint>eu-west-1</LocationConstraint><Tags/>")).expect(200);
+    world.send(&Request::new("GET", "/asked-for").query("tagging", "")).refused(404, "NoSuchTagSet");
+    // Once more, and with tags: it would not get them.
+    world.send(&create("<Tags><Tag><Key>a</Key><Value>b</Value></Tag></Tags>")).refused(409, "BucketAlreadyExists");
 }

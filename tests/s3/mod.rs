@@ -14,4 +14,5 @@ mod races;
 mod sdk;
 mod sdk_tls;
 mod storable;
+mod tags;
 mod uploads;

@@ -1,16 +1,21 @@
 //! Conditions of statements: IAM's operators, compiled once, evaluated without allocating for plain strings.
 //!
 //! All conditions of a statement must hold; of several values of one key any is enough (for negated operators: none may
-//! match). A key that the request lacks makes a plain operator fail and a negated or `…IfExists` one hold.
+//! match). A key that the request lacks makes a plain operator fail and a negated or `…IfExists` one hold. Where the request may have
+//! several values, a quantifier says of how many of them the operator must hold.
 //! Limit: what would take long to hold against a value longer than anyone needs is not held against it, and counts against the request.
 
+use std::sync::OnceLock;
+
+use crate::auth::action::Action;
 use crate::auth::policy::json::Json;
-use crate::auth::policy::key::{ConditionKey, Environment, KeyKind, Value};
-use crate::auth::policy::known::{Held, Known};
+use crate::auth::policy::key::{ConditionKey, Environment, KeyKind, TagsOf, Value};
+use crate::auth::policy::known::Known;
 use crate::auth::policy::pattern::{Pattern, Wildcards};
-use crate::auth::policy::text::Text;
+use crate::auth::policy::text::{Places, Text};
 use crate::base::names::TenantId;
 use crate::base::network::Network;
+use crate::base::tags::Tags;
 use crate::base::timestamp::Timestamp;
 
 /// A header may have 32 KiB, and what browsers and SDKs send stays far below this. Patterns whose text stands at one end are held
@@ -25,6 +30,8 @@ pub struct Condition {
     test: Test,
     negated: bool,
     absent: bool,
+    /// Of several values of the request all must pass, not any one.
+    all: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -128,22 +135,57 @@ impl Condition {
             return Err("the list of values is empty".into());
         }
         check_kind(op, key.kind(), key_name)?;
-        // Every key here has at most one value: the quantifiers differ only where there is none.
+        if key.is_many() && quantifier.is_none() && op != Operator::Null {
+            return Err(format!(
+                "the key {key_name:?} may have several values: ForAllValues: or ForAnyValue: must stand before the operator"
+            ));
+        }
+        // Of a key with at most one value the quantifiers differ only where there is none.
         let absent = match quantifier {
             Some(all) => all || if_exists,
             None => negated || if_exists,
         };
-        Ok(Condition { key, test: compile_values(op, key, values)?, negated, absent })
+        Ok(Condition { test: compile_values(op, &key, values)?, key, negated, absent, all: quantifier == Some(true) })
     }
 
     /// None: the request's value can't be read, or that would take too long to tell.
     pub fn holds<'a>(&self, env: &Environment<'a>, known: &mut Known<'a>) -> Option<bool> {
-        let held = known.of(self.key, env)?;
+        let held = known.of(&self.key, env)?;
         match (&held.value, &self.test) {
-            (value, Test::Null(must_be_absent)) => Some(value.is_none() == *must_be_absent),
-            (None, _) => Some(self.absent),
-            (Some(value), test) => test.matches(value, held, env.subject.tenant).map(|matches| matches != self.negated),
+            (None, _) => Some(self.holds_of_nothing()),
+            (Some(_), Test::Null(must_be_absent)) => Some(!must_be_absent),
+            (Some(Value::Keys(tags)), test) => self.holds_of_keys(tags, test, env.subject.tenant),
+            (Some(value), test) => test.matches(value, &held.places, env.subject.tenant).map(|matches| matches != self.negated),
         }
+    }
+
+    /// Of a request that has no such value.
+    pub fn holds_of_nothing(&self) -> bool {
+        match self.test {
+            Test::Null(must_be_absent) => must_be_absent,
+            _ => self.absent,
+        }
+    }
+
+    /// There is one at least.
+    fn holds_of_keys(&self, tags: &Tags, test: &Test, tenant: Option<&TenantId>) -> Option<bool> {
+        for (key, _) in tags.iter() {
+            let passes = test.matches(&Value::Text(key.into()), &OnceLock::new(), tenant)? != self.negated;
+            if passes != self.all {
+                return Some(passes);
+            }
+        }
+        Some(self.all)
+    }
+
+    /// Whether a request for the action can have what it looks at.
+    pub fn is_of(&self, action: Action) -> bool {
+        self.key.is_of(action)
+    }
+
+    /// Whose tags it looks at.
+    pub fn tags(&self) -> Option<TagsOf> {
+        self.key.tags()
     }
 
     pub fn patterns(&self) -> &[Pattern] {
@@ -155,7 +197,7 @@ impl Condition {
     }
 
     pub fn is_of_the_key(&self) -> bool {
-        self.key == ConditionKey::ObjectKey
+        matches!(self.key, ConditionKey::ObjectKey | ConditionKey::ExistingTag(_))
     }
 
     /// See `ConditionKey::varies`.
@@ -179,9 +221,9 @@ impl Condition {
 
 impl Test {
     /// None: that would take too long to tell.
-    fn matches(&self, value: &Value<'_>, held: &Held<'_>, tenant: Option<&TenantId>) -> Option<bool> {
+    fn matches(&self, value: &Value<'_>, places: &OnceLock<Places>, tenant: Option<&TenantId>) -> Option<bool> {
         Some(match self {
-            Test::Like(patterns) => return like(patterns, Text::from(&*value.text()).remembering(&held.places), tenant),
+            Test::Like(patterns) => return like(patterns, Text::from(&*value.text()).remembering(places), tenant),
             Test::EqualsIgnoringCase(patterns) => {
                 let text = value.text();
                 patterns.iter().any(|p| p.matches_ignoring_case(&text, tenant))
@@ -249,7 +291,7 @@ fn check_kind(operator: Operator, kind: KeyKind, key: &str) -> Result<(), String
     if fits { Ok(()) } else { Err(format!("the operator does not fit the key {key:?}")) }
 }
 
-fn compile_values(operator: Operator, key: ConditionKey, values: &[Json]) -> Result<Test, String> {
+fn compile_values(operator: Operator, key: &ConditionKey, values: &[Json]) -> Result<Test, String> {
     let patterns =
         |wildcards| values.iter().map(|v| Pattern::compile(&key.in_one_form(&scalar(v)?), wildcards)).collect::<Result<Vec<_>, _>>();
     Ok(match operator {

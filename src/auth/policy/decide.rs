@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 use crate::auth::action::Action;
 use crate::auth::policy::condition::Condition;
 use crate::auth::policy::document::{Effect, Statement};
-use crate::auth::policy::key::Environment;
+use crate::auth::policy::key::{Environment, TagsOf};
 use crate::auth::policy::known::Known;
 use crate::auth::policy::text::{Places, Text};
 
@@ -45,7 +45,19 @@ impl<'a> Question<'a> {
         verdict
     }
 
+    /// Whether it may depend on tags that are not known. For who was refused: they are looked up for nobody else.
+    pub fn lacks_tags(&self, statements: &[Statement], of: TagsOf) -> bool {
+        let places = OnceLock::new();
+        let looks = |s: &Statement| s.conditions.iter().any(|c| c.tags() == Some(of) && c.is_of(self.action));
+        !self.env.knows_tags(of) && statements.iter().any(|s| s.actions.contains(self.action) && looks(s) && self.is_spoken_of(s, &places))
+    }
+
     fn applies(&self, statement: &Statement, places: &OnceLock<Places>, known: &mut Known<'a>) -> bool {
+        self.is_spoken_of(statement, places) && statement.conditions.iter().all(|c| self.holds(statement.effect, c, known))
+    }
+
+    /// Whether the statement is about this caller and resource.
+    fn is_spoken_of(&self, statement: &Statement, places: &OnceLock<Places>) -> bool {
         let tenant = self.env.subject.tenant;
         if let Some(principals) = &statement.principals
             && principals.include(tenant) == statement.principals_negated
@@ -56,13 +68,11 @@ impl<'a> Question<'a> {
         if tenant.is_none() && statement.has_variables && statement.effect == Effect::Allow {
             return false;
         }
-        let applies = if self.env.any_key {
-            self.may_apply_to_a_key(statement)
-        } else {
-            let resource = self.resource.remembering(places);
-            statement.resources.iter().any(|p| p.matches(resource, tenant)) != statement.resources_negated
-        };
-        applies && statement.conditions.iter().all(|c| self.holds(statement.effect, c, known))
+        if self.env.any_key {
+            return self.may_apply_to_a_key(statement);
+        }
+        let resource = self.resource.remembering(places);
+        statement.resources.iter().any(|p| p.matches(resource, tenant)) != statement.resources_negated
     }
 
     /// An Allow, to one key at least; a Deny, to all.
@@ -75,6 +85,9 @@ impl<'a> Question<'a> {
 
     /// What can't be told counts against the request.
     fn holds(&self, effect: Effect, condition: &Condition, known: &mut Known<'a>) -> bool {
+        if !condition.is_of(self.action) {
+            return condition.holds_of_nothing();
+        }
         if self.env.for_anyone && condition.varies(self.env.listing.is_some()) {
             return effect == Effect::Deny;
         }

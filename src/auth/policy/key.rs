@@ -2,15 +2,18 @@
 
 use std::borrow::Cow;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use http::Method;
 
+use crate::auth::action::{Action, ActionSet};
 use crate::auth::copy_source::{CopySource, without_slash};
 use crate::auth::facts::{FromProvenCdn, RequestFacts};
 use crate::auth::payload::{self, Payload};
-use crate::base::error::Result;
+use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::names::{ObjectKey, TenantId};
 use crate::base::network::Network;
+use crate::base::tags::Tags;
 use crate::base::timestamp::Timestamp;
 
 /// What a statement is held against, beside action and resource.
@@ -29,7 +32,7 @@ pub struct Subject<'a> {
 /// The request's own values for conditions.
 pub type Context<'a> = RequestFacts<'a>;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ConditionKey {
     SourceIp,
     SecureTransport,
@@ -52,7 +55,46 @@ pub enum ConditionKey {
     Header(&'static str),
     CopySource,
     PayloadHash,
+    /// The value of this tag of the object that is there.
+    ExistingTag(Arc<str>),
+    /// The value of this tag that the request gives.
+    GivenTag(Arc<str>),
+    /// The keys of all tags that the request gives.
+    GivenTagKeys,
 }
+
+/// Whose tags a condition looks at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TagsOf {
+    /// The object that is there.
+    Existing,
+    /// What the request gives.
+    Given,
+}
+
+/// The actions that AWS lets depend on the tags of the object. For all others it has none, as far as a condition can see: who
+/// may write over an object or delete it can't depend on its tags.
+const BY_EXISTING_TAGS: ActionSet = ActionSet::of(&[
+    Action::GetObject,
+    Action::GetObjectVersion,
+    Action::GetObjectAttributes,
+    Action::GetObjectVersionAttributes,
+    Action::GetObjectAcl,
+    Action::GetObjectVersionAcl,
+    Action::PutObjectAcl,
+    Action::PutObjectVersionAcl,
+    Action::GetObjectTagging,
+    Action::GetObjectVersionTagging,
+    Action::PutObjectTagging,
+    Action::PutObjectVersionTagging,
+    Action::DeleteObjectTagging,
+    Action::DeleteObjectVersionTagging,
+]);
+/// The actions that give tags.
+const BY_GIVEN_TAGS: ActionSet = ActionSet::of(&[Action::PutObject, Action::PutObjectTagging, Action::PutObjectVersionTagging]);
+
+const EXISTING_TAG: &str = "s3:ExistingObjectTag/";
+const GIVEN_TAG: &str = "s3:RequestObjectTag/";
 
 /// Which operators make sense on a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,6 +132,7 @@ const KEYS: &[(&str, ConditionKey)] = &[
     ("s3:delimiter", ConditionKey::Query("delimiter")),
     ("s3:max-keys", ConditionKey::Number("max-keys")),
     ("s3:VersionId", ConditionKey::Query("versionId")),
+    ("s3:RequestObjectTagKeys", ConditionKey::GivenTagKeys),
     ("s3:if-match", ConditionKey::Header("if-match")),
     ("s3:if-none-match", ConditionKey::Header("if-none-match")),
     ("s3:x-amz-acl", ConditionKey::Header("x-amz-acl")),
@@ -115,6 +158,8 @@ pub enum Value<'a> {
     Bool(bool),
     Time(Timestamp),
     Ip(IpAddr),
+    /// The one that can be many: the keys of tags.
+    Keys(&'a Tags),
 }
 
 impl Value<'_> {
@@ -125,6 +170,8 @@ impl Value<'_> {
             Value::Bool(b) => if *b { "true" } else { "false" }.into(),
             Value::Time(t) => t.iso8601().into(),
             Value::Ip(ip) => ip.to_string().into(),
+            // Held against values one by one.
+            Value::Keys(_) => "".into(),
         }
     }
 }
@@ -146,13 +193,65 @@ pub struct Environment<'a> {
     pub trusted_proxies: &'a [Network],
 }
 
+impl TagsOf {
+    const fn actions(self) -> ActionSet {
+        match self {
+            TagsOf::Existing => BY_EXISTING_TAGS,
+            TagsOf::Given => BY_GIVEN_TAGS,
+        }
+    }
+}
+
+impl<'a> Environment<'a> {
+    /// Err: they are not known, so that nothing is allowed by them and everything denied that may be.
+    fn tags(&self, of: TagsOf) -> Result<&'a Tags> {
+        let facts = self.context.map(|c| c.tags).unwrap_or_default();
+        let known = match of {
+            TagsOf::Existing => facts.existing,
+            TagsOf::Given => facts.given,
+        };
+        known.ok_or_else(|| Error::new(ErrorKind::AccessDenied, "The tags are not known."))
+    }
+
+    pub fn knows_tags(&self, of: TagsOf) -> bool {
+        self.tags(of).is_ok()
+    }
+}
+
 impl ConditionKey {
     /// Names are taken in any case, as IAM does.
     pub fn parse(name: &str) -> Option<Self> {
-        KEYS.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, k)| *k)
+        // The name of a tag is taken as it is written.
+        let tag = |prefix: &str| name.get(..prefix.len()).filter(|p| p.eq_ignore_ascii_case(prefix)).map(|_| &name[prefix.len()..]);
+        if let Some(tag) = tag(EXISTING_TAG).filter(|t| !t.is_empty()) {
+            return Some(Self::ExistingTag(tag.into()));
+        }
+        if let Some(tag) = tag(GIVEN_TAG).filter(|t| !t.is_empty()) {
+            return Some(Self::GivenTag(tag.into()));
+        }
+        KEYS.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, k)| k.clone())
     }
 
-    pub fn kind(self) -> KeyKind {
+    /// Whether a request may have several values of it.
+    pub fn is_many(&self) -> bool {
+        matches!(self, Self::GivenTagKeys)
+    }
+
+    /// Whose tags it looks at.
+    pub fn tags(&self) -> Option<TagsOf> {
+        match self {
+            Self::ExistingTag(_) => Some(TagsOf::Existing),
+            Self::GivenTag(_) | Self::GivenTagKeys => Some(TagsOf::Given),
+            _ => None,
+        }
+    }
+
+    /// Whether a request for the action can have it at all.
+    pub fn is_of(&self, action: Action) -> bool {
+        self.tags().is_none_or(|of| of.actions().contains(action))
+    }
+
+    pub fn kind(&self) -> KeyKind {
         match self {
             Self::SourceIp => KeyKind::Ip,
             Self::SecureTransport | Self::ProvenCdn => KeyKind::Bool,
@@ -163,7 +262,7 @@ impl ConditionKey {
     }
 
     /// A policy's value in the one form that the request's value has.
-    pub fn in_one_form(self, text: &str) -> Cow<'_, str> {
+    pub fn in_one_form<'t>(&self, text: &'t str) -> Cow<'t, str> {
         match (self, text.parse::<IpAddr>()) {
             (Self::CopySource, _) => without_slash(text).into(),
             (Self::SourceIp, Ok(address)) => address.to_canonical().to_string().into(),
@@ -172,13 +271,13 @@ impl ConditionKey {
     }
 
     /// Does the key say who asks or from where? A policy for everyone that is narrowed by such a key is not public.
-    pub fn names_the_caller(self) -> bool {
+    pub fn names_the_caller(&self) -> bool {
         matches!(self, Self::SourceIp | Self::ProvenCdn | Self::Username | Self::UserId | Self::PrincipalArn | Self::PrincipalAccount)
     }
 
     /// May two requests of one anonymous caller for one resource differ in it, other than by TLS? Then what a condition on
     /// it allowed to one of them is not allowed to everyone. TLS is about the way, not about who may know.
-    pub fn varies(self, listing: bool) -> bool {
+    pub fn varies(&self, listing: bool) -> bool {
         match self {
             Self::SourceIp
             | Self::ProvenCdn
@@ -188,7 +287,11 @@ impl ConditionKey {
             | Self::Number(_)
             | Self::Header(_)
             | Self::CopySource
-            | Self::PayloadHash => true,
+            | Self::PayloadHash
+            | Self::GivenTag(_)
+            | Self::GivenTagKeys => true,
+            // They may change at any time, and are not looked up to see whether everyone may read.
+            Self::ExistingTag(_) => true,
             Self::Prefix => !listing,
             Self::SecureTransport
             | Self::Username
@@ -205,7 +308,7 @@ impl ConditionKey {
     }
 
     /// None: the request has no such value. Err: it has one that can't be read.
-    pub fn value<'a>(self, env: &Environment<'a>) -> Result<Option<Value<'a>>> {
+    pub fn value<'a>(&self, env: &Environment<'a>) -> Result<Option<Value<'a>>> {
         let subject = &env.subject;
         let tenant = subject.tenant;
         let text = |s: &'a str| Value::Text(Cow::Borrowed(s));
@@ -218,6 +321,9 @@ impl ConditionKey {
             Self::AuthType => subject.auth_type.map(text),
             Self::SignatureVersion => subject.signature_version.map(text),
             Self::Prefix if env.listing.is_some() => env.listing.map(text),
+            Self::ExistingTag(key) => env.tags(TagsOf::Existing)?.get(key).map(text),
+            Self::GivenTag(key) => env.tags(TagsOf::Given)?.get(key).map(text),
+            Self::GivenTagKeys => Some(env.tags(TagsOf::Given)?).filter(|tags| !tags.is_empty()).map(Value::Keys),
             _ => match env.context {
                 Some(facts) => self.value_of_request(env, facts)?,
                 None => None,
@@ -225,7 +331,7 @@ impl ConditionKey {
         })
     }
 
-    fn value_of_request<'a>(self, env: &Environment<'a>, facts: &RequestFacts<'a>) -> Result<Option<Value<'a>>> {
+    fn value_of_request<'a>(&self, env: &Environment<'a>, facts: &RequestFacts<'a>) -> Result<Option<Value<'a>>> {
         let text = |s: &'a str| Value::Text(Cow::Borrowed(s));
         Ok(match self {
             Self::SourceIp => Some(Value::Ip(facts.source_ip(env.trusted_proxies))),
@@ -249,7 +355,10 @@ impl ConditionKey {
             | Self::BucketOwner
             | Self::ObjectKey
             | Self::AuthType
-            | Self::SignatureVersion => None,
+            | Self::SignatureVersion
+            | Self::ExistingTag(_)
+            | Self::GivenTag(_)
+            | Self::GivenTagKeys => None,
         })
     }
 }

@@ -28,13 +28,13 @@ pub struct Held<'a> {
 
 impl<'a> Known<'a> {
     /// None: the request's value can't be read.
-    pub fn of(&mut self, key: ConditionKey, env: &Environment<'a>) -> Option<&Held<'a>> {
-        let at = match self.values.iter().position(|held| held.key == key) {
+    pub fn of(&mut self, key: &ConditionKey, env: &Environment<'a>) -> Option<&Held<'a>> {
+        let at = match self.values.iter().position(|held| held.key == *key) {
             Some(at) => at,
             None => {
                 let value = key.value(env);
                 let readable = value.is_ok();
-                self.values.push(Held { key, value: value.unwrap_or_default(), readable, places: OnceLock::new() });
+                self.values.push(Held { key: key.clone(), value: value.unwrap_or_default(), readable, places: OnceLock::new() });
                 self.values.len() - 1
             }
         };

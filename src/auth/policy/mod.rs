@@ -16,4 +16,4 @@ pub mod text;
 
 pub use decide::{Question, Verdict};
 pub use document::{BucketPolicy, Policy};
-pub use key::{Context, Environment, Subject};
+pub use key::{Context, Environment, Subject, TagsOf};

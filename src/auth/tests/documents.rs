@@ -26,8 +26,8 @@ fn malformed_bucket_policies_are_refused_with_their_place() {
         (good.replace("Allow", "allow"), "Statement[0].Effect: "),
         (good.replace(r#""*""#, r#"{"Service":"x"}"#), "Statement[0].Principal.Service: "),
         (
-            format!(r#"{good},"Condition":{{"StringEquals":{{"s3:ExistingObjectTag/a":"b"}}}}"#),
-            "Statement[0].Condition.StringEquals.s3:ExistingObjectTag/a: ",
+            format!(r#"{good},"Condition":{{"StringEquals":{{"aws:PrincipalTag/a":"b"}}}}"#),
+            "Statement[0].Condition.StringEquals.aws:PrincipalTag/a: ",
         ),
         (format!(r#"{good},"Sid":5"#), "Statement[0].Sid: "),
         (format!(r#"{good},"Oops":5"#), "Statement[0].Oops: "),

@@ -13,6 +13,7 @@ mod oracle;
 mod path_tokens;
 mod policies;
 mod rewrites;
+mod tags;
 pub mod url_keys;
 mod vectors;
 
@@ -21,7 +22,7 @@ use std::path::Path;
 
 use http::request::Parts;
 
-use crate::auth::facts::RequestFacts;
+use crate::auth::facts::{RequestFacts, TagFacts};
 use crate::auth::presign::{self, Credentials, Presign};
 use crate::auth::query::Query;
 use crate::auth::{Auth, Caller, OperatorKey, Reading, Settings};
@@ -77,7 +78,7 @@ pub fn auth() -> Auth {
 pub fn facts(parts: &Parts) -> RequestFacts<'_> {
     // Lives as long as the test's process, so that tests can make facts in passing.
     let query = Box::leak(Box::new(Query::parse(parts.uri.query()).unwrap_or_default()));
-    RequestFacts { parts, query, peer: IpAddr::from([192, 0, 2, 1]), secure: false, now: NOW }
+    RequestFacts { parts, query, peer: IpAddr::from([192, 0, 2, 1]), secure: false, now: NOW, tags: TagFacts::default() }
 }
 
 pub fn parts(request: http::request::Builder) -> Parts {

@@ -8,11 +8,13 @@ use http::header::HeaderValue;
 use crate::auth::action::Action;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::names::BucketName;
-use crate::base::object::{BucketDocument, CannedAcl, Ownership};
+use crate::base::object::{Bucket, BucketDocument, CannedAcl, Ownership};
+use crate::base::tags::{Tagged, Tags};
 use crate::http::exchange::Exchange;
 use crate::http::respond::{self, Answer, value};
 use crate::http::s3::cors::compiled;
 use crate::http::s3::params;
+use crate::http::s3::tagging;
 use crate::http::xml::{Element, Writer};
 
 /// S3's page of ListBuckets where the client sets none: all there can be.
@@ -61,11 +63,16 @@ pub async fn create(exchange: &mut Exchange<'_>, name: &BucketName) -> Result<An
             "Bucket cannot have ACLs set with ObjectOwnership's BucketOwnerEnforced setting",
         ));
     }
-    let grant = exchange.authorize_new_bucket(name)?;
+    let grant = exchange.authorize_new_bucket(Action::CreateBucket, name)?;
     let document = exchange.document().await?;
     let mut documents = BTreeMap::new();
-    if let Some(region) = location_asked(&document)? {
+    let asked = Asked::parse(&document)?;
+    if let Some(region) = asked.region {
         documents.insert(BucketDocument::Location, region.into_bytes());
+    }
+    if let Some(tags) = tagging::of_bucket(&asked.tags) {
+        exchange.authorize_new_bucket(Action::PutBucketTagging, name)?;
+        documents.insert(BucketDocument::Tagging, tags);
     }
     if let Some(ownership) = ownership {
         documents.insert(BucketDocument::Ownership, ownership_document(ownership).into_bytes());
@@ -73,15 +80,22 @@ pub async fn create(exchange: &mut Exchange<'_>, name: &BucketName) -> Result<An
     if exchange.gateway.settings.default_cors {
         documents.insert(BucketDocument::Cors, compiled::default_document().to_vec());
     }
-    let owned = documents.get(&BucketDocument::Ownership).cloned();
+    let is_as_asked = {
+        let wanted = [BucketDocument::Ownership, BucketDocument::Tagging].map(|d| (d, documents.get(&d).cloned()));
+        // No tags are no wish for none.
+        move |there: &Bucket| {
+            there.acl == acl
+                && wanted.iter().all(|(d, w)| there.documents.get(d) == w.as_ref() || (*d == BucketDocument::Tagging && w.is_none()))
+        }
+    };
     match exchange.gateway.ops.create_bucket(&grant, acl, documents).await {
         // In us-east-1, and only there, S3 lets the owner create a bucket again, as it is.
         Err(e) if e.kind() == ErrorKind::BucketAlreadyOwnedByYou && exchange.region() == "us-east-1" => {
             let there = exchange.gateway.ops.bucket_for_decision(name).await?;
-            if there.is_some_and(|b| b.acl != acl || b.documents.get(&BucketDocument::Ownership) != owned.as_ref()) {
+            if there.is_some_and(|b| !is_as_asked(&b)) {
                 return Err(Error::new(
                     ErrorKind::BucketAlreadyExists,
-                    "The bucket exists already, with another ACL or ownership: an ACL is changed with PutBucketAcl.",
+                    "The bucket exists already, with another ACL, ownership or other tags: they are changed with PutBucketAcl and PutBucketTagging.",
                 ));
             }
         }
@@ -94,29 +108,44 @@ pub async fn create(exchange: &mut Exchange<'_>, name: &BucketName) -> Result<An
     Ok(answer)
 }
 
-/// The region of a CreateBucketConfiguration. What else it may hold is refused: a bucket without it would not be what was asked for.
-fn location_asked(document: &[u8]) -> Result<Option<String>> {
-    if document.is_empty() {
-        return Ok(None);
-    }
-    let asked = Element::parse(document, "CreateBucketConfiguration")?;
-    for child in &asked.children {
-        match child.name.as_str() {
-            "LocationConstraint" => {}
-            "Tags" | "Location" | "Bucket" if child.children.is_empty() => {}
-            "Tags" | "Location" | "Bucket" => {
-                let text = "Tags of a bucket, and directory buckets, are not implemented by this gateway.";
-                return Err(Error::new(ErrorKind::NotImplemented, text));
-            }
-            _ => {
-                let text = "The XML you provided was not well-formed or did not validate against our published schema";
-                return Err(Error::new(ErrorKind::MalformedXml, text));
+/// What a CreateBucketConfiguration asks for.
+#[derive(Default)]
+struct Asked {
+    region: Option<String>,
+    tags: Tags,
+}
+
+impl Asked {
+    /// What else it may hold is refused: a bucket without it would not be what was asked for.
+    fn parse(document: &[u8]) -> Result<Self> {
+        if document.is_empty() {
+            return Ok(Asked::default());
+        }
+        let root = Element::parse(document, "CreateBucketConfiguration")?;
+        let mut tags = Tags::default();
+        for child in &root.children {
+            match child.name.as_str() {
+                "LocationConstraint" => {}
+                "Tags" => tags = tagging::of_elements(child, Tagged::Bucket)?,
+                "Location" | "Bucket" if child.children.is_empty() => {}
+                "Location" | "Bucket" => {
+                    let text = "Directory buckets are not implemented by this gateway.";
+                    return Err(Error::new(ErrorKind::NotImplemented, text));
+                }
+                _ => {
+                    let text = "The XML you provided was not well-formed or did not validate against our published schema";
+                    return Err(Error::new(ErrorKind::MalformedXml, text));
+                }
             }
         }
+        Ok(Asked { region: region_asked(&root)?, tags })
     }
-    // Any region that the client was configured with is this one: there is no other to send it to. What is not
-    // a region at all is refused as S3 does.
-    let Some(region) = asked.text_of("LocationConstraint").filter(|r| !r.is_empty()) else { return Ok(None) };
+}
+
+/// Any region that the client was configured with is this one: there is no other to send it to. What is not a region at all is
+/// refused as S3 does.
+fn region_asked(root: &Element) -> Result<Option<String>> {
+    let Some(region) = root.text_of("LocationConstraint").filter(|r| !r.is_empty()) else { return Ok(None) };
     if region.len() > 64 || !region.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'-') {
         return Err(Error::new(ErrorKind::InvalidLocationConstraint, "The specified location-constraint is not valid")
             .detail("LocationConstraint", region));

@@ -78,6 +78,7 @@ fn changes(operation: Operation) -> bool {
         | GetBucketPolicyStatus
         | GetBucketAcl
         | GetBucketCors
+        | GetBucketTagging
         | GetObject
         | HeadObject
         | GetObjectAttributes
@@ -91,6 +92,8 @@ fn changes(operation: Operation) -> bool {
         | PutBucketAcl
         | PutBucketCors
         | DeleteBucketCors
+        | PutBucketTagging
+        | DeleteBucketTagging
         | PutObject
         | PublishObject
         | CopyObject

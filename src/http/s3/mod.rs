@@ -14,6 +14,7 @@ pub mod policy;
 pub mod publish;
 pub mod restore;
 pub mod route;
+pub mod tagging;
 
 use http::header::AUTHORIZATION;
 use http::request::Parts;
@@ -118,6 +119,9 @@ async fn on_bucket(exchange: &mut Exchange<'_>, operation: OnBucket, bucket: &Bu
         GetBucketCors => cors::get(exchange, bucket).await,
         PutBucketCors => cors::put(exchange, bucket).await,
         DeleteBucketCors => cors::delete(exchange, bucket).await,
+        GetBucketTagging => tagging::get_bucket(exchange, bucket).await,
+        PutBucketTagging => tagging::put_bucket(exchange, bucket).await,
+        DeleteBucketTagging => tagging::delete_bucket(exchange, bucket).await,
     }
 }
 

@@ -74,6 +74,7 @@ operations! {
         CreateBucket HeadBucket DeleteBucket GetBucketLocation GetBucketVersioning ListObjects ListObjectsV2
         ListObjectVersions DeleteObjects ListMultipartUploads GetBucketPolicy GetBucketPolicyStatus PutBucketPolicy
         DeleteBucketPolicy GetBucketAcl PutBucketAcl GetBucketCors PutBucketCors DeleteBucketCors
+        GetBucketTagging PutBucketTagging DeleteBucketTagging
     }
     OnObject {
         GetObject HeadObject PutObject PublishObject CopyObject DeleteObject
@@ -125,6 +126,7 @@ impl Operation {
             GetBucketPolicy | PutBucketPolicy | DeleteBucketPolicy => Some("policy"),
             GetBucketAcl | PutBucketAcl | GetObjectAcl | PutObjectAcl => Some("acl"),
             GetBucketCors | PutBucketCors | DeleteBucketCors => Some("cors"),
+            GetBucketTagging | PutBucketTagging | DeleteBucketTagging => Some("tagging"),
             GetObjectAttributes => Some("attributes"),
             RestoreObject => Some("restore"),
             ListBuckets
@@ -169,6 +171,9 @@ impl Operation {
             GetBucketCors => "REST.GET.CORS",
             PutBucketCors => "REST.PUT.CORS",
             DeleteBucketCors => "REST.DELETE.CORS",
+            GetBucketTagging => "REST.GET.TAGGING",
+            PutBucketTagging => "REST.PUT.TAGGING",
+            DeleteBucketTagging => "REST.DELETE.TAGGING",
             PutBucketAcl | PutObjectAcl => "REST.PUT.ACL",
             GetObject => "REST.GET.OBJECT",
             HeadObject => "REST.HEAD.OBJECT",
@@ -215,7 +220,6 @@ const NOT_IMPLEMENTED: &[&str] = &[
     "retention",
     "select",
     "session",
-    "tagging",
     "torrent",
     "website",
 ];
@@ -248,7 +252,9 @@ pub fn resource(bucket_in_host: Option<&str>, raw_path: &str) -> Result<Resource
 pub fn route<'r>(method: &Method, resource: &'r Resource, query: &Query, headers: &HeaderMap) -> Result<Routed<'r>> {
     let mut version = None;
     if !query.is_empty() {
-        if let Some(name) = query.names().find(|n| NOT_IMPLEMENTED.contains(n)) {
+        if let Some(name) =
+            query.names().find(|n| NOT_IMPLEMENTED.contains(n) || (*n == "tagging" && matches!(resource, Resource::Object(..))))
+        {
             return Err(Error::new(
                 ErrorKind::NotImplemented,
                 format!("The sub-resource '{name}' is not implemented by this gateway; docs/s3.md lists what is."),
@@ -287,18 +293,21 @@ fn on_bucket(method: &Method, query: &Query) -> Result<Option<OnBucket>> {
         Method::GET if query.has("policy") => GetBucketPolicy,
         Method::GET if query.has("acl") => GetBucketAcl,
         Method::GET if query.has("cors") => GetBucketCors,
+        Method::GET if query.has("tagging") => GetBucketTagging,
         Method::GET if query.get("list-type") == Some("2") => ListObjectsV2,
         Method::GET => ListObjects,
         Method::HEAD => HeadBucket,
         Method::PUT if query.has("policy") => PutBucketPolicy,
         Method::PUT if query.has("acl") => PutBucketAcl,
         Method::PUT if query.has("cors") => PutBucketCors,
+        Method::PUT if query.has("tagging") => PutBucketTagging,
         Method::PUT if query.has("versioning") => {
             return Err(Error::new(ErrorKind::NotImplemented, "Versioning is not implemented by this gateway; docs/s3.md lists what is."));
         }
         Method::PUT => CreateBucket,
         Method::DELETE if query.has("policy") => DeleteBucketPolicy,
         Method::DELETE if query.has("cors") => DeleteBucketCors,
+        Method::DELETE if query.has("tagging") => DeleteBucketTagging,
         Method::DELETE => DeleteBucket,
         Method::POST if query.has("delete") => DeleteObjects,
         Method::POST => {

@@ -54,7 +54,10 @@ fn level(operation: Operation) -> Level {
         | PutBucketAcl
         | GetBucketCors
         | PutBucketCors
-        | DeleteBucketCors => Level::Bucket,
+        | DeleteBucketCors
+        | GetBucketTagging
+        | PutBucketTagging
+        | DeleteBucketTagging => Level::Bucket,
         GetObject
         | HeadObject
         | PutObject
@@ -105,6 +108,8 @@ const GONE: Outcome = (204, "");
 pub const CORS_RULES: &str =
     "<CORSConfiguration><CORSRule><AllowedMethod>GET</AllowedMethod><AllowedOrigin>*</AllowedOrigin></CORSRule></CORSConfiguration>";
 
+pub const TAGS: &str = "<Tagging><TagSet><Tag><Key>state</Key><Value>made</Value></Tag></TagSet></Tagging>";
+
 fn bucket_rows(operation: Operation, bucket: &'static Bucket) -> Vec<Row> {
     use Operation::*;
     let ask = |method: &str| Request::new(method, &format!("/{}", bucket.name));
@@ -151,6 +156,9 @@ fn bucket_rows(operation: Operation, bucket: &'static Bucket) -> Vec<Row> {
         GetBucketCors => vec![row("", sub("GET", "cors"), manage(OK))],
         PutBucketCors => vec![changing("", sub("PUT", "cors").body(CORS_RULES), manage(OK))],
         DeleteBucketCors => vec![changing("", sub("DELETE", "cors"), manage(GONE))],
+        GetBucketTagging => vec![row("", sub("GET", "tagging"), manage(OK))],
+        PutBucketTagging => vec![changing("", sub("PUT", "tagging").body(TAGS.replace("made", "changed")), manage(GONE))],
+        DeleteBucketTagging => vec![changing("", sub("DELETE", "tagging"), manage(GONE))],
         PutBucketAcl => vec![changing("", sub("PUT", "acl").header("x-amz-acl", "public-read-write"), manage(OK))],
         GetObject
         | HeadObject
@@ -311,7 +319,10 @@ fn object_rows(operation: Operation, target: &'static Target, world: &World) -> 
         | PutBucketAcl
         | GetBucketCors
         | PutBucketCors
-        | DeleteBucketCors => Vec::new(),
+        | DeleteBucketCors
+        | GetBucketTagging
+        | PutBucketTagging
+        | DeleteBucketTagging => Vec::new(),
     }
 }
 
