@@ -1,4 +1,5 @@
-//! The five checksums of S3: their names, lengths, headers, and the two ways a multipart object carries one.
+//! The ten checksums of S3: their names, lengths, headers, and the two ways a multipart object carries one.
+//! https://docs.aws.amazon.com/AmazonS3/latest/userguide/checking-object-integrity-upload.html
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -10,10 +11,34 @@ pub enum ChecksumAlgorithm {
     Crc64Nvme,
     Sha1,
     Sha256,
+    Md5,
+    Sha512,
+    Xxhash64,
+    /// The 64 bits of XXH3.
+    Xxhash3,
+    /// The 128 bits of XXH3.
+    Xxhash128,
 }
 
+/// Of the longest value.
+const MAX_BYTES: usize = 64;
+
 impl ChecksumAlgorithm {
-    pub const ALL: [ChecksumAlgorithm; 5] = [Self::Crc32, Self::Crc32c, Self::Crc64Nvme, Self::Sha1, Self::Sha256];
+    pub const ALL: [ChecksumAlgorithm; 10] = [
+        Self::Crc32,
+        Self::Crc32c,
+        Self::Crc64Nvme,
+        Self::Sha1,
+        Self::Sha256,
+        Self::Md5,
+        Self::Sha512,
+        Self::Xxhash64,
+        Self::Xxhash3,
+        Self::Xxhash128,
+    ];
+
+    /// All names, for those who asked for another.
+    pub const NAMES: &'static str = "CRC32, CRC32C, CRC64NVME, SHA1, SHA256, MD5, SHA512, XXHASH64, XXHASH3, XXHASH128";
 
     /// As in `x-amz-checksum-algorithm` and in XML.
     pub const fn name(self) -> &'static str {
@@ -23,6 +48,11 @@ impl ChecksumAlgorithm {
             Self::Crc64Nvme => "CRC64NVME",
             Self::Sha1 => "SHA1",
             Self::Sha256 => "SHA256",
+            Self::Md5 => "MD5",
+            Self::Sha512 => "SHA512",
+            Self::Xxhash64 => "XXHASH64",
+            Self::Xxhash3 => "XXHASH3",
+            Self::Xxhash128 => "XXHASH128",
         }
     }
 
@@ -34,6 +64,11 @@ impl ChecksumAlgorithm {
             Self::Crc64Nvme => "ChecksumCRC64NVME",
             Self::Sha1 => "ChecksumSHA1",
             Self::Sha256 => "ChecksumSHA256",
+            Self::Md5 => "ChecksumMD5",
+            Self::Sha512 => "ChecksumSHA512",
+            Self::Xxhash64 => "ChecksumXXHASH64",
+            Self::Xxhash3 => "ChecksumXXHASH3",
+            Self::Xxhash128 => "ChecksumXXHASH128",
         }
     }
 
@@ -44,6 +79,11 @@ impl ChecksumAlgorithm {
             Self::Crc64Nvme => "x-amz-checksum-crc64nvme",
             Self::Sha1 => "x-amz-checksum-sha1",
             Self::Sha256 => "x-amz-checksum-sha256",
+            Self::Md5 => "x-amz-checksum-md5",
+            Self::Sha512 => "x-amz-checksum-sha512",
+            Self::Xxhash64 => "x-amz-checksum-xxhash64",
+            Self::Xxhash3 => "x-amz-checksum-xxhash3",
+            Self::Xxhash128 => "x-amz-checksum-xxhash128",
         }
     }
 
@@ -54,6 +94,11 @@ impl ChecksumAlgorithm {
             Self::Crc64Nvme => "AAAAAAAAAAA=",
             Self::Sha1 => "2jmj7l5rSw0yVb/vlWAYkK/YBwk=",
             Self::Sha256 => "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=",
+            Self::Md5 => "1B2M2Y8AsgTpgAmY7PhCfg==",
+            Self::Sha512 => "z4PhNX7vuL3xVChQ1m2AB9Yg5AULVxXcg/SpIdNs6c5H0NE8XYXysP+DGNKHfuwvY7kxvUdBeoGlODJ6+SfaPg==",
+            Self::Xxhash64 => "70bbN1HY6Zk=",
+            Self::Xxhash3 => "LQaABTjTlMI=",
+            Self::Xxhash128 => "maoG0wFHmNhgAcMkRo1Jfw==",
         }
     }
 
@@ -65,14 +110,34 @@ impl ChecksumAlgorithm {
     pub const fn value_len(self) -> usize {
         match self {
             Self::Crc32 | Self::Crc32c => 4,
-            Self::Crc64Nvme => 8,
+            Self::Crc64Nvme | Self::Xxhash64 | Self::Xxhash3 => 8,
+            Self::Md5 | Self::Xxhash128 => 16,
             Self::Sha1 => 20,
             Self::Sha256 => 32,
+            Self::Sha512 => MAX_BYTES,
         }
     }
 
     pub const fn is_crc(self) -> bool {
         matches!(self, Self::Crc32 | Self::Crc32c | Self::Crc64Nvme)
+    }
+
+    /// Those that stores of before 2026 know.
+    pub const fn is_of_the_first_five(self) -> bool {
+        matches!(self, Self::Crc32 | Self::Crc32c | Self::Crc64Nvme | Self::Sha1 | Self::Sha256)
+    }
+
+    /// Whether a multipart object can have it so. Only CRCs of parts make that of the whole; S3 takes CRC64NVME no other way.
+    pub const fn allows(self, kind: ChecksumType) -> bool {
+        match kind {
+            ChecksumType::FullObject => self.is_crc(),
+            ChecksumType::Composite => !matches!(self, Self::Crc64Nvme),
+        }
+    }
+
+    /// Of a multipart object whose client named the algorithm alone.
+    pub const fn default_type(self) -> ChecksumType {
+        if matches!(self, Self::Crc64Nvme) { ChecksumType::FullObject } else { ChecksumType::Composite }
     }
 }
 
@@ -104,7 +169,8 @@ impl ChecksumType {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Checksum {
     pub algorithm: ChecksumAlgorithm,
-    value: [u8; 32],
+    /// Zeros behind the algorithm's own length.
+    value: [u8; MAX_BYTES],
     pub parts: u16,
 }
 
@@ -114,7 +180,7 @@ impl Checksum {
         if value.len() != algorithm.value_len() {
             return None;
         }
-        let mut v = [0; 32];
+        let mut v = [0; MAX_BYTES];
         v[..value.len()].copy_from_slice(value);
         Some(Checksum { algorithm, value: v, parts: 0 })
     }
@@ -149,5 +215,26 @@ impl std::fmt::Display for Checksum {
             write!(f, "-{}", self.parts)?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_algorithm_is_known_by_all_its_names() {
+        assert_eq!(ChecksumAlgorithm::ALL.map(ChecksumAlgorithm::name).join(", "), ChecksumAlgorithm::NAMES);
+        for algorithm in ChecksumAlgorithm::ALL {
+            let name = algorithm.name();
+            assert_eq!(ChecksumAlgorithm::parse(&name.to_lowercase()), Some(algorithm));
+            assert_eq!(algorithm.element(), format!("Checksum{name}"));
+            assert_eq!(algorithm.header(), format!("x-amz-checksum-{}", name.to_lowercase()));
+            let nothing = Checksum::parse(algorithm, algorithm.of_nothing()).unwrap();
+            assert_eq!((nothing.to_string().as_str(), nothing.kind()), (algorithm.of_nothing(), ChecksumType::FullObject));
+            assert_eq!(Checksum::parse(algorithm, &format!("{nothing}-7")).unwrap(), nothing.composite(7));
+            assert!(Checksum::new(algorithm, &vec![0; algorithm.value_len() + 1]).is_none());
+            assert!(algorithm.allows(algorithm.default_type()));
+        }
     }
 }

@@ -25,6 +25,9 @@ impl Tag {
     /// Until when a version may not be deleted, and who may do it sooner. Who does not know it would delete it.
     pub const RETENTION: Tag = Tag::new(5).needed();
     pub const LEGAL_HOLD: Tag = Tag::new(6).needed();
+    /// A checksum of an algorithm that the form has no place for (`stored::with_checksums`), or that an upload announced. A copy has
+    /// the bytes and so the checksum; a program that does not know it knows of none.
+    pub const CHECKSUM: Tag = Tag::new(7).travels();
 
     pub const fn new(number: u32) -> Self {
         Tag(number << 2)
@@ -66,6 +69,12 @@ impl Fields {
 
     pub fn with(mut self, tag: Tag, value: Vec<u8>) -> Self {
         self.0.push((tag.0, value));
+        self
+    }
+
+    /// These, and the others.
+    pub fn and(mut self, others: Fields) -> Self {
+        self.0.extend(others.0);
         self
     }
 

@@ -8,7 +8,6 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::checksum::{self, ChecksumAlgorithm, ChecksumType};
 use super::digest::VerifiedSha256;
 use super::error::{Error, Result};
 use super::etag::ETag;
@@ -19,6 +18,11 @@ use super::names::{BucketName, ObjectKey, TenantId, UploadId};
 use super::object::{self, BucketDocument, CannedAcl, Layer, ObjectHeaders};
 use super::object_ref::VersionId;
 use super::timestamp::Timestamp;
+
+mod checksums;
+
+use checksums::{Algorithm, OfParts};
+pub use checksums::{Checksum, checksum_of, in_slot, take_checksums, with_checksums};
 
 listed! {
     #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -114,94 +118,6 @@ impl From<Headers> for ObjectHeaders {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Algorithm {
-    Crc32,
-    Crc32c,
-    Crc64Nvme,
-    Sha1,
-    Sha256,
-}
-
-impl From<ChecksumAlgorithm> for Algorithm {
-    fn from(algorithm: ChecksumAlgorithm) -> Self {
-        match algorithm {
-            ChecksumAlgorithm::Crc32 => Algorithm::Crc32,
-            ChecksumAlgorithm::Crc32c => Algorithm::Crc32c,
-            ChecksumAlgorithm::Crc64Nvme => Algorithm::Crc64Nvme,
-            ChecksumAlgorithm::Sha1 => Algorithm::Sha1,
-            ChecksumAlgorithm::Sha256 => Algorithm::Sha256,
-        }
-    }
-}
-
-impl From<Algorithm> for ChecksumAlgorithm {
-    fn from(algorithm: Algorithm) -> Self {
-        match algorithm {
-            Algorithm::Crc32 => ChecksumAlgorithm::Crc32,
-            Algorithm::Crc32c => ChecksumAlgorithm::Crc32c,
-            Algorithm::Crc64Nvme => ChecksumAlgorithm::Crc64Nvme,
-            Algorithm::Sha1 => ChecksumAlgorithm::Sha1,
-            Algorithm::Sha256 => ChecksumAlgorithm::Sha256,
-        }
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum OfParts {
-    FullObject,
-    Composite,
-}
-
-impl From<ChecksumType> for OfParts {
-    fn from(kind: ChecksumType) -> Self {
-        match kind {
-            ChecksumType::FullObject => OfParts::FullObject,
-            ChecksumType::Composite => OfParts::Composite,
-        }
-    }
-}
-
-impl From<OfParts> for ChecksumType {
-    fn from(kind: OfParts) -> Self {
-        match kind {
-            OfParts::FullObject => ChecksumType::FullObject,
-            OfParts::Composite => ChecksumType::Composite,
-        }
-    }
-}
-
-/// The value in the first bytes, zeros behind it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Checksum {
-    algorithm: Algorithm,
-    value: [u8; 32],
-    parts: u16,
-}
-
-impl From<&checksum::Checksum> for Checksum {
-    fn from(checksum: &checksum::Checksum) -> Self {
-        let mut value = [0; 32];
-        value.iter_mut().zip(checksum.bytes()).for_each(|(to, from)| *to = *from);
-        Checksum { algorithm: checksum.algorithm.into(), value, parts: checksum.parts }
-    }
-}
-
-impl TryFrom<Checksum> for checksum::Checksum {
-    type Error = Error;
-
-    fn try_from(stored: Checksum) -> Result<Self> {
-        let algorithm = ChecksumAlgorithm::from(stored.algorithm);
-        let value = stored.value.get(..algorithm.value_len()).and_then(|value| checksum::Checksum::new(algorithm, value));
-        value.map(|c| c.composite(stored.parts)).ok_or_else(|| Error::internal("a stored checksum is of another length"))
-    }
-}
-
-/// Of a field that may be missing.
-pub fn checksum_of(stored: Option<Checksum>) -> Result<Option<checksum::Checksum>> {
-    stored.map(checksum::Checksum::try_from).transpose()
-}
-
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PartInfo {
     number: u16,
@@ -212,7 +128,7 @@ pub struct PartInfo {
 impl From<&object::PartInfo> for PartInfo {
     fn from(part: &object::PartInfo) -> Self {
         let object::PartInfo { number, size, checksum } = part;
-        PartInfo { number: *number, size: *size, checksum: checksum.as_ref().map(Checksum::from) }
+        PartInfo { number: *number, size: *size, checksum: in_slot(checksum.as_ref()) }
     }
 }
 
@@ -241,7 +157,7 @@ pub struct ObjectInfo {
 }
 
 impl ObjectInfo {
-    pub fn of(info: object::ObjectInfo) -> (Self, Layer, Unknown) {
+    pub fn of(info: object::ObjectInfo) -> Result<(Self, Layer, Unknown)> {
         let object::ObjectInfo {
             size,
             etag,
@@ -259,17 +175,19 @@ impl ObjectInfo {
             unknown,
             layer,
         } = info;
-        let (acl, headers, checksum) = (acl.into(), headers.into(), checksum.as_ref().map(Checksum::from));
+        let fields = with_checksums(unknown.fields, checksum.as_ref(), &parts)?;
+        let (acl, headers, checksum) = (acl.into(), headers.into(), in_slot(checksum.as_ref()));
         let parts = parts.iter().map(PartInfo::from).collect();
-        let fields = lock.append_to(with_version(unknown.fields, &version));
+        let fields = lock.append_to(with_version(fields, &version));
         let form = ObjectInfo { size, etag, modified, generation, owner, acl, headers, sha256, checksum, parts, restore };
-        (form, layer, Unknown { fields, newer: unknown.newer })
+        Ok((form, layer, Unknown { fields, newer: unknown.newer }))
     }
 
     pub fn with(self, layer: Layer, mut unknown: Unknown) -> Result<object::ObjectInfo> {
         let ObjectInfo { size, etag, modified, generation, owner, acl, headers, sha256, checksum, parts, restore } = self;
-        let (acl, headers, checksum) = (acl.into(), headers.into(), checksum_of(checksum)?);
-        let parts = parts.into_iter().map(object::PartInfo::try_from).collect::<Result<_>>()?;
+        let (acl, headers, mut checksum) = (acl.into(), headers.into(), checksum_of(checksum)?);
+        let mut parts = parts.into_iter().map(object::PartInfo::try_from).collect::<Result<Vec<_>>>()?;
+        take_checksums(&mut unknown.fields, &mut checksum, &mut parts)?;
         let (version, lock) = (take_version(&mut unknown.fields)?, Lock::take_from(&mut unknown.fields)?);
         Ok(object::ObjectInfo {
             size,
@@ -315,7 +233,7 @@ pub struct UploadedPart {
 impl From<&object::UploadedPart> for UploadedPart {
     fn from(part: &object::UploadedPart) -> Self {
         let object::UploadedPart { number, size, etag, modified, checksum } = part;
-        UploadedPart { number: *number, size: *size, etag: *etag, modified: *modified, checksum: checksum.as_ref().map(Checksum::from) }
+        UploadedPart { number: *number, size: *size, etag: *etag, modified: *modified, checksum: in_slot(checksum.as_ref()) }
     }
 }
 
@@ -342,15 +260,16 @@ pub struct Upload {
 }
 
 impl Upload {
-    /// With the initiator and the lock.
-    pub fn of(upload: object::Upload) -> (Self, Option<TenantId>, Lock) {
+    /// With the initiator, the lock, and the fields of the upload itself.
+    pub fn of(upload: object::Upload) -> Result<(Self, Option<TenantId>, Lock, Fields)> {
         let object::Upload { id, bucket, key, owner, initiated, acl, headers, checksum, lock, initiator } = upload;
-        let checksum = checksum.map(|(algorithm, kind)| (algorithm.into(), kind.into()));
-        (Upload { id, bucket, key, owner, initiated, acl: acl.into(), headers: headers.into(), checksum }, initiator, lock)
+        let (checksum, fields) = checksums::announced(checksum)?;
+        Ok((Upload { id, bucket, key, owner, initiated, acl: acl.into(), headers: headers.into(), checksum }, initiator, lock, fields))
     }
 
-    pub fn begun_by(self, initiator: Option<TenantId>, lock: Lock) -> object::Upload {
-        object::Upload {
+    /// Takes out of `fields` what is of the upload itself.
+    pub fn begun_by(self, initiator: Option<TenantId>, lock: Lock, fields: &mut Fields) -> Result<object::Upload> {
+        Ok(object::Upload {
             id: self.id,
             bucket: self.bucket,
             key: self.key,
@@ -358,10 +277,10 @@ impl Upload {
             initiated: self.initiated,
             acl: self.acl.into(),
             headers: self.headers.into(),
-            checksum: self.checksum.map(|(algorithm, kind)| (algorithm.into(), kind.into())),
+            checksum: checksums::take_announced(self.checksum, fields)?,
             lock,
             initiator,
-        }
+        })
     }
 }
 

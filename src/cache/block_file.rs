@@ -53,7 +53,7 @@ pub struct FileSpan {
 /// What stands before a block's bytes.
 pub fn prelude(version: &Version, number: u32, chunks: &[Bytes]) -> io::Result<Vec<u8>> {
     let info = &version.info;
-    let (known, layer, unknown) = stored::ObjectInfo::of(ObjectInfo::clone(info));
+    let (known, layer, unknown) = stored::ObjectInfo::of(ObjectInfo::clone(info)).map_err(io::Error::other)?;
     let mut names = Names {
         scope: info.owner.clone(),
         bucket: version.bucket.clone(),
@@ -65,12 +65,13 @@ pub fn prelude(version: &Version, number: u32, chunks: &[Bytes]) -> io::Result<V
         info: Some(known).filter(|_| unknown.newer.is_none()),
     };
     let mut text = postcard::to_stdvec(&names).map_err(io::Error::other)?;
-    if text.len() > MAX_INFO {
+    let fields = unknown.fields.append(Vec::new()).map_err(io::Error::other)?;
+    if text.len() + fields.len() > MAX_INFO {
         names.info = None;
         text = postcard::to_stdvec(&names).map_err(io::Error::other)?;
     }
     let text = postcard::to_extend(&(layer == Layer::Old), text).map_err(io::Error::other)?;
-    let text = if names.info.is_some() { unknown.fields.append(text).map_err(io::Error::other)? } else { text };
+    let text = if names.info.is_some() { [text, fields].concat() } else { text };
     let mut checksum = Digest::new(CHECKSUM);
     chunks.iter().for_each(|c| checksum.update(c));
     let len: usize = chunks.iter().map(Bytes::len).sum();

@@ -196,8 +196,9 @@ struct FileIntake {
 
 impl Intake {
     fn new(staging: Staging, expect: &Expect) -> Self {
-        let with_md5 = staging.with_md5 || expect.md5.is_some();
-        Intake { staging, algorithm: expect.algorithm(), with_md5, piece: Vec::new(), piece_bytes: 0, file: None }
+        let algorithm = expect.algorithm();
+        let with_md5 = staging.with_md5 || expect.md5.is_some() || algorithm == Some(ChecksumAlgorithm::Md5);
+        Intake { staging, algorithm, with_md5, piece: Vec::new(), piece_bytes: 0, file: None }
     }
 
     async fn push(&mut self, data: Bytes) -> Result<()> {
@@ -243,7 +244,7 @@ impl Intake {
     fn take_piece(&mut self) -> (Vec<Bytes>, Vec<Bytes>, impl FnOnce() -> Result<Writer> + use<>) {
         let piece = std::mem::take(&mut self.piece);
         self.piece_bytes = 0;
-        let (staging, algorithm) = (self.staging.clone(), self.algorithm);
+        let (staging, algorithm) = (self.staging.clone(), hashed_apart(self.algorithm));
         (piece.clone(), piece, move || Writer::begin(staging, algorithm))
     }
 
@@ -259,6 +260,7 @@ impl Intake {
             Some(md5) => Some(join(md5).await?),
             None => None,
         };
+        let checksum = kept(self.algorithm, checksum, md5.as_ref(), &sha256);
         Ok((md5, sha256, checksum, Content::File(file)))
     }
 
@@ -270,12 +272,9 @@ impl Intake {
         let (algorithm, with_md5) = (self.algorithm, self.with_md5);
         let hash = move |body: &Bytes| {
             let sha256 = Sha256(sha2::Sha256::digest(body).into());
-            let checksum = algorithm.and_then(|a| {
-                let mut h = ChecksumHasher::new(a);
-                h.update(body);
-                h.finish(&sha256.0)
-            });
-            (with_md5.then(|| Md5Hasher::digest(body)), sha256, checksum)
+            let md5 = with_md5.then(|| Md5Hasher::digest(body));
+            let checksum = hashed_apart(algorithm).and_then(|a| ChecksumHasher::digest(a, body));
+            (md5, sha256, kept(algorithm, checksum, md5.as_ref(), &sha256))
         };
         let (md5, sha256, checksum) = if body.len() <= HASH_INLINE_BYTES {
             hash(&body)
@@ -285,6 +284,20 @@ impl Intake {
         };
         // What is kept must not keep a connection's larger read buffer alive.
         Ok((md5, sha256, checksum, Content::Memory(Bytes::copy_from_slice(&body))))
+    }
+}
+
+/// What is not hashed anyway.
+fn hashed_apart(algorithm: Option<ChecksumAlgorithm>) -> Option<ChecksumAlgorithm> {
+    algorithm.filter(|a| !matches!(a, ChecksumAlgorithm::Md5 | ChecksumAlgorithm::Sha256))
+}
+
+/// The checksum of `algorithm`, of which `apart` was computed where nothing else gives it.
+fn kept(algorithm: Option<ChecksumAlgorithm>, apart: Option<Checksum>, md5: Option<&Md5>, sha256: &Sha256) -> Option<Checksum> {
+    match algorithm? {
+        a @ ChecksumAlgorithm::Md5 => Checksum::new(a, &md5?.0),
+        a @ ChecksumAlgorithm::Sha256 => Checksum::new(a, &sha256.0),
+        _ => apart,
     }
 }
 

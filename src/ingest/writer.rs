@@ -33,6 +33,7 @@ pub struct Writer {
 }
 
 impl Writer {
+    /// `algorithm`: of a checksum to compute beside the SHA-256.
     pub fn begin(staging: Staging, algorithm: Option<ChecksumAlgorithm>) -> Result<Self> {
         staging.require_room()?;
         let mut failures = 0;
@@ -79,7 +80,7 @@ impl Writer {
             self.renew(fault)?;
         }
         let sha256 = Sha256(self.sha256.finalize().into());
-        Ok((sha256, self.checksum.and_then(|c| c.finish(&sha256.0)), self.file))
+        Ok((sha256, self.checksum.and_then(ChecksumHasher::finish), self.file))
     }
 
     /// Goes on in a new file after a fault.

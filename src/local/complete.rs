@@ -229,15 +229,12 @@ fn unknown_checksum(complete: &CompleteUpload) -> Result<Option<Checksum>> {
 }
 
 fn composite(algorithm: ChecksumAlgorithm, parts: &[(&Checksum, u64)]) -> Option<Checksum> {
-    let (mut hash, mut sha256) = (ChecksumHasher::new(algorithm), sha2::Sha256::new());
-    for (checksum, _) in parts {
-        hash.update(checksum.bytes());
-        sha256.update(checksum.bytes());
-    }
-    hash.finish(&sha256.finalize().into()).map(|c| c.composite(parts.len() as u16))
+    let mut hash = ChecksumHasher::new(algorithm);
+    parts.iter().for_each(|(checksum, _)| hash.update(checksum.bytes()));
+    hash.finish().map(|c| c.composite(parts.len() as u16))
 }
 
-/// CRCs are linear: that of the whole follows from those of the parts and their lengths. None for the SHAs.
+/// CRCs are linear: that of the whole follows from those of the parts and their lengths. None for what is no CRC.
 fn full_object(algorithm: ChecksumAlgorithm, parts: &[(&Checksum, u64)]) -> Option<Checksum> {
     let crc = crc_algorithm(algorithm)?;
     let number = |c: &Checksum| c.bytes().iter().fold(0u64, |n, b| n << 8 | u64::from(*b));

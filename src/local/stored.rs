@@ -17,7 +17,7 @@ use crate::base::fields::{Fields, Tag};
 use crate::base::lock::Lock;
 use crate::base::names::{BucketName, ObjectKey, TenantId};
 use crate::base::object::{self, Bucket};
-use crate::base::stored::{self, Acl, Checksum, Headers, checksum_of};
+use crate::base::stored::{self, Acl, Checksum, Headers, checksum_of, in_slot, take_checksums, with_checksums};
 use crate::base::timestamp::Timestamp;
 use crate::local::rows::{
     BodyPlace, CompletedRow, DropRow, HashRow, Id, Manifest, ObjectHead, ObjectRow, ObjectTail, PartFile, PartRow, PartsRef, RehashRow,
@@ -99,7 +99,7 @@ macro_rules! as_they_are {
 
 as_they_are!(DropRow, RehashRow, HashRow, UsageRow, u64, Vec<u8>);
 
-/// First in an object's row, so that listings decode nothing else.
+/// First in an object's row, so that listings as a rule decode nothing else.
 #[derive(Serialize, Deserialize)]
 struct HeadForm {
     size: u64,
@@ -112,7 +112,7 @@ struct HeadForm {
 impl From<&ObjectHead> for HeadForm {
     fn from(head: &ObjectHead) -> Self {
         let ObjectHead { size, etag, modified, owner, checksum } = head;
-        HeadForm { size: *size, etag: *etag, modified: *modified, owner: owner.clone(), checksum: checksum.as_ref().map(Checksum::from) }
+        HeadForm { size: *size, etag: *etag, modified: *modified, owner: owner.clone(), checksum: in_slot(checksum.as_ref()) }
     }
 }
 
@@ -140,23 +140,31 @@ impl Row for ObjectRow {
         let ObjectTail { generation, key, acl, headers, lock, sha256, place, parts, unknown } = self.tail.clone();
         let tail = TailForm { generation, acl: acl.into(), headers: headers.into(), sha256, place, parts };
         let form = postcard::to_extend(&tail, write(&HeadForm::from(&self.head))?).map_err(Error::internal)?;
-        lock.append_to(with_key(unknown, key)).append(form)
+        with_checksums(lock.append_to(with_key(unknown, key)), self.head.checksum.as_ref(), &[])?.append(form)
     }
 
     fn decode(bytes: &[u8]) -> Result<Self> {
         let (head, rest) = read::<HeadForm>(bytes)?;
         let (tail, rest) = postcard::take_from_bytes(rest).map_err(Error::internal)?;
         let TailForm { generation, acl, headers, sha256, place, parts } = tail;
-        let mut unknown = behind(rest)?;
+        let (mut unknown, mut head) = (behind(rest)?, ObjectHead::try_from(head)?);
         let (key, lock) = (take_key(&mut unknown)?, Lock::take_from(&mut unknown)?);
+        take_checksums(&mut unknown, &mut head.checksum, &mut [])?;
         unknown.require_known()?;
         let tail = ObjectTail { generation, key, acl: acl.into(), headers: headers.into(), lock, sha256, place, parts, unknown };
-        Ok(ObjectRow { head: head.try_into()?, tail })
+        Ok(ObjectRow { head, tail })
     }
 }
 
 pub fn decode_head(bytes: &[u8]) -> Result<ObjectHead> {
-    read::<HeadForm>(bytes)?.0.try_into()
+    let (head, rest) = read::<HeadForm>(bytes)?;
+    let mut head = ObjectHead::try_from(head)?;
+    // Nearly every object has one, and nearly every one stands in the head: only for the others the tail is passed over.
+    if head.checksum.is_none() {
+        let (_, rest) = postcard::take_from_bytes::<TailForm>(rest).map_err(Error::internal)?;
+        take_checksums(&mut Fields::parse(rest)?.0, &mut head.checksum, &mut [])?;
+    }
+    Ok(head)
 }
 
 impl Row for Bucket {
@@ -181,16 +189,17 @@ struct UploadForm {
 
 impl Row for UploadRow {
     fn encode(&self) -> Result<Vec<u8>> {
-        let (upload, initiator, lock) = stored::Upload::of(self.upload.clone());
-        lock.append_to(with_key(Fields::default(), self.key)).append(write(&UploadForm { upload, initiator })?)
+        let (upload, initiator, lock, fields) = stored::Upload::of(self.upload.clone())?;
+        lock.append_to(with_key(fields, self.key)).append(write(&UploadForm { upload, initiator })?)
     }
 
     fn decode(bytes: &[u8]) -> Result<Self> {
         let (UploadForm { upload, initiator }, rest) = read(bytes)?;
         let mut found = behind(rest)?;
         let (key, lock) = (take_key(&mut found)?, Lock::take_from(&mut found)?);
+        let upload = upload.begun_by(initiator, lock, &mut found)?;
         found.require_known()?;
-        Ok(UploadRow { upload: upload.begun_by(initiator, lock), key })
+        Ok(UploadRow { upload, key })
     }
 }
 
@@ -205,15 +214,16 @@ impl Row for PartRow {
     fn encode(&self) -> Result<Vec<u8>> {
         let PartRow { part, owner, key, file } = self;
         let form = write(&PartForm { part: part.into(), owner: owner.clone(), file: *file })?;
-        with_key(Fields::default(), *key).append(form)
+        with_checksums(with_key(Fields::default(), *key), part.checksum.as_ref(), &[])?.append(form)
     }
 
     fn decode(bytes: &[u8]) -> Result<Self> {
         let (PartForm { part, owner, file }, rest) = read(bytes)?;
-        let mut found = behind(rest)?;
+        let (mut found, mut part) = (behind(rest)?, object::UploadedPart::try_from(part)?);
         let key = take_key(&mut found)?;
+        take_checksums(&mut found, &mut part.checksum, &mut [])?;
         found.require_known()?;
-        Ok(PartRow { part: part.try_into()?, owner, key, file })
+        Ok(PartRow { part, owner, key, file })
     }
 }
 
@@ -226,13 +236,14 @@ struct ManifestForm {
 impl Row for Manifest {
     fn encode(&self) -> Result<Vec<u8>> {
         let Manifest { parts, files } = self;
-        write(&ManifestForm { parts: parts.iter().map(stored::PartInfo::from).collect(), files: files.clone() })
+        let form = write(&ManifestForm { parts: parts.iter().map(stored::PartInfo::from).collect(), files: files.clone() })?;
+        with_checksums(Fields::default(), None, parts)?.append(form)
     }
 
     fn decode(bytes: &[u8]) -> Result<Self> {
         let (ManifestForm { parts, files }, rest) = read(bytes)?;
-        fields(rest)?;
-        let parts = parts.into_iter().map(object::PartInfo::try_from).collect::<Result<_>>()?;
+        let mut parts = parts.into_iter().map(object::PartInfo::try_from).collect::<Result<Vec<_>>>()?;
+        take_checksums(&mut fields(rest)?, &mut None, &mut parts)?;
         Ok(Manifest { parts, files })
     }
 }
@@ -251,13 +262,16 @@ struct CompletedForm {
 impl Row for CompletedRow {
     fn encode(&self) -> Result<Vec<u8>> {
         let CompletedRow { bucket, key, generation, at, request, head } = self.clone();
-        write(&CompletedForm { bucket, key, generation, at, request, head: head.as_ref().map(HeadForm::from) })
+        let form = write(&CompletedForm { bucket, key, generation, at, request, head: head.as_ref().map(HeadForm::from) })?;
+        with_checksums(Fields::default(), head.as_ref().and_then(|head| head.checksum.as_ref()), &[])?.append(form)
     }
 
     fn decode(bytes: &[u8]) -> Result<Self> {
         let (CompletedForm { bucket, key, generation, at, request, head }, rest) = read(bytes)?;
-        fields(rest)?;
-        let head = head.map(ObjectHead::try_from).transpose()?;
+        let mut head = head.map(ObjectHead::try_from).transpose()?;
+        if let Some(head) = &mut head {
+            take_checksums(&mut fields(rest)?, &mut head.checksum, &mut [])?;
+        }
         Ok(CompletedRow { bucket, key, generation, at, request, head })
     }
 }

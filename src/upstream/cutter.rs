@@ -92,8 +92,7 @@ impl Cutter {
             offset: self.offset,
             length: self.length,
             number: self.number,
-            // A CRC has no use for a SHA-256, and only CRCs are asked for here.
-            checksum: self.checksum.take().and_then(|c| c.finish(&[0; 32])),
+            checksum: self.checksum.take().and_then(ChecksumHasher::finish),
             md5: self.md5.take().map(Md5Hasher::finish),
         };
         self.offset += self.length;
@@ -125,7 +124,7 @@ pub fn cut_file(path: &Path, mut cutter: Cutter, tell: &UnboundedSender<Told>, s
     Ok(())
 }
 
-/// Of all of it. Not for SHA-256, which every body comes with. Blocks.
+/// Of all of it. Blocks.
 pub fn checksum_of_file(path: &Path, algorithm: ChecksumAlgorithm) -> Result<Option<Checksum>> {
     let mut file = std::fs::File::open(path).map_err(Error::storage)?;
     let (mut buffer, mut checksum) = (vec![0; READ], ChecksumHasher::new(algorithm));
@@ -133,7 +132,7 @@ pub fn checksum_of_file(path: &Path, algorithm: ChecksumAlgorithm) -> Result<Opt
         let n = file.read(&mut buffer).map_err(Error::storage)?;
         let piece = buffer.get(..n).unwrap_or_default();
         if piece.is_empty() {
-            return Ok(checksum.finish(&[0; 32]));
+            return Ok(checksum.finish());
         }
         checksum.update(piece);
     }
@@ -158,10 +157,9 @@ mod tests {
                 for (part, bytes) in parts.iter().zip(body[..size].chunks(100)) {
                     assert_eq!(part.offset, (part.number as u64 - 1) * 100);
                     assert_eq!(part.length, bytes.len() as u64);
-                    let mut whole = ChecksumHasher::new(ChecksumAlgorithm::Crc64Nvme);
-                    whole.update(bytes);
+                    let whole = ChecksumHasher::digest(ChecksumAlgorithm::Crc64Nvme, bytes);
                     match algorithm {
-                        Some(_) => assert_eq!((&part.checksum, part.md5), (&whole.finish(&[0; 32]), None)),
+                        Some(_) => assert_eq!((&part.checksum, part.md5), (&whole, None)),
                         None => assert_eq!((&part.checksum, part.md5), (&None, Some(Md5Hasher::digest(bytes)))),
                     }
                 }

@@ -87,6 +87,11 @@ macro_rules! checksum_of {
             (Crc64Nvme, answer.checksum_crc64_nvme()),
             (Sha1, answer.checksum_sha1()),
             (Sha256, answer.checksum_sha256()),
+            (Md5, answer.checksum_md5()),
+            (Sha512, answer.checksum_sha512()),
+            (Xxhash64, answer.checksum_xxhash64()),
+            (Xxhash3, answer.checksum_xxhash3()),
+            (Xxhash128, answer.checksum_xxhash128()),
         ]
         .into_iter()
         .find_map(|(algorithm, text)| Checksum::parse(algorithm, text?))
@@ -104,6 +109,11 @@ macro_rules! with_checksum {
             Crc64Nvme => request.checksum_crc64_nvme(checksum.to_string()),
             Sha1 => request.checksum_sha1(checksum.to_string()),
             Sha256 => request.checksum_sha256(checksum.to_string()),
+            Md5 => request.checksum_md5(checksum.to_string()),
+            Sha512 => request.checksum_sha512(checksum.to_string()),
+            Xxhash64 => request.checksum_xxhash64(checksum.to_string()),
+            Xxhash3 => request.checksum_xxhash3(checksum.to_string()),
+            Xxhash128 => request.checksum_xxhash128(checksum.to_string()),
         }
     }};
 }
@@ -213,7 +223,8 @@ impl Inner {
                 let digest = vouched.filter(|_| etag.parts().is_none())?;
                 Some(VerifiedSha256::proven(crate::base::digest::Sha256(digest)))
             }),
-            checksum: upstreams.or_else(|| proven.and_then(|k| k.checksum.clone())),
+            // What was asked for comes before what the upstream keeps of itself, where it did not know that.
+            checksum: proven.and_then(|k| k.checksum.clone()).or(upstreams),
             parts: Vec::new(),
             restore: owned(head.restore()),
             version: VersionId::Null,

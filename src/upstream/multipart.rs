@@ -59,7 +59,20 @@ fn record_path(bucket: &BucketName, key: &ObjectKey, id: &UploadId) -> String {
 }
 
 impl Inner {
+    /// Whether the upstream verifies checksums of this algorithm.
+    pub fn takes(&self, algorithm: ChecksumAlgorithm) -> bool {
+        let abilities = self.abilities();
+        abilities.checksums && (algorithm.is_of_the_first_five() || abilities.all_checksums)
+    }
+
     pub async fn create_upload(&self, mut upload: Upload) -> Result<Upload> {
+        if let Some((algorithm, _)) = upload.checksum.filter(|(a, _)| !a.is_of_the_first_five() && !self.takes(*a)) {
+            let text = format!(
+                "The storage behind this gateway keeps no {} checksums of parts. Known there are CRC32, CRC32C, CRC64NVME, SHA1, SHA256.",
+                algorithm.name()
+            );
+            return Err(Error::new(ErrorKind::NotImplemented, text).detail("Header", "x-amz-checksum-algorithm"));
+        }
         let (place, key) = self.writable(&upload.bucket, &upload.key).await?;
         let known = Known::new(upload.owner.clone(), upload.acl, &upload.headers);
         let sealed = self.sealed(&known, &seal_place(&place.bucket, &key, None))?;
@@ -273,15 +286,13 @@ async fn of_part(upload: &Upload, received: &Received) -> Result<Option<Checksum
     if let Some(sent) = received.checksum.as_ref().filter(|c| c.algorithm == algorithm) {
         return Ok(Some(sent.clone()));
     }
-    if algorithm == ChecksumAlgorithm::Sha256 {
-        return Ok(Checksum::new(algorithm, &received.sha256.digest().0));
+    match (algorithm, received.md5) {
+        (ChecksumAlgorithm::Sha256, _) => return Ok(Checksum::new(algorithm, &received.sha256.digest().0)),
+        (ChecksumAlgorithm::Md5, Some(md5)) => return Ok(Checksum::new(algorithm, &md5.0)),
+        _ => {}
     }
     match &received.content {
-        Content::Memory(bytes) => {
-            let mut hasher = ChecksumHasher::new(algorithm);
-            hasher.update(bytes);
-            Ok(hasher.finish(&[0; 32]))
-        }
+        Content::Memory(bytes) => Ok(ChecksumHasher::digest(algorithm, bytes)),
         Content::File(file) => {
             let path = file.path().to_owned();
             spawn_blocking(move || cutter::checksum_of_file(&path, algorithm)).await.map_err(Error::internal)?

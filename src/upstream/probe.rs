@@ -33,6 +33,10 @@ pub struct Abilities {
     pub conditional_reads: bool,
     /// A wrong CRC64NVME is refused. Without that, bodies carry their MD5.
     pub checksums: bool,
+    /// It verifies XXHASH3, one of the five that S3 learned last, and so it is taken to know all ten.
+    pub all_checksums: bool,
+    /// A copy gets the checksum that is asked for. Without that, its source is read and hashed here.
+    pub copied_checksums: bool,
     /// CompleteMultipartUpload takes parts without their checksums. Without that, those it knows itself are repeated to it.
     pub bare_completes: bool,
     /// GetObjectAttributes. Some send the object instead, however large it is.
@@ -52,6 +56,8 @@ impl fmt::Display for Abilities {
             ("conditional copies", self.conditional_copies),
             ("conditional reads", self.conditional_reads),
             ("checksums", self.checksums),
+            ("all checksums", self.all_checksums),
+            ("checksums of copies", self.copied_checksums),
             ("parts without checksums", self.bare_completes),
             ("attributes", self.attributes),
             ("encoded names", self.encoded_names),
@@ -116,10 +122,15 @@ impl Inner {
         let copy = copy.copy_source(utf8_percent_encode(&format!("{home}/{key}"), PATH).to_string()).copy_source_if_match(WRONG_ETAG);
         // Only an economy depends on it: whatever goes wrong is no reason not to start.
         let conditional_copies = refused(copy.send().await, &[412]).unwrap_or(false);
+        let copied_checksums = checksums && self.probe_checksum_of_copy(key).await;
         let delete = self.client.delete_object().bucket(home).key(key).if_match(WRONG_ETAG);
         let conditional_deletes = refused(delete.send().await, &[412])?;
         // It may just have gone.
         put().send().await.map_err(fault::of)?;
+        let xxhash = ChecksumHasher::digest(base::checksum::ChecksumAlgorithm::Xxhash3, BODY).map(|c| c.to_string());
+        let all_checksums = checksums
+            && refused(put().checksum_xxhash3(WRONG_CRC64).send().await, &[400]).unwrap_or(false)
+            && put().set_checksum_xxhash3(xxhash).send().await.is_ok();
         let encoded_names = self.probe_names(key).await?;
         let parts = match self.probe_parts(key, checksums).await {
             // It may know checksums of whole bodies only.
@@ -138,11 +149,23 @@ impl Inner {
             conditional_copies,
             conditional_reads,
             checksums,
+            all_checksums: all_checksums && checksums,
+            copied_checksums: copied_checksums && checksums,
             bare_completes,
             attributes,
             encoded_names,
             versions,
         })
+    }
+
+    /// Whatever goes wrong is no reason not to start.
+    async fn probe_checksum_of_copy(&self, key: &str) -> bool {
+        let home = self.map.home();
+        let copy = self.client.copy_object().bucket(home).key(key).metadata_directive(MetadataDirective::Replace);
+        let copy = copy.copy_source(utf8_percent_encode(&format!("{home}/{key}"), PATH).to_string());
+        let copied = copy.checksum_algorithm(ChecksumAlgorithm::Sha256).send().await;
+        let expected = ChecksumHasher::digest(base::checksum::ChecksumAlgorithm::Sha256, BODY).map(|c| c.to_string());
+        copied.is_ok_and(|done| done.copy_object_result().and_then(|r| r.checksum_sha256()) == expected.as_deref())
     }
 
     async fn forget_versions(&self, key: &str) {
@@ -182,9 +205,7 @@ impl Inner {
 
     async fn probe_completion(&self, key: &str, id: &str, checksums: bool) -> Result<(bool, bool)> {
         let home = self.map.home();
-        let mut crc = ChecksumHasher::new(base::checksum::ChecksumAlgorithm::Crc64Nvme);
-        crc.update(BODY);
-        let crc = crc.finish(&[0; 32]).filter(|_| checksums).map(|c| c.to_string());
+        let crc = ChecksumHasher::digest(base::checksum::ChecksumAlgorithm::Crc64Nvme, BODY).filter(|_| checksums).map(|c| c.to_string());
         let part = self.client.upload_part().bucket(home).key(key).upload_id(id).part_number(1);
         let part = part.set_checksum_crc64_nvme(crc.clone()).body(ByteStream::from_static(BODY)).send().await.map_err(fault::of)?;
         let part = CompletedPart::builder().part_number(1).set_e_tag(part.e_tag().map(str::to_owned));
@@ -213,6 +234,10 @@ impl Abilities {
             (self.conditional_reads, "it ignores If-Match on GET: the ETag of each answer is compared instead"),
             (self.encoded_names, "it says that names in listings are encoded, and does not encode them: they are taken as they are"),
             (self.checksums, "it does not verify CRC64NVME: bodies carry Content-MD5 instead"),
+            (
+                self.all_checksums || !self.checksums,
+                "it does not verify MD5, SHA512 and xxHash checksums: of whole objects the gateway keeps them, uploads in parts get none",
+            ),
         ];
         if !self.versions {
             tracing::info!("the bucket upstream keeps no versions: what is overwritten or deleted is gone");

@@ -14,7 +14,8 @@ use crate::base::fields::{Fields, Unknown, newer};
 use crate::base::lock::Lock;
 use crate::base::names::TenantId;
 use crate::base::object::{Bucket, CannedAcl, Upload};
-use crate::base::stored::{self, Acl, Checksum, checksum_of};
+use crate::base::storable::{SEALED, SEALED_BYTES};
+use crate::base::stored::{self, Acl, Checksum, checksum_of, in_slot, take_checksums, with_checksums};
 use crate::base::timestamp::Timestamp;
 use crate::upstream::known::{Known, SourceVersion};
 
@@ -68,14 +69,24 @@ pub fn write_seal(known: &Known) -> Result<Vec<u8>> {
     if let Some((version, rest)) = unknown.newer {
         return Ok([written(&SealHead { version, owner, acl })?, rest].concat());
     }
+    let names: usize = encoded.iter().map(String::len).sum();
     let text = written(&SealHead { version: VERSION, owner, acl })?;
-    let text = extended(text, &SealRest { sha256, md5, checksum: checksum.as_ref().map(Checksum::from), encoded })?;
+    let text = extended(text, &SealRest { sha256, md5, checksum: in_slot(checksum.as_ref()), encoded })?;
+    let sealed = behind(text.clone(), source, with_checksums(unknown.fields.clone(), checksum.as_ref(), &[])?)?;
+    // A SHA-512 beside the longest names there are is left out: a write that was acknowledged must fit everywhere.
+    if sealed.len() > MAX_SEAL + names && checksum.is_some() { behind(text, source, unknown.fields) } else { Ok(sealed) }
+}
+
+/// The seal's room, of which the names of encoded values have their own.
+const MAX_SEAL: usize = (SEALED_BYTES - SEALED.len()) / 4 * 3 - 28;
+
+fn behind(text: Vec<u8>, source: Option<SourceVersion>, fields: Fields) -> Result<Vec<u8>> {
     let text = match source {
         Some(SourceVersion { etag, modified, generation }) => extended(text, &Source { etag, modified, generation })?,
-        None if unknown.fields.is_empty() => text,
+        None if fields.is_empty() => text,
         None => [&text[..], &NO_SOURCE].concat(),
     };
-    unknown.fields.append(text)
+    fields.append(text)
 }
 
 /// Err: not even the owner can be read.
@@ -111,8 +122,10 @@ fn read_rest(head: &SealHead, text: &[u8]) -> Result<Known> {
         None => taken::<Source>(behind).map(|(source, behind)| (Some(source), behind))?,
     };
     let source = source.map(|Source { etag, modified, generation }| SourceVersion { etag, modified, generation });
-    let unknown = Unknown { fields: Fields::parse(behind)?.0, newer: None };
-    Ok(Known { source, unknown, ..rest.onto(head.known())? })
+    let mut known = rest.onto(head.known())?;
+    let mut fields = Fields::parse(behind)?.0;
+    take_checksums(&mut fields, &mut known.checksum, &mut [])?;
+    Ok(Known { source, unknown: Unknown { fields, newer: None }, ..known })
 }
 
 #[derive(Serialize, Deserialize)]
@@ -163,17 +176,18 @@ struct UploadRecord {
 pub fn write_upload(recorded: &Recorded) -> Result<Vec<u8>> {
     let Recorded { upload, known, sealed, unknown } = recorded.clone();
     // Its lock is the upstream's to keep.
-    let (upload, initiator, _) = stored::Upload::of(upload);
+    let (upload, initiator, _, fields) = stored::Upload::of(upload)?;
     let Known { owner, acl, sha256, md5, checksum, encoded, source: _, unknown: _ } = known;
     let seal = SealHead { version: VERSION, owner, acl: Acl::from(acl) as u32 };
-    let rest = SealRest { sha256, md5, checksum: checksum.as_ref().map(Checksum::from), encoded };
+    // Of an object that goes up in parts no checksum is known before it is whole.
+    let rest = SealRest { sha256, md5, checksum: in_slot(checksum.as_ref()), encoded };
     let version = if initiator.is_some() { WITH_INITIATOR } else { VERSION };
     let text = written(&UploadRecord { version, upload, seal, rest, sealed })?;
     let text = match initiator {
         Some(initiator) => extended(text, &initiator)?,
         None => text,
     };
-    unknown.append(text)
+    unknown.and(fields).append(text)
 }
 
 /// With the marks that stand behind it. `is_mark`: one mark and nothing else, which is shorter than any field.
@@ -184,9 +198,10 @@ pub fn read_upload(text: &[u8], is_mark: impl Fn(&[u8]) -> bool) -> Result<(Reco
     if version == WITH_INITIATOR {
         (initiator, behind) = taken::<TenantId>(behind).map(|(initiator, behind)| (Some(initiator), behind))?;
     }
-    let (unknown, marks) = if is_mark(behind) { (Fields::default(), behind) } else { Fields::parse(behind)? };
+    let (mut unknown, marks) = if is_mark(behind) { (Fields::default(), behind) } else { Fields::parse(behind)? };
     let known = rest.onto(seal.known())?;
-    Ok((Recorded { upload: upload.begun_by(initiator, Lock::default()), known, sealed, unknown }, marks))
+    let upload = upload.begun_by(initiator, Lock::default(), &mut unknown)?;
+    Ok((Recorded { upload, known, sealed, unknown }, marks))
 }
 
 /// That an object, by ETag and size, has this hash. Made anew for each version, so there is nothing of a newer one to keep.

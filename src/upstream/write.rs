@@ -114,7 +114,7 @@ impl Inner {
         let put = self.client.put_object().bucket(&*sending.place.bucket).key(&sending.key).body(body);
         let put = with_headers!(put, &sending.headers).set_metadata(Some(info::metadata(&sending.headers, &sending.sealed)));
         let put = with_keeping!(put, &self.settings).set_if_match(held.if_match.clone()).set_if_none_match(held.if_none_match.clone());
-        let put = match sending.received.checksum.as_ref().filter(|_| self.abilities().checksums) {
+        let put = match sending.received.checksum.as_ref().filter(|c| self.takes(c.algorithm)) {
             Some(checksum) => with_checksum!(put, checksum),
             None => put.set_content_md5(sending.received.md5.map(|md5| STANDARD.encode(md5.0))),
         };

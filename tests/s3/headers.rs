@@ -182,13 +182,23 @@ const PROBES: &[Probe] = &[
     ("if-unmodified-since", &[GetObject], "Sat, 01 Jan 2000 00:00:00 GMT", 412, "PreconditionFailed"),
     ("range", &[GetObject], "bytes=100000-", 416, "InvalidRange"),
     ("x-amz-acl", &[PutObject, PublishObject, CopyObject, CreateMultipartUpload, CreateBucket], "public", 400, "InvalidArgument"),
-    ("x-amz-checksum-algorithm", &[CreateMultipartUpload, CopyObject], "SHA512", 400, "InvalidRequest"),
-    ("x-amz-checksum-algorithm", &[CopyObject], "SHA1", 501, "NotImplemented"),
+    ("x-amz-checksum-algorithm", &[CreateMultipartUpload, CopyObject, UploadPartCopy], "SHA3", 400, "InvalidRequest"),
     ("x-amz-checksum-crc32", &[PutObject, PublishObject, UploadPart, CreateBucket], "AAAAAQ==", 400, "BadDigest"),
     ("x-amz-checksum-crc32c", &[PutObject, PublishObject, UploadPart, CreateBucket], "AAAAAQ==", 400, "BadDigest"),
     ("x-amz-checksum-crc64nvme", &[PutObject, UploadPart, CompleteMultipartUpload], "AAAAAAAAAAE=", 400, "BadDigest"),
     ("x-amz-checksum-sha1", &[PutObject, PublishObject, UploadPart], "AAAAAAAAAAAAAAAAAAAAAAAAAAA=", 400, "BadDigest"),
     ("x-amz-checksum-sha256", &[PutObject, UploadPart], "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=", 400, "BadDigest"),
+    ("x-amz-checksum-md5", &[PutObject, PublishObject, UploadPart, CreateBucket], "AAAAAAAAAAAAAAAAAAAAAA==", 400, "BadDigest"),
+    (
+        "x-amz-checksum-sha512",
+        &[PutObject, UploadPart],
+        "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA==",
+        400,
+        "BadDigest",
+    ),
+    ("x-amz-checksum-xxhash64", &[PutObject, PublishObject, UploadPart], "AAAAAAAAAAE=", 400, "BadDigest"),
+    ("x-amz-checksum-xxhash3", &[PutObject, UploadPart, CreateBucket], "AAAAAAAAAAE=", 400, "BadDigest"),
+    ("x-amz-checksum-xxhash128", &[PutObject, UploadPart], "AAAAAAAAAAAAAAAAAAAAAA==", 400, "BadDigest"),
     ("x-amz-checksum-type", &[CreateMultipartUpload, CompleteMultipartUpload], "NONE", 400, "InvalidRequest"),
     ("x-amz-copy-source-if-match", &[CopyObject, UploadPartCopy], "\"00000000000000000000000000000000\"", 412, "PreconditionFailed"),
     ("x-amz-copy-source-if-none-match", &[CopyObject, UploadPartCopy], "*", 412, "PreconditionFailed"),
@@ -220,10 +230,10 @@ const PROBES: &[Probe] = &[
     ("x-amz-if-match-size", &[DeleteObject], "1", 412, "PreconditionFailed"),
     ("x-amz-mp-object-size", &[CompleteMultipartUpload], "1", 400, "InvalidRequest"),
     ("x-amz-object-ownership", &[CreateBucket], "Nobody", 400, "InvalidArgument"),
-    ("x-amz-sdk-checksum-algorithm", &[PutObject, PublishObject, UploadPart, CreateBucket], "SHA512", 400, "InvalidRequest"),
+    ("x-amz-sdk-checksum-algorithm", &[PutObject, PublishObject, UploadPart, CreateBucket], "SHA3", 400, "InvalidRequest"),
     ("x-amz-source-expected-bucket-owner", &[CopyObject, UploadPartCopy], "bravo", 403, "AccessDenied"),
     ("x-amz-storage-class", &[PutObject, PublishObject, CopyObject, CreateMultipartUpload], "COLD", 400, "InvalidStorageClass"),
-    ("x-amz-trailer", &[PutObject, UploadPart], "x-amz-checksum-sha512", 400, "InvalidRequest"),
+    ("x-amz-trailer", &[PutObject, UploadPart], "x-amz-checksum-sha3", 400, "InvalidRequest"),
     (
         "x-amz-website-redirect-location",
         &[PutObject, PublishObject, CopyObject, CreateMultipartUpload],
@@ -305,7 +315,7 @@ fn a_trailer_that_was_not_announced_is_refused() {
         assert_eq!((answer.status, &*answer.code()), (400, "MalformedTrailerError"), "{announced:?} {trailers:?}: {}", answer.text());
     }
     for unknown in
-        ["x-amz-checksum-sha512", "x-amz-checksum-md5", "x-amz-checksum-xxhash64", "x-of-mine", "x-amz-checksum-crc32, x-of-mine"]
+        ["x-amz-checksum-sha3", "x-amz-checksum-algorithm", "x-amz-checksum-type", "x-of-mine", "x-amz-checksum-crc32, x-of-mine"]
     {
         world.send(&put(Some(unknown), &[crc32])).refused(400, "InvalidRequest");
     }

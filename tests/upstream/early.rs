@@ -272,9 +272,7 @@ fn memory_does_not_grow_with_the_body() {
 
 fn crc32_of(body: &[u8]) -> String {
     use tidegate::base::checksum::ChecksumAlgorithm;
-    let mut hasher = tidegate::ingest::hasher::ChecksumHasher::new(ChecksumAlgorithm::Crc32);
-    hasher.update(body);
-    hasher.finish(&[0; 32]).unwrap().to_string()
+    tidegate::ingest::hasher::ChecksumHasher::digest(ChecksumAlgorithm::Crc32, body).unwrap().to_string()
 }
 
 #[test]

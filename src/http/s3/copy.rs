@@ -74,7 +74,7 @@ pub async fn object(exchange: &mut Exchange<'_>, bucket: &BucketName, key: &Obje
             );
         }
     };
-    let algorithm = text(headers, "x-amz-checksum-algorithm")?.map(params::algorithm).transpose()?;
+    let algorithm = params::copy_checksum(headers)?;
     let acl = params::acl(headers)?;
     let conditions = params::write_conditions(headers)?;
     let fresh = params::object_headers(headers)?;
@@ -142,6 +142,9 @@ pub async fn part(exchange: &mut Exchange<'_>, bucket: &BucketName, key: &Object
     let number = multipart::part_number(exchange)?;
     let grant = exchange.on_object(Action::PutObject, bucket, key).await?;
     let upload = exchange.gateway.ops.upload(&grant, &multipart::upload_id(exchange)?).await?;
+    let asked = params::copy_checksum(&exchange.parts.headers)?;
+    multipart::require_announced(&upload, asked)?;
+    let algorithm = asked.unwrap_or_else(|| multipart::part_algorithm(&upload));
     for _ in 0..ATTEMPTS {
         let (source_grant, found) = source.find(exchange).await?;
         let range = part_range(text(&exchange.parts.headers, "x-amz-copy-source-range")?, found.size)?;
@@ -154,8 +157,7 @@ pub async fn part(exchange: &mut Exchange<'_>, bucket: &BucketName, key: &Object
                 None => continue,
             },
         };
-        let expect =
-            Expect { length: Some(body.len()), max: MAX_PUT_BYTES, compute: Some(multipart::part_algorithm(&upload)), ..Expect::default() };
+        let expect = Expect { length: Some(body.len()), max: MAX_PUT_BYTES, compute: Some(algorithm), ..Expect::default() };
         let received = receive(pin!(&mut body), None, &expect, &exchange.gateway.ops.staging(&grant)).await?;
         let part = exchange.gateway.ops.put_part(&grant, &exchange.gateway.auth, &upload, number, received).await?;
         exchange.record.saw_part(part.size);

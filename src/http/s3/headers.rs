@@ -8,6 +8,7 @@
 
 use http::HeaderMap;
 
+use crate::base::checksum::ChecksumAlgorithm;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::http::s3::route::Operation::{self, *};
 
@@ -27,7 +28,7 @@ pub struct Row {
     pub name: &'static str,
     /// What does as it says.
     pub honoured: On,
-    /// What is answered with 501. On all others it is harmless.
+    /// What is answered with 501, or with 400 where it is a checksum of tomorrow. On all others it is harmless.
     pub refused: On,
     /// Values that ask for nothing and are never refused.
     pub idle: &'static [&'static str],
@@ -153,7 +154,7 @@ const fn harmless(name: &'static str, why: &'static str) -> Row {
     Row { name, honoured: On::Nothing, refused: On::Nothing, idle: &[], why }
 }
 
-const CHECKSUM: &str = "An algorithm that is not computed here: nothing would be checked.";
+const CHECKSUM: &str = "An algorithm that is not known here: nothing would be checked.";
 const ENCRYPTION: &str = "Encryption is not the client's to choose here.";
 const LOCK: &str = "Object lock is not implemented.";
 const GRANTS: &str = "Grants one by one: bucket policies say more.";
@@ -191,19 +192,19 @@ pub const ROWS: &[Row] = &[
     refused("x-amz-bucket-object-lock-token", LOCK),
     harmless("x-amz-bypass-governance-retention", "Nothing is retained, so nothing need be bypassed."),
     harmless("x-amz-cf-id", "CloudFront's name for the request."),
-    honoured("x-amz-checksum-algorithm", On::These(&[CreateMultipartUpload, CopyObject])),
+    honoured("x-amz-checksum-algorithm", On::These(&[CreateMultipartUpload, CopyObject, UploadPartCopy])),
     strict("x-amz-checksum-crc32", BODIES),
     strict("x-amz-checksum-crc32c", BODIES),
     strict("x-amz-checksum-crc64nvme", BODIES),
-    refused_unless("x-amz-checksum-md5", &[], CHECKSUM),
+    strict("x-amz-checksum-md5", BODIES),
     honoured("x-amz-checksum-mode", READS),
     strict("x-amz-checksum-sha1", BODIES),
     strict("x-amz-checksum-sha256", BODIES),
-    refused_unless("x-amz-checksum-sha512", &[], CHECKSUM),
+    strict("x-amz-checksum-sha512", BODIES),
     honoured("x-amz-checksum-type", On::These(&[CreateMultipartUpload, CompleteMultipartUpload])),
-    refused_unless("x-amz-checksum-xxhash128", &[], CHECKSUM),
-    refused_unless("x-amz-checksum-xxhash3", &[], CHECKSUM),
-    refused_unless("x-amz-checksum-xxhash64", &[], CHECKSUM),
+    strict("x-amz-checksum-xxhash128", BODIES),
+    strict("x-amz-checksum-xxhash3", BODIES),
+    strict("x-amz-checksum-xxhash64", BODIES),
     refused("x-amz-client-token", RENAME),
     harmless("x-amz-confirm-remove-self-bucket-access", "A bucket's owner can always change its policy here."),
     honoured("x-amz-content-sha256", On::Everything),
@@ -276,10 +277,12 @@ pub const ROWS: &[Row] = &[
 /// All that name a bucket which is there.
 const ON_A_BUCKET: On = On::AllBut(&[ListBuckets, CreateBucket]);
 
+const CHECKSUMS: &str = "x-amz-checksum-";
+
 /// For what is in no row: names of tomorrow, and of another operation's answer that a client sends back.
 pub const FAMILIES: &[Row] = &[
     honoured("x-amz-meta-", NEW),
-    refused_unless("x-amz-checksum-", &[], CHECKSUM),
+    refused_unless(CHECKSUMS, &[], CHECKSUM),
     refused_unless("x-amz-copy-source-", &[], "Something that must hold of the source."),
     refused("x-amz-fwd-", ELSEWHERE),
     refused("x-amz-grant-", GRANTS),
@@ -316,11 +319,22 @@ pub fn check(operation: Operation, headers: &HeaderMap) -> Result<()> {
         }
         before = name;
         if row(name).is_some_and(|row| row.does(operation, value.as_bytes()) == Does::Refuse) {
-            return Err(Error::new(ErrorKind::NotImplemented, "A header you provided implies functionality that is not implemented.")
-                .detail("Header", name));
+            return Err(refusal(name).detail("Header", name));
         }
     }
     Ok(())
+}
+
+fn refusal(name: &str) -> Error {
+    let is_known = ROWS.binary_search_by(|row| row.name.cmp(name)).is_ok();
+    if name.starts_with(CHECKSUMS) && !is_known {
+        let text = format!(
+            "The checksum algorithm of this header is not known: nothing would be checked. Known are {}.",
+            ChecksumAlgorithm::NAMES
+        );
+        return Error::new(ErrorKind::InvalidRequest, text);
+    }
+    Error::new(ErrorKind::NotImplemented, "A header you provided implies functionality that is not implemented.")
 }
 
 #[cfg(test)]

@@ -46,6 +46,18 @@ pub fn part_algorithm(upload: &Upload) -> ChecksumAlgorithm {
     upload.checksum.map_or(ChecksumAlgorithm::Crc64Nvme, |(algorithm, _)| algorithm)
 }
 
+/// A part of an upload that announced a checksum has that one.
+pub fn require_announced(upload: &Upload, of_part: Option<ChecksumAlgorithm>) -> Result<()> {
+    match (upload.checksum, of_part) {
+        (Some((announced, _)), Some(other)) if other != announced => {
+            let (expected, actual) = (announced.name().to_lowercase(), other.name().to_lowercase());
+            let text = format!("Checksum Type mismatch occurred, expected checksum Type: {expected}, actual checksum Type: {actual}");
+            Err(Error::new(ErrorKind::InvalidRequest, text))
+        }
+        _ => Ok(()),
+    }
+}
+
 pub async fn create(exchange: &mut Exchange<'_>, bucket: &BucketName, key: &ObjectKey) -> Result<Answer> {
     let headers = &exchange.parts.headers;
     let mut stored = params::object_headers(headers)?;
@@ -82,13 +94,8 @@ fn announced_checksum(exchange: &Exchange<'_>) -> Result<Option<(ChecksumAlgorit
         };
     };
     let algorithm = params::algorithm(name)?;
-    let default = if algorithm == ChecksumAlgorithm::Crc64Nvme { ChecksumType::FullObject } else { ChecksumType::Composite };
-    let kind = kind.unwrap_or(default);
-    let possible = match kind {
-        ChecksumType::FullObject => algorithm.is_crc(),
-        ChecksumType::Composite => algorithm != ChecksumAlgorithm::Crc64Nvme,
-    };
-    if !possible {
+    let kind = kind.unwrap_or(algorithm.default_type());
+    if !algorithm.allows(kind) {
         return Err(Error::new(
             ErrorKind::InvalidRequest,
             format!("The {} checksum type cannot be used with the {} checksum algorithm.", kind.name(), algorithm.name().to_lowercase()),
@@ -108,18 +115,7 @@ pub async fn upload_part(exchange: &mut Exchange<'_>, bucket: &BucketName, key: 
     let algorithm = part_algorithm(&upload);
     let expect = params::expect(&exchange.parts.headers, MAX_PUT_BYTES, Some(algorithm))?;
     let promised = expect.checksum.as_ref().map(|c| c.algorithm).or(expect.trailer);
-    if let (Some(promised), Some((announced, _))) = (promised, upload.checksum)
-        && promised != announced
-    {
-        return Err(Error::new(
-            ErrorKind::InvalidRequest,
-            format!(
-                "Checksum Type mismatch occurred, expected checksum Type: {}, actual checksum Type: {}",
-                announced.name().to_lowercase(),
-                promised.name().to_lowercase()
-            ),
-        ));
-    }
+    require_announced(&upload, promised)?;
     let length = exchange.declared_length()?;
     exchange.gateway.ops.require_room_for_part(&exchange.gateway.auth, &upload, number, length).await?;
     let received = exchange.receive(expect, &exchange.gateway.ops.staging(&grant)).await?;
@@ -210,7 +206,9 @@ fn completed_part(reader: &mut Reader<'_>) -> Result<Option<CompletedPart>> {
     let mut checksum = None;
     for (algorithm, text) in ChecksumAlgorithm::ALL.into_iter().zip(&checksums) {
         if let Some(text) = text.as_deref().map(str::trim_ascii).filter(|t| !t.is_empty()) {
-            checksum = Some(Checksum::parse(algorithm, text).ok_or_else(|| invalid_part(number))?);
+            // A part has one: of two that are said, at least one is not its own.
+            let said = Checksum::parse(algorithm, text).filter(|_| checksum.is_none());
+            checksum = Some(said.ok_or_else(|| invalid_part(number))?);
         }
     }
     Ok(Some(CompletedPart { number, etag: ETag::parse(etag.trim_ascii()), checksum }))

@@ -99,6 +99,9 @@ pub fn ownership(headers: &HeaderMap) -> Result<Option<Ownership>> {
 pub fn expect(headers: &HeaderMap, max: u64, compute: Option<ChecksumAlgorithm>) -> Result<Expect> {
     let md5 = body_md5(headers)?;
     let checksum = checksum(headers)?;
+    if let Some(of_parts) = checksum.as_ref().filter(|c| c.parts > 0) {
+        return Err(malformed(of_parts.algorithm));
+    }
     let trailer = match text(headers, "x-amz-trailer")? {
         None => None,
         Some(name) => Some(trailer_algorithm(name)?),
@@ -139,14 +142,29 @@ pub fn content_md5(value: &str) -> Result<Md5> {
 }
 
 pub fn algorithm(name: &str) -> Result<ChecksumAlgorithm> {
-    ChecksumAlgorithm::parse(name)
-        .ok_or_else(|| Error::new(ErrorKind::InvalidRequest, "Checksum algorithm provided is unsupported. Please try again with any of the valid types: [CRC32, CRC32C, CRC64NVME, SHA1, SHA256]"))
+    ChecksumAlgorithm::parse(name).ok_or_else(|| {
+        Error::new(
+            ErrorKind::InvalidRequest,
+            format!(
+                "Checksum algorithm provided is unsupported. Please try again with any of the valid types: [{}]",
+                ChecksumAlgorithm::NAMES
+            ),
+        )
+    })
+}
+
+/// The checksum that a copy is to get.
+pub fn copy_checksum(headers: &HeaderMap) -> Result<Option<ChecksumAlgorithm>> {
+    text(headers, "x-amz-checksum-algorithm")?.map(algorithm).transpose()
 }
 
 fn trailer_algorithm(name: &str) -> Result<ChecksumAlgorithm> {
     ChecksumAlgorithm::ALL.into_iter().find(|a| a.header().eq_ignore_ascii_case(name)).ok_or_else(|| {
-        Error::new(ErrorKind::InvalidRequest, "The value specified in the x-amz-trailer header is not supported")
-            .detail("ArgumentValue", name)
+        let text = format!(
+            "The value specified in the x-amz-trailer header is not supported: it names one x-amz-checksum- header of {}.",
+            ChecksumAlgorithm::NAMES
+        );
+        Error::new(ErrorKind::InvalidRequest, text).detail("ArgumentValue", name)
     })
 }
 
@@ -161,11 +179,14 @@ pub fn checksum(headers: &HeaderMap) -> Result<Option<Checksum>> {
                 "Expecting a single x-amz-checksum- header. Multiple checksum Types are not allowed.",
             ));
         }
-        let parsed = Checksum::parse(algorithm, value);
-        found =
-            Some(parsed.ok_or_else(|| Error::new(ErrorKind::BadDigest, format!("Value for {} header is invalid.", algorithm.header())))?);
+        found = Some(Checksum::parse(algorithm, value).ok_or_else(|| malformed(algorithm))?);
     }
     Ok(found)
+}
+
+/// Not even the value of another body, which would be BadDigest.
+fn malformed(algorithm: ChecksumAlgorithm) -> Error {
+    Error::new(ErrorKind::InvalidRequest, format!("Value for {} header is invalid.", algorithm.header()))
 }
 
 /// Conditions of PutObject, CopyObject (destination), CompleteMultipartUpload and DeleteObject.
@@ -229,7 +250,8 @@ mod tests {
         let e = |pairs: &[(&'static str, &'static str)]| expect(&headers(pairs), 1, None).map_err(|e| e.kind());
         assert!(e(&[("x-amz-checksum-crc32", "AAAAAA==")]).unwrap().checksum.is_some());
         assert_eq!(e(&[("x-amz-trailer", "x-amz-checksum-crc32c")]).unwrap().trailer, Some(ChecksumAlgorithm::Crc32c));
-        assert_eq!(e(&[("x-amz-checksum-crc32", "AAAA")]).unwrap_err(), ErrorKind::BadDigest);
+        assert_eq!(e(&[("x-amz-checksum-crc32", "AAAA")]).unwrap_err(), ErrorKind::InvalidRequest);
+        assert_eq!(e(&[("x-amz-checksum-crc32", "AAAAAA==-2")]).unwrap_err(), ErrorKind::InvalidRequest, "of parts");
         assert_eq!(
             e(&[("x-amz-checksum-crc32", "AAAAAA=="), ("x-amz-checksum-crc32c", "AAAAAA==")]).unwrap_err(),
             ErrorKind::InvalidRequest

@@ -51,8 +51,6 @@ pub fn tenant(name: &str) -> TenantId {
 /// What ingest would have made of the body.
 pub fn received(local: &Local, body: &[u8], algorithm: ChecksumAlgorithm) -> Received {
     let sha256: [u8; 32] = sha2::Sha256::digest(body).into();
-    let mut checksum = ChecksumHasher::new(algorithm);
-    checksum.update(body);
     let staging = local.staging(&tenant("acme"));
     let content = if body.len() <= staging.memory_limit {
         Content::Memory(Bytes::copy_from_slice(body))
@@ -65,7 +63,7 @@ pub fn received(local: &Local, body: &[u8], algorithm: ChecksumAlgorithm) -> Rec
         size: body.len() as u64,
         md5: Some(Md5Hasher::digest(body)),
         sha256: VerifiedSha256::proven(Sha256(sha256)),
-        checksum: checksum.finish(&sha256),
+        checksum: ChecksumHasher::digest(algorithm, body),
         content,
     }
 }

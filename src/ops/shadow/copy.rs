@@ -215,7 +215,7 @@ impl Inner {
     async fn copy_in_parts(&self, shadow: &Shadow, key: &ObjectKey, found: &Found, cut: Cut) -> Result<Brought> {
         let object = &found.object;
         let checksum = object.checksum.clone().filter(|c| match c.kind() {
-            ChecksumType::FullObject => c.algorithm.is_crc(),
+            ChecksumType::FullObject => c.algorithm.allows(ChecksumType::FullObject),
             ChecksumType::Composite => cut.as_it_was,
         });
         self.abort_left(shadow, key).await;
@@ -231,7 +231,13 @@ impl Inner {
             checksum: checksum.as_ref().map(|c| (c.algorithm, c.kind())),
             initiator: None,
         };
-        let upload = self.origin.uploads.create_upload(upload).await?;
+        let (upload, checksum) = match self.origin.uploads.create_upload(upload.clone()).await {
+            // The store below keeps no such checksum of parts.
+            Err(e) if e.kind() == ErrorKind::NotImplemented && checksum.is_some() => {
+                (self.origin.uploads.create_upload(Upload { checksum: None, ..upload }).await?, None)
+            }
+            created => (created?, checksum),
+        };
         let brought = self.copy_parts(shadow, key, found, &cut, &upload, checksum).await;
         if !matches!(brought, Ok(Brought::Copied(_)))
             && let Err(e) = self.origin.uploads.abort_upload(&upload.bucket, &upload.key, &upload.id).await

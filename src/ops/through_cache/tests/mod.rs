@@ -43,13 +43,11 @@ fn tenant() -> TenantId {
 fn put_of(name: &str, body: Vec<u8>) -> PutObject {
     use sha2::Digest as _;
     let sha256: [u8; 32] = sha2::Sha256::digest(&body).into();
-    let mut checksum = ChecksumHasher::new(ChecksumAlgorithm::Crc32);
-    checksum.update(&body);
     let received = Received {
         size: body.len() as u64,
         md5: Some(Md5Hasher::digest(&body)),
         sha256: VerifiedSha256::proven(Sha256(sha256)),
-        checksum: checksum.finish(&sha256),
+        checksum: ChecksumHasher::digest(ChecksumAlgorithm::Crc32, &body),
         content: Content::Memory(body.into()),
     };
     PutObject {
