@@ -324,7 +324,7 @@ pub fn sync_dir(dir: &Path) -> io::Result<()> {
     File::open(dir)?.sync_all()
 }
 
-struct Found {
+struct OnDisk {
     log: LogId,
     snapshot: Option<Snapshot>,
     segments: Vec<Sealed>,
@@ -333,7 +333,7 @@ struct Found {
     highest: u64,
 }
 
-fn recover(dir: &Path) -> Result<Found> {
+fn recover(dir: &Path) -> Result<OnDisk> {
     let mut snapshot: Option<Snapshot> = None;
     let mut numbers = Vec::new();
     let mut leftovers = Vec::new();
@@ -367,7 +367,7 @@ fn recover(dir: &Path) -> Result<Found> {
             Some(s) => s.stamp.log,
             None => new_log_id()?,
         };
-        return Ok(Found { log, snapshot, segments: Vec::new(), tail: None, leftovers, highest });
+        return Ok(OnDisk { log, snapshot, segments: Vec::new(), tail: None, leftovers, highest });
     };
     if snapshot.as_ref().is_some_and(|s| s.stamp.log != head.log) {
         return Err(Error::new(ErrorKind::InternalError, "the journal's snapshot and segments are of different logs"));
@@ -389,7 +389,7 @@ fn recover(dir: &Path) -> Result<Found> {
     segments.reverse();
     // A proven header passes these over: failed tries, whose writers were told so.
     leftovers.extend(numbers.iter().filter(|n| !segments.iter().any(|s| s.number == **n)).map(|n| segment::path(dir, *n)));
-    Ok(Found { log: head.log, snapshot, segments, tail: Some((head, tail)), leftovers, highest })
+    Ok(OnDisk { log: head.log, snapshot, segments, tail: Some((head, tail)), leftovers, highest })
 }
 
 /// The last segment with a header. One without was never proven, and so holds nothing: passed over, unless batches are in it.

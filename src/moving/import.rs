@@ -15,7 +15,7 @@ use super::manifest::{Line, Manifest};
 use super::remote::{Headers, Remote, part_size};
 use super::resume::Memory;
 use super::run::{Outcome, Run, blocking};
-use super::tree::{Found, Step, Tree};
+use super::tree::{FoundFile, Step, Tree};
 use super::upload::Upload;
 use crate::base::media_type;
 
@@ -102,12 +102,12 @@ fn walk(tree: Arc<Tree>) -> mpsc::Receiver<Step> {
     receiver
 }
 
-async fn one(import: Arc<Import>, found: Found, there: Option<Listed>) -> (Found, Result<Done>) {
+async fn one(import: Arc<Import>, found: FoundFile, there: Option<Listed>) -> (FoundFile, Result<Done>) {
     let done = bring(&import, &found, there).await;
     (found, done)
 }
 
-async fn bring(import: &Import, found: &Found, there: Option<Listed>) -> Result<Done> {
+async fn bring(import: &Import, found: &FoundFile, there: Option<Listed>) -> Result<Done> {
     let content = Content::File { path: found.path.clone(), size: found.size, modified: found.modified };
     let media_type = media_type(found).await?;
     let done = |outcome, hashes: Option<&Hashes>| Done { outcome, media_type, sha256: hashes.map(|h| hex::encode(h.sha256)) };
@@ -136,7 +136,7 @@ async fn bring(import: &Import, found: &Found, there: Option<Listed>) -> Result<
 }
 
 /// By its name, else by its first bytes.
-async fn media_type(found: &Found) -> Result<&'static str> {
+async fn media_type(found: &FoundFile) -> Result<&'static str> {
     if let Some(known) = media_type::by_extension(&found.name) {
         return Ok(known);
     }
@@ -150,7 +150,7 @@ async fn media_type(found: &Found) -> Result<&'static str> {
 }
 
 /// In the order of keys.
-fn note(import: &Import, found: Found, done: Result<Done>, manifest: Option<&mut Manifest>) -> Result<()> {
+fn note(import: &Import, found: FoundFile, done: Result<Done>, manifest: Option<&mut Manifest>) -> Result<()> {
     let done = match done {
         Ok(done) => done,
         Err(fault) => {
@@ -168,7 +168,7 @@ fn note(import: &Import, found: Found, done: Result<Done>, manifest: Option<&mut
 async fn send_manifest(import: &Arc<Import>, file: PathBuf) -> Result<()> {
     let Some(name) = import.manifest_name.clone() else { return Ok(()) };
     let metadata = std::fs::metadata(&file)?;
-    let found = Found { shown: name.clone(), name: name.clone(), path: file, size: metadata.len(), modified: metadata.modified().ok() };
+    let found = FoundFile { shown: name.clone(), name: name.clone(), path: file, size: metadata.len(), modified: metadata.modified().ok() };
     let there = Listing::new(import.target.clone()).find(&name).await?;
     let (found, done) = one(import.clone(), found, there).await;
     note(import, found, done, None)

@@ -11,7 +11,7 @@ use std::time::SystemTime;
 use super::names;
 
 #[derive(Debug, Clone)]
-pub struct Found {
+pub struct FoundFile {
     pub path: PathBuf,
     /// Below the root, as it is written.
     pub shown: String,
@@ -23,7 +23,7 @@ pub struct Found {
 
 #[derive(Debug)]
 pub enum Step {
-    File(Found),
+    File(FoundFile),
     /// What can't be moved, and why.
     Odd(String, String),
     /// Files that would have the same key: none of them can be moved.
@@ -39,7 +39,7 @@ pub struct Tree {
 }
 
 /// One name, and what has it.
-struct Entry {
+struct Named {
     /// As it sorts: a folder with its slash.
     sorts: String,
     path: PathBuf,
@@ -95,7 +95,7 @@ impl Tree {
         true
     }
 
-    fn read(&self, folder: &Path, into: &mut Vec<Entry>, sink: Sink<'_>) -> bool {
+    fn read(&self, folder: &Path, into: &mut Vec<Named>, sink: Sink<'_>) -> bool {
         let listed = fs::read_dir(folder).and_then(|entries| entries.collect::<std::io::Result<Vec<DirEntry>>>());
         let entries = match listed {
             Ok(entries) => entries,
@@ -116,7 +116,7 @@ impl Tree {
                 Ok((sorts, kind))
             });
             match fitting {
-                Ok((sorts, kind)) => into.push(Entry { sorts, path, kind }),
+                Ok((sorts, kind)) => into.push(Named { sorts, path, kind }),
                 Err(why) if !sink(Step::Odd(self.shown(&path), why.clone())) => return false,
                 Err(_) => {}
             }
@@ -124,17 +124,17 @@ impl Tree {
         true
     }
 
-    fn file(&self, alike: &[Entry], name: String) -> Step {
+    fn file(&self, alike: &[Named], name: String) -> Step {
         let [entry] = alike else { return Step::Collision(name, alike.iter().map(|e| self.shown(&e.path)).collect()) };
         let shown = self.shown(&entry.path);
         let found = self.look(entry).and_then(|metadata| {
             names::check_key(&name)?;
-            Ok(Found { path: entry.path.clone(), shown: shown.clone(), name, size: metadata.len(), modified: metadata.modified().ok() })
+            Ok(FoundFile { path: entry.path.clone(), shown: shown.clone(), name, size: metadata.len(), modified: metadata.modified().ok() })
         });
         found.map_or_else(|why| Step::Odd(shown, why), Step::File)
     }
 
-    fn look(&self, entry: &Entry) -> Result<fs::Metadata, String> {
+    fn look(&self, entry: &Named) -> Result<fs::Metadata, String> {
         if entry.kind.is_symlink() {
             let end = entry.path.canonicalize().map_err(|e| format!("the link leads nowhere: {e}"))?;
             if !end.starts_with(&self.root) {

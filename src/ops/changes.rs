@@ -173,7 +173,13 @@ impl Changes {
                 tracing::warn!(version = payload.version, "a change was recorded by another version of tidegate; it is left for that one");
                 continue;
             }
-            let change: Change = serde_json::from_slice(&payload.document).map_err(Error::internal)?;
+            let change = match serde_json::from_slice::<Change>(&payload.document) {
+                Ok(change) => change,
+                Err(e) => {
+                    tracing::error!(error = %e, "the record of a change can't be read; it is left as it is, and nobody follows that change");
+                    continue;
+                }
+            };
             let inner = self.0.clone();
             tokio::spawn(async move { inner.end(Some(id), change, Became::Unknown).await });
         }
@@ -396,5 +402,18 @@ mod tests {
             tokio::time::sleep(AGAIN).await;
         }
         assert_eq!(bench.heard(), [("k".into(), Became::Stored)]);
+    }
+
+    #[tokio::test]
+    async fn a_record_that_cant_be_read_keeps_no_other_change_from_being_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        let bench = Bench::open(dir.path());
+        bench.queue.begin_change(Payload { version: VERSION, document: b"{".to_vec() }).await.unwrap();
+        bench.queue.begin_change(Payload::of(VERSION, &change("k")).unwrap()).await.unwrap();
+        bench.changes.take_up().await.unwrap();
+        while bench.heard().is_empty() {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(bench.heard(), [("k".into(), Became::Unknown)]);
     }
 }

@@ -12,7 +12,7 @@ use crate::base::range::ByteRange;
 use crate::ops::{Ops, object};
 use crate::origin::{Body, Pending, ReadBy, Reads};
 use crate::variants::codec::Change;
-use crate::variants::{Found, Original};
+use crate::variants::{Lookup, Original};
 
 /// What a reader was granted, for as long as a variant of it is being made.
 struct Granted {
@@ -31,7 +31,7 @@ impl Original for Granted {
 
 impl Ops {
     /// The version `of` in another form.
-    pub async fn variant(&self, grant: &Grant, of: &SharedObject, change: Change) -> Result<Found> {
+    pub async fn variant(&self, grant: &Grant, of: &SharedObject, change: Change) -> Result<Lookup> {
         let ObjectRef { bucket, key, .. } = object(grant, &[Action::GetObject])?;
         let granted = || -> Arc<dyn Original> {
             Arc::new(Granted { reads: self.origin.reads.clone(), bucket: bucket.clone(), key: key.clone(), of: of.clone() })

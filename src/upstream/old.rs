@@ -46,7 +46,7 @@ pub struct OldStore {
 
 /// What the old store has under a key.
 #[derive(Debug, Clone)]
-pub struct Found {
+pub struct OldObject {
     pub object: SharedObject,
     /// Of the body; None: the ETag is something else.
     pub md5: Option<Md5>,
@@ -66,7 +66,7 @@ impl OldStore {
     }
 
     /// `owner`: of the gateway's bucket.
-    pub async fn stat(&self, key: &ObjectKey, owner: &TenantId) -> Result<Option<Found>> {
+    pub async fn stat(&self, key: &ObjectKey, owner: &TenantId) -> Result<Option<OldObject>> {
         // Too long for a key there: it can't be.
         let Ok(full) = self.place.key(key) else { return Ok(None) };
         if self.is_hidden(&full) {
@@ -83,7 +83,7 @@ impl OldStore {
         let md5 = info.etag.md5().copied().filter(|_| !is_opaque && info.etag.parts().is_none());
         let generation = self.generation(key, &info);
         let object = ObjectInfo { generation, owner: owner.clone(), acl: CannedAcl::Private, layer: Layer::Old, ..info };
-        Ok(Some(Found { object: Arc::new(object), md5, is_opaque }))
+        Ok(Some(OldObject { object: Arc::new(object), md5, is_opaque }))
     }
 
     /// None: that version is not there any more.

@@ -41,7 +41,7 @@ pub struct Folder {
 
 /// What the folder knows of a variant.
 #[derive(Debug)]
-pub enum Found {
+pub enum Kept {
     Nothing,
     /// It was tried, and is not to be.
     Never,
@@ -149,18 +149,18 @@ impl Folder {
     }
 
     /// Blocks. Bodies up to `small` are read and proven at once; larger ones when `prove` says so.
-    pub fn find(&self, key: &Key, small: u64, prove: bool) -> Found {
+    pub fn find(&self, key: &Key, small: u64, prove: bool) -> Kept {
         if self.is_off() {
-            return Found::Nothing;
+            return Kept::Nothing;
         }
         let path = self.path(key);
         match read(&path, small, prove) {
             Ok(found) => found,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Found::Nothing,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Kept::Nothing,
             Err(e) => {
                 tracing::warn!(error = %e, "a kept variant is of no use and will be made anew");
                 self.remove(&path);
-                Found::Nothing
+                Kept::Nothing
             }
         }
     }
@@ -295,7 +295,7 @@ fn cost(len: u64) -> u64 {
     len.div_ceil(BLOCK) * BLOCK
 }
 
-fn read(path: &Path, small: u64, prove: bool) -> io::Result<Found> {
+fn read(path: &Path, small: u64, prove: bool) -> io::Result<Kept> {
     let mut file = File::open(path)?;
     let mut bytes = [0; HEADER as usize];
     file.read_exact(&mut bytes)?;
@@ -306,14 +306,14 @@ fn read(path: &Path, small: u64, prove: bool) -> io::Result<Found> {
         return Err(damaged());
     }
     if header.never {
-        return Ok(Found::Never);
+        return Ok(Kept::Never);
     }
     if header.size <= small {
         let body = crate::files::sys::read_exact(&file, header.size as usize, HEADER)?;
-        return if crc_fast::checksum(CHECKSUM, &body) == header.checksum { Ok(Found::Small(body)) } else { Err(damaged()) };
+        return if crc_fast::checksum(CHECKSUM, &body) == header.checksum { Ok(Kept::Small(body)) } else { Err(damaged()) };
     }
     if !prove {
-        return Ok(Found::Unproven);
+        return Ok(Kept::Unproven);
     }
     let mut digest = Digest::new(CHECKSUM);
     let mut buffer = vec![0; 256 * 1024];
@@ -324,7 +324,7 @@ fn read(path: &Path, small: u64, prove: bool) -> io::Result<Found> {
         }
     }
     match digest.finalize() == header.checksum {
-        true => Ok(Found::File { path: path.to_owned(), size: header.size }),
+        true => Ok(Kept::File { path: path.to_owned(), size: header.size }),
         false => Err(damaged()),
     }
 }

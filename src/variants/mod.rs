@@ -38,7 +38,7 @@ use crate::base::timestamp::Timestamp;
 use crate::files::{FileBody, Files, Span};
 use crate::origin::{Body, ReadBy};
 use crate::variants::codec::{Change, Effort};
-use crate::variants::folder::Folder;
+use crate::variants::folder::{Folder, Kept};
 pub use crate::variants::key::{Key, Original};
 use crate::variants::make::{Made, Plan};
 use crate::variants::queue::{Job, Queue};
@@ -99,7 +99,7 @@ impl Variant {
 }
 
 /// What became of a look-up.
-pub enum Found {
+pub enum Lookup {
     Ready(Arc<Variant>),
     /// There may be one later.
     NotYet,
@@ -184,10 +184,10 @@ impl Variants {
     }
 
     /// The version in the form that `change` makes, if that is at hand or quickly made; if not, it is asked for.
-    pub async fn get(&self, of: &SharedObject, change: Change, original: impl FnOnce() -> Arc<dyn Original>) -> Found {
+    pub async fn get(&self, of: &SharedObject, change: Change, original: impl FnOnce() -> Arc<dyn Original>) -> Lookup {
         let shared = &self.0.0;
         if of.size == 0 || of.size > shared.settings.largest_bytes {
-            return Found::Never;
+            return Lookup::Never;
         }
         let key = Key::of(of, change);
         let state = match shared.memory.get(&key) {
@@ -208,9 +208,9 @@ impl Variants {
             }
         };
         match state {
-            State::Ready(variant) => Found::Ready(variant),
-            State::Never => Found::Never,
-            State::Unproven | State::Absent { .. } => Found::NotYet,
+            State::Ready(variant) => Lookup::Ready(variant),
+            State::Never => Lookup::Never,
+            State::Unproven | State::Absent { .. } => Lookup::NotYet,
         }
     }
 
@@ -293,12 +293,12 @@ impl Shared {
         let (shared, wanted) = (self.clone(), key.clone());
         let found = spawn_blocking(move || shared.folder.find(&wanted, shared.settings.small_bytes, false)).await;
         match found.map_err(|_| Missed)? {
-            folder::Found::Never => Ok(State::Never),
-            folder::Found::Small(body) => Ok(State::Ready(Variant::in_memory(key, Effort::Best, body))),
-            folder::Found::Unproven | folder::Found::File { .. } => Ok(State::Unproven),
-            folder::Found::Nothing if of.size <= self.settings.small_bytes => self.make_at_once(key, of, original).await,
-            folder::Found::Nothing if self.folder.is_off() => Ok(State::Never),
-            folder::Found::Nothing => Ok(State::Absent { again: 0 }),
+            Kept::Never => Ok(State::Never),
+            Kept::Small(body) => Ok(State::Ready(Variant::in_memory(key, Effort::Best, body))),
+            Kept::Unproven | Kept::File { .. } => Ok(State::Unproven),
+            Kept::Nothing if of.size <= self.settings.small_bytes => self.make_at_once(key, of, original).await,
+            Kept::Nothing if self.folder.is_off() => Ok(State::Never),
+            Kept::Nothing => Ok(State::Absent { again: 0 }),
         }
     }
 

@@ -13,7 +13,7 @@ use crate::base::error::{Error, Result};
 use crate::files::sys;
 use crate::origin::Body;
 use crate::variants::codec::Effort;
-use crate::variants::folder::{self, Making};
+use crate::variants::folder::{Kept, Making};
 use crate::variants::make::{Made, Maker};
 use crate::variants::queue::Job;
 use crate::variants::{HeldIn, Key, Shared, State, TRY_AGAIN_SECONDS, Variant, now};
@@ -94,10 +94,10 @@ impl Shared {
     /// Blocks.
     fn in_folder(&self, key: &Key) -> Option<State> {
         match self.folder.find(key, self.settings.small_bytes, true) {
-            folder::Found::Nothing | folder::Found::Unproven => None,
-            folder::Found::Never => Some(State::Never),
-            folder::Found::Small(body) => Some(State::Ready(Variant::in_memory(key, Effort::Best, body))),
-            folder::Found::File { path, size } => {
+            Kept::Nothing | Kept::Unproven => None,
+            Kept::Never => Some(State::Never),
+            Kept::Small(body) => Some(State::Ready(Variant::in_memory(key, Effort::Best, body))),
+            Kept::File { path, size } => {
                 Some(State::Ready(Variant::new(key, Effort::Best, size, HeldIn::File { id: self.folder.number(), path })))
             }
         }

@@ -16,7 +16,7 @@ use crate::http::respond::{self, Answer, value};
 use crate::origin::Freshness;
 
 #[derive(Serialize)]
-struct Found<'a> {
+struct FoundContent<'a> {
     bucket: &'a str,
     key: &'a str,
     size: u64,
@@ -36,7 +36,7 @@ pub async fn find(exchange: &Exchange<'_>, sha256: &Sha256) -> Result<Answer> {
     let object = object.filter(same).ok_or_else(unknown)?;
     exchange.authorize_object(Action::GetObject, &found, ObjectRef::current(&bucket, &key), Some(&object)).map_err(|_| unknown())?;
     let document =
-        Found { bucket: bucket.as_str(), key: key.as_str(), size: object.size, etag: object.etag.quoted(), sha256: sha256.hex() };
+        FoundContent { bucket: bucket.as_str(), key: key.as_str(), size: object.size, etag: object.etag.quoted(), sha256: sha256.hex() };
     let mut answer = respond::json(&document)?;
     for (name, text) in [("x-tidegate-bucket", bucket.as_str()), ("x-tidegate-key", key.as_str())] {
         answer.headers_mut().insert(HeaderName::from_static(name), value(text).unwrap_or(HeaderValue::from_static("")));

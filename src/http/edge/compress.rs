@@ -20,7 +20,7 @@ use crate::http::ranges::Requested;
 use crate::http::read::Read;
 use crate::http::respond::Answer;
 use crate::telemetry::metrics::Metrics;
-use crate::variants::Found;
+use crate::variants::Lookup;
 use crate::variants::codec::Change;
 
 /// The size without compression. Loaders count decoded bytes, so for them Content-Length is not where the end is.
@@ -154,16 +154,16 @@ fn names_stored(object: &ObjectInfo, read: &Read) -> bool {
 }
 
 /// After `cache::apply`: what the answer says of how it came to its bytes.
-pub fn finish(answer: &mut Answer, choice: &Choice, found: &Found, object: &ObjectInfo) {
+pub fn finish(answer: &mut Answer, choice: &Choice, found: &Lookup, object: &ObjectInfo) {
     let headers = answer.headers_mut();
     if choice.varies {
         headers.append(VARY, ACCEPT_ENCODING);
     }
-    if choice.change.is_some() && matches!(found, Found::NotYet) {
+    if choice.change.is_some() && matches!(found, Lookup::NotYet) {
         cache::shorten(headers);
     }
     let plain = match (found, choice.change) {
-        (Found::Ready(variant), Some(Change::Decode(_))) => Some(variant.size),
+        (Lookup::Ready(variant), Some(Change::Decode(_))) => Some(variant.size),
         _ if object.headers.content_encoding.is_none() => Some(object.size),
         _ => None,
     };
@@ -173,8 +173,8 @@ pub fn finish(answer: &mut Answer, choice: &Choice, found: &Found, object: &Obje
 }
 
 /// Counts a body that is sent.
-pub fn count(metrics: &Metrics, answer: &Answer, found: &Found, object: &ObjectInfo) {
-    let Found::Ready(variant) = found else { return };
+pub fn count(metrics: &Metrics, answer: &Answer, found: &Lookup, object: &ObjectInfo) {
+    let Lookup::Ready(variant) = found else { return };
     if answer.body().is_empty() {
         return;
     }

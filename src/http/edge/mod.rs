@@ -41,7 +41,7 @@ use crate::net::request_body::RequestBody;
 use crate::net::service::Peer;
 use crate::ops::read::Shown;
 use crate::origin::Freshness;
-use crate::variants::Found;
+use crate::variants::Lookup;
 
 /// One request from its head to its answer.
 pub async fn handle(gateway: &Gateway, visit: &mut Visit, request: Request<RequestBody>, peer: Peer) -> Answer {
@@ -123,9 +123,9 @@ async fn read(
         let choice = compress::choose(&site.compress, &exchange.parts.headers, key, &object, &wanted, altered);
         let form = match choice.change {
             Some(change) => gateway.ops.variant(&grant, &object, change).await?,
-            None => Found::Never,
+            None => Lookup::Never,
         };
-        let described = if let Found::Ready(variant) = &form { Some((variant.describe(&object), variant)) } else { None };
+        let described = if let Lookup::Ready(variant) = &form { Some((variant.describe(&object), variant)) } else { None };
         let shown = described.as_ref().map_or(Shown::stored(&object), |(info, variant)| Shown::variant(info, variant));
         let state = gateway.ops.cache_state(&grant, shown, wanted.first_byte(shown.info))?;
         if let Some(mut answer) = answer(gateway, &grant, shown, &mut wanted).await? {

@@ -26,7 +26,7 @@ use crate::ops::multipart::new_upload_id;
 use crate::ops::reading::Reading;
 use crate::ops::shadow::{Inner, Shadow, Shown};
 use crate::origin::{CompleteUpload, CompletedPart, Freshness, PutObject, Quota, UploadsQuery, Written};
-use crate::upstream::old::Found;
+use crate::upstream::old::OldObject;
 
 /// They share the line with readers.
 const AT_ONCE: usize = 4;
@@ -168,7 +168,7 @@ impl Inner {
     }
 
     /// None: in one piece.
-    async fn cut(&self, shadow: &Shadow, key: &ObjectKey, found: &Found) -> Result<Option<Cut>> {
+    async fn cut(&self, shadow: &Shadow, key: &ObjectKey, found: &OldObject) -> Result<Option<Cut>> {
         let object = &found.object;
         if object.etag.parts().is_some() && object.size > 0 {
             match shadow.old.with_parts(key, object).await {
@@ -191,7 +191,7 @@ impl Inner {
         Ok(Some(Cut { sizes, as_it_was: false }))
     }
 
-    async fn copy_whole(&self, shadow: &Shadow, key: &ObjectKey, found: &Found) -> Result<Brought> {
+    async fn copy_whole(&self, shadow: &Shadow, key: &ObjectKey, found: &OldObject) -> Result<Brought> {
         let object = &found.object;
         // A checksum of the whole decides, else the ETag where it is the MD5.
         let checksum = object.checksum.clone().filter(|c| c.parts == 0);
@@ -212,7 +212,7 @@ impl Inner {
         self.put_where_nothing_is(shadow, key, self.origin.writes.put(put, Quota::default())).await
     }
 
-    async fn copy_in_parts(&self, shadow: &Shadow, key: &ObjectKey, found: &Found, cut: Cut) -> Result<Brought> {
+    async fn copy_in_parts(&self, shadow: &Shadow, key: &ObjectKey, found: &OldObject, cut: Cut) -> Result<Brought> {
         let object = &found.object;
         let checksum = object.checksum.clone().filter(|c| match c.kind() {
             ChecksumType::FullObject => c.algorithm.allows(ChecksumType::FullObject),
@@ -263,7 +263,7 @@ impl Inner {
         &self,
         shadow: &Shadow,
         key: &ObjectKey,
-        found: &Found,
+        found: &OldObject,
         cut: &Cut,
         upload: &Upload,
         checksum: Option<Checksum>,

@@ -27,7 +27,7 @@ use crate::base::object_ref::ObjectRef;
 use crate::ops::keyed::Keyed;
 use crate::origin::{Freshness, Origin};
 use crate::telemetry::shadows::Shadows as Gauges;
-use crate::upstream::old::{Found, OldStore, Settings as OldSettings};
+use crate::upstream::old::{OldObject, OldStore, Settings as OldSettings};
 
 pub use backfill::{BACKFILL, VERSION as BACKFILL_VERSION, Walked};
 pub use copy::Brought;
@@ -71,7 +71,7 @@ struct Shadow {
 enum Shown {
     Nothing,
     Own(SharedObject),
-    Old(Found),
+    Old(OldObject),
 }
 
 impl Shadows {

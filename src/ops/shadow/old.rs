@@ -11,7 +11,7 @@ use crate::base::range::ByteRange;
 use crate::ops::breaker::Breaker;
 use crate::origin::Body;
 use crate::telemetry::shadows::Shadow as Gauges;
-use crate::upstream::old::{Found, OldStore};
+use crate::upstream::old::{OldObject, OldStore};
 
 /// Until an answer begins; less than a CDN's.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -30,7 +30,7 @@ impl Old {
         Old { gauges, store, breaker: Breaker::default(), bucket: bucket.to_owned() }
     }
 
-    pub async fn stat(&self, key: &ObjectKey, owner: &TenantId) -> Result<Option<Found>> {
+    pub async fn stat(&self, key: &ObjectKey, owner: &TenantId) -> Result<Option<OldObject>> {
         self.asked(self.store.stat(key, owner)).await
     }
 
