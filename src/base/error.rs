@@ -69,6 +69,7 @@ pub enum ErrorKind {
     NoSuchBucketPolicy,
     NoSuchCorsConfiguration,
     NoSuchKey,
+    NoSuchLifecycleConfiguration,
     NoSuchTagSet,
     NoSuchUpload,
     NoSuchVersion,
@@ -175,6 +176,7 @@ impl ErrorKind {
             | NoSuchBucket
             | NoSuchBucketPolicy
             | NoSuchCorsConfiguration
+            | NoSuchLifecycleConfiguration
             | NoSuchKey
             | NoSuchTagSet
             | NoSuchUpload

@@ -15,6 +15,7 @@ pub mod hash_name;
 pub mod header;
 pub mod host;
 pub mod layout;
+pub mod lifecycle;
 pub mod limits;
 pub mod listed;
 pub mod lock;

@@ -66,6 +66,7 @@ pub fn code_and_status(kind: ErrorKind) -> (&'static str, u16) {
         NoSuchCorsConfiguration => ("NoSuchCORSConfiguration", 404),
         NoSuchKey => ("NoSuchKey", 404),
         NoSuchTagSet => ("NoSuchTagSet", 404),
+        NoSuchLifecycleConfiguration => ("NoSuchLifecycleConfiguration", 404),
         NoSuchUpload => ("NoSuchUpload", 404),
         NoSuchVersion => ("NoSuchVersion", 404),
         NotFound => ("NotFound", 404),

@@ -78,6 +78,12 @@ impl Ops {
         self.change(grant, What::Bucket, async move { buckets.set_bucket_document(&name, BucketDocument::Tagging, tags).await }).await
     }
 
+    /// The document of rules. None: there are none any more.
+    pub async fn set_bucket_lifecycle(&self, grant: &Grant, rules: Option<Vec<u8>>) -> Result<()> {
+        let (buckets, name) = (self.origin.buckets.clone(), bucket(grant, Action::PutLifecycleConfiguration)?.clone());
+        self.change(grant, What::Bucket, async move { buckets.set_bucket_document(&name, BucketDocument::Lifecycle, rules).await }).await
+    }
+
     pub async fn set_bucket_acl(&self, grant: &Grant, acl: CannedAcl) -> Result<()> {
         let (buckets, bucket) = (self.origin.buckets.clone(), bucket(grant, Action::PutBucketAcl)?.clone());
         grant.becomes(acl)?;

@@ -35,6 +35,7 @@ use std::sync::Arc;
 use crate::auth::action::Action;
 use crate::auth::grant::Grant;
 use crate::base::error::{Error, Result};
+use crate::base::lifecycle::ready::Lifecycles;
 use crate::base::names::BucketName;
 use crate::base::object_ref::ObjectRef;
 use crate::base::storable::Writers;
@@ -70,6 +71,7 @@ pub struct Ops {
     changes: changes::Changes,
     transfers: transfers::Transfers,
     writers: Writers,
+    lifecycles: Arc<Lifecycles>,
     /// Held while made keys or secrets are changed, or taken up as they are stored: what is just made must not be lost to an
     /// older list.
     settings: Arc<tokio::sync::Mutex<()>>,
@@ -79,7 +81,8 @@ impl Ops {
     pub fn new(origin: Origin, variants: Variants, jobs: Queue) -> Self {
         let changes = changes::Changes::new(Vec::new(), jobs.clone(), Tracker::default());
         let (layers, cdn, peers, transfers, settings) = Default::default();
-        Ops { origin, variants, jobs, layers, cdn, peers, changes, transfers, writers: Writers::Clients, settings }
+        let lifecycles = Arc::default();
+        Ops { origin, variants, jobs, layers, cdn, peers, changes, transfers, writers: Writers::Clients, lifecycles, settings }
     }
 
     /// Those that the origin has.
@@ -90,6 +93,15 @@ impl Ops {
     /// Whether gateways stand over buckets of this one.
     pub fn with_writers(self, writers: Writers) -> Self {
         Ops { writers, ..self }
+    }
+
+    /// The rules of gateway.toml, and how long a day is.
+    pub fn with_lifecycles(self, lifecycles: Arc<Lifecycles>) -> Self {
+        Ops { lifecycles, ..self }
+    }
+
+    pub fn lifecycles(&self) -> &Lifecycles {
+        &self.lifecycles
     }
 
     /// They are purged too.

@@ -5,6 +5,7 @@ mod checksums;
 mod coded;
 mod forms;
 mod headers;
+mod lifecycle;
 mod limits;
 mod links;
 mod matrix;

@@ -12,15 +12,15 @@ use crate::base::limits::MAX_PUT_BYTES;
 use crate::base::media_type;
 use crate::base::names::{BucketName, ObjectKey};
 use crate::base::object::SharedObject;
+use crate::base::object_ref::ObjectRef;
 use crate::base::range::{ByteRange, RangeSpec};
 use crate::base::storable::SEALED;
 use crate::http::body::ResponseBody;
 use crate::http::exchange::Exchange;
 use crate::http::ranges::{self, Requested};
 use crate::http::respond::{self, Answer};
-use crate::http::s3::multipart;
 use crate::http::s3::objects::tell_dedup;
-use crate::http::s3::params;
+use crate::http::s3::{lifecycle, multipart, params};
 use crate::http::xml::Writer;
 use crate::ingest::{Expect, receive};
 use crate::ops::read::Shown;
@@ -120,6 +120,7 @@ pub async fn object(exchange: &mut Exchange<'_>, bucket: &BucketName, key: &Obje
         result(&mut w, &written.object);
         let mut answer = respond::xml(w.finish("CopyObjectResult"));
         tell_dedup(answer.headers_mut(), &grant, &written);
+        lifecycle::tell_written(exchange, ObjectRef::current(bucket, key), &written.object, answer.headers_mut()).await;
         return Ok(answer);
     }
     Err(replaced())

@@ -13,7 +13,7 @@ use crate::base::object::ObjectInfo;
 use crate::http::exchange::Exchange;
 use crate::http::read::{self, Read};
 use crate::http::respond::{self, Answer, value};
-use crate::http::s3::params;
+use crate::http::s3::{lifecycle, params};
 use crate::http::xml::Writer;
 use crate::ops::read::Shown;
 use crate::origin::Freshness;
@@ -43,6 +43,7 @@ pub async fn read(exchange: &mut Exchange<'_>, bucket: &BucketName, key: &Object
         }
         if let Some(mut answer) = read::answer(&exchange.gateway.ops, &grant, Shown::stored(&object), &wanted).await? {
             apply_overrides(exchange, &mut answer)?;
+            lifecycle::tell(exchange, &found, exchange.named(bucket, key), &object, answer.headers_mut());
             exchange.record.saw_bucket(found);
             exchange.record.saw_object(object);
             return Ok(answer);

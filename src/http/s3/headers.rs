@@ -80,6 +80,7 @@ fn changes(operation: Operation) -> bool {
         | GetBucketAcl
         | GetBucketCors
         | GetBucketTagging
+        | GetBucketLifecycleConfiguration
         | GetObject
         | HeadObject
         | GetObjectAttributes
@@ -95,6 +96,8 @@ fn changes(operation: Operation) -> bool {
         | DeleteBucketCors
         | PutBucketTagging
         | DeleteBucketTagging
+        | PutBucketLifecycleConfiguration
+        | DeleteBucketLifecycle
         | PutObject
         | PublishObject
         | CopyObject
@@ -128,6 +131,7 @@ const BODIES: On = On::These(&[
     PutBucketPolicy,
     PutBucketAcl,
     PutBucketCors,
+    PutBucketLifecycleConfiguration,
     PutObjectAcl,
     RestoreObject,
 ]);
@@ -268,7 +272,7 @@ pub const ROWS: &[Row] = &[
     refused("x-amz-tagging", "Tags are not implemented."),
     refused_unless("x-amz-tagging-directive", &["", "COPY", "REPLACE"], "Objects have no tags here."),
     strict("x-amz-trailer", BODIES),
-    refused("x-amz-transition-default-minimum-object-size", ELSEWHERE),
+    honoured("x-amz-transition-default-minimum-object-size", On::These(&[PutBucketLifecycleConfiguration])),
     harmless("x-amz-user-agent", "A browser's SDK says its name there."),
     honoured("x-amz-website-redirect-location", NEW),
     refused("x-amz-write-offset-bytes", "Nothing can be appended to an object."),

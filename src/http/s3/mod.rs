@@ -6,6 +6,7 @@ pub mod copy;
 pub mod cors;
 pub mod get;
 pub mod headers;
+pub mod lifecycle;
 pub mod list;
 pub mod multipart;
 pub mod objects;
@@ -122,6 +123,9 @@ async fn on_bucket(exchange: &mut Exchange<'_>, operation: OnBucket, bucket: &Bu
         GetBucketTagging => tagging::get_bucket(exchange, bucket).await,
         PutBucketTagging => tagging::put_bucket(exchange, bucket).await,
         DeleteBucketTagging => tagging::delete_bucket(exchange, bucket).await,
+        GetBucketLifecycleConfiguration => lifecycle::get(exchange, bucket).await,
+        PutBucketLifecycleConfiguration => lifecycle::put(exchange, bucket).await,
+        DeleteBucketLifecycle => lifecycle::delete(exchange, bucket).await,
     }
 }
 

@@ -12,12 +12,13 @@ use crate::base::limits::{MAX_PARTS, MAX_PUT_BYTES, MAX_XML_BYTES};
 use crate::base::media_type;
 use crate::base::names::{BucketName, ObjectKey, UploadId, no_such_upload};
 use crate::base::object::Upload;
+use crate::base::object_ref::ObjectRef;
 use crate::http::document;
 use crate::http::exchange::Exchange;
 use crate::http::query::encode_listed;
 use crate::http::respond::{self, Answer, value};
 use crate::http::s3::list::is_encoded;
-use crate::http::s3::params;
+use crate::http::s3::{lifecycle, params};
 use crate::http::xml::{Reader, Writer};
 use crate::ingest::Expect;
 use crate::ops::multipart::Completion;
@@ -154,7 +155,9 @@ pub async fn complete(exchange: &mut Exchange<'_>, bucket: &BucketName, key: &Ob
     if let Some(checksum) = &object.checksum {
         w.leaf(checksum.algorithm.element(), checksum).leaf("ChecksumType", checksum.kind().name());
     }
-    Ok(respond::xml(w.finish("CompleteMultipartUploadResult")))
+    let mut answer = respond::xml(w.finish("CompleteMultipartUploadResult"));
+    lifecycle::tell_written(exchange, ObjectRef::current(bucket, key), &object, answer.headers_mut()).await;
+    Ok(answer)
 }
 
 fn completed_parts(document: &[u8]) -> Result<Vec<CompletedPart>> {

@@ -17,7 +17,7 @@ use crate::http::document;
 use crate::http::exchange::Exchange;
 use crate::http::pace::Pace;
 use crate::http::respond::{self, Answer, code_and_status, value};
-use crate::http::s3::params;
+use crate::http::s3::{lifecycle, params};
 use crate::http::xml::{Reader, Writer};
 use crate::ingest::{Content, Received};
 use crate::origin::{Dedup, Written};
@@ -40,6 +40,7 @@ pub async fn put(exchange: &mut Exchange<'_>, bucket: &BucketName, key: &ObjectK
     let mut answer = respond::empty(StatusCode::OK);
     written_headers(answer.headers_mut(), &written.object);
     tell_dedup(answer.headers_mut(), &grant, &written);
+    lifecycle::tell_written(exchange, ObjectRef::current(bucket, key), &written.object, answer.headers_mut()).await;
     Ok(answer)
 }
 

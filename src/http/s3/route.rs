@@ -75,6 +75,7 @@ operations! {
         ListObjectVersions DeleteObjects ListMultipartUploads GetBucketPolicy GetBucketPolicyStatus PutBucketPolicy
         DeleteBucketPolicy GetBucketAcl PutBucketAcl GetBucketCors PutBucketCors DeleteBucketCors
         GetBucketTagging PutBucketTagging DeleteBucketTagging
+        GetBucketLifecycleConfiguration PutBucketLifecycleConfiguration DeleteBucketLifecycle
     }
     OnObject {
         GetObject HeadObject PutObject PublishObject CopyObject DeleteObject
@@ -127,6 +128,7 @@ impl Operation {
             GetBucketAcl | PutBucketAcl | GetObjectAcl | PutObjectAcl => Some("acl"),
             GetBucketCors | PutBucketCors | DeleteBucketCors => Some("cors"),
             GetBucketTagging | PutBucketTagging | DeleteBucketTagging => Some("tagging"),
+            GetBucketLifecycleConfiguration | PutBucketLifecycleConfiguration | DeleteBucketLifecycle => Some("lifecycle"),
             GetObjectAttributes => Some("attributes"),
             RestoreObject => Some("restore"),
             ListBuckets
@@ -174,6 +176,9 @@ impl Operation {
             GetBucketTagging => "REST.GET.TAGGING",
             PutBucketTagging => "REST.PUT.TAGGING",
             DeleteBucketTagging => "REST.DELETE.TAGGING",
+            GetBucketLifecycleConfiguration => "REST.GET.LIFECYCLE",
+            PutBucketLifecycleConfiguration => "REST.PUT.LIFECYCLE",
+            DeleteBucketLifecycle => "REST.DELETE.LIFECYCLE",
             PutBucketAcl | PutObjectAcl => "REST.PUT.ACL",
             GetObject => "REST.GET.OBJECT",
             HeadObject => "REST.HEAD.OBJECT",
@@ -205,7 +210,6 @@ const NOT_IMPLEMENTED: &[&str] = &[
     "intelligent-tiering",
     "inventory",
     "legal-hold",
-    "lifecycle",
     "logging",
     "metadataConfiguration",
     "metadataTable",
@@ -294,6 +298,7 @@ fn on_bucket(method: &Method, query: &Query) -> Result<Option<OnBucket>> {
         Method::GET if query.has("acl") => GetBucketAcl,
         Method::GET if query.has("cors") => GetBucketCors,
         Method::GET if query.has("tagging") => GetBucketTagging,
+        Method::GET if query.has("lifecycle") => GetBucketLifecycleConfiguration,
         Method::GET if query.get("list-type") == Some("2") => ListObjectsV2,
         Method::GET => ListObjects,
         Method::HEAD => HeadBucket,
@@ -301,6 +306,7 @@ fn on_bucket(method: &Method, query: &Query) -> Result<Option<OnBucket>> {
         Method::PUT if query.has("acl") => PutBucketAcl,
         Method::PUT if query.has("cors") => PutBucketCors,
         Method::PUT if query.has("tagging") => PutBucketTagging,
+        Method::PUT if query.has("lifecycle") => PutBucketLifecycleConfiguration,
         Method::PUT if query.has("versioning") => {
             return Err(Error::new(ErrorKind::NotImplemented, "Versioning is not implemented by this gateway; docs/s3.md lists what is."));
         }
@@ -308,6 +314,7 @@ fn on_bucket(method: &Method, query: &Query) -> Result<Option<OnBucket>> {
         Method::DELETE if query.has("policy") => DeleteBucketPolicy,
         Method::DELETE if query.has("cors") => DeleteBucketCors,
         Method::DELETE if query.has("tagging") => DeleteBucketTagging,
+        Method::DELETE if query.has("lifecycle") => DeleteBucketLifecycle,
         Method::DELETE => DeleteBucket,
         Method::POST if query.has("delete") => DeleteObjects,
         Method::POST => {
@@ -417,7 +424,7 @@ mod tests {
         assert_eq!(op(Method::GET, "/abc", "prefix=x"), Ok(Operation::ListObjects));
         assert_eq!(op(Method::GET, "/abc/k", "x-id=GetObject"), Ok(Operation::GetObject));
         assert_eq!(op(Method::PUT, "/abc/k", "partNumber=1&uploadId=x"), Ok(Operation::UploadPart));
-        assert_eq!(op(Method::GET, "/abc", "lifecycle"), Err(ErrorKind::NotImplemented));
+        assert_eq!(op(Method::GET, "/abc", "inventory"), Err(ErrorKind::NotImplemented));
         assert_eq!(op(Method::GET, "/abc/k", "versionId=3"), Ok(Operation::GetObject));
         let version = |query: &str| {
             let named = resource(None, "/abc/k").unwrap();

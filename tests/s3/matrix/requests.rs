@@ -57,7 +57,10 @@ fn level(operation: Operation) -> Level {
         | DeleteBucketCors
         | GetBucketTagging
         | PutBucketTagging
-        | DeleteBucketTagging => Level::Bucket,
+        | DeleteBucketTagging
+        | GetBucketLifecycleConfiguration
+        | PutBucketLifecycleConfiguration
+        | DeleteBucketLifecycle => Level::Bucket,
         GetObject
         | HeadObject
         | PutObject
@@ -109,6 +112,8 @@ pub const CORS_RULES: &str =
     "<CORSConfiguration><CORSRule><AllowedMethod>GET</AllowedMethod><AllowedOrigin>*</AllowedOrigin></CORSRule></CORSConfiguration>";
 
 pub const TAGS: &str = "<Tagging><TagSet><Tag><Key>state</Key><Value>made</Value></Tag></TagSet></Tagging>";
+pub const LIFECYCLE_RULES: &str = "<LifecycleConfiguration><Rule><ID>old</ID><Filter><Prefix>tmp/</Prefix></Filter><Status>Enabled</Status>\
+    <Expiration><Days>30</Days></Expiration></Rule></LifecycleConfiguration>";
 
 fn bucket_rows(operation: Operation, bucket: &'static Bucket) -> Vec<Row> {
     use Operation::*;
@@ -159,6 +164,11 @@ fn bucket_rows(operation: Operation, bucket: &'static Bucket) -> Vec<Row> {
         GetBucketTagging => vec![row("", sub("GET", "tagging"), manage(OK))],
         PutBucketTagging => vec![changing("", sub("PUT", "tagging").body(TAGS.replace("made", "changed")), manage(GONE))],
         DeleteBucketTagging => vec![changing("", sub("DELETE", "tagging"), manage(GONE))],
+        GetBucketLifecycleConfiguration => vec![row("", sub("GET", "lifecycle"), manage(OK))],
+        PutBucketLifecycleConfiguration => {
+            vec![changing("", sub("PUT", "lifecycle").body(LIFECYCLE_RULES.replace("30", "31")), manage(OK))]
+        }
+        DeleteBucketLifecycle => vec![changing("", sub("DELETE", "lifecycle"), manage(GONE))],
         PutBucketAcl => vec![changing("", sub("PUT", "acl").header("x-amz-acl", "public-read-write"), manage(OK))],
         GetObject
         | HeadObject
@@ -322,7 +332,10 @@ fn object_rows(operation: Operation, target: &'static Target, world: &World) -> 
         | DeleteBucketCors
         | GetBucketTagging
         | PutBucketTagging
-        | DeleteBucketTagging => Vec::new(),
+        | DeleteBucketTagging
+        | GetBucketLifecycleConfiguration
+        | PutBucketLifecycleConfiguration
+        | DeleteBucketLifecycle => Vec::new(),
     }
 }
 

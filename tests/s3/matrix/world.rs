@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use tidegate::http::s3::route::Operation;
 
-use crate::s3::matrix::requests::{CORS_RULES, PUBLISHED, TAGS};
+use crate::s3::matrix::requests::{CORS_RULES, LIFECYCLE_RULES, PUBLISHED, TAGS};
 use crate::s3::matrix::rules::{BUCKETS, Bucket, TARGETS, Target, Who};
 use crate::support::client::{Answer, Client, Request, Sign};
 use crate::support::gateway::{Gateway, operator};
@@ -58,6 +58,7 @@ impl World {
         self.send(Who::Operator, Request::new("PUT", &path).query("acl", "").header("x-amz-acl", "private")).expect(200);
         self.send(Who::Operator, Request::new("PUT", &path).query("cors", "").body(CORS_RULES)).expect(200);
         self.send(Who::Operator, Request::new("PUT", &path).query("tagging", "").body(TAGS)).expect(204);
+        self.send(Who::Operator, Request::new("PUT", &path).query("lifecycle", "").body(LIFECYCLE_RULES)).expect(200);
     }
 
     fn restore_object(&mut self, target: &Target) {
@@ -136,7 +137,7 @@ impl World {
             let name = bucket.text_of("Name").unwrap().to_owned();
             let mut note = |key: &str, what, text: String| state.insert((name.clone(), key.to_owned(), what), text);
             note("", "bucket", format!("{bucket:?}"));
-            for what in ["acl", "policy", "cors", "tagging"] {
+            for what in ["acl", "policy", "cors", "tagging", "lifecycle"] {
                 note("", what, shown(&self.send(Who::Operator, Request::new("GET", &format!("/{name}")).query(what, ""))));
             }
             let versions = self.send(Who::Operator, Request::new("GET", &format!("/{name}")).query("versions", "")).expect(200);

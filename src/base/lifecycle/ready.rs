@@ -1,0 +1,115 @@
+//! The rules of buckets, ready for use: those of gateway.toml, and those that a bucket is set to.
+//!
+//! Invariant: a document is read once for each state of its bucket, never for each request; where neither the configuration nor the
+//! bucket has rules, nothing is looked up at all.
+
+use std::sync::Arc;
+
+use quick_cache::Weighter;
+use quick_cache::sync::Cache;
+
+use super::day::Day;
+use super::evaluate::{Due, Subject, first_due};
+use super::{Configuration, Rule};
+use crate::base::error::Error;
+use crate::base::names::BucketName;
+use crate::base::object::{Bucket, BucketDocument};
+use crate::base::timestamp::Timestamp;
+
+/// Text of the documents kept ready.
+const CACHED_BYTES: u64 = 16 * 1024 * 1024;
+/// Buckets expected to be in use at once; only sizes the table.
+const EXPECTED_BUCKETS: usize = 256;
+
+/// A rule of gateway.toml.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfiguredRule {
+    /// None: all.
+    pub buckets: Option<Vec<BucketName>>,
+    pub rule: Rule,
+}
+
+/// What holds in a bucket.
+#[derive(Debug, Clone)]
+pub struct Rules {
+    of_gateway: Arc<[Rule]>,
+    of_bucket: Option<Arc<Configuration>>,
+}
+
+impl Rules {
+    /// All, those of gateway.toml first.
+    pub fn iter(&self) -> impl Iterator<Item = &Rule> + Clone {
+        self.of_gateway.iter().chain(self.of_bucket.iter().flat_map(|c| &c.rules))
+    }
+
+    pub fn first_due(&self, subject: &Subject<'_>, day: Day) -> Option<Due<'_>> {
+        first_due(self.iter(), subject, day)
+    }
+}
+
+pub struct Lifecycles {
+    pub day: Day,
+    configured: Vec<ConfiguredRule>,
+    read: Cache<BucketName, Arc<Entry>, ByBytes>,
+}
+
+struct Entry {
+    state: (u64, Timestamp),
+    bytes: u64,
+    /// None: there are none, or what is stored can't be read. Then nothing goes.
+    rules: Option<Rules>,
+}
+
+#[derive(Clone)]
+struct ByBytes;
+
+impl Weighter<BucketName, Arc<Entry>> for ByBytes {
+    fn weight(&self, _: &BucketName, entry: &Arc<Entry>) -> u64 {
+        entry.bytes
+    }
+}
+
+impl Default for Lifecycles {
+    fn default() -> Self {
+        Self::new(Day::Calendar, Vec::new())
+    }
+}
+
+impl Lifecycles {
+    pub fn new(day: Day, configured: Vec<ConfiguredRule>) -> Self {
+        Lifecycles { day, configured, read: Cache::with_weighter(EXPECTED_BUCKETS, CACHED_BYTES, ByBytes) }
+    }
+
+    /// Whether gateway.toml has rules: then what a bucket is set to is not all.
+    pub fn configured(&self) -> &[ConfiguredRule] {
+        &self.configured
+    }
+
+    /// None: the bucket has no rules.
+    pub fn of(&self, bucket: &Bucket) -> Option<Rules> {
+        let document = bucket.documents.get(&BucketDocument::Lifecycle);
+        if document.is_none() && self.configured.is_empty() {
+            return None;
+        }
+        let state = (bucket.generation, bucket.created);
+        if let Some(entry) = self.read.get(&bucket.name).filter(|entry| entry.state == state) {
+            return entry.rules.clone();
+        }
+        let rules = self.read(bucket, document.map(Vec::as_slice));
+        let entry = Entry { state, bytes: document.map_or(0, |d| d.len() as u64) + 256, rules: rules.clone() };
+        self.read.insert(bucket.name.clone(), Arc::new(entry));
+        rules
+    }
+
+    /// Why what the bucket is set to can't be read: none of it is carried out then.
+    pub fn fault(&self, bucket: &Bucket) -> Option<Error> {
+        Configuration::decode(bucket.documents.get(&BucketDocument::Lifecycle)?).err()
+    }
+
+    fn read(&self, bucket: &Bucket, document: Option<&[u8]>) -> Option<Rules> {
+        let named = |c: &&ConfiguredRule| c.buckets.as_ref().is_none_or(|names| names.contains(&bucket.name));
+        let of_gateway: Arc<[Rule]> = self.configured.iter().filter(named).map(|c| c.rule.clone()).collect();
+        let of_bucket = document.and_then(|document| Configuration::decode(document).ok()).map(Arc::new);
+        (!of_gateway.is_empty() || of_bucket.is_some()).then_some(Rules { of_gateway, of_bucket })
+    }
+}
