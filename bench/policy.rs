@@ -53,6 +53,7 @@ fn bench(c: &mut Criterion) {
         secure: true,
         now: Timestamp::from_secs(2),
         tags: TagFacts::default(),
+        lock: Default::default(),
     };
     let key = ObjectKey::parse("acme/run/model.glb").expect("a key");
     let anonymous = Caller::anonymous();
@@ -102,6 +103,7 @@ fn largest(c: &mut Criterion, auth: &Auth) {
         secure: true,
         now: Timestamp::from_secs(2),
         tags: TagFacts::default(),
+        lock: Default::default(),
     };
     let anonymous = Caller::anonymous();
     for (name, statement) in [("policy/largest, longest key", by_key), ("policy/largest, long header", by_agent)] {

@@ -31,7 +31,15 @@ fn query(parts: &Parts) -> Query {
 }
 
 fn facts<'a>(parts: &'a Parts, query: &'a Query) -> RequestFacts<'a> {
-    RequestFacts { parts, query, peer: IpAddr::from([192, 0, 2, 1]), secure: false, now: NOW, tags: TagFacts::default() }
+    RequestFacts {
+        parts,
+        query,
+        peer: IpAddr::from([192, 0, 2, 1]),
+        secure: false,
+        now: NOW,
+        tags: TagFacts::default(),
+        lock: Default::default(),
+    }
 }
 
 fn bench(c: &mut Criterion) {

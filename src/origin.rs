@@ -141,6 +141,8 @@ pub struct CompleteUpload {
     pub checksum_type: Option<ChecksumType>,
     /// `x-amz-mp-object-size`.
     pub size: Option<u64>,
+    /// For an upload that was begun without a retention of its own: the bucket's, which counts from now.
+    pub default_retention: Option<Retention>,
 }
 
 /// What is asked of an archive.

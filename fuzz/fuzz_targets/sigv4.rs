@@ -56,6 +56,7 @@ fuzz_target!(|input: (u8, &str, &str, &str)| {
         secure: false,
         now: Timestamp::from_secs(1_369_353_600),
         tags: TagFacts::default(),
+        lock: Default::default(),
     };
     if let Ok(caller) = AUTH.authenticate(&facts) {
         assert!(caller.identity.is_anonymous(), "a forged signature was taken");

@@ -9,6 +9,7 @@ use std::sync::{LazyLock, OnceLock};
 
 use crate::auth::policy::pattern::{Pattern, Wildcards};
 use crate::auth::policy::text::{Places, Text};
+use crate::base::object_ref::VersionSelector;
 
 /// What an action is asked on: decides which resources a statement must name for it to mean anything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,6 +102,33 @@ impl Action {
     }
 }
 
+impl Action {
+    /// The permission that it takes where a version is named: S3 has one of its own for most of what is done with an object.
+    pub const fn on(self, version: VersionSelector<'_>) -> Action {
+        match version {
+            VersionSelector::Current => self,
+            VersionSelector::Exact(_) => self.of_version(),
+        }
+    }
+
+    /// See `on`.
+    pub const fn of_version(self) -> Action {
+        use Action::*;
+        match self {
+            GetObject => GetObjectVersion,
+            DeleteObject => DeleteObjectVersion,
+            GetObjectAttributes => GetObjectVersionAttributes,
+            GetObjectAcl => GetObjectVersionAcl,
+            PutObjectAcl => PutObjectVersionAcl,
+            GetObjectTagging => GetObjectVersionTagging,
+            PutObjectTagging => PutObjectVersionTagging,
+            DeleteObjectTagging => DeleteObjectVersionTagging,
+            GetObjectTorrent => GetObjectVersionTorrent,
+            other => other,
+        }
+    }
+}
+
 impl std::fmt::Display for Action {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.name())
@@ -181,6 +209,21 @@ mod tests {
         assert_eq!(Action::parse("s3:getobject"), Some(Action::GetObject));
         assert_eq!(Action::parse("s3:Nothing"), None);
         assert_eq!(Action::parse("GetObject"), None);
+    }
+
+    #[test]
+    fn a_version_has_permissions_of_its_own() {
+        use crate::base::object_ref::VersionId;
+        for action in Action::ALL {
+            let named = format!(
+                "{}Version{}",
+                &action.name()[..action.name().find("Object").map_or(0, |at| at + 6)],
+                action.name().split_once("Object").map_or("", |(_, end)| end)
+            );
+            let expected = Action::parse(&named).filter(|_| action.level() == Level::Object).unwrap_or(*action);
+            assert_eq!(action.on(VersionSelector::Exact(&VersionId::Null)), expected, "{action}");
+            assert_eq!(action.on(VersionSelector::Current), *action);
+        }
     }
 
     #[test]

@@ -17,7 +17,7 @@ use crate::auth::target::Target;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::names::{ObjectKey, TenantId};
 use crate::base::object::{Bucket, ObjectInfo};
-use crate::base::object_ref::VersionSelector;
+use crate::base::object_ref::{ObjectRef, VersionSelector};
 
 /// What the initiator of an upload may do with it in a bucket that is not its own.
 const INITIATOR: ActionSet = ActionSet::of(&[Action::AbortMultipartUpload, Action::ListMultipartUploadParts]);
@@ -34,6 +34,7 @@ impl Auth {
     }
 
     pub(super) fn decide(&self, caller: &Caller, action: Action, target: Target<'_>, context: Option<&Context<'_>>) -> Result<Grant> {
+        let action = action.on(target.version());
         if beyond(caller, action, target) || !self.allows(action, target, &self.environment(caller, target, context), &caller.identity) {
             // One text for all reasons: which of them it was would tell what exists.
             return Err(Error::new(ErrorKind::AccessDenied, "Access Denied"));
@@ -46,6 +47,7 @@ impl Auth {
     /// Whether a refusal may have come about because tags are not known: then look them up, and ask again. What was granted without
     /// them is granted whatever they are.
     pub fn lacks_tags(&self, caller: &Caller, action: Action, target: Target<'_>, context: &Context<'_>, of: TagsOf) -> bool {
+        let action = action.on(target.version());
         if beyond(caller, action, target) {
             return false;
         }
@@ -77,22 +79,30 @@ impl Auth {
     ) -> Result<()> {
         let target = Target::Bucket(bucket);
         let env = Environment { any_key: true, ..self.environment(caller, target, context) };
-        if beyond(caller, action, target) || !self.allows(action, target, &env, &caller.identity) {
-            return Err(Error::new(ErrorKind::AccessDenied, "Access Denied"));
-        }
-        Ok(())
+        let may = |action| !beyond(caller, action, target) && self.allows(action, target, &env, &caller.identity);
+        // What is done with each key may be done with a version of it.
+        if may(action) || may(action.of_version()) { Ok(()) } else { Err(Error::new(ErrorKind::AccessDenied, "Access Denied")) }
     }
 
-    /// May the caller learn that a key is not there? Otherwise a missing key must answer AccessDenied, not NoSuchKey.
-    /// Whoever may list exactly this key may.
-    pub fn may_know_absence(&self, caller: &Caller, bucket: &Bucket, key: &ObjectKey, context: &Context<'_>) -> bool {
+    /// May the caller learn that a key, or a version of it, is not there? Otherwise a missing one must answer AccessDenied, not NoSuchKey.
+    /// Whoever may list exactly this key may; of versions, whoever may list or read those.
+    pub fn may_know_absence(&self, caller: &Caller, bucket: &Bucket, of: ObjectRef<'_>, context: &Context<'_>) -> bool {
+        let asked = Target::Object { bucket, key: of.key, version: of.version, object: None };
+        let reads = Action::GetObject.on(of.version);
         // What it may not ask for it may not ask after.
-        if beyond(caller, Action::GetObject, Target::Object { bucket, key, version: VersionSelector::Current, object: None }) {
+        if beyond(caller, reads, asked) {
             return false;
         }
         let target = Target::Bucket(bucket);
-        let env = Environment { listing: Some(key.as_str()), ..self.environment(caller, target, Some(context)) };
-        self.allows(Action::ListBucket, target, &env, &caller.identity)
+        let env = Environment { listing: Some(of.key.as_str()), ..self.environment(caller, target, Some(context)) };
+        let lists = |action| self.allows(action, target, &env, &caller.identity);
+        match of.version {
+            VersionSelector::Current => lists(Action::ListBucket),
+            VersionSelector::Exact(_) => {
+                let may_read = || self.allows(reads, asked, &self.environment(caller, asked, Some(context)), &caller.identity);
+                lists(Action::ListBucketVersions) || (lists(Action::ListBucket) && may_read())
+            }
+        }
     }
 
     /// May everyone read what `grant` was given for, whoever they are and wherever they ask from? Only then may a shared cache
@@ -197,6 +207,7 @@ impl Auth {
                 _ => target.bucket().map(|b| &b.owner),
             },
             key: target.names().1,
+            version: target.version().id(),
             trusted_proxies: &self.settings.trusted_proxies,
         }
     }
@@ -204,7 +215,7 @@ impl Auth {
 
 /// Does the caller's signature end here, whatever its tenant may do?
 fn beyond(caller: &Caller, action: Action, target: Target<'_>) -> bool {
-    let reads = action == Action::GetObject;
+    let reads = action == Action::GetObject || (action == Action::GetObjectVersion && caller.via.covers_versions());
     let in_reach = || match (&caller.reach, target.names()) {
         (None, _) => true,
         (Some(reach), (Some(bucket), Some(key))) => reach.holds(bucket, key),

@@ -13,6 +13,7 @@ use crate::auth::query::Query;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::header::{self, trim};
 use crate::base::host::Host;
+use crate::base::lock::LockAsked;
 use crate::base::network::Network;
 use crate::base::tags::Tags;
 use crate::base::timestamp::Timestamp;
@@ -58,6 +59,8 @@ pub struct RequestFacts<'a> {
     pub secure: bool,
     pub now: Timestamp,
     pub tags: TagFacts<'a>,
+    /// What it asks to be locked, as far as that was read.
+    pub lock: LockAsked,
 }
 
 impl<'a> RequestFacts<'a> {
@@ -167,6 +170,7 @@ mod tests {
             secure: false,
             now: Timestamp::from_secs(0),
             tags: TagFacts::default(),
+            lock: LockAsked::default(),
         };
         facts.source_ip(&["10.0.0.0/8".parse().unwrap()]).to_string()
     }

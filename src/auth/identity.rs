@@ -69,6 +69,8 @@ pub enum Via {
     /// A signature as CloudFront takes them. Only for reading, and only on the edge door.
     CloudFront {
         carrier: Carrier,
+        /// It was made for one URL with its query, and not for a whole folder of them.
+        one_url: bool,
         expires: Timestamp,
     },
     /// A token in the path. The same.
@@ -92,6 +94,15 @@ impl Via {
     /// Good for reading objects, whatever else the tenant may.
     pub fn only_reads(self) -> bool {
         matches!(self, Via::CloudFront { .. } | Via::PathToken { .. })
+    }
+
+    /// Whether who made it knew which version it opens. What covers no query would open everything that was ever under a key.
+    pub fn covers_versions(self) -> bool {
+        match self {
+            Via::Anonymous | Via::Header { .. } | Via::Query { .. } | Via::SigV2Query { .. } => true,
+            Via::CloudFront { one_url, .. } => one_url,
+            Via::PathToken { .. } => false,
+        }
     }
 
     /// When it stops opening anything; None: not by itself.

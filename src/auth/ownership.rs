@@ -45,7 +45,7 @@ impl Becomes {
 impl Auth {
     /// None: nothing is made by the action, and no ACL set.
     pub(super) fn becomes(&self, action: Action, target: Target<'_>, identity: &Identity) -> Option<Becomes> {
-        if !matches!(action, Action::PutObject | Action::PutObjectAcl | Action::PutBucketAcl) {
+        if !matches!(action, Action::PutObject | Action::PutObjectAcl | Action::PutObjectVersionAcl | Action::PutBucketAcl) {
             return None;
         }
         let (Target::Bucket(bucket) | Target::Object { bucket, .. } | Target::Upload { bucket, .. }) = target else { return None };

@@ -30,6 +30,7 @@ pub enum ErrorKind {
     BadRequest,
     EntityTooLarge,
     EntityTooSmall,
+    IllegalVersioningConfiguration,
     IncompleteBody,
     InvalidArgument,
     InvalidBucketAclWithObjectOwnership,
@@ -43,6 +44,7 @@ pub enum ErrorKind {
     InvalidRange,
     InvalidRedirectLocation,
     InvalidRequest,
+    InvalidRetentionPeriod,
     InvalidStorageClass,
     InvalidTag,
     InvalidUri,
@@ -65,15 +67,21 @@ pub enum ErrorKind {
     BucketAlreadyExists,
     BucketAlreadyOwnedByYou,
     BucketNotEmpty,
+    /// What is asked does not go together with how the bucket keeps versions.
+    InvalidBucketState,
     NoSuchBucket,
     NoSuchBucketPolicy,
     NoSuchCorsConfiguration,
     NoSuchKey,
     NoSuchLifecycleConfiguration,
+    /// Of an object.
+    NoSuchObjectLockConfiguration,
     NoSuchTagSet,
     NoSuchUpload,
     NoSuchVersion,
     NotFound,
+    /// Of a bucket.
+    ObjectLockConfigurationNotFound,
     OperationAborted,
     QuotaExceeded,
     RestoreAlreadyInProgress,
@@ -141,6 +149,7 @@ impl ErrorKind {
             | BadRequest
             | EntityTooLarge
             | EntityTooSmall
+            | IllegalVersioningConfiguration
             | IncompleteBody
             | InvalidArgument
             | InvalidBucketAclWithObjectOwnership
@@ -153,6 +162,7 @@ impl ErrorKind {
             | InvalidRange
             | InvalidRedirectLocation
             | InvalidRequest
+            | InvalidRetentionPeriod
             | InvalidStorageClass
             | InvalidTag
             | InvalidUri
@@ -173,15 +183,18 @@ impl ErrorKind {
             | BucketAlreadyExists
             | BucketAlreadyOwnedByYou
             | BucketNotEmpty
+            | InvalidBucketState
             | NoSuchBucket
             | NoSuchBucketPolicy
             | NoSuchCorsConfiguration
             | NoSuchLifecycleConfiguration
             | NoSuchKey
+            | NoSuchObjectLockConfiguration
             | NoSuchTagSet
             | NoSuchUpload
             | NoSuchVersion
             | NotFound
+            | ObjectLockConfigurationNotFound
             | OperationAborted
             | QuotaExceeded
             | RestoreAlreadyInProgress
@@ -235,7 +248,8 @@ impl Error {
         self
     }
 
-    /// An element of the error document beside Code and Message, such as `StringToSign`.
+    /// An element of the error document beside Code and Message, such as `StringToSign`; or, by a name in lower case, a header of the
+    /// answer.
     pub fn detail(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.0.details.push((name, value.into()));
         self

@@ -17,6 +17,21 @@ pub struct Retention {
     pub until: Timestamp,
 }
 
+/// What a request asks to be locked: headers of a write, or a document of its own.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LockAsked {
+    pub retention: Option<Retention>,
+    /// None: it does not speak of it.
+    pub legal_hold: Option<bool>,
+}
+
+impl LockAsked {
+    /// Of a new version, for which nothing else is said.
+    pub fn lock(self) -> Lock {
+        Lock { retention: self.retention, legal_hold: self.legal_hold.unwrap_or(false) }
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RetentionMode {
     /// Who has the right may end it early.

@@ -43,6 +43,14 @@ impl Timestamp {
         Timestamp(self.0.saturating_add(d.as_millis() as u64))
     }
 
+    /// The same day of a later year. The day after February where that has no such day.
+    pub fn plus_years(self, years: u32) -> Self {
+        let at = self.offset();
+        let year = at.year().saturating_add_unsigned(years);
+        let moved = at.replace_year(year).or_else(|_| (at + Duration::from_secs(24 * 3600)).replace_year(year));
+        moved.ok().and_then(|t| u64::try_from(t.unix_timestamp_nanos() / 1_000_000).ok()).map_or(Timestamp(u64::MAX), Timestamp)
+    }
+
     pub fn since(self, earlier: Timestamp) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }

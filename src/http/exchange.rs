@@ -18,6 +18,7 @@ use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::header;
 use crate::base::host;
 use crate::base::limits::MAX_XML_BYTES;
+use crate::base::lock::LockAsked;
 use crate::base::names::{BucketName, ObjectKey, TenantId, UploadId};
 use crate::base::object::{Bucket, CannedAcl, ObjectHeaders, ObjectInfo, SharedBucket, SharedObject};
 use crate::base::object_ref::{ObjectRef, VersionId};
@@ -55,6 +56,10 @@ pub struct Exchange<'a> {
     pub version: Option<VersionId>,
     /// What the request gives to an object. None: it stands in the body, which was not read yet.
     pub given_tags: Option<Tags>,
+    /// What the request asks to be locked, from when that was read.
+    pub lock: LockAsked,
+    /// Whether it is told that what is not there is hidden by a delete marker.
+    pub tells_markers: bool,
     pub caller: &'a Caller,
     /// What is known of the request so far.
     pub record: &'a Record,
@@ -83,7 +88,8 @@ impl<'g> Exchange<'g> {
         peer: Peer,
         reading: Reading<'_>,
     ) -> Result<Self> {
-        Self::open_by(gateway, visit, parts, query, body, peer, |facts| gateway.auth.authenticate_reader(facts, reading))
+        let opened = Self::open_by(gateway, visit, parts, query, body, peer, |facts| gateway.auth.authenticate_reader(facts, reading))?;
+        Ok(Exchange { tells_markers: false, ..opened })
     }
 
     fn open_by(
@@ -104,6 +110,7 @@ impl<'g> Exchange<'g> {
             secure: peer.secure,
             now,
             tags: TagFacts::default(),
+            lock: LockAsked::default(),
         })?;
         let caller = visit.record().called_by(caller);
         gateway.auth.take_token(caller)?;
@@ -118,6 +125,8 @@ impl<'g> Exchange<'g> {
             query,
             version: None,
             given_tags: Some(Tags::default()),
+            lock: LockAsked::default(),
+            tells_markers: true,
             caller,
             peer,
             now,
@@ -160,7 +169,8 @@ impl Exchange<'_> {
 
     fn context(&self) -> RequestFacts<'_> {
         let tags = TagFacts { existing: None, given: self.given_tags.as_ref() };
-        RequestFacts { parts: &self.parts, query: &self.query, peer: self.peer.address.ip(), secure: self.peer.secure, now: self.now, tags }
+        let (peer, secure) = (self.peer.address.ip(), self.peer.secure);
+        RequestFacts { parts: &self.parts, query: &self.query, peer, secure, now: self.now, tags, lock: self.lock }
     }
 
     pub fn authorize_service(&self, action: Action) -> Result<Grant> {
@@ -180,9 +190,9 @@ impl Exchange<'_> {
         decided
     }
 
-    /// Whether the caller may be told that a key is not there.
-    pub fn may_know_absence(&self, bucket: &SharedBucket, key: &ObjectKey) -> bool {
-        self.gateway.auth.may_know_absence(self.caller, bucket, key, &self.context())
+    /// Whether the caller may be told that it is not there.
+    pub fn may_know_absence(&self, bucket: &SharedBucket, of: ObjectRef<'_>) -> bool {
+        self.gateway.auth.may_know_absence(self.caller, bucket, of, &self.context())
     }
 
     /// Whether an answer under this grant is for everyone: see `Auth::is_for_anyone`.
@@ -265,12 +275,12 @@ impl Exchange<'_> {
         Ok((grant, object))
     }
 
-    /// The source of a copy, and the right to read it.
-    pub async fn readable_source(&self, of: ObjectRef<'_>) -> Result<(Grant, SharedObject)> {
+    /// The source of a copy with its bucket, and the right to read it.
+    pub async fn readable_source(&self, of: ObjectRef<'_>) -> Result<(Grant, SharedBucket, SharedObject)> {
         let found = self.existing_of(self.gateway.ops.bucket_for_decision(of.bucket).await?, of.bucket, SOURCE_OWNER)?;
         let (found, object, _) = self.look_up_in(found, of, Freshness::Current, None).await?;
         let grant = self.authorize_object(Action::GetObject, &found, of, Some(&object))?;
-        Ok((grant, object))
+        Ok((grant, found, object))
     }
 
     /// What is there; or NoSuchKey, where the caller may know even that.
@@ -300,7 +310,7 @@ impl Exchange<'_> {
         freshness: Freshness,
         range: Option<ByteRange>,
     ) -> Result<(SharedBucket, SharedObject, Option<Prefetch>)> {
-        let (ops, key) = (&self.gateway.ops, of.key);
+        let ops = &self.gateway.ops;
         if let Some(object) = ops.hot_object_for_decision(of, freshness) {
             return Ok((found, object, None));
         }
@@ -309,13 +319,7 @@ impl Exchange<'_> {
         let prefetch = granted.map_or(Ok(None), |(grant, range)| ops.prefetch(&grant, range))?;
         match ops.object_for_decision(of, freshness).await? {
             Some(object) => Ok((found, object, prefetch)),
-            None => {
-                self.record.saw_bucket(found.clone());
-                Err(match self.may_know_absence(&found, key) {
-                    true => Error::new(ErrorKind::NoSuchKey, "The specified key does not exist.").detail("Key", key.as_str()),
-                    false => Error::new(ErrorKind::AccessDenied, "Access Denied"),
-                })
-            }
+            None => Err(self.absent(&found, of).await?),
         }
     }
 

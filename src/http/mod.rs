@@ -4,6 +4,7 @@
 //! says which host a request is for), `visit`, `record` and `account` (what a request leaves behind), `exchange` (an authenticated request: its
 //! rights and its body), `read` (what a read is), `respond` (the only place where an `Error` becomes a response).
 
+pub mod absence;
 pub mod account;
 pub mod address;
 pub mod admin;

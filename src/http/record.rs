@@ -91,6 +91,10 @@ impl Record {
         }
     }
 
+    pub fn bucket(&self) -> Option<&SharedBucket> {
+        self.bucket.get()
+    }
+
     pub fn knows_bucket(&self) -> bool {
         self.bucket.get().is_some()
     }

@@ -3,7 +3,7 @@
 //! Errors are `private, no-store` so that no CDN keeps them; a fault of ours carries Retry-After and is never a 4xx.
 
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, RETRY_AFTER};
-use http::{HeaderValue, Response, StatusCode};
+use http::{HeaderName, HeaderValue, Response, StatusCode};
 
 use crate::base::error::{Error, ErrorKind, Result, Side};
 use crate::http::body::ResponseBody;
@@ -29,6 +29,7 @@ pub fn code_and_status(kind: ErrorKind) -> (&'static str, u16) {
         BadRequest => ("BadRequest", 400),
         EntityTooLarge => ("EntityTooLarge", 400),
         EntityTooSmall => ("EntityTooSmall", 400),
+        IllegalVersioningConfiguration => ("IllegalVersioningConfigurationException", 400),
         IncompleteBody => ("IncompleteBody", 400),
         InvalidArgument => ("InvalidArgument", 400),
         InvalidBucketAclWithObjectOwnership => ("InvalidBucketAclWithObjectOwnership", 400),
@@ -41,6 +42,7 @@ pub fn code_and_status(kind: ErrorKind) -> (&'static str, u16) {
         InvalidRange => ("InvalidRange", 416),
         InvalidRedirectLocation => ("InvalidRedirectLocation", 400),
         InvalidRequest => ("InvalidRequest", 400),
+        InvalidRetentionPeriod => ("InvalidRetentionPeriod", 400),
         InvalidStorageClass => ("InvalidStorageClass", 400),
         InvalidTag => ("InvalidTag", 400),
         InvalidUri => ("InvalidURI", 400),
@@ -61,15 +63,18 @@ pub fn code_and_status(kind: ErrorKind) -> (&'static str, u16) {
         BucketAlreadyExists => ("BucketAlreadyExists", 409),
         BucketAlreadyOwnedByYou => ("BucketAlreadyOwnedByYou", 409),
         BucketNotEmpty => ("BucketNotEmpty", 409),
+        InvalidBucketState => ("InvalidBucketState", 409),
         NoSuchBucket => ("NoSuchBucket", 404),
         NoSuchBucketPolicy => ("NoSuchBucketPolicy", 404),
         NoSuchCorsConfiguration => ("NoSuchCORSConfiguration", 404),
         NoSuchKey => ("NoSuchKey", 404),
+        NoSuchObjectLockConfiguration => ("NoSuchObjectLockConfiguration", 404),
         NoSuchTagSet => ("NoSuchTagSet", 404),
         NoSuchLifecycleConfiguration => ("NoSuchLifecycleConfiguration", 404),
         NoSuchUpload => ("NoSuchUpload", 404),
         NoSuchVersion => ("NoSuchVersion", 404),
         NotFound => ("NotFound", 404),
+        ObjectLockConfigurationNotFound => ("ObjectLockConfigurationNotFoundError", 404),
         OperationAborted => ("OperationAborted", 409),
         TooManyBuckets => ("TooManyBuckets", 400),
         RestoreAlreadyInProgress => ("RestoreAlreadyInProgress", 409),
@@ -111,6 +116,7 @@ pub fn error(error: &Error, resource: &str, request_id: &str, host_id: &str, hea
             // RFC 9110 15.5.17: a 416 tells the current length.
             "ActualObjectSize" => (CONTENT_RANGE, format!("bytes */{value}")),
             "AllowedMethods" => (ALLOW, value.clone()),
+            name if is_header(name) => (HeaderName::from_static(name), value.clone()),
             _ => continue,
         };
         if let Ok(value) = HeaderValue::try_from(header.1) {
@@ -119,7 +125,7 @@ pub fn error(error: &Error, resource: &str, request_id: &str, host_id: &str, hea
     }
     let mut w = Writer::bare("Error");
     w.leaf("Code", code).leaf("Message", redact(error.message()));
-    for (name, value) in error.details() {
+    for (name, value) in error.details().iter().filter(|(name, _)| !is_header(name)) {
         w.leaf(name, redact(value));
     }
     w.leaf("Resource", redact(resource)).leaf("RequestId", request_id).leaf("HostId", redact(host_id));
@@ -133,11 +139,16 @@ pub fn error(error: &Error, resource: &str, request_id: &str, host_id: &str, hea
     response
 }
 
+/// What is told of an error in a header alone has the header's name, in lower case. Elements begin with a capital.
+fn is_header(detail: &str) -> bool {
+    detail.starts_with(|c: char| c.is_ascii_lowercase())
+}
+
 /// The same for the tenants' API, whose language is JSON.
 pub fn json_error(error: &Error, request_id: &str, head: bool) -> Answer {
     let (code, _) = code_and_status(error.kind());
     let mut document = serde_json::json!({ "code": code, "message": redact(error.message()), "request_id": request_id });
-    for (name, value) in error.details() {
+    for (name, value) in error.details().iter().filter(|(name, _)| !is_header(name)) {
         document[*name] = redact(value).into();
     }
     // Status and the other headers are those of any error.

@@ -68,7 +68,7 @@ fn decide(txn: &mut Txn<'_>, complete: &CompleteUpload, quota: &Quota) -> Result
             key: of_key,
             acl: upload.acl,
             headers: upload.headers.clone(),
-            lock: upload.lock,
+            lock: Lock { retention: upload.lock.retention.or(complete.default_retention), ..upload.lock },
             sha256: None,
             place: BodyPlace::Parts { manifest },
             parts: Some(PartsRef { manifest, count: parts.len() as u16 }),

@@ -6,6 +6,7 @@ use crate::base::error::{ErrorKind, Result};
 use crate::base::names::{BucketName, ObjectKey, TenantId, UploadId};
 use crate::base::object::{SharedBucket, SharedObject, Upload};
 use crate::base::object_ref::ObjectRef;
+use crate::base::versions::Marker;
 use crate::ops::Ops;
 use crate::origin::Freshness;
 
@@ -14,8 +15,20 @@ impl Ops {
         self.origin.buckets.bucket(name).await
     }
 
+    /// None also where the version that is named never was: who may know that is decided with the rest.
     pub async fn object_for_decision(&self, of: ObjectRef<'_>, freshness: Freshness) -> Result<Option<SharedObject>> {
-        self.look(of, freshness).await
+        match self.look(of, freshness).await {
+            Err(e) if e.kind() == ErrorKind::NoSuchVersion => Ok(None),
+            looked => looked,
+        }
+    }
+
+    /// The delete marker that is meant, where no object was found.
+    pub async fn marker_for_decision(&self, of: ObjectRef<'_>) -> Result<Option<Marker>> {
+        match self.origin.reads.marker(of).await {
+            Err(e) if e.kind() == ErrorKind::NoSuchVersion => Ok(None),
+            asked => asked,
+        }
     }
 
     /// The same, where it is known without waiting.

@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 
 use crate::auth::action::Action;
 use crate::auth::grant::Grant;
+use crate::base::bucket_lock::BucketLock;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::limits::MAX_BUCKETS_PER_TENANT;
 use crate::base::names::{BucketName, TenantId};
 use crate::base::object::{Bucket, BucketDocument, CannedAcl, ListPage, ListQuery, SharedBucket};
 use crate::base::timestamp::Timestamp;
+use crate::base::versions::{Versioning, VersionsPage, VersionsQuery};
 use crate::ops::changes::What;
 use crate::ops::{Ops, bucket, wrong_grant};
 use crate::origin::{UploadsPage, UploadsQuery};
@@ -90,10 +92,37 @@ impl Ops {
         self.change(grant, What::Rights, async move { buckets.set_bucket_acl(&bucket, acl).await }).await
     }
 
-    /// For ListObjects and ListObjectVersions, which differ in what they may see, not in what there is.
     pub async fn list(&self, grant: &Grant, query: &ListQuery) -> Result<ListPage> {
-        let action = if grant.action() == Action::ListBucketVersions { Action::ListBucketVersions } else { Action::ListBucket };
-        self.origin.reads.list(bucket(grant, action)?, query).await
+        self.origin.reads.list(bucket(grant, Action::ListBucket)?, query).await
+    }
+
+    pub async fn list_versions(&self, grant: &Grant, query: &VersionsQuery) -> Result<VersionsPage> {
+        self.origin.reads.list_versions(bucket(grant, Action::ListBucketVersions)?, query).await
+    }
+
+    /// A bucket that locks objects keeps their versions for good.
+    pub async fn set_versioning(&self, grant: &Grant, enabled: bool) -> Result<()> {
+        let name = bucket(grant, Action::PutBucketVersioning)?.clone();
+        let _alone = self.settings.lock().await;
+        if !enabled && self.origin.buckets.bucket(&name).await?.is_some_and(|b| b.documents.contains_key(&BucketDocument::ObjectLock)) {
+            let text = "An Object Lock configuration is present on this bucket, so the versioning state cannot be changed.";
+            return Err(Error::new(ErrorKind::InvalidBucketState, text));
+        }
+        let (buckets, state) = (self.origin.buckets.clone(), if enabled { Versioning::Enabled } else { Versioning::Suspended });
+        let value = state.name().map(|name| name.as_bytes().to_vec());
+        self.change(grant, What::Bucket, async move { buckets.set_bucket_document(&name, BucketDocument::Versioning, value).await }).await
+    }
+
+    /// What is locked needs a bucket that keeps versions.
+    pub async fn set_bucket_lock(&self, grant: &Grant, lock: BucketLock) -> Result<()> {
+        let name = bucket(grant, Action::PutBucketObjectLockConfiguration)?.clone();
+        let _alone = self.settings.lock().await;
+        if self.origin.buckets.bucket(&name).await?.is_none_or(|b| b.versioning() != Versioning::Enabled) {
+            let text = "Versioning must be 'Enabled' on the bucket to apply a Object Lock configuration";
+            return Err(Error::new(ErrorKind::InvalidBucketState, text));
+        }
+        let (buckets, value) = (self.origin.buckets.clone(), Some(lock.document().into_bytes()));
+        self.change(grant, What::Bucket, async move { buckets.set_bucket_document(&name, BucketDocument::ObjectLock, value).await }).await
     }
 
     pub async fn list_uploads(&self, grant: &Grant, query: &UploadsQuery) -> Result<UploadsPage> {

@@ -73,7 +73,7 @@ pub struct Ops {
     writers: Writers,
     lifecycles: Arc<Lifecycles>,
     /// Held while made keys or secrets are changed, or taken up as they are stored: what is just made must not be lost to an
-    /// older list.
+    /// older list. And while it is looked whether two settings of a bucket go together.
     settings: Arc<tokio::sync::Mutex<()>>,
 }
 
@@ -118,10 +118,10 @@ fn bucket(grant: &Grant, action: Action) -> Result<&BucketName> {
     }
 }
 
-/// The object of a grant that must be for one of `actions`.
+/// The object of a grant that must be for one of `actions`, or where it names a version for what these are called then.
 fn object<'g>(grant: &'g Grant, actions: &[Action]) -> Result<ObjectRef<'g>> {
     match grant.object() {
-        Some(of) if actions.contains(&grant.action()) => Ok(of),
+        Some(of) if actions.iter().any(|action| action.on(of.version) == grant.action()) => Ok(of),
         _ => Err(wrong_grant(grant, actions.first().copied().unwrap_or(grant.action()))),
     }
 }

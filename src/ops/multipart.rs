@@ -9,7 +9,6 @@ use crate::auth::grant::Grant;
 use crate::base::checksum::{Checksum, ChecksumAlgorithm, ChecksumType};
 use crate::base::conditions::WriteConditions;
 use crate::base::error::{Error, ErrorKind, Result};
-use crate::base::lock::Lock;
 use crate::base::names::UploadId;
 use crate::base::object::{CannedAcl, ObjectHeaders, Upload, UploadedPart};
 use crate::base::object_ref::ObjectRef;
@@ -17,6 +16,7 @@ use crate::base::timestamp::Timestamp;
 use crate::ingest::Received;
 use crate::ops::changes::What;
 use crate::ops::transfers::End;
+use crate::ops::write::GrantedLock;
 use crate::ops::{Ops, object};
 use crate::origin::{CompleteUpload, CompletedPart, Quota, Written};
 
@@ -35,11 +35,13 @@ impl Ops {
         grant: &Grant,
         acl: CannedAcl,
         headers: ObjectHeaders,
+        lock: GrantedLock,
         checksum: Option<(ChecksumAlgorithm, ChecksumType)>,
     ) -> Result<Upload> {
-        let ObjectRef { bucket, key, .. } = object(grant, &[Action::PutObject])?;
+        let of @ ObjectRef { bucket, key, .. } = object(grant, &[Action::PutObject])?;
         let (owner, _) = grant.becomes(acl)?;
         self.require_storable(grant, &headers).await?;
+        let lock = self.lock_of_new(of, &lock, None).await?;
         let upload = Upload {
             id: new_upload_id()?,
             bucket: bucket.clone(),
@@ -49,7 +51,7 @@ impl Ops {
             acl,
             headers,
             checksum,
-            lock: Lock::default(),
+            lock,
             initiator: (owner != grant.tenant()).then(|| grant.tenant().clone()),
         };
         let upload = self.origin.uploads.create_upload(upload).await?;
@@ -73,7 +75,8 @@ impl Ops {
     }
 
     pub async fn complete_upload(&self, grant: &Grant, auth: &Auth, id: UploadId, completion: Completion) -> Result<Written> {
-        let ObjectRef { bucket, key, .. } = object(grant, &[Action::PutObject])?;
+        let of @ ObjectRef { bucket, key, .. } = object(grant, &[Action::PutObject])?;
+        let default_retention = self.lock_of_new(of, &GrantedLock::default(), Some(Timestamp::now())).await?.retention;
         let upload = match self.origin.uploads.upload(bucket, key, &id).await {
             Ok(upload) => Some(upload),
             // Completed before, or never there: nothing will be written. No other upload ever gets this id.
@@ -82,8 +85,8 @@ impl Ops {
         };
         let quota = upload.as_ref().map_or_else(Quota::default, |upload| auth.quota_of(&upload.owner));
         let Completion { parts, conditions, checksum, checksum_type, size } = completion;
-        let complete =
-            CompleteUpload { bucket: bucket.clone(), key: key.clone(), upload: id, parts, conditions, checksum, checksum_type, size };
+        let (bucket, key) = (bucket.clone(), key.clone());
+        let complete = CompleteUpload { bucket, key, upload: id, parts, conditions, checksum, checksum_type, size, default_retention };
         let writes = self.origin.writes.clone();
         let written = self.change(grant, What::Content, async move { writes.complete_upload(complete, quota).await }).await?;
         if let Some(upload) = upload {

@@ -3,17 +3,57 @@
 
 use crate::auth::action::Action;
 use crate::auth::grant::Grant;
+use crate::base::bucket_lock::BucketLock;
 use crate::base::conditions::WriteConditions;
-use crate::base::error::Result;
-use crate::base::lock::Lock;
+use crate::base::error::{Error, Result};
+use crate::base::lock::{Lock, LockAsked, Retention};
 use crate::base::object::{CannedAcl, ObjectHeaders, SharedObject};
 use crate::base::object_ref::ObjectRef;
+use crate::base::timestamp::Timestamp;
 use crate::ingest::{Expect, Received, Staging};
 use crate::ops::changes::What;
 use crate::ops::{Ops, object};
-use crate::origin::{Announced, CopyObject, Delete, Deleted, PutObject, Restore, Restored, Written};
+use crate::origin::{Announced, CopyObject, Delete, Deleted, PutObject, Restore, Restored, Written, no_lock_configuration};
+
+/// What the writer of a new version asks to be locked, each with the right to do it.
+#[derive(Debug, Clone, Default)]
+pub struct GrantedLock {
+    pub retention: Option<(Grant, Retention)>,
+    pub legal_hold: Option<(Grant, bool)>,
+}
+
+impl GrantedLock {
+    /// For what is made under `of`.
+    fn asked(&self, of: ObjectRef<'_>) -> Result<LockAsked> {
+        let check = |grant: &Grant, action| match object(grant, &[action])? {
+            granted if granted == of => Ok(()),
+            _ => Err(Error::internal("a lock was granted for another object than the one that is made")),
+        };
+        if let Some((grant, _)) = &self.retention {
+            check(grant, Action::PutObjectRetention)?;
+        }
+        if let Some((grant, _)) = &self.legal_hold {
+            check(grant, Action::PutObjectLegalHold)?;
+        }
+        Ok(LockAsked { retention: self.retention.as_ref().map(|(_, r)| *r), legal_hold: self.legal_hold.as_ref().map(|(_, on)| *on) })
+    }
+}
 
 impl Ops {
+    /// The lock of what is made under `of`: as its writer asks, or else as the bucket keeps what is new. An upload is not made before
+    /// it is completed.
+    pub(super) async fn lock_of_new(&self, of: ObjectRef<'_>, granted: &GrantedLock, from: Option<Timestamp>) -> Result<Lock> {
+        let asked = granted.asked(of)?;
+        match self.origin.buckets.bucket(of.bucket).await?.map(|bucket| bucket.object_lock()).transpose()?.flatten() {
+            None if asked == LockAsked::default() => Ok(Lock::default()),
+            None => Err(no_lock_configuration()),
+            Some(BucketLock { default }) => {
+                let by_default = default.zip(from).map(|(default, from)| default.from(from));
+                Ok(Lock { retention: asked.retention.or(by_default), ..asked.lock() })
+            }
+        }
+    }
+
     /// Where the grant's tenant may stage a body.
     pub fn staging(&self, grant: &Grant) -> Staging {
         self.origin.intake.staging(grant.tenant())
@@ -41,19 +81,22 @@ impl Ops {
         grant: &Grant,
         acl: CannedAcl,
         headers: ObjectHeaders,
+        lock: GrantedLock,
         conditions: WriteConditions,
         received: Received,
     ) -> Result<Written> {
-        let ObjectRef { bucket, key, .. } = object(grant, &[Action::PutObject])?;
+        let of @ ObjectRef { bucket, key, .. } = object(grant, &[Action::PutObject])?;
         let (owner, quota) = grant.becomes(acl)?;
         self.require_storable(grant, &headers).await?;
+        let lock = self.lock_of_new(of, &lock, Some(Timestamp::now())).await?;
         let (bucket, key, owner) = (bucket.clone(), key.clone(), owner.clone());
-        let put = PutObject { bucket, key, owner, acl, headers, lock: Lock::default(), conditions, received };
+        let put = PutObject { bucket, key, owner, acl, headers, lock, conditions, received };
         let writes = self.origin.writes.clone();
         self.change(grant, What::Content, async move { writes.put(put, quota).await }).await
     }
 
     /// `source_grant` is the right to read what is copied.
+    #[expect(clippy::too_many_arguments, reason = "a copy is made of this much")]
     pub async fn copy(
         &self,
         grant: &Grant,
@@ -61,13 +104,15 @@ impl Ops {
         source: SharedObject,
         acl: CannedAcl,
         headers: ObjectHeaders,
+        lock: &GrantedLock,
         conditions: WriteConditions,
     ) -> Result<Written> {
-        let ObjectRef { bucket, key, .. } = object(grant, &[Action::PutObject])?;
+        let of @ ObjectRef { bucket, key, .. } = object(grant, &[Action::PutObject])?;
         let from = object(source_grant, &[Action::GetObject])?.to_owned();
         let (owner, quota) = grant.becomes(acl)?;
         self.require_storable(grant, &headers).await?;
         self.require_room(grant, acl, Some(source.size)).await?;
+        let lock = self.lock_of_new(of, lock, Some(Timestamp::now())).await?;
         let copy = CopyObject {
             source_bucket: from.bucket,
             source_key: from.key,
@@ -78,7 +123,7 @@ impl Ops {
             owner: owner.clone(),
             acl,
             headers,
-            lock: Lock::default(),
+            lock,
             conditions,
         };
         let writes = self.origin.writes.clone();
@@ -95,6 +140,17 @@ impl Ops {
         let of = object(grant, &[Action::DeleteObject])?.to_owned();
         let writes = self.origin.writes.clone();
         self.change(grant, What::Content, async move { writes.delete(of.object(), delete).await }).await
+    }
+
+    /// `bypass`: the grant's tenant may shorten what GOVERNANCE retains, and wants to.
+    pub async fn set_retention(&self, grant: &Grant, retention: Option<Retention>, bypass: bool) -> Result<()> {
+        let of = object(grant, &[Action::PutObjectRetention])?;
+        self.origin.writes.set_retention(of, retention, bypass).await
+    }
+
+    pub async fn set_legal_hold(&self, grant: &Grant, on: bool) -> Result<()> {
+        let of = object(grant, &[Action::PutObjectLegalHold])?;
+        self.origin.writes.set_legal_hold(of, on).await
     }
 
     pub async fn set_object_acl(&self, grant: &Grant, acl: CannedAcl) -> Result<()> {

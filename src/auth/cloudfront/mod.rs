@@ -57,7 +57,11 @@ impl Auth {
         Ok(Caller {
             identity: entry.identity.clone(),
             access_key: None,
-            via: Via::CloudFront { carrier, expires: statement.expires },
+            via: Via::CloudFront {
+                carrier,
+                one_url: statement.is_for_one_url() || matches!(fields.limit, Limit::Canned(_)),
+                expires: statement.expires,
+            },
             payload: Payload::Unsigned,
             reach: entry.reach.clone(),
             signed_for: None,

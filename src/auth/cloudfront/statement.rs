@@ -84,6 +84,11 @@ impl Statement {
         self.resource.as_ref().is_none_or(|r| Pattern::glob(r).matches(url.into(), None))
     }
 
+    /// Whether the signer wrote a URL to its end. A `?` stands for itself in one, and for any other character.
+    pub fn is_for_one_url(&self) -> bool {
+        self.resource.as_ref().is_some_and(|r| !r.contains('*'))
+    }
+
     pub fn admits(&self, address: IpAddr) -> bool {
         self.source.is_none_or(|net| net.contains(address))
     }

@@ -13,6 +13,7 @@ use crate::auth::payload::{self, Payload};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::names::{ObjectKey, TenantId};
 use crate::base::network::Network;
+use crate::base::object_ref::VersionId;
 use crate::base::tags::Tags;
 use crate::base::timestamp::Timestamp;
 
@@ -55,6 +56,13 @@ pub enum ConditionKey {
     Header(&'static str),
     CopySource,
     PayloadHash,
+    /// The version that is named, of the object or of the source of a copy: each is decided by its own.
+    VersionId,
+    LockMode,
+    LockUntil,
+    /// Days that are left until then, one that has begun for a whole one.
+    LockDays,
+    LegalHold,
     /// The value of this tag of the object that is there.
     ExistingTag(Arc<str>),
     /// The value of this tag that the request gives.
@@ -131,7 +139,11 @@ const KEYS: &[(&str, ConditionKey)] = &[
     ("s3:prefix", ConditionKey::Prefix),
     ("s3:delimiter", ConditionKey::Query("delimiter")),
     ("s3:max-keys", ConditionKey::Number("max-keys")),
-    ("s3:VersionId", ConditionKey::Query("versionId")),
+    ("s3:VersionId", ConditionKey::VersionId),
+    ("s3:object-lock-mode", ConditionKey::LockMode),
+    ("s3:object-lock-retain-until-date", ConditionKey::LockUntil),
+    ("s3:object-lock-remaining-retention-days", ConditionKey::LockDays),
+    ("s3:object-lock-legal-hold", ConditionKey::LegalHold),
     ("s3:RequestObjectTagKeys", ConditionKey::GivenTagKeys),
     ("s3:if-match", ConditionKey::Header("if-match")),
     ("s3:if-none-match", ConditionKey::Header("if-none-match")),
@@ -190,6 +202,8 @@ pub struct Environment<'a> {
     pub any_key: bool,
     pub bucket_owner: Option<&'a TenantId>,
     pub key: Option<&'a ObjectKey>,
+    /// None: none is named.
+    pub version: Option<&'a VersionId>,
     pub trusted_proxies: &'a [Network],
 }
 
@@ -255,8 +269,8 @@ impl ConditionKey {
         match self {
             Self::SourceIp => KeyKind::Ip,
             Self::SecureTransport | Self::ProvenCdn => KeyKind::Bool,
-            Self::CurrentTime => KeyKind::Time,
-            Self::EpochTime | Self::SignatureAge | Self::Number(_) => KeyKind::Number,
+            Self::CurrentTime | Self::LockUntil => KeyKind::Time,
+            Self::EpochTime | Self::SignatureAge | Self::LockDays | Self::Number(_) => KeyKind::Number,
             _ => KeyKind::Text,
         }
     }
@@ -288,6 +302,10 @@ impl ConditionKey {
             | Self::Header(_)
             | Self::CopySource
             | Self::PayloadHash
+            | Self::LockMode
+            | Self::LockUntil
+            | Self::LockDays
+            | Self::LegalHold
             | Self::GivenTag(_)
             | Self::GivenTagKeys => true,
             // They may change at any time, and are not looked up to see whether everyone may read.
@@ -301,6 +319,7 @@ impl ConditionKey {
             | Self::PrincipalType
             | Self::BucketOwner
             | Self::ObjectKey
+            | Self::VersionId
             | Self::AuthType
             | Self::SignatureAge
             | Self::SignatureVersion => false,
@@ -318,6 +337,7 @@ impl ConditionKey {
             Self::PrincipalType => Some(text(if tenant.is_some() { "User" } else { "Anonymous" })),
             Self::BucketOwner => env.bucket_owner.map(|o| text(o.as_str())),
             Self::ObjectKey => env.key.map(|k| text(k.as_str())),
+            Self::VersionId => env.version.map(|v| text(v.as_str())),
             Self::AuthType => subject.auth_type.map(text),
             Self::SignatureVersion => subject.signature_version.map(text),
             Self::Prefix if env.listing.is_some() => env.listing.map(text),
@@ -346,6 +366,10 @@ impl ConditionKey {
             Self::Header(name) => facts.header(name)?.map(text),
             Self::PayloadHash => payload_hash(env.subject, facts).map(Value::Text),
             Self::CopySource => CopySource::of(&facts.parts.headers)?.map(|s| Value::Text(Cow::Owned(s.name()))),
+            Self::LockMode => facts.lock.retention.map(|r| text(r.mode.name())),
+            Self::LockUntil => facts.lock.retention.map(|r| Value::Time(r.until)),
+            Self::LockDays => facts.lock.retention.map(|r| Value::Number(days_left(facts.now, r.until))),
+            Self::LegalHold => facts.lock.legal_hold.map(|on| text(if on { "ON" } else { "OFF" })),
             // Answered without a request, by `value`.
             Self::Username
             | Self::UserId
@@ -354,6 +378,7 @@ impl ConditionKey {
             | Self::PrincipalType
             | Self::BucketOwner
             | Self::ObjectKey
+            | Self::VersionId
             | Self::AuthType
             | Self::SignatureVersion
             | Self::ExistingTag(_)
@@ -361,6 +386,11 @@ impl ConditionKey {
             | Self::GivenTagKeys => None,
         })
     }
+}
+
+fn days_left(now: Timestamp, until: Timestamp) -> i64 {
+    const DAY: u128 = 24 * 3600 * 1000;
+    until.since(now).as_millis().div_ceil(DAY) as i64
 }
 
 /// What the body is held to, not what a header says of it: the header of a presigned URL, which nobody signed, says nothing.

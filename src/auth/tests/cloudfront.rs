@@ -12,7 +12,7 @@ use crate::auth::url_key::{Hash, UrlKey};
 use crate::auth::{Action, Auth, Caller, Carrier, Identity, Reading, Settings, Target, Via};
 use crate::base::error::{ErrorKind, Result};
 use crate::base::object::{Bucket, CannedAcl};
-use crate::base::object_ref::VersionSelector;
+use crate::base::object_ref::{ObjectRef, VersionSelector};
 use crate::base::timestamp::Timestamp;
 
 const CDN: &str = "cdn.example.com";
@@ -72,7 +72,7 @@ fn what_cloudfronts_signers_made_is_taken() {
         };
         let caller = read(&auth, &parts(request)).unwrap_or_else(|e| panic!("{line}: {e}"));
         assert_eq!(caller.identity.id().as_str(), "acme");
-        assert_eq!(caller.via, Via::CloudFront { carrier, expires: Timestamp::from_secs(END) });
+        assert!(matches!(caller.via, Via::CloudFront { carrier: by, .. } if by == carrier), "{:?}", caller.via);
         assert_eq!(caller.via.expires(), Some(Timestamp::from_secs(END)));
         seen[["boto", "js", "js-cookies"].iter().position(|f| *f == form).unwrap()] += 1;
         // The very same on the S3 door: a stranger, or refused, never acme.
@@ -275,7 +275,7 @@ fn a_signature_reaches_as_far_as_its_tenant_and_its_key_and_only_reads() {
             .authorize(caller, action, Target::Object { bucket, key: &key, version: VersionSelector::Current, object: None }, &context)
             .is_ok();
         if !may && action == Action::GetObject {
-            assert!(!auth.may_know_absence(caller, bucket, &key, &context), "{object}");
+            assert!(!auth.may_know_absence(caller, bucket, ObjectRef::current(&bucket.name, &key), &context), "{object}");
         }
         may
     };

@@ -78,7 +78,15 @@ pub fn auth() -> Auth {
 pub fn facts(parts: &Parts) -> RequestFacts<'_> {
     // Lives as long as the test's process, so that tests can make facts in passing.
     let query = Box::leak(Box::new(Query::parse(parts.uri.query()).unwrap_or_default()));
-    RequestFacts { parts, query, peer: IpAddr::from([192, 0, 2, 1]), secure: false, now: NOW, tags: TagFacts::default() }
+    RequestFacts {
+        parts,
+        query,
+        peer: IpAddr::from([192, 0, 2, 1]),
+        secure: false,
+        now: NOW,
+        tags: TagFacts::default(),
+        lock: Default::default(),
+    }
 }
 
 pub fn parts(request: http::request::Builder) -> Parts {

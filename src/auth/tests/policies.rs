@@ -15,7 +15,7 @@ use crate::base::etag::ETag;
 use crate::base::lock::Lock;
 use crate::base::names::{BucketName, TenantId};
 use crate::base::object::{Bucket, BucketDocument, CannedAcl, Layer, ObjectHeaders, ObjectInfo};
-use crate::base::object_ref::{VersionId, VersionSelector};
+use crate::base::object_ref::{ObjectRef, VersionId, VersionSelector};
 
 fn tenant_id(s: &str) -> TenantId {
     TenantId::parse(s).unwrap()
@@ -170,8 +170,9 @@ fn listing_a_shared_bucket() {
 #[test]
 fn absence_is_told_to_those_who_may_list() {
     let g = Gateway::new();
-    let tells =
-        |who: &str, bucket: &Bucket, name: &str| g.auth.may_know_absence(&caller(&g.auth, who), bucket, &key(name), &facts(&g.request));
+    let tells = |who: &str, bucket: &Bucket, name: &str| {
+        g.auth.may_know_absence(&caller(&g.auth, who), bucket, ObjectRef::current(&bucket.name, &key(name)), &facts(&g.request))
+    };
     assert!(tells("acme", &bucket("acme"), "k"));
     assert!(!tells("acme", &bucket("rival"), "k") && !tells("anonymous", &bucket("acme"), "k"));
     let shared = bucket("operator");

@@ -1,7 +1,7 @@
 //! For how long, and by whom, an answer may be kept: the one place that writes `Cache-Control` of a read.
 //!
-//! The wish comes first from the object's own metadata, then from its name (a content hash that is true), then from the
-//! site's rules, then from the default. The right comes before the wish: only what anyone may read is ever `public`.
+//! The wish comes first from the object's own metadata, then from what was asked for (a version by its id, or a name with a content hash
+//! that is true), then from the site's rules, then from the default. The right comes before the wish: only what anyone may read is ever `public`.
 //! There is no `Age`: this is the origin. What it answers was current when it answered, or over a remote S3 as recently as `[cache]`
 //! demands; `X-Cache` tells which.
 
@@ -13,6 +13,7 @@ use crate::base::hash_name;
 use crate::base::header::trim;
 use crate::base::names::ObjectKey;
 use crate::base::object::ObjectInfo;
+use crate::base::object_ref::VersionSelector;
 use crate::http::respond::value;
 use crate::origin::CacheState;
 
@@ -69,10 +70,20 @@ pub fn essence(content_type: &str) -> String {
     trim(content_type.split(';').next().unwrap_or_default()).to_ascii_lowercase()
 }
 
-/// `headers` hold the object's own `Cache-Control` and `Expires`, where it has them.
-pub fn apply(headers: &mut HeaderMap, rules: &[Rule], key: &ObjectKey, object: &ObjectInfo, audience: Audience) {
+/// `headers` hold the object's own `Cache-Control` and `Expires`, where it has them. `version`: which one was asked for.
+pub fn apply(
+    headers: &mut HeaderMap,
+    rules: &[Rule],
+    key: &ObjectKey,
+    version: VersionSelector<'_>,
+    object: &ObjectInfo,
+    audience: Audience,
+) {
     let own = headers.get(CACHE_CONTROL).cloned();
-    let wish = own.clone().unwrap_or_else(|| wish(rules, key.as_str(), object));
+    let wish = own.clone().unwrap_or_else(|| match version.is_named() {
+        true => HeaderValue::from_static(IMMUTABLE),
+        false => wish(rules, key.as_str(), object),
+    });
     match audience {
         // An `Expires` alone is the writer's wish as well, and a Cache-Control beside it would hide it.
         Audience::Anyone if own.is_none() && headers.contains_key(EXPIRES) => {}

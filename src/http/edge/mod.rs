@@ -34,8 +34,8 @@ use crate::http::isolation;
 use crate::http::ranges::Requested;
 use crate::http::read::{self, IfRange, Read};
 use crate::http::respond::Answer;
-use crate::http::s3::get;
 use crate::http::s3::route::{self, Operation, Resource};
+use crate::http::s3::{get, versions};
 use crate::http::visit::Visit;
 use crate::net::request_body::RequestBody;
 use crate::net::service::Peer;
@@ -100,11 +100,13 @@ async fn read(
     let record = visit.record();
     record.names(Resource::Object(bucket.clone(), key.clone()));
     let query = Query::parse(uri.query())?;
+    let version = route::version_of(&query)?;
     record.routed(operation.label(), operation.log_name());
 
     let is_site = |host: Host<'_>| gateway.settings.sites.is_named_by(site, host);
     let reading = Reading { known_as: site.url.as_deref(), path_token: token, is_site: &is_site };
-    let exchange = Exchange::open_for_reading(gateway, visit, parts, query, body, peer, reading)?;
+    let mut exchange = Exchange::open_for_reading(gateway, visit, parts, query, body, peer, reading)?;
+    exchange.version = version;
     check_meaning(&exchange, bucket, key)?;
     let mut wanted = wanted(&exchange, operation == Operation::HeadObject)?;
     for attempt in 0..get::ATTEMPTS {
@@ -132,7 +134,8 @@ async fn read(
             get::apply_overrides(&exchange, &mut answer)?;
             state.into_iter().for_each(|state| cache::tell(answer.headers_mut(), state));
             let audience = audience(&exchange, site, &grant, &found, &object);
-            cache::apply(answer.headers_mut(), &site.cache, key, &object, audience);
+            cache::apply(answer.headers_mut(), &site.cache, key, grant.version(), &object, audience);
+            versions::tell_read(answer.headers_mut(), &found, &object);
             if object.layer.replica().is_some() {
                 // It may be older than what was acknowledged last.
                 cache::shorten(answer.headers_mut());

@@ -1,4 +1,4 @@
-//! Buckets: list, create, head, delete, location, versioning state.
+//! Buckets: list, create, head, delete, location.
 
 use std::collections::BTreeMap;
 
@@ -6,15 +6,17 @@ use http::StatusCode;
 use http::header::HeaderValue;
 
 use crate::auth::action::Action;
+use crate::base::bucket_lock::BucketLock;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::names::BucketName;
 use crate::base::object::{Bucket, BucketDocument, CannedAcl, Ownership};
 use crate::base::tags::{Tagged, Tags};
+use crate::base::versions::Versioning;
 use crate::http::exchange::Exchange;
 use crate::http::respond::{self, Answer, value};
 use crate::http::s3::cors::compiled;
-use crate::http::s3::params;
 use crate::http::s3::tagging;
+use crate::http::s3::{lock, params};
 use crate::http::xml::{Element, Writer};
 
 /// S3's page of ListBuckets where the client sets none: all there can be.
@@ -66,6 +68,13 @@ pub async fn create(exchange: &mut Exchange<'_>, name: &BucketName) -> Result<An
     let grant = exchange.authorize_new_bucket(Action::CreateBucket, name)?;
     let document = exchange.document().await?;
     let mut documents = BTreeMap::new();
+    if lock::is_asked_of_new_bucket(&exchange.parts.headers)? {
+        exchange.authorize_new_bucket(Action::PutBucketVersioning, name)?;
+        exchange.authorize_new_bucket(Action::PutBucketObjectLockConfiguration, name)?;
+        // What is locked is a version.
+        documents.extend(Versioning::Enabled.name().map(|state| (BucketDocument::Versioning, state.as_bytes().to_vec())));
+        documents.insert(BucketDocument::ObjectLock, BucketLock::default().document().into_bytes());
+    }
     let asked = Asked::parse(&document)?;
     if let Some(region) = asked.region {
         documents.insert(BucketDocument::Location, region.into_bytes());
@@ -82,9 +91,11 @@ pub async fn create(exchange: &mut Exchange<'_>, name: &BucketName) -> Result<An
     }
     let is_as_asked = {
         let wanted = [BucketDocument::Ownership, BucketDocument::Tagging].map(|d| (d, documents.get(&d).cloned()));
+        let locked = documents.contains_key(&BucketDocument::ObjectLock);
         // No tags are no wish for none.
         move |there: &Bucket| {
             there.acl == acl
+                && there.documents.contains_key(&BucketDocument::ObjectLock) == locked
                 && wanted.iter().all(|(d, w)| there.documents.get(d) == w.as_ref() || (*d == BucketDocument::Tagging && w.is_none()))
         }
     };
@@ -186,10 +197,4 @@ pub async fn location(exchange: &mut Exchange<'_>, name: &BucketName) -> Result<
     let mut w = Writer::document("LocationConstraint");
     w.text(&text);
     Ok(respond::xml(w.finish("LocationConstraint")))
-}
-
-/// Never enabled: an empty document, as S3 answers for a bucket whose versioning was never set.
-pub async fn versioning(exchange: &mut Exchange<'_>, name: &BucketName) -> Result<Answer> {
-    exchange.on_bucket(Action::GetBucketVersioning, name).await?;
-    Ok(respond::xml(Writer::document("VersioningConfiguration").finish("VersioningConfiguration")))
 }

@@ -12,7 +12,7 @@ use crate::base::limits::MAX_PUT_BYTES;
 use crate::base::media_type;
 use crate::base::names::{BucketName, ObjectKey};
 use crate::base::object::SharedObject;
-use crate::base::object_ref::ObjectRef;
+use crate::base::object_ref::{ObjectRef, VersionId};
 use crate::base::range::{ByteRange, RangeSpec};
 use crate::base::storable::SEALED;
 use crate::http::body::ResponseBody;
@@ -20,7 +20,7 @@ use crate::http::exchange::Exchange;
 use crate::http::ranges::{self, Requested};
 use crate::http::respond::{self, Answer};
 use crate::http::s3::objects::tell_dedup;
-use crate::http::s3::{lifecycle, multipart, params};
+use crate::http::s3::{lifecycle, lock, multipart, params, versions};
 use crate::http::xml::Writer;
 use crate::ingest::{Expect, receive};
 use crate::ops::read::Shown;
@@ -48,10 +48,10 @@ impl Source {
     }
 
     /// The source as it is now, with the right to read it, if the conditions hold.
-    async fn find(&self, exchange: &Exchange<'_>) -> Result<(Grant, SharedObject)> {
-        let (grant, object) = exchange.readable_source(self.of.object()).await?;
+    async fn find(&self, exchange: &Exchange<'_>) -> Result<Found> {
+        let (grant, bucket, object) = exchange.readable_source(self.of.object()).await.map_err(no_marker)?;
         let failed = match self.conditions.evaluate(&object) {
-            Verdict::Proceed => return Ok((grant, object)),
+            Verdict::Proceed => return Ok(Found { grant, version: versions::shown(&bucket, &object).cloned(), object }),
             Verdict::NotModified if self.conditions.if_none_match.is_some() => "x-amz-copy-source-If-None-Match",
             Verdict::NotModified => "x-amz-copy-source-If-Modified-Since",
             Verdict::Failed("If-Match") => "x-amz-copy-source-If-Match",
@@ -62,7 +62,23 @@ impl Source {
     }
 }
 
+struct Found {
+    grant: Grant,
+    object: SharedObject,
+    /// As the answer names it.
+    version: Option<VersionId>,
+}
+
+/// Nothing is in a delete marker that could be copied.
+fn no_marker(error: Error) -> Error {
+    if error.kind() != ErrorKind::MethodNotAllowed {
+        return error;
+    }
+    Error::new(ErrorKind::InvalidRequest, "The source of a copy request may not specifically refer to a delete marker by version id.")
+}
+
 pub async fn object(exchange: &mut Exchange<'_>, bucket: &BucketName, key: &ObjectKey) -> Result<Answer> {
+    exchange.lock = lock::asked(&exchange.parts.headers, exchange.now)?;
     let headers = &exchange.parts.headers;
     let source = Source::parse(exchange)?;
     let replace = match text(headers, "x-amz-metadata-directive")? {
@@ -79,7 +95,9 @@ pub async fn object(exchange: &mut Exchange<'_>, bucket: &BucketName, key: &Obje
     let conditions = params::write_conditions(headers)?;
     let fresh = params::object_headers(headers)?;
     let grant = exchange.on_object(Action::PutObject, bucket, key).await?;
-    let onto_itself = source.of.bucket == *bucket && source.of.key == *key;
+    let lock = exchange.granted_lock(bucket, key)?;
+    // An older version is brought back by a copy.
+    let onto_itself = source.of.bucket == *bucket && source.of.key == *key && source.of.version.is_none();
     if onto_itself && !replace && fresh.website_redirect.is_none() && text(headers, "x-amz-storage-class")?.is_none() {
         return Err(Error::new(
             ErrorKind::InvalidRequest,
@@ -87,7 +105,7 @@ pub async fn object(exchange: &mut Exchange<'_>, bucket: &BucketName, key: &Obje
         ));
     }
     for _ in 0..ATTEMPTS {
-        let (source_grant, found) = source.find(exchange).await?;
+        let Found { grant: source_grant, object: found, version: source_version } = source.find(exchange).await?;
         if found.size > MAX_PUT_BYTES {
             return Err(Error::new(
                 ErrorKind::InvalidRequest,
@@ -109,7 +127,7 @@ pub async fn object(exchange: &mut Exchange<'_>, bucket: &BucketName, key: &Obje
         }
         // S3 copies metadata, not where a website sends its visitors.
         stored.website_redirect = fresh.website_redirect.clone();
-        let copied = exchange.gateway.ops.copy(&grant, &source_grant, found, acl, stored, conditions.clone()).await;
+        let copied = exchange.gateway.ops.copy(&grant, &source_grant, found, acl, stored, &lock, conditions.clone()).await;
         let written = match copied {
             // The version that was granted is gone: look again, decide again.
             Err(e) if e.kind() == ErrorKind::OperationAborted => continue,
@@ -121,6 +139,8 @@ pub async fn object(exchange: &mut Exchange<'_>, bucket: &BucketName, key: &Obje
         let mut answer = respond::xml(w.finish("CopyObjectResult"));
         tell_dedup(answer.headers_mut(), &grant, &written);
         lifecycle::tell_written(exchange, ObjectRef::current(bucket, key), &written.object, answer.headers_mut()).await;
+        versions::tell_written(answer.headers_mut(), &written.object);
+        versions::tell_source(answer.headers_mut(), source_version.as_ref());
         return Ok(answer);
     }
     Err(replaced())
@@ -147,7 +167,7 @@ pub async fn part(exchange: &mut Exchange<'_>, bucket: &BucketName, key: &Object
     multipart::require_announced(&upload, asked)?;
     let algorithm = asked.unwrap_or_else(|| multipart::part_algorithm(&upload));
     for _ in 0..ATTEMPTS {
-        let (source_grant, found) = source.find(exchange).await?;
+        let Found { grant: source_grant, object: found, version: source_version } = source.find(exchange).await?;
         let range = part_range(text(&exchange.parts.headers, "x-amz-copy-source-range")?, found.size)?;
         let size = range.map_or(0, |range| range.end - range.start);
         exchange.gateway.ops.require_room_for_part(&exchange.gateway.auth, &upload, number, Some(size)).await?;
@@ -167,7 +187,9 @@ pub async fn part(exchange: &mut Exchange<'_>, bucket: &BucketName, key: &Object
         if let Some(checksum) = &part.checksum {
             w.leaf(checksum.algorithm.element(), checksum);
         }
-        return Ok(respond::xml(w.finish("CopyPartResult")));
+        let mut answer = respond::xml(w.finish("CopyPartResult"));
+        versions::tell_source(answer.headers_mut(), source_version.as_ref());
+        return Ok(answer);
     }
     Err(replaced())
 }

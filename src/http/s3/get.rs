@@ -13,7 +13,7 @@ use crate::base::object::ObjectInfo;
 use crate::http::exchange::Exchange;
 use crate::http::read::{self, Read};
 use crate::http::respond::{self, Answer, value};
-use crate::http::s3::{lifecycle, params};
+use crate::http::s3::{lifecycle, params, versions};
 use crate::http::xml::Writer;
 use crate::ops::read::Shown;
 use crate::origin::Freshness;
@@ -44,6 +44,8 @@ pub async fn read(exchange: &mut Exchange<'_>, bucket: &BucketName, key: &Object
         if let Some(mut answer) = read::answer(&exchange.gateway.ops, &grant, Shown::stored(&object), &wanted).await? {
             apply_overrides(exchange, &mut answer)?;
             lifecycle::tell(exchange, &found, exchange.named(bucket, key), &object, answer.headers_mut());
+            versions::tell_read(answer.headers_mut(), &found, &object);
+            exchange.tell_lock(answer.headers_mut(), &found, exchange.named(bucket, key), &object);
             exchange.record.saw_bucket(found);
             exchange.record.saw_object(object);
             return Ok(answer);
@@ -131,6 +133,9 @@ pub async fn attributes(exchange: &mut Exchange<'_>, bucket: &BucketName, key: &
     let mut answer = respond::xml(w.finish("GetObjectAttributesResponse"));
     if let Some(v) = value(&object.modified.http_date()) {
         answer.headers_mut().insert(LAST_MODIFIED, v);
+    }
+    if let Some(found) = exchange.record.bucket() {
+        versions::tell_read(answer.headers_mut(), found, &object);
     }
     Ok(answer)
 }

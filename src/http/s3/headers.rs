@@ -81,6 +81,9 @@ fn changes(operation: Operation) -> bool {
         | GetBucketCors
         | GetBucketTagging
         | GetBucketLifecycleConfiguration
+        | GetObjectLockConfiguration
+        | GetObjectRetention
+        | GetObjectLegalHold
         | GetObject
         | HeadObject
         | GetObjectAttributes
@@ -98,6 +101,10 @@ fn changes(operation: Operation) -> bool {
         | DeleteBucketTagging
         | PutBucketLifecycleConfiguration
         | DeleteBucketLifecycle
+        | PutBucketVersioning
+        | PutObjectLockConfiguration
+        | PutObjectRetention
+        | PutObjectLegalHold
         | PutObject
         | PublishObject
         | CopyObject
@@ -134,6 +141,11 @@ const BODIES: On = On::These(&[
     PutBucketLifecycleConfiguration,
     PutObjectAcl,
     RestoreObject,
+    PutBucketTagging,
+    PutBucketVersioning,
+    PutObjectLockConfiguration,
+    PutObjectRetention,
+    PutObjectLegalHold,
 ]);
 const ATTRIBUTES: On = On::These(&[GetObjectAttributes]);
 
@@ -160,7 +172,10 @@ const fn harmless(name: &'static str, why: &'static str) -> Row {
 
 const CHECKSUM: &str = "An algorithm that is not known here: nothing would be checked.";
 const ENCRYPTION: &str = "Encryption is not the client's to choose here.";
-const LOCK: &str = "Object lock is not implemented.";
+const TOKEN: &str = "Object lock needs no token here.";
+const HOLD: &str = "Holds by events are not implemented.";
+/// A lock is no property of a name that means its content.
+const LOCKED: On = On::These(&[PutObject, CopyObject, CreateMultipartUpload]);
 const GRANTS: &str = "Grants one by one: bucket policies say more.";
 const RENAME: &str = "RenameObject is not implemented.";
 const ELSEWHERE: &str = "Of an operation that is not implemented.";
@@ -192,9 +207,9 @@ pub const ROWS: &[Row] = &[
     honoured("range", READS),
     honoured("x-amz-acl", ACLS),
     refused_unless("x-amz-bucket-namespace", &["", "global"], "All names are in one space here."),
-    refused("x-amz-bucket-object-lock-enabled", LOCK),
-    refused("x-amz-bucket-object-lock-token", LOCK),
-    harmless("x-amz-bypass-governance-retention", "Nothing is retained, so nothing need be bypassed."),
+    honoured("x-amz-bucket-object-lock-enabled", On::These(&[CreateBucket])),
+    refused("x-amz-bucket-object-lock-token", TOKEN),
+    honoured("x-amz-bypass-governance-retention", On::These(&[DeleteObject, DeleteObjects, PutObjectRetention])),
     harmless("x-amz-cf-id", "CloudFront's name for the request."),
     honoured("x-amz-checksum-algorithm", On::These(&[CreateMultipartUpload, CopyObject, UploadPartCopy])),
     strict("x-amz-checksum-crc32", BODIES),
@@ -240,12 +255,12 @@ pub const ROWS: &[Row] = &[
     refused_unless("x-amz-object-annotation-directive", &["", "COPY", "EXCLUDE"], "Objects have no annotations here."),
     honoured("x-amz-object-attributes", ATTRIBUTES),
     refused_unless("x-amz-object-if-match", &[], ELSEWHERE),
-    refused("x-amz-object-lock-event-hold", LOCK),
-    refused("x-amz-object-lock-event-hold-duration-days", LOCK),
-    refused("x-amz-object-lock-event-hold-duration-years", LOCK),
-    refused("x-amz-object-lock-legal-hold", LOCK),
-    refused("x-amz-object-lock-mode", LOCK),
-    refused("x-amz-object-lock-retain-until-date", LOCK),
+    refused("x-amz-object-lock-event-hold", HOLD),
+    refused("x-amz-object-lock-event-hold-duration-days", HOLD),
+    refused("x-amz-object-lock-event-hold-duration-years", HOLD),
+    strict("x-amz-object-lock-legal-hold", LOCKED),
+    strict("x-amz-object-lock-mode", LOCKED),
+    strict("x-amz-object-lock-retain-until-date", LOCKED),
     honoured("x-amz-object-ownership", On::These(&[CreateBucket])),
     harmless("x-amz-optional-object-attributes", "It asks a listing to tell more."),
     honoured("x-amz-part-number-marker", ATTRIBUTES),
@@ -291,7 +306,7 @@ pub const FAMILIES: &[Row] = &[
     refused("x-amz-fwd-", ELSEWHERE),
     refused("x-amz-grant-", GRANTS),
     refused_unless("x-amz-if-", &[], "A condition that is not decided here."),
-    refused("x-amz-object-lock-", LOCK),
+    refused("x-amz-object-lock-", HOLD),
     refused("x-amz-rename-source-", RENAME),
     refused("x-amz-server-side-encryption-", ENCRYPTION),
     refused_unless("x-amz-source-", &[], "Something that must hold of the source."),
@@ -360,7 +375,8 @@ mod tests {
         assert_eq!(does("x-amz-acl", UploadPart, "private"), Some(Does::Ignore));
         assert_eq!(does("if-match", CreateMultipartUpload, "*"), Some(Does::Refuse));
         assert_eq!(does("if-match", ListObjectsV2, "*"), Some(Does::Ignore));
-        assert_eq!(does("x-amz-bucket-object-lock-enabled", CreateBucket, "False"), Some(Does::Ignore));
+        assert_eq!(does("x-amz-bucket-object-lock-enabled", CreateBucket, "False"), Some(Does::Honour));
+        assert_eq!(does("x-amz-object-lock-mode", PublishObject, "GOVERNANCE"), Some(Does::Refuse));
         assert_eq!(does("x-amz-checksum-of-tomorrow", PutObject, "x"), Some(Does::Refuse));
         assert_eq!(does("x-amz-meta-anything", PutObject, "x"), Some(Does::Honour));
         assert_eq!(does("x-amz-something-of-tomorrow", PutObject, "x"), None);

@@ -1,4 +1,4 @@
-//! ListObjects (v1), ListObjectsV2, ListObjectVersions: three documents over one listing.
+//! ListObjects (v1), ListObjectsV2, ListObjectVersions: three documents, over the objects that there are or all versions.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -10,6 +10,8 @@ use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::limits::MAX_LIST_KEYS;
 use crate::base::names::BucketName;
 use crate::base::object::{ListEntry, ListPage, ListQuery, ListedObject};
+use crate::base::object_ref::VersionId;
+use crate::base::versions::{ListedMarker, ListedVersion, VersionEntry, VersionsPage, VersionsQuery};
 use crate::http::exchange::Exchange;
 use crate::http::query::encode_listed;
 use crate::http::read::REPLICA;
@@ -91,9 +93,29 @@ impl Listing {
     fn common_prefixes(&self, w: &mut Writer, page: &ListPage) {
         for entry in &page.entries {
             if let ListEntry::CommonPrefix(prefix) = entry {
-                w.open("CommonPrefixes").leaf("Prefix", self.name(prefix)).close("CommonPrefixes");
+                self.common_prefix(w, prefix);
             }
         }
+    }
+
+    fn common_prefix(&self, w: &mut Writer, prefix: &str) {
+        w.open("CommonPrefixes").leaf("Prefix", self.name(prefix)).close("CommonPrefixes");
+    }
+
+    fn version(&self, w: &mut Writer, exchange: &Exchange<'_>, listed: &ListedVersion) {
+        w.open("Version");
+        self.object(w, &listed.object);
+        w.leaf("VersionId", &listed.version).leaf("IsLatest", listed.latest);
+        exchange.owner(w, "Owner", &listed.object.owner);
+        w.close("Version");
+    }
+
+    fn marker(&self, w: &mut Writer, exchange: &Exchange<'_>, listed: &ListedMarker) {
+        let ListedMarker { key, marker, latest } = listed;
+        w.open("DeleteMarker").leaf("Key", self.name(key.as_str())).leaf("VersionId", &marker.version).leaf("IsLatest", latest);
+        w.leaf("LastModified", marker.modified.iso8601());
+        exchange.owner(w, "Owner", &marker.owner);
+        w.close("DeleteMarker");
     }
 }
 
@@ -166,28 +188,52 @@ fn from_token(token: &str) -> Result<String> {
     })
 }
 
-/// Buckets are not versioned: each object is its own latest version, called `null`.
 pub async fn versions(exchange: &mut Exchange<'_>, bucket: &BucketName) -> Result<Answer> {
     let grant = exchange.on_bucket(Action::ListBucketVersions, bucket).await?;
     let listing = Listing::parse(exchange)?;
-    let marker = exchange.query.get("key-marker").unwrap_or_default();
-    let page = listing.page(exchange, &grant, marker).await?;
+    let key_marker = exchange.query.get("key-marker").unwrap_or_default();
+    let version_marker = version_marker(&exchange.query)?;
+    let query = VersionsQuery {
+        prefix: listing.prefix.clone(),
+        delimiter: listing.delimiter.clone(),
+        key_marker: key_marker.to_owned(),
+        version_marker: version_marker.clone(),
+        max: listing.max,
+    };
+    let page = match listing.max {
+        0 => VersionsPage::default(),
+        _ => exchange.gateway.ops.list_versions(&grant, &query).await?,
+    };
     let mut w = Writer::document("ListVersionsResult");
     listing.head(&mut w, bucket, &listing.name(&listing.prefix));
-    w.leaf("KeyMarker", listing.name(marker)).leaf("VersionIdMarker", exchange.query.get("version-id-marker").unwrap_or_default());
+    w.leaf("KeyMarker", listing.name(key_marker)).leaf("VersionIdMarker", version_marker.as_ref().map_or("", VersionId::as_str));
     w.leaf("IsTruncated", page.next.is_some());
-    if let Some(next) = &page.next {
-        w.leaf("NextKeyMarker", listing.name(next)).leaf("NextVersionIdMarker", "null");
+    if let Some((key, version)) = &page.next {
+        w.leaf("NextKeyMarker", listing.name(key)).leaf_if("NextVersionIdMarker", version.as_ref());
     }
     for entry in &page.entries {
-        if let ListEntry::Object(object) = entry {
-            w.open("Version");
-            listing.object(&mut w, object);
-            w.leaf("VersionId", "null").leaf("IsLatest", true);
-            exchange.owner(&mut w, "Owner", &object.owner);
-            w.close("Version");
+        match entry {
+            VersionEntry::Version(version) => listing.version(&mut w, exchange, version),
+            VersionEntry::Marker(marker) => listing.marker(&mut w, exchange, marker),
+            VersionEntry::CommonPrefix(_) => {}
         }
     }
-    listing.common_prefixes(&mut w, &page);
+    for entry in &page.entries {
+        if let VersionEntry::CommonPrefix(prefix) = entry {
+            listing.common_prefix(&mut w, prefix);
+        }
+    }
     Ok(exchange.coded(respond::xml(w.finish("ListVersionsResult"))))
+}
+
+/// Without a key it would be nobody's. An empty one is none: some clients send back what was not there.
+fn version_marker(query: &Query) -> Result<Option<VersionId>> {
+    match query.value("version-id-marker") {
+        None => Ok(None),
+        Some(_) if query.value("key-marker").is_none() => {
+            let e = Error::new(ErrorKind::InvalidArgument, "A version-id marker cannot be specified without a key marker.");
+            Err(e.detail("ArgumentName", "version-id-marker"))
+        }
+        Some(text) => VersionId::parse(text).map(Some),
+    }
 }

@@ -8,6 +8,7 @@ pub mod get;
 pub mod headers;
 pub mod lifecycle;
 pub mod list;
+pub mod lock;
 pub mod multipart;
 pub mod objects;
 pub mod params;
@@ -16,6 +17,7 @@ pub mod publish;
 pub mod restore;
 pub mod route;
 pub mod tagging;
+pub mod versions;
 
 use http::header::AUTHORIZATION;
 use http::request::Parts;
@@ -105,7 +107,10 @@ async fn on_bucket(exchange: &mut Exchange<'_>, operation: OnBucket, bucket: &Bu
         HeadBucket => buckets::head(exchange, bucket).await,
         DeleteBucket => buckets::delete(exchange, bucket).await,
         GetBucketLocation => buckets::location(exchange, bucket).await,
-        GetBucketVersioning => buckets::versioning(exchange, bucket).await,
+        GetBucketVersioning => versions::get_bucket(exchange, bucket).await,
+        PutBucketVersioning => versions::put_bucket(exchange, bucket).await,
+        GetObjectLockConfiguration => lock::get_bucket(exchange, bucket).await,
+        PutObjectLockConfiguration => lock::put_bucket(exchange, bucket).await,
         ListObjects => list::v1(exchange, bucket).await,
         ListObjectsV2 => list::v2(exchange, bucket).await,
         ListObjectVersions => list::versions(exchange, bucket).await,
@@ -147,5 +152,9 @@ async fn on_object(exchange: &mut Exchange<'_>, operation: OnObject, bucket: &Bu
         AbortMultipartUpload => multipart::abort(exchange, bucket, key).await,
         ListParts => multipart::list_parts(exchange, bucket, key).await,
         RestoreObject => restore::object(exchange, bucket, key).await,
+        GetObjectRetention => lock::get_retention(exchange, bucket, key).await,
+        PutObjectRetention => lock::put_retention(exchange, bucket, key).await,
+        GetObjectLegalHold => lock::get_legal_hold(exchange, bucket, key).await,
+        PutObjectLegalHold => lock::put_legal_hold(exchange, bucket, key).await,
     }
 }

@@ -18,7 +18,7 @@ use crate::http::exchange::Exchange;
 use crate::http::query::encode_listed;
 use crate::http::respond::{self, Answer, value};
 use crate::http::s3::list::is_encoded;
-use crate::http::s3::{lifecycle, params};
+use crate::http::s3::{lifecycle, lock, params, versions};
 use crate::http::xml::{Reader, Writer};
 use crate::ingest::Expect;
 use crate::ops::multipart::Completion;
@@ -60,6 +60,7 @@ pub fn require_announced(upload: &Upload, of_part: Option<ChecksumAlgorithm>) ->
 }
 
 pub async fn create(exchange: &mut Exchange<'_>, bucket: &BucketName, key: &ObjectKey) -> Result<Answer> {
+    exchange.lock = lock::asked(&exchange.parts.headers, exchange.now)?;
     let headers = &exchange.parts.headers;
     let mut stored = params::object_headers(headers)?;
     if stored.content_type.is_empty() {
@@ -68,7 +69,8 @@ pub async fn create(exchange: &mut Exchange<'_>, bucket: &BucketName, key: &Obje
     let acl = params::acl(headers)?;
     let checksum = announced_checksum(exchange)?;
     let grant = exchange.on_object(Action::PutObject, bucket, key).await?;
-    let upload = exchange.gateway.ops.create_upload(&grant, acl, stored, checksum).await?;
+    let lock = exchange.granted_lock(bucket, key)?;
+    let upload = exchange.gateway.ops.create_upload(&grant, acl, stored, lock, checksum).await?;
     let mut w = Writer::document("InitiateMultipartUploadResult");
     w.leaf("Bucket", bucket).leaf("Key", key).leaf("UploadId", &upload.id);
     let mut answer = respond::xml(w.finish("InitiateMultipartUploadResult"));
@@ -117,6 +119,7 @@ pub async fn upload_part(exchange: &mut Exchange<'_>, bucket: &BucketName, key: 
     let expect = params::expect(&exchange.parts.headers, MAX_PUT_BYTES, Some(algorithm))?;
     let promised = expect.checksum.as_ref().map(|c| c.algorithm).or(expect.trailer);
     require_announced(&upload, promised)?;
+    exchange.require_sum(&expect, upload.lock, "Put Part")?;
     let length = exchange.declared_length()?;
     exchange.gateway.ops.require_room_for_part(&exchange.gateway.auth, &upload, number, length).await?;
     let received = exchange.receive(expect, &exchange.gateway.ops.staging(&grant)).await?;
@@ -157,6 +160,7 @@ pub async fn complete(exchange: &mut Exchange<'_>, bucket: &BucketName, key: &Ob
     }
     let mut answer = respond::xml(w.finish("CompleteMultipartUploadResult"));
     lifecycle::tell_written(exchange, ObjectRef::current(bucket, key), &object, answer.headers_mut()).await;
+    versions::tell_written(answer.headers_mut(), &object);
     Ok(answer)
 }
 

@@ -17,12 +17,13 @@ use crate::http::document;
 use crate::http::exchange::Exchange;
 use crate::http::pace::Pace;
 use crate::http::respond::{self, Answer, code_and_status, value};
-use crate::http::s3::{lifecycle, params};
+use crate::http::s3::{lifecycle, lock, params, versions};
 use crate::http::xml::{Reader, Writer};
 use crate::ingest::{Content, Received};
-use crate::origin::{Dedup, Written};
+use crate::origin::{Dedup, Delete, Deleted, Written};
 
 pub async fn put(exchange: &mut Exchange<'_>, bucket: &BucketName, key: &ObjectKey) -> Result<Answer> {
+    exchange.lock = lock::asked(&exchange.parts.headers, exchange.now)?;
     let headers = &exchange.parts.headers;
     let mut stored = params::object_headers(headers)?;
     let acl = params::acl(headers)?;
@@ -30,11 +31,13 @@ pub async fn put(exchange: &mut Exchange<'_>, bucket: &BucketName, key: &ObjectK
     // S3 keeps a CRC64NVME where the client chose nothing.
     let expect = params::expect(headers, MAX_PUT_BYTES, Some(ChecksumAlgorithm::Crc64Nvme))?;
     let grant = exchange.on_object(Action::PutObject, bucket, key).await?;
+    let lock = exchange.granted_lock(bucket, key)?;
+    exchange.require_sum(&expect, exchange.lock.lock(), "Put Object")?;
     let (received, running) = exchange.receive_object(&grant, expect, acl, &stored, &conditions).await?;
     if stored.content_type.is_empty() {
         stored.content_type = media_type::guess(key.as_str(), &first_bytes(&received)).to_owned();
     }
-    let written = exchange.gateway.ops.put(&grant, acl, stored, conditions, received).await?;
+    let written = exchange.gateway.ops.put(&grant, acl, stored, lock, conditions, received).await?;
     running.taken(&written.object);
     exchange.record.saw_object(written.object.clone());
     let mut answer = respond::empty(StatusCode::OK);
@@ -52,11 +55,12 @@ pub fn tell_dedup(headers: &mut http::HeaderMap, grant: &Grant, written: &Writte
     }
 }
 
-/// ETag and checksum of what was written.
+/// ETag, version and checksum of what was written.
 pub fn written_headers(headers: &mut http::HeaderMap, object: &ObjectInfo) {
     if let Some(v) = value(&object.etag.quoted()) {
         headers.insert(header::ETAG, v);
     }
+    versions::tell_written(headers, object);
     crate::http::read::checksum_headers(headers, object);
 }
 
@@ -77,8 +81,12 @@ pub fn first_bytes(received: &Received) -> Vec<u8> {
 pub async fn delete(exchange: &mut Exchange<'_>, bucket: &BucketName, key: &ObjectKey) -> Result<Answer> {
     let conditions = params::write_conditions(&exchange.parts.headers)?;
     let grant = exchange.on_object(Action::DeleteObject, bucket, key).await?;
-    exchange.gateway.ops.delete(&grant, conditions.into()).await?;
-    Ok(respond::empty(StatusCode::NO_CONTENT))
+    let found = exchange.record.bucket().ok_or_else(|| Error::internal("a delete before its bucket was found"))?;
+    let bypass = exchange.bypasses(found, exchange.named(bucket, key))?;
+    let deleted = exchange.gateway.ops.delete(&grant, Delete { conditions, bypass }).await?;
+    let mut answer = respond::empty(StatusCode::NO_CONTENT);
+    versions::tell_deleted(answer.headers_mut(), exchange.version.as_ref(), &deleted);
+    Ok(answer)
 }
 
 /// A batch of 1,000 with all that an Object may hold has 6,001.
@@ -87,7 +95,8 @@ const MAX_DELETE_ELEMENTS: usize = 10_000;
 /// One key of a DeleteObjects request.
 struct Wanted {
     key: String,
-    version: Option<VersionId>,
+    /// As it was written: one that can be none is wrong of its key alone.
+    version: Option<String>,
     conditions: WriteConditions,
 }
 
@@ -107,9 +116,13 @@ pub async fn delete_many(exchange: &mut Exchange<'_>, bucket: &BucketName) -> Re
     for wanted in wanted {
         pace.next().await;
         match delete_one(exchange, &found, &wanted).await {
-            Ok(()) if quiet => {}
-            Ok(()) => {
-                w.open("Deleted").leaf("Key", &wanted.key).leaf_if("VersionId", wanted.version.as_ref()).close("Deleted");
+            Ok(_) if quiet => {}
+            Ok(deleted) => {
+                w.open("Deleted").leaf("Key", &wanted.key).leaf_if("VersionId", wanted.version.as_ref());
+                if deleted.marker {
+                    w.leaf("DeleteMarker", true).leaf_if("DeleteMarkerVersionId", deleted.version);
+                }
+                w.close("Deleted");
             }
             Err(e) => {
                 let (code, _) = code_and_status(e.kind());
@@ -172,7 +185,7 @@ fn wanted_object(reader: &mut Reader<'_>) -> Result<Wanted> {
         if_match_modified: understood(modified, "LastModifiedTime of an Object can't be read", date)?,
     };
     let version = version.as_deref().map(str::trim_ascii).filter(|v| !v.is_empty());
-    Ok(Wanted { key, version: version.map(VersionId::parse).transpose()?, conditions })
+    Ok(Wanted { key, version: version.map(str::to_owned), conditions })
 }
 
 fn invalid_batch(why: &str) -> Error {
@@ -186,9 +199,11 @@ fn understood<T>(text: Option<String>, why: &str, parse: impl Fn(&str) -> Option
 }
 
 /// Each key is decided for itself: a batch gives no more rights than its single deletes would.
-async fn delete_one(exchange: &Exchange<'_>, bucket: &SharedBucket, wanted: &Wanted) -> Result<()> {
+async fn delete_one(exchange: &Exchange<'_>, bucket: &SharedBucket, wanted: &Wanted) -> Result<Deleted> {
     let key = ObjectKey::parse(&wanted.key)?;
-    let of = ObjectRef { bucket: &bucket.name, key: &key, version: wanted.version.as_ref().into() };
+    let version = wanted.version.as_deref().map(VersionId::parse).transpose()?;
+    let of = ObjectRef { bucket: &bucket.name, key: &key, version: version.as_ref().into() };
     let grant = exchange.authorize_object(Action::DeleteObject, bucket, of, None)?;
-    exchange.gateway.ops.delete(&grant, wanted.conditions.clone().into()).await.map(|_| ())
+    let bypass = exchange.bypasses(bucket, of)?;
+    exchange.gateway.ops.delete(&grant, Delete { conditions: wanted.conditions.clone(), bypass }).await
 }

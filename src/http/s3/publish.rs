@@ -12,6 +12,7 @@ use crate::base::checksum::ChecksumAlgorithm;
 use crate::base::conditions::{ETagMatch, WriteConditions};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::limits::MAX_PUT_BYTES;
+use crate::base::lock::Lock;
 use crate::base::media_type;
 use crate::base::names::{BucketName, ObjectKey};
 use crate::base::object::SharedObject;
@@ -21,6 +22,7 @@ use crate::http::respond::{self, Answer, value};
 use crate::http::s3::objects::{first_bytes, written_headers};
 use crate::http::s3::{params, route};
 use crate::http::site::OnSite;
+use crate::ops::write::GrantedLock;
 use crate::origin::Freshness;
 
 /// Digits of the SHA-256 in a name: nobody can make two contents that share 32.
@@ -37,6 +39,7 @@ pub async fn put(exchange: &mut Exchange<'_>, bucket: &BucketName, asked: &Objec
     provisional.becomes(acl)?;
     // Whether there is room is seen when it is known whether it is there already.
     exchange.gateway.ops.require_storable(&provisional, &stored).await?;
+    exchange.require_sum(&expect, Lock::default(), "Put Object")?;
     let received = exchange.receive(expect, &exchange.gateway.ops.staging(&provisional)).await?;
 
     let digits = received.sha256.digest().hex();
@@ -57,7 +60,7 @@ pub async fn put(exchange: &mut Exchange<'_>, bucket: &BucketName, asked: &Objec
         stored.content_type = media_type::guess(asked.as_str(), &first_bytes(&received)).to_owned();
     }
     let sha256 = received.sha256;
-    match exchange.gateway.ops.put(&grant, acl, stored, conditions, received).await {
+    match exchange.gateway.ops.put(&grant, acl, stored, GrantedLock::default(), conditions, received).await {
         Ok(written) => Ok(answer(exchange, &grant, &written.object, false)),
         Err(e) if e.kind() == ErrorKind::PreconditionFailed => {
             let now = exchange.gateway.ops.object_for_decision(ObjectRef::current(bucket, &key), Freshness::Current).await?;

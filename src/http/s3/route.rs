@@ -76,11 +76,12 @@ operations! {
         DeleteBucketPolicy GetBucketAcl PutBucketAcl GetBucketCors PutBucketCors DeleteBucketCors
         GetBucketTagging PutBucketTagging DeleteBucketTagging
         GetBucketLifecycleConfiguration PutBucketLifecycleConfiguration DeleteBucketLifecycle
+        PutBucketVersioning GetObjectLockConfiguration PutObjectLockConfiguration
     }
     OnObject {
         GetObject HeadObject PutObject PublishObject CopyObject DeleteObject
         GetObjectAttributes GetObjectAcl PutObjectAcl CreateMultipartUpload UploadPart UploadPartCopy CompleteMultipartUpload
-        AbortMultipartUpload ListParts RestoreObject
+        AbortMultipartUpload ListParts RestoreObject GetObjectRetention PutObjectRetention GetObjectLegalHold PutObjectLegalHold
     }
 }
 
@@ -119,7 +120,10 @@ impl Operation {
         use Operation::*;
         match self {
             GetBucketLocation => Some("location"),
-            GetBucketVersioning => Some("versioning"),
+            GetBucketVersioning | PutBucketVersioning => Some("versioning"),
+            GetObjectLockConfiguration | PutObjectLockConfiguration => Some("object-lock"),
+            GetObjectRetention | PutObjectRetention => Some("retention"),
+            GetObjectLegalHold | PutObjectLegalHold => Some("legal-hold"),
             ListObjectVersions => Some("versions"),
             DeleteObjects => Some("delete"),
             ListMultipartUploads | CreateMultipartUpload => Some("uploads"),
@@ -161,6 +165,13 @@ impl Operation {
             DeleteBucket => "REST.DELETE.BUCKET",
             GetBucketLocation => "REST.GET.LOCATION",
             GetBucketVersioning => "REST.GET.VERSIONING",
+            PutBucketVersioning => "REST.PUT.VERSIONING",
+            GetObjectLockConfiguration => "REST.GET.OBJECT_LOCK_CONFIGURATION",
+            PutObjectLockConfiguration => "REST.PUT.OBJECT_LOCK_CONFIGURATION",
+            GetObjectRetention => "REST.GET.OBJECT_LOCK_RETENTION",
+            PutObjectRetention => "REST.PUT.OBJECT_LOCK_RETENTION",
+            GetObjectLegalHold => "REST.GET.OBJECT_LOCK_LEGALHOLD",
+            PutObjectLegalHold => "REST.PUT.OBJECT_LOCK_LEGALHOLD",
             ListObjects | ListObjectsV2 => "REST.GET.BUCKET",
             ListObjectVersions => "REST.GET.BUCKETVERSIONS",
             DeleteObjects => "REST.POST.MULTI_OBJECT_DELETE",
@@ -209,19 +220,16 @@ const NOT_IMPLEMENTED: &[&str] = &[
     "encryption",
     "intelligent-tiering",
     "inventory",
-    "legal-hold",
     "logging",
     "metadataConfiguration",
     "metadataTable",
     "metrics",
     "notification",
-    "object-lock",
     "ownershipControls",
     "publicAccessBlock",
     "renameObject",
     "replication",
     "requestPayment",
-    "retention",
     "select",
     "session",
     "torrent",
@@ -276,7 +284,31 @@ pub fn route<'r>(method: &Method, resource: &'r Resource, query: &Query, headers
     if !query.is_empty() && !matches!(*method, Method::GET | Method::HEAD) && names_another(query, routed.operation()) {
         return Err(method_not_allowed(resource));
     }
+    if let Routed::Object(operation, _, _, Some(version)) = &routed
+        && !takes_version(*operation)
+    {
+        let e = Error::new(ErrorKind::InvalidArgument, "This operation does not accept a version-id.").detail("ArgumentName", "versionId");
+        return Err(e.detail("ArgumentValue", version.as_str()));
+    }
     Ok(routed)
+}
+
+/// What makes an object names no version of it.
+fn takes_version(operation: OnObject) -> bool {
+    use OnObject::*;
+    match operation {
+        GetObject | HeadObject | DeleteObject | GetObjectAttributes | GetObjectAcl | PutObjectAcl | RestoreObject | GetObjectRetention
+        | PutObjectRetention | GetObjectLegalHold | PutObjectLegalHold => true,
+        PutObject
+        | PublishObject
+        | CopyObject
+        | CreateMultipartUpload
+        | UploadPart
+        | UploadPartCopy
+        | CompleteMultipartUpload
+        | AbortMultipartUpload
+        | ListParts => false,
+    }
 }
 
 /// Whether the request is about a sub-resource that the operation is not about.
@@ -291,6 +323,7 @@ fn on_bucket(method: &Method, query: &Query) -> Result<Option<OnBucket>> {
         Method::GET if query.is_empty() => ListObjects,
         Method::GET if query.has("location") => GetBucketLocation,
         Method::GET if query.has("versioning") => GetBucketVersioning,
+        Method::GET if query.has("object-lock") => GetObjectLockConfiguration,
         Method::GET if query.has("versions") => ListObjectVersions,
         Method::GET if query.has("uploads") => ListMultipartUploads,
         Method::GET if query.has("policyStatus") => GetBucketPolicyStatus,
@@ -307,9 +340,8 @@ fn on_bucket(method: &Method, query: &Query) -> Result<Option<OnBucket>> {
         Method::PUT if query.has("cors") => PutBucketCors,
         Method::PUT if query.has("tagging") => PutBucketTagging,
         Method::PUT if query.has("lifecycle") => PutBucketLifecycleConfiguration,
-        Method::PUT if query.has("versioning") => {
-            return Err(Error::new(ErrorKind::NotImplemented, "Versioning is not implemented by this gateway; docs/s3.md lists what is."));
-        }
+        Method::PUT if query.has("versioning") => PutBucketVersioning,
+        Method::PUT if query.has("object-lock") => PutObjectLockConfiguration,
         Method::PUT => CreateBucket,
         Method::DELETE if query.has("policy") => DeleteBucketPolicy,
         Method::DELETE if query.has("cors") => DeleteBucketCors,
@@ -338,9 +370,13 @@ fn on_object(method: &Method, query: &Query, headers: &HeaderMap) -> Option<OnOb
         Method::GET if query.has("uploadId") => ListParts,
         Method::GET if query.has("attributes") => GetObjectAttributes,
         Method::GET if query.has("acl") => GetObjectAcl,
+        Method::GET if query.has("retention") => GetObjectRetention,
+        Method::GET if query.has("legal-hold") => GetObjectLegalHold,
         Method::GET => GetObject,
         Method::HEAD => HeadObject,
         Method::PUT if query.has("acl") => PutObjectAcl,
+        Method::PUT if query.has("retention") => PutObjectRetention,
+        Method::PUT if query.has("legal-hold") => PutObjectLegalHold,
         Method::PUT if query.has("publish") || headers.contains_key(PUBLISH) => PublishObject,
         Method::PUT if query.has("uploadId") && copies => UploadPartCopy,
         Method::PUT if query.has("uploadId") => UploadPart,
@@ -354,7 +390,8 @@ fn on_object(method: &Method, query: &Query, headers: &HeaderMap) -> Option<OnOb
     })
 }
 
-fn version_of(query: &Query) -> Result<Option<VersionId>> {
+/// The version that is asked for.
+pub fn version_of(query: &Query) -> Result<Option<VersionId>> {
     match query.get("versionId") {
         Some("") => {
             Err(Error::new(ErrorKind::InvalidArgument, "Version id cannot be the empty string").detail("ArgumentName", "versionId"))
@@ -439,5 +476,9 @@ mod tests {
         assert_eq!(op(Method::PATCH, "/abc/k", ""), Err(ErrorKind::MethodNotAllowed));
         assert_eq!(op(Method::POST, "/abc/k", "restore"), Ok(Operation::RestoreObject));
         assert_eq!(op(Method::PUT, "/abc/k", "restore"), Err(ErrorKind::MethodNotAllowed));
+        assert_eq!(op(Method::PUT, "/abc", "versioning"), Ok(Operation::PutBucketVersioning));
+        assert_eq!(op(Method::PUT, "/abc/k", "retention&versionId=1"), Ok(Operation::PutObjectRetention));
+        assert_eq!(op(Method::PUT, "/abc/k", "versionId=1"), Err(ErrorKind::InvalidArgument));
+        assert_eq!(op(Method::GET, "/abc/k", "versionId="), Err(ErrorKind::InvalidArgument));
     }
 }

@@ -42,6 +42,7 @@ pub fn complete_of(upload: &Upload, parts: &[UploadedPart]) -> CompleteUpload {
         checksum: None,
         checksum_type: None,
         size: None,
+        default_retention: None,
     }
 }
 

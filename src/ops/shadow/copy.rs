@@ -293,6 +293,7 @@ impl Inner {
             checksum_type: checksum.as_ref().map(Checksum::kind),
             checksum,
             size: Some(object.size),
+            default_retention: None,
         };
         self.put_where_nothing_is(shadow, key, self.origin.writes.complete_upload(complete, Quota::default())).await
     }

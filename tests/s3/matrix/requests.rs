@@ -4,8 +4,8 @@
 use tidegate::http::s3::route::Operation;
 
 use crate::s3::matrix::rules::{
-    BUCKETS, Bucket, DENIED, NO_BUCKET, NO_UPLOAD, OnBucket, OnObject, Outcome, TARGETS, Target, Who, may_object, on_bucket, on_key,
-    on_object,
+    BUCKETS, Bucket, DENIED, NO_BUCKET, NO_UPLOAD, NO_VERSION, OnBucket, OnObject, Outcome, TARGETS, Target, Who, may_object, on_bucket,
+    on_key, on_object, on_version,
 };
 use crate::s3::matrix::world::{PART, World};
 use crate::support::client::{Request, complete_document};
@@ -60,7 +60,10 @@ fn level(operation: Operation) -> Level {
         | DeleteBucketTagging
         | GetBucketLifecycleConfiguration
         | PutBucketLifecycleConfiguration
-        | DeleteBucketLifecycle => Level::Bucket,
+        | DeleteBucketLifecycle
+        | PutBucketVersioning
+        | GetObjectLockConfiguration
+        | PutObjectLockConfiguration => Level::Bucket,
         GetObject
         | HeadObject
         | PutObject
@@ -76,7 +79,11 @@ fn level(operation: Operation) -> Level {
         | CompleteMultipartUpload
         | AbortMultipartUpload
         | ListParts
-        | RestoreObject => Level::Object,
+        | RestoreObject
+        | GetObjectRetention
+        | PutObjectRetention
+        | GetObjectLegalHold
+        | PutObjectLegalHold => Level::Object,
     }
 }
 
@@ -148,10 +155,22 @@ fn bucket_rows(operation: Operation, bucket: &'static Bucket) -> Vec<Row> {
             vec![row("", sub("GET", "location"), move |who| on_bucket(who, OnBucket::Location, bucket, None, OK))]
         }
         GetBucketVersioning => vec![row("", sub("GET", "versioning"), manage(OK))],
+        // Once it was turned on a bucket can't be as it was: what is asked here can't be had.
+        PutBucketVersioning => {
+            let body = "<VersioningConfiguration><Status>Enabled</Status><MfaDelete>Enabled</MfaDelete></VersioningConfiguration>";
+            vec![row("", sub("PUT", "versioning").body(body), manage((501, "NotImplemented")))]
+        }
+        GetObjectLockConfiguration => {
+            vec![row("", sub("GET", "object-lock"), manage((404, "ObjectLockConfigurationNotFoundError")))]
+        }
+        PutObjectLockConfiguration => {
+            let body = "<ObjectLockConfiguration><ObjectLockEnabled>Enabled</ObjectLockEnabled></ObjectLockConfiguration>";
+            vec![row("", sub("PUT", "object-lock").body(body), manage((409, "InvalidBucketState")))]
+        }
         ListObjects => lists(bucket, OnBucket::List, ask("GET")),
         ListObjectsV2 => lists(bucket, OnBucket::List, ask("GET").query("list-type", "2").query("fetch-owner", "true")),
         ListMultipartUploads => lists(bucket, OnBucket::ListUploads, sub("GET", "uploads")),
-        ListObjectVersions => lists(bucket, OnBucket::Manage, sub("GET", "versions")),
+        ListObjectVersions => lists(bucket, OnBucket::List, sub("GET", "versions")),
         DeleteObjects => vec![batch_delete(bucket, "all", |_| true), batch_delete(bucket, "first", |t| t.key == first_key(bucket))],
         GetBucketPolicy => vec![row("", sub("GET", "policy"), manage(no_policy))],
         GetBucketPolicyStatus => vec![row("", sub("GET", "policyStatus"), manage(OK))],
@@ -185,7 +204,11 @@ fn bucket_rows(operation: Operation, bucket: &'static Bucket) -> Vec<Row> {
         | CompleteMultipartUpload
         | AbortMultipartUpload
         | ListParts
-        | RestoreObject => Vec::new(),
+        | RestoreObject
+        | GetObjectRetention
+        | PutObjectRetention
+        | GetObjectLegalHold
+        | PutObjectLegalHold => Vec::new(),
     }
 }
 
@@ -237,25 +260,80 @@ fn object_rows(operation: Operation, target: &'static Target, world: &World) -> 
     let write = move |well: Outcome| move |who| on_key(who, OnObject::Write, target, well);
     let read = move |what: OnObject| move |who| on_object(who, what, target, OK);
     let delete = move |who| on_key(who, OnObject::Delete, target, GONE);
+    // Of no bucket here: none keeps versions.
+    const UNKNOWN: &str = "019a0000000000000000000000ff";
+    let version = |what: OnObject, request: Request, well: Outcome| {
+        ["null", UNKNOWN].map(|id| {
+            let expect = move |who| on_version(who, what, target, id, well);
+            row(&format!("version {id}"), request.clone().query("versionId", id), expect)
+        })
+    };
+    let with_versions = |mut rows: Vec<Row>, what: OnObject, request: Request, well: Outcome| {
+        rows.extend(version(what, request, well));
+        rows
+    };
+    const NO_LOCK: Outcome = (400, "InvalidRequest");
     match operation {
-        GetObject => vec![
-            row("", ask("GET"), read(OnObject::Read)),
-            row("null version", null(ask("GET")), read(OnObject::Read)),
-            row("range", ask("GET").header("range", "bytes=0-0"), move |who| on_object(who, OnObject::Read, target, (206, ""))),
-            // Conditions must not tell a stranger what is there.
-            row("if-none-match", ask("GET").header("if-none-match", "*"), move |who| on_object(who, OnObject::Read, target, (304, ""))),
-            row("part", ask("GET").query("partNumber", "1"), move |who| on_object(who, OnObject::Read, target, (206, ""))),
-        ],
-        HeadObject => vec![
-            row("", ask("HEAD"), read(OnObject::Read)),
-            row("null version", null(ask("HEAD")), read(OnObject::Read)),
-            row("if-match", ask("HEAD").header("if-match", "\"00\""), move |who| on_object(who, OnObject::Read, target, (412, ""))),
-        ],
+        GetObject => with_versions(
+            vec![
+                row("", ask("GET"), read(OnObject::Read)),
+                row("range", ask("GET").header("range", "bytes=0-0"), move |who| on_object(who, OnObject::Read, target, (206, ""))),
+                // Conditions must not tell a stranger what is there.
+                row("if-none-match", ask("GET").header("if-none-match", "*"), move |who| on_object(who, OnObject::Read, target, (304, ""))),
+                row("part", ask("GET").query("partNumber", "1"), move |who| on_object(who, OnObject::Read, target, (206, ""))),
+            ],
+            OnObject::ReadVersion,
+            ask("GET"),
+            OK,
+        ),
+        HeadObject => with_versions(
+            vec![
+                row("", ask("HEAD"), read(OnObject::Read)),
+                row("if-match", ask("HEAD").header("if-match", "\"00\""), move |who| on_object(who, OnObject::Read, target, (412, ""))),
+            ],
+            OnObject::ReadVersion,
+            ask("HEAD"),
+            OK,
+        ),
         GetObjectAttributes => {
             let request = ask("GET").query("attributes", "").header("x-amz-object-attributes", "ETag,ObjectSize,Checksum");
-            vec![row("", request, read(OnObject::Attributes))]
+            with_versions(vec![row("", request.clone(), read(OnObject::Attributes))], OnObject::Attributes, request, OK)
         }
-        GetObjectAcl => vec![row("", ask("GET").query("acl", ""), read(OnObject::ReadAcl))],
+        GetObjectAcl => {
+            let request = ask("GET").query("acl", "");
+            with_versions(vec![row("", request.clone(), read(OnObject::ReadAcl))], OnObject::ReadAcl, request, OK)
+        }
+        GetObjectRetention => {
+            let request = ask("GET").query("retention", "");
+            let current = row("", request.clone(), move |who| on_object(who, OnObject::Lock, target, NO_LOCK));
+            with_versions(vec![current], OnObject::Lock, request, NO_LOCK)
+        }
+        GetObjectLegalHold => {
+            let request = ask("GET").query("legal-hold", "");
+            let current = row("", request.clone(), move |who| on_object(who, OnObject::Lock, target, NO_LOCK));
+            with_versions(vec![current], OnObject::Lock, request, NO_LOCK)
+        }
+        PutObjectRetention | PutObjectLegalHold => {
+            let (sub, body) = match operation {
+                PutObjectRetention => {
+                    ("retention", "<Retention><Mode>GOVERNANCE</Mode><RetainUntilDate>2099-01-01T00:00:00Z</RetainUntilDate></Retention>")
+                }
+                _ => ("legal-hold", "<LegalHold><Status>ON</Status></LegalHold>"),
+            };
+            let request = ask("PUT").query(sub, "").body(body);
+            // The right is asked before it is looked what is there.
+            let expect = |well: Outcome, none: Outcome| {
+                move |who| match on_key(who, OnObject::Lock, target, well) {
+                    NO_LOCK if !target.exists => none,
+                    other => other,
+                }
+            };
+            vec![
+                row("", request.clone(), expect(NO_LOCK, (404, "NoSuchKey"))),
+                row("version null", null(request.clone()), expect(NO_LOCK, NO_VERSION)),
+                row("unknown version", request.query("versionId", UNKNOWN), move |who| on_key(who, OnObject::Lock, target, NO_VERSION)),
+            ]
+        }
         PutObjectAcl => {
             let request = ask("PUT").query("acl", "").header("x-amz-acl", "public-read");
             // A missing object has no owner: who may only by having written it may not.
@@ -335,7 +413,10 @@ fn object_rows(operation: Operation, target: &'static Target, world: &World) -> 
         | DeleteBucketTagging
         | GetBucketLifecycleConfiguration
         | PutBucketLifecycleConfiguration
-        | DeleteBucketLifecycle => Vec::new(),
+        | DeleteBucketLifecycle
+        | PutBucketVersioning
+        | GetObjectLockConfiguration
+        | PutObjectLockConfiguration => Vec::new(),
     }
 }
 

@@ -54,6 +54,7 @@ pub type Outcome = (u16, &'static str);
 pub const DENIED: Outcome = (403, "AccessDenied");
 pub const NO_BUCKET: Outcome = (404, "NoSuchBucket");
 pub const NO_KEY: Outcome = (404, "NoSuchKey");
+pub const NO_VERSION: Outcome = (404, "NoSuchVersion");
 pub const NO_UPLOAD: Outcome = (404, "NoSuchUpload");
 
 #[derive(Debug)]
@@ -147,6 +148,10 @@ pub enum OnBucket {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnObject {
     Read,
+    /// A version by its id, `null` too.
+    ReadVersion,
+    /// Retention and legal hold.
+    Lock,
     Attributes,
     ReadAcl,
     WriteAcl,
@@ -184,12 +189,16 @@ pub fn may_object(who: Who, what: OnObject, target: &Target) -> bool {
     if what == OnObject::Read && public {
         return true;
     }
+    // A policy that opens what a key shows does not open what it showed before; an ACL is each version's own.
+    if what == OnObject::ReadVersion && target.public_acl && target.exists {
+        return true;
+    }
     let Some(tenant) = who.tenant() else { return false };
     let under_own_name = target.bucket.owner == Some("operator") && target.key.starts_with(&format!("{tenant}/"));
     match what {
         // The one who wrote an object, where it is still there.
         OnObject::WriteAcl => under_own_name && target.exists,
-        OnObject::Restore => false,
+        OnObject::Restore | OnObject::Lock => false,
         _ => under_own_name,
     }
 }
@@ -220,6 +229,16 @@ pub fn on_object(who: Who, what: OnObject, target: &Target, well: Outcome) -> Ou
     }
     // That a key is missing is told to who may list it.
     if may_bucket(who, OnBucket::List, target.bucket, Some(target.key)) { NO_KEY } else { DENIED }
+}
+
+/// An action on a version of an object. `null` is the only one that there is.
+pub fn on_version(who: Who, what: OnObject, target: &Target, version: &str, well: Outcome) -> Outcome {
+    match target.bucket.owner {
+        None => NO_BUCKET,
+        Some(_) if target.exists && version == "null" => on_key(who, what, target, well),
+        Some(_) if may_bucket(who, OnBucket::List, target.bucket, Some(target.key)) => NO_VERSION,
+        Some(_) => DENIED,
+    }
 }
 
 /// May this caller change this entry of the world's state?

@@ -145,6 +145,7 @@ async fn what_is_done_upstream_comes_after_what_waits() {
         checksum: None,
         checksum_type: None,
         size: None,
+        default_retention: None,
     };
     let refused = world.back().complete_upload(complete(if_match(object.etag)), Quota::default()).await;
     assert_eq!(refused.err().map(|e| e.kind()), Some(ErrorKind::PreconditionFailed));
