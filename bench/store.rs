@@ -18,6 +18,7 @@ use tidegate::base::conditions::WriteConditions;
 use tidegate::base::digest::{Md5, Sha256, VerifiedSha256};
 use tidegate::base::etag::ETag;
 use tidegate::base::fields::Fields;
+use tidegate::base::lock::Lock;
 use tidegate::base::names::{BucketName, ObjectKey, TenantId};
 use tidegate::base::object::{Bucket, CannedAcl, ListQuery, ObjectHeaders};
 use tidegate::base::object_ref::ObjectRef;
@@ -25,7 +26,7 @@ use tidegate::base::range::ByteRange;
 use tidegate::base::timestamp::Timestamp;
 use tidegate::ingest::{Content, Received};
 use tidegate::journal::{Journal, OpRef};
-use tidegate::local::rows::{BodyPlace, ObjectHead, ObjectRow, ObjectTail, Table, key};
+use tidegate::local::rows::{BodyPlace, ObjectHead, ObjectRow, ObjectTail, Standing, Table, key};
 use tidegate::local::scope::KeyId;
 use tidegate::local::stored;
 use tidegate::local::{Local, Settings};
@@ -102,6 +103,7 @@ fn put_of(local: &Local, n: u64, size: usize, as_file: bool) -> PutObject {
         owner: acme(),
         acl: CannedAcl::Private,
         headers: ObjectHeaders { content_type: "image/png".into(), ..ObjectHeaders::default() },
+        lock: Lock::default(),
         conditions: WriteConditions::default(),
         received: Received {
             size: size as u64,
@@ -281,9 +283,11 @@ fn object_row(n: u64, place: BodyPlace) -> ObjectRow {
         head: ObjectHead { size: 32, etag: ETag::single(Md5([3; 16])), modified: Timestamp::now(), owner: acme(), checksum: None },
         tail: ObjectTail {
             generation: n + 1,
+            standing: Standing::default(),
             key: KeyId::None,
             acl: CannedAcl::Private,
             headers: ObjectHeaders { content_type: "image/png".into(), ..ObjectHeaders::default() },
+            lock: Lock::default(),
             sha256: Some(VerifiedSha256::proven(Sha256(sha256))),
             place,
             parts: None,

@@ -20,6 +20,8 @@ impl Tag {
     pub const KEY: Tag = Tag::new(1).needed();
     /// The name of a version in a bucket that keeps them. Who does not know it would take it for the only one of its key.
     pub const VERSION: Tag = Tag::new(2).needed();
+    /// When the version that came after it was written.
+    pub const NONCURRENT_SINCE: Tag = Tag::new(3);
     /// S3's tags, in the form of a query.
     pub const TAGS: Tag = Tag::new(4).travels();
     /// Until when a version may not be deleted, and who may do it sooner. Who does not know it would delete it.

@@ -90,6 +90,7 @@ fn describe(problem: &Problem) -> String {
         Problem::Missing { what } => format!("missing: the body of {what}"),
         Problem::WrongSize { what, expected, found } => format!("wrong size: {what} has {found} bytes instead of {expected}"),
         Problem::Damaged { what } => format!("damaged: the bytes of {what} are not those that were stored"),
+        Problem::Versions { what } => format!("versions: {what}"),
         Problem::Index { rows } => format!("index: {rows} rows differ from the journal"),
         Problem::Foreign { path } => format!("foreign: {} is none of the store's files; it is left alone", path.display()),
     }

@@ -12,7 +12,7 @@ use std::fs::{File, TryLockError};
 use std::ops::Bound;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::base::error::{Error, ErrorKind, Result};
@@ -47,6 +47,10 @@ pub enum Walk {
     Stop,
 }
 
+/// See `Index::moment`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Moment(u64);
+
 /// A row to be set, or deleted (None).
 pub type Change = (u8, Vec<u8>, Option<Vec<u8>>);
 
@@ -56,6 +60,7 @@ pub type Visit<'v> = dyn FnMut(&[u8], &[u8]) -> Result<Walk> + 'v;
 pub struct Index {
     db: sled::Db,
     broken: AtomicBool,
+    changes: AtomicU64,
 }
 
 /// The table of the index's own row. No other row is above it.
@@ -79,7 +84,7 @@ impl Index {
                 .flush_every_ms(Some(1000))
                 .open()
         })?;
-        Ok(Index { db, broken: AtomicBool::new(false) })
+        Ok(Index { db, broken: AtomicBool::new(false), changes: AtomicU64::new(0) })
     }
 
     /// None: new, half built, or of another format.
@@ -129,6 +134,14 @@ impl Index {
         }
     }
 
+    /// The rows of the table from `from` on, one at a time: for who walks two tables together.
+    pub fn rows(&self, table: impl Into<u8>, from: &[u8]) -> Result<Rows<'_>> {
+        let table = table.into();
+        let mut rows = Rows { index: self, table, range: None, next: None };
+        rows.seek(from)?;
+        Ok(rows)
+    }
+
     /// Applies the changes and the position at once.
     pub fn apply(&self, changes: &[Change], applied: &Applied) -> Result<()> {
         let mut batch = sled::Batch::default();
@@ -139,7 +152,20 @@ impl Index {
             }
         }
         batch.insert(APPLIED, encode_applied(applied).as_slice());
-        guarded(|| self.db.apply_batch(batch))
+        self.changes.fetch_add(1, Ordering::AcqRel);
+        let applied = guarded(|| self.db.apply_batch(batch));
+        self.changes.fetch_add(1, Ordering::AcqRel);
+        applied
+    }
+
+    /// Where the changes stand, for who reads more than one row and must know whether they are of one moment.
+    pub fn moment(&self) -> Moment {
+        Moment(self.changes.load(Ordering::Acquire))
+    }
+
+    pub fn is_still(&self, moment: &Moment) -> bool {
+        // Odd: a change was in progress.
+        moment.0 % 2 == 0 && self.moment() == *moment
     }
 
     /// One row of a rebuild: no position is written, so a rebuild that is cut off is not taken for whole.
@@ -158,6 +184,44 @@ impl Index {
 
     pub fn is_empty(&self) -> Result<bool> {
         guarded_ok(|| self.db.is_empty())
+    }
+}
+
+/// A walk over one table that stands at a row.
+pub struct Rows<'i> {
+    index: &'i Index,
+    table: u8,
+    range: Option<sled::Iter>,
+    next: Option<(sled::IVec, sled::IVec)>,
+}
+
+impl Rows<'_> {
+    /// The row it stands at, by its key in the table, with its value. None: there are no more.
+    pub fn at(&self) -> Option<(&[u8], &[u8])> {
+        let (row_key, value) = self.next.as_ref()?;
+        Some((row_key.get(1..)?, value))
+    }
+
+    pub fn step(&mut self) -> Result<()> {
+        let (index, table) = (self.index, self.table);
+        let row = match &mut self.range {
+            Some(range) => index.read(|| range.next().transpose())?,
+            None => None,
+        };
+        self.next = row.filter(|(row_key, _)| row_key.first() == Some(&table));
+        Ok(())
+    }
+
+    /// Goes to the first row that is not below `to`, if it stands before it.
+    pub fn seek_forward(&mut self, to: &[u8]) -> Result<()> {
+        if self.at().is_some_and(|(row_key, _)| row_key < to) { self.seek(to) } else { Ok(()) }
+    }
+
+    fn seek(&mut self, to: &[u8]) -> Result<()> {
+        let start = row_key(self.table, to);
+        let range = self.index.read(|| Ok(self.index.db.range::<&[u8], _>((Bound::Included(start.as_slice()), Bound::Unbounded))))?;
+        self.range = Some(range);
+        self.step()
     }
 }
 

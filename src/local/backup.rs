@@ -16,7 +16,7 @@ use crate::journal::compact::{self, Input};
 use crate::journal::log::{disk_error, sync_dir};
 use crate::journal::{Position, segment};
 use crate::local::layout::{Layout, write_format};
-use crate::local::rows::{BodyPlace, Id, Manifest, ObjectRow, PartRow, Table, key};
+use crate::local::rows::{BodyPlace, Id, Manifest, ObjectRow, PartRow, Table, VersionRow, key};
 use crate::local::scope::Scope;
 use crate::local::shared::Shared;
 use crate::local::stored;
@@ -108,7 +108,8 @@ fn copy_journal(from: &Layout, to: &Layout, input: &Input, end: Position, report
 /// Multipart objects whose owners are remembered in one walk over the log: bounds the memory (50 MB). More cost another walk.
 const OWNERS_AT_ONCE: usize = 500_000;
 
-/// Exactly the files that live rows speak of.
+/// Exactly the files that live rows speak of. Manifests hold no owner, and in a walk they come after `Objects` and before `Versions`:
+/// those that only noncurrent versions refer to are linked in a walk of their own.
 fn copy_bodies(from: &Layout, to: &Layout, input: &Input, report: &mut Report) -> Result<()> {
     make_dir(&to.blobs()).map_err(disk_error)?;
     let mut link = |source: PathBuf| -> Result<()> {
@@ -127,6 +128,9 @@ fn copy_bodies(from: &Layout, to: &Layout, input: &Input, report: &mut Report) -
     let mut owners = Owners::starting_at(0, OWNERS_AT_ONCE);
     loop {
         copy_walk(from, input, &mut owners, &mut link)?;
+        if !owners.known.is_empty() {
+            copy_left(from, input, &mut owners, &mut link)?;
+        }
         match owners.left_out {
             Some(next) => owners = Owners::starting_at(next, OWNERS_AT_ONCE),
             None => return Ok(()),
@@ -140,36 +144,53 @@ fn copy_walk(from: &Layout, input: &Input, owners: &mut Owners, link: &mut dyn F
     compact::merge(input, &mut |op| {
         let Some(value) = op.value else { return Ok(()) };
         match Table::of(op.table)? {
-            Table::Objects => {
-                let row = stored::decode::<ObjectRow>(value)?;
-                row.manifests().for_each(|manifest| owners.add(manifest, &row.scope()));
-                match (row.tail.place, row.tail.sha256) {
-                    (BodyPlace::File { id }, Some(sha256)) if first => link(from.blob(&row.scope(), &sha256, id)),
-                    _ => Ok(()),
-                }
-            }
+            Table::Objects => copy_object(from, &stored::decode(value)?, owners, link),
+            Table::Versions => match stored::decode(value)? {
+                VersionRow::Object(row) => copy_object(from, &row, owners, link),
+                VersionRow::Marker(_) => Ok(()),
+            },
             Table::Parts if first => {
                 let row: PartRow = stored::decode(value)?;
                 link(from.part(&row.scope(), row.file))
             }
             Table::Manifests => {
                 // Without an owner no object refers to it (it is about to go), or it is another walk's.
-                let Some(owner) = owners.known.get(&key::parse_id(op.key)?) else { return Ok(()) };
-                let manifest: Manifest = stored::decode(value)?;
-                manifest.files.iter().try_for_each(|f| link(from.part(owner, f.id)))
+                copy_parts(from, key::parse_id(op.key)?, value, owners, link)
             }
             // The first walk linked them.
             Table::Parts => Ok(()),
             // They name no file, or one that is about to go; the journal itself is copied with them in it.
             Table::Meta | Table::Buckets | Table::Uploads | Table::Completed | Table::Settings | Table::Drops | Table::Rehash => Ok(()),
             // Not in a journal.
-            Table::Hashes | Table::ManifestRefs | Table::Usage => Ok(()),
+            Table::Hashes | Table::ManifestRefs | Table::Usage | Table::NullVersions => Ok(()),
         }
     })
 }
 
-/// Manifests come after the objects in a walk and hold no owner: who owns them is gathered on the way. The ones with the
-/// lowest ids from `from` on, as many as there is room for.
+fn copy_object(from: &Layout, row: &ObjectRow, owners: &mut Owners, link: &mut dyn FnMut(PathBuf) -> Result<()>) -> Result<()> {
+    row.manifests().for_each(|manifest| owners.add(manifest, &row.scope()));
+    match (row.tail.place, row.tail.sha256) {
+        (BodyPlace::File { id }, Some(sha256)) if owners.from == 0 => link(from.blob(&row.scope(), &sha256, id)),
+        _ => Ok(()),
+    }
+}
+
+/// The files of a manifest whose owner is known, and which is done then.
+fn copy_parts(from: &Layout, id: Id, manifest: &[u8], owners: &mut Owners, link: &mut dyn FnMut(PathBuf) -> Result<()>) -> Result<()> {
+    let Some(owner) = owners.known.remove(&id) else { return Ok(()) };
+    let manifest: Manifest = stored::decode(manifest)?;
+    manifest.files.iter().try_for_each(|f| link(from.part(&owner, f.id)))
+}
+
+/// The manifests that are left: a walk learned of their owners when it had passed them.
+fn copy_left(from: &Layout, input: &Input, owners: &mut Owners, link: &mut dyn FnMut(PathBuf) -> Result<()>) -> Result<()> {
+    compact::merge(input, &mut |op| match (Table::of(op.table)?, op.value) {
+        (Table::Manifests, Some(value)) => copy_parts(from, key::parse_id(op.key)?, value, owners, link),
+        _ => Ok(()),
+    })
+}
+
+/// Who owns the manifests, gathered on the way. The ones with the lowest ids from `from` on, as many as there is room for.
 struct Owners {
     from: Id,
     room: usize,

@@ -56,6 +56,10 @@ impl Shared {
                 if !txn.rows_with_prefix(Table::Objects, &prefix, 1)?.is_empty() {
                     return Err(Error::new(ErrorKind::BucketNotEmpty, "The bucket you tried to delete is not empty."));
                 }
+                if !txn.rows_with_prefix(Table::Versions, &prefix, 1)?.is_empty() {
+                    let text = "The bucket you tried to delete is not empty. You must delete all versions in the bucket.";
+                    return Err(Error::new(ErrorKind::BucketNotEmpty, text));
+                }
                 if let Some((_, Value::Bytes(row))) = txn.rows_with_prefix(Table::Uploads, &prefix, 1)?.first() {
                     let row: UploadRow = stored::decode(row)?;
                     uploads::remove(txn, &row.upload)?;

@@ -20,13 +20,13 @@ use crate::ingest::hasher::{ChecksumHasher, crc_algorithm};
 use crate::ingest::md5::Md5Hasher;
 use crate::local::objects::check;
 use crate::local::rows::{
-    BodyPlace, CompletedRow, DropKind, Manifest, ObjectHead, ObjectRow, ObjectTail, PartFile, PartRow, PartsRef, RehashRow, Table,
-    UploadRow, key,
+    BodyPlace, CompletedRow, DropKind, Manifest, ObjectHead, ObjectRow, ObjectTail, PartFile, PartRow, PartsRef, RehashRow, Standing,
+    Table, UploadRow, key,
 };
 use crate::local::scope::KeyId;
 use crate::local::shared::Shared;
 use crate::local::txn::Txn;
-use crate::local::uploads;
+use crate::local::{uploads, versions};
 use crate::origin::{CompleteUpload, CompletedPart, Quota};
 
 impl Shared {
@@ -38,7 +38,7 @@ impl Shared {
 }
 
 fn decide(txn: &mut Txn<'_>, complete: &CompleteUpload, quota: &Quota) -> Result<SharedObject> {
-    txn.require_bucket(&complete.bucket)?;
+    let bucket = txn.require_bucket(&complete.bucket)?;
     let upload_key = key::upload(&complete.bucket, &complete.key, complete.upload.as_str());
     let Some(UploadRow { upload, key: of_key }) = txn.get_row(Table::Uploads, &upload_key)? else {
         return completed_before(txn, complete)?.ok_or_else(no_such_upload);
@@ -53,7 +53,7 @@ fn decide(txn: &mut Txn<'_>, complete: &CompleteUpload, quota: &Quota) -> Result
     let checksum = whole_checksum(&upload, complete, &chosen)?;
     let current = txn.object(&complete.bucket, &complete.key)?;
     check(&complete.conditions, current.as_deref())?;
-    let replaced = current.as_ref().filter(|row| row.head.owner == upload.owner);
+    let replaced = versions::replaced(txn, &bucket, &complete.key, current.as_ref())?.filter(|row| row.head.owner == upload.owner);
     // The parts' bytes are counted already.
     txn.check_quota(&upload.owner, quota, 0, if replaced.is_some() { 0 } else { 1 })?;
 
@@ -65,6 +65,7 @@ fn decide(txn: &mut Txn<'_>, complete: &CompleteUpload, quota: &Quota) -> Result
         head: ObjectHead { size, etag: whole_etag(&chosen), modified: txn.now(), owner: upload.owner.clone(), checksum },
         tail: ObjectTail {
             generation: txn.next_generation(),
+            standing: versions::standing(&bucket),
             key: of_key,
             acl: upload.acl,
             headers: upload.headers.clone(),
@@ -86,12 +87,13 @@ fn decide(txn: &mut Txn<'_>, complete: &CompleteUpload, quota: &Quota) -> Result
     }
     txn.del_row(Table::Uploads, upload_key)?;
     txn.set_row(Table::Manifests, key::id(manifest), &Manifest { parts: parts.clone(), files })?;
-    txn.set_object(&complete.bucket, &complete.key, row.clone())?;
+    versions::make_current(txn, &bucket, &complete.key, row.clone())?;
     let generation = row.tail.generation;
     let done = CompletedRow {
         bucket: complete.bucket.clone(),
         key: complete.key.clone(),
         generation,
+        named: row.tail.standing.named,
         at: txn.now(),
         request: request_digest(&complete.parts),
         head: Some(row.head.clone()),
@@ -109,12 +111,13 @@ fn completed_before(txn: &Txn<'_>, complete: &CompleteUpload) -> Result<Option<S
     let same = |r: &CompletedRow| r.bucket == complete.bucket && r.key == complete.key && r.request == request_digest(&complete.parts);
     let Some(row) = row.filter(same) else { return Ok(None) };
     let Some(head) = row.head else {
-        let object = txn.object(&row.bucket, &row.key)?.filter(|o| o.tail.generation == row.generation);
+        let object = versions::of_generation(txn, &row.bucket, &row.key, row.generation)?;
         return Ok(object.map(|o| Arc::new(o.info(Vec::new()))));
     };
     // The answer speaks of nothing but the head.
     let tail = ObjectTail {
         generation: row.generation,
+        standing: Standing { named: row.named, noncurrent_since: None },
         key: KeyId::None,
         acl: CannedAcl::Private,
         headers: ObjectHeaders::default(),

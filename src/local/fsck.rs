@@ -5,7 +5,7 @@
 //! files that no record speaks of are removed. Called by `tidegate fsck`.
 //! Memory grows with the number of files (about 150 bytes each): this is an offline tool.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use sha2::Digest as _;
@@ -13,6 +13,7 @@ use sha2::Digest as _;
 use crate::base::digest::{Sha256, VerifiedSha256};
 use crate::base::error::{Error, Result};
 use crate::base::names::TenantId;
+use crate::base::timestamp::Timestamp;
 use crate::follow;
 use crate::index::{Index, Walk};
 use crate::journal::compact::{self, Input};
@@ -22,8 +23,9 @@ use crate::local::blobs::parse_path;
 use crate::local::ids::Ids;
 use crate::local::inline::Segments;
 use crate::local::layout::Layout;
+use crate::local::order::Order;
 use crate::local::replay;
-use crate::local::rows::{self, BodyPlace, DropRow, Id, Manifest, ObjectRow, PartRow, Table, UsageRow, key};
+use crate::local::rows::{self, BodyPlace, DropRow, Id, Manifest, ObjectRow, PartRow, Table, UsageRow, VersionRow, key};
 use crate::local::scope::{KeyId, Scope};
 use crate::local::settings::Settings;
 use crate::local::stored;
@@ -54,6 +56,10 @@ pub enum Problem {
     },
     /// The bytes are not those that were acknowledged.
     Damaged {
+        what: String,
+    },
+    /// The versions of a key are not in an order that they can have.
+    Versions {
         what: String,
     },
     /// Rows of the index that differ from the journal; it was rebuilt.
@@ -103,6 +109,9 @@ struct Expected {
     found: bool,
 }
 
+/// A multipart object: scope, name, hash of the whole.
+type Owner = (Scope, String, Option<VerifiedSha256>);
+
 struct Check<'s> {
     layout: Layout,
     options: Options,
@@ -110,8 +119,13 @@ struct Check<'s> {
     index: &'s Index,
     report: Report,
     files: HashMap<Id, Expected>,
-    /// Multipart objects by manifest: scope, name, hash of the whole.
-    manifests: HashMap<Id, (Scope, String, Option<VerifiedSha256>)>,
+    /// Multipart objects by manifest, as long as that was not met.
+    manifests: HashMap<Id, Owner>,
+    /// Manifests of which no object was met.
+    unowned: HashMap<Id, Manifest>,
+    /// Manifests that were met together with an object.
+    proven: HashSet<Id>,
+    order: Order,
     dropping: HashMap<Id, DropRow>,
     usage: HashMap<String, UsageRow>,
     rows: u64,
@@ -166,12 +180,17 @@ fn check(index: &Index, layout: Layout, options: Options, input: &Input) -> Resu
         report: Report::default(),
         files: HashMap::new(),
         manifests: HashMap::new(),
+        unowned: HashMap::new(),
+        proven: HashSet::new(),
+        order: Order::default(),
         dropping: HashMap::new(),
         usage: HashMap::new(),
         rows: 0,
         index_differences: 0,
     };
     compact::merge(input, &mut |op| check.row(op))?;
+    check.drop_unowned();
+    check.index_differences += check.order.differences(check.index)?;
     check.compare_rest_of_index()?;
     check.walk(&check.layout.blobs())?;
     check.missing();
@@ -186,7 +205,11 @@ impl Check<'_> {
             self.index_differences += 1;
         }
         match Table::of(op.table)? {
-            Table::Objects => self.object(op.key, &stored::decode::<ObjectRow>(value)?),
+            Table::Objects => {
+                let row = stored::decode::<ObjectRow>(value)?;
+                self.object(op.key, &row, "")
+            }
+            Table::Versions => self.version(op.key, &stored::decode(value)?),
             Table::Parts => {
                 let row: PartRow = stored::decode(value)?;
                 self.use_bytes(&row.owner, row.part.size, 0);
@@ -195,7 +218,7 @@ impl Check<'_> {
                 self.expect(row.file, Expected { path, size: row.part.size, sha256: None, what, found: false });
                 Ok(())
             }
-            Table::Manifests => self.manifest(key::parse_id(op.key)?, &stored::decode(value)?),
+            Table::Manifests => self.manifest(key::parse_id(op.key)?, stored::decode(value)?),
             Table::Drops => {
                 self.dropping.insert(key::parse_id(op.key)?, stored::decode(value)?);
                 Ok(())
@@ -203,19 +226,20 @@ impl Check<'_> {
             // They refer to no file.
             Table::Meta | Table::Buckets | Table::Uploads | Table::Completed | Table::Settings | Table::Rehash => Ok(()),
             // Not in a journal; `compare_rest_of_index` proves them.
-            Table::Hashes | Table::ManifestRefs | Table::Usage => Ok(()),
+            Table::Hashes | Table::ManifestRefs | Table::Usage | Table::NullVersions => Ok(()),
         }
     }
 
-    fn object(&mut self, row_key: &[u8], row: &ObjectRow) -> Result<()> {
+    /// `version`: how the report names it beside its key.
+    fn object(&mut self, row_key: &[u8], row: &ObjectRow, version: &str) -> Result<()> {
         let (bucket, name) = key::split(row_key)?;
-        let what = format!("{bucket}/{name}");
+        let what = format!("{bucket}/{name}{version}");
         let owner = &row.head.owner;
         self.report.objects += 1;
         self.use_bytes(owner, row.head.size, 1);
         for manifest in row.manifests() {
             let whole = if row.tail.place == (BodyPlace::Parts { manifest }) { row.tail.sha256 } else { None };
-            self.manifests.entry(manifest).or_insert_with(|| (row.scope(), what.clone(), whole));
+            self.owned(manifest, (row.scope(), what.clone(), whole))?;
         }
         match row.tail.place {
             BodyPlace::Inline { segment, offset, len, crc } => self.inline(&what, row, (segment, offset, len, crc)),
@@ -229,6 +253,20 @@ impl Check<'_> {
                 Ok(())
             }
             BodyPlace::Empty | BodyPlace::Parts { .. } | BodyPlace::Pending(_) => Ok(()),
+        }
+    }
+
+    fn version(&mut self, row_key: &[u8], row: &VersionRow) -> Result<()> {
+        let (object, _) = key::split_version(row_key)?;
+        if let Some(fault) = self.order.next(self.index, row_key, row)? {
+            self.report.problem(Problem::Versions { what: fault });
+        }
+        match row {
+            VersionRow::Object(row) => self.object(object, row, &format!(" (version {})", row.id())),
+            VersionRow::Marker(row) => {
+                self.use_bytes(&row.owner, 0, 1);
+                Ok(())
+            }
         }
     }
 
@@ -251,21 +289,38 @@ impl Check<'_> {
         Ok(())
     }
 
-    fn manifest(&mut self, id: Id, manifest: &Manifest) -> Result<()> {
-        // Without an object it is about to be dropped, and its files with it.
-        let Some((scope, what, whole)) = self.manifests.remove(&id) else {
-            for file in &manifest.files {
-                self.dropping.insert(
-                    file.id,
-                    DropRow {
-                        scope: Scope::new(&TenantId::operator(), KeyId::None),
-                        kind: rows::DropKind::Part,
-                        since: crate::base::timestamp::Timestamp::now(),
-                    },
-                );
+    /// Manifests come before `Versions`: whose they are may be known before or after.
+    fn owned(&mut self, id: Id, owner: Owner) -> Result<()> {
+        match self.unowned.remove(&id) {
+            Some(manifest) => self.parts(id, owner, &manifest),
+            None if self.proven.contains(&id) => Ok(()),
+            None => {
+                self.manifests.entry(id).or_insert(owner);
+                Ok(())
             }
-            return Ok(());
-        };
+        }
+    }
+
+    fn manifest(&mut self, id: Id, manifest: Manifest) -> Result<()> {
+        match self.manifests.remove(&id) {
+            Some(owner) => self.parts(id, owner, &manifest),
+            None => {
+                self.unowned.insert(id, manifest);
+                Ok(())
+            }
+        }
+    }
+
+    /// Without an object a manifest is about to be dropped, and its files with it.
+    fn drop_unowned(&mut self) {
+        let (scope, kind) = (Scope::new(&TenantId::operator(), KeyId::None), rows::DropKind::Part);
+        for file in std::mem::take(&mut self.unowned).into_values().flat_map(|manifest| manifest.files) {
+            self.dropping.insert(file.id, DropRow { scope: scope.clone(), kind, since: Timestamp::now() });
+        }
+    }
+
+    fn parts(&mut self, id: Id, (scope, what, whole): Owner, manifest: &Manifest) -> Result<()> {
+        self.proven.insert(id);
         let mut hash = sha2::Sha256::new();
         let mut readable = self.options.verify && whole.is_some() && !manifest.files.is_empty();
         for file in &manifest.files {

@@ -12,7 +12,6 @@ use bytes::Bytes;
 
 use crate::base::error::{Error, Result};
 use crate::base::names::{BucketName, ObjectKey};
-use crate::base::timestamp::Timestamp;
 use crate::follow::input_of;
 use crate::index::Walk;
 use crate::journal::OpRef;
@@ -20,10 +19,11 @@ use crate::journal::compact::{self, Input};
 use crate::journal::segment;
 use crate::journal::sorted::Stamp;
 use crate::local::placing::Name;
-use crate::local::rows::{BodyPlace, DropKind, DropRow, Id, ObjectRow, Table, key};
+use crate::local::rows::{BodyPlace, DropKind, DropRow, Id, ObjectRow, Table, VersionRow, key};
 use crate::local::shared::{Seen, Shared};
 use crate::local::stored;
 use crate::local::txn::Txn;
+use crate::local::versions;
 
 /// Candidates of one pass: bounds its memory (10 MB). The rest waits for the next.
 const MAX_CANDIDATES: usize = 100_000;
@@ -59,8 +59,16 @@ struct Found {
     referenced: Vec<(Id, DropRow)>,
     /// Live bytes by segment.
     live: HashMap<u64, u64>,
-    /// Objects whose body lies in a segment that is being emptied.
-    to_move: Vec<(BucketName, ObjectKey)>,
+    /// Versions whose body lies in a segment that is being emptied.
+    to_move: Vec<Version>,
+}
+
+/// One version by its key and generation.
+#[derive(Clone)]
+struct Version {
+    bucket: BucketName,
+    key: ObjectKey,
+    generation: u64,
 }
 
 struct Begin {
@@ -135,22 +143,48 @@ impl Found {
     fn look(&mut self, op: &OpRef<'_>, emptying: &HashSet<u64>) -> Result<()> {
         let Some(value) = op.value else { return Ok(()) };
         let mut seen = Seen::default();
-        let table = Table::of(op.table)?;
-        if table == Table::Objects {
-            let row = stored::decode::<ObjectRow>(value)?;
-            if let BodyPlace::Inline { segment, len, .. } = row.tail.place {
-                *self.live.entry(segment).or_default() += u64::from(len);
-                if emptying.contains(&segment) && self.to_move.len() < MAX_MOVES {
-                    let (bucket, key) = key::split(op.key)?;
-                    self.to_move.push((BucketName::parse(bucket)?, ObjectKey::parse(key)?));
+        match Table::of(op.table)? {
+            Table::Objects => {
+                let row = stored::decode::<ObjectRow>(value)?;
+                self.look_at(&row, op.key, emptying)?;
+                seen.object(&row);
+            }
+            Table::Versions => {
+                // A marker has no body.
+                if let VersionRow::Object(row) = stored::decode(value)? {
+                    self.look_at(&row, key::split_version(op.key)?.0, emptying)?;
+                    seen.object(&row);
                 }
             }
-            seen.object(&row);
-        } else {
-            seen.row(table, value)?;
+            // None of them has a body in a segment.
+            table @ (Table::Meta
+            | Table::Buckets
+            | Table::Uploads
+            | Table::Parts
+            | Table::Manifests
+            | Table::Completed
+            | Table::Settings
+            | Table::Drops
+            | Table::Rehash
+            | Table::Hashes
+            | Table::ManifestRefs
+            | Table::Usage
+            | Table::NullVersions) => seen.row(table, value)?,
         }
         for id in seen.ids {
             self.referenced.extend(self.unreferenced.remove_entry(&id));
+        }
+        Ok(())
+    }
+
+    /// `object`: the row key of the version's object.
+    fn look_at(&mut self, row: &ObjectRow, object: &[u8], emptying: &HashSet<u64>) -> Result<()> {
+        let BodyPlace::Inline { segment, len, .. } = row.tail.place else { return Ok(()) };
+        *self.live.entry(segment).or_default() += u64::from(len);
+        if emptying.contains(&segment) && self.to_move.len() < MAX_MOVES {
+            let (bucket, key) = key::split(object)?;
+            let (bucket, key) = (BucketName::parse(bucket)?, ObjectKey::parse(key)?);
+            self.to_move.push(Version { bucket, key, generation: row.tail.generation });
         }
         Ok(())
     }
@@ -173,7 +207,7 @@ impl Shared {
     }
 
     pub fn due_candidates(&self) -> Result<HashMap<Id, DropRow>> {
-        let now = Timestamp::now();
+        let now = self.clock.now();
         let mut due = HashMap::new();
         self.index()?.scan(Table::Drops, b"", &mut |k, v| {
             let row: DropRow = stored::decode(v)?;
@@ -217,25 +251,23 @@ impl Shared {
         self.files.forget(id);
     }
 
-    /// Appends live bodies of nearly empty segments again, where their objects still refer to the old place.
-    fn move_bodies(self: &Arc<Self>, emptying: &HashSet<u64>, objects: &[(BucketName, ObjectKey)]) -> Result<usize> {
+    /// Appends live bodies of nearly empty segments again, where their versions still refer to the old place.
+    fn move_bodies(self: &Arc<Self>, emptying: &HashSet<u64>, versions: &[Version]) -> Result<usize> {
         let mut moved = 0;
-        for some in objects.chunks(MOVE_AT_ONCE) {
+        for some in versions.chunks(MOVE_AT_ONCE) {
             let mut bodies = Vec::new();
-            for (bucket, key) in some {
-                let Some(entry) = self.load_entry(bucket, key)? else { continue };
+            for version in some {
+                let Some(entry) = self.load_version(&version.bucket, &version.key, version.generation)? else { continue };
                 let BodyPlace::Inline { segment, .. } = entry.place else { continue };
                 if !emptying.contains(&segment) {
                     continue;
                 }
                 if let Some(body) = self.read_whole(&entry)? {
-                    bodies.push((bucket.clone(), key.clone(), entry.place, body));
+                    bodies.push((version.clone(), entry.place, body));
                 }
             }
             moved += self.queue.submit_blocking(move |txn| {
-                bodies
-                    .into_iter()
-                    .try_fold(0, |n, (bucket, key, place, body)| Ok(n + usize::from(relocate(txn, &bucket, &key, place, body)?)))
+                bodies.into_iter().try_fold(0, |n, (version, place, body)| Ok(n + usize::from(relocate(txn, &version, place, body)?)))
             })?;
         }
         Ok(moved)
@@ -293,19 +325,21 @@ fn decide_drops(txn: &mut Txn<'_>, shared: &Shared, candidates: Vec<(Id, DropRow
     Ok(gone)
 }
 
-fn relocate(txn: &mut Txn<'_>, bucket: &BucketName, key: &ObjectKey, from: BodyPlace, body: Bytes) -> Result<bool> {
-    let Some(current) = txn.object(bucket, key)?.filter(|row| row.tail.place == from) else { return Ok(false) };
-    let known = match &current.tail.sha256 {
-        Some(sha256) => txn.content(&current.scope(), sha256)?.map(|c| c.place).filter(|p| *p != from),
+fn relocate(txn: &mut Txn<'_>, Version { bucket, key, generation }: &Version, from: BodyPlace, body: Bytes) -> Result<bool> {
+    let Some(there) = versions::of_generation(txn, bucket, key, *generation)?.filter(|row| row.tail.place == from) else {
+        return Ok(false);
+    };
+    let known = match &there.tail.sha256 {
+        Some(sha256) => txn.content(&there.scope(), sha256)?.map(|c| c.place).filter(|p| *p != from),
         None => None,
     };
-    let mut row = (*current).clone();
+    let mut row = (*there).clone();
     row.tail.place = match known {
-        // Another key with this content was moved before.
+        // Another version with this content was moved before.
         Some(place @ (BodyPlace::Inline { .. } | BodyPlace::Pending(_))) => place,
         _ => txn.add_content(body)?,
     };
-    txn.set_object(bucket, key, Arc::new(row))?;
+    versions::rewrite(txn, bucket, key, Arc::new(row))?;
     Ok(true)
 }
 

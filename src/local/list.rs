@@ -6,7 +6,7 @@ use crate::base::error::Result;
 use crate::base::names::{BucketName, ObjectKey};
 use crate::base::object::{ListEntry, ListPage, ListQuery, ListedObject};
 use crate::index::{Index, Walk};
-use crate::local::rows::{Table, UploadRow, key};
+use crate::local::rows::{ObjectHead, Table, UploadRow, key};
 use crate::local::stored;
 use crate::origin::{UploadsPage, UploadsQuery};
 
@@ -31,18 +31,22 @@ pub fn objects(index: &Index, bucket: &BucketName, query: &ListQuery) -> Result<
             return Ok(Walk::Seek(next));
         }
         let head = stored::decode_head(value)?;
-        page.entries.push(ListEntry::Object(ListedObject {
-            key: ObjectKey::parse(&String::from_utf8_lossy(name))?,
-            size: head.size,
-            etag: Some(head.etag),
-            modified: head.modified,
-            owner: head.owner,
-            checksum: head.checksum.map(|c| (c.algorithm, c.kind())),
-            storage_class: None,
-        }));
+        page.entries.push(ListEntry::Object(listed(ObjectKey::parse(&String::from_utf8_lossy(name))?, head)));
         Ok(Walk::Next)
     })?;
     Ok(page)
+}
+
+pub fn listed(key: ObjectKey, head: ObjectHead) -> ListedObject {
+    ListedObject {
+        key,
+        size: head.size,
+        etag: Some(head.etag),
+        modified: head.modified,
+        owner: head.owner,
+        checksum: head.checksum.map(|c| (c.algorithm, c.kind())),
+        storage_class: None,
+    }
 }
 
 pub fn uploads(index: &Index, bucket: &BucketName, query: &UploadsQuery) -> Result<UploadsPage> {
@@ -83,7 +87,7 @@ pub fn uploads(index: &Index, bucket: &BucketName, query: &UploadsQuery) -> Resu
 }
 
 /// The first row key that can be on the page.
-fn start(base: &[u8], prefix: &str, delimiter: &str, after: &str) -> Vec<u8> {
+pub fn start(base: &[u8], prefix: &str, delimiter: &str, after: &str) -> Vec<u8> {
     if after < prefix || after.is_empty() {
         return joined(base, prefix.as_bytes());
     }
@@ -97,7 +101,7 @@ fn start(base: &[u8], prefix: &str, delimiter: &str, after: &str) -> Vec<u8> {
 }
 
 /// The part of the key up to and with the first delimiter after the prefix.
-fn common_prefix<'k>(key: &'k [u8], prefix: &str, delimiter: &str) -> Option<&'k [u8]> {
+pub fn common_prefix<'k>(key: &'k [u8], prefix: &str, delimiter: &str) -> Option<&'k [u8]> {
     if delimiter.is_empty() || !key.starts_with(prefix.as_bytes()) {
         return None;
     }
@@ -107,7 +111,7 @@ fn common_prefix<'k>(key: &'k [u8], prefix: &str, delimiter: &str) -> Option<&'k
 }
 
 /// The least string above all that start with `prefix`. UTF-8 has no byte 0xff, so the last byte can be raised.
-fn successor(prefix: &[u8]) -> Vec<u8> {
+pub fn successor(prefix: &[u8]) -> Vec<u8> {
     let mut next = prefix.to_vec();
     while let Some(last) = next.pop() {
         if last < 0xff {

@@ -14,17 +14,19 @@ use crate::base::fields::Fields;
 use crate::base::lock::Lock;
 use crate::base::names::{BucketName, ObjectKey, TenantId};
 use crate::base::object::{CannedAcl, ObjectHeaders, PartInfo};
-use crate::base::object_ref::ObjectRef;
+use crate::base::object_ref::{ObjectRef, VersionSelector};
 use crate::base::range::ByteRange;
 use crate::files::sys;
 use crate::ingest::Content;
 use crate::ingest::writer::Writer;
 use crate::local::hot::Entry;
+use crate::local::locks::{require_future, require_room_for};
 use crate::local::placing::Placed;
 use crate::local::rows::{BodyPlace, Manifest, ObjectHead, ObjectRow, ObjectTail, PartsRef, RehashRow, Table, key};
 use crate::local::scope::{KeyId, Scope};
 use crate::local::shared::Shared;
-use crate::local::txn::{Txn, no_such_key};
+use crate::local::txn::Txn;
+use crate::local::versions;
 use crate::origin::{CopyObject, Dedup, Delete, Deleted, PutObject, Quota, Written};
 
 /// A new version, all but where its bytes will be.
@@ -140,29 +142,37 @@ impl Shared {
     }
 
     pub async fn delete(&self, of: ObjectRef<'_>, delete: Delete) -> Result<Deleted> {
-        let (bucket, key, Delete { conditions, bypass: _ }) = (of.bucket.clone(), of.key.clone(), delete);
+        let of = of.to_owned();
         let delete = move |txn: &mut Txn<'_>| {
-            txn.require_bucket(&bucket)?;
-            let current = txn.object(&bucket, &key)?;
-            if current.is_none() {
-                // Also under If-Match: the delete whose answer was lost is repeated, and it did what was asked.
-                return Ok(Deleted::NOTHING);
+            let bucket = txn.require_bucket(&of.bucket)?;
+            let Delete { conditions, bypass } = delete;
+            let there = match of.object().version {
+                VersionSelector::Current => txn.object(&of.bucket, &of.key)?.is_some(),
+                VersionSelector::Exact(id) => versions::is_there(txn, &of.bucket, &of.key, id)?,
+            };
+            if conditions != WriteConditions::default() {
+                // Where there is nothing the delete whose answer was lost is repeated, and it did what was asked.
+                if !there {
+                    return Ok(Deleted::NOTHING);
+                }
+                // Of the current version, whichever is to be deleted.
+                check(&conditions, txn.object(&of.bucket, &of.key)?.as_deref())?;
             }
-            check(&conditions, current.as_deref())?;
-            txn.del_row(Table::Objects, key::object(&bucket, &key))?;
-            Ok(Deleted::SOMETHING)
+            match of.object().version {
+                VersionSelector::Current => versions::delete_current(txn, &bucket, &of.key),
+                VersionSelector::Exact(id) => versions::delete_exact(txn, &bucket, &of.key, id, bypass),
+            }
         };
         self.queue.submit(delete).await
     }
 
-    pub async fn set_object_acl(&self, bucket: &BucketName, key: &ObjectKey, acl: CannedAcl) -> Result<()> {
-        let (bucket, key) = (bucket.clone(), key.clone());
+    pub async fn set_object_acl(&self, of: ObjectRef<'_>, acl: CannedAcl) -> Result<()> {
+        let of = of.to_owned();
         let set = move |txn: &mut Txn<'_>| {
-            txn.require_bucket(&bucket)?;
-            let current = txn.object(&bucket, &key)?.ok_or_else(no_such_key)?;
-            let mut row = (*current).clone();
+            txn.require_bucket(&of.bucket)?;
+            let mut row = ObjectRow::clone(&*versions::require(txn, of.object())?);
             row.tail.acl = acl;
-            txn.set_object(&bucket, &key, Arc::new(row))
+            versions::rewrite(txn, &of.bucket, &of.key, Arc::new(row))
         };
         self.queue.submit(set).await
     }
@@ -171,8 +181,7 @@ impl Shared {
     pub async fn copy(self: &Arc<Self>, copy: CopyObject, of_key: KeyId, quota: Quota) -> Result<Written> {
         self.health.require_room(&self.layout, self.settings.reserve_bytes)?;
         let source = &copy.source;
-        let entry = self.entry(&copy.source_bucket, &copy.source_key).await?.filter(|e| e.info.generation == source.generation);
-        let entry = entry.ok_or_else(source_changed)?;
+        let entry = self.entry_of(&copy.source_bucket, &copy.source_key, source.generation).await?.ok_or_else(source_changed)?;
         if entry.scope == Scope::new(&copy.owner, of_key) {
             return self.queue.submit(move |txn| copy_inside(txn, &copy, &quota)).await;
         }
@@ -246,10 +255,13 @@ impl Decided {
 }
 
 fn decide(txn: &mut Txn<'_>, version: &NewVersion, mut bring: Bring) -> Result<Decided> {
-    txn.require_bucket(&version.bucket)?;
+    let bucket = txn.require_bucket(&version.bucket)?;
+    require_room_for(&bucket, version.lock)?;
+    require_future(version.lock.retention, txn.judged())?;
     let current = txn.object(&version.bucket, &version.key)?;
     check(&version.conditions, current.as_deref())?;
-    check_quota(txn, &version.owner, &version.quota, version.size, current.as_deref())?;
+    let replaced = versions::replaced(txn, &bucket, &version.key, current.as_ref())?;
+    check_quota(txn, &version.owner, &version.quota, version.size, replaced.as_deref())?;
     let known = if version.size == 0 { None } else { txn.content(&version.scope(), &version.sha256)? };
     let (place, dedup) = match (known, &mut bring) {
         (Some(content), _) => (content.place, Dedup::Hit),
@@ -277,6 +289,7 @@ fn decide(txn: &mut Txn<'_>, version: &NewVersion, mut bring: Bring) -> Result<D
         },
         tail: ObjectTail {
             generation: txn.next_generation(),
+            standing: versions::standing(&bucket),
             key: version.of_key,
             acl: version.acl,
             headers: version.headers.clone(),
@@ -287,27 +300,31 @@ fn decide(txn: &mut Txn<'_>, version: &NewVersion, mut bring: Bring) -> Result<D
             unknown: version.unknown.clone(),
         },
     });
-    txn.set_object(&version.bucket, &version.key, row.clone())?;
+    versions::make_current(txn, &bucket, &version.key, row.clone())?;
     let object = Arc::new(row.info(version.parts.clone()));
     Ok(Decided::Written(Written { object, dedup }, bring))
 }
 
 /// Inside a scope no byte is copied: the new version is at the same place.
 fn copy_inside(txn: &mut Txn<'_>, copy: &CopyObject, quota: &Quota) -> Result<Written> {
-    txn.require_bucket(&copy.bucket)?;
-    let source = txn.object(&copy.source_bucket, &copy.source_key)?.filter(|r| r.tail.generation == copy.source.generation);
-    let source = source.ok_or_else(source_changed)?;
+    let bucket = txn.require_bucket(&copy.bucket)?;
+    require_room_for(&bucket, copy.lock)?;
+    require_future(copy.lock.retention, txn.judged())?;
+    let source = versions::of_generation(txn, &copy.source_bucket, &copy.source_key, copy.source.generation)?.ok_or_else(source_changed)?;
     let current = txn.object(&copy.bucket, &copy.key)?;
     check(&copy.conditions, current.as_deref())?;
-    check_quota(txn, &copy.owner, quota, source.head.size, current.as_deref())?;
-    let in_place = (&copy.source_bucket, &copy.source_key) == (&copy.bucket, &copy.key);
+    let replaced = versions::replaced(txn, &bucket, &copy.key, current.as_ref())?;
+    check_quota(txn, &copy.owner, quota, source.head.size, replaced.as_deref())?;
+    let in_place = (&copy.source_bucket, &copy.source_key) == (&copy.bucket, &copy.key)
+        && replaced.is_some_and(|row| row.tail.generation == source.tail.generation);
     // Named one by one: whether a copy has it too must be said of each.
     let ObjectHead { size, etag, modified: _, owner, checksum } = source.head.clone();
-    let ObjectTail { generation: _, key, acl: _, headers: _, lock: _, sha256, place, parts, unknown } = source.tail.clone();
+    let ObjectTail { generation: _, standing: _, key, acl: _, headers: _, lock: _, sha256, place, parts, unknown } = source.tail.clone();
     let row = ObjectRow {
         head: ObjectHead { size, etag, modified: txn.now(), owner, checksum },
         tail: ObjectTail {
             generation: txn.next_generation(),
+            standing: versions::standing(&bucket),
             key,
             acl: copy.acl,
             headers: copy.headers.clone(),
@@ -323,7 +340,7 @@ fn copy_inside(txn: &mut Txn<'_>, copy: &CopyObject, quota: &Quota) -> Result<Wr
         txn.set_row(Table::Rehash, key::id(row.tail.generation), &todo)?;
     }
     let object = Arc::new(row.info(copy.source.parts.clone()));
-    txn.set_object(&copy.bucket, &copy.key, Arc::new(row))?;
+    versions::make_current(txn, &bucket, &copy.key, Arc::new(row))?;
     Ok(Written { object, dedup: Dedup::Hit })
 }
 
@@ -334,8 +351,8 @@ pub fn check(conditions: &WriteConditions, current: Option<&ObjectRow>) -> Resul
     conditions.check(current.map(|row| row.info(Vec::new())).as_ref())
 }
 
-fn check_quota(txn: &Txn<'_>, owner: &TenantId, quota: &Quota, size: u64, current: Option<&ObjectRow>) -> Result<()> {
-    let replaced = current.filter(|row| row.head.owner == *owner);
+fn check_quota(txn: &Txn<'_>, owner: &TenantId, quota: &Quota, size: u64, replaced: Option<&ObjectRow>) -> Result<()> {
+    let replaced = replaced.filter(|row| row.head.owner == *owner);
     let bytes = i128::from(size) - replaced.map_or(0, |row| i128::from(row.head.size));
     txn.check_quota(owner, quota, bytes, if replaced.is_some() { 0 } else { 1 })
 }

@@ -6,11 +6,13 @@ use std::thread::JoinHandle;
 use arc_swap::ArcSwapOption;
 
 use crate::base::error::{Error, Result};
+use crate::base::timestamp::Timestamp;
 use crate::files::Files;
 use crate::follow;
 use crate::index::Index;
 use crate::ingest::{Room, Staging};
 use crate::journal::Journal;
+use crate::local::clock::{Clock, LAST_TIME};
 use crate::local::hot::Hot;
 use crate::local::ids::Ids;
 use crate::local::inline::Segments;
@@ -66,7 +68,7 @@ impl Local {
             }
             known => (index, known?),
         };
-        let Known { starts, stale, buckets } = known;
+        let Known { starts, last_time, stale, buckets } = known;
         let (queue, messages) = Queue::new();
         let health = Arc::new(Health::new());
         let room = {
@@ -81,6 +83,7 @@ impl Local {
             files: Arc::new(Files::new(&settings.files)),
             segments: Segments::new(layout.journal()),
             ids: Ids::new(starts + 1),
+            clock: Clock::new(settings.clock.clone(), last_time),
             queue,
             references: Default::default(),
             health,
@@ -142,6 +145,8 @@ impl Local {
 /// What is read of the index before anything is written.
 struct Known {
     starts: u64,
+    /// When the last batch was written.
+    last_time: Timestamp,
     /// Settings that are sealed under the operator's secret of before, with what takes their place.
     stale: Vec<(Vec<u8>, Vec<u8>)>,
     buckets: Buckets,
@@ -149,10 +154,11 @@ struct Known {
 
 impl Known {
     fn read(index: &Index, settings: &Settings) -> Result<Known> {
-        let starts = index.get(Table::Meta, STARTS)?.map(|row| stored::decode(&row)).transpose()?.unwrap_or_default();
+        let number = |key: &[u8]| index.get(Table::Meta, key)?.map(|row| stored::decode::<u64>(&row)).transpose();
+        let (starts, last_time) = (number(STARTS)?.unwrap_or_default(), number(LAST_TIME)?.unwrap_or_default());
         let buckets = Buckets::default();
         buckets.load(index)?;
-        Ok(Known { starts, stale: settings.sealing.stale(index)?, buckets })
+        Ok(Known { starts, last_time: Timestamp::from_millis(last_time), stale: settings.sealing.stale(index)?, buckets })
     }
 }
 

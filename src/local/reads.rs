@@ -1,5 +1,6 @@
 //! Reads: one version's information, and the bytes of it.
 //!
+//! Here of the current version, as a rule; of others: `exact`.
 //! Hot: from memory, on the reactor. Cold: the index and the disk are asked on blocking threads.
 
 use std::sync::Arc;
@@ -10,9 +11,11 @@ use tokio::task::spawn_blocking;
 use crate::base::error::{Error, Result};
 use crate::base::names::{BucketName, ObjectKey};
 use crate::base::object::{ObjectInfo, SharedObject};
+use crate::base::object_ref::{ObjectRef, VersionSelector};
 use crate::base::range::ByteRange;
 use crate::files::open::unreadable;
 use crate::files::{FileBody, Span, sys};
+use crate::index::Index;
 use crate::local::hot::{Entry, Ticket};
 use crate::local::rows::{BodyPlace, Id, Manifest, ObjectRow, Table, key};
 use crate::local::shared::Shared;
@@ -21,7 +24,7 @@ use crate::local::txn::no_such_bucket;
 use crate::origin::{Body, ReadBy};
 
 /// A version that keeps being replaced between its look-up and its opening: more tries than a busy key needs.
-const TRIES: usize = 4;
+pub const TRIES: usize = 4;
 
 impl Shared {
     pub async fn stat(self: &Arc<Self>, bucket: &BucketName, key: &ObjectKey) -> Result<Option<SharedObject>> {
@@ -48,24 +51,18 @@ impl Shared {
         Some(Body::Stream(Box::pin(FileBody::new(self.files.clone(), spans, Some(first), by == ReadBy::Kernel))))
     }
 
-    pub async fn open(
-        self: &Arc<Self>,
-        bucket: &BucketName,
-        key: &ObjectKey,
-        object: &ObjectInfo,
-        range: ByteRange,
-        by: ReadBy,
-    ) -> Result<Option<Body>> {
+    pub async fn open(self: &Arc<Self>, of: ObjectRef<'_>, object: &ObjectInfo, range: ByteRange, by: ReadBy) -> Result<Option<Body>> {
         for _ in 0..TRIES {
-            let ticket = self.hot.begin(bucket, key);
-            let Some(entry) = self.entry(bucket, key).await? else { return Ok(None) };
-            if entry.info.generation != object.generation {
-                return Ok(None);
-            }
+            let ticket = self.hot.begin(of.bucket, of.key);
+            let entry = match of.version {
+                VersionSelector::Current => self.entry(of.bucket, of.key).await?.filter(|e| e.info.generation == object.generation),
+                VersionSelector::Exact(_) => self.entry_of(of.bucket, of.key, object.generation).await?,
+            };
+            let Some(entry) = entry else { return Ok(None) };
             if range.end > entry.info.size {
                 return Err(Error::internal("a range beyond the body"));
             }
-            if let Some(body) = self.open_entry(bucket, key, &entry, ticket, range, by).await? {
+            if let Some(body) = self.open_entry(of, &entry, ticket, range, by).await? {
                 return Ok(Some(body));
             }
             // The record names a place that is gone: it was replaced, or its body was moved. Look again.
@@ -76,8 +73,7 @@ impl Shared {
     /// None: the place is gone.
     async fn open_entry(
         self: &Arc<Self>,
-        bucket: &BucketName,
-        key: &ObjectKey,
+        of: ObjectRef<'_>,
         entry: &Arc<Entry>,
         ticket: Ticket,
         range: ByteRange,
@@ -87,7 +83,8 @@ impl Shared {
             return Ok(slice(body, range).map(Body::Memory));
         }
         let small = entry.info.size <= self.hot.body_bytes;
-        let keep = small && entry.read_again();
+        // The cache holds what keys show, and nothing else of them.
+        let keep = small && of.version == VersionSelector::Current && entry.read_again();
         match entry.place {
             BodyPlace::Empty => return Ok(Some(Body::Memory(Bytes::new()))),
             BodyPlace::Pending(_) => return Err(Error::internal("a body that has no place yet")),
@@ -99,7 +96,7 @@ impl Shared {
         let read = spawn_blocking(move || shared.read_whole(&cold)).await.map_err(Error::internal)??;
         let Some(body) = read else { return Ok(None) };
         if keep {
-            self.hot.finish(ticket, bucket, key, Arc::new(entry.with_body(body.clone())));
+            self.hot.finish(ticket, of.bucket, of.key, Arc::new(entry.with_body(body.clone())));
         }
         Ok(slice(&body, range).map(Body::Memory))
     }
@@ -120,26 +117,12 @@ impl Shared {
         for _ in 0..TRIES {
             let ticket = self.hot.begin(bucket, key);
             let Some(bytes) = index.get(Table::Objects, &row_key)? else { return Ok(None) };
-            let row = stored::decode::<ObjectRow>(&bytes)?;
-            let manifest = |id: Id| index.get(Table::Manifests, &key::id(id))?.map(|b| stored::decode::<Manifest>(&b)).transpose();
-            let (mut parts, mut content) = (Vec::new(), None);
-            if let Some(p) = row.tail.parts {
-                let Some(m) = manifest(p.manifest)? else { continue };
-                parts = m.parts.clone();
-                content = Some((p.manifest, m));
-            }
-            if let BodyPlace::Parts { manifest: id } = row.tail.place
-                && content.as_ref().is_none_or(|(have, _)| *have != id)
-            {
-                let Some(m) = manifest(id)? else { continue };
-                content = Some((id, m));
-            }
-            let manifest = content.filter(|_| matches!(row.tail.place, BodyPlace::Parts { .. })).map(|(_, m)| Arc::new(m));
-            let entry = Arc::new(Entry::new(Arc::new(row.info(parts)), row.scope(), row.tail.place, manifest));
+            let Some(entry) = entry_from(&index, &stored::decode(&bytes)?)? else { continue };
+            let entry = Arc::new(entry);
             self.hot.finish(ticket, bucket, key, entry.clone());
             return Ok(Some(entry));
         }
-        Err(Error::internal("an object's parts are missing: run `tidegate fsck`"))
+        Err(parts_missing())
     }
 
     /// All bytes of a body that is one piece. Blocks. None: the place is gone.
@@ -196,6 +179,29 @@ impl Shared {
             BodyPlace::Empty | BodyPlace::Inline { .. } | BodyPlace::Pending(_) => None,
         }
     }
+}
+
+/// None: a manifest that the row names is gone. The row was replaced meanwhile.
+pub fn entry_from(index: &Index, row: &ObjectRow) -> Result<Option<Entry>> {
+    let manifest = |id: Id| index.get(Table::Manifests, &key::id(id))?.map(|b| stored::decode::<Manifest>(&b)).transpose();
+    let (mut parts, mut content) = (Vec::new(), None);
+    if let Some(p) = row.tail.parts {
+        let Some(m) = manifest(p.manifest)? else { return Ok(None) };
+        parts = m.parts.clone();
+        content = Some((p.manifest, m));
+    }
+    if let BodyPlace::Parts { manifest: id } = row.tail.place
+        && content.as_ref().is_none_or(|(have, _)| *have != id)
+    {
+        let Some(m) = manifest(id)? else { return Ok(None) };
+        content = Some((id, m));
+    }
+    let manifest = content.filter(|_| matches!(row.tail.place, BodyPlace::Parts { .. })).map(|(_, m)| Arc::new(m));
+    Ok(Some(Entry::new(Arc::new(row.info(parts)), row.scope(), row.tail.place, manifest)))
+}
+
+pub fn parts_missing() -> Error {
+    Error::internal("an object's parts are missing: run `tidegate fsck`")
 }
 
 fn slice(body: &Bytes, range: ByteRange) -> Option<Bytes> {

@@ -15,6 +15,7 @@ use crate::local::rows::{BodyPlace, Id, Manifest, PartsRef, RehashRow, Table, ke
 use crate::local::shared::Shared;
 use crate::local::stored;
 use crate::local::txn::Txn;
+use crate::local::versions;
 
 /// Read from the index at once; the rest follows in the next round.
 const AT_ONCE: usize = 256;
@@ -43,8 +44,9 @@ impl Shared {
     }
 
     fn hash_one(&self, generation: Id, row: RehashRow) -> Result<()> {
-        let entry = self.load_entry(&row.bucket, &row.key)?;
-        let Some(entry) = entry.filter(|e| e.info.generation == generation && e.info.sha256.is_none()) else {
+        // It may have become a noncurrent version since.
+        let entry = self.load_version(&row.bucket, &row.key, generation)?;
+        let Some(entry) = entry.filter(|e| e.info.sha256.is_none()) else {
             return self.queue.submit_blocking(move |txn| txn.del_row(Table::Rehash, key::id(generation)));
         };
         let Some(sha256) = self.hash_of(&entry)? else { return Ok(()) };
@@ -67,11 +69,11 @@ impl Shared {
     }
 }
 
-/// Only if the version that was read is still the one there.
+/// Only if the version that was read is still there.
 fn record(txn: &mut Txn<'_>, generation: Id, todo: &RehashRow, sha256: VerifiedSha256) -> Result<()> {
     txn.del_row(Table::Rehash, key::id(generation))?;
-    let Some(current) = txn.object(&todo.bucket, &todo.key)?.filter(|r| r.tail.generation == generation) else { return Ok(()) };
-    let mut row = (*current).clone();
+    let Some(there) = versions::of_generation(txn, &todo.bucket, &todo.key, generation)? else { return Ok(()) };
+    let mut row = (*there).clone();
     row.tail.sha256 = Some(sha256);
     let elsewhere = txn.content(&row.scope(), &sha256)?.filter(|c| c.place != row.tail.place);
     if let (Some(content), BodyPlace::Parts { manifest }) = (elsewhere, row.tail.place) {
@@ -84,5 +86,5 @@ fn record(txn: &mut Txn<'_>, generation: Id, todo: &RehashRow, sha256: VerifiedS
             row.tail.parts = Some(PartsRef { manifest: id, count: parts.count });
         }
     }
-    txn.set_object(&todo.bucket, &todo.key, Arc::new(row))
+    versions::rewrite(txn, &todo.bucket, &todo.key, Arc::new(row))
 }

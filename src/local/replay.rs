@@ -46,7 +46,7 @@ struct Replay<'i> {
 
 impl<'i> Replay<'i> {
     fn new(index: &'i Index, ids: &'i Ids) -> Self {
-        Replay { index, ids, txn: Txn::new(index, ids, 0, true), kept: 0 }
+        Replay { index, ids, txn: Txn::replaying(index, ids), kept: 0 }
     }
 
     /// Where no position is at stake rows of content may wait.
@@ -54,7 +54,7 @@ impl<'i> Replay<'i> {
         if self.txn.weight().0 < self.kept + CHUNK_ROWS {
             return Ok(());
         }
-        let full = std::mem::replace(&mut self.txn, Txn::new(self.index, self.ids, 0, true));
+        let full = std::mem::replace(&mut self.txn, Txn::replaying(self.index, self.ids));
         let (full, hashes) = full.split(Table::Hashes);
         self.load(full)?;
         self.kept = hashes.weight().0;
@@ -74,7 +74,7 @@ impl<'i> Replay<'i> {
     }
 
     fn finish(mut self, end: &Applied) -> Result<()> {
-        let rest = std::mem::replace(&mut self.txn, Txn::new(self.index, self.ids, 0, true));
+        let rest = std::mem::replace(&mut self.txn, Txn::replaying(self.index, self.ids));
         self.load(rest)?;
         self.index.apply(&[], end)
     }
@@ -90,7 +90,7 @@ impl follow::Replay for Replay<'_> {
     }
 
     fn apply(&mut self, reached: &Applied) -> Result<()> {
-        let txn = std::mem::replace(&mut self.txn, Txn::new(self.index, self.ids, 0, true));
+        let txn = std::mem::replace(&mut self.txn, Txn::replaying(self.index, self.ids));
         let mut changes = txn.into_changes(&[])?;
         changes.sort_unstable_by(|a, b| (a.0, &a.1).cmp(&(b.0, &b.1)));
         self.index.apply(&changes, reached)

@@ -1,5 +1,7 @@
 //! The rows of the store: which tables there are, and what a row of each holds. How it is written: `stored`.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use crate::base::checksum::Checksum;
@@ -13,7 +15,10 @@ use crate::base::names::{BucketName, ObjectKey, TenantId};
 use crate::base::object::{CannedAcl, Layer, ObjectHeaders, ObjectInfo, PartInfo, Upload, UploadedPart};
 use crate::base::object_ref::VersionId;
 use crate::base::timestamp::Timestamp;
+use crate::base::versions::Marker;
 use crate::local::scope::{KeyId, Scope};
+
+pub use crate::local::key;
 
 listed! {
     /// The tables of the store. Every place that decides what lives matches all of them, so a new one does not compile until each
@@ -24,7 +29,7 @@ listed! {
         /// The store's own: counts of starts.
         Meta = 0x01,
         Buckets = 0x02,
-        /// Current versions. Noncurrent ones get a table of their own when versioning comes.
+        /// The newest version of each key, where that is no delete marker: what reads and listings of objects look at.
         Objects = 0x03,
         Uploads = 0x04,
         Parts = 0x05,
@@ -37,11 +42,16 @@ listed! {
         Drops = 0x09,
         /// Multipart objects whose SHA-256 is not known yet.
         Rehash = 0x0a,
+        /// All versions that are not in `Objects`, and all delete markers. Where a key has no row in `Objects`, its first row here
+        /// is a marker, or there is none.
+        Versions = 0x0b,
         /// Content by its hash inside a scope.
         Hashes = 0x80,
         /// How many objects refer to a manifest.
         ManifestRefs = 0x81,
         Usage = 0x82,
+        /// Which row of `Versions` is the key's null version, by its generation.
+        NullVersions = 0x83,
     }
 }
 
@@ -66,8 +76,9 @@ impl Table {
             | Table::Completed
             | Table::Settings
             | Table::Drops
-            | Table::Rehash => true,
-            Table::Hashes | Table::ManifestRefs | Table::Usage => false,
+            | Table::Rehash
+            | Table::Versions => true,
+            Table::Hashes | Table::ManifestRefs | Table::Usage | Table::NullVersions => false,
         }
     }
 }
@@ -125,6 +136,7 @@ pub struct ObjectHead {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ObjectTail {
     pub generation: u64,
+    pub standing: Standing,
     pub key: KeyId,
     pub acl: CannedAcl,
     pub headers: ObjectHeaders,
@@ -136,10 +148,36 @@ pub struct ObjectTail {
     pub unknown: Fields,
 }
 
+/// How a version stands among those of its key. What is written where no versions are kept: the default.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// It has an id of its own. Else it is the null version, of which a key has one at most.
+    pub named: bool,
+    /// Since when it is not the newest any more.
+    pub noncurrent_since: Option<Timestamp>,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ObjectRow {
     pub head: ObjectHead,
     pub tail: ObjectTail,
+}
+
+/// Where a key was deleted and its versions were kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MarkerRow {
+    pub generation: u64,
+    pub modified: Timestamp,
+    pub owner: TenantId,
+    pub standing: Standing,
+    pub unknown: Fields,
+}
+
+/// A row of `Versions`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum VersionRow {
+    Object(Arc<ObjectRow>),
+    Marker(MarkerRow),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -187,6 +225,7 @@ pub struct CompletedRow {
     pub bucket: BucketName,
     pub key: ObjectKey,
     pub generation: u64,
+    pub named: bool,
     pub at: Timestamp,
     /// Of the request, so that only the same one is answered from here.
     pub request: Sha256,
@@ -236,6 +275,10 @@ impl ObjectRow {
         Scope::new(&self.head.owner, self.tail.key)
     }
 
+    pub fn id(&self) -> VersionId {
+        version_id(self.tail.standing, self.head.modified, self.tail.generation)
+    }
+
     /// The manifests this row refers to, each once.
     pub fn manifests(&self) -> impl Iterator<Item = Id> + use<> {
         let content = match self.tail.place {
@@ -260,7 +303,7 @@ impl ObjectRow {
             checksum: head.checksum.clone(),
             parts,
             restore: None,
-            version: VersionId::Null,
+            version: self.id(),
             lock: tail.lock,
             unknown: Unknown { fields: tail.unknown.clone(), newer: None },
             layer: Layer::Store,
@@ -268,61 +311,86 @@ impl ObjectRow {
     }
 }
 
-/// Keys. Names hold no NUL, so it ends them.
-pub mod key {
-    use super::*;
-
-    pub fn joined(first: &str, second: &str) -> Vec<u8> {
-        let mut k = Vec::with_capacity(first.len() + 1 + second.len());
-        k.extend_from_slice(first.as_bytes());
-        k.push(0);
-        k.extend_from_slice(second.as_bytes());
-        k
+impl MarkerRow {
+    pub fn id(&self) -> VersionId {
+        version_id(self.standing, self.modified, self.generation)
     }
 
-    pub fn bucket(name: &BucketName) -> Vec<u8> {
-        name.as_str().as_bytes().to_vec()
+    pub fn marker(&self) -> Marker {
+        Marker { version: self.id(), modified: self.modified, owner: self.owner.clone() }
+    }
+}
+
+impl VersionRow {
+    pub fn object(&self) -> Option<&Arc<ObjectRow>> {
+        match self {
+            VersionRow::Object(row) => Some(row),
+            VersionRow::Marker(_) => None,
+        }
     }
 
-    pub fn object(bucket: &BucketName, key: &ObjectKey) -> Vec<u8> {
-        joined(bucket.as_str(), key.as_str())
+    pub fn marker(&self) -> Option<&MarkerRow> {
+        match self {
+            VersionRow::Object(_) => None,
+            VersionRow::Marker(row) => Some(row),
+        }
     }
 
-    /// By bucket and key, then by id: the order of ListMultipartUploads.
-    pub fn upload(bucket: &BucketName, key: &ObjectKey, id: &str) -> Vec<u8> {
-        let mut k = object(bucket, key);
-        k.push(0);
-        k.extend_from_slice(id.as_bytes());
-        k
+    pub fn generation(&self) -> u64 {
+        match self {
+            VersionRow::Object(row) => row.tail.generation,
+            VersionRow::Marker(row) => row.generation,
+        }
     }
 
-    pub fn part(upload: &str, number: u16) -> Vec<u8> {
-        let mut k = joined(upload, "");
-        k.extend_from_slice(&number.to_be_bytes());
-        k
+    pub fn standing(&self) -> Standing {
+        match self {
+            VersionRow::Object(row) => row.tail.standing,
+            VersionRow::Marker(row) => row.standing,
+        }
     }
 
-    pub fn id(id: Id) -> Vec<u8> {
-        id.to_be_bytes().to_vec()
+    pub fn id(&self) -> VersionId {
+        match self {
+            VersionRow::Object(row) => row.id(),
+            VersionRow::Marker(row) => row.id(),
+        }
     }
 
-    pub fn parse_id(key: &[u8]) -> Result<Id> {
-        key.try_into().map(u64::from_be_bytes).map_err(|_| Error::internal("a row's key is no number"))
+    /// Whose it is, and how many bytes are counted for it.
+    pub fn owner_and_size(&self) -> (&TenantId, u64) {
+        match self {
+            VersionRow::Object(row) => (&row.head.owner, row.head.size),
+            VersionRow::Marker(row) => (&row.owner, 0),
+        }
     }
 
-    pub fn hash(scope: &Scope, sha256: &Sha256) -> Vec<u8> {
-        let mut k = joined(&scope.to_string(), "");
-        k.extend_from_slice(&sha256.0);
-        k
+    /// The same, having stopped being the newest at `since`; None: being the newest.
+    pub fn noncurrent_since(&self, since: Option<Timestamp>) -> VersionRow {
+        match self {
+            VersionRow::Object(row) => {
+                let mut row = ObjectRow::clone(row);
+                row.tail.standing.noncurrent_since = since;
+                VersionRow::Object(Arc::new(row))
+            }
+            VersionRow::Marker(row) => {
+                let standing = Standing { noncurrent_since: since, ..row.standing };
+                VersionRow::Marker(MarkerRow { standing, ..row.clone() })
+            }
+        }
     }
+}
 
-    /// The two names of a key made by `joined`.
-    pub fn split(key: &[u8]) -> Result<(&str, &str)> {
-        let at = key.iter().position(|b| *b == 0).ok_or_else(|| Error::internal("a row's key has no second part"))?;
-        let (first, second) = key.split_at(at);
-        let text = |b| std::str::from_utf8(b).map_err(Error::internal);
-        Ok((text(first)?, text(second.get(1..).unwrap_or_default())?))
-    }
+/// Made of what stands in the row, so that nothing more is stored: when it was written, in milliseconds, and its generation.
+fn version_id(standing: Standing, modified: Timestamp, generation: u64) -> VersionId {
+    if standing.named { VersionId::Named(format!("{:012x}{generation:016x}", modified.millis()).into()) } else { VersionId::Null }
+}
+
+/// The generation in the name of a version. None: no name that was given out here.
+pub fn generation_of(name: &str) -> Option<u64> {
+    let is_hex = |b: u8| matches!(b, b'0'..=b'9' | b'a'..=b'f');
+    let digits = name.get(12..).filter(|_| name.len() == 28 && name.bytes().all(is_hex))?;
+    u64::from_str_radix(digits, 16).ok()
 }
 
 #[cfg(test)]
@@ -335,6 +403,17 @@ mod tests {
             assert_eq!(Table::of(table.into()).unwrap(), table);
             assert_eq!(table.is_truth(), u8::from(table) < 0x80, "{table:?}: the journal holds those below 0x80");
         }
-        assert!(Table::of(0x0b).unwrap_err().to_string().contains("newer tidegate"));
+        assert!(Table::of(0x0c).unwrap_err().to_string().contains("newer tidegate"));
+    }
+
+    #[test]
+    fn a_version_is_found_by_its_name() {
+        let named = Standing { named: true, noncurrent_since: None };
+        let id = version_id(named, Timestamp::from_millis(1_800_000_000_000), 77 << 20 | 3);
+        assert_eq!((id.as_str().len(), generation_of(id.as_str())), (28, Some(77 << 20 | 3)));
+        assert_eq!(version_id(Standing::default(), Timestamp::from_millis(1), 1), VersionId::Null);
+        for other in ["", "null", &id.as_str()[1..], &format!("{id}0"), &id.as_str().to_uppercase(), &"\u{e9}".repeat(14)] {
+            assert_eq!(generation_of(other), None, "{other}");
+        }
     }
 }

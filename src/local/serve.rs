@@ -10,7 +10,7 @@ use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::lock::Retention;
 use crate::base::names::{BucketName, ObjectKey, TenantId, UploadId};
 use crate::base::object::{Bucket, BucketDocument, CannedAcl, ListPage, ListQuery, SharedBucket, SharedObject, Upload, UploadedPart};
-use crate::base::object_ref::{ObjectRef, only_null};
+use crate::base::object_ref::{ObjectRef, VersionSelector};
 use crate::base::range::ByteRange;
 use crate::base::versions::{Marker, VersionsPage, VersionsQuery};
 use crate::index::{Index, Walk};
@@ -22,11 +22,11 @@ use crate::local::scope::{KeyId, Scope};
 use crate::local::shared::Shared;
 use crate::local::stored;
 use crate::local::txn::no_such_bucket;
-use crate::local::{backup, list};
+use crate::local::{backup, list, list_versions};
 use crate::origin::{
     Announced, Body, Buckets, CacheState, CompleteUpload, Control, CopyObject, Dedup, Delete, Deleted, Freshness, Intake, OwnSettings,
     Pending, Prefetch, PutObject, Quota, ReadBy, Reads, Restore, Restored, Uploads, UploadsPage, UploadsQuery, Usage, Writes, Written,
-    no_lock_configuration, not_archived,
+    not_archived,
 };
 
 impl Local {
@@ -68,19 +68,20 @@ impl Buckets for Local {
 
 impl Reads for Local {
     fn stat<'a>(&'a self, of: ObjectRef<'a>, _: Freshness) -> Pending<'a, Option<SharedObject>> {
-        Box::pin(async move {
-            only_null(of)?;
-            self.shared.stat(of.bucket, of.key).await
-        })
+        match of.version {
+            VersionSelector::Current => Box::pin(self.shared.stat(of.bucket, of.key)),
+            VersionSelector::Exact(id) => Box::pin(self.shared.stat_exact(of, id)),
+        }
     }
 
     fn stat_hot(&self, of: ObjectRef<'_>, _: Freshness) -> Option<SharedObject> {
-        only_null(of).ok()?;
-        self.shared.hot.get(of.bucket, of.key).map(|entry| entry.info.clone())
+        let entry = self.shared.hot.get(of.bucket, of.key)?;
+        let is_meant = of.version.id().is_none_or(|id| entry.info.version == *id);
+        is_meant.then(|| entry.info.clone())
     }
 
     fn open<'a>(&'a self, of: ObjectRef<'a>, object: &'a SharedObject, range: ByteRange, by: ReadBy) -> Pending<'a, Option<Body>> {
-        Box::pin(self.shared.open(of.bucket, of.key, object, range, by))
+        Box::pin(self.shared.open(of, object, range, by))
     }
 
     /// Nothing is far away.
@@ -110,11 +111,12 @@ impl Reads for Local {
     }
 
     fn marker<'a>(&'a self, of: ObjectRef<'a>) -> Pending<'a, Option<Marker>> {
-        Box::pin(async move { only_null(of).map(|()| None) })
+        Box::pin(self.shared.marker(of))
     }
 
     fn list_versions<'a>(&'a self, bucket: &'a BucketName, query: &'a VersionsQuery) -> Pending<'a, VersionsPage> {
-        Box::pin(async move { self.list(bucket, &query.of_objects()).await.map(VersionsPage::from) })
+        let (bucket, query) = (bucket.clone(), query.clone());
+        Box::pin(self.shared.read_bucket(bucket, move |index, bucket| list_versions::page(index, bucket, &query)))
     }
 
     fn find_content<'a>(&'a self, owner: &'a TenantId, sha256: &'a Sha256) -> Pending<'a, Option<(BucketName, ObjectKey)>> {
@@ -157,25 +159,19 @@ impl Writes for Local {
     }
 
     fn delete<'a>(&'a self, of: ObjectRef<'a>, delete: Delete) -> Pending<'a, Deleted> {
-        Box::pin(async move {
-            only_null(of)?;
-            self.shared.delete(of, delete).await
-        })
+        Box::pin(self.shared.delete(of, delete))
     }
 
     fn set_object_acl<'a>(&'a self, of: ObjectRef<'a>, acl: CannedAcl) -> Pending<'a, ()> {
-        Box::pin(async move {
-            only_null(of)?;
-            self.shared.set_object_acl(of.bucket, of.key, acl).await
-        })
+        Box::pin(self.shared.set_object_acl(of, acl))
     }
 
-    fn set_retention<'a>(&'a self, of: ObjectRef<'a>, _: Option<Retention>, _: bool) -> Pending<'a, ()> {
-        Box::pin(async move { only_null(of).and_then(|()| Err(no_lock_configuration())) })
+    fn set_retention<'a>(&'a self, of: ObjectRef<'a>, retention: Option<Retention>, bypass: bool) -> Pending<'a, ()> {
+        Box::pin(self.shared.set_retention(of, retention, bypass))
     }
 
-    fn set_legal_hold<'a>(&'a self, of: ObjectRef<'a>, _: bool) -> Pending<'a, ()> {
-        Box::pin(async move { only_null(of).and_then(|()| Err(no_lock_configuration())) })
+    fn set_legal_hold<'a>(&'a self, of: ObjectRef<'a>, on: bool) -> Pending<'a, ()> {
+        Box::pin(self.shared.set_legal_hold(of, on))
     }
 
     /// Nothing that is kept here is archived.

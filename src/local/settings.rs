@@ -9,6 +9,7 @@ use crate::telemetry::metrics::Metrics;
 use crate::files;
 use crate::index;
 use crate::journal;
+use crate::local::clock;
 use crate::local::hot;
 use crate::local::sealed::Sealing;
 
@@ -34,6 +35,8 @@ pub struct Settings {
     pub sealing: Sealing,
     /// What the store counts into.
     pub metrics: Arc<Metrics>,
+    /// For tests: other clocks than the machine's.
+    pub clock: clock::Source,
     /// For tests: stands in for the journal's disk.
     pub fault: Option<journal::Fault>,
 }
@@ -54,6 +57,7 @@ impl Default for Settings {
             completed_kept: Duration::from_secs(24 * 3600),
             sealing: Sealing::default(),
             metrics: Arc::default(),
+            clock: clock::Source::default(),
             fault: None,
         }
     }

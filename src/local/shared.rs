@@ -12,13 +12,14 @@ use crate::base::object::{Bucket, SharedBucket};
 use crate::files::Files;
 use crate::index::{self, Index, Walk};
 use crate::ingest::Staging;
+use crate::local::clock::Clock;
 use crate::local::folders::Folders;
 use crate::local::hot::Hot;
 use crate::local::ids::Ids;
 use crate::local::inline::Segments;
 use crate::local::layout::{self, Layout};
 use crate::local::placing::Orphans;
-use crate::local::rows::{BodyPlace, Id, Manifest, ObjectRow, PartRow, Table};
+use crate::local::rows::{BodyPlace, Id, Manifest, ObjectRow, PartRow, Table, VersionRow};
 use crate::local::settings::Settings;
 use crate::local::stored;
 use crate::local::txn::{Txn, Value};
@@ -35,6 +36,7 @@ pub struct Shared {
     pub files: Arc<Files>,
     pub segments: Segments,
     pub ids: Ids,
+    pub clock: Clock,
     pub queue: Queue,
     pub references: References,
     pub health: Arc<Health>,
@@ -157,6 +159,7 @@ impl Seen {
     pub fn row(&mut self, table: Table, value: &[u8]) -> Result<()> {
         match table {
             Table::Objects => self.object(&stored::decode::<ObjectRow>(value)?),
+            Table::Versions => self.version(&stored::decode(value)?),
             Table::Manifests => self.ids.extend(stored::decode::<Manifest>(value)?.files.iter().map(|f| f.id)),
             Table::Parts => {
                 self.ids.insert(stored::decode::<PartRow>(value)?.file);
@@ -165,8 +168,8 @@ impl Seen {
             Table::Meta | Table::Buckets | Table::Uploads | Table::Completed | Table::Settings => {}
             // A candidate is no reference, and the hash of an object is asked for as long as the object is there.
             Table::Drops | Table::Rehash => {}
-            // They point to what an object refers to.
-            Table::Hashes | Table::ManifestRefs | Table::Usage => {}
+            // They point to what an object refers to, or to a row.
+            Table::Hashes | Table::ManifestRefs | Table::Usage | Table::NullVersions => {}
         }
         Ok(())
     }
@@ -184,10 +187,16 @@ impl Seen {
         }
     }
 
+    fn version(&mut self, row: &VersionRow) {
+        // A marker has no bytes.
+        row.object().into_iter().for_each(|row| self.object(row));
+    }
+
     pub fn txn(&mut self, txn: &Txn<'_>) -> Result<()> {
         for (table, _, value) in txn.touched() {
             match value {
                 Some(Value::Object(row)) => self.object(row),
+                Some(Value::Version(row)) => self.version(row),
                 Some(Value::Bytes(bytes)) => self.row(table, bytes)?,
                 Some(Value::Bucket(_) | Value::Hash(_)) | None => {}
             }

@@ -6,6 +6,7 @@
 //! tests/golden/store hold each form to its bytes.
 
 use std::num::NonZeroU64;
+use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -20,8 +21,8 @@ use crate::base::object::{self, Bucket};
 use crate::base::stored::{self, Acl, Checksum, Headers, checksum_of, in_slot, take_checksums, with_checksums};
 use crate::base::timestamp::Timestamp;
 use crate::local::rows::{
-    BodyPlace, CompletedRow, DropRow, HashRow, Id, Manifest, ObjectHead, ObjectRow, ObjectTail, PartFile, PartRow, PartsRef, RehashRow,
-    UploadRow, UsageRow,
+    BodyPlace, CompletedRow, DropRow, HashRow, Id, Manifest, MarkerRow, ObjectHead, ObjectRow, ObjectTail, PartFile, PartRow, PartsRef,
+    RehashRow, Standing, UploadRow, UsageRow, VersionRow,
 };
 use crate::local::scope::KeyId;
 
@@ -78,6 +79,24 @@ fn with_key(fields: Fields, key: KeyId) -> Fields {
         KeyId::None => fields,
         KeyId::Number(number) => fields.with(Tag::KEY, number.get().to_le_bytes().to_vec()),
     }
+}
+
+/// Where a version has a name it follows from the row: the field says no more than that.
+fn with_standing(mut fields: Fields, Standing { named, noncurrent_since }: Standing) -> Fields {
+    if named {
+        fields = fields.with(Tag::VERSION, Vec::new());
+    }
+    match noncurrent_since {
+        Some(since) => fields.with(Tag::NONCURRENT_SINCE, since.millis().to_le_bytes().to_vec()),
+        None => fields,
+    }
+}
+
+fn take_standing(found: &mut Fields) -> Result<Standing> {
+    let named = found.take(Tag::VERSION).is_some();
+    let millis = found.take(Tag::NONCURRENT_SINCE).map(|bytes| bytes.try_into().map(u64::from_le_bytes)).transpose();
+    let millis = millis.map_err(|_| Error::internal("a row's time is no number"))?;
+    Ok(Standing { named, noncurrent_since: millis.map(Timestamp::from_millis) })
 }
 
 /// Of rows that hold no value of the domain but such as have one written form.
@@ -137,10 +156,11 @@ struct TailForm {
 
 impl Row for ObjectRow {
     fn encode(&self) -> Result<Vec<u8>> {
-        let ObjectTail { generation, key, acl, headers, lock, sha256, place, parts, unknown } = self.tail.clone();
+        let ObjectTail { generation, standing, key, acl, headers, lock, sha256, place, parts, unknown } = self.tail.clone();
         let tail = TailForm { generation, acl: acl.into(), headers: headers.into(), sha256, place, parts };
         let form = postcard::to_extend(&tail, write(&HeadForm::from(&self.head))?).map_err(Error::internal)?;
-        with_checksums(lock.append_to(with_key(unknown, key)), self.head.checksum.as_ref(), &[])?.append(form)
+        let fields = lock.append_to(with_standing(with_key(unknown, key), standing));
+        with_checksums(fields, self.head.checksum.as_ref(), &[])?.append(form)
     }
 
     fn decode(bytes: &[u8]) -> Result<Self> {
@@ -148,10 +168,10 @@ impl Row for ObjectRow {
         let (tail, rest) = postcard::take_from_bytes(rest).map_err(Error::internal)?;
         let TailForm { generation, acl, headers, sha256, place, parts } = tail;
         let (mut unknown, mut head) = (behind(rest)?, ObjectHead::try_from(head)?);
-        let (key, lock) = (take_key(&mut unknown)?, Lock::take_from(&mut unknown)?);
+        let (standing, key, lock) = (take_standing(&mut unknown)?, take_key(&mut unknown)?, Lock::take_from(&mut unknown)?);
         take_checksums(&mut unknown, &mut head.checksum, &mut [])?;
         unknown.require_known()?;
-        let tail = ObjectTail { generation, key, acl: acl.into(), headers: headers.into(), lock, sha256, place, parts, unknown };
+        let tail = ObjectTail { generation, standing, key, acl: acl.into(), headers: headers.into(), lock, sha256, place, parts, unknown };
         Ok(ObjectRow { head, tail })
     }
 }
@@ -165,6 +185,52 @@ pub fn decode_head(bytes: &[u8]) -> Result<ObjectHead> {
         take_checksums(&mut Fields::parse(rest)?.0, &mut head.checksum, &mut [])?;
     }
     Ok(head)
+}
+
+/// What a row of `Versions` is. An object's own row follows, or a marker's form.
+#[derive(Serialize, Deserialize)]
+enum VersionForm {
+    Object,
+    Marker,
+}
+
+#[derive(Serialize, Deserialize)]
+struct MarkerForm {
+    generation: u64,
+    modified: Timestamp,
+    owner: TenantId,
+}
+
+impl Row for VersionRow {
+    fn encode(&self) -> Result<Vec<u8>> {
+        match self {
+            VersionRow::Object(row) => {
+                let mut bytes = write(&VersionForm::Object)?;
+                bytes.extend_from_slice(&row.encode()?);
+                Ok(bytes)
+            }
+            VersionRow::Marker(row) => {
+                let MarkerRow { generation, modified, owner, standing, unknown } = row.clone();
+                let form = MarkerForm { generation, modified, owner };
+                let bytes = postcard::to_extend(&form, write(&VersionForm::Marker)?).map_err(Error::internal)?;
+                with_standing(unknown, standing).append(bytes)
+            }
+        }
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Self> {
+        let (form, rest) = read(bytes)?;
+        match form {
+            VersionForm::Object => ObjectRow::decode(rest).map(|row| VersionRow::Object(Arc::new(row))),
+            VersionForm::Marker => {
+                let (MarkerForm { generation, modified, owner }, rest) = postcard::take_from_bytes(rest).map_err(Error::internal)?;
+                let mut unknown = behind(rest)?;
+                let standing = take_standing(&mut unknown)?;
+                unknown.require_known()?;
+                Ok(VersionRow::Marker(MarkerRow { generation, modified, owner, standing, unknown }))
+            }
+        }
+    }
 }
 
 impl Row for Bucket {
@@ -261,18 +327,21 @@ struct CompletedForm {
 
 impl Row for CompletedRow {
     fn encode(&self) -> Result<Vec<u8>> {
-        let CompletedRow { bucket, key, generation, at, request, head } = self.clone();
+        let CompletedRow { bucket, key, generation, named, at, request, head } = self.clone();
         let form = write(&CompletedForm { bucket, key, generation, at, request, head: head.as_ref().map(HeadForm::from) })?;
-        with_checksums(Fields::default(), head.as_ref().and_then(|head| head.checksum.as_ref()), &[])?.append(form)
+        let fields = with_standing(Fields::default(), Standing { named, noncurrent_since: None });
+        with_checksums(fields, head.as_ref().and_then(|head| head.checksum.as_ref()), &[])?.append(form)
     }
 
     fn decode(bytes: &[u8]) -> Result<Self> {
         let (CompletedForm { bucket, key, generation, at, request, head }, rest) = read(bytes)?;
-        let mut head = head.map(ObjectHead::try_from).transpose()?;
+        let (mut found, mut head) = (behind(rest)?, head.map(ObjectHead::try_from).transpose()?);
+        let named = take_standing(&mut found)?.named;
         if let Some(head) = &mut head {
-            take_checksums(&mut fields(rest)?, &mut head.checksum, &mut [])?;
+            take_checksums(&mut found, &mut head.checksum, &mut [])?;
         }
-        Ok(CompletedRow { bucket, key, generation, at, request, head })
+        found.require_known()?;
+        Ok(CompletedRow { bucket, key, generation, named, at, request, head })
     }
 }
 
@@ -308,6 +377,7 @@ mod tests {
             bucket: BucketName::parse("media").unwrap(),
             key: ObjectKey::parse("k").unwrap(),
             generation: 300,
+            named: false,
             at: Timestamp::now(),
             request: Sha256([7; 32]),
             head: None,

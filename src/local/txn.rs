@@ -1,10 +1,9 @@
 //! One batch of the journal in the making: what each command decided, on top of what the index says.
 //!
 //! Commands run one after the other on the writer's thread and see each other's rows. A command that fails leaves
-//! nothing. The derived rows (content by hash, references, usage) follow each change here, and in a replay too: there is
-//! one place that knows how they are derived.
+//! nothing. The derived rows (content by hash, references, usage, null versions) follow each change, and in a replay too: see `derive`.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -16,8 +15,9 @@ use crate::base::object::{Bucket, SharedBucket};
 use crate::base::timestamp::Timestamp;
 use crate::index::{Change, Index, Walk};
 use crate::journal::{ContentAt, OpRef};
+use crate::local::clock::{LAST_TIME, Times};
 use crate::local::ids::Ids;
-use crate::local::rows::{BodyPlace, DropKind, DropRow, HashRow, Id, Manifest, ObjectRow, PartRow, Table, UsageRow, key};
+use crate::local::rows::{BodyPlace, DropKind, DropRow, HashRow, Id, Manifest, ObjectRow, Table, UsageRow, VersionRow, key};
 use crate::local::scope::Scope;
 use crate::local::stored::{self, Row};
 use crate::origin::{Quota, Usage};
@@ -25,6 +25,7 @@ use crate::origin::{Quota, Usage};
 #[derive(Debug, Clone)]
 pub enum Value {
     Object(Arc<ObjectRow>),
+    Version(VersionRow),
     Hash(HashRow),
     Bucket(SharedBucket),
     Bytes(Vec<u8>),
@@ -36,13 +37,15 @@ pub struct Txn<'a> {
     index: &'a Index,
     ids: &'a Ids,
     rows: HashMap<RowKey, Option<Value>>,
+    /// Of the rows of `Versions` that were changed, the keys in order. It may hold some whose change was undone.
+    versions: BTreeSet<Vec<u8>>,
     contents: Vec<Bytes>,
     content_bytes: usize,
     /// What `rows` held before, since the last savepoint.
     undo: Vec<(RowKey, Option<Option<Value>>)>,
     first_generation: u64,
     changes: u64,
-    now: Timestamp,
+    times: Times,
     /// In a replay the log already holds what a change led to.
     replay: bool,
 }
@@ -51,23 +54,38 @@ pub struct Txn<'a> {
 pub const GENERATIONS_PER_BATCH: u64 = 1 << 20;
 
 impl<'a> Txn<'a> {
-    pub fn new(index: &'a Index, ids: &'a Ids, sequence: u64, replay: bool) -> Self {
+    pub fn new(index: &'a Index, ids: &'a Ids, sequence: u64, times: Times) -> Self {
+        Self::of(index, ids, sequence, times, false)
+    }
+
+    /// For rows that are in the log already.
+    pub fn replaying(index: &'a Index, ids: &'a Ids) -> Self {
+        Self::of(index, ids, 0, Times::PAST, true)
+    }
+
+    fn of(index: &'a Index, ids: &'a Ids, sequence: u64, times: Times, replay: bool) -> Self {
         Txn {
             index,
             ids,
             rows: HashMap::new(),
+            versions: BTreeSet::new(),
             contents: Vec::new(),
             content_bytes: 0,
             undo: Vec::new(),
             first_generation: sequence.saturating_mul(GENERATIONS_PER_BATCH),
             changes: 0,
-            now: Timestamp::now(),
+            times,
             replay,
         }
     }
 
     pub fn now(&self) -> Timestamp {
-        self.now
+        self.times.now
+    }
+
+    /// What locks are judged by.
+    pub fn judged(&self) -> Timestamp {
+        self.times.judged
     }
 
     /// A number that no other version in this store has: the batch's place in the log, and the change's in the batch.
@@ -119,7 +137,7 @@ impl<'a> Txn<'a> {
 
     // Rows
 
-    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Value>> {
+    pub fn get(&self, table: Table, key: &[u8]) -> Result<Option<Value>> {
         // The tuple key needs an owned key to look up; an empty map needs no look-up.
         if !self.rows.is_empty()
             && let Some(value) = self.rows.get(&(table, key.to_vec()))
@@ -133,6 +151,7 @@ impl<'a> Txn<'a> {
     fn decode(table: Table, bytes: &[u8]) -> Result<Value> {
         Ok(match table {
             Table::Objects => Value::Object(Arc::new(stored::decode::<ObjectRow>(bytes)?)),
+            Table::Versions => Value::Version(stored::decode(bytes)?),
             Table::Hashes => Value::Hash(stored::decode(bytes)?),
             Table::Buckets => Value::Bucket(Arc::new(stored::decode(bytes)?)),
             _ => Value::Bytes(bytes.to_vec()),
@@ -145,6 +164,10 @@ impl<'a> Txn<'a> {
             Table::Objects => {
                 let before = self.get(table, &key)?;
                 self.derive_object(&key, before.as_ref(), value.as_ref())?;
+            }
+            Table::Versions => {
+                let before = self.get(table, &key)?;
+                self.derive_version(&key, before.as_ref(), value.as_ref())?;
             }
             Table::Parts => {
                 let before = self.get(table, &key)?;
@@ -160,13 +183,17 @@ impl<'a> Txn<'a> {
             | Table::Drops
             | Table::Rehash => {}
             // They follow themselves.
-            Table::Hashes | Table::ManifestRefs | Table::Usage => {}
+            Table::Hashes | Table::ManifestRefs | Table::Usage | Table::NullVersions => {}
         }
         self.put_plain(table, key, value);
         Ok(())
     }
 
-    fn put_plain(&mut self, table: Table, key: Vec<u8>, value: Option<Value>) {
+    /// The row alone: what is derived, or what nothing is derived from.
+    pub fn put_plain(&mut self, table: Table, key: Vec<u8>, value: Option<Value>) {
+        if table == Table::Versions {
+            self.versions.insert(key.clone());
+        }
         let row_key = (table, key);
         let before = self.rows.insert(row_key.clone(), value);
         self.undo.push((row_key, before));
@@ -199,6 +226,48 @@ impl<'a> Txn<'a> {
 
     pub fn set_object(&mut self, bucket: &BucketName, key: &ObjectKey, row: Arc<ObjectRow>) -> Result<()> {
         self.put(Table::Objects, key::object(bucket, key), Some(Value::Object(row)))
+    }
+
+    /// A row of `Versions`.
+    pub fn version(&self, bucket: &BucketName, key: &ObjectKey, generation: u64) -> Result<Option<VersionRow>> {
+        self.get(Table::Versions, &key::version(bucket, key, generation))?.map(version_of).transpose()
+    }
+
+    pub fn set_version(&mut self, bucket: &BucketName, key: &ObjectKey, row: VersionRow) -> Result<()> {
+        self.put(Table::Versions, key::version(bucket, key, row.generation()), Some(Value::Version(row)))
+    }
+
+    /// The first row of the key in `Versions`, as this batch sees it.
+    pub fn newest_version(&self, bucket: &BucketName, key: &ObjectKey) -> Result<Option<VersionRow>> {
+        let prefix = key::versions(bucket, key);
+        let of_key = |k: &Vec<u8>| k.starts_with(&prefix);
+        let here = |k: &Vec<u8>| self.rows.get(&(Table::Versions, k.clone()));
+        let ours = self.versions.range(prefix.clone()..).take_while(|k| of_key(k)).find_map(|k| Some((k, here(k)?.clone()?)));
+        let mut theirs = None;
+        self.index.scan(Table::Versions, &prefix, &mut |k, v| {
+            if !k.starts_with(&prefix) {
+                return Ok(Walk::Stop);
+            }
+            // One that this batch changed is among ours, or is gone.
+            let k = k.to_vec();
+            if self.versions.contains(&k) && here(&k).is_some() {
+                return Ok(Walk::Next);
+            }
+            theirs = Some((k, Self::decode(Table::Versions, v)?));
+            Ok(Walk::Stop)
+        })?;
+        let newest = match (ours, theirs) {
+            (Some((k, value)), Some((other, _))) if *k < other => Some(value),
+            (_, Some((_, value))) | (Some((_, value)), None) => Some(value),
+            (None, None) => None,
+        };
+        newest.map(version_of).transpose()
+    }
+
+    /// The key's null version, where it is a row of `Versions`.
+    pub fn null_version(&self, bucket: &BucketName, key: &ObjectKey) -> Result<Option<VersionRow>> {
+        let generation: Option<u64> = self.get_row(Table::NullVersions, &key::object(bucket, key))?;
+        generation.map_or(Ok(None), |generation| self.version(bucket, key, generation))
     }
 
     pub fn bucket(&self, name: &BucketName) -> Result<Option<SharedBucket>> {
@@ -270,113 +339,12 @@ impl<'a> Txn<'a> {
         quota.check(Usage { bytes: used, objects: there }, bytes, objects)
     }
 
-    fn add_usage(&mut self, tenant: &TenantId, bytes: i128, objects: i128) -> Result<()> {
-        let row = self.usage(tenant)?;
-        let add = |used: u64, more: i128| u64::try_from(i128::from(used) + more).unwrap_or(0);
-        let row = UsageRow { bytes: add(row.bytes, bytes), objects: add(row.objects, objects) };
-        let value = (row != UsageRow::default()).then(|| stored::encode(&row)).transpose()?;
-        self.put_plain(Table::Usage, tenant.as_str().as_bytes().to_vec(), value.map(Value::Bytes));
-        Ok(())
-    }
-
-    // What follows from a change
-
-    fn derive_part(&mut self, before: Option<&Value>, after: Option<&Value>) -> Result<()> {
-        for (value, sign) in [(after, 1), (before, -1)] {
-            if let Some(Value::Bytes(bytes)) = value {
-                let row: PartRow = stored::decode(bytes)?;
-                self.add_usage(&row.owner, sign * i128::from(row.part.size), 0)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// The new version's references come first, so that content which both versions share is never let go.
-    fn derive_object(&mut self, key: &[u8], before: Option<&Value>, after: Option<&Value>) -> Result<()> {
-        if let (Some(Value::Object(before)), Some(Value::Object(after))) = (before, after)
-            && self.derive_relocation(before, after)?
-        {
-            return Ok(());
-        }
-        if let Some(Value::Object(row)) = after {
-            let row = row.clone();
-            self.add_usage(&row.head.owner, i128::from(row.head.size), 1)?;
-            self.refer(key, &row)?;
-        }
-        if let Some(Value::Object(row)) = before {
-            let row = row.clone();
-            self.add_usage(&row.head.owner, -i128::from(row.head.size), -1)?;
-            self.release(&row)?;
-        }
-        Ok(())
-    }
-
-    /// A small body that was moved forward in the journal: the same version at another place, and so is what finds it.
-    fn derive_relocation(&mut self, before: &ObjectRow, after: &ObjectRow) -> Result<bool> {
-        let inline = |p: BodyPlace| matches!(p, BodyPlace::Inline { .. } | BodyPlace::Pending(_));
-        let (from, to) = (before.tail.place, after.tail.place);
-        let moved = before.tail.generation == after.tail.generation && from != to && inline(from) && inline(to);
-        if moved
-            && let Some(sha256) = &after.tail.sha256
-            && let Some(c) = self.content(&after.scope(), sha256)?.filter(|c| c.place == from)
-        {
-            self.set_content(&after.scope(), sha256, Some(HashRow { place: to, ..c }));
-        }
-        Ok(moved)
-    }
-
-    fn refer(&mut self, key: &[u8], row: &ObjectRow) -> Result<()> {
-        for manifest in row.manifests() {
-            let refs: u64 = self.get_row(Table::ManifestRefs, &key::id(manifest))?.unwrap_or(0);
-            self.set_row(Table::ManifestRefs, key::id(manifest), &(refs + 1))?;
-        }
-        let Some(sha256) = row.tail.sha256.filter(|_| row.tail.place != BodyPlace::Empty) else { return Ok(()) };
-        let scope = &row.scope();
-        match self.content(scope, &sha256)? {
-            None => self.set_content(scope, &sha256, Some(HashRow { place: row.tail.place, refs: 1, newest: key.into() })),
-            Some(c) if c.place == row.tail.place => {
-                self.set_content(scope, &sha256, Some(HashRow { refs: c.refs + 1, newest: key.into(), ..c }));
-            }
-            // The same content lies elsewhere too (an upload not yet read through): that place is the known one.
-            Some(_) => {}
-        }
-        Ok(())
-    }
-
-    fn release(&mut self, row: &ObjectRow) -> Result<()> {
-        let scope = &row.scope();
-        for manifest in row.manifests() {
-            let refs: u64 = self.get_row(Table::ManifestRefs, &key::id(manifest))?.unwrap_or(0);
-            if refs > 1 {
-                self.set_row(Table::ManifestRefs, key::id(manifest), &(refs - 1))?;
-            } else {
-                self.del_row(Table::ManifestRefs, key::id(manifest))?;
-                self.drop_later(scope, DropKind::Manifest, manifest)?;
-            }
-        }
-        let Some(sha256) = row.tail.sha256.filter(|_| row.tail.place != BodyPlace::Empty) else { return Ok(()) };
-        let known = self.content(scope, &sha256)?.filter(|c| c.place == row.tail.place);
-        let is_known = known.is_some();
-        if let Some(c) = known.filter(|c| c.refs > 1) {
-            self.set_content(scope, &sha256, Some(HashRow { refs: c.refs - 1, ..c }));
-            return Ok(());
-        }
-        if is_known {
-            // From here on nothing can find this content any more: a new write of the same bytes makes a new copy.
-            self.set_content(scope, &sha256, None);
-        }
-        match row.tail.place {
-            BodyPlace::File { id } => self.drop_later(scope, DropKind::Blob(sha256), id),
-            _ => Ok(()),
-        }
-    }
-
     /// Notes that nothing seems to refer to this any more. The proof comes later, from the log alone.
     pub fn drop_later(&mut self, scope: &Scope, kind: DropKind, id: Id) -> Result<()> {
         if self.replay {
             return Ok(());
         }
-        let row = DropRow { scope: scope.clone(), kind, since: self.now };
+        let row = DropRow { scope: scope.clone(), kind, since: self.now() };
         self.set_row(Table::Drops, key::id(id), &row)
     }
 
@@ -392,7 +360,7 @@ impl<'a> Txn<'a> {
 
     /// The rows of a table apart from the rest.
     pub fn split(mut self, table: Table) -> (Txn<'a>, Txn<'a>) {
-        let mut apart = Txn::new(self.index, self.ids, 0, self.replay);
+        let mut apart = Self::of(self.index, self.ids, 0, self.times, self.replay);
         apart.rows = self.rows.extract_if(|(t, _), _| *t == table).collect();
         (self, apart)
     }
@@ -403,6 +371,13 @@ impl<'a> Txn<'a> {
 
     pub fn touched(&self) -> impl Iterator<Item = (Table, &[u8], Option<&Value>)> {
         self.rows.iter().map(|((t, k), v)| (*t, k.as_slice(), v.as_ref()))
+    }
+
+    /// The next start goes on from this batch's time.
+    pub fn keep_time(&mut self) -> Result<()> {
+        let time = stored::encode(&self.now().millis())?;
+        self.put_plain(Table::Meta, LAST_TIME.to_vec(), Some(Value::Bytes(time)));
+        Ok(())
     }
 
     /// The operations for the journal, the bodies being at `places`.
@@ -431,15 +406,32 @@ fn encode_value(value: &Value, places: &[ContentAt]) -> Result<Vec<u8>> {
         Value::Bytes(bytes) => Ok(bytes.clone()),
         Value::Bucket(bucket) => stored::encode(&**bucket),
         Value::Hash(row) => stored::encode(&HashRow { place: settle(row.place, places)?, ..row.clone() }),
-        Value::Object(row) => {
-            let place = settle(row.tail.place, places)?;
-            if place == row.tail.place {
-                return stored::encode(&**row);
-            }
-            let mut row = (**row).clone();
-            row.tail.place = place;
-            stored::encode(&row)
-        }
+        Value::Object(row) => match settled(row, places)? {
+            None => stored::encode(&**row),
+            Some(row) => stored::encode(&row),
+        },
+        Value::Version(version) => match version.object().map(|row| settled(row, places)).transpose()?.flatten() {
+            None => stored::encode(version),
+            Some(row) => stored::encode(&VersionRow::Object(Arc::new(row))),
+        },
+    }
+}
+
+/// The row with the place of its body. None: it says so already.
+fn settled(row: &ObjectRow, places: &[ContentAt]) -> Result<Option<ObjectRow>> {
+    let place = settle(row.tail.place, places)?;
+    if place == row.tail.place {
+        return Ok(None);
+    }
+    let mut row = row.clone();
+    row.tail.place = place;
+    Ok(Some(row))
+}
+
+fn version_of(value: Value) -> Result<VersionRow> {
+    match value {
+        Value::Version(row) => Ok(row),
+        _ => Err(Error::internal("a row of another kind")),
     }
 }
 

@@ -93,7 +93,7 @@ fn log(what: &'static str, result: Result<()>) {
 
 impl Shared {
     fn expire_completed(&self) -> Result<()> {
-        let now = crate::base::timestamp::Timestamp::now();
+        let now = self.clock.now();
         let (mut old, mut count) = (Vec::new(), 0usize);
         self.index()?.scan(Table::Completed, b"", &mut |k, v| {
             count += 1;

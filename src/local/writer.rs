@@ -191,7 +191,7 @@ impl Writer {
     /// Collects, decides, writes, answers. Returns a message that was taken from the queue and is not a command.
     fn batch(&mut self, index: &Arc<Index>, first: Command) -> Option<Message> {
         let shared = self.shared.clone();
-        let mut txn = Txn::new(index, &shared.ids, self.journal.next_sequence(), false);
+        let mut txn = Txn::new(index, &shared.ids, self.journal.next_sequence(), shared.clock.times());
         // A command that panicked may have left half of its rows: the batch is given up, and its waiters told so by the
         // drop of their senders. The writer lives on.
         let run = |command: Command, txn: &mut Txn<'_>| catch_unwind(AssertUnwindSafe(|| command(txn))).ok();
@@ -218,7 +218,10 @@ impl Writer {
         other
     }
 
-    fn commit(&mut self, index: &Arc<Index>, txn: Txn<'_>) -> Fate {
+    fn commit(&mut self, index: &Arc<Index>, mut txn: Txn<'_>) -> Fate {
+        if let Err(e) = txn.keep_time() {
+            return Fate::Failed(e.kind());
+        }
         let mut places = Vec::new();
         let begun = Instant::now();
         let written = self.journal.append(txn.contents(), &mut |at| {

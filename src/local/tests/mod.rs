@@ -9,6 +9,7 @@ mod model;
 mod multipart;
 mod references;
 mod scopes;
+mod versions;
 
 use std::future::poll_fn;
 use std::sync::Arc;

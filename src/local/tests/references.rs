@@ -16,8 +16,8 @@ use crate::base::names::UploadId;
 use crate::base::object::{Upload, UploadedPart};
 use crate::local::blobs::parse_path;
 use crate::local::rows::{
-    BodyPlace, CompletedRow, DropKind, HashRow, Id, Manifest, ObjectHead, ObjectRow, ObjectTail, PartFile, PartRow, RehashRow, Table,
-    UploadRow, UsageRow, key,
+    BodyPlace, CompletedRow, DropKind, HashRow, Id, Manifest, MarkerRow, ObjectHead, ObjectRow, ObjectTail, PartFile, PartRow, RehashRow,
+    Standing, Table, UploadRow, UsageRow, VersionRow, key,
 };
 use crate::local::scope::{KeyId, Scope};
 use crate::local::txn::Txn;
@@ -82,6 +82,15 @@ impl Things {
         }
     }
 
+    /// Of the row of `Versions` about thing `a`.
+    const GENERATION: u64 = 7;
+
+    fn version(&self, txn: &mut Txn<'_>, a: u8, b: u8) -> Result<VersionRow> {
+        let mut row = self.object(txn, a, b)?;
+        row.tail.generation = Self::GENERATION;
+        Ok(VersionRow::Object(Arc::new(row)))
+    }
+
     fn object(&self, txn: &mut Txn<'_>, a: u8, b: u8) -> Result<ObjectRow> {
         let (sha256, id) = self.blobs[usize::from(a)];
         let (place, sha256) = match b {
@@ -96,6 +105,7 @@ impl Things {
             head: ObjectHead { size, etag, modified: txn.now(), owner: tenant("acme"), checksum: None },
             tail: ObjectTail {
                 generation: txn.next_generation(),
+                standing: Standing::default(),
                 key: KeyId::None,
                 acl: CannedAcl::Private,
                 headers: ObjectHeaders::default(),
@@ -115,7 +125,8 @@ impl Things {
             Table::Meta | Table::Buckets | Table::Completed | Table::Settings | Table::Usage => {
                 format!("{table:?}{a}").to_lowercase().into_bytes()
             }
-            Table::Objects => key::object(&bucket_name("media"), &name),
+            Table::Objects | Table::NullVersions => key::object(&bucket_name("media"), &name),
+            Table::Versions => key::version(&bucket_name("media"), &name, Self::GENERATION),
             Table::Uploads => key::upload(&bucket_name("media"), &name, upload_id.as_str()),
             Table::Parts => key::part(upload_id.as_str(), u16::from(b) + 1),
             Table::Manifests | Table::ManifestRefs => key::id(self.manifests[usize::from(a)]),
@@ -129,7 +140,17 @@ impl Things {
         let part = |n: u8| PartFile { id: self.parts[usize::from(n)], size: 700 };
         let rehash = RehashRow { bucket: bucket_name("media"), key: name.clone() };
         match table {
-            Table::Meta | Table::ManifestRefs => txn.set_row(table, row_key, &u64::from(b)),
+            // A marker refers to nothing, as do versions without bytes.
+            Table::Versions if b == 0 => {
+                let (generation, modified, owner) = (Self::GENERATION, txn.now(), tenant("acme"));
+                let marker = MarkerRow { generation, modified, owner, standing: Standing::default(), unknown: Fields::default() };
+                txn.set_version(&bucket_name("media"), &name, VersionRow::Marker(marker))
+            }
+            Table::Versions => {
+                let row = self.version(txn, a, b)?;
+                txn.set_version(&bucket_name("media"), &name, row)
+            }
+            Table::Meta | Table::ManifestRefs | Table::NullVersions => txn.set_row(table, row_key, &u64::from(b)),
             Table::Buckets => {
                 txn.set_bucket(bucket_of(std::str::from_utf8(&row_key).unwrap()));
                 Ok(())
@@ -169,16 +190,16 @@ impl Things {
         let mut found = BTreeSet::new();
         for Said { table, a, b, .. } in there.values().copied() {
             match table {
-                Table::Objects if b == 1 => drop(found.insert(self.blobs[usize::from(a)].1)),
-                Table::Objects if b == 2 => drop(manifests.insert(a)),
+                Table::Objects | Table::Versions if b == 1 => drop(found.insert(self.blobs[usize::from(a)].1)),
+                Table::Objects | Table::Versions if b == 2 => drop(manifests.insert(a)),
                 // Without bytes, or with bytes in the journal.
-                Table::Objects => {}
+                Table::Objects | Table::Versions => {}
                 Table::Parts => drop(found.insert(self.parts[usize::from(a)])),
                 // Only what an object refers to: below.
                 Table::Manifests => {}
                 Table::Meta | Table::Buckets | Table::Uploads | Table::Completed | Table::Settings | Table::Drops | Table::Rehash => {}
                 // Hints. A file is never kept for their sake, nor let go.
-                Table::Hashes | Table::ManifestRefs | Table::Usage => {}
+                Table::Hashes | Table::ManifestRefs | Table::Usage | Table::NullVersions => {}
             }
         }
         for Said { a, b, .. } in there.values().filter(|s| s.table == Table::Manifests && manifests.contains(&s.a)) {
@@ -222,7 +243,15 @@ fn part_of(number: u8, file: Id) -> PartRow {
 }
 
 fn completed_of(key: ObjectKey) -> CompletedRow {
-    CompletedRow { bucket: bucket_name("media"), key, generation: 1, at: Timestamp::now(), request: Sha256([0; 32]), head: None }
+    CompletedRow {
+        bucket: bucket_name("media"),
+        key,
+        generation: 1,
+        named: false,
+        at: Timestamp::now(),
+        request: Sha256([0; 32]),
+        head: None,
+    }
 }
 
 /// The files that are left, by number.
@@ -257,8 +286,13 @@ proptest! {
             }
             say_all(&local, &things, &rows).await;
             assert_eq!(kept(&local), things.referred(&there), "{there:?}");
-            for Said { a, .. } in there.values().filter(|s| s.table == Table::Objects && s.b == 3) {
-                let entry = local.shared.load_entry(&bucket_name("media"), &object_key(&format!("k{a}"))).unwrap().unwrap();
+            for Said { table, a, .. } in there.values().filter(|s| s.b == 3) {
+                let (shared, bucket, key) = (&local.shared, bucket_name("media"), object_key(&format!("k{a}")));
+                let entry = match table {
+                    Table::Objects => shared.load_entry(&bucket, &key).unwrap().unwrap(),
+                    Table::Versions => shared.load_version(&bucket, &key, Things::GENERATION).unwrap().unwrap(),
+                    _ => continue,
+                };
                 let body = local.shared.read_whole(&entry).unwrap();
                 assert_eq!(body.unwrap(), content(*a), "its segment stays");
             }

@@ -1,0 +1,140 @@
+//! What follows from a change of a row: usage of its owner, content by hash, references, the key's null version.
+//!
+//! One place knows how they are derived, for what is decided now and for what a replay reads. Called by `Txn::put` and by nothing else.
+//! Operations of a batch come in any order in a replay: each leaves what is derived right by itself.
+
+use crate::base::error::Result;
+use crate::base::names::TenantId;
+use crate::local::rows::{BodyPlace, DropKind, HashRow, ObjectRow, PartRow, Table, UsageRow, VersionRow, key};
+use crate::local::stored;
+use crate::local::txn::{Txn, Value};
+
+impl Txn<'_> {
+    fn add_usage(&mut self, tenant: &TenantId, bytes: i128, objects: i128) -> Result<()> {
+        let row = self.usage(tenant)?;
+        let add = |used: u64, more: i128| u64::try_from(i128::from(used) + more).unwrap_or(0);
+        let row = UsageRow { bytes: add(row.bytes, bytes), objects: add(row.objects, objects) };
+        let value = (row != UsageRow::default()).then(|| stored::encode(&row)).transpose()?;
+        self.put_plain(Table::Usage, tenant.as_str().as_bytes().to_vec(), value.map(Value::Bytes));
+        Ok(())
+    }
+
+    pub fn derive_part(&mut self, before: Option<&Value>, after: Option<&Value>) -> Result<()> {
+        for (value, sign) in [(after, 1), (before, -1)] {
+            if let Some(Value::Bytes(bytes)) = value {
+                let row: PartRow = stored::decode(bytes)?;
+                self.add_usage(&row.owner, sign * i128::from(row.part.size), 0)?;
+            }
+        }
+        Ok(())
+    }
+
+    pub fn derive_object(&mut self, key: &[u8], before: Option<&Value>, after: Option<&Value>) -> Result<()> {
+        let row = |value: Option<&Value>| match value {
+            Some(Value::Object(row)) => Some(VersionRow::Object(row.clone())),
+            _ => None,
+        };
+        self.derive_counts(key, true, row(before), row(after))
+    }
+
+    pub fn derive_version(&mut self, row_key: &[u8], before: Option<&Value>, after: Option<&Value>) -> Result<()> {
+        let row = |value: Option<&Value>| match value {
+            Some(Value::Version(row)) => Some(row.clone()),
+            _ => None,
+        };
+        let (object, generation) = key::split_version(row_key)?;
+        let (before, after) = (row(before), row(after));
+        if after.as_ref().is_some_and(|row| !row.standing().named) {
+            self.put_plain(Table::NullVersions, object.to_vec(), Some(Value::Bytes(stored::encode(&generation)?)));
+        } else if before.as_ref().is_some_and(|row| !row.standing().named)
+            // In a replay the one that took its place may have come first.
+            && self.get_row::<u64>(Table::NullVersions, object)? == Some(generation)
+        {
+            self.put_plain(Table::NullVersions, object.to_vec(), None);
+        }
+        self.derive_counts(object, false, before, after)
+    }
+
+    /// Usage and references of the version, or marker, that a row holds. Those of the new one come first, so that content which both
+    /// share is never let go.
+    fn derive_counts(&mut self, key: &[u8], newest: bool, before: Option<VersionRow>, after: Option<VersionRow>) -> Result<()> {
+        if let (Some(VersionRow::Object(before)), Some(VersionRow::Object(after))) = (&before, &after)
+            && self.derive_relocation(before, after)?
+        {
+            return Ok(());
+        }
+        if let Some(row) = &after {
+            let (owner, size) = row.owner_and_size();
+            self.add_usage(owner, i128::from(size), 1)?;
+            row.object().map_or(Ok(()), |row| self.refer(key, newest, row))?;
+        }
+        if let Some(row) = &before {
+            let (owner, size) = row.owner_and_size();
+            self.add_usage(owner, -i128::from(size), -1)?;
+            row.object().map_or(Ok(()), |row| self.release(row))?;
+        }
+        Ok(())
+    }
+
+    /// A small body that was moved forward in the journal: the same version at another place, and so is what finds it.
+    fn derive_relocation(&mut self, before: &ObjectRow, after: &ObjectRow) -> Result<bool> {
+        let inline = |p: BodyPlace| matches!(p, BodyPlace::Inline { .. } | BodyPlace::Pending(_));
+        let (from, to) = (before.tail.place, after.tail.place);
+        let moved = before.tail.generation == after.tail.generation && from != to && inline(from) && inline(to);
+        if moved
+            && let Some(sha256) = &after.tail.sha256
+            && let Some(c) = self.content(&after.scope(), sha256)?.filter(|c| c.place == from)
+        {
+            self.set_content(&after.scope(), sha256, Some(HashRow { place: to, ..c }));
+        }
+        Ok(moved)
+    }
+
+    /// `newest`: the key shows this version, so whoever looks for its content may be sent there.
+    fn refer(&mut self, key: &[u8], newest: bool, row: &ObjectRow) -> Result<()> {
+        for manifest in row.manifests() {
+            let refs: u64 = self.get_row(Table::ManifestRefs, &key::id(manifest))?.unwrap_or(0);
+            self.set_row(Table::ManifestRefs, key::id(manifest), &(refs + 1))?;
+        }
+        let Some(sha256) = row.tail.sha256.filter(|_| row.tail.place != BodyPlace::Empty) else { return Ok(()) };
+        let scope = &row.scope();
+        match self.content(scope, &sha256)? {
+            None => self.set_content(scope, &sha256, Some(HashRow { place: row.tail.place, refs: 1, newest: key.into() })),
+            Some(c) if c.place == row.tail.place => {
+                let newest = if newest { key.into() } else { c.newest };
+                self.set_content(scope, &sha256, Some(HashRow { refs: c.refs + 1, newest, ..c }));
+            }
+            // The same content lies elsewhere too (an upload not yet read through): that place is the known one.
+            Some(_) => {}
+        }
+        Ok(())
+    }
+
+    fn release(&mut self, row: &ObjectRow) -> Result<()> {
+        let scope = &row.scope();
+        for manifest in row.manifests() {
+            let refs: u64 = self.get_row(Table::ManifestRefs, &key::id(manifest))?.unwrap_or(0);
+            if refs > 1 {
+                self.set_row(Table::ManifestRefs, key::id(manifest), &(refs - 1))?;
+            } else {
+                self.del_row(Table::ManifestRefs, key::id(manifest))?;
+                self.drop_later(scope, DropKind::Manifest, manifest)?;
+            }
+        }
+        let Some(sha256) = row.tail.sha256.filter(|_| row.tail.place != BodyPlace::Empty) else { return Ok(()) };
+        let known = self.content(scope, &sha256)?.filter(|c| c.place == row.tail.place);
+        let is_known = known.is_some();
+        if let Some(c) = known.filter(|c| c.refs > 1) {
+            self.set_content(scope, &sha256, Some(HashRow { refs: c.refs - 1, ..c }));
+            return Ok(());
+        }
+        if is_known {
+            // From here on nothing can find this content any more: a new write of the same bytes makes a new copy.
+            self.set_content(scope, &sha256, None);
+        }
+        match row.tail.place {
+            BodyPlace::File { id } => self.drop_later(scope, DropKind::Blob(sha256), id),
+            _ => Ok(()),
+        }
+    }
+}
