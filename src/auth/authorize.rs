@@ -166,10 +166,16 @@ impl Auth {
             Identity::Anonymous => {}
         }
         let (Some(bucket), Some(rules)) = (bucket, rules) else { return false };
-        if by_bucket == Verdict::Allow && !(rules.restrict_public_buckets && rules.policy_is_public && !owns) {
+        if by_bucket == Verdict::Allow && !(rules.public_access.restrict_public_buckets && rules.policy_is_public && !owns) {
             return true;
         }
         initiated_by(identity, target) && INITIATOR.contains(action) || self.acl_allows(identity, action, bucket, target, &rules)
+    }
+
+    /// Whether what ACLs open to everyone counts in the bucket.
+    pub fn public_acls_count(&self, bucket: &Bucket) -> bool {
+        let rules = self.rules.of(bucket);
+        self.settings.acl && !rules.acls_disabled() && !rules.public_access.ignore_public_acls
     }
 
     fn acl_allows(&self, identity: &Identity, action: Action, bucket: &Bucket, target: Target<'_>, rules: &Rules) -> bool {
@@ -181,7 +187,7 @@ impl Auth {
             _ => None,
         };
         let who = known(identity);
-        acl::object_owner_may(action, who, object) || (!rules.ignore_public_acls && acl::opens(action, who, bucket, object))
+        acl::object_owner_may(action, who, object) || (!rules.public_access.ignore_public_acls && acl::opens(action, who, bucket, object))
     }
 
     fn environment<'a>(&'a self, caller: &'a Caller, target: Target<'a>, context: Option<&'a Context<'a>>) -> Environment<'a> {

@@ -83,10 +83,23 @@ impl Grant {
         Some(ObjectRef { bucket: self.bucket.as_ref()?, key: self.key.as_ref()?, version: self.version() })
     }
 
-    /// Whose what is made under this ACL will be, and the limits that it must stay inside. Fails where the bucket takes no ACLs.
+    /// Whose what is made under this ACL will be, and the limits that it must stay inside. Fails where the bucket takes no such ACL.
     pub fn becomes(&self, acl: CannedAcl) -> Result<(&TenantId, Quota)> {
-        let becomes = self.becomes.as_ref().ok_or_else(|| Error::internal(format!("a grant for {:?} makes nothing", self.action)))?;
-        becomes.under(acl)
+        self.made()?.under(acl)
+    }
+
+    /// The ACL of what is made, where the request asks for this one, or for none.
+    pub fn acl_asked(&self, acl: Option<CannedAcl>) -> Result<CannedAcl> {
+        self.made()?.asked(acl)
+    }
+
+    /// Fails where ACLs do not count.
+    pub fn require_acls(&self) -> Result<()> {
+        self.made()?.require_acls()
+    }
+
+    fn made(&self) -> Result<&Becomes> {
+        self.becomes.as_deref().ok_or_else(|| Error::internal(format!("a grant for {:?} makes nothing", self.action)))
     }
 }
 

@@ -66,6 +66,7 @@ pub use target::Target;
 
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::names::{AccessKeyId, BucketName, TenantId};
+use crate::base::object::Bucket;
 use crate::origin::Quota;
 use directory::{Directory, Source};
 use rules::RulesCache;
@@ -240,7 +241,16 @@ impl Auth {
         Err(Error::new(ErrorKind::SlowDown, "Please reduce your request rate: the tenant's limit of requests per second is reached."))
     }
 
-    /// For PutBucketPolicy: MalformedPolicy names the place.
+    /// A policy that is to be set: MalformedPolicy names the place.
+    pub fn policy_to_set(&self, bucket: &Bucket, json: &[u8]) -> Result<BucketPolicy> {
+        let policy = self.compile_bucket_policy(&bucket.name, json)?;
+        if self.rules.of(bucket).public_access.block_public_policy && policy.is_public() {
+            let text = "Access Denied: the bucket's setting BlockPublicPolicy takes no policy that is public.";
+            return Err(Error::new(ErrorKind::AccessDenied, text));
+        }
+        Ok(policy)
+    }
+
     pub fn compile_bucket_policy(&self, bucket: &BucketName, json: &[u8]) -> Result<BucketPolicy> {
         BucketPolicy::compile(bucket, json)
     }

@@ -10,6 +10,7 @@ use quick_xml::events::Event;
 use crate::auth::policy::BucketPolicy;
 use crate::base::names::BucketName;
 use crate::base::object::{Bucket, BucketDocument, Ownership};
+use crate::base::public_access::PublicAccessBlock;
 use crate::base::timestamp::Timestamp;
 
 /// Text of the policies kept compiled; compiled they take about five times that.
@@ -36,8 +37,7 @@ pub struct Rules {
     pub policy_varies: bool,
     /// None: none was chosen.
     pub ownership: Option<Ownership>,
-    pub ignore_public_acls: bool,
-    pub restrict_public_buckets: bool,
+    pub public_access: PublicAccessBlock,
 }
 
 pub struct RulesCache {
@@ -84,7 +84,6 @@ impl Rules {
 
     fn compile(bucket: &Bucket, state: Option<(u64, Timestamp)>) -> Self {
         let document = |d: BucketDocument| bucket.documents.get(&d).map(Vec::as_slice);
-        let flag = |d, name| document(d).is_some_and(|xml| element(xml, name).is_some_and(|t| t.eq_ignore_ascii_case("true")));
         let policy = match document(BucketDocument::Policy).map(|text| BucketPolicy::open(&bucket.name, text)) {
             None => Stored::None,
             Some(Ok(policy)) => Stored::Policy(policy),
@@ -100,10 +99,17 @@ impl Rules {
             policy_varies: matches!(&policy, Stored::Policy(p) if p.varies()),
             policy,
             ownership: document(BucketDocument::Ownership).and_then(|xml| Ownership::parse(&element(xml, "ObjectOwnership")?)),
-            ignore_public_acls: flag(BucketDocument::PublicAccessBlock, "IgnorePublicAcls"),
-            restrict_public_buckets: flag(BucketDocument::PublicAccessBlock, "RestrictPublicBuckets"),
+            public_access: document(BucketDocument::PublicAccessBlock).map(public_access).unwrap_or_default(),
         }
     }
+}
+
+fn public_access(xml: &[u8]) -> PublicAccessBlock {
+    let mut block = PublicAccessBlock::default();
+    for (name, flag) in block.flags_mut() {
+        *flag = element(xml, name).is_some_and(|t| t.eq_ignore_ascii_case("true"));
+    }
+    block
 }
 
 /// The text of the first element of that name. The documents were validated when they were set.

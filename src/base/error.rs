@@ -71,20 +71,26 @@ pub enum ErrorKind {
     InvalidBucketState,
     NoSuchBucket,
     NoSuchBucketPolicy,
+    NoSuchConfiguration,
     NoSuchCorsConfiguration,
     NoSuchKey,
     NoSuchLifecycleConfiguration,
     /// Of an object.
     NoSuchObjectLockConfiguration,
     NoSuchTagSet,
+    NoSuchPublicAccessBlock,
     NoSuchUpload,
     NoSuchVersion,
+    NoSuchWebsite,
     NotFound,
     /// Of a bucket.
     ObjectLockConfigurationNotFound,
     OperationAborted,
+    OwnershipControlsNotFound,
     QuotaExceeded,
+    ReplicationConfigurationNotFound,
     RestoreAlreadyInProgress,
+    ServerSideEncryptionConfigurationNotFound,
     TooManyBuckets,
     /// A limit of this gateway's, which the caller is over.
     SlowDown,
@@ -186,18 +192,24 @@ impl ErrorKind {
             | InvalidBucketState
             | NoSuchBucket
             | NoSuchBucketPolicy
+            | NoSuchConfiguration
             | NoSuchCorsConfiguration
             | NoSuchLifecycleConfiguration
             | NoSuchKey
             | NoSuchObjectLockConfiguration
             | NoSuchTagSet
+            | NoSuchPublicAccessBlock
             | NoSuchUpload
             | NoSuchVersion
+            | NoSuchWebsite
             | NotFound
             | ObjectLockConfigurationNotFound
             | OperationAborted
+            | OwnershipControlsNotFound
             | QuotaExceeded
+            | ReplicationConfigurationNotFound
             | RestoreAlreadyInProgress
+            | ServerSideEncryptionConfigurationNotFound
             | TooManyBuckets
             | SlowDown => Side::Caller,
         }

@@ -25,6 +25,7 @@ pub mod names;
 pub mod network;
 pub mod object;
 pub mod object_ref;
+pub mod public_access;
 pub mod range;
 pub mod seal;
 pub mod storable;

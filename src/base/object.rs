@@ -55,21 +55,28 @@ impl CannedAcl {
             _ => return None,
         })
     }
+
+    /// Does it open something to everyone, or to everyone who is known?
+    pub fn is_public(self) -> bool {
+        matches!(self, Self::PublicRead | Self::PublicReadWrite | Self::AuthenticatedRead)
+    }
 }
 
-/// Whose the objects are that others write into a bucket, and whether ACLs count there. S3's three.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ownership {
-    /// All are the bucket owner's; ACLs do not count.
-    BucketOwnerEnforced,
-    /// The bucket owner's where the writer gives it full control, by ACL.
-    BucketOwnerPreferred,
-    ObjectWriter,
+listed! {
+    /// Whose the objects are that others write into a bucket, and whether ACLs count there. S3's three.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum Ownership {
+        /// All are the bucket owner's; ACLs do not count.
+        BucketOwnerEnforced,
+        /// The bucket owner's where the writer gives it full control, by ACL.
+        BucketOwnerPreferred,
+        ObjectWriter,
+    }
 }
 
 impl Ownership {
     pub fn parse(s: &str) -> Option<Self> {
-        [Self::BucketOwnerEnforced, Self::BucketOwnerPreferred, Self::ObjectWriter].into_iter().find(|o| o.name() == s)
+        Self::ALL.into_iter().find(|o| o.name() == s)
     }
 
     pub const fn name(self) -> &'static str {

@@ -8,6 +8,7 @@ use super::units::{show_duration, show_size};
 use super::value::{Taken, Value, show_list};
 use super::{Config, sites};
 use crate::base::limits::MAX_PRESIGN_SECONDS;
+use crate::base::object::Ownership;
 
 pub struct Key {
     /// `section.name`
@@ -110,6 +111,13 @@ fn s3() -> Vec<Key> {
             auth.sigv2_presigned,
             |v: &bool| v.to_string(),
             flag
+        ),
+        field!(
+            "s3.object_ownership",
+            "ObjectOwnership of new buckets of tenants, where a request names none. BucketOwnerEnforced: ACLs do not count. Empty: they do, and the bucket's owner owns all.",
+            doors.object_ownership,
+            |v: &Option<_>| format!("{:?}", v.map_or("", Ownership::name)),
+            ownership
         ),
         field!(
             "s3.default_cors",

@@ -10,6 +10,7 @@ use toml::de::DeValue;
 
 use super::units::{parse_duration, parse_size};
 use crate::base::host::Host;
+use crate::base::object::Ownership;
 
 /// What is wrong with a value: the reader adds where.
 pub type Taken<T> = Result<T, String>;
@@ -35,6 +36,12 @@ impl Value<'_> {
     /// Empty: not set.
     pub fn optional_text(&self) -> Taken<Option<String>> {
         Ok(Some(self.text()?).filter(|t| !t.is_empty()))
+    }
+
+    /// Empty: none.
+    pub fn ownership(&self) -> Taken<Option<Ownership>> {
+        let expected = || self.unexpected("\"BucketOwnerEnforced\", \"BucketOwnerPreferred\", \"ObjectWriter\" or \"\"");
+        self.optional_text()?.map(|name| Ownership::parse(&name).ok_or_else(expected)).transpose()
     }
 
     pub fn flag(&self) -> Taken<bool> {

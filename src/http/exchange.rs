@@ -20,7 +20,7 @@ use crate::base::host;
 use crate::base::limits::MAX_XML_BYTES;
 use crate::base::lock::LockAsked;
 use crate::base::names::{BucketName, ObjectKey, TenantId, UploadId};
-use crate::base::object::{Bucket, CannedAcl, ObjectHeaders, ObjectInfo, SharedBucket, SharedObject};
+use crate::base::object::{Bucket, BucketDocument, CannedAcl, ObjectHeaders, ObjectInfo, SharedBucket, SharedObject};
 use crate::base::object_ref::{ObjectRef, VersionId};
 use crate::base::range::ByteRange;
 use crate::base::tags::Tags;
@@ -432,6 +432,12 @@ impl Exchange<'_> {
 
     pub fn owner(&self, w: &mut Writer, element: &'static str, tenant: &TenantId) {
         w.open(element).leaf("ID", tenant).leaf("DisplayName", self.gateway.auth.display_name(tenant)).close(element);
+    }
+
+    /// A document of a bucket that was looked up before, as it is stored.
+    pub async fn stored_document(&self, name: &BucketName, document: BucketDocument) -> Result<Option<String>> {
+        let bucket = self.gateway.ops.bucket_for_decision(name).await?;
+        Ok(bucket.and_then(|b| String::from_utf8(b.documents.get(&document)?.clone()).ok()))
     }
 
     pub fn grantee(&self, w: &mut Writer, tenant: &TenantId) {

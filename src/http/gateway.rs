@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::auth::Auth;
+use crate::base::object::Ownership;
 use crate::cluster::seal::Seals;
 use crate::http::document::Room;
 use crate::http::edge::callers::Secrets;
@@ -17,6 +18,8 @@ use crate::telemetry::metrics::Metrics;
 pub struct Settings {
     /// What the edge door shows.
     pub sites: Sites,
+    /// Of new buckets of tenants, where their maker says nothing. None: as it was before S3 had this setting.
+    pub object_ownership: Option<Ownership>,
     /// New buckets let every page read.
     pub default_cors: bool,
     /// Names of the admin door, in lower case, beside addresses and `localhost`.
@@ -33,6 +36,7 @@ impl Default for Settings {
     fn default() -> Self {
         Settings {
             sites: Sites::default(),
+            object_ownership: Some(Ownership::BucketOwnerEnforced),
             default_cors: true,
             admin_hosts: Vec::new(),
             gateways_above: false,

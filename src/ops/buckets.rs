@@ -53,18 +53,18 @@ impl Ops {
     }
 
     pub async fn set_bucket_policy(&self, grant: &Grant, policy: Vec<u8>) -> Result<()> {
-        self.change_policy(grant, bucket(grant, Action::PutBucketPolicy)?, Some(policy)).await
+        self.set_rights(bucket(grant, Action::PutBucketPolicy)?, grant, BucketDocument::Policy, Some(policy)).await
     }
 
     pub async fn delete_bucket_policy(&self, grant: &Grant) -> Result<()> {
-        self.change_policy(grant, bucket(grant, Action::DeleteBucketPolicy)?, None).await
+        self.set_rights(bucket(grant, Action::DeleteBucketPolicy)?, grant, BucketDocument::Policy, None).await
     }
 
     /// What was public may be kept by a CDN. Which keys that are is not asked, since a policy may depend on anything; nor
     /// whether this is a change at all: it may be the repetition of one whose purge could not be recorded.
-    async fn change_policy(&self, grant: &Grant, bucket: &BucketName, policy: Option<Vec<u8>>) -> Result<()> {
+    async fn set_rights(&self, bucket: &BucketName, grant: &Grant, document: BucketDocument, value: Option<Vec<u8>>) -> Result<()> {
         let (buckets, bucket) = (self.origin.buckets.clone(), bucket.clone());
-        let write = async move { buckets.set_bucket_document(&bucket, BucketDocument::Policy, policy).await };
+        let write = async move { buckets.set_bucket_document(&bucket, document, value).await };
         self.change(grant, What::Rights, write).await
     }
 
@@ -84,6 +84,16 @@ impl Ops {
     pub async fn set_bucket_lifecycle(&self, grant: &Grant, rules: Option<Vec<u8>>) -> Result<()> {
         let (buckets, name) = (self.origin.buckets.clone(), bucket(grant, Action::PutLifecycleConfiguration)?.clone());
         self.change(grant, What::Bucket, async move { buckets.set_bucket_document(&name, BucketDocument::Lifecycle, rules).await }).await
+    }
+
+    /// None: none is chosen any more.
+    pub async fn set_bucket_ownership(&self, grant: &Grant, ownership: Option<Vec<u8>>) -> Result<()> {
+        self.set_rights(bucket(grant, Action::PutBucketOwnershipControls)?, grant, BucketDocument::Ownership, ownership).await
+    }
+
+    /// None: nothing is blocked any more.
+    pub async fn set_public_access_block(&self, grant: &Grant, block: Option<Vec<u8>>) -> Result<()> {
+        self.set_rights(bucket(grant, Action::PutBucketPublicAccessBlock)?, grant, BucketDocument::PublicAccessBlock, block).await
     }
 
     pub async fn set_bucket_acl(&self, grant: &Grant, acl: CannedAcl) -> Result<()> {

@@ -15,6 +15,7 @@ mod publish;
 mod races;
 mod sdk;
 mod sdk_tls;
+mod settings;
 mod storable;
 mod tags;
 mod uploads;

@@ -53,8 +53,8 @@ impl Setup {
             index_cache_bytes: 8 * 1024 * 1024,
             ..StoreSettings::default()
         };
-        // Most of them get another one over them.
-        let doors = gateway::Settings { gateways_above: true, ..gateway::Settings::default() };
+        // Most of them get another one over them, and their buckets are opened by ACLs.
+        let doors = gateway::Settings { gateways_above: true, object_ownership: None, ..gateway::Settings::default() };
         let mut setup = Setup {
             tenants: Vec::new(),
             store,

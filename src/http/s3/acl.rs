@@ -32,6 +32,7 @@ pub async fn get_object(exchange: &mut Exchange<'_>, bucket: &BucketName, key: &
 
 pub async fn put_bucket(exchange: &mut Exchange<'_>, name: &BucketName) -> Result<Answer> {
     let grant = exchange.on_bucket(Action::PutBucketAcl, name).await?;
+    grant.require_acls()?;
     let bucket = exchange.gateway.ops.bucket_for_decision(name).await?;
     let bucket = exchange.existing(bucket, name)?;
     let acl = wanted(exchange, &bucket.owner, &bucket.owner).await?;
@@ -41,6 +42,7 @@ pub async fn put_bucket(exchange: &mut Exchange<'_>, name: &BucketName) -> Resul
 
 pub async fn put_object(exchange: &mut Exchange<'_>, bucket: &BucketName, key: &ObjectKey) -> Result<Answer> {
     let grant = exchange.on_object(Action::PutObjectAcl, bucket, key).await?;
+    grant.require_acls()?;
     let (found, object) = exchange.look_up(bucket, key, Freshness::Current).await?;
     let acl = wanted(exchange, &object.owner, &found.owner).await?;
     exchange.gateway.ops.set_object_acl(&grant, acl).await?;
@@ -49,10 +51,9 @@ pub async fn put_object(exchange: &mut Exchange<'_>, bucket: &BucketName, key: &
 
 /// From the header, or from a body that says the same as a canned ACL: never from one where the other says something too.
 async fn wanted(exchange: &mut Exchange<'_>, owner: &TenantId, bucket_owner: &TenantId) -> Result<CannedAcl> {
-    let named = exchange.header("x-amz-acl")?.is_some();
-    let acl = params::acl(&exchange.parts.headers)?;
+    let named = params::acl(&exchange.parts.headers)?;
     let document = exchange.document().await?;
-    if named {
+    if let Some(acl) = named {
         return match document.is_empty() {
             true => Ok(acl),
             false => Err(Error::new(ErrorKind::UnexpectedContent, "This request does not support content: x-amz-acl says it all.")),

@@ -9,14 +9,14 @@ use crate::auth::action::Action;
 use crate::base::bucket_lock::BucketLock;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::names::BucketName;
-use crate::base::object::{Bucket, BucketDocument, CannedAcl, Ownership};
+use crate::base::object::{Bucket, BucketDocument, Ownership};
 use crate::base::tags::{Tagged, Tags};
 use crate::base::versions::Versioning;
 use crate::http::exchange::Exchange;
 use crate::http::respond::{self, Answer, value};
 use crate::http::s3::cors::compiled;
 use crate::http::s3::tagging;
-use crate::http::s3::{lock, params};
+use crate::http::s3::{lock, ownership, params};
 use crate::http::xml::{Element, Writer};
 
 /// S3's page of ListBuckets where the client sets none: all there can be.
@@ -57,13 +57,11 @@ pub async fn list(exchange: &mut Exchange<'_>) -> Result<Answer> {
 }
 
 pub async fn create(exchange: &mut Exchange<'_>, name: &BucketName) -> Result<Answer> {
-    let acl = params::acl(&exchange.parts.headers)?;
-    let ownership = params::ownership(&exchange.parts.headers)?;
-    if ownership == Some(Ownership::BucketOwnerEnforced) && !matches!(acl, CannedAcl::Private | CannedAcl::BucketOwnerFullControl) {
-        return Err(Error::new(
-            ErrorKind::InvalidBucketAclWithObjectOwnership,
-            "Bucket cannot have ACLs set with ObjectOwnership's BucketOwnerEnforced setting",
-        ));
+    let acl = params::acl(&exchange.parts.headers)?.unwrap_or_default();
+    let asked_ownership = params::ownership(&exchange.parts.headers)?;
+    let ownership = asked_ownership.or_else(|| ownership_of_new(exchange));
+    if let Some(ownership) = ownership {
+        ownership::require_fits(ownership, acl)?;
     }
     let grant = exchange.authorize_new_bucket(Action::CreateBucket, name)?;
     let document = exchange.document().await?;
@@ -83,21 +81,23 @@ pub async fn create(exchange: &mut Exchange<'_>, name: &BucketName) -> Result<An
         exchange.authorize_new_bucket(Action::PutBucketTagging, name)?;
         documents.insert(BucketDocument::Tagging, tags);
     }
+    if asked_ownership.is_some() {
+        exchange.authorize_new_bucket(Action::PutBucketOwnershipControls, name)?;
+    }
     if let Some(ownership) = ownership {
-        documents.insert(BucketDocument::Ownership, ownership_document(ownership).into_bytes());
+        documents.insert(BucketDocument::Ownership, ownership::document(ownership).into_bytes());
     }
     if exchange.gateway.settings.default_cors {
         documents.insert(BucketDocument::Cors, compiled::default_document().to_vec());
     }
-    let is_as_asked = {
-        let wanted = [BucketDocument::Ownership, BucketDocument::Tagging].map(|d| (d, documents.get(&d).cloned()));
-        let locked = documents.contains_key(&BucketDocument::ObjectLock);
-        // No tags are no wish for none.
-        move |there: &Bucket| {
-            there.acl == acl
-                && there.documents.contains_key(&BucketDocument::ObjectLock) == locked
-                && wanted.iter().all(|(d, w)| there.documents.get(d) == w.as_ref() || (*d == BucketDocument::Tagging && w.is_none()))
-        }
+    // Of what the request says nothing it wishes nothing; a lock it can't get later.
+    let wished = [(BucketDocument::Ownership, asked_ownership.is_some()), (BucketDocument::Tagging, true)];
+    let wished: Vec<_> = wished.into_iter().filter(|(_, is)| *is).filter_map(|(d, _)| Some((d, documents.get(&d)?.clone()))).collect();
+    let locked = documents.contains_key(&BucketDocument::ObjectLock);
+    let is_as_asked = |there: &Bucket| {
+        there.acl == acl
+            && there.documents.contains_key(&BucketDocument::ObjectLock) == locked
+            && wished.iter().all(|(d, text)| there.documents.get(d) == Some(text))
     };
     match exchange.gateway.ops.create_bucket(&grant, acl, documents).await {
         // In us-east-1, and only there, S3 lets the owner create a bucket again, as it is.
@@ -164,11 +164,11 @@ fn region_asked(root: &Element) -> Result<Option<String>> {
     Ok(Some(region.to_owned()))
 }
 
-/// As S3 keeps it.
-fn ownership_document(ownership: Ownership) -> String {
-    let mut w = Writer::document("OwnershipControls");
-    w.open("Rule").leaf("ObjectOwnership", ownership.name()).close("Rule");
-    w.finish("OwnershipControls")
+/// Where its maker says nothing. The operator's buckets are shared: there each tenant's objects are its own, which none of S3's
+/// three says.
+fn ownership_of_new(exchange: &Exchange<'_>) -> Option<Ownership> {
+    let set = exchange.gateway.settings.object_ownership;
+    set.filter(|_| !exchange.caller.identity.id().is_operator())
 }
 
 pub async fn head(exchange: &mut Exchange<'_>, name: &BucketName) -> Result<Answer> {

@@ -95,6 +95,7 @@ pub async fn object(exchange: &mut Exchange<'_>, bucket: &BucketName, key: &Obje
     let conditions = params::write_conditions(headers)?;
     let fresh = params::object_headers(headers)?;
     let grant = exchange.on_object(Action::PutObject, bucket, key).await?;
+    let acl = grant.acl_asked(acl)?;
     let lock = exchange.granted_lock(bucket, key)?;
     // An older version is brought back by a copy.
     let onto_itself = source.of.bucket == *bucket && source.of.key == *key && source.of.version.is_none();

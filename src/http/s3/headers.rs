@@ -84,6 +84,23 @@ fn changes(operation: Operation) -> bool {
         | GetObjectLockConfiguration
         | GetObjectRetention
         | GetObjectLegalHold
+        | GetBucketEncryption
+        | GetBucketLogging
+        | GetBucketNotificationConfiguration
+        | GetBucketRequestPayment
+        | GetBucketAccelerateConfiguration
+        | GetBucketReplication
+        | GetBucketWebsite
+        | GetBucketInventoryConfiguration
+        | ListBucketInventoryConfigurations
+        | GetBucketAnalyticsConfiguration
+        | ListBucketAnalyticsConfigurations
+        | GetBucketMetricsConfiguration
+        | ListBucketMetricsConfigurations
+        | GetBucketIntelligentTieringConfiguration
+        | ListBucketIntelligentTieringConfigurations
+        | GetBucketOwnershipControls
+        | GetPublicAccessBlock
         | GetObject
         | HeadObject
         | GetObjectAttributes
@@ -105,6 +122,10 @@ fn changes(operation: Operation) -> bool {
         | PutObjectLockConfiguration
         | PutObjectRetention
         | PutObjectLegalHold
+        | PutBucketOwnershipControls
+        | DeleteBucketOwnershipControls
+        | PutPublicAccessBlock
+        | DeletePublicAccessBlock
         | PutObject
         | PublishObject
         | CopyObject
@@ -139,6 +160,8 @@ const BODIES: On = On::These(&[
     PutBucketAcl,
     PutBucketCors,
     PutBucketLifecycleConfiguration,
+    PutBucketOwnershipControls,
+    PutPublicAccessBlock,
     PutObjectAcl,
     RestoreObject,
     PutBucketTagging,

@@ -10,9 +10,12 @@ pub mod lifecycle;
 pub mod list;
 pub mod lock;
 pub mod multipart;
+pub mod never_set;
 pub mod objects;
+pub mod ownership;
 pub mod params;
 pub mod policy;
+pub mod public_access;
 pub mod publish;
 pub mod restore;
 pub mod route;
@@ -131,6 +134,27 @@ async fn on_bucket(exchange: &mut Exchange<'_>, operation: OnBucket, bucket: &Bu
         GetBucketLifecycleConfiguration => lifecycle::get(exchange, bucket).await,
         PutBucketLifecycleConfiguration => lifecycle::put(exchange, bucket).await,
         DeleteBucketLifecycle => lifecycle::delete(exchange, bucket).await,
+        GetBucketEncryption => never_set::get(exchange, bucket, &never_set::ENCRYPTION).await,
+        GetBucketLogging => never_set::get(exchange, bucket, &never_set::LOGGING).await,
+        GetBucketNotificationConfiguration => never_set::get(exchange, bucket, &never_set::NOTIFICATION).await,
+        GetBucketRequestPayment => never_set::get(exchange, bucket, &never_set::REQUEST_PAYMENT).await,
+        GetBucketAccelerateConfiguration => never_set::get(exchange, bucket, &never_set::ACCELERATE).await,
+        GetBucketReplication => never_set::get(exchange, bucket, &never_set::REPLICATION).await,
+        GetBucketWebsite => never_set::get(exchange, bucket, &never_set::WEBSITE).await,
+        GetBucketInventoryConfiguration => never_set::get(exchange, bucket, &never_set::ONE_INVENTORY).await,
+        ListBucketInventoryConfigurations => never_set::get(exchange, bucket, &never_set::ALL_INVENTORY).await,
+        GetBucketAnalyticsConfiguration => never_set::get(exchange, bucket, &never_set::ONE_ANALYTICS).await,
+        ListBucketAnalyticsConfigurations => never_set::get(exchange, bucket, &never_set::ALL_ANALYTICS).await,
+        GetBucketMetricsConfiguration => never_set::get(exchange, bucket, &never_set::ONE_METRICS).await,
+        ListBucketMetricsConfigurations => never_set::get(exchange, bucket, &never_set::ALL_METRICS).await,
+        GetBucketIntelligentTieringConfiguration => never_set::get(exchange, bucket, &never_set::ONE_INTELLIGENT_TIERING).await,
+        ListBucketIntelligentTieringConfigurations => never_set::get(exchange, bucket, &never_set::ALL_INTELLIGENT_TIERING).await,
+        GetBucketOwnershipControls => ownership::get(exchange, bucket).await,
+        PutBucketOwnershipControls => ownership::put(exchange, bucket).await,
+        DeleteBucketOwnershipControls => ownership::delete(exchange, bucket).await,
+        GetPublicAccessBlock => public_access::get(exchange, bucket).await,
+        PutPublicAccessBlock => public_access::put(exchange, bucket).await,
+        DeletePublicAccessBlock => public_access::delete(exchange, bucket).await,
     }
 }
 

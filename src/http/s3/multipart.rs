@@ -69,6 +69,7 @@ pub async fn create(exchange: &mut Exchange<'_>, bucket: &BucketName, key: &Obje
     let acl = params::acl(headers)?;
     let checksum = announced_checksum(exchange)?;
     let grant = exchange.on_object(Action::PutObject, bucket, key).await?;
+    let acl = grant.acl_asked(acl)?;
     let lock = exchange.granted_lock(bucket, key)?;
     let upload = exchange.gateway.ops.create_upload(&grant, acl, stored, lock, checksum).await?;
     let mut w = Writer::document("InitiateMultipartUploadResult");

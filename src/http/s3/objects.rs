@@ -31,6 +31,7 @@ pub async fn put(exchange: &mut Exchange<'_>, bucket: &BucketName, key: &ObjectK
     // S3 keeps a CRC64NVME where the client chose nothing.
     let expect = params::expect(headers, MAX_PUT_BYTES, Some(ChecksumAlgorithm::Crc64Nvme))?;
     let grant = exchange.on_object(Action::PutObject, bucket, key).await?;
+    let acl = grant.acl_asked(acl)?;
     let lock = exchange.granted_lock(bucket, key)?;
     exchange.require_sum(&expect, exchange.lock.lock(), "Put Object")?;
     let (received, running) = exchange.receive_object(&grant, expect, acl, &stored, &conditions).await?;

@@ -76,13 +76,14 @@ fn without_transfer_coding(encoding: String) -> Option<String> {
     (!kept.is_empty()).then(|| kept.join(", "))
 }
 
-pub fn acl(headers: &HeaderMap) -> Result<CannedAcl> {
-    match text(headers, "x-amz-acl")? {
-        None => Ok(CannedAcl::Private),
-        Some(name) => CannedAcl::parse(name).ok_or_else(|| {
+/// None: the client asks for none.
+pub fn acl(headers: &HeaderMap) -> Result<Option<CannedAcl>> {
+    let parsed = |name: &str| {
+        CannedAcl::parse(name).ok_or_else(|| {
             Error::new(ErrorKind::InvalidArgument, "Unknown canned ACL.").detail("ArgumentName", "x-amz-acl").detail("ArgumentValue", name)
-        }),
-    }
+        })
+    };
+    text(headers, "x-amz-acl")?.map(parsed).transpose()
 }
 
 /// `x-amz-object-ownership` of a new bucket.

@@ -6,7 +6,7 @@ use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
 use crate::auth::action::Action;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::names::BucketName;
-use crate::base::object::{BucketDocument, CannedAcl};
+use crate::base::object::BucketDocument;
 use crate::http::body::ResponseBody;
 use crate::http::exchange::Exchange;
 use crate::http::respond::{self, Answer};
@@ -30,8 +30,7 @@ pub async fn status(exchange: &mut Exchange<'_>, name: &BucketName) -> Result<An
         Some(policy) => exchange.gateway.auth.open_bucket_policy(name, policy)?.is_public(),
         None => false,
     };
-    let by_acl = exchange.gateway.auth.settings().acl
-        && matches!(bucket.acl, CannedAcl::PublicRead | CannedAcl::PublicReadWrite | CannedAcl::AuthenticatedRead);
+    let by_acl = exchange.gateway.auth.public_acls_count(&bucket) && bucket.acl.is_public();
     let mut w = Writer::document("PolicyStatus");
     w.leaf("IsPublic", by_policy || by_acl);
     Ok(respond::xml(w.finish("PolicyStatus")))
@@ -40,7 +39,9 @@ pub async fn status(exchange: &mut Exchange<'_>, name: &BucketName) -> Result<An
 pub async fn put(exchange: &mut Exchange<'_>, name: &BucketName) -> Result<Answer> {
     let grant = exchange.on_bucket(Action::PutBucketPolicy, name).await?;
     let policy = exchange.document().await?;
-    exchange.gateway.auth.compile_bucket_policy(name, &policy)?;
+    let bucket = exchange.gateway.ops.bucket_for_decision(name).await?;
+    let bucket = exchange.existing(bucket, name)?;
+    exchange.gateway.auth.policy_to_set(&bucket, &policy)?;
     exchange.gateway.ops.set_bucket_policy(&grant, policy.to_vec()).await?;
     Ok(respond::empty(StatusCode::NO_CONTENT))
 }

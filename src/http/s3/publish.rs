@@ -36,7 +36,7 @@ pub async fn put(exchange: &mut Exchange<'_>, bucket: &BucketName, asked: &Objec
     let expect = params::expect(headers, MAX_PUT_BYTES, Some(ChecksumAlgorithm::Crc64Nvme))?;
     let such_a_name = named(asked, &"0".repeat(DIGITS))?;
     let provisional = exchange.on_object(Action::PutObject, bucket, &such_a_name).await?;
-    provisional.becomes(acl)?;
+    let acl = provisional.acl_asked(acl)?;
     // Whether there is room is seen when it is known whether it is there already.
     exchange.gateway.ops.require_storable(&provisional, &stored).await?;
     exchange.require_sum(&expect, Lock::default(), "Put Object")?;

@@ -77,6 +77,14 @@ operations! {
         GetBucketTagging PutBucketTagging DeleteBucketTagging
         GetBucketLifecycleConfiguration PutBucketLifecycleConfiguration DeleteBucketLifecycle
         PutBucketVersioning GetObjectLockConfiguration PutObjectLockConfiguration
+        GetBucketEncryption GetBucketLogging GetBucketNotificationConfiguration
+        GetBucketRequestPayment GetBucketAccelerateConfiguration GetBucketReplication
+        GetBucketWebsite GetBucketInventoryConfiguration ListBucketInventoryConfigurations
+        GetBucketAnalyticsConfiguration ListBucketAnalyticsConfigurations GetBucketMetricsConfiguration
+        ListBucketMetricsConfigurations GetBucketIntelligentTieringConfiguration
+        ListBucketIntelligentTieringConfigurations GetBucketOwnershipControls PutBucketOwnershipControls
+        DeleteBucketOwnershipControls GetPublicAccessBlock PutPublicAccessBlock
+        DeletePublicAccessBlock
     }
     OnObject {
         GetObject HeadObject PutObject PublishObject CopyObject DeleteObject
@@ -133,6 +141,19 @@ impl Operation {
             GetBucketCors | PutBucketCors | DeleteBucketCors => Some("cors"),
             GetBucketTagging | PutBucketTagging | DeleteBucketTagging => Some("tagging"),
             GetBucketLifecycleConfiguration | PutBucketLifecycleConfiguration | DeleteBucketLifecycle => Some("lifecycle"),
+            GetBucketEncryption => Some("encryption"),
+            GetBucketLogging => Some("logging"),
+            GetBucketNotificationConfiguration => Some("notification"),
+            GetBucketRequestPayment => Some("requestPayment"),
+            GetBucketAccelerateConfiguration => Some("accelerate"),
+            GetBucketReplication => Some("replication"),
+            GetBucketWebsite => Some("website"),
+            GetBucketInventoryConfiguration | ListBucketInventoryConfigurations => Some("inventory"),
+            GetBucketAnalyticsConfiguration | ListBucketAnalyticsConfigurations => Some("analytics"),
+            GetBucketMetricsConfiguration | ListBucketMetricsConfigurations => Some("metrics"),
+            GetBucketIntelligentTieringConfiguration | ListBucketIntelligentTieringConfigurations => Some("intelligent-tiering"),
+            GetBucketOwnershipControls | PutBucketOwnershipControls | DeleteBucketOwnershipControls => Some("ownershipControls"),
+            GetPublicAccessBlock | PutPublicAccessBlock | DeletePublicAccessBlock => Some("publicAccessBlock"),
             GetObjectAttributes => Some("attributes"),
             RestoreObject => Some("restore"),
             ListBuckets
@@ -190,6 +211,23 @@ impl Operation {
             GetBucketLifecycleConfiguration => "REST.GET.LIFECYCLE",
             PutBucketLifecycleConfiguration => "REST.PUT.LIFECYCLE",
             DeleteBucketLifecycle => "REST.DELETE.LIFECYCLE",
+            GetBucketEncryption => "REST.GET.ENCRYPTION",
+            GetBucketLogging => "REST.GET.LOGGING_STATUS",
+            GetBucketNotificationConfiguration => "REST.GET.NOTIFICATION",
+            GetBucketRequestPayment => "REST.GET.REQUEST_PAYMENT",
+            GetBucketAccelerateConfiguration => "REST.GET.ACCELERATE",
+            GetBucketReplication => "REST.GET.REPLICATION",
+            GetBucketWebsite => "REST.GET.WEBSITE",
+            GetBucketInventoryConfiguration | ListBucketInventoryConfigurations => "REST.GET.INVENTORY",
+            GetBucketAnalyticsConfiguration | ListBucketAnalyticsConfigurations => "REST.GET.ANALYTICS",
+            GetBucketMetricsConfiguration | ListBucketMetricsConfigurations => "REST.GET.METRICS",
+            GetBucketIntelligentTieringConfiguration | ListBucketIntelligentTieringConfigurations => "REST.GET.INTELLIGENT_TIERING",
+            GetBucketOwnershipControls => "REST.GET.OWNERSHIP_CONTROLS",
+            PutBucketOwnershipControls => "REST.PUT.OWNERSHIP_CONTROLS",
+            DeleteBucketOwnershipControls => "REST.DELETE.OWNERSHIP_CONTROLS",
+            GetPublicAccessBlock => "REST.GET.PUBLIC_ACCESS_BLOCK",
+            PutPublicAccessBlock => "REST.PUT.PUBLIC_ACCESS_BLOCK",
+            DeletePublicAccessBlock => "REST.DELETE.PUBLIC_ACCESS_BLOCK",
             PutBucketAcl | PutObjectAcl => "REST.PUT.ACL",
             GetObject => "REST.GET.OBJECT",
             HeadObject => "REST.HEAD.OBJECT",
@@ -212,27 +250,21 @@ impl Operation {
 pub const PUBLISH: &str = NAME_HEADER;
 
 /// Sub-resources of S3 that have no operation here. `select` stands for its POST.
-const NOT_IMPLEMENTED: &[&str] = &[
-    "abac",
+const NOT_IMPLEMENTED: &[&str] =
+    &["abac", "annotation", "metadataConfiguration", "metadataTable", "renameObject", "select", "session", "torrent"];
+
+/// Settings of a bucket that can be read, as never set, and not be written.
+const NEVER_SET: &[&str] = &[
     "accelerate",
     "analytics",
-    "annotation",
     "encryption",
     "intelligent-tiering",
     "inventory",
     "logging",
-    "metadataConfiguration",
-    "metadataTable",
     "metrics",
     "notification",
-    "ownershipControls",
-    "publicAccessBlock",
-    "renameObject",
     "replication",
     "requestPayment",
-    "select",
-    "session",
-    "torrent",
     "website",
 ];
 
@@ -264,14 +296,7 @@ pub fn resource(bucket_in_host: Option<&str>, raw_path: &str) -> Result<Resource
 pub fn route<'r>(method: &Method, resource: &'r Resource, query: &Query, headers: &HeaderMap) -> Result<Routed<'r>> {
     let mut version = None;
     if !query.is_empty() {
-        if let Some(name) =
-            query.names().find(|n| NOT_IMPLEMENTED.contains(n) || (*n == "tagging" && matches!(resource, Resource::Object(..))))
-        {
-            return Err(Error::new(
-                ErrorKind::NotImplemented,
-                format!("The sub-resource '{name}' is not implemented by this gateway; docs/s3.md lists what is."),
-            ));
-        }
+        refuse_what_is_not_implemented(method, resource, query)?;
         version = version_of(query)?;
     }
     let found = match resource {
@@ -311,6 +336,24 @@ fn takes_version(operation: OnObject) -> bool {
     }
 }
 
+fn refuse_what_is_not_implemented(method: &Method, resource: &Resource, query: &Query) -> Result<()> {
+    let of_object = matches!(resource, Resource::Object(..));
+    if let Some(name) = query.names().find(|n| NOT_IMPLEMENTED.contains(n) || (*n == "tagging" && of_object)) {
+        let text = format!("The sub-resource '{name}' is not implemented by this gateway; docs/s3.md lists what is.");
+        return Err(Error::new(ErrorKind::NotImplemented, text));
+    }
+    let is_read = *method == Method::GET && !of_object;
+    match query.names().find(|n| NEVER_SET.contains(n)) {
+        Some(name) if !is_read => {
+            let text = format!(
+                "'{name}' can be read of a bucket, where it is as if it was never set, and can't be set: docs/s3.md lists what can."
+            );
+            Err(Error::new(ErrorKind::NotImplemented, text))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Whether the request is about a sub-resource that the operation is not about.
 fn names_another(query: &Query, operation: Operation) -> bool {
     let of_operations = |name: &str| Operation::ALL.iter().any(|o| o.sub_resource() == Some(name));
@@ -332,6 +375,9 @@ fn on_bucket(method: &Method, query: &Query) -> Result<Option<OnBucket>> {
         Method::GET if query.has("cors") => GetBucketCors,
         Method::GET if query.has("tagging") => GetBucketTagging,
         Method::GET if query.has("lifecycle") => GetBucketLifecycleConfiguration,
+        Method::GET if query.has("ownershipControls") => GetBucketOwnershipControls,
+        Method::GET if query.has("publicAccessBlock") => GetPublicAccessBlock,
+        Method::GET if query.names().any(|n| NEVER_SET.contains(&n)) => return Ok(never_set(query)),
         Method::GET if query.get("list-type") == Some("2") => ListObjectsV2,
         Method::GET => ListObjects,
         Method::HEAD => HeadBucket,
@@ -342,11 +388,15 @@ fn on_bucket(method: &Method, query: &Query) -> Result<Option<OnBucket>> {
         Method::PUT if query.has("lifecycle") => PutBucketLifecycleConfiguration,
         Method::PUT if query.has("versioning") => PutBucketVersioning,
         Method::PUT if query.has("object-lock") => PutObjectLockConfiguration,
+        Method::PUT if query.has("ownershipControls") => PutBucketOwnershipControls,
+        Method::PUT if query.has("publicAccessBlock") => PutPublicAccessBlock,
         Method::PUT => CreateBucket,
         Method::DELETE if query.has("policy") => DeleteBucketPolicy,
         Method::DELETE if query.has("cors") => DeleteBucketCors,
         Method::DELETE if query.has("tagging") => DeleteBucketTagging,
         Method::DELETE if query.has("lifecycle") => DeleteBucketLifecycle,
+        Method::DELETE if query.has("ownershipControls") => DeleteBucketOwnershipControls,
+        Method::DELETE if query.has("publicAccessBlock") => DeletePublicAccessBlock,
         Method::DELETE => DeleteBucket,
         Method::POST if query.has("delete") => DeleteObjects,
         Method::POST => {
@@ -357,6 +407,30 @@ fn on_bucket(method: &Method, query: &Query) -> Result<Option<OnBucket>> {
         }
         _ => return Ok(None),
     }))
+}
+
+/// The read of a setting that is never set. Of some a bucket can have many, each with an id: without one all are asked for.
+fn never_set(query: &Query) -> Option<OnBucket> {
+    use OnBucket::*;
+    let one = query.has("id");
+    Some(match query.names().find(|n| NEVER_SET.contains(n))? {
+        "encryption" => GetBucketEncryption,
+        "logging" => GetBucketLogging,
+        "notification" => GetBucketNotificationConfiguration,
+        "requestPayment" => GetBucketRequestPayment,
+        "accelerate" => GetBucketAccelerateConfiguration,
+        "replication" => GetBucketReplication,
+        "website" => GetBucketWebsite,
+        "inventory" if one => GetBucketInventoryConfiguration,
+        "inventory" => ListBucketInventoryConfigurations,
+        "analytics" if one => GetBucketAnalyticsConfiguration,
+        "analytics" => ListBucketAnalyticsConfigurations,
+        "metrics" if one => GetBucketMetricsConfiguration,
+        "metrics" => ListBucketMetricsConfigurations,
+        "intelligent-tiering" if one => GetBucketIntelligentTieringConfiguration,
+        "intelligent-tiering" => ListBucketIntelligentTieringConfigurations,
+        _ => return None,
+    })
 }
 
 fn on_object(method: &Method, query: &Query, headers: &HeaderMap) -> Option<OnObject> {
@@ -410,75 +484,4 @@ fn method_not_allowed(resource: &Resource) -> Error {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn object(bucket: &str, key: &str) -> Resource {
-        Resource::Object(BucketName::parse(bucket).unwrap(), ObjectKey::parse(key).unwrap())
-    }
-
-    #[test]
-    fn names_from_paths() {
-        let r = |bucket: Option<&str>, path: &str| resource(bucket, path).unwrap();
-        assert_eq!(r(None, "/"), Resource::Service);
-        assert_eq!(r(None, "/abc"), Resource::Bucket(BucketName::parse("abc").unwrap()));
-        assert_eq!(r(None, "/abc/"), Resource::Bucket(BucketName::parse("abc").unwrap()));
-        assert_eq!(r(None, "/abc/a%2Fb//../c"), object("abc", "a/b//../c"));
-        assert_eq!(r(Some("abc"), "/a+b"), object("abc", "a+b"));
-        assert_eq!(r(Some("a.b.c"), "//x"), object("a.b.c", "/x"));
-        assert_eq!(r(Some("abc"), "/"), Resource::Bucket(BucketName::parse("abc").unwrap()));
-        assert!(resource(None, "/A_B/x").is_err());
-        assert!(resource(None, "/abc/%ff").is_err());
-    }
-
-    /// A write of a sub-resource that nobody carries out must not become one of what the sub-resource belongs to.
-    #[test]
-    fn a_write_is_about_the_sub_resource_that_it_names() {
-        let known = Operation::ALL.iter().filter_map(|o| o.sub_resource()).chain(NOT_IMPLEMENTED.iter().copied());
-        for name in known {
-            for method in [Method::PUT, Method::POST, Method::DELETE] {
-                for path in ["/abc", "/abc/k"] {
-                    let named = resource(None, path).unwrap();
-                    let query = Query::parse(Some(name)).unwrap();
-                    if let Ok(routed) = route(&method, &named, &query, &HeaderMap::new()) {
-                        assert_eq!(routed.operation().sub_resource(), Some(name), "{method} {path}?{name}");
-                    }
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn operations() {
-        let op = |method: Method, path: &str, query: &str| {
-            let named = resource(None, path).unwrap();
-            let routed = route(&method, &named, &Query::parse(Some(query)).unwrap(), &HeaderMap::new());
-            routed.map(|r| r.operation()).map_err(|e| e.kind())
-        };
-        assert_eq!(op(Method::GET, "/", ""), Ok(Operation::ListBuckets));
-        assert_eq!(op(Method::PUT, "/abc", ""), Ok(Operation::CreateBucket));
-        assert_eq!(op(Method::GET, "/abc", "list-type=2&x-id=1"), Ok(Operation::ListObjectsV2));
-        assert_eq!(op(Method::GET, "/abc", "prefix=x"), Ok(Operation::ListObjects));
-        assert_eq!(op(Method::GET, "/abc/k", "x-id=GetObject"), Ok(Operation::GetObject));
-        assert_eq!(op(Method::PUT, "/abc/k", "partNumber=1&uploadId=x"), Ok(Operation::UploadPart));
-        assert_eq!(op(Method::GET, "/abc", "inventory"), Err(ErrorKind::NotImplemented));
-        assert_eq!(op(Method::GET, "/abc/k", "versionId=3"), Ok(Operation::GetObject));
-        let version = |query: &str| {
-            let named = resource(None, "/abc/k").unwrap();
-            match route(&Method::GET, &named, &Query::parse(Some(query)).unwrap(), &HeaderMap::new()).unwrap() {
-                Routed::Object(_, _, _, version) => version,
-                other => panic!("{other:?}"),
-            }
-        };
-        assert_eq!(version(""), None);
-        assert_eq!(version("versionId=null"), Some(VersionId::Null));
-        assert_eq!(op(Method::GET, "/abc/k", "versionId=null&unknown=1"), Ok(Operation::GetObject));
-        assert_eq!(op(Method::PATCH, "/abc/k", ""), Err(ErrorKind::MethodNotAllowed));
-        assert_eq!(op(Method::POST, "/abc/k", "restore"), Ok(Operation::RestoreObject));
-        assert_eq!(op(Method::PUT, "/abc/k", "restore"), Err(ErrorKind::MethodNotAllowed));
-        assert_eq!(op(Method::PUT, "/abc", "versioning"), Ok(Operation::PutBucketVersioning));
-        assert_eq!(op(Method::PUT, "/abc/k", "retention&versionId=1"), Ok(Operation::PutObjectRetention));
-        assert_eq!(op(Method::PUT, "/abc/k", "versionId=1"), Err(ErrorKind::InvalidArgument));
-        assert_eq!(op(Method::GET, "/abc/k", "versionId="), Err(ErrorKind::InvalidArgument));
-    }
-}
+mod tests;

@@ -64,6 +64,27 @@ fn level(operation: Operation) -> Level {
         | PutBucketVersioning
         | GetObjectLockConfiguration
         | PutObjectLockConfiguration => Level::Bucket,
+        GetBucketEncryption
+        | GetBucketLogging
+        | GetBucketNotificationConfiguration
+        | GetBucketRequestPayment
+        | GetBucketAccelerateConfiguration
+        | GetBucketReplication
+        | GetBucketWebsite
+        | GetBucketInventoryConfiguration
+        | ListBucketInventoryConfigurations
+        | GetBucketAnalyticsConfiguration
+        | ListBucketAnalyticsConfigurations
+        | GetBucketMetricsConfiguration
+        | ListBucketMetricsConfigurations
+        | GetBucketIntelligentTieringConfiguration
+        | ListBucketIntelligentTieringConfigurations
+        | GetBucketOwnershipControls
+        | PutBucketOwnershipControls
+        | DeleteBucketOwnershipControls
+        | GetPublicAccessBlock
+        | PutPublicAccessBlock
+        | DeletePublicAccessBlock => Level::Bucket,
         GetObject
         | HeadObject
         | PutObject
@@ -121,6 +142,9 @@ pub const CORS_RULES: &str =
 pub const TAGS: &str = "<Tagging><TagSet><Tag><Key>state</Key><Value>made</Value></Tag></TagSet></Tagging>";
 pub const LIFECYCLE_RULES: &str = "<LifecycleConfiguration><Rule><ID>old</ID><Filter><Prefix>tmp/</Prefix></Filter><Status>Enabled</Status>\
     <Expiration><Days>30</Days></Expiration></Rule></LifecycleConfiguration>";
+const OWNERSHIP: &str = "<OwnershipControls><Rule><ObjectOwnership>BucketOwnerPreferred</ObjectOwnership></Rule></OwnershipControls>";
+const PUBLIC_ACCESS_BLOCK: &str =
+    "<PublicAccessBlockConfiguration><RestrictPublicBuckets>true</RestrictPublicBuckets></PublicAccessBlockConfiguration>";
 
 fn bucket_rows(operation: Operation, bucket: &'static Bucket) -> Vec<Row> {
     use Operation::*;
@@ -188,6 +212,29 @@ fn bucket_rows(operation: Operation, bucket: &'static Bucket) -> Vec<Row> {
             vec![changing("", sub("PUT", "lifecycle").body(LIFECYCLE_RULES.replace("30", "31")), manage(OK))]
         }
         DeleteBucketLifecycle => vec![changing("", sub("DELETE", "lifecycle"), manage(GONE))],
+        GetBucketEncryption => vec![row("", sub("GET", "encryption"), manage((404, "ServerSideEncryptionConfigurationNotFoundError")))],
+        GetBucketLogging => vec![row("", sub("GET", "logging"), manage(OK))],
+        GetBucketNotificationConfiguration => vec![row("", sub("GET", "notification"), manage(OK))],
+        GetBucketRequestPayment => vec![row("", sub("GET", "requestPayment"), manage(OK))],
+        GetBucketAccelerateConfiguration => vec![row("", sub("GET", "accelerate"), manage(OK))],
+        GetBucketReplication => vec![row("", sub("GET", "replication"), manage((404, "ReplicationConfigurationNotFoundError")))],
+        GetBucketWebsite => vec![row("", sub("GET", "website"), manage((404, "NoSuchWebsiteConfiguration")))],
+        GetBucketInventoryConfiguration => vec![row("", sub("GET", "inventory").query("id", "x"), manage((404, "NoSuchConfiguration")))],
+        ListBucketInventoryConfigurations => vec![row("", sub("GET", "inventory"), manage(OK))],
+        GetBucketAnalyticsConfiguration => vec![row("", sub("GET", "analytics").query("id", "x"), manage((404, "NoSuchConfiguration")))],
+        ListBucketAnalyticsConfigurations => vec![row("", sub("GET", "analytics"), manage(OK))],
+        GetBucketMetricsConfiguration => vec![row("", sub("GET", "metrics").query("id", "x"), manage((404, "NoSuchConfiguration")))],
+        ListBucketMetricsConfigurations => vec![row("", sub("GET", "metrics"), manage(OK))],
+        GetBucketIntelligentTieringConfiguration => {
+            vec![row("", sub("GET", "intelligent-tiering").query("id", "x"), manage((404, "NoSuchConfiguration")))]
+        }
+        ListBucketIntelligentTieringConfigurations => vec![row("", sub("GET", "intelligent-tiering"), manage(OK))],
+        GetBucketOwnershipControls => vec![row("", sub("GET", "ownershipControls"), manage((404, "OwnershipControlsNotFoundError")))],
+        PutBucketOwnershipControls => vec![changing("", sub("PUT", "ownershipControls").body(OWNERSHIP), manage(OK))],
+        DeleteBucketOwnershipControls => vec![changing("", sub("DELETE", "ownershipControls"), manage(GONE))],
+        GetPublicAccessBlock => vec![row("", sub("GET", "publicAccessBlock"), manage((404, "NoSuchPublicAccessBlockConfiguration")))],
+        PutPublicAccessBlock => vec![changing("", sub("PUT", "publicAccessBlock").body(PUBLIC_ACCESS_BLOCK), manage(OK))],
+        DeletePublicAccessBlock => vec![changing("", sub("DELETE", "publicAccessBlock"), manage(GONE))],
         PutBucketAcl => vec![changing("", sub("PUT", "acl").header("x-amz-acl", "public-read-write"), manage(OK))],
         GetObject
         | HeadObject
@@ -417,6 +464,27 @@ fn object_rows(operation: Operation, target: &'static Target, world: &World) -> 
         | PutBucketVersioning
         | GetObjectLockConfiguration
         | PutObjectLockConfiguration => Vec::new(),
+        GetBucketEncryption
+        | GetBucketLogging
+        | GetBucketNotificationConfiguration
+        | GetBucketRequestPayment
+        | GetBucketAccelerateConfiguration
+        | GetBucketReplication
+        | GetBucketWebsite
+        | GetBucketInventoryConfiguration
+        | ListBucketInventoryConfigurations
+        | GetBucketAnalyticsConfiguration
+        | ListBucketAnalyticsConfigurations
+        | GetBucketMetricsConfiguration
+        | ListBucketMetricsConfigurations
+        | GetBucketIntelligentTieringConfiguration
+        | ListBucketIntelligentTieringConfigurations
+        | GetBucketOwnershipControls
+        | PutBucketOwnershipControls
+        | DeleteBucketOwnershipControls
+        | GetPublicAccessBlock
+        | PutPublicAccessBlock
+        | DeletePublicAccessBlock => Vec::new(),
     }
 }
 

@@ -59,6 +59,9 @@ impl World {
         self.send(Who::Operator, Request::new("PUT", &path).query("cors", "").body(CORS_RULES)).expect(200);
         self.send(Who::Operator, Request::new("PUT", &path).query("tagging", "").body(TAGS)).expect(204);
         self.send(Who::Operator, Request::new("PUT", &path).query("lifecycle", "").body(LIFECYCLE_RULES)).expect(200);
+        for document in ["ownershipControls", "publicAccessBlock"] {
+            self.send(Who::Operator, Request::new("DELETE", &path).query(document, "")).expect(204);
+        }
     }
 
     fn restore_object(&mut self, target: &Target) {
@@ -137,7 +140,7 @@ impl World {
             let name = bucket.text_of("Name").unwrap().to_owned();
             let mut note = |key: &str, what, text: String| state.insert((name.clone(), key.to_owned(), what), text);
             note("", "bucket", format!("{bucket:?}"));
-            for what in ["acl", "policy", "cors", "tagging", "lifecycle"] {
+            for what in ["acl", "policy", "cors", "tagging", "lifecycle", "ownershipControls", "publicAccessBlock"] {
                 note("", what, shown(&self.send(Who::Operator, Request::new("GET", &format!("/{name}")).query(what, ""))));
             }
             let versions = self.send(Who::Operator, Request::new("GET", &format!("/{name}")).query("versions", "")).expect(200);
