@@ -105,6 +105,8 @@ pub struct CopyObject {
     pub headers: ObjectHeaders,
     /// A copy has none of its source.
     pub lock: Lock,
+    /// The checksum that it gets, over its bytes. None: its source's.
+    pub checksum: Option<ChecksumAlgorithm>,
     pub conditions: WriteConditions,
 }
 
@@ -357,6 +359,12 @@ pub trait Control: Send + Sync + 'static {
     fn usage<'a>(&'a self, tenant: &'a TenantId) -> Pending<'a, Usage>;
     /// Ok: reads and writes can be served now. Err says what is wrong (disk, index, upstream).
     fn ready(&self) -> Pending<'_, ()>;
+}
+
+/// CompleteMultipartUpload says a checksum of a part that is not of the algorithm of the part's own.
+pub fn other_checksum(number: u16, algorithm: ChecksumAlgorithm) -> Error {
+    let text = format!("The {} you specified for part {number} did not match what we received.", algorithm.name().to_lowercase());
+    Error::new(ErrorKind::BadDigest, text).detail("PartNumber", number.to_string())
 }
 
 pub fn not_archived() -> Error {

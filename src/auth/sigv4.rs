@@ -261,10 +261,10 @@ impl<'a> QueryFields<'a> {
             .ok_or_else(|| query_error("X-Amz-Date must be in the ISO8601 Long Format \"yyyyMMdd'T'HHmmss'Z'\"".into()))?;
         let seconds = match self.expires.parse::<i64>() {
             Err(_) => return Err(query_error("X-Amz-Expires should be a number".into())),
-            Ok(n) if n < 0 => return Err(bad_expiry("X-Amz-Expires must be non-negative".into())),
-            Ok(0) => return Err(bad_expiry("X-Amz-Expires must be at least 1 second".into())),
+            Ok(n) if n < 0 => return Err(query_error("X-Amz-Expires must be non-negative".into())),
+            Ok(0) => return Err(query_error("X-Amz-Expires must be at least 1 second".into())),
             Ok(n) if n as u64 > MAX_PRESIGN_SECONDS => {
-                return Err(bad_expiry(format!(
+                return Err(query_error(format!(
                     "X-Amz-Expires must be less than a week (in seconds); that is, the given X-Amz-Expires must be less than {MAX_PRESIGN_SECONDS} seconds"
                 )));
             }
@@ -466,11 +466,6 @@ fn header_malformed(text: String) -> Error {
 
 fn query_error(text: String) -> Error {
     Error::new(ErrorKind::AuthorizationQueryParametersError, text)
-}
-
-/// Nothing is wrong with the form of the request; it may not be done, neither now nor later.
-fn bad_expiry(text: String) -> Error {
-    Error::new(ErrorKind::AccessDenied, text)
 }
 
 fn missing_parameters() -> Error {

@@ -40,6 +40,8 @@ pub enum ErrorKind {
     /// Archived: it can't be read before it is restored.
     InvalidObjectState,
     InvalidPart,
+    /// Of an object that has fewer parts.
+    InvalidPartNumber,
     InvalidPartOrder,
     InvalidRange,
     InvalidRedirectLocation,
@@ -164,6 +166,7 @@ impl ErrorKind {
             | InvalidLocationConstraint
             | InvalidObjectState
             | InvalidPart
+            | InvalidPartNumber
             | InvalidPartOrder
             | InvalidRange
             | InvalidRedirectLocation

@@ -96,6 +96,13 @@ pub struct PartInfo {
     pub checksum: Option<Checksum>,
 }
 
+impl PartInfo {
+    /// Where the object's own is of the same algorithm: a copy that was given another one has none of its parts.
+    pub fn checksum_beside(&self, object: &ObjectInfo) -> Option<&Checksum> {
+        self.checksum.as_ref().filter(|its| object.checksum.as_ref().is_some_and(|whole| whole.algorithm == its.algorithm))
+    }
+}
+
 /// One version of an object: immutable, shared between requests.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ObjectInfo {

@@ -210,7 +210,9 @@ fn part_range(object: &ObjectInfo, number: u16) -> Result<Option<ByteRange>> {
         }
         start += part.size;
     }
-    Err(Error::new(ErrorKind::InvalidPart, "The requested partnumber is not satisfiable").detail("PartNumber", number.to_string()))
+    Err(Error::new(ErrorKind::InvalidPartNumber, "The requested partnumber is not satisfiable")
+        .detail("PartNumberRequested", number.to_string())
+        .detail("ActualPartCount", object.parts.len().max(1).to_string()))
 }
 
 fn not_modified(object: &ObjectInfo) -> Answer {
@@ -261,7 +263,7 @@ pub fn checksum_headers(headers: &mut HeaderMap, object: &ObjectInfo) {
 
 fn part_checksum_headers(headers: &mut HeaderMap, object: &ObjectInfo, number: u16) {
     let part = usize::from(number).checked_sub(1).and_then(|i| object.parts.get(i));
-    if let (Some(checksum), Some(whole)) = (part.and_then(|p| p.checksum.as_ref()), &object.checksum) {
+    if let (Some(checksum), Some(whole)) = (part.and_then(|p| p.checksum_beside(object)), &object.checksum) {
         put_checksum(headers, checksum, whole.kind());
     }
 }

@@ -38,6 +38,7 @@ pub fn code_and_status(kind: ErrorKind) -> (&'static str, u16) {
         InvalidLocationConstraint => ("InvalidLocationConstraint", 400),
         InvalidObjectState => ("InvalidObjectState", 403),
         InvalidPart => ("InvalidPart", 400),
+        InvalidPartNumber => ("InvalidPartNumber", 416),
         InvalidPartOrder => ("InvalidPartOrder", 400),
         InvalidRange => ("InvalidRange", 416),
         InvalidRedirectLocation => ("InvalidRedirectLocation", 400),

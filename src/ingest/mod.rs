@@ -10,6 +10,7 @@ pub mod chunked;
 pub mod hasher;
 pub mod md5;
 pub mod receive;
+mod rehash;
 pub mod staged;
 pub mod writer;
 

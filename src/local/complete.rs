@@ -27,7 +27,7 @@ use crate::local::scope::KeyId;
 use crate::local::shared::Shared;
 use crate::local::txn::Txn;
 use crate::local::{uploads, versions};
-use crate::origin::{CompleteUpload, CompletedPart, Quota};
+use crate::origin::{CompleteUpload, CompletedPart, Quota, other_checksum};
 
 impl Shared {
     pub async fn complete_upload(&self, complete: CompleteUpload, quota: Quota) -> Result<SharedObject> {
@@ -155,6 +155,9 @@ fn choose<'p>(wanted: &[CompletedPart], there: &'p [PartRow]) -> Result<Vec<&'p 
             let row = row.filter(|r| Some(r.part.etag) == part.etag).ok_or_else(|| invalid(part.number))?;
             // A checksum that is repeated must be right; one that is left out is known here.
             match &part.checksum {
+                Some(said) if row.part.checksum.as_ref().is_some_and(|its| its.algorithm != said.algorithm) => {
+                    Err(other_checksum(part.number, said.algorithm))
+                }
                 Some(said) if row.part.checksum.as_ref() != Some(said) => Err(invalid(part.number)),
                 _ => Ok(row),
             }

@@ -51,7 +51,7 @@ pub fn split_version(row_key: &[u8]) -> Result<(&[u8], u64)> {
     if *nul == 0 { Ok((object, !generation)) } else { Err(wrong()) }
 }
 
-/// By bucket and key, then by id: the order of ListMultipartUploads.
+/// By bucket and key, then by id, which begins with the time: the order of ListMultipartUploads.
 pub fn upload(bucket: &BucketName, key: &ObjectKey, id: &str) -> Vec<u8> {
     let mut k = object(bucket, key);
     k.push(0);

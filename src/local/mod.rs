@@ -15,6 +15,7 @@ pub mod blobs;
 pub mod buckets;
 pub mod clock;
 pub mod complete;
+pub mod copy_checksum;
 pub mod derive;
 pub mod exact;
 pub mod folders;

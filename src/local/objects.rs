@@ -6,6 +6,7 @@ use bytes::Bytes;
 use sha2::Digest as _;
 use tokio::task::spawn_blocking;
 
+use crate::base::checksum::Checksum;
 use crate::base::conditions::WriteConditions;
 use crate::base::digest::{Sha256, VerifiedSha256};
 use crate::base::error::{Error, ErrorKind, Result};
@@ -43,7 +44,7 @@ struct NewVersion {
     size: u64,
     etag: ETag,
     sha256: VerifiedSha256,
-    checksum: Option<crate::base::checksum::Checksum>,
+    checksum: Option<Checksum>,
     /// Of a copied multipart object.
     parts: Vec<PartInfo>,
     unknown: Fields,
@@ -182,8 +183,9 @@ impl Shared {
         self.health.require_room(&self.layout, self.settings.reserve_bytes)?;
         let source = &copy.source;
         let entry = self.entry_of(&copy.source_bucket, &copy.source_key, source.generation).await?.ok_or_else(source_changed)?;
+        let checksum = self.checksum_of_copy(&entry, copy.checksum).await?;
         if entry.scope == Scope::new(&copy.owner, of_key) {
-            return self.queue.submit(move |txn| copy_inside(txn, &copy, &quota)).await;
+            return self.queue.submit(move |txn| copy_inside(txn, &copy, checksum, &quota)).await;
         }
         let shared = self.clone();
         let (content, sha256) = spawn_blocking(move || shared.copy_bytes(&entry)).await.map_err(Error::internal)??;
@@ -194,7 +196,7 @@ impl Shared {
             size: source.size,
             etag: source.etag,
             sha256,
-            checksum: source.checksum.clone(),
+            checksum,
             parts: source.parts.clone(),
             unknown: source.unknown.fields.of_copy(),
             bucket: copy.bucket,
@@ -306,7 +308,7 @@ fn decide(txn: &mut Txn<'_>, version: &NewVersion, mut bring: Bring) -> Result<D
 }
 
 /// Inside a scope no byte is copied: the new version is at the same place.
-fn copy_inside(txn: &mut Txn<'_>, copy: &CopyObject, quota: &Quota) -> Result<Written> {
+fn copy_inside(txn: &mut Txn<'_>, copy: &CopyObject, checksum: Option<Checksum>, quota: &Quota) -> Result<Written> {
     let bucket = txn.require_bucket(&copy.bucket)?;
     require_room_for(&bucket, copy.lock)?;
     require_future(copy.lock.retention, txn.judged())?;
@@ -318,7 +320,7 @@ fn copy_inside(txn: &mut Txn<'_>, copy: &CopyObject, quota: &Quota) -> Result<Wr
     let in_place = (&copy.source_bucket, &copy.source_key) == (&copy.bucket, &copy.key)
         && replaced.is_some_and(|row| row.tail.generation == source.tail.generation);
     // Named one by one: whether a copy has it too must be said of each.
-    let ObjectHead { size, etag, modified: _, owner, checksum } = source.head.clone();
+    let ObjectHead { size, etag, modified: _, owner, checksum: _ } = source.head.clone();
     let ObjectTail { generation: _, standing: _, key, acl: _, headers: _, lock: _, sha256, place, parts, unknown } = source.tail.clone();
     let row = ObjectRow {
         head: ObjectHead { size, etag, modified: txn.now(), owner, checksum },

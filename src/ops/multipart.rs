@@ -42,12 +42,13 @@ impl Ops {
         let (owner, _) = grant.becomes(acl)?;
         self.require_storable(grant, &headers).await?;
         let lock = self.lock_of_new(of, &lock, None).await?;
+        let initiated = Timestamp::now();
         let upload = Upload {
-            id: new_upload_id()?,
+            id: new_upload_id(initiated)?,
             bucket: bucket.clone(),
             key: key.clone(),
             owner: owner.clone(),
-            initiated: Timestamp::now(),
+            initiated,
             acl,
             headers,
             checksum,
@@ -106,9 +107,9 @@ impl Ops {
     }
 }
 
-/// 32 random characters: can't be guessed, sorts by nothing.
-pub(super) fn new_upload_id() -> Result<UploadId> {
+/// When it was begun, so that uploads of one key are listed in that order, and 32 random characters, which can't be guessed.
+pub(super) fn new_upload_id(initiated: Timestamp) -> Result<UploadId> {
     let mut random = [0u8; 16];
     getrandom::fill(&mut random).map_err(|e| Error::internal(e.to_string()))?;
-    UploadId::parse(&hex::encode(random))
+    UploadId::parse(&format!("{:012x}{}", initiated.millis(), hex::encode(random)))
 }

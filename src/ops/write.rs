@@ -4,6 +4,7 @@
 use crate::auth::action::Action;
 use crate::auth::grant::Grant;
 use crate::base::bucket_lock::BucketLock;
+use crate::base::checksum::ChecksumAlgorithm;
 use crate::base::conditions::WriteConditions;
 use crate::base::error::{Error, Result};
 use crate::base::lock::{Lock, LockAsked, Retention};
@@ -95,7 +96,7 @@ impl Ops {
         self.change(grant, What::Content, async move { writes.put(put, quota).await }).await
     }
 
-    /// `source_grant` is the right to read what is copied.
+    /// `source_grant` is the right to read what is copied; `checksum` is what the copy gets in place of its source's.
     #[expect(clippy::too_many_arguments, reason = "a copy is made of this much")]
     pub async fn copy(
         &self,
@@ -106,6 +107,7 @@ impl Ops {
         headers: ObjectHeaders,
         lock: &GrantedLock,
         conditions: WriteConditions,
+        checksum: Option<ChecksumAlgorithm>,
     ) -> Result<Written> {
         let of @ ObjectRef { bucket, key, .. } = object(grant, &[Action::PutObject])?;
         let from = object(source_grant, &[Action::GetObject])?.to_owned();
@@ -124,6 +126,7 @@ impl Ops {
             acl,
             headers,
             lock,
+            checksum,
             conditions,
         };
         let writes = self.origin.writes.clone();

@@ -33,8 +33,13 @@ const PATIENCE: Duration = Duration::from_secs(1);
 const LOOKS_IN_VAIN: u32 = 8;
 /// Records kept in memory.
 const KEPT: usize = 10_000;
-/// Changes of one bucket that meet: each tries again on what the other left.
-const ATTEMPTS: usize = 8;
+/// Changes of one bucket by several nodes that meet: each tries again on what the other left.
+const ATTEMPTS: u32 = 12;
+/// Waits before another try grow from this, half of each by chance, so that those who met once don't meet again.
+const FIRST_WAIT: Duration = Duration::from_millis(10);
+const LONGEST_WAIT: Duration = Duration::from_millis(500);
+/// Changes by this node go one after the other: of a bucket, and of those that share its turn.
+const TURNS: usize = 16;
 
 pub struct Buckets {
     table: ArcSwapOption<Table>,
@@ -42,6 +47,7 @@ pub struct Buckets {
     records: Cache<String, (String, SharedBucket)>,
     /// What was looked for and not found: how often. Forgotten after `FRESH`, and when this node makes it.
     absent: moka::sync::Cache<String, Arc<AtomicU32>>,
+    turns: [tokio::sync::Mutex<()>; TURNS],
     /// Counts our own changes: a listing that began before one must not undo it.
     changes: AtomicU64,
 }
@@ -80,9 +86,26 @@ impl Default for Buckets {
             looking: Default::default(),
             records: Cache::new(KEPT),
             absent: moka::sync::Cache::builder().max_capacity(KEPT as u64).time_to_live(FRESH).build(),
+            turns: Default::default(),
             changes: AtomicU64::new(0),
         }
     }
+}
+
+impl Buckets {
+    /// None: one of `TURNS` there always is.
+    fn turn(&self, file: &str) -> Option<&tokio::sync::Mutex<()>> {
+        let sum = file.bytes().fold(0usize, |sum, byte| sum.wrapping_mul(31).wrapping_add(usize::from(byte)));
+        self.turns.get(sum % TURNS)
+    }
+}
+
+async fn wait_before(attempt: u32) -> Result<()> {
+    let mut random = [0u8; 1];
+    getrandom::fill(&mut random).map_err(|e| Error::internal(e.to_string()))?;
+    let most = FIRST_WAIT.saturating_mul(1 << attempt.min(8)).min(LONGEST_WAIT);
+    tokio::time::sleep(most / 2 + most / 2 * u32::from(random[0]) / 255).await;
+    Ok(())
 }
 
 impl Inner {
@@ -362,7 +385,14 @@ impl Inner {
     async fn change_bucket(&self, name: &BucketName, change: impl Fn(&mut Bucket)) -> Result<()> {
         let file = self.record_name(name);
         let path = format!("{FOLDER}{file}");
-        for _ in 0..ATTEMPTS {
+        let _turn = match self.buckets.turn(&file) {
+            Some(turn) => Some(turn.lock().await),
+            None => None,
+        };
+        for attempt in 0..ATTEMPTS {
+            if attempt > 0 {
+                wait_before(attempt).await?;
+            }
             // From the record itself: what is remembered may be older than what another node wrote.
             let (over, mut bucket) = match self.record(&path).await? {
                 Some(record) => {

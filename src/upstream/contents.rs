@@ -92,6 +92,7 @@ impl Inner {
             to: (sending.place.clone(), sending.key.clone()),
             headers: sending.headers.clone(),
             known,
+            checksum: None,
         };
         let copied = self.copy_once(&copying, &Held::default()).await?;
         // A copy has its source's checksum: where the client chose another, only the body itself gets it.

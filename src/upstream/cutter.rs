@@ -124,20 +124,6 @@ pub fn cut_file(path: &Path, mut cutter: Cutter, tell: &UnboundedSender<Told>, s
     Ok(())
 }
 
-/// Of all of it. Blocks.
-pub fn checksum_of_file(path: &Path, algorithm: ChecksumAlgorithm) -> Result<Option<Checksum>> {
-    let mut file = std::fs::File::open(path).map_err(Error::storage)?;
-    let (mut buffer, mut checksum) = (vec![0; READ], ChecksumHasher::new(algorithm));
-    loop {
-        let n = file.read(&mut buffer).map_err(Error::storage)?;
-        let piece = buffer.get(..n).unwrap_or_default();
-        if piece.is_empty() {
-            return Ok(checksum.finish());
-        }
-        checksum.update(piece);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -18,6 +18,7 @@ pub mod buckets;
 pub mod client;
 pub mod conditions;
 pub mod contents;
+pub mod copy_checksum;
 pub mod cutter;
 pub mod fault;
 pub mod info;

@@ -12,19 +12,16 @@ use aws_sdk_s3::types::{
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use sha2::{Digest as _, Sha256};
-use tokio::task::spawn_blocking;
 
 use crate::base::checksum::{Checksum, ChecksumAlgorithm, ChecksumType};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::fields::Fields;
 use crate::base::names::{BucketName, ObjectKey, UploadId, no_such_upload};
 use crate::base::object::{SharedObject, Upload, UploadedPart};
-use crate::ingest::hasher::ChecksumHasher;
 use crate::ingest::{Content, Received};
-use crate::origin::CompleteUpload;
+use crate::origin::{CompleteUpload, other_checksum};
 use crate::upstream::client;
 use crate::upstream::conditions::{self, LOOKS};
-use crate::upstream::cutter;
 use crate::upstream::fault;
 use crate::upstream::info::{self, checksum_of, seal_place, with_checksum, with_headers, with_keeping};
 use crate::upstream::known::Known;
@@ -123,7 +120,10 @@ impl Inner {
         };
         let send = self.client.upload_part().bucket(&*place.bucket).key(key).upload_id(upstream_id(&upload.id)?);
         let send = send.part_number(i32::from(number)).body(body);
-        let checksum = if self.abilities().checksums { of_part(upload, &received).await? } else { None };
+        // In the algorithm of the upload: another one is refused upstream, and with none some refuse the part.
+        let algorithm = upload.checksum.map_or(ChecksumAlgorithm::Crc64Nvme, |(a, _)| a);
+        // None: its MD5 vouches.
+        let checksum = if self.takes(algorithm) { received.checksum_of(algorithm).await? } else { None };
         let send = match &checksum {
             Some(checksum) => with_checksum!(send, checksum),
             None => send.set_content_md5(received.md5.map(|md5| STANDARD.encode(md5.0))),
@@ -280,26 +280,6 @@ impl Inner {
     }
 }
 
-/// In the algorithm of the upload: another one is refused upstream, and with none some refuse the part. None: its MD5 vouches.
-async fn of_part(upload: &Upload, received: &Received) -> Result<Option<Checksum>> {
-    let algorithm = upload.checksum.map_or(ChecksumAlgorithm::Crc64Nvme, |(a, _)| a);
-    if let Some(sent) = received.checksum.as_ref().filter(|c| c.algorithm == algorithm) {
-        return Ok(Some(sent.clone()));
-    }
-    match (algorithm, received.md5) {
-        (ChecksumAlgorithm::Sha256, _) => return Ok(Checksum::new(algorithm, &received.sha256.digest().0)),
-        (ChecksumAlgorithm::Md5, Some(md5)) => return Ok(Checksum::new(algorithm, &md5.0)),
-        _ => {}
-    }
-    match &received.content {
-        Content::Memory(bytes) => Ok(ChecksumHasher::digest(algorithm, bytes)),
-        Content::File(file) => {
-            let path = file.path().to_owned();
-            spawn_blocking(move || cutter::checksum_of_file(&path, algorithm)).await.map_err(Error::internal)?
-        }
-    }
-}
-
 fn uploaded_part(part: &Part) -> Result<Option<UploadedPart>> {
     let Some(number) = part.part_number().and_then(|n| u16::try_from(n).ok()) else { return Ok(None) };
     Ok(Some(UploadedPart {
@@ -333,6 +313,11 @@ fn completed_parts(complete: &CompleteUpload, upload: &Upload, checksums: bool) 
                         entity tag may not match the part's entity tag.";
             return Err(Error::new(ErrorKind::InvalidPart, text).detail("PartNumber", part.number.to_string()));
         };
+        if let (Some(said), Some((announced, _))) = (&part.checksum, upload.checksum)
+            && said.algorithm != announced
+        {
+            return Err(other_checksum(part.number, said.algorithm));
+        }
         let built = CompletedPart::builder().part_number(i32::from(part.number)).e_tag(etag.quoted());
         let checksum: Option<&Checksum> = part.checksum.as_ref().filter(|c| checksums && c.algorithm == algorithm);
         list.push(match checksum {

@@ -22,7 +22,15 @@ use crate::upstream::place::Place;
 const MAX_UPLOADS_PAGE: usize = 1000;
 
 impl Inner {
+    /// Uploads of one key in the order in which they were begun, as S3 has it: here inside a page, since some list by id.
     pub async fn list_uploads(&self, bucket: &BucketName, query: &UploadsQuery) -> Result<UploadsPage> {
+        let mut page = self.uploads_as_listed(bucket, query).await?;
+        page.uploads.sort_by(|a, b| (&a.key, a.initiated).cmp(&(&b.key, b.initiated)));
+        Ok(page)
+    }
+
+    /// A page ends where the upstream's does.
+    async fn uploads_as_listed(&self, bucket: &BucketName, query: &UploadsQuery) -> Result<UploadsPage> {
         let owner = self.bucket(bucket).await?.ok_or_else(no_such_bucket)?.owner.clone();
         let place = self.place(bucket).await?;
         let made = self.made().await?;
@@ -116,7 +124,7 @@ impl Inner {
             }
             if self.map.begins_hidden(place, &full, |start| made.begins(start)) {
                 let below = UploadsQuery { prefix: common.to_owned(), max: 1, ..UploadsQuery::default() };
-                if Box::pin(self.list_uploads(bucket, &below)).await?.uploads.is_empty() {
+                if Box::pin(self.uploads_as_listed(bucket, &below)).await?.uploads.is_empty() {
                     continue;
                 }
             }

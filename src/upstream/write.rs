@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use aws_sdk_s3::config::http::HttpRequest;
 use aws_sdk_s3::primitives::{ByteStream, Length};
-use aws_sdk_s3::types::MetadataDirective;
+use aws_sdk_s3::types::{ChecksumAlgorithm as UpstreamAlgorithm, MetadataDirective};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use crate::base::checksum::Checksum;
+use crate::base::checksum::{Checksum, ChecksumAlgorithm};
 use crate::base::conditions::WriteConditions;
 use crate::base::digest::VerifiedSha256;
 use crate::base::error::{Error, ErrorKind, Result};
@@ -184,7 +184,7 @@ impl Inner {
         Ok(Some(Held { if_match: Some(current.etag.quoted()), if_none_match: None, looked: true }))
     }
 
-    pub async fn copy(&self, copy: CopyObject) -> Result<Written> {
+    pub async fn copy(self: &Arc<Self>, copy: CopyObject) -> Result<Written> {
         let source_place = self.place(&copy.source_bucket).await?;
         let source_key = source_place.key(&copy.source_key)?;
         if self.hidden_folder(&source_place, &source_key).await?.is_some() {
@@ -193,13 +193,10 @@ impl Inner {
         let (place, key) = self.writable(&copy.bucket, &copy.key).await?;
         let is_same = (&source_place, &source_key) == (&place, &key);
         let unknown = if is_same { copy.source.unknown.clone() } else { copy.source.unknown.of_copy() };
-        let copying = Copying {
-            source: (source_place, source_key),
-            known: Known { unknown, ..known_of_copy(&copy.source, copy.owner, copy.acl, &copy.headers) },
-            object: copy.source,
-            to: (place, key),
-            headers: copy.headers,
-        };
+        let known = Known { unknown, ..known_of_copy(&copy.source, copy.owner.clone(), copy.acl, &copy.headers) };
+        let (known, checksum) = self.with_checksum_of_copy(&copy, known).await?;
+        let copying =
+            Copying { source: (source_place, source_key), known, checksum, object: copy.source, to: (place, key), headers: copy.headers };
         for _ in 0..LOOKS {
             let held = self.held(&copy.conditions, &copying.to.0.bucket, &copying.to.1).await?;
             match self.copy_once(&copying, &held).await {
@@ -223,6 +220,7 @@ impl Inner {
         let request = with_headers!(request, &copying.headers).set_metadata(Some(info::metadata(&copying.headers, &sealed)));
         let request =
             with_keeping!(request, &self.settings).set_if_match(held.if_match.clone()).set_if_none_match(held.if_none_match.clone());
+        let request = request.set_checksum_algorithm(copying.checksum.map(|a| UpstreamAlgorithm::from(a.name())));
         let raw = info::raw_headers(&copying.headers);
         let done = request.customize().mutate_request(move |r| insert_raw(r, &raw)).send().await;
         let done = match done {
@@ -266,6 +264,7 @@ impl Inner {
                 source: (place.clone(), full.clone()),
                 known: Known { unknown: object.unknown.clone(), ..known_of_copy(&object, object.owner.clone(), acl, &object.headers) },
                 headers: object.headers.clone(),
+                checksum: None,
                 object,
                 to: (place, full),
             };
@@ -284,6 +283,8 @@ pub struct Copying {
     pub to: (Place, String),
     pub headers: ObjectHeaders,
     pub known: Known,
+    /// Which the upstream is to compute of it. None: the source's stays, or `known` has one.
+    pub checksum: Option<ChecksumAlgorithm>,
 }
 
 fn known_of_copy(source: &ObjectInfo, owner: TenantId, acl: CannedAcl, headers: &ObjectHeaders) -> Known {
@@ -348,7 +349,7 @@ pub fn no_such_key() -> Error {
 }
 
 /// The trait's word for "look again, and decide anew".
-fn source_replaced() -> Error {
+pub fn source_replaced() -> Error {
     Error::new(ErrorKind::OperationAborted, "The copy source was replaced or deleted. Please try again.")
 }
 

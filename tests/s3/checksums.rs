@@ -239,3 +239,51 @@ fn a_restart_forgets_none() {
         assert!(done.contains(algorithm.element()), "{done}");
     }
 }
+
+#[test]
+fn a_copy_gets_the_checksum_that_is_asked_for() {
+    both(|client| {
+        let source = body(300_000);
+        let put = Request::on("PUT", "media", "source").header("x-amz-checksum-crc32", &sum(ChecksumAlgorithm::Crc32, &source));
+        send(client, &put.body(source.clone())).expect(200);
+        client.put(&acme(), "media", "small", b"small").expect(200);
+        client.put(&acme(), "media", "empty", b"").expect(200);
+        let upload = send(client, &create("parts", "CRC32").header("x-amz-checksum-type", "COMPOSITE")).expect(200);
+        let upload = upload.xml("InitiateMultipartUploadResult").text_of("UploadId").unwrap().to_owned();
+        let parts = upload_parts(client, "parts", &upload, ChecksumAlgorithm::Crc32, std::slice::from_ref(&source));
+        send(client, &complete("parts", &upload, &parts, ChecksumAlgorithm::Crc32)).expect(200);
+        for algorithm in ALL {
+            for (from, bytes) in [("source", &source[..]), ("small", b"small"), ("empty", b""), ("parts", &source)] {
+                let copy = Request::on("PUT", "media", "copy").header("x-amz-copy-source", &format!("/media/{from}"));
+                let copy = copy.header("x-amz-checksum-algorithm", algorithm.name());
+                let (done, value) = (send(client, &copy).expect(200).text(), sum(algorithm, bytes));
+                let said = format!("<{0}>{value}</{0}><ChecksumType>FULL_OBJECT</ChecksumType>", algorithm.element());
+                assert!(done.contains(&said), "{from} {said}: {done}");
+                assert_eq!(told(&head(client, "copy")), one(algorithm, &value, "FULL_OBJECT"), "{from}");
+                assert_eq!(client.get(&acme(), "media", "copy").expect(200).body, bytes);
+            }
+        }
+        // What is not asked for stays as it was.
+        let copy = Request::on("PUT", "media", "copy").header("x-amz-copy-source", "/media/source");
+        assert!(send(client, &copy).expect(200).text().contains(&sum(ChecksumAlgorithm::Crc32, &source)));
+    });
+}
+
+#[test]
+fn a_copied_part_gets_the_checksum_of_its_upload() {
+    both(|client| {
+        client.put(&acme(), "media", "source", b"source").expect(200);
+        let created = send(client, &create("parts", "XXHASH64")).expect(200);
+        let announced = created.xml("InitiateMultipartUploadResult").text_of("UploadId").unwrap().to_owned();
+        let silent = client.create_upload(&acme(), "media", "parts");
+        let copy = |upload: &str| {
+            let part = Request::on("PUT", "media", "parts").query("partNumber", "1").query("uploadId", upload);
+            part.header("x-amz-copy-source", "/media/source").header("x-amz-copy-source-range", "bytes=1-3")
+        };
+        let ask = |upload: &str, algorithm: ChecksumAlgorithm| copy(upload).header("x-amz-checksum-algorithm", algorithm.name());
+        let said = |algorithm: ChecksumAlgorithm| format!("<{0}>{1}</{0}>", algorithm.element(), sum(algorithm, b"our"));
+        assert!(send(client, &copy(&announced)).expect(200).text().contains(&said(ChecksumAlgorithm::Xxhash64)));
+        assert!(send(client, &ask(&silent, ChecksumAlgorithm::Sha512)).expect(200).text().contains(&said(ChecksumAlgorithm::Sha512)));
+        send(client, &ask(&announced, ChecksumAlgorithm::Sha512)).refused(400, "InvalidRequest");
+    });
+}

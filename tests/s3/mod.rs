@@ -3,6 +3,7 @@
 mod attacks;
 mod checksums;
 mod coded;
+mod details;
 mod forms;
 mod headers;
 mod lifecycle;

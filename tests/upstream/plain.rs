@@ -173,3 +173,32 @@ fn versions_are_not_mixed() {
         stop.store(true, std::sync::atomic::Ordering::Relaxed);
     });
 }
+
+/// It knows the first five at most: what it does not know is verified here, and kept in the seal.
+#[test]
+fn checksums_that_it_does_not_know() {
+    use tidegate::base::checksum::ChecksumAlgorithm;
+    use tidegate::ingest::hasher::ChecksumHasher;
+
+    let below = PlainS3::start(false);
+    let gateway = over_plain(&below);
+    let mut client = gateway.client();
+    client.make_bucket(&acme(), "media");
+    let told = |client: &mut Client, key: &str, algorithm: ChecksumAlgorithm| {
+        let head = Request::on("HEAD", "media", key).header("x-amz-checksum-mode", "ENABLED");
+        client.send(&head, Sign::Header(&acme())).expect(200).header(algorithm.header()).map(str::to_owned)
+    };
+    for algorithm in ChecksumAlgorithm::ALL {
+        let value = ChecksumHasher::digest(algorithm, b"hello").unwrap().to_string();
+        let put = |value: &str| Request::on("PUT", "media", algorithm.name()).header(algorithm.header(), value).body("hello");
+        client.send(&put(algorithm.of_nothing()), Sign::Header(&acme())).refused(400, "BadDigest");
+        client.send(&put(&value), Sign::Header(&acme())).expect(200);
+        assert_eq!(told(&mut client, algorithm.name(), algorithm), Some(value.clone()));
+        let copy = Request::on("PUT", "media", "copy").header("x-amz-copy-source", "/media/CRC32");
+        let copy = copy.header("x-amz-checksum-algorithm", algorithm.name());
+        assert!(client.send(&copy, Sign::Header(&acme())).expect(200).text().contains(&value), "{algorithm:?}");
+        assert_eq!(told(&mut client, "copy", algorithm), Some(value));
+    }
+    let create = Request::on("POST", "media", "parts").query("uploads", "").header("x-amz-checksum-algorithm", "XXHASH3");
+    assert!(client.send(&create, Sign::Header(&acme())).refused(501, "NotImplemented").text().contains("XXHASH3"));
+}

@@ -15,6 +15,7 @@ use crate::base::versions::Versioning;
 use crate::http::exchange::Exchange;
 use crate::http::respond::{self, Answer, value};
 use crate::http::s3::cors::compiled;
+use crate::http::s3::region;
 use crate::http::s3::tagging;
 use crate::http::s3::{lock, ownership, params};
 use crate::http::xml::{Element, Writer};
@@ -73,7 +74,7 @@ pub async fn create(exchange: &mut Exchange<'_>, name: &BucketName) -> Result<An
         documents.extend(Versioning::Enabled.name().map(|state| (BucketDocument::Versioning, state.as_bytes().to_vec())));
         documents.insert(BucketDocument::ObjectLock, BucketLock::default().document().into_bytes());
     }
-    let asked = Asked::parse(&document)?;
+    let asked = Asked::parse(exchange, &document)?;
     if let Some(region) = asked.region {
         documents.insert(BucketDocument::Location, region.into_bytes());
     }
@@ -128,7 +129,7 @@ struct Asked {
 
 impl Asked {
     /// What else it may hold is refused: a bucket without it would not be what was asked for.
-    fn parse(document: &[u8]) -> Result<Self> {
+    fn parse(exchange: &Exchange<'_>, document: &[u8]) -> Result<Self> {
         if document.is_empty() {
             return Ok(Asked::default());
         }
@@ -149,19 +150,8 @@ impl Asked {
                 }
             }
         }
-        Ok(Asked { region: region_asked(&root)?, tags })
+        Ok(Asked { region: region::asked(exchange, &root)?, tags })
     }
-}
-
-/// Any region that the client was configured with is this one: there is no other to send it to. What is not a region at all is
-/// refused as S3 does.
-fn region_asked(root: &Element) -> Result<Option<String>> {
-    let Some(region) = root.text_of("LocationConstraint").filter(|r| !r.is_empty()) else { return Ok(None) };
-    if region.len() > 64 || !region.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'-') {
-        return Err(Error::new(ErrorKind::InvalidLocationConstraint, "The specified location-constraint is not valid")
-            .detail("LocationConstraint", region));
-    }
-    Ok(Some(region.to_owned()))
 }
 
 /// Where its maker says nothing. The operator's buckets are shared: there each tenant's objects are its own, which none of S3's

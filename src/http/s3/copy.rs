@@ -113,11 +113,6 @@ pub async fn object(exchange: &mut Exchange<'_>, bucket: &BucketName, key: &Obje
                 "The specified copy source is larger than the maximum allowable size for a copy source: 5368709120",
             ));
         }
-        // A copy keeps the checksum of its source.
-        if algorithm.is_some_and(|a| found.checksum.as_ref().is_none_or(|c| c.algorithm != a)) {
-            let text = "A copy keeps the checksum of its source here: another algorithm than the source's is not implemented.";
-            return Err(Error::new(ErrorKind::NotImplemented, text).detail("Header", "x-amz-checksum-algorithm"));
-        }
         let mut stored = if replace { fresh.clone() } else { found.headers.clone() };
         if !replace {
             // It speaks of the key that it was sealed for.
@@ -128,7 +123,7 @@ pub async fn object(exchange: &mut Exchange<'_>, bucket: &BucketName, key: &Obje
         }
         // S3 copies metadata, not where a website sends its visitors.
         stored.website_redirect = fresh.website_redirect.clone();
-        let copied = exchange.gateway.ops.copy(&grant, &source_grant, found, acl, stored, &lock, conditions.clone()).await;
+        let copied = exchange.gateway.ops.copy(&grant, &source_grant, found, acl, stored, &lock, conditions.clone(), algorithm).await;
         let written = match copied {
             // The version that was granted is gone: look again, decide again.
             Err(e) if e.kind() == ErrorKind::OperationAborted => continue,

@@ -13,7 +13,7 @@ use crate::base::object::ObjectInfo;
 use crate::http::exchange::Exchange;
 use crate::http::read::{self, Read};
 use crate::http::respond::{self, Answer, value};
-use crate::http::s3::{lifecycle, params, versions};
+use crate::http::s3::{lifecycle, multipart, params, versions};
 use crate::http::xml::Writer;
 use crate::ops::read::Shown;
 use crate::origin::Freshness;
@@ -57,14 +57,14 @@ pub async fn read(exchange: &mut Exchange<'_>, bucket: &BucketName, key: &Object
 /// What of the object is asked for, in headers and query.
 pub fn wanted(exchange: &Exchange<'_>, head: bool) -> Result<Read> {
     let mut wanted = Read::from_headers(&exchange.parts.headers, head, exchange.reads_by());
-    wanted.part = exchange.query.number("partNumber")?;
+    wanted.part = exchange.query.value("partNumber").map(|_| multipart::part_number(exchange)).transpose()?;
     wanted.checksums = match exchange.header(&CHECKSUM_MODE)? {
         None => false,
         Some(mode) if mode.eq_ignore_ascii_case("ENABLED") => true,
         Some(_) => return Err(header::invalid(CHECKSUM_MODE.as_str(), "The mode can only be ENABLED.")),
     };
     if wanted.part.is_some() && exchange.parts.headers.contains_key(RANGE) {
-        return Err(Error::new(ErrorKind::InvalidRange, "Cannot specify both Range header and partNumber query parameter"));
+        return Err(Error::new(ErrorKind::InvalidRequest, "Cannot specify both Range header and partNumber query parameter"));
     }
     Ok(wanted)
 }
@@ -101,7 +101,11 @@ pub async fn attributes(exchange: &mut Exchange<'_>, bucket: &BucketName, key: &
     // Some SDKs send a line for each.
     let wanted = header::members(&exchange.parts.headers, "x-amz-object-attributes")?;
     const KNOWN: [&str; 5] = ["ETag", "Checksum", "ObjectParts", "StorageClass", "ObjectSize"];
-    if wanted.is_empty() || wanted.iter().any(|a| !KNOWN.contains(a)) {
+    if wanted.is_empty() {
+        let text = "The x-amz-object-attributes header specifying the attributes to be retrieved is either missing or empty";
+        return Err(Error::new(ErrorKind::InvalidRequest, text));
+    }
+    if wanted.iter().any(|a| !KNOWN.contains(a)) {
         return Err(
             Error::new(ErrorKind::InvalidArgument, "Invalid attribute name specified.").detail("ArgumentName", "x-amz-object-attributes")
         );
@@ -150,12 +154,9 @@ fn object_parts(exchange: &Exchange<'_>, object: &ObjectInfo, w: &mut Writer) ->
     w.leaf("PartNumberMarker", marker).leaf("NextPartNumberMarker", page.last().map_or(0, |p| p.number));
     w.leaf("MaxParts", max).leaf("IsTruncated", page.len() < after.len());
     // S3 lists the parts only where they carry checksums of their own.
-    for part in page.iter().filter(|p| p.checksum.is_some()) {
+    for (part, checksum) in page.iter().filter_map(|p| Some((p, p.checksum_beside(object)?))) {
         w.open("Part").leaf("PartNumber", part.number).leaf("Size", part.size);
-        if let Some(checksum) = &part.checksum {
-            w.leaf(checksum.algorithm.element(), checksum);
-        }
-        w.close("Part");
+        w.leaf(checksum.algorithm.element(), checksum).close("Part");
     }
     w.close("ObjectParts");
     Ok(())

@@ -17,6 +17,7 @@ pub mod params;
 pub mod policy;
 pub mod public_access;
 pub mod publish;
+mod region;
 pub mod restore;
 pub mod route;
 pub mod tagging;

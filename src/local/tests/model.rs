@@ -158,6 +158,7 @@ impl World {
             acl: CannedAcl::Private,
             headers: ObjectHeaders::default(),
             lock: Lock::default(),
+            checksum: None,
             conditions: WriteConditions::default(),
         };
         assert_eq!(self.local.copy(copy, Quota::default()).await.unwrap().dedup, Dedup::Hit);

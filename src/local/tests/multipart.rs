@@ -115,6 +115,7 @@ async fn parts_become_one_object_whose_hash_is_soon_known() {
         acl: CannedAcl::Private,
         headers: ObjectHeaders::default(),
         lock: Lock::default(),
+        checksum: None,
         conditions: WriteConditions::default(),
     };
     assert_eq!(local.copy(copy, Quota::default()).await.unwrap().dedup, Dedup::Miss);

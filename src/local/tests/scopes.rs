@@ -47,6 +47,7 @@ async fn copy_to(local: &Local, from: &str, to: &str, of_key: KeyId) -> Dedup {
         acl: CannedAcl::Private,
         headers: ObjectHeaders::default(),
         lock: Lock::default(),
+        checksum: None,
         conditions: WriteConditions::default(),
     };
     local.shared.copy(copy, of_key, Quota::default()).await.unwrap().dedup

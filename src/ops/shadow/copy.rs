@@ -219,12 +219,13 @@ impl Inner {
             ChecksumType::Composite => cut.as_it_was,
         });
         self.abort_left(shadow, key).await;
+        let initiated = Timestamp::now();
         let upload = Upload {
-            id: UploadId::parse(&format!("{UPLOAD}{}", new_upload_id()?))?,
+            id: UploadId::parse(&format!("{UPLOAD}{}", new_upload_id(initiated)?))?,
             bucket: shadow.bucket.clone(),
             key: key.clone(),
             owner: object.owner.clone(),
-            initiated: Timestamp::now(),
+            initiated,
             acl: CannedAcl::Private,
             headers: headers_of(object),
             lock: Lock::default(),

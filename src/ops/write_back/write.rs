@@ -77,9 +77,13 @@ impl Overlay {
 
     /// Of a source that is not yet upstream: its bytes are shared.
     async fn copy_waiting(self: &Arc<Self>, copy: CopyObject, source: SharedObject, quota: Quota) -> Result<Written> {
-        let received = self.local.hand_on(&copy.source_bucket, &copy.source_key, source.generation).await?;
+        let mut received =
+            self.local.hand_on(&copy.source_bucket, &copy.source_key, source.generation).await?.ok_or_else(source_changed)?;
+        if let Some(algorithm) = copy.checksum {
+            received.checksum = received.checksum_of(algorithm).await?;
+        }
         let CopyObject { bucket, key, owner, acl, headers, lock, conditions, .. } = copy;
-        let put = PutObject { bucket, key, owner, acl, headers, lock, conditions, received: received.ok_or_else(source_changed)? };
+        let put = PutObject { bucket, key, owner, acl, headers, lock, conditions, received };
         let written = self.put(put, quota).await?;
         Ok(Written { dedup: Dedup::Hit, ..written })
     }

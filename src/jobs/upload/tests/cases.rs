@@ -172,6 +172,7 @@ async fn copies_of_what_waits() {
         acl: CannedAcl::Private,
         headers: ObjectHeaders::default(),
         lock: Lock::default(),
+        checksum: None,
         conditions: always(),
     };
     world.back().copy(copy("plain", &source), Quota::default()).await.unwrap();

@@ -145,6 +145,7 @@ impl History {
             acl: CannedAcl::Private,
             headers: ObjectHeaders { content_type: "text/plain".into(), ..ObjectHeaders::default() },
             lock: Lock::default(),
+            checksum: None,
             conditions: WriteConditions::default(),
         };
         match self.world.back().copy(copy, Quota::default()).await {
