@@ -23,6 +23,7 @@ use tidegate::base::names::{BucketName, ObjectKey, TenantId};
 use tidegate::base::object::{Bucket, CannedAcl, ListQuery, ObjectHeaders};
 use tidegate::base::object_ref::ObjectRef;
 use tidegate::base::range::ByteRange;
+use tidegate::base::tags::Tags;
 use tidegate::base::timestamp::Timestamp;
 use tidegate::ingest::{Content, Received};
 use tidegate::journal::{Journal, OpRef};
@@ -103,6 +104,7 @@ fn put_of(local: &Local, n: u64, size: usize, as_file: bool) -> PutObject {
         owner: acme(),
         acl: CannedAcl::Private,
         headers: ObjectHeaders { content_type: "image/png".into(), ..ObjectHeaders::default() },
+        tags: Tags::default(),
         lock: Lock::default(),
         conditions: WriteConditions::default(),
         received: Received {
@@ -288,6 +290,7 @@ fn object_row(n: u64, place: BodyPlace) -> ObjectRow {
             acl: CannedAcl::Private,
             headers: ObjectHeaders { content_type: "image/png".into(), ..ObjectHeaders::default() },
             lock: Lock::default(),
+            tags: Tags::default(),
             sha256: Some(VerifiedSha256::proven(Sha256(sha256))),
             place,
             parts: None,

@@ -27,6 +27,7 @@ use crate::base::object::{
 };
 use crate::base::object_ref::{ObjectRef, VersionId};
 use crate::base::range::ByteRange;
+use crate::base::tags::Tags;
 use crate::base::versions::{Marker, VersionsPage, VersionsQuery};
 use crate::ingest::{Received, Staging};
 
@@ -71,6 +72,7 @@ pub struct Announced<'a> {
     pub acl: CannedAcl,
     /// The content type is empty where it is guessed when the body is there.
     pub headers: &'a ObjectHeaders,
+    pub tags: &'a Tags,
     pub conditions: &'a WriteConditions,
     /// None: the client did not say.
     pub length: Option<u64>,
@@ -86,6 +88,7 @@ pub struct PutObject {
     pub owner: TenantId,
     pub acl: CannedAcl,
     pub headers: ObjectHeaders,
+    pub tags: Tags,
     pub lock: Lock,
     pub conditions: WriteConditions,
     pub received: Received,
@@ -103,6 +106,8 @@ pub struct CopyObject {
     pub owner: TenantId,
     pub acl: CannedAcl,
     pub headers: ObjectHeaders,
+    /// All that the copy will have, those of the source too where they are copied.
+    pub tags: Tags,
     /// A copy has none of its source.
     pub lock: Lock,
     /// The checksum that it gets, over its bytes. None: its source's.
@@ -293,6 +298,8 @@ pub trait Reads: Send + Sync + 'static {
     fn open_hot(&self, of: ObjectRef<'_>, object: &SharedObject, range: ByteRange, by: ReadBy) -> Option<Body>;
     /// The same version with its parts, where `stat` left them out because they cost a question of their own.
     fn with_parts<'a>(&'a self, of: ObjectRef<'a>, object: &'a SharedObject) -> Pending<'a, SharedObject>;
+    /// The tags of exactly the version `object`. None: that version was replaced or deleted meanwhile; stat again.
+    fn tags<'a>(&'a self, of: ObjectRef<'a>, object: &'a SharedObject) -> Pending<'a, Option<Tags>>;
     /// What a cache has of the version's bytes from `offset` on. None: there is no cache, all is at hand.
     fn cache_state(&self, of: ObjectRef<'_>, object: &SharedObject, offset: u64) -> Option<CacheState>;
     /// The key that content of the owner was last written under, as far as that is known; it may have gone since.
@@ -305,8 +312,9 @@ pub trait Reads: Send + Sync + 'static {
 
 /// What comes before a write: whether the key can be kept, and where the body is staged.
 pub trait Intake: Send + Sync + 'static {
-    /// Whether the key can be kept in the bucket, here and wherever else it will be brought: what is acknowledged must not be refused later.
-    fn takes<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey) -> Pending<'a, ()>;
+    /// Whether the key can be kept in the bucket with such tags, here and wherever else it will be brought: what is acknowledged must
+    /// not be refused later.
+    fn takes<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, tags: &'a Tags) -> Pending<'a, ()>;
     /// Where a body of the tenant is staged while it arrives.
     fn staging(&self, owner: &TenantId) -> Staging;
     /// The same for the body of a PUT, so that an origin can begin with it before it is whole. The body need not be followed by `put`.
@@ -321,6 +329,8 @@ pub trait Writes: Send + Sync + 'static {
     /// Of a version: that very one. Of the current one: as the bucket keeps versions, it goes or a marker is put before it.
     fn delete<'a>(&'a self, of: ObjectRef<'a>, delete: Delete) -> Pending<'a, Deleted>;
     fn set_object_acl<'a>(&'a self, of: ObjectRef<'a>, acl: CannedAcl) -> Pending<'a, ()>;
+    /// In place of those that it has. The version stays what it is, with its ETag and its time.
+    fn set_tags<'a>(&'a self, of: ObjectRef<'a>, tags: Tags) -> Pending<'a, ()>;
     /// None ends it. What it may not change is refused with AccessDenied; `bypass` as in `Delete`.
     fn set_retention<'a>(&'a self, of: ObjectRef<'a>, retention: Option<Retention>, bypass: bool) -> Pending<'a, ()>;
     fn set_legal_hold<'a>(&'a self, of: ObjectRef<'a>, on: bool) -> Pending<'a, ()>;

@@ -59,7 +59,7 @@ pub use identity::{Caller, Carrier, Identity, Reach, Tenant, Via, Within};
 pub use operator::OperatorKey;
 pub use path_token::{PathToken, TokenSecrets};
 pub use payload::Payload;
-pub use policy::{BucketPolicy, Context};
+pub use policy::{BucketPolicy, Context, TagsOf};
 pub use settings::Settings;
 pub use streaming::ChunkedForm;
 pub use target::Target;

@@ -11,6 +11,7 @@ use super::listed::listed;
 use super::lock::Lock;
 use super::names::{BucketName, ObjectKey, TenantId, UploadId};
 use super::object_ref::VersionId;
+use super::tags::Tags;
 use super::timestamp::Timestamp;
 
 /// The headers that are stored with an object and come back with it. Values are as the client sent them,
@@ -124,6 +125,8 @@ pub struct ObjectInfo {
     pub restore: Option<String>,
     pub version: VersionId,
     pub lock: Lock,
+    /// How many tags it has. None: the store does not say; the tags themselves are asked for (`Reads::tags`).
+    pub tag_count: Option<u16>,
     pub unknown: Unknown,
     /// Where it was found. Never in a record: the way to a version is no part of it.
     pub layer: Layer,
@@ -246,6 +249,8 @@ pub struct Upload {
     pub checksum: Option<(ChecksumAlgorithm, ChecksumType)>,
     /// Of the object that it will be.
     pub lock: Lock,
+    /// That the object will have.
+    pub tags: Tags,
     /// Who began it, where that is not the owner. Each store keeps it behind the rest, where older rows end.
     pub initiator: Option<TenantId>,
 }

@@ -17,6 +17,7 @@ use super::lock::Lock;
 use super::names::{BucketName, ObjectKey, TenantId, UploadId};
 use super::object::{self, BucketDocument, CannedAcl, Layer, ObjectHeaders};
 use super::object_ref::VersionId;
+use super::tags::Tags;
 use super::timestamp::Timestamp;
 
 mod checksums;
@@ -172,6 +173,8 @@ impl ObjectInfo {
             restore,
             version,
             lock,
+            // Asked for anew: it changes while the version stays.
+            tag_count: _,
             unknown,
             layer,
         } = info;
@@ -203,6 +206,7 @@ impl ObjectInfo {
             restore,
             version,
             lock,
+            tag_count: None,
             unknown,
             layer,
         })
@@ -246,7 +250,7 @@ impl TryFrom<UploadedPart> for object::UploadedPart {
     }
 }
 
-/// Without its initiator and its lock, which each store keeps behind it.
+/// Without its initiator, its lock and its tags, which stand behind it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Upload {
     id: UploadId,
@@ -260,11 +264,16 @@ pub struct Upload {
 }
 
 impl Upload {
-    /// With the initiator, the lock, and the fields of the upload itself.
+    /// With the initiator, the lock, and the fields of the upload itself: its tags too.
     pub fn of(upload: object::Upload) -> Result<(Self, Option<TenantId>, Lock, Fields)> {
-        let object::Upload { id, bucket, key, owner, initiated, acl, headers, checksum, lock, initiator } = upload;
+        let object::Upload { id, bucket, key, owner, initiated, acl, headers, checksum, lock, tags, initiator } = upload;
         let (checksum, fields) = checksums::announced(checksum)?;
-        Ok((Upload { id, bucket, key, owner, initiated, acl: acl.into(), headers: headers.into(), checksum }, initiator, lock, fields))
+        Ok((
+            Upload { id, bucket, key, owner, initiated, acl: acl.into(), headers: headers.into(), checksum },
+            initiator,
+            lock,
+            tags.append_to(fields),
+        ))
     }
 
     /// Takes out of `fields` what is of the upload itself.
@@ -279,6 +288,7 @@ impl Upload {
             headers: self.headers.into(),
             checksum: checksums::take_announced(self.checksum, fields)?,
             lock,
+            tags: Tags::take_from(fields)?,
             initiator,
         })
     }

@@ -12,7 +12,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 
 use crate::auth::query::Query;
-use crate::auth::{Action, Caller, Grant, Payload, Reading, RequestFacts, TagFacts, Target};
+use crate::auth::{Action, Caller, Grant, Payload, Reading, RequestFacts, TagFacts, TagsOf, Target};
 use crate::base::conditions::WriteConditions;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::header;
@@ -20,7 +20,7 @@ use crate::base::host;
 use crate::base::limits::MAX_XML_BYTES;
 use crate::base::lock::LockAsked;
 use crate::base::names::{BucketName, ObjectKey, TenantId, UploadId};
-use crate::base::object::{Bucket, BucketDocument, CannedAcl, ObjectHeaders, ObjectInfo, SharedBucket, SharedObject};
+use crate::base::object::{Bucket, BucketDocument, ObjectInfo, SharedBucket, SharedObject};
 use crate::base::object_ref::{ObjectRef, VersionId};
 use crate::base::range::ByteRange;
 use crate::base::tags::Tags;
@@ -39,6 +39,7 @@ use crate::ingest::{Content, Expect, Received, Staging, receive};
 use crate::net::request_body::RequestBody;
 use crate::net::service::Peer;
 use crate::ops::transfers::{Running, Transfer};
+use crate::ops::write::NewObject;
 use crate::origin::{Freshness, Prefetch, ReadBy};
 use crate::telemetry::request_id::RequestId;
 
@@ -168,7 +169,12 @@ impl Exchange<'_> {
     // Rights
 
     fn context(&self) -> RequestFacts<'_> {
-        let tags = TagFacts { existing: None, given: self.given_tags.as_ref() };
+        self.context_with(None)
+    }
+
+    /// `existing`: the tags of the object, where they were looked up.
+    fn context_with<'f>(&'f self, existing: Option<&'f Tags>) -> RequestFacts<'f> {
+        let tags = TagFacts { existing, given: self.given_tags.as_ref() };
         let (peer, secure) = (self.peer.address.ip(), self.peer.secure);
         RequestFacts { parts: &self.parts, query: &self.query, peer, secure, now: self.now, tags, lock: self.lock }
     }
@@ -181,13 +187,66 @@ impl Exchange<'_> {
         self.gateway.auth.authorize(self.caller, action, Target::NewBucket(name), &self.context())
     }
 
-    pub fn authorize_object(&self, action: Action, bucket: &SharedBucket, of: ObjectRef<'_>, object: Option<&ObjectInfo>) -> Result<Grant> {
-        let ObjectRef { key, version, .. } = of;
-        let decided = self.gateway.auth.authorize(self.caller, action, Target::Object { bucket, key, version, object }, &self.context());
+    /// The right to do it with an object. Its tags are looked up where it was refused without them, and a policy asks for them.
+    pub async fn authorize_object(
+        &self,
+        action: Action,
+        bucket: &SharedBucket,
+        of: ObjectRef<'_>,
+        object: Option<&SharedObject>,
+    ) -> Result<Grant> {
+        let refused = match self.authorize_without_tags(action, bucket, of, object.map(|o| &**o)) {
+            Ok(grant) => return Ok(grant),
+            Err(e) => e,
+        };
+        if !self.lacks_tags(TagsOf::Existing, action, bucket, of) {
+            self.record.saw_bucket(bucket.clone());
+            return Err(refused);
+        }
+        let decided = Box::pin(self.authorize_by_tags(action, bucket, of, object)).await;
         if decided.is_err() {
             self.record.saw_bucket(bucket.clone());
         }
         decided
+    }
+
+    /// What may be done whatever the tags of the object are; all of what tags have no say in.
+    pub fn authorize_without_tags(
+        &self,
+        action: Action,
+        bucket: &SharedBucket,
+        of: ObjectRef<'_>,
+        object: Option<&ObjectInfo>,
+    ) -> Result<Grant> {
+        let target = Target::Object { bucket, key: of.key, version: of.version, object };
+        self.gateway.auth.authorize(self.caller, action, target, &self.context())
+    }
+
+    async fn authorize_by_tags(
+        &self,
+        action: Action,
+        bucket: &SharedBucket,
+        of: ObjectRef<'_>,
+        object: Option<&SharedObject>,
+    ) -> Result<Grant> {
+        let object = match object {
+            Some(object) => Some(object.clone()),
+            None => self.gateway.ops.object_for_decision(of, Freshness::Current).await?,
+        };
+        let tags = match &object {
+            None => Some(Tags::default()),
+            Some(object) => self.gateway.ops.tags_for_decision(of, object).await?,
+        };
+        let changed = || Error::new(ErrorKind::OperationAborted, "The object was replaced while it was looked at. Please try again.");
+        let (tags, target) =
+            (tags.ok_or_else(changed)?, Target::Object { bucket, key: of.key, version: of.version, object: object.as_deref() });
+        self.gateway.auth.authorize(self.caller, action, target, &self.context_with(Some(&tags)))
+    }
+
+    /// Whether it may have been refused because these tags are not known.
+    pub fn lacks_tags(&self, tags: TagsOf, action: Action, bucket: &SharedBucket, of: ObjectRef<'_>) -> bool {
+        let target = Target::Object { bucket, key: of.key, version: of.version, object: None };
+        self.gateway.auth.lacks_tags(self.caller, action, target, &self.context(), tags)
     }
 
     /// Whether the caller may be told that it is not there.
@@ -245,7 +304,17 @@ impl Exchange<'_> {
             Action::PutObjectAcl => self.gateway.ops.object_for_decision(self.named(bucket, key), Freshness::Current).await?,
             _ => None,
         };
-        self.authorize_object(action, &found, self.named(bucket, key), object.as_deref())
+        self.authorize_object(action, &found, self.named(bucket, key), object.as_ref()).await
+    }
+
+    /// The right to make an object under the key with these tags: giving any takes a right of its own.
+    pub async fn on_new_object(&mut self, bucket: &BucketName, key: &ObjectKey, tags: &Tags) -> Result<Grant> {
+        self.given_tags = Some(tags.clone());
+        let grant = self.on_object(Action::PutObject, bucket, key).await?;
+        if !tags.is_empty() {
+            self.on_object(Action::PutObjectTagging, bucket, key).await?;
+        }
+        Ok(grant)
     }
 
     /// The right to look into an upload of a key, or to end it. Refused alike whether or not there is such an upload (`None`:
@@ -271,7 +340,7 @@ impl Exchange<'_> {
     /// The object and the right to do `action` with it.
     pub async fn readable(&self, action: Action, bucket: &BucketName, key: &ObjectKey) -> Result<(Grant, SharedObject)> {
         let (found, object) = self.look_up(bucket, key, Freshness::Current).await?;
-        let grant = self.authorize_object(action, &found, self.named(bucket, key), Some(&object))?;
+        let grant = self.authorize_object(action, &found, self.named(bucket, key), Some(&object)).await?;
         Ok((grant, object))
     }
 
@@ -279,7 +348,7 @@ impl Exchange<'_> {
     pub async fn readable_source(&self, of: ObjectRef<'_>) -> Result<(Grant, SharedBucket, SharedObject)> {
         let found = self.existing_of(self.gateway.ops.bucket_for_decision(of.bucket).await?, of.bucket, SOURCE_OWNER)?;
         let (found, object, _) = self.look_up_in(found, of, Freshness::Current, None).await?;
-        let grant = self.authorize_object(Action::GetObject, &found, of, Some(&object))?;
+        let grant = self.authorize_object(Action::GetObject, &found, of, Some(&object)).await?;
         Ok((grant, found, object))
     }
 
@@ -315,7 +384,7 @@ impl Exchange<'_> {
             return Ok((found, object, None));
         }
         // Where it depends on the object whether he may, nothing is asked for before that is known.
-        let granted = range.and_then(|range| Some((self.authorize_object(Action::GetObject, &found, of, None).ok()?, range)));
+        let granted = range.and_then(|range| Some((self.authorize_without_tags(Action::GetObject, &found, of, None).ok()?, range)));
         let prefetch = granted.map_or(Ok(None), |(grant, range)| ops.prefetch(&grant, range))?;
         match ops.object_for_decision(of, freshness).await? {
             Some(object) => Ok((found, object, prefetch)),
@@ -340,13 +409,12 @@ impl Exchange<'_> {
         &mut self,
         grant: &Grant,
         expect: Expect,
-        acl: CannedAcl,
-        headers: &ObjectHeaders,
+        new: &NewObject,
         conditions: &WriteConditions,
     ) -> Result<(Received, Running)> {
         let (expect, decoder) = self.promised(expect)?;
         let running = self.gateway.ops.begin_put(grant, self.id.as_str(), expect.length)?;
-        let staging = self.gateway.ops.staging_for(grant, acl, headers, conditions, &expect).await?;
+        let staging = self.gateway.ops.staging_for(grant, new, conditions, &expect).await?;
         let received = self.receive_counted(expect, decoder, &staging, Some(running.transfer.clone())).await?;
         Ok((received, running))
     }

@@ -98,7 +98,8 @@ impl Cdn for Outbox {
 impl Follower for Outbox {
     /// Whether anybody but this gateway may hold a copy of what was changed.
     fn concerns(&self, change: &Change) -> bool {
-        change.what != What::Bucket && self.map.shows(change.bucket.as_str(), change.key.as_ref().map(ObjectKey::as_str))
+        !matches!(change.what, What::Bucket | What::Tags)
+            && self.map.shows(change.bucket.as_str(), change.key.as_ref().map(ObjectKey::as_str))
     }
 
     fn must_hear(&self) -> bool {

@@ -16,6 +16,7 @@ use crate::base::limits::MIN_PART_BYTES;
 use crate::base::lock::Lock;
 use crate::base::names::no_such_upload;
 use crate::base::object::{CannedAcl, ObjectHeaders, PartInfo, SharedObject, Upload};
+use crate::base::tags::Tags;
 use crate::ingest::hasher::{ChecksumHasher, crc_algorithm};
 use crate::ingest::md5::Md5Hasher;
 use crate::local::objects::check;
@@ -70,6 +71,7 @@ fn decide(txn: &mut Txn<'_>, complete: &CompleteUpload, quota: &Quota) -> Result
             acl: upload.acl,
             headers: upload.headers.clone(),
             lock: Lock { retention: upload.lock.retention.or(complete.default_retention), ..upload.lock },
+            tags: upload.tags.clone(),
             sha256: None,
             place: BodyPlace::Parts { manifest },
             parts: Some(PartsRef { manifest, count: parts.len() as u16 }),
@@ -122,6 +124,7 @@ fn completed_before(txn: &Txn<'_>, complete: &CompleteUpload) -> Result<Option<S
         acl: CannedAcl::Private,
         headers: ObjectHeaders::default(),
         lock: Lock::default(),
+        tags: Tags::default(),
         sha256: None,
         place: BodyPlace::Empty,
         parts: None,

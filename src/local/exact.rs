@@ -11,6 +11,7 @@ use crate::base::error::{Error, Result};
 use crate::base::names::{BucketName, ObjectKey};
 use crate::base::object::SharedObject;
 use crate::base::object_ref::{ObjectRef, VersionId, VersionSelector, only_null};
+use crate::base::tags::Tags;
 use crate::base::versions::{Marker, Versioning};
 use crate::index::{Index, Walk};
 use crate::local::hot::Entry;
@@ -66,6 +67,13 @@ impl Shared {
             }
         }
         Err(parts_missing())
+    }
+
+    /// Read from the row: what is hot has only their number. None: that version is gone.
+    pub async fn tags(self: &Arc<Self>, of: ObjectRef<'_>, generation: u64) -> Result<Option<Tags>> {
+        let (shared, bucket, key) = (self.clone(), of.bucket.clone(), of.key.clone());
+        let look = move || Ok(by_generation(&*shared.index()?, &bucket, &key, generation)?.map(|row| row.tail.tags.clone()));
+        spawn_blocking(look).await.map_err(Error::internal)?
     }
 
     /// The delete marker that is meant: that of the id, or the one that hides the key.

@@ -17,6 +17,7 @@ use crate::base::names::{BucketName, ObjectKey, TenantId};
 use crate::base::object::{CannedAcl, ObjectHeaders, PartInfo};
 use crate::base::object_ref::{ObjectRef, VersionSelector};
 use crate::base::range::ByteRange;
+use crate::base::tags::Tags;
 use crate::files::sys;
 use crate::ingest::Content;
 use crate::ingest::writer::Writer;
@@ -39,6 +40,7 @@ struct NewVersion {
     acl: CannedAcl,
     headers: ObjectHeaders,
     lock: Lock,
+    tags: Tags,
     conditions: WriteConditions,
     quota: Quota,
     size: u64,
@@ -75,7 +77,7 @@ impl Shared {
     /// `of_key`: what the bytes are encrypted with.
     pub async fn put(self: &Arc<Self>, put: PutObject, of_key: KeyId, quota: Quota) -> Result<Written> {
         self.health.require_room(&self.layout, self.settings.reserve_bytes)?;
-        let PutObject { bucket, key, owner, acl, headers, lock, conditions, received } = put;
+        let PutObject { bucket, key, owner, acl, headers, tags, lock, conditions, received } = put;
         let etag = ETag::single(received.named_md5()?);
         let version = NewVersion {
             bucket,
@@ -85,6 +87,7 @@ impl Shared {
             acl,
             headers,
             lock,
+            tags,
             conditions,
             quota,
             size: received.size,
@@ -178,6 +181,18 @@ impl Shared {
         self.queue.submit(set).await
     }
 
+    /// The version stays what it is, and so does its generation.
+    pub async fn set_tags(&self, of: ObjectRef<'_>, tags: Tags) -> Result<()> {
+        let of = of.to_owned();
+        let set = move |txn: &mut Txn<'_>| {
+            txn.require_bucket(&of.bucket)?;
+            let mut row = ObjectRow::clone(&*versions::require(txn, of.object())?);
+            row.tail.tags = tags;
+            versions::rewrite(txn, &of.bucket, &of.key, Arc::new(row))
+        };
+        self.queue.submit(set).await
+    }
+
     /// `of_key`: what the copy is encrypted with.
     pub async fn copy(self: &Arc<Self>, copy: CopyObject, of_key: KeyId, quota: Quota) -> Result<Written> {
         self.health.require_room(&self.layout, self.settings.reserve_bytes)?;
@@ -206,6 +221,7 @@ impl Shared {
             acl: copy.acl,
             headers: copy.headers,
             lock: copy.lock,
+            tags: copy.tags,
             conditions: copy.conditions,
             quota,
         };
@@ -296,6 +312,7 @@ fn decide(txn: &mut Txn<'_>, version: &NewVersion, mut bring: Bring) -> Result<D
             acl: version.acl,
             headers: version.headers.clone(),
             lock: version.lock,
+            tags: version.tags.clone(),
             sha256: Some(version.sha256),
             place,
             parts,
@@ -321,7 +338,8 @@ fn copy_inside(txn: &mut Txn<'_>, copy: &CopyObject, checksum: Option<Checksum>,
         && replaced.is_some_and(|row| row.tail.generation == source.tail.generation);
     // Named one by one: whether a copy has it too must be said of each.
     let ObjectHead { size, etag, modified: _, owner, checksum: _ } = source.head.clone();
-    let ObjectTail { generation: _, standing: _, key, acl: _, headers: _, lock: _, sha256, place, parts, unknown } = source.tail.clone();
+    let ObjectTail { generation: _, standing: _, key, acl: _, headers: _, lock: _, tags: _, sha256, place, parts, unknown } =
+        source.tail.clone();
     let row = ObjectRow {
         head: ObjectHead { size, etag, modified: txn.now(), owner, checksum },
         tail: ObjectTail {
@@ -331,6 +349,7 @@ fn copy_inside(txn: &mut Txn<'_>, copy: &CopyObject, checksum: Option<Checksum>,
             acl: copy.acl,
             headers: copy.headers.clone(),
             lock: copy.lock,
+            tags: copy.tags.clone(),
             sha256,
             place,
             parts,

@@ -14,6 +14,7 @@ use crate::base::lock::Lock;
 use crate::base::names::{BucketName, ObjectKey, TenantId};
 use crate::base::object::{CannedAcl, Layer, ObjectHeaders, ObjectInfo, PartInfo, Upload, UploadedPart};
 use crate::base::object_ref::VersionId;
+use crate::base::tags::Tags;
 use crate::base::timestamp::Timestamp;
 use crate::base::versions::Marker;
 use crate::local::scope::{KeyId, Scope};
@@ -141,6 +142,7 @@ pub struct ObjectTail {
     pub acl: CannedAcl,
     pub headers: ObjectHeaders,
     pub lock: Lock,
+    pub tags: Tags,
     pub sha256: Option<VerifiedSha256>,
     pub place: BodyPlace,
     /// The parts as `partNumber` shows them; the bytes may have moved elsewhere.
@@ -305,6 +307,7 @@ impl ObjectRow {
             restore: None,
             version: self.id(),
             lock: tail.lock,
+            tag_count: Some(tail.tags.count()),
             unknown: Unknown { fields: tail.unknown.clone(), newer: None },
             layer: Layer::Store,
         }

@@ -12,6 +12,7 @@ use crate::base::names::{BucketName, ObjectKey, TenantId, UploadId};
 use crate::base::object::{Bucket, BucketDocument, CannedAcl, ListPage, ListQuery, SharedBucket, SharedObject, Upload, UploadedPart};
 use crate::base::object_ref::{ObjectRef, VersionSelector};
 use crate::base::range::ByteRange;
+use crate::base::tags::Tags;
 use crate::base::versions::{Marker, VersionsPage, VersionsQuery};
 use crate::index::{Index, Walk};
 use crate::ingest::{Received, Staging};
@@ -105,6 +106,10 @@ impl Reads for Local {
         Box::pin(std::future::ready(Ok(object.clone())))
     }
 
+    fn tags<'a>(&'a self, of: ObjectRef<'a>, object: &'a SharedObject) -> Pending<'a, Option<Tags>> {
+        Box::pin(self.shared.tags(of, object.generation))
+    }
+
     fn list<'a>(&'a self, bucket: &'a BucketName, query: &'a ListQuery) -> Pending<'a, ListPage> {
         let (bucket, query) = (bucket.clone(), query.clone());
         Box::pin(self.shared.read_bucket(bucket, move |index, bucket| list::objects(index, bucket, &query)))
@@ -136,7 +141,7 @@ impl Reads for Local {
 
 impl Intake for Local {
     /// Names mean nothing here.
-    fn takes<'a>(&'a self, _: &'a BucketName, _: &'a ObjectKey) -> Pending<'a, ()> {
+    fn takes<'a>(&'a self, _: &'a BucketName, _: &'a ObjectKey, _: &'a Tags) -> Pending<'a, ()> {
         Box::pin(std::future::ready(Ok(())))
     }
 
@@ -164,6 +169,10 @@ impl Writes for Local {
 
     fn set_object_acl<'a>(&'a self, of: ObjectRef<'a>, acl: CannedAcl) -> Pending<'a, ()> {
         Box::pin(self.shared.set_object_acl(of, acl))
+    }
+
+    fn set_tags<'a>(&'a self, of: ObjectRef<'a>, tags: Tags) -> Pending<'a, ()> {
+        Box::pin(self.shared.set_tags(of, tags))
     }
 
     fn set_retention<'a>(&'a self, of: ObjectRef<'a>, retention: Option<Retention>, bypass: bool) -> Pending<'a, ()> {

@@ -19,6 +19,7 @@ use crate::base::lock::Lock;
 use crate::base::names::{BucketName, ObjectKey, TenantId};
 use crate::base::object::{self, Bucket};
 use crate::base::stored::{self, Acl, Checksum, Headers, checksum_of, in_slot, take_checksums, with_checksums};
+use crate::base::tags::Tags;
 use crate::base::timestamp::Timestamp;
 use crate::local::rows::{
     BodyPlace, CompletedRow, DropRow, HashRow, Id, Manifest, MarkerRow, ObjectHead, ObjectRow, ObjectTail, PartFile, PartRow, PartsRef,
@@ -156,10 +157,10 @@ struct TailForm {
 
 impl Row for ObjectRow {
     fn encode(&self) -> Result<Vec<u8>> {
-        let ObjectTail { generation, standing, key, acl, headers, lock, sha256, place, parts, unknown } = self.tail.clone();
+        let ObjectTail { generation, standing, key, acl, headers, lock, tags, sha256, place, parts, unknown } = self.tail.clone();
         let tail = TailForm { generation, acl: acl.into(), headers: headers.into(), sha256, place, parts };
         let form = postcard::to_extend(&tail, write(&HeadForm::from(&self.head))?).map_err(Error::internal)?;
-        let fields = lock.append_to(with_standing(with_key(unknown, key), standing));
+        let fields = tags.append_to(lock.append_to(with_standing(with_key(unknown, key), standing)));
         with_checksums(fields, self.head.checksum.as_ref(), &[])?.append(form)
     }
 
@@ -170,8 +171,10 @@ impl Row for ObjectRow {
         let (mut unknown, mut head) = (behind(rest)?, ObjectHead::try_from(head)?);
         let (standing, key, lock) = (take_standing(&mut unknown)?, take_key(&mut unknown)?, Lock::take_from(&mut unknown)?);
         take_checksums(&mut unknown, &mut head.checksum, &mut [])?;
+        let tags = Tags::take_from(&mut unknown)?;
         unknown.require_known()?;
-        let tail = ObjectTail { generation, standing, key, acl: acl.into(), headers: headers.into(), lock, sha256, place, parts, unknown };
+        let tail =
+            ObjectTail { generation, standing, key, acl: acl.into(), headers: headers.into(), lock, tags, sha256, place, parts, unknown };
         Ok(ObjectRow { head, tail })
     }
 }

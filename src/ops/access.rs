@@ -6,6 +6,7 @@ use crate::base::error::{ErrorKind, Result};
 use crate::base::names::{BucketName, ObjectKey, TenantId, UploadId};
 use crate::base::object::{SharedBucket, SharedObject, Upload};
 use crate::base::object_ref::ObjectRef;
+use crate::base::tags::Tags;
 use crate::base::versions::Marker;
 use crate::ops::Ops;
 use crate::origin::Freshness;
@@ -34,6 +35,11 @@ impl Ops {
     /// The same, where it is known without waiting.
     pub fn hot_object_for_decision(&self, of: ObjectRef<'_>, freshness: Freshness) -> Option<SharedObject> {
         self.origin.reads.stat_hot(of, freshness)
+    }
+
+    /// For policies that look at them. None: the version was replaced meanwhile.
+    pub async fn tags_for_decision(&self, of: ObjectRef<'_>, object: &SharedObject) -> Result<Option<Tags>> {
+        self.origin.reads.tags(of, object).await
     }
 
     /// Where the tenant has an object of this content. A hint: look whether it is still so.

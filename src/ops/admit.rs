@@ -10,15 +10,16 @@ use crate::base::names::TenantId;
 use crate::base::object::{CannedAcl, ObjectHeaders, Upload};
 use crate::base::object_ref::ObjectRef;
 use crate::base::storable;
+use crate::base::tags::Tags;
 use crate::ops::{Ops, object};
 use crate::origin::{Freshness, Quota, Usage};
 
 impl Ops {
-    /// Whether the grant's key can be written with these headers.
-    pub async fn require_storable(&self, grant: &Grant, headers: &ObjectHeaders) -> Result<()> {
+    /// Whether the grant's key can be written with these headers and tags.
+    pub async fn require_storable(&self, grant: &Grant, headers: &ObjectHeaders, tags: &Tags) -> Result<()> {
         let ObjectRef { bucket, key, .. } = object(grant, &[Action::PutObject])?;
         storable::check(key, headers, self.writers)?;
-        self.origin.intake.takes(bucket, key).await
+        self.origin.intake.takes(bucket, key, tags).await
     }
 
     /// Whether a body of this size may be sent. None: the client did not say, and the end is decided when it is there.

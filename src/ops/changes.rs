@@ -44,6 +44,8 @@ pub enum What {
     Content,
     /// Who may read it: an ACL, or a bucket's policy.
     Rights,
+    /// The tags of an object. What a policy opens by them is never an answer that a shared cache may keep.
+    Tags,
     /// A bucket is made, deleted, or has another document that is about no rights.
     Bucket,
 }

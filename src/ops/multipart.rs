@@ -10,13 +10,13 @@ use crate::base::checksum::{Checksum, ChecksumAlgorithm, ChecksumType};
 use crate::base::conditions::WriteConditions;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::names::UploadId;
-use crate::base::object::{CannedAcl, ObjectHeaders, Upload, UploadedPart};
+use crate::base::object::{Upload, UploadedPart};
 use crate::base::object_ref::ObjectRef;
 use crate::base::timestamp::Timestamp;
 use crate::ingest::Received;
 use crate::ops::changes::What;
 use crate::ops::transfers::End;
-use crate::ops::write::GrantedLock;
+use crate::ops::write::{GrantedLock, NewObject};
 use crate::ops::{Ops, object};
 use crate::origin::{CompleteUpload, CompletedPart, Quota, Written};
 
@@ -33,14 +33,13 @@ impl Ops {
     pub async fn create_upload(
         &self,
         grant: &Grant,
-        acl: CannedAcl,
-        headers: ObjectHeaders,
-        lock: GrantedLock,
+        new: NewObject,
         checksum: Option<(ChecksumAlgorithm, ChecksumType)>,
     ) -> Result<Upload> {
         let of @ ObjectRef { bucket, key, .. } = object(grant, &[Action::PutObject])?;
+        let NewObject { acl, headers, tags, lock } = new;
         let (owner, _) = grant.becomes(acl)?;
-        self.require_storable(grant, &headers).await?;
+        self.require_storable(grant, &headers, &tags).await?;
         let lock = self.lock_of_new(of, &lock, None).await?;
         let initiated = Timestamp::now();
         let upload = Upload {
@@ -53,6 +52,7 @@ impl Ops {
             headers,
             checksum,
             lock,
+            tags,
             initiator: (owner != grant.tenant()).then(|| grant.tenant().clone()),
         };
         let upload = self.origin.uploads.create_upload(upload).await?;

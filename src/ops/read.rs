@@ -7,6 +7,7 @@ use crate::base::error::Result;
 use crate::base::object::SharedObject;
 use crate::base::object_ref::ObjectRef;
 use crate::base::range::ByteRange;
+use crate::base::tags::Tags;
 use crate::ops::{Ops, object};
 use crate::origin::{Body, CacheState, Freshness, Prefetch, ReadBy};
 use crate::variants::Variant;
@@ -47,6 +48,12 @@ impl Ops {
     pub async fn with_parts(&self, grant: &Grant, version: &SharedObject) -> Result<SharedObject> {
         let of = object(grant, &[Action::GetObject, Action::GetObjectAttributes])?;
         self.origin.reads.with_parts(of, version).await
+    }
+
+    /// None: the version was replaced meanwhile; stat again.
+    pub async fn tags(&self, grant: &Grant, version: &SharedObject) -> Result<Option<Tags>> {
+        let of = object(grant, &[Action::GetObjectTagging])?;
+        self.origin.reads.tags(of, version).await
     }
 
     /// What a cache has of what is shown, from `offset` on. None: nothing stands behind one.

@@ -18,6 +18,7 @@ use crate::base::names::{BucketName, ObjectKey, TenantId};
 use crate::base::object::{Bucket, BucketDocument, CannedAcl, ListPage, ListQuery, SharedBucket, SharedObject};
 use crate::base::object_ref::ObjectRef;
 use crate::base::range::ByteRange;
+use crate::base::tags::Tags;
 use crate::base::versions::{Marker, VersionsPage, VersionsQuery};
 use crate::cache::flights::{Flight, Flights};
 use crate::cache::known_keys::Known;
@@ -282,6 +283,10 @@ impl Reads for ThroughCache {
         self.origin.reads.with_parts(of, object)
     }
 
+    fn tags<'a>(&'a self, of: ObjectRef<'a>, object: &'a SharedObject) -> Pending<'a, Option<Tags>> {
+        self.origin.reads.tags(of, object)
+    }
+
     fn find_content<'a>(&'a self, owner: &'a TenantId, sha256: &'a Sha256) -> Pending<'a, Option<(BucketName, ObjectKey)>> {
         self.origin.reads.find_content(owner, sha256)
     }
@@ -316,6 +321,10 @@ impl Writes for ThroughCache {
 
     fn set_object_acl<'a>(&'a self, of: ObjectRef<'a>, acl: CannedAcl) -> Pending<'a, ()> {
         Box::pin(self.changing(of.bucket, of.key, self.origin.writes.set_object_acl(of, acl)))
+    }
+
+    fn set_tags<'a>(&'a self, of: ObjectRef<'a>, tags: Tags) -> Pending<'a, ()> {
+        Box::pin(self.changing(of.bucket, of.key, self.origin.writes.set_tags(of, tags)))
     }
 
     fn set_retention<'a>(&'a self, of: ObjectRef<'a>, retention: Option<Retention>, bypass: bool) -> Pending<'a, ()> {

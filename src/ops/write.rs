@@ -10,6 +10,7 @@ use crate::base::error::{Error, Result};
 use crate::base::lock::{Lock, LockAsked, Retention};
 use crate::base::object::{CannedAcl, ObjectHeaders, SharedObject};
 use crate::base::object_ref::ObjectRef;
+use crate::base::tags::Tags;
 use crate::base::timestamp::Timestamp;
 use crate::ingest::{Expect, Received, Staging};
 use crate::ops::changes::What;
@@ -40,6 +41,15 @@ impl GrantedLock {
     }
 }
 
+/// What is said of an object that is about to be made, beside its bytes.
+#[derive(Debug, Clone, Default)]
+pub struct NewObject {
+    pub acl: CannedAcl,
+    pub headers: ObjectHeaders,
+    pub tags: Tags,
+    pub lock: GrantedLock,
+}
+
 impl Ops {
     /// The lock of what is made under `of`: as its writer asks, or else as the bucket keeps what is new. An upload is not made before
     /// it is completed.
@@ -61,60 +71,46 @@ impl Ops {
     }
 
     /// Where the body of a PUT is staged, of which so much is known: if it can be kept.
-    pub async fn staging_for(
-        &self,
-        grant: &Grant,
-        acl: CannedAcl,
-        headers: &ObjectHeaders,
-        conditions: &WriteConditions,
-        expect: &Expect,
-    ) -> Result<Staging> {
+    pub async fn staging_for(&self, grant: &Grant, new: &NewObject, conditions: &WriteConditions, expect: &Expect) -> Result<Staging> {
         let ObjectRef { bucket, key, .. } = object(grant, &[Action::PutObject])?;
         let (length, sha256, algorithm) = (expect.length, expect.declared_sha256(), expect.algorithm());
-        let (owner, _) = grant.becomes(acl)?;
-        self.require_storable(grant, headers).await?;
-        self.require_room(grant, acl, length).await?;
-        Ok(self.origin.intake.staging_for(&Announced { bucket, key, owner, acl, headers, conditions, length, sha256, algorithm }))
+        let (owner, _) = grant.becomes(new.acl)?;
+        self.require_storable(grant, &new.headers, &new.tags).await?;
+        self.require_room(grant, new.acl, length).await?;
+        let NewObject { acl, headers, tags, lock: _ } = new;
+        let acl = *acl;
+        Ok(self.origin.intake.staging_for(&Announced { bucket, key, owner, acl, headers, tags, conditions, length, sha256, algorithm }))
     }
 
-    pub async fn put(
-        &self,
-        grant: &Grant,
-        acl: CannedAcl,
-        headers: ObjectHeaders,
-        lock: GrantedLock,
-        conditions: WriteConditions,
-        received: Received,
-    ) -> Result<Written> {
+    pub async fn put(&self, grant: &Grant, new: NewObject, conditions: WriteConditions, received: Received) -> Result<Written> {
         let of @ ObjectRef { bucket, key, .. } = object(grant, &[Action::PutObject])?;
+        let NewObject { acl, headers, tags, lock } = new;
         let (owner, quota) = grant.becomes(acl)?;
-        self.require_storable(grant, &headers).await?;
+        self.require_storable(grant, &headers, &tags).await?;
         let lock = self.lock_of_new(of, &lock, Some(Timestamp::now())).await?;
         let (bucket, key, owner) = (bucket.clone(), key.clone(), owner.clone());
-        let put = PutObject { bucket, key, owner, acl, headers, lock, conditions, received };
+        let put = PutObject { bucket, key, owner, acl, headers, tags, lock, conditions, received };
         let writes = self.origin.writes.clone();
         self.change(grant, What::Content, async move { writes.put(put, quota).await }).await
     }
 
     /// `source_grant` is the right to read what is copied; `checksum` is what the copy gets in place of its source's.
-    #[expect(clippy::too_many_arguments, reason = "a copy is made of this much")]
     pub async fn copy(
         &self,
         grant: &Grant,
         source_grant: &Grant,
         source: SharedObject,
-        acl: CannedAcl,
-        headers: ObjectHeaders,
-        lock: &GrantedLock,
+        new: NewObject,
         conditions: WriteConditions,
         checksum: Option<ChecksumAlgorithm>,
     ) -> Result<Written> {
         let of @ ObjectRef { bucket, key, .. } = object(grant, &[Action::PutObject])?;
+        let NewObject { acl, headers, tags, lock } = new;
         let from = object(source_grant, &[Action::GetObject])?.to_owned();
         let (owner, quota) = grant.becomes(acl)?;
-        self.require_storable(grant, &headers).await?;
+        self.require_storable(grant, &headers, &tags).await?;
         self.require_room(grant, acl, Some(source.size)).await?;
-        let lock = self.lock_of_new(of, lock, Some(Timestamp::now())).await?;
+        let lock = self.lock_of_new(of, &lock, Some(Timestamp::now())).await?;
         let copy = CopyObject {
             source_bucket: from.bucket,
             source_key: from.key,
@@ -125,6 +121,7 @@ impl Ops {
             owner: owner.clone(),
             acl,
             headers,
+            tags,
             lock,
             checksum,
             conditions,
@@ -161,5 +158,12 @@ impl Ops {
         grant.becomes(acl)?;
         let writes = self.origin.writes.clone();
         self.change(grant, What::Rights, async move { writes.set_object_acl(of.object(), acl).await }).await
+    }
+
+    /// None are given by taking all away.
+    pub async fn set_tags(&self, grant: &Grant, tags: Tags) -> Result<()> {
+        let of = object(grant, &[Action::PutObjectTagging, Action::DeleteObjectTagging])?.to_owned();
+        let writes = self.origin.writes.clone();
+        self.change(grant, What::Tags, async move { writes.set_tags(of.object(), tags).await }).await
     }
 }

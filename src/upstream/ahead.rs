@@ -20,6 +20,7 @@ use crate::base::error::{Error, Result};
 use crate::base::media_type;
 use crate::base::names::{BucketName, ObjectKey, TenantId};
 use crate::base::object::{CannedAcl, ObjectHeaders};
+use crate::base::tags::Tags;
 use crate::ingest::{BodyWatcher, Content, Received, Staging};
 use crate::origin::Announced;
 use crate::upstream::cutter::{Cutter, FilePart, Told};
@@ -34,6 +35,7 @@ pub struct Ahead {
     owner: TenantId,
     acl: CannedAcl,
     headers: ObjectHeaders,
+    tags: Tags,
     algorithm: Option<ChecksumAlgorithm>,
     /// Its length was announced, and is over the threshold.
     is_long: bool,
@@ -78,6 +80,7 @@ impl Inner {
             owner: put.owner.clone(),
             acl: put.acl,
             headers: put.headers.clone(),
+            tags: put.tags.clone(),
             algorithm,
             is_long: put.length.is_some(),
             runtime,
@@ -143,9 +146,10 @@ impl Ahead {
         }
         let known = Known::new(self.owner.clone(), self.acl, &headers);
         let (inner, bucket, key, algorithm) = (self.inner.clone(), self.bucket.clone(), self.key.clone(), self.algorithm);
+        let tags = self.tags.clone();
         let sent = self.runtime.spawn(async move {
             let (place, key) = inner.writable(&bucket, &key).await?;
-            inner.send_parts(PartedObject { place, key, headers, known, algorithm }, heard).await
+            inner.send_parts(PartedObject { place, key, headers, tags, known, algorithm }, heard).await
         });
         Task { told, sent }
     }

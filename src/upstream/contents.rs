@@ -91,6 +91,7 @@ impl Inner {
             object: Arc::new(written(there.etag, received.size, &known, sending.headers.clone(), sha256, received.checksum.clone())),
             to: (sending.place.clone(), sending.key.clone()),
             headers: sending.headers.clone(),
+            tags: Some(sending.tags.clone()),
             known,
             checksum: None,
         };

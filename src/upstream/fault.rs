@@ -136,6 +136,7 @@ fn judge_answer(status: u16, code: &str) -> (ErrorKind, &'static str) {
             );
         }
         "InvalidStorageClass" => return (InvalidStorageClass, "The storage behind this gateway does not know that storage class."),
+        "InvalidTag" => return (InvalidTag, "The storage behind this gateway does not take one of the tags."),
         "NotImplemented" => return (NotImplemented, "The storage behind this gateway does not implement this."),
         "SlowDown"
         | "SlowDownRead"

@@ -229,6 +229,7 @@ impl Inner {
             restore: owned(head.restore()),
             version: VersionId::Null,
             lock: Lock::default(),
+            tag_count: self.tag_count(head.tag_count()),
             unknown: known.map(|k| k.unknown).unwrap_or_default(),
             layer: Layer::Store,
         })

@@ -42,6 +42,7 @@ pub mod serve;
 pub mod settings;
 pub mod stored;
 pub mod sweep;
+pub mod tags;
 pub mod uploads;
 pub mod write;
 

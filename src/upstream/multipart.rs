@@ -71,6 +71,7 @@ impl Inner {
             return Err(Error::new(ErrorKind::NotImplemented, text).detail("Header", "x-amz-checksum-algorithm"));
         }
         let (place, key) = self.writable(&upload.bucket, &upload.key).await?;
+        let tagging = self.tagging(&upload.tags)?;
         let known = Known::new(upload.owner.clone(), upload.acl, &upload.headers);
         let sealed = self.sealed(&known, &seal_place(&place.bucket, &key, None))?;
         let create = self.client.create_multipart_upload().bucket(&*place.bucket).key(&key);
@@ -79,7 +80,8 @@ impl Inner {
         let given = self.abilities().checksums;
         let create = with_keeping!(create, &self.settings)
             .set_checksum_algorithm(given.then(|| UpstreamAlgorithm::from(algorithm.name())))
-            .set_checksum_type(given.then(|| UpstreamType::from(kind.name())));
+            .set_checksum_type(given.then(|| UpstreamType::from(kind.name())))
+            .set_tagging(tagging);
         let raw = info::raw_headers(&upload.headers);
         let created = create.customize().mutate_request(move |r| insert_raw(r, &raw)).send().await.map_err(fault::of)?;
         let id = created.upload_id().unwrap_or_default().to_owned();

@@ -15,6 +15,7 @@ use crate::base::error::Result;
 use crate::base::names::{ObjectKey, TenantId};
 use crate::base::object::{CannedAcl, Layer, ListPage, ListQuery, ObjectInfo, SharedObject};
 use crate::base::range::ByteRange;
+use crate::base::tags::Tags;
 use crate::origin::Body;
 use crate::upstream::body::{UpstreamBody, Version};
 use crate::upstream::buckets::Made;
@@ -24,6 +25,7 @@ use crate::upstream::info;
 use crate::upstream::open::Inner;
 use crate::upstream::place::Place;
 use crate::upstream::settings::Settings as UpstreamSettings;
+use crate::upstream::tags::told_tags;
 
 /// A HEAD does not tell a key that is not there from a bucket that is not. So the bucket is asked for, at most this often.
 const BUCKET_SEEN: Duration = Duration::from_secs(10);
@@ -100,6 +102,19 @@ impl OldStore {
 
     pub async fn with_parts(&self, key: &ObjectKey, object: &SharedObject) -> Result<SharedObject> {
         self.inner.parts_at(&self.place.bucket, &self.place.key(key)?, object).await
+    }
+
+    /// None where that store can't tell them, or not to us: then a copy has none.
+    pub async fn tags(&self, key: &ObjectKey) -> Result<Tags> {
+        let full = self.place.key(key)?;
+        match self.inner.reader.get_object_tagging().bucket(&*self.place.bucket).key(full).send().await {
+            Ok(told) => Ok(told_tags(&told)),
+            Err(e) if fault::status(&e).is_some_and(|status| status < 500 && status != 429 || status == 501) => {
+                tracing::debug!(error = %fault::of(e), %key, "the old store does not tell the tags of an object");
+                Ok(Tags::default())
+            }
+            Err(e) => Err(fault::of(e)),
+        }
     }
 
     pub async fn list(&self, owner: &TenantId, query: &ListQuery) -> Result<ListPage> {

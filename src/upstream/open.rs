@@ -106,7 +106,7 @@ impl Inner {
         let client = client::client(&settings.access).await;
         let staging = Staging::new(settings.dir.clone(), settings.memory_limit);
         // As S3 does it.
-        let abilities = Abilities { encoded_names: true, conditional_reads: true, ..Abilities::default() };
+        let abilities = Abilities { encoded_names: true, conditional_reads: true, tags: true, ..Abilities::default() };
         let inner = Inner::new(settings, secret, client, staging, None)?;
         Ok(Inner { abilities, reader: client::with_attempts(&inner.reader, ATTEMPTS_TO_READ), ..inner })
     }

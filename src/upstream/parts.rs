@@ -19,6 +19,7 @@ use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::etag::ETag;
 use crate::base::limits::{MAX_PARTS, MAX_PUT_BYTES, MIN_PART_BYTES};
 use crate::base::object::ObjectHeaders;
+use crate::base::tags::Tags;
 use crate::ingest::hasher::crc_algorithm;
 use crate::ingest::{Content, StagedFile};
 use crate::upstream::ahead::Ahead;
@@ -40,6 +41,7 @@ pub struct PartedObject {
     pub place: Place,
     pub key: String,
     pub headers: ObjectHeaders,
+    pub tags: Tags,
     pub known: Known,
     pub algorithm: Option<ChecksumAlgorithm>,
 }
@@ -159,12 +161,13 @@ impl Inner {
     }
 
     async fn begin(self: &Arc<Self>, object: &PartedObject, sealed: &str) -> Result<Guard> {
-        let PartedObject { place, key, headers, algorithm, .. } = object;
+        let PartedObject { place, key, headers, tags, algorithm, .. } = object;
         let create = self.client.create_multipart_upload().bucket(&*place.bucket).key(key);
         let create = with_headers!(create, headers).set_metadata(Some(info::metadata(headers, sealed)));
         let create = with_keeping!(create, &self.settings)
             .set_checksum_algorithm(algorithm.map(|a| a.name().into()))
-            .set_checksum_type(algorithm.map(|_| UpstreamType::FullObject));
+            .set_checksum_type(algorithm.map(|_| UpstreamType::FullObject))
+            .set_tagging(self.tagging(tags)?);
         let raw = info::raw_headers(headers);
         let created = create.customize().mutate_request(move |r| insert_raw(r, &raw)).send().await.map_err(fault::of)?;
         let id = created.upload_id().map(str::to_owned);
@@ -294,14 +297,14 @@ impl Inner {
 
 impl PartedObject {
     fn of(sending: &Sending, algorithm: Option<ChecksumAlgorithm>) -> Self {
-        let Sending { place, key, headers, known, .. } = sending;
+        let Sending { place, key, headers, tags, known, .. } = sending;
         let known = Known::new(known.owner.clone(), known.acl, headers);
-        PartedObject { place: place.clone(), key: key.clone(), headers: headers.clone(), known, algorithm }
+        PartedObject { place: place.clone(), key: key.clone(), headers: headers.clone(), tags: tags.clone(), known, algorithm }
     }
 
     fn is_of(&self, sending: &Sending) -> bool {
         let (mine, theirs) = (&self.known, &sending.known);
-        (&self.place, &self.key, &self.headers) == (&sending.place, &sending.key, &sending.headers)
+        (&self.place, &self.key, &self.headers, &self.tags) == (&sending.place, &sending.key, &sending.headers, &sending.tags)
             && (&mine.owner, mine.acl) == (&theirs.owner, theirs.acl)
     }
 }

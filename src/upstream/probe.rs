@@ -43,6 +43,10 @@ pub struct Abilities {
     pub attributes: bool,
     /// Listings encode names where they say so. Without that, names are taken as they are.
     pub encoded_names: bool,
+    /// Objects have tags, and are made with them.
+    pub tags: bool,
+    /// A HEAD says how many.
+    pub tag_counts: bool,
     /// What is overwritten or deleted is kept as an older version.
     pub versions: bool,
 }
@@ -61,6 +65,8 @@ impl fmt::Display for Abilities {
             ("parts without checksums", self.bare_completes),
             ("attributes", self.attributes),
             ("encoded names", self.encoded_names),
+            ("tags", self.tags),
+            ("counts of tags", self.tag_counts),
             ("versions", self.versions),
         ];
         let names: Vec<&str> = all.iter().filter(|(_, can)| *can).map(|(name, _)| *name).collect();
@@ -108,6 +114,7 @@ impl Inner {
         let home = self.map.home();
         let put = || self.client.put_object().bucket(home).key(key).body(ByteStream::from_static(BODY));
         put().send().await.map_err(fault::of)?;
+        let (tags, tag_counts) = self.probe_tags(key).await;
         // An id of a version proves nothing: some give one and keep none.
         let versioning = self.client.get_bucket_versioning().bucket(home).send().await;
         let versions = versioning.is_ok_and(|v| v.status() == Some(&BucketVersioningStatus::Enabled));
@@ -154,6 +161,8 @@ impl Inner {
             bare_completes,
             attributes,
             encoded_names,
+            tags,
+            tag_counts,
             versions,
         })
     }
@@ -178,6 +187,21 @@ impl Inner {
         for id in ids {
             let _ = self.client.delete_object().bucket(home).key(key).version_id(id).send().await;
         }
+    }
+
+    /// Whether tags that a PUT gives are there, and told by a HEAD. Who may not set them can't: that is no reason not to start.
+    async fn probe_tags(&self, key: &str) -> (bool, bool) {
+        const PROBE: (&str, &str) = ("tidegate", "probe");
+        let home = self.map.home();
+        let put = self.client.put_object().bucket(home).key(key).body(ByteStream::from_static(BODY));
+        if let Err(e) = put.tagging(format!("{}={}", PROBE.0, PROBE.1)).send().await {
+            tracing::debug!(error = %fault::of(e), "the upstream takes no tags");
+            return (false, false);
+        }
+        let told = self.client.get_object_tagging().bucket(home).key(key).send().await;
+        let tags = told.is_ok_and(|told| told.tag_set().iter().any(|tag| (tag.key(), tag.value()) == PROBE));
+        let head = self.client.head_object().bucket(home).key(key).send().await;
+        (tags, tags && head.is_ok_and(|head| head.tag_count() == Some(1)))
     }
 
     async fn probe_names(&self, key: &str) -> Result<bool> {
@@ -233,6 +257,7 @@ impl Abilities {
             (self.conditional_copies, "it ignores x-amz-copy-source-if-match: content that it has already is sent again"),
             (self.conditional_reads, "it ignores If-Match on GET: the ETag of each answer is compared instead"),
             (self.encoded_names, "it says that names in listings are encoded, and does not encode them: they are taken as they are"),
+            (self.tags, "it keeps no tags of objects, or the gateway's credentials may not set and read them: tags are answered 501"),
             (self.checksums, "it does not verify CRC64NVME: bodies carry Content-MD5 instead"),
             (
                 self.all_checksums || !self.checksums,

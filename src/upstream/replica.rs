@@ -8,6 +8,7 @@ use std::sync::Arc;
 use crate::base::names::{BucketName, ObjectKey, TenantId};
 use crate::base::object::{Bucket, SharedObject};
 use crate::base::storable::SEALED;
+use crate::base::tags::Tags;
 use crate::origin::{Pending, PutObject, Written};
 use crate::upstream::Upstream;
 use crate::upstream::known::SourceVersion;
@@ -35,8 +36,16 @@ impl Upstream {
         })
     }
 
-    pub fn put_copy(&self, put: PutObject, source: SourceVersion) -> Pending<'_, Written> {
+    /// Without tags, where that S3 keeps none.
+    pub fn put_copy(&self, mut put: PutObject, source: SourceVersion) -> Pending<'_, Written> {
+        if !self.0.abilities().tags {
+            put.tags = Tags::default();
+        }
         Box::pin(self.0.put_as(put, Some(source)))
+    }
+
+    pub fn keeps_tags(&self) -> bool {
+        self.0.abilities().tags
     }
 
     pub fn copy_bucket<'a>(&'a self, source: &'a Bucket) -> Pending<'a, ()> {

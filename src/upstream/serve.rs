@@ -11,6 +11,7 @@ use crate::base::names::{BucketName, ObjectKey, TenantId, UploadId};
 use crate::base::object::{Bucket, BucketDocument, CannedAcl, ListPage, ListQuery, SharedBucket, SharedObject, Upload, UploadedPart};
 use crate::base::object_ref::{ObjectRef, only_null};
 use crate::base::range::ByteRange;
+use crate::base::tags::Tags;
 use crate::base::versions::{Marker, VersionsPage, VersionsQuery};
 use crate::ingest::{Received, Staging};
 use crate::origin::{
@@ -77,6 +78,10 @@ impl Reads for Upstream {
         Box::pin(self.0.with_parts(of.bucket, of.key, object))
     }
 
+    fn tags<'a>(&'a self, of: ObjectRef<'a>, object: &'a SharedObject) -> Pending<'a, Option<Tags>> {
+        Box::pin(self.0.tags(of.bucket, of.key, object))
+    }
+
     /// As far as this node knows.
     fn find_content<'a>(&'a self, owner: &'a TenantId, sha256: &'a Sha256) -> Pending<'a, Option<(BucketName, ObjectKey)>> {
         Box::pin(std::future::ready(Ok(self.0.contents.find(owner, sha256))))
@@ -100,8 +105,11 @@ impl Reads for Upstream {
 }
 
 impl Intake for Upstream {
-    fn takes<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey) -> Pending<'a, ()> {
-        Box::pin(async move { self.0.writable(bucket, key).await.map(drop) })
+    fn takes<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, tags: &'a Tags) -> Pending<'a, ()> {
+        Box::pin(async move {
+            self.0.tagging(tags)?;
+            self.0.writable(bucket, key).await.map(drop)
+        })
     }
 
     fn staging(&self, _: &TenantId) -> Staging {
@@ -133,6 +141,13 @@ impl Writes for Upstream {
         Box::pin(async move {
             only_null(of)?;
             self.0.set_object_acl(of.bucket, of.key, acl).await
+        })
+    }
+
+    fn set_tags<'a>(&'a self, of: ObjectRef<'a>, tags: Tags) -> Pending<'a, ()> {
+        Box::pin(async move {
+            only_null(of)?;
+            self.0.set_tags(of.bucket, of.key, &tags).await
         })
     }
 

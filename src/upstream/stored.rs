@@ -175,7 +175,7 @@ struct UploadRecord {
 
 pub fn write_upload(recorded: &Recorded) -> Result<Vec<u8>> {
     let Recorded { upload, known, sealed, unknown } = recorded.clone();
-    // Its lock is the upstream's to keep.
+    // Its lock is the upstream's to keep; so are its tags, which are here for who asks for the upload.
     let (upload, initiator, _, fields) = stored::Upload::of(upload)?;
     let Known { owner, acl, sha256, md5, checksum, encoded, source: _, unknown: _ } = known;
     let seal = SealHead { version: VERSION, owner, acl: Acl::from(acl) as u32 };

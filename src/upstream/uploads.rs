@@ -10,6 +10,7 @@ use crate::base::error::{ErrorKind, Result};
 use crate::base::lock::Lock;
 use crate::base::names::{BucketName, ObjectKey, TenantId, UploadId};
 use crate::base::object::{CannedAcl, ObjectHeaders, Upload};
+use crate::base::tags::Tags;
 use crate::origin::{UploadsPage, UploadsQuery};
 use crate::upstream::buckets::{Made, no_such_bucket};
 use crate::upstream::fault;
@@ -113,6 +114,7 @@ impl Inner {
                 acl: CannedAcl::Private,
                 headers: ObjectHeaders::default(),
                 lock: Lock::default(),
+                tags: Tags::default(),
                 checksum: None,
                 initiator: None,
             }));

@@ -20,6 +20,7 @@ use crate::base::names::{BucketName, ObjectKey, TenantId};
 use crate::base::object::{CannedAcl, Layer, ObjectHeaders, ObjectInfo, SharedObject};
 use crate::base::object_ref::{ObjectRef, VersionId};
 use crate::base::storable::SEALED;
+use crate::base::tags::Tags;
 use crate::base::timestamp::Timestamp;
 use crate::ingest::{Content, Received};
 use crate::origin::{CopyObject, Dedup, Delete, Deleted, PutObject, Written};
@@ -42,6 +43,7 @@ pub struct Sending {
     pub place: Place,
     pub key: String,
     pub headers: ObjectHeaders,
+    pub tags: Tags,
     pub known: Known,
     pub sealed: String,
     pub received: Received,
@@ -66,6 +68,7 @@ impl Inner {
 
     /// `source`: the version of the origin that a replica's copy is.
     pub async fn put_as(self: &Arc<Self>, put: PutObject, source: Option<SourceVersion>) -> Result<Written> {
+        self.tagging(&put.tags)?;
         let (place, key) = self.writable(&put.bucket, &put.key).await?;
         let received = put.received;
         let known = Known {
@@ -76,7 +79,7 @@ impl Inner {
             ..Known::new(put.owner, put.acl, &put.headers)
         };
         let sealed = self.sealed(&known, &seal_place(&place.bucket, &key, Some(received.size)))?;
-        let sending = Sending { place, key, headers: put.headers, known, sealed, received };
+        let sending = Sending { place, key, headers: put.headers, tags: put.tags, known, sealed, received };
         let ahead = Ahead::of(&sending.received);
         let copied = match ahead {
             None => self.put_by_copy(&sending, &put.conditions).await,
@@ -114,6 +117,7 @@ impl Inner {
         let put = self.client.put_object().bucket(&*sending.place.bucket).key(&sending.key).body(body);
         let put = with_headers!(put, &sending.headers).set_metadata(Some(info::metadata(&sending.headers, &sending.sealed)));
         let put = with_keeping!(put, &self.settings).set_if_match(held.if_match.clone()).set_if_none_match(held.if_none_match.clone());
+        let put = put.set_tagging(self.tagging(&sending.tags)?);
         let put = match sending.received.checksum.as_ref().filter(|c| self.takes(c.algorithm)) {
             Some(checksum) => with_checksum!(put, checksum),
             None => put.set_content_md5(sending.received.md5.map(|md5| STANDARD.encode(md5.0))),
@@ -195,10 +199,10 @@ impl Inner {
         let unknown = if is_same { copy.source.unknown.clone() } else { copy.source.unknown.of_copy() };
         let known = Known { unknown, ..known_of_copy(&copy.source, copy.owner.clone(), copy.acl, &copy.headers) };
         let (known, checksum) = self.with_checksum_of_copy(&copy, known).await?;
-        let copying =
-            Copying { source: (source_place, source_key), known, checksum, object: copy.source, to: (place, key), headers: copy.headers };
+        let CopyObject { source: object, headers, tags, conditions, .. } = copy;
+        let copying = Copying { source: (source_place, source_key), known, checksum, object, to: (place, key), headers, tags: Some(tags) };
         for _ in 0..LOOKS {
-            let held = self.held(&copy.conditions, &copying.to.0.bucket, &copying.to.1).await?;
+            let held = self.held(&conditions, &copying.to.0.bucket, &copying.to.1).await?;
             match self.copy_once(&copying, &held).await {
                 Err(e) if e.kind() == ErrorKind::PreconditionFailed && held.looked => continue,
                 other => return other.map(|object| Written { object: Arc::new(object), dedup: Dedup::Hit }),
@@ -221,6 +225,8 @@ impl Inner {
         let request =
             with_keeping!(request, &self.settings).set_if_match(held.if_match.clone()).set_if_none_match(held.if_none_match.clone());
         let request = request.set_checksum_algorithm(copying.checksum.map(|a| UpstreamAlgorithm::from(a.name())));
+        let (directive, tagging) = self.tagging_of_copy(copying)?;
+        let request = request.set_tagging_directive(directive).set_tagging(tagging);
         let raw = info::raw_headers(&copying.headers);
         let done = request.customize().mutate_request(move |r| insert_raw(r, &raw)).send().await;
         let done = match done {
@@ -265,6 +271,7 @@ impl Inner {
                 known: Known { unknown: object.unknown.clone(), ..known_of_copy(&object, object.owner.clone(), acl, &object.headers) },
                 headers: object.headers.clone(),
                 checksum: None,
+                tags: None,
                 object,
                 to: (place, full),
             };
@@ -282,6 +289,8 @@ pub struct Copying {
     pub object: SharedObject,
     pub to: (Place, String),
     pub headers: ObjectHeaders,
+    /// None: those of the source, whatever they are.
+    pub tags: Option<Tags>,
     pub known: Known,
     /// Which the upstream is to compute of it. None: the source's stays, or `known` has one.
     pub checksum: Option<ChecksumAlgorithm>,
@@ -299,7 +308,9 @@ fn known_of_copy(source: &ObjectInfo, owner: TenantId, acl: CannedAcl, headers: 
 
 impl Sending {
     pub fn info(&self, etag: ETag) -> ObjectInfo {
-        written(etag, self.received.size, &self.known, self.headers.clone(), Some(self.received.sha256), self.received.checksum.clone())
+        let (size, sha256, checksum) = (self.received.size, Some(self.received.sha256), self.received.checksum.clone());
+        let written = written(etag, size, &self.known, self.headers.clone(), sha256, checksum);
+        ObjectInfo { tag_count: Some(self.tags.count()), ..written }
     }
 }
 
@@ -326,6 +337,7 @@ pub fn written(
         restore: None,
         version: VersionId::Null,
         lock: Lock::default(),
+        tag_count: None,
         unknown: known.unknown.clone(),
         layer: Layer::Store,
     }

@@ -171,6 +171,7 @@ fn object(body: &[u8]) -> SharedObject {
         headers: ObjectHeaders::default(),
         version: VersionId::Null,
         lock: Lock::default(),
+        tag_count: None,
         sha256: Some(VerifiedSha256::proven(hash(body))),
         checksum: None,
         parts: Vec::new(),

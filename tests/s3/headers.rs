@@ -233,6 +233,8 @@ const PROBES: &[Probe] = &[
     ("x-amz-sdk-checksum-algorithm", &[PutObject, PublishObject, UploadPart, CreateBucket], "SHA3", 400, "InvalidRequest"),
     ("x-amz-source-expected-bucket-owner", &[CopyObject, UploadPartCopy], "bravo", 403, "AccessDenied"),
     ("x-amz-storage-class", &[PutObject, PublishObject, CopyObject, CreateMultipartUpload], "COLD", 400, "InvalidStorageClass"),
+    ("x-amz-tagging", &[PutObject, PublishObject, CreateMultipartUpload], "a=1&a=2", 400, "InvalidArgument"),
+    ("x-amz-tagging-directive", &[CopyObject], "KEEP", 400, "InvalidArgument"),
     ("x-amz-trailer", &[PutObject, UploadPart], "x-amz-checksum-sha3", 400, "InvalidRequest"),
     (
         "x-amz-website-redirect-location",

@@ -12,3 +12,4 @@ pub mod nodes;
 mod plain;
 mod proof;
 mod records;
+mod tags;

@@ -58,6 +58,7 @@ pub fn object(owner: &str, acl: CannedAcl) -> ObjectInfo {
         headers: ObjectHeaders::default(),
         version: VersionId::Null,
         lock: Lock::default(),
+        tag_count: None,
         sha256: None,
         checksum: None::<Checksum>,
         parts: Vec::new(),

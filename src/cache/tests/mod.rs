@@ -33,6 +33,7 @@ pub fn info_of(md5: Md5, size: u64) -> SharedObject {
         headers: ObjectHeaders::default(),
         version: VersionId::Null,
         lock: Lock::default(),
+        tag_count: None,
         sha256: None,
         checksum: None,
         parts: Vec::new(),

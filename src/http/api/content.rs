@@ -34,7 +34,7 @@ pub async fn find(exchange: &Exchange<'_>, sha256: &Sha256) -> Result<Answer> {
     let object = ops.object_for_decision(ObjectRef::current(&bucket, &key), Freshness::Current).await?;
     let same = |o: &crate::base::object::SharedObject| o.owner == *tenant && o.sha256.is_some_and(|s| s.digest() == sha256);
     let object = object.filter(same).ok_or_else(unknown)?;
-    exchange.authorize_object(Action::GetObject, &found, ObjectRef::current(&bucket, &key), Some(&object)).map_err(|_| unknown())?;
+    exchange.authorize_object(Action::GetObject, &found, ObjectRef::current(&bucket, &key), Some(&object)).await.map_err(|_| unknown())?;
     let document =
         FoundContent { bucket: bucket.as_str(), key: key.as_str(), size: object.size, etag: object.etag.quoted(), sha256: sha256.hex() };
     let mut answer = respond::json(&document)?;

@@ -117,8 +117,8 @@ impl Subject {
         let ops = &exchange.gateway.ops;
         let bucket = exchange.existing(ops.bucket_for_decision(&request.bucket).await?, &request.bucket)?;
         let object = ops.object_for_decision(ObjectRef::current(&request.bucket, &request.key), Freshness::Current).await?;
-        let of_object = if action == Action::GetObject { object.as_deref() } else { None };
-        let grant = exchange.authorize_object(action, &bucket, ObjectRef::current(&request.bucket, &request.key), of_object)?;
+        let of_object = if action == Action::GetObject { object.as_ref() } else { None };
+        let grant = exchange.authorize_object(action, &bucket, ObjectRef::current(&request.bucket, &request.key), of_object).await?;
         let source = request.source_ip.as_deref().map(network).transpose()?;
         let settings = &exchange.gateway.settings;
         let seconds = request.expires.unwrap_or(settings.presign_expires.min(settings.link_max).as_secs());

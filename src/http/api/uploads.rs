@@ -38,7 +38,7 @@ pub async fn by_key(exchange: &Exchange<'_>) -> Result<Answer> {
     let ops = &exchange.gateway.ops;
     let found = exchange.existing(ops.bucket_for_decision(&bucket).await?, &bucket)?;
     let object = ops.object_for_decision(ObjectRef::current(&bucket, &key), Freshness::Current).await?;
-    let grant = exchange.authorize_object(Action::GetObject, &found, ObjectRef::current(&bucket, &key), object.as_deref())?;
+    let grant = exchange.authorize_object(Action::GetObject, &found, ObjectRef::current(&bucket, &key), object.as_ref()).await?;
     answer(exchange, &ops.upload_status_of_key(&grant, patience(exchange)?).await?)
 }
 

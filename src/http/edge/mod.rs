@@ -120,7 +120,7 @@ async fn read(
             }
             looked_up => looked_up?,
         };
-        let grant = exchange.authorize_object(Action::GetObject, &found, exchange.named(bucket, key), Some(&object))?;
+        let grant = exchange.authorize_object(Action::GetObject, &found, exchange.named(bucket, key), Some(&object)).await?;
         let altered = exchange.query.get("response-content-encoding").is_some();
         let choice = compress::choose(&site.compress, &exchange.parts.headers, key, &object, &wanted, altered);
         let form = match choice.change {

@@ -2,12 +2,14 @@
 
 use std::pin::pin;
 
+use http::HeaderMap;
+
 use crate::auth::action::Action;
 use crate::auth::copy_source::{self, CopySource};
 use crate::auth::grant::Grant;
 use crate::base::conditions::{ReadConditions, Verdict};
 use crate::base::error::{Error, ErrorKind, Result};
-use crate::base::header::text;
+use crate::base::header::{invalid, text};
 use crate::base::limits::MAX_PUT_BYTES;
 use crate::base::media_type;
 use crate::base::names::{BucketName, ObjectKey};
@@ -15,15 +17,17 @@ use crate::base::object::SharedObject;
 use crate::base::object_ref::{ObjectRef, VersionId};
 use crate::base::range::{ByteRange, RangeSpec};
 use crate::base::storable::SEALED;
+use crate::base::tags::Tags;
 use crate::http::body::ResponseBody;
 use crate::http::exchange::Exchange;
 use crate::http::ranges::{self, Requested};
 use crate::http::respond::{self, Answer};
 use crate::http::s3::objects::tell_dedup;
-use crate::http::s3::{lifecycle, lock, multipart, params, versions};
+use crate::http::s3::{lifecycle, lock, multipart, params, tagging, versions};
 use crate::http::xml::Writer;
 use crate::ingest::{Expect, receive};
 use crate::ops::read::Shown;
+use crate::ops::write::NewObject;
 use crate::origin::ReadBy;
 
 /// How often a copy begins anew because its source was replaced under it.
@@ -81,25 +85,19 @@ pub async fn object(exchange: &mut Exchange<'_>, bucket: &BucketName, key: &Obje
     exchange.lock = lock::asked(&exchange.parts.headers, exchange.now)?;
     let headers = &exchange.parts.headers;
     let source = Source::parse(exchange)?;
-    let replace = match text(headers, "x-amz-metadata-directive")? {
-        None | Some("COPY") => false,
-        Some("REPLACE") => true,
-        Some(_) => {
-            return Err(
-                Error::new(ErrorKind::InvalidArgument, "Unknown metadata directive.").detail("ArgumentName", "x-amz-metadata-directive")
-            );
-        }
-    };
+    let replace = replaces(headers, "x-amz-metadata-directive")?;
+    let given = replaces(headers, "x-amz-tagging-directive")?.then(|| params::tags(headers)).transpose()?;
     let algorithm = params::copy_checksum(headers)?;
     let acl = params::acl(headers)?;
     let conditions = params::write_conditions(headers)?;
     let fresh = params::object_headers(headers)?;
-    let grant = exchange.on_object(Action::PutObject, bucket, key).await?;
+    let of_class = text(headers, "x-amz-storage-class")?.is_some();
+    let grant = exchange.on_new_object(bucket, key, given.as_ref().unwrap_or(&Tags::default())).await?;
     let acl = grant.acl_asked(acl)?;
     let lock = exchange.granted_lock(bucket, key)?;
     // An older version is brought back by a copy.
     let onto_itself = source.of.bucket == *bucket && source.of.key == *key && source.of.version.is_none();
-    if onto_itself && !replace && fresh.website_redirect.is_none() && text(headers, "x-amz-storage-class")?.is_none() {
+    if onto_itself && !replace && fresh.website_redirect.is_none() && !of_class {
         return Err(Error::new(
             ErrorKind::InvalidRequest,
             "This copy request is illegal because it is trying to copy an object to itself without changing the object's metadata, storage class, website redirect location or encryption attributes.",
@@ -123,7 +121,13 @@ pub async fn object(exchange: &mut Exchange<'_>, bucket: &BucketName, key: &Obje
         }
         // S3 copies metadata, not where a website sends its visitors.
         stored.website_redirect = fresh.website_redirect.clone();
-        let copied = exchange.gateway.ops.copy(&grant, &source_grant, found, acl, stored, &lock, conditions.clone(), algorithm).await;
+        let copied = match tags(exchange, given.as_ref(), &source, &found, bucket, key).await {
+            Ok(tags) => {
+                let new = NewObject { acl, headers: stored, tags, lock: lock.clone() };
+                exchange.gateway.ops.copy(&grant, &source_grant, found, new, conditions.clone(), algorithm).await
+            }
+            Err(e) => Err(e),
+        };
         let written = match copied {
             // The version that was granted is gone: look again, decide again.
             Err(e) if e.kind() == ErrorKind::OperationAborted => continue,
@@ -140,6 +144,35 @@ pub async fn object(exchange: &mut Exchange<'_>, bucket: &BucketName, key: &Obje
         return Ok(answer);
     }
     Err(replaced())
+}
+
+/// COPY, which is the default, or REPLACE.
+fn replaces(headers: &HeaderMap, name: &'static str) -> Result<bool> {
+    match text(headers, name)? {
+        None | Some("COPY") => Ok(false),
+        Some("REPLACE") => Ok(true),
+        Some(_) => Err(invalid(name, "The directive can only be COPY or REPLACE.")),
+    }
+}
+
+/// Those that are given; or those of the source, with the rights to read them there and to give them here.
+async fn tags(
+    exchange: &mut Exchange<'_>,
+    given: Option<&Tags>,
+    source: &Source,
+    found: &SharedObject,
+    bucket: &BucketName,
+    key: &ObjectKey,
+) -> Result<Tags> {
+    if let Some(given) = given {
+        return Ok(given.clone());
+    }
+    let tags = tagging::of_source(exchange, source.of.object(), found).await?;
+    if !tags.is_empty() {
+        exchange.given_tags = Some(tags.clone());
+        exchange.on_object(Action::PutObjectTagging, bucket, key).await?;
+    }
+    Ok(tags)
 }
 
 fn result(w: &mut Writer, object: &SharedObject) {

@@ -13,7 +13,7 @@ use crate::base::object::ObjectInfo;
 use crate::http::exchange::Exchange;
 use crate::http::read::{self, Read};
 use crate::http::respond::{self, Answer, value};
-use crate::http::s3::{lifecycle, multipart, params, versions};
+use crate::http::s3::{lifecycle, multipart, params, tagging, versions};
 use crate::http::xml::Writer;
 use crate::ops::read::Shown;
 use crate::origin::Freshness;
@@ -37,7 +37,7 @@ pub async fn read(exchange: &mut Exchange<'_>, bucket: &BucketName, key: &Object
     let wanted = wanted(exchange, head)?;
     for _ in 0..ATTEMPTS {
         let (found, mut object, _prefetch) = exchange.look_up_to_read(bucket, key, Freshness::Current, wanted.certain()).await?;
-        let grant = exchange.authorize_object(Action::GetObject, &found, exchange.named(bucket, key), Some(&object))?;
+        let grant = exchange.authorize_object(Action::GetObject, &found, exchange.named(bucket, key), Some(&object)).await?;
         if wanted.part.is_some() {
             object = exchange.gateway.ops.with_parts(&grant, &object).await?;
         }
@@ -46,6 +46,9 @@ pub async fn read(exchange: &mut Exchange<'_>, bucket: &BucketName, key: &Object
             lifecycle::tell(exchange, &found, exchange.named(bucket, key), &object, answer.headers_mut());
             versions::tell_read(answer.headers_mut(), &found, &object);
             exchange.tell_lock(answer.headers_mut(), &found, exchange.named(bucket, key), &object);
+            if object.tag_count.is_some_and(|count| count > 0) {
+                Box::pin(tagging::tell_count(exchange, &found, exchange.named(bucket, key), &object, &mut answer)).await;
+            }
             exchange.record.saw_bucket(found);
             exchange.record.saw_object(object);
             return Ok(answer);

@@ -105,6 +105,7 @@ fn changes(operation: Operation) -> bool {
         | HeadObject
         | GetObjectAttributes
         | GetObjectAcl
+        | GetObjectTagging
         | ListParts => false,
         CreateBucket
         | DeleteBucket
@@ -131,6 +132,8 @@ fn changes(operation: Operation) -> bool {
         | CopyObject
         | DeleteObject
         | PutObjectAcl
+        | PutObjectTagging
+        | DeleteObjectTagging
         | CreateMultipartUpload
         | UploadPart
         | UploadPartCopy
@@ -163,6 +166,7 @@ const BODIES: On = On::These(&[
     PutBucketOwnershipControls,
     PutPublicAccessBlock,
     PutObjectAcl,
+    PutObjectTagging,
     RestoreObject,
     PutBucketTagging,
     PutBucketVersioning,
@@ -307,8 +311,8 @@ pub const ROWS: &[Row] = &[
     refused("x-amz-skip-destination-validation", ELSEWHERE),
     honoured("x-amz-source-expected-bucket-owner", COPIES),
     honoured("x-amz-storage-class", NEW),
-    refused("x-amz-tagging", "Tags are not implemented."),
-    refused_unless("x-amz-tagging-directive", &["", "COPY", "REPLACE"], "Objects have no tags here."),
+    honoured("x-amz-tagging", NEW),
+    honoured("x-amz-tagging-directive", On::These(&[CopyObject])),
     strict("x-amz-trailer", BODIES),
     honoured("x-amz-transition-default-minimum-object-size", On::These(&[PutBucketLifecycleConfiguration])),
     harmless("x-amz-user-agent", "A browser's SDK says its name there."),

@@ -121,7 +121,7 @@ pub async fn put_legal_hold(exchange: &mut Exchange<'_>, bucket: &BucketName, ke
 
 async fn of_object(exchange: &Exchange<'_>, action: Action, bucket: &BucketName, key: &ObjectKey) -> Result<Lock> {
     let (found, object) = exchange.look_up(bucket, key, Freshness::Current).await.map_err(not_on_a_marker)?;
-    exchange.authorize_object(action, &found, exchange.named(bucket, key), Some(&object))?;
+    exchange.authorize_object(action, &found, exchange.named(bucket, key), Some(&object)).await?;
     require_lock(&found)?;
     Ok(object.lock)
 }
@@ -213,7 +213,7 @@ impl Exchange<'_> {
     pub fn granted_lock(&self, bucket: &BucketName, key: &ObjectKey) -> Result<GrantedLock> {
         let LockAsked { retention, legal_hold } = self.lock;
         let found = self.record.bucket().ok_or_else(|| Error::internal("a write before its bucket was found"))?;
-        let right = |action| self.authorize_object(action, found, ObjectRef::current(bucket, key), None);
+        let right = |action| self.authorize_without_tags(action, found, ObjectRef::current(bucket, key), None);
         Ok(GrantedLock {
             retention: retention.map(|r| right(Action::PutObjectRetention).map(|grant| (grant, r))).transpose()?,
             legal_hold: legal_hold.map(|on| right(Action::PutObjectLegalHold).map(|grant| (grant, on))).transpose()?,
@@ -240,7 +240,7 @@ impl Exchange<'_> {
         if bucket.object_lock()?.is_none() {
             return Err(invalid(BYPASS, "x-amz-bypass-governance-retention is only applicable to Object Lock enabled buckets."));
         }
-        Ok(self.authorize_object(Action::BypassGovernanceRetention, bucket, of, None).is_ok())
+        Ok(self.authorize_without_tags(Action::BypassGovernanceRetention, bucket, of, None).is_ok())
     }
 
     /// The lock of what was read, as far as the reader may know it.
@@ -248,7 +248,7 @@ impl Exchange<'_> {
         if object.lock == Lock::default() {
             return;
         }
-        let may = |action| self.authorize_object(action, bucket, of, Some(object)).is_ok();
+        let may = |action| self.authorize_without_tags(action, bucket, of, Some(object)).is_ok();
         if let Some(Retention { mode, until }) = object.lock.retention.filter(|_| may(Action::GetObjectRetention)) {
             headers.insert(HeaderName::from_static(MODE), HeaderValue::from_static(mode.name()));
             value(&until.iso8601()).into_iter().for_each(|v| drop(headers.insert(HeaderName::from_static(UNTIL), v)));

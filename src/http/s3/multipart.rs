@@ -22,6 +22,7 @@ use crate::http::s3::{lifecycle, lock, params, versions};
 use crate::http::xml::{Reader, Writer};
 use crate::ingest::Expect;
 use crate::ops::multipart::Completion;
+use crate::ops::write::NewObject;
 use crate::origin::{CompletedPart, UploadsQuery};
 
 /// S3's page of ListParts and ListMultipartUploads.
@@ -66,12 +67,12 @@ pub async fn create(exchange: &mut Exchange<'_>, bucket: &BucketName, key: &Obje
     if stored.content_type.is_empty() {
         stored.content_type = media_type::guess(key.as_str(), &[]).to_owned();
     }
-    let acl = params::acl(headers)?;
+    let (acl, tags) = (params::acl(headers)?, params::tags(headers)?);
     let checksum = announced_checksum(exchange)?;
-    let grant = exchange.on_object(Action::PutObject, bucket, key).await?;
-    let acl = grant.acl_asked(acl)?;
-    let lock = exchange.granted_lock(bucket, key)?;
-    let upload = exchange.gateway.ops.create_upload(&grant, acl, stored, lock, checksum).await?;
+    let grant = exchange.on_new_object(bucket, key, &tags).await?;
+    let (acl, lock) = (grant.acl_asked(acl)?, exchange.granted_lock(bucket, key)?);
+    let new = NewObject { acl, headers: stored, tags, lock };
+    let upload = exchange.gateway.ops.create_upload(&grant, new, checksum).await?;
     let mut w = Writer::document("InitiateMultipartUploadResult");
     w.leaf("Bucket", bucket).leaf("Key", key).leaf("UploadId", &upload.id);
     let mut answer = respond::xml(w.finish("InitiateMultipartUploadResult"));

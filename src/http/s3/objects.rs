@@ -20,25 +20,25 @@ use crate::http::respond::{self, Answer, code_and_status, value};
 use crate::http::s3::{lifecycle, lock, params, versions};
 use crate::http::xml::{Reader, Writer};
 use crate::ingest::{Content, Received};
+use crate::ops::write::NewObject;
 use crate::origin::{Dedup, Delete, Deleted, Written};
 
 pub async fn put(exchange: &mut Exchange<'_>, bucket: &BucketName, key: &ObjectKey) -> Result<Answer> {
     exchange.lock = lock::asked(&exchange.parts.headers, exchange.now)?;
     let headers = &exchange.parts.headers;
-    let mut stored = params::object_headers(headers)?;
-    let acl = params::acl(headers)?;
+    let (stored, acl, tags) = (params::object_headers(headers)?, params::acl(headers)?, params::tags(headers)?);
     let conditions = params::write_conditions(headers)?;
     // S3 keeps a CRC64NVME where the client chose nothing.
     let expect = params::expect(headers, MAX_PUT_BYTES, Some(ChecksumAlgorithm::Crc64Nvme))?;
-    let grant = exchange.on_object(Action::PutObject, bucket, key).await?;
-    let acl = grant.acl_asked(acl)?;
-    let lock = exchange.granted_lock(bucket, key)?;
+    let grant = exchange.on_new_object(bucket, key, &tags).await?;
+    let (acl, lock) = (grant.acl_asked(acl)?, exchange.granted_lock(bucket, key)?);
+    let mut new = NewObject { acl, headers: stored, tags, lock };
     exchange.require_sum(&expect, exchange.lock.lock(), "Put Object")?;
-    let (received, running) = exchange.receive_object(&grant, expect, acl, &stored, &conditions).await?;
-    if stored.content_type.is_empty() {
-        stored.content_type = media_type::guess(key.as_str(), &first_bytes(&received)).to_owned();
+    let (received, running) = exchange.receive_object(&grant, expect, &new, &conditions).await?;
+    if new.headers.content_type.is_empty() {
+        new.headers.content_type = media_type::guess(key.as_str(), &first_bytes(&received)).to_owned();
     }
-    let written = exchange.gateway.ops.put(&grant, acl, stored, lock, conditions, received).await?;
+    let written = exchange.gateway.ops.put(&grant, new, conditions, received).await?;
     running.taken(&written.object);
     exchange.record.saw_object(written.object.clone());
     let mut answer = respond::empty(StatusCode::OK);
@@ -204,7 +204,7 @@ async fn delete_one(exchange: &Exchange<'_>, bucket: &SharedBucket, wanted: &Wan
     let key = ObjectKey::parse(&wanted.key)?;
     let version = wanted.version.as_deref().map(VersionId::parse).transpose()?;
     let of = ObjectRef { bucket: &bucket.name, key: &key, version: version.as_ref().into() };
-    let grant = exchange.authorize_object(Action::DeleteObject, bucket, of, None)?;
+    let grant = exchange.authorize_object(Action::DeleteObject, bucket, of, None).await?;
     let bypass = exchange.bypasses(bucket, of)?;
     exchange.gateway.ops.delete(&grant, Delete { conditions: wanted.conditions.clone(), bypass }).await
 }

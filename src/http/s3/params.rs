@@ -10,6 +10,7 @@ use crate::base::digest::Md5;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::header::{invalid, one, stored, stored_list, text, trim};
 use crate::base::object::{CannedAcl, ObjectHeaders, Ownership};
+use crate::base::tags::{TAGGING, Tags};
 use crate::base::timestamp::Timestamp;
 use crate::ingest::Expect;
 
@@ -56,6 +57,11 @@ pub fn object_headers(headers: &HeaderMap) -> Result<ObjectHeaders> {
         entry.extend_from_slice(value.as_bytes());
     }
     Ok(stored)
+}
+
+/// What `x-amz-tagging` gives to an object. None are given without it.
+pub fn tags(headers: &HeaderMap) -> Result<Tags> {
+    text(headers, TAGGING)?.map_or_else(|| Ok(Tags::default()), Tags::parse)
 }
 
 fn redirect(location: &str) -> Result<String> {

@@ -7,7 +7,7 @@
 use http::StatusCode;
 use http::header::{self, HeaderName, HeaderValue};
 
-use crate::auth::{Action, Grant};
+use crate::auth::Grant;
 use crate::base::checksum::ChecksumAlgorithm;
 use crate::base::conditions::{ETagMatch, WriteConditions};
 use crate::base::error::{Error, ErrorKind, Result};
@@ -22,7 +22,7 @@ use crate::http::respond::{self, Answer, value};
 use crate::http::s3::objects::{first_bytes, written_headers};
 use crate::http::s3::{params, route};
 use crate::http::site::OnSite;
-use crate::ops::write::GrantedLock;
+use crate::ops::write::{GrantedLock, NewObject};
 use crate::origin::Freshness;
 
 /// Digits of the SHA-256 in a name: nobody can make two contents that share 32.
@@ -31,20 +31,20 @@ const DIGITS: usize = 32;
 pub async fn put(exchange: &mut Exchange<'_>, bucket: &BucketName, asked: &ObjectKey) -> Result<Answer> {
     let headers = &exchange.parts.headers;
     refuse_what_does_not_fit(exchange)?;
-    let mut stored = params::object_headers(headers)?;
-    let acl = params::acl(headers)?;
+    let (stored, acl, tags) = (params::object_headers(headers)?, params::acl(headers)?, params::tags(headers)?);
     let expect = params::expect(headers, MAX_PUT_BYTES, Some(ChecksumAlgorithm::Crc64Nvme))?;
     let such_a_name = named(asked, &"0".repeat(DIGITS))?;
-    let provisional = exchange.on_object(Action::PutObject, bucket, &such_a_name).await?;
+    let provisional = exchange.on_new_object(bucket, &such_a_name, &tags).await?;
     let acl = provisional.acl_asked(acl)?;
+    let mut new = NewObject { acl, headers: stored, tags, lock: GrantedLock::default() };
     // Whether there is room is seen when it is known whether it is there already.
-    exchange.gateway.ops.require_storable(&provisional, &stored).await?;
+    exchange.gateway.ops.require_storable(&provisional, &new.headers, &new.tags).await?;
     exchange.require_sum(&expect, Lock::default(), "Put Object")?;
     let received = exchange.receive(expect, &exchange.gateway.ops.staging(&provisional)).await?;
 
     let digits = received.sha256.digest().hex();
     let key = named(asked, digits.get(..DIGITS).unwrap_or_default())?;
-    let grant = exchange.on_object(Action::PutObject, bucket, &key).await?;
+    let grant = exchange.on_new_object(bucket, &key, &new.tags).await?;
     let there = exchange.gateway.ops.object_for_decision(ObjectRef::current(bucket, &key), Freshness::Current).await?;
     let (owner, _) = grant.becomes(acl)?;
     let same = |o: &&SharedObject| o.owner == *owner && o.sha256 == Some(received.sha256);
@@ -56,11 +56,11 @@ pub async fn put(exchange: &mut Exchange<'_>, bucket: &BucketName, asked: &Objec
         None => WriteConditions { if_absent: true, ..WriteConditions::default() },
         Some(other) => WriteConditions { if_match: Some(ETagMatch::OneOf(vec![other.etag])), ..WriteConditions::default() },
     };
-    if stored.content_type.is_empty() {
-        stored.content_type = media_type::guess(asked.as_str(), &first_bytes(&received)).to_owned();
+    if new.headers.content_type.is_empty() {
+        new.headers.content_type = media_type::guess(asked.as_str(), &first_bytes(&received)).to_owned();
     }
     let sha256 = received.sha256;
-    match exchange.gateway.ops.put(&grant, acl, stored, GrantedLock::default(), conditions, received).await {
+    match exchange.gateway.ops.put(&grant, new, conditions, received).await {
         Ok(written) => Ok(answer(exchange, &grant, &written.object, false)),
         Err(e) if e.kind() == ErrorKind::PreconditionFailed => {
             let now = exchange.gateway.ops.object_for_decision(ObjectRef::current(bucket, &key), Freshness::Current).await?;

@@ -88,8 +88,9 @@ operations! {
     }
     OnObject {
         GetObject HeadObject PutObject PublishObject CopyObject DeleteObject
-        GetObjectAttributes GetObjectAcl PutObjectAcl CreateMultipartUpload UploadPart UploadPartCopy CompleteMultipartUpload
-        AbortMultipartUpload ListParts RestoreObject GetObjectRetention PutObjectRetention GetObjectLegalHold PutObjectLegalHold
+        GetObjectAttributes GetObjectAcl PutObjectAcl GetObjectTagging PutObjectTagging DeleteObjectTagging CreateMultipartUpload
+        UploadPart UploadPartCopy CompleteMultipartUpload AbortMultipartUpload ListParts RestoreObject GetObjectRetention
+        PutObjectRetention GetObjectLegalHold PutObjectLegalHold
     }
 }
 
@@ -139,7 +140,9 @@ impl Operation {
             GetBucketPolicy | PutBucketPolicy | DeleteBucketPolicy => Some("policy"),
             GetBucketAcl | PutBucketAcl | GetObjectAcl | PutObjectAcl => Some("acl"),
             GetBucketCors | PutBucketCors | DeleteBucketCors => Some("cors"),
-            GetBucketTagging | PutBucketTagging | DeleteBucketTagging => Some("tagging"),
+            GetBucketTagging | PutBucketTagging | DeleteBucketTagging | GetObjectTagging | PutObjectTagging | DeleteObjectTagging => {
+                Some("tagging")
+            }
             GetBucketLifecycleConfiguration | PutBucketLifecycleConfiguration | DeleteBucketLifecycle => Some("lifecycle"),
             GetBucketEncryption => Some("encryption"),
             GetBucketLogging => Some("logging"),
@@ -211,6 +214,9 @@ impl Operation {
             GetBucketLifecycleConfiguration => "REST.GET.LIFECYCLE",
             PutBucketLifecycleConfiguration => "REST.PUT.LIFECYCLE",
             DeleteBucketLifecycle => "REST.DELETE.LIFECYCLE",
+            GetObjectTagging => "REST.GET.OBJECT_TAGGING",
+            PutObjectTagging => "REST.PUT.OBJECT_TAGGING",
+            DeleteObjectTagging => "REST.DELETE.OBJECT_TAGGING",
             GetBucketEncryption => "REST.GET.ENCRYPTION",
             GetBucketLogging => "REST.GET.LOGGING_STATUS",
             GetBucketNotificationConfiguration => "REST.GET.NOTIFICATION",
@@ -322,8 +328,8 @@ pub fn route<'r>(method: &Method, resource: &'r Resource, query: &Query, headers
 fn takes_version(operation: OnObject) -> bool {
     use OnObject::*;
     match operation {
-        GetObject | HeadObject | DeleteObject | GetObjectAttributes | GetObjectAcl | PutObjectAcl | RestoreObject | GetObjectRetention
-        | PutObjectRetention | GetObjectLegalHold | PutObjectLegalHold => true,
+        GetObject | HeadObject | DeleteObject | GetObjectAttributes | GetObjectAcl | PutObjectAcl | GetObjectTagging | PutObjectTagging
+        | DeleteObjectTagging | RestoreObject | GetObjectRetention | PutObjectRetention | GetObjectLegalHold | PutObjectLegalHold => true,
         PutObject
         | PublishObject
         | CopyObject
@@ -446,9 +452,11 @@ fn on_object(method: &Method, query: &Query, headers: &HeaderMap) -> Option<OnOb
         Method::GET if query.has("acl") => GetObjectAcl,
         Method::GET if query.has("retention") => GetObjectRetention,
         Method::GET if query.has("legal-hold") => GetObjectLegalHold,
+        Method::GET if query.has("tagging") => GetObjectTagging,
         Method::GET => GetObject,
         Method::HEAD => HeadObject,
         Method::PUT if query.has("acl") => PutObjectAcl,
+        Method::PUT if query.has("tagging") => PutObjectTagging,
         Method::PUT if query.has("retention") => PutObjectRetention,
         Method::PUT if query.has("legal-hold") => PutObjectLegalHold,
         Method::PUT if query.has("publish") || headers.contains_key(PUBLISH) => PublishObject,
@@ -457,6 +465,7 @@ fn on_object(method: &Method, query: &Query, headers: &HeaderMap) -> Option<OnOb
         Method::PUT if copies => CopyObject,
         Method::PUT => PutObject,
         Method::DELETE if query.has("uploadId") => AbortMultipartUpload,
+        Method::DELETE if query.has("tagging") => DeleteObjectTagging,
         Method::DELETE => DeleteObject,
         Method::POST if query.has("uploads") => CreateMultipartUpload,
         Method::POST if query.has("uploadId") => CompleteMultipartUpload,

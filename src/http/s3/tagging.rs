@@ -3,16 +3,22 @@
 //! Not here: what a tag may be (`base::tags`), and the header `x-amz-tagging` (`params`).
 //! Invariant: `parse` reads what `document` writes.
 
-use http::StatusCode;
+use http::{HeaderValue, StatusCode};
 
 use crate::auth::action::Action;
+use crate::auth::{Grant, TagsOf};
 use crate::base::error::{Error, ErrorKind, Result};
-use crate::base::names::BucketName;
-use crate::base::object::BucketDocument;
+use crate::base::names::{BucketName, ObjectKey};
+use crate::base::object::{BucketDocument, SharedBucket, SharedObject};
+use crate::base::object_ref::ObjectRef;
 use crate::base::tags::{Tagged, Tags};
+use crate::http::absence::not_on_a_marker;
 use crate::http::exchange::Exchange;
 use crate::http::respond::{self, Answer};
+use crate::http::s3::get::{ATTEMPTS, replaced_too_often};
+use crate::http::s3::versions;
 use crate::http::xml::{Element, Writer};
+use crate::origin::Freshness;
 
 const ROOT: &str = "Tagging";
 const SET: &str = "TagSet";
@@ -38,6 +44,79 @@ pub async fn delete_bucket(exchange: &mut Exchange<'_>, name: &BucketName) -> Re
     let grant = exchange.on_bucket(Action::PutBucketTagging, name).await?;
     exchange.gateway.ops.set_bucket_tags(&grant, None).await?;
     Ok(respond::empty(StatusCode::NO_CONTENT))
+}
+
+/// What the request names, with the right to do it. Markers have no tags.
+async fn granted(
+    exchange: &Exchange<'_>,
+    action: Action,
+    bucket: &BucketName,
+    key: &ObjectKey,
+) -> Result<(SharedBucket, SharedObject, Grant)> {
+    let (found, object) = exchange.look_up(bucket, key, Freshness::Current).await.map_err(not_on_a_marker)?;
+    let grant = exchange.authorize_object(action, &found, exchange.named(bucket, key), Some(&object)).await?;
+    Ok((found, object, grant))
+}
+
+fn answered(mut answer: Answer, found: &SharedBucket, object: &SharedObject) -> Answer {
+    versions::tell_read(answer.headers_mut(), found, object);
+    answer
+}
+
+pub async fn get_object(exchange: &mut Exchange<'_>, bucket: &BucketName, key: &ObjectKey) -> Result<Answer> {
+    for _ in 0..ATTEMPTS {
+        let (found, object, grant) = granted(exchange, Action::GetObjectTagging, bucket, key).await?;
+        if let Some(tags) = exchange.gateway.ops.tags(&grant, &object).await? {
+            return Ok(answered(respond::xml(document(&tags)), &found, &object));
+        }
+    }
+    Err(replaced_too_often())
+}
+
+/// Who may give tags may depend on the tags, which stand in the body: it is read where that would help.
+pub async fn put_object(exchange: &mut Exchange<'_>, bucket: &BucketName, key: &ObjectKey) -> Result<Answer> {
+    const ACTION: Action = Action::PutObjectTagging;
+    exchange.given_tags = None;
+    if let Err(e) = granted(exchange, ACTION, bucket, key).await {
+        let found = exchange.record.bucket().filter(|_| e.kind() == ErrorKind::AccessDenied);
+        if !found.is_some_and(|found| exchange.lacks_tags(TagsOf::Given, ACTION, found, exchange.named(bucket, key))) {
+            return Err(e);
+        }
+    }
+    let tags = parse(&exchange.document().await?, Tagged::Object)?;
+    exchange.given_tags = Some(tags.clone());
+    let (found, object, grant) = granted(exchange, ACTION, bucket, key).await?;
+    exchange.gateway.ops.set_tags(&grant, tags).await?;
+    Ok(answered(respond::empty(StatusCode::OK), &found, &object))
+}
+
+pub async fn delete_object(exchange: &mut Exchange<'_>, bucket: &BucketName, key: &ObjectKey) -> Result<Answer> {
+    let (found, object, grant) = granted(exchange, Action::DeleteObjectTagging, bucket, key).await?;
+    exchange.gateway.ops.set_tags(&grant, Tags::default()).await?;
+    Ok(answered(respond::empty(StatusCode::NO_CONTENT), &found, &object))
+}
+
+/// How many tags what is read has: for who may read the tags, too.
+pub async fn tell_count(exchange: &Exchange<'_>, found: &SharedBucket, of: ObjectRef<'_>, object: &SharedObject, answer: &mut Answer) {
+    if let Some(count) = object.tag_count
+        && exchange.authorize_object(Action::GetObjectTagging, found, of, Some(object)).await.is_ok()
+    {
+        answer.headers_mut().insert("x-amz-tagging-count", HeaderValue::from(count));
+    }
+}
+
+/// The tags that a copy takes along, with the right to read them there.
+pub async fn of_source(exchange: &Exchange<'_>, of: ObjectRef<'_>, object: &SharedObject) -> Result<Tags> {
+    if object.tag_count == Some(0) {
+        return Ok(Tags::default());
+    }
+    let replaced = || Error::new(ErrorKind::OperationAborted, "The copy source was replaced while it was copied. Please try again.");
+    let tags = exchange.gateway.ops.tags_for_decision(of, object).await?.ok_or_else(replaced)?;
+    if !tags.is_empty() {
+        let bucket = exchange.gateway.ops.bucket_for_decision(of.bucket).await?.ok_or_else(replaced)?;
+        exchange.authorize_object(Action::GetObjectTagging, &bucket, of, Some(object)).await?;
+    }
+    Ok(tags)
 }
 
 /// As a bucket keeps them. None: it has none.

@@ -106,6 +106,7 @@ fn version(noncurrent_since: Option<Timestamp>) -> ObjectRow {
             acl: CannedAcl::PublicRead,
             headers: ObjectHeaders { content_type: "text/plain".into(), ..ObjectHeaders::default() },
             lock: Lock { retention: Some(Retention { mode: RetentionMode::Compliance, until }), legal_hold: true },
+            tags: Default::default(),
             sha256: None,
             place: BodyPlace::File { id: 9 },
             parts: None,

@@ -77,6 +77,7 @@ pub fn put_of(local: &Local, bucket: &str, key: &str, body: &[u8]) -> PutObject 
         acl: CannedAcl::Private,
         headers: ObjectHeaders { content_type: "text/plain".into(), ..ObjectHeaders::default() },
         lock: Lock::default(),
+        tags: Default::default(),
         conditions: WriteConditions::default(),
         received: received(local, body, ChecksumAlgorithm::Crc64Nvme),
     }

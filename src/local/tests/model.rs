@@ -159,6 +159,7 @@ impl World {
             headers: ObjectHeaders::default(),
             lock: Lock::default(),
             checksum: None,
+            tags: Default::default(),
             conditions: WriteConditions::default(),
         };
         assert_eq!(self.local.copy(copy, Quota::default()).await.unwrap().dedup, Dedup::Hit);

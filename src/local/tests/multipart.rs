@@ -22,6 +22,7 @@ pub fn upload_of(key: &str, id: &str, checksum: Option<(ChecksumAlgorithm, Check
         acl: CannedAcl::Private,
         headers: ObjectHeaders::default(),
         lock: Lock::default(),
+        tags: Default::default(),
         checksum,
         initiator: None,
     }
@@ -116,6 +117,7 @@ async fn parts_become_one_object_whose_hash_is_soon_known() {
         headers: ObjectHeaders::default(),
         lock: Lock::default(),
         checksum: None,
+        tags: Default::default(),
         conditions: WriteConditions::default(),
     };
     assert_eq!(local.copy(copy, Quota::default()).await.unwrap().dedup, Dedup::Miss);

@@ -110,6 +110,7 @@ impl Things {
                 acl: CannedAcl::Private,
                 headers: ObjectHeaders::default(),
                 lock: Lock::default(),
+                tags: Default::default(),
                 sha256,
                 place,
                 parts: None,
@@ -231,6 +232,7 @@ fn upload_of(id: UploadId, key: ObjectKey) -> Upload {
         acl: CannedAcl::Private,
         headers: ObjectHeaders::default(),
         lock: Lock::default(),
+        tags: Default::default(),
         checksum: None,
         initiator: None,
     }

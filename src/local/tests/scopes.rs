@@ -48,6 +48,7 @@ async fn copy_to(local: &Local, from: &str, to: &str, of_key: KeyId) -> Dedup {
         headers: ObjectHeaders::default(),
         lock: Lock::default(),
         checksum: None,
+        tags: Default::default(),
         conditions: WriteConditions::default(),
     };
     local.shared.copy(copy, of_key, Quota::default()).await.unwrap().dedup

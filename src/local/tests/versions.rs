@@ -226,6 +226,7 @@ async fn copies_between_versions_and_acls_of_one() {
         acl: CannedAcl::Private,
         headers: ObjectHeaders::default(),
         lock: Default::default(),
+        tags: Default::default(),
         checksum: None,
         conditions: WriteConditions::default(),
     };

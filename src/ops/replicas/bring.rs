@@ -13,11 +13,12 @@ use crate::base::names::{BucketName, ObjectKey};
 use crate::base::object::{ObjectHeaders, ObjectInfo, SharedObject};
 use crate::base::object_ref::ObjectRef;
 use crate::base::range::ByteRange;
+use crate::base::tags::Tags;
 use crate::ingest::receive::{Expect, receive};
 use crate::ops::reading::Reading;
 use crate::ops::replicas::Inner;
 use crate::ops::replicas::target::Target;
-use crate::origin::{Body, Buckets, Freshness, Intake, PutObject, ReadBy, Writes};
+use crate::origin::{Body, Buckets, Freshness, Intake, PutObject, ReadBy, Reads, Writes};
 use crate::upstream::Upstream;
 use crate::upstream::known::SourceVersion;
 use crate::upstream::replica::Copied;
@@ -61,7 +62,11 @@ impl Inner {
             };
             let step = match (&source, &there) {
                 (None, None) => return Ok(brought),
-                (Some(source), Some(there)) if is_copy(source, there) => return Ok(brought),
+                (Some(source), Some(there)) if is_copy(source, there) => match self.bring_tags(upstream, bucket, key, source, there).await?
+                {
+                    Step::Done(Brought::Same) => return Ok(brought),
+                    step => step,
+                },
                 (None, Some(there)) => remove(upstream, bucket, key, there).await?,
                 (Some(source), there) => self.copy(upstream, bucket, key, source, there.as_ref()).await?,
             };
@@ -103,6 +108,39 @@ impl Inner {
         }
     }
 
+    /// None: the version is not there any more.
+    async fn source_tags(&self, bucket: &BucketName, key: &ObjectKey, source: &SharedObject) -> Result<Option<Tags>, Trouble> {
+        if source.tag_count == Some(0) {
+            return Ok(Some(Tags::default()));
+        }
+        self.origin.reads.tags(ObjectRef::current(bucket, key), source).await.map_err(Trouble::Origin)
+    }
+
+    /// To a copy that is there: tags change while a version stays.
+    async fn bring_tags(
+        &self,
+        upstream: &Upstream,
+        bucket: &BucketName,
+        key: &ObjectKey,
+        source: &SharedObject,
+        there: &Copied,
+    ) -> Result<Step, Trouble> {
+        let none = source.tag_count == Some(0) && there.object.tag_count == Some(0);
+        if none || !upstream.keeps_tags() {
+            return Ok(Step::Done(Brought::Same));
+        }
+        let of = ObjectRef::current(bucket, key);
+        let Some(tags) = self.source_tags(bucket, key, source).await? else { return Ok(Step::Again) };
+        let has = upstream.tags(of, &there.object).await.map_err(Trouble::Target)?;
+        if has.as_ref() == Some(&tags) {
+            return Ok(Step::Done(Brought::Same));
+        }
+        match upstream.set_tags(of, tags).await {
+            Ok(()) => Ok(Step::Done(Brought::Copied(0))),
+            Err(e) => again(e),
+        }
+    }
+
     async fn copy(
         &self,
         upstream: &Upstream,
@@ -115,6 +153,7 @@ impl Inner {
             let Some(record) = self.origin.buckets.bucket(bucket).await.map_err(Trouble::Origin)? else { return Ok(Step::Again) };
             upstream.copy_bucket(&record).await.map_err(Trouble::Target)?;
         }
+        let Some(tags) = self.source_tags(bucket, key, source).await? else { return Ok(Step::Again) };
         for conditions in [only_over(there), WriteConditions::default()] {
             let whole = ByteRange { start: 0, end: source.size };
             let opened = match source.size {
@@ -137,6 +176,7 @@ impl Inner {
                 owner: source.owner.clone(),
                 acl: source.acl,
                 headers: source.headers.clone(),
+                tags: tags.clone(),
                 lock: Lock::default(),
                 conditions,
                 received,

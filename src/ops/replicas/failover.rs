@@ -14,6 +14,7 @@ use crate::base::names::{BucketName, ObjectKey, TenantId};
 use crate::base::object::{Layer, ListPage, ListQuery, ObjectInfo, SharedBucket, SharedObject};
 use crate::base::object_ref::ObjectRef;
 use crate::base::range::ByteRange;
+use crate::base::tags::Tags;
 use crate::ops::breaker::is_silent;
 use crate::ops::replicas::target::Target;
 use crate::ops::replicas::{Inner, Replicas};
@@ -159,6 +160,18 @@ impl Inner {
         match timeout(BY_HEART, self.origin.reads.open(of, object, range, by)).await {
             Ok(Ok(Some(body))) => Ok(Some(body)),
             _ => Err(failure),
+        }
+    }
+
+    /// Of a copy they are the replica's.
+    pub(super) async fn tags(&self, of: ObjectRef<'_>, object: &SharedObject) -> Result<Option<Tags>> {
+        let Layer::Replica(name) = &object.layer else { return self.origin.reads.tags(of, object).await };
+        let Some(target) = self.targets.iter().find(|t| t.name == *name) else { return Ok(None) };
+        let upstream = target.upstream().await?;
+        let copy = upstream.stat_copy(of.bucket, of.key).await?;
+        match copy.filter(|copy| copy.source == Some(SourceVersion::of(object))) {
+            Some(copy) => upstream.tags(of, &copy.object).await,
+            None => Ok(None),
         }
     }
 

@@ -12,6 +12,7 @@ use crate::base::object::{
 };
 use crate::base::object_ref::ObjectRef;
 use crate::base::range::ByteRange;
+use crate::base::tags::Tags;
 use crate::base::versions::{Marker, VersionsPage, VersionsQuery};
 use crate::ingest::{Received, Staging};
 use crate::ops::replicas::{Inner, Replicas};
@@ -106,6 +107,10 @@ impl Reads for Replicas {
         }
     }
 
+    fn tags<'a>(&'a self, of: ObjectRef<'a>, object: &'a SharedObject) -> Pending<'a, Option<Tags>> {
+        Box::pin(self.0.tags(of, object))
+    }
+
     fn find_content<'a>(&'a self, owner: &'a TenantId, sha256: &'a Sha256) -> Pending<'a, Option<(BucketName, ObjectKey)>> {
         self.0.origin.reads.find_content(owner, sha256)
     }
@@ -124,12 +129,12 @@ impl Reads for Replicas {
 }
 
 impl Intake for Replicas {
-    fn takes<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey) -> Pending<'a, ()> {
+    fn takes<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, tags: &'a Tags) -> Pending<'a, ()> {
         Box::pin(async move {
             for target in self.0.targets.iter().filter(|t| t.covers(bucket, Some(key))) {
                 place::takes_copy(&target.settings.upstream, bucket, key)?;
             }
-            self.0.origin.intake.takes(bucket, key).await
+            self.0.origin.intake.takes(bucket, key, tags).await
         })
     }
 
@@ -157,6 +162,10 @@ impl Writes for Replicas {
 
     fn set_object_acl<'a>(&'a self, of: ObjectRef<'a>, acl: CannedAcl) -> Pending<'a, ()> {
         Box::pin(self.0.writing(self.0.origin.writes.set_object_acl(of, acl)))
+    }
+
+    fn set_tags<'a>(&'a self, of: ObjectRef<'a>, tags: Tags) -> Pending<'a, ()> {
+        Box::pin(self.0.writing(self.0.origin.writes.set_tags(of, tags)))
     }
 
     fn set_retention<'a>(&'a self, of: ObjectRef<'a>, retention: Option<Retention>, bypass: bool) -> Pending<'a, ()> {

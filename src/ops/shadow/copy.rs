@@ -19,6 +19,7 @@ use crate::base::names::{BucketName, ObjectKey, UploadId};
 use crate::base::object::{CannedAcl, ObjectHeaders, SharedObject, Upload};
 use crate::base::object_ref::ObjectRef;
 use crate::base::range::ByteRange;
+use crate::base::tags::Tags;
 use crate::base::timestamp::Timestamp;
 use crate::ingest::md5::Md5Hasher;
 use crate::ingest::{Expect, Received, receive};
@@ -205,6 +206,7 @@ impl Inner {
             owner: object.owner.clone(),
             acl: CannedAcl::Private,
             headers: headers_of(object),
+            tags: self.tags_of(shadow, key, object).await?,
             lock: Lock::default(),
             conditions: only_where_nothing_is(),
             received,
@@ -229,6 +231,7 @@ impl Inner {
             acl: CannedAcl::Private,
             headers: headers_of(object),
             lock: Lock::default(),
+            tags: self.tags_of(shadow, key, object).await?,
             checksum: checksum.as_ref().map(|c| (c.algorithm, c.kind())),
             initiator: None,
         };
@@ -315,6 +318,18 @@ impl Inner {
         // What the parts' ETag is made of.
         staging.with_md5 = true;
         receive(body, None, expect, &staging).await
+    }
+
+    /// Where the origin keeps no tags a copy has none.
+    async fn tags_of(&self, shadow: &Shadow, key: &ObjectKey, object: &SharedObject) -> Result<Tags> {
+        if object.tag_count == Some(0) {
+            return Ok(Tags::default());
+        }
+        let tags = shadow.old.tags(key).await?;
+        match self.origin.intake.takes(&shadow.bucket, key, &tags).await {
+            Err(e) if e.kind() == ErrorKind::NotImplemented => Ok(Tags::default()),
+            taken => taken.map(|()| tags),
+        }
     }
 
     /// The last step of a copy. While the key is locked no delete marks it here; one that does so on another node meanwhile takes

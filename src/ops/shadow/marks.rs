@@ -12,6 +12,7 @@ use crate::base::lock::Lock;
 use crate::base::names::{BucketName, ObjectKey, TenantId};
 use crate::base::object::{Bucket, CannedAcl, ObjectHeaders};
 use crate::base::object_ref::ObjectRef;
+use crate::base::tags::Tags;
 use crate::base::timestamp::Timestamp;
 use crate::ingest::{Expect, receive};
 use crate::ops::reading::Reading;
@@ -76,6 +77,7 @@ impl Inner {
             owner,
             acl: CannedAcl::Private,
             headers: ObjectHeaders::default(),
+            tags: Tags::default(),
             lock: Lock::default(),
             conditions: Default::default(),
             received,

@@ -8,6 +8,7 @@ use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::names::{ObjectKey, TenantId};
 use crate::base::object::{ListPage, ListQuery, SharedObject};
 use crate::base::range::ByteRange;
+use crate::base::tags::Tags;
 use crate::ops::breaker::Breaker;
 use crate::origin::Body;
 use crate::telemetry::shadows::Shadow as Gauges;
@@ -40,6 +41,10 @@ impl Old {
 
     pub async fn with_parts(&self, key: &ObjectKey, object: &SharedObject) -> Result<SharedObject> {
         self.asked(self.store.with_parts(key, object)).await
+    }
+
+    pub async fn tags(&self, key: &ObjectKey) -> Result<Tags> {
+        self.asked(self.store.tags(key)).await
     }
 
     pub async fn list(&self, owner: &TenantId, query: &ListQuery) -> Result<ListPage> {

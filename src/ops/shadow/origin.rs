@@ -9,6 +9,7 @@ use crate::base::names::{BucketName, ObjectKey, TenantId};
 use crate::base::object::{Bucket, BucketDocument, CannedAcl, Layer, ListPage, ListQuery, SharedBucket, SharedObject};
 use crate::base::object_ref::ObjectRef;
 use crate::base::range::ByteRange;
+use crate::base::tags::Tags;
 use crate::base::versions::{Marker, VersionsPage, VersionsQuery};
 use crate::ops::shadow::{Inner, Shadows, Shown};
 use crate::origin::{
@@ -124,6 +125,13 @@ impl Reads for Shadows {
         self.0.origin.reads.cache_state(of, object, offset)
     }
 
+    fn tags<'a>(&'a self, of: ObjectRef<'a>, object: &'a SharedObject) -> Pending<'a, Option<Tags>> {
+        match self.0.of(of.bucket).filter(|_| object.layer == Layer::Old) {
+            Some(shadow) => Box::pin(async move { shadow.old.tags(of.key).await.map(Some) }),
+            None => self.0.origin.reads.tags(of, object),
+        }
+    }
+
     fn find_content<'a>(&'a self, owner: &'a TenantId, sha256: &'a Sha256) -> Pending<'a, Option<(BucketName, ObjectKey)>> {
         self.0.origin.reads.find_content(owner, sha256)
     }
@@ -161,6 +169,13 @@ impl Writes for Shadows {
         Box::pin(async move {
             self.0.bring_if_old(of.bucket, of.key).await?;
             self.0.origin.writes.set_object_acl(of, acl).await
+        })
+    }
+
+    fn set_tags<'a>(&'a self, of: ObjectRef<'a>, tags: Tags) -> Pending<'a, ()> {
+        Box::pin(async move {
+            self.0.bring_if_old(of.bucket, of.key).await?;
+            self.0.origin.writes.set_tags(of, tags).await
         })
     }
 

@@ -13,7 +13,7 @@ use crate::base::object_ref::ObjectRef;
 use crate::ops::keyed::Held;
 use crate::ops::write_back::entry::{Entry, is_there, only_over};
 use crate::ops::write_back::{Overlay, WriteBack};
-use crate::origin::{Delete, Freshness, PutObject, Quota, Writes};
+use crate::origin::{Delete, Freshness, PutObject, Quota, Reads, Writes};
 
 /// How often the key is looked at anew because somebody else wrote it upstream meanwhile.
 const TRIES: usize = 4;
@@ -102,13 +102,14 @@ impl Overlay {
         let mut conditioned = true;
         for _ in 0..TRIES {
             let before = self.upstream.reads.stat(ObjectRef::current(bucket, key), Freshness::Current).await?;
-            if is_there(before.as_deref(), entry) {
+            if is_there(before.as_deref(), entry) && self.has_its_tags(bucket, key, before.as_ref(), entry).await? {
                 return Ok(Some(before));
             }
             let conditions = if conditioned { only_over(before.as_deref()) } else { WriteConditions::default() };
             let done = match entry {
                 Entry::Delete(_) => self.upstream.writes.delete(ObjectRef::current(bucket, key), conditions.into()).await.map(|_| None),
                 Entry::Object(row) => {
+                    let Some(tags) = self.local.tags(ObjectRef::current(bucket, key), row).await? else { return Ok(None) };
                     let Some(received) = self.local.hand_on(bucket, key, row.generation).await? else { return Ok(None) };
                     let put = PutObject {
                         bucket: bucket.clone(),
@@ -116,6 +117,7 @@ impl Overlay {
                         owner: row.owner.clone(),
                         acl: row.acl,
                         headers: row.headers.clone(),
+                        tags,
                         lock: row.lock,
                         conditions,
                         received,
@@ -133,6 +135,16 @@ impl Overlay {
             }
         }
         Err(Error::new(ErrorKind::OperationAborted, "The key is changed upstream faster than it can be written."))
+    }
+
+    /// Of a key whose object is upstream already.
+    async fn has_its_tags(&self, bucket: &BucketName, key: &ObjectKey, there: Option<&SharedObject>, entry: &Entry) -> Result<bool> {
+        let (Some(there), Entry::Object(row)) = (there, entry) else { return Ok(true) };
+        if row.tag_count == Some(0) && there.tag_count == Some(0) {
+            return Ok(true);
+        }
+        let of = ObjectRef::current(bucket, key);
+        Ok(self.local.tags(of, row).await? == self.upstream.reads.tags(of, there).await?)
     }
 
     /// Takes the entry away, if it is still that version.

@@ -14,6 +14,7 @@ use crate::base::etag::ETag;
 use crate::base::lock::Lock;
 use crate::base::names::{BucketName, ObjectKey, TenantId};
 use crate::base::object::{CannedAcl, Layer, ListedObject, ObjectHeaders, ObjectInfo, SharedObject};
+use crate::base::tags::Tags;
 use crate::ingest::{Content, Received};
 use crate::origin::PutObject;
 
@@ -66,6 +67,7 @@ pub fn delete_of(bucket: &BucketName, key: &ObjectKey, owner: TenantId) -> PutOb
         owner,
         acl: CannedAcl::Private,
         headers: ObjectHeaders::default(),
+        tags: Tags::default(),
         lock: Lock::default(),
         conditions: WriteConditions::default(),
         received: Received {
@@ -96,7 +98,7 @@ pub fn only_over(before: Option<&ObjectInfo>) -> WriteConditions {
     }
 }
 
-/// Whether upstream has this already: an upload whose end could not be noted.
+/// Whether upstream has this already, but for its tags: an upload whose end could not be noted.
 pub fn is_there(before: Option<&ObjectInfo>, entry: &Entry) -> bool {
     match (before, entry) {
         (None, Entry::Delete(_)) => true,

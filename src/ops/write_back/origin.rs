@@ -10,6 +10,7 @@ use crate::base::names::{BucketName, ObjectKey, TenantId};
 use crate::base::object::{Bucket, BucketDocument, CannedAcl, ListPage, ListQuery, SharedBucket, SharedObject};
 use crate::base::object_ref::ObjectRef;
 use crate::base::range::ByteRange;
+use crate::base::tags::Tags;
 use crate::base::versions::{Marker, VersionsPage, VersionsQuery};
 use crate::ingest::Staging;
 use crate::ops::write_back::entry::{Entry, is_ours};
@@ -184,6 +185,13 @@ impl Reads for WriteBack {
         }
     }
 
+    fn tags<'a>(&'a self, of: ObjectRef<'a>, object: &'a SharedObject) -> Pending<'a, Option<Tags>> {
+        match is_ours(object) {
+            true => self.0.local.tags(of, object),
+            false => self.0.upstream.reads.tags(of, object),
+        }
+    }
+
     fn find_content<'a>(&'a self, owner: &'a TenantId, sha256: &'a Sha256) -> Pending<'a, Option<(BucketName, ObjectKey)>> {
         Box::pin(self.0.find_content(owner, sha256))
     }
@@ -211,9 +219,9 @@ impl Reads for WriteBack {
 
 impl Intake for WriteBack {
     /// Where the upstream can't be asked, its answer is left to the job.
-    fn takes<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey) -> Pending<'a, ()> {
+    fn takes<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, tags: &'a Tags) -> Pending<'a, ()> {
         Box::pin(async move {
-            match self.0.upstream.intake.takes(bucket, key).await {
+            match self.0.upstream.intake.takes(bucket, key, tags).await {
                 Err(e) if e.is_away() => Ok(()),
                 taken => taken,
             }
@@ -250,6 +258,13 @@ impl Writes for WriteBack {
         Box::pin(async move {
             let _settled = self.0.settled_if_waiting(of.bucket, of.key).await?;
             self.0.upstream.writes.set_object_acl(of, acl).await
+        })
+    }
+
+    fn set_tags<'a>(&'a self, of: ObjectRef<'a>, tags: Tags) -> Pending<'a, ()> {
+        Box::pin(async move {
+            let _settled = self.0.settled_if_waiting(of.bucket, of.key).await?;
+            self.0.upstream.writes.set_tags(of, tags).await
         })
     }
 

@@ -94,6 +94,9 @@ fn level(operation: Operation) -> Level {
         | GetObjectAttributes
         | GetObjectAcl
         | PutObjectAcl
+        | GetObjectTagging
+        | PutObjectTagging
+        | DeleteObjectTagging
         | CreateMultipartUpload
         | UploadPart
         | UploadPartCopy
@@ -245,6 +248,9 @@ fn bucket_rows(operation: Operation, bucket: &'static Bucket) -> Vec<Row> {
         | GetObjectAttributes
         | GetObjectAcl
         | PutObjectAcl
+        | GetObjectTagging
+        | PutObjectTagging
+        | DeleteObjectTagging
         | CreateMultipartUpload
         | UploadPart
         | UploadPartCopy
@@ -389,7 +395,21 @@ fn object_rows(operation: Operation, target: &'static Target, world: &World) -> 
                 other => other,
             })]
         }
+        GetObjectTagging => vec![
+            row("", ask("GET").query("tagging", ""), read(OnObject::ReadTags)),
+            row("null version", null(ask("GET").query("tagging", "")), read(OnObject::ReadTags)),
+        ],
+        PutObjectTagging => {
+            let put = || ask("PUT").query("tagging", "").body(TAGS);
+            let expect = move |who| on_object(who, OnObject::WriteTags, target, OK);
+            vec![changing("", put(), expect), changing("null version", null(put()), expect)]
+        }
+        DeleteObjectTagging => {
+            let request = ask("DELETE").query("tagging", "");
+            vec![changing("", request, move |who| on_object(who, OnObject::WriteTags, target, GONE))]
+        }
         PutObject => vec![
+            changing("tagged", ask("PUT").body("written over").header("x-amz-tagging", "state=changed"), write(OK)),
             changing("", ask("PUT").body("written over"), write(OK)),
             changing("public", ask("PUT").body("written over").header("x-amz-acl", "public-read-write"), write(OK)),
             changing("if-none-match", ask("PUT").body("x").header("if-none-match", "*"), move |who| {

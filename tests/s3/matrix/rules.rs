@@ -155,6 +155,8 @@ pub enum OnObject {
     Attributes,
     ReadAcl,
     WriteAcl,
+    ReadTags,
+    WriteTags,
     /// Put, copy to, and every step of an upload but the two below.
     Write,
     Delete,

@@ -72,7 +72,9 @@ impl World {
             self.send(Who::Operator, Request::on("DELETE", target.bucket.name, target.key)).expect(204);
             return;
         }
-        let mut put = Request::on("PUT", target.bucket.name, target.key).header("x-amz-meta-mark", &target.mark());
+        let mut put = Request::on("PUT", target.bucket.name, target.key)
+            .header("x-amz-meta-mark", &target.mark())
+            .header("x-amz-tagging", "state=made");
         if target.public_acl {
             put = put.header("x-amz-acl", "public-read");
         }
@@ -148,6 +150,7 @@ impl World {
                 let key = version.text_of("Key").unwrap().to_owned();
                 note(&key, "version", format!("{version:?}"));
                 note(&key, "object", shown(&self.send(Who::Operator, Request::on("GET", &name, &key))));
+                note(&key, "object tags", shown(&self.send(Who::Operator, Request::on("GET", &name, &key).query("tagging", ""))));
                 note(&key, "object acl", shown(&self.send(Who::Operator, Request::on("GET", &name, &key).query("acl", ""))));
             }
             for (key, id) in self.uploads_in(&name) {

@@ -130,6 +130,7 @@ async fn what_is_done_upstream_comes_after_what_waits() {
         acl: CannedAcl::Private,
         headers: ObjectHeaders::default(),
         lock: Lock::default(),
+        tags: Default::default(),
         checksum: None,
         initiator: None,
     };
@@ -173,6 +174,7 @@ async fn copies_of_what_waits() {
         headers: ObjectHeaders::default(),
         lock: Lock::default(),
         checksum: None,
+        tags: Default::default(),
         conditions: always(),
     };
     world.back().copy(copy("plain", &source), Quota::default()).await.unwrap();

@@ -11,6 +11,7 @@ use crate::base::names::{BucketName, ObjectKey, TenantId, UploadId};
 use crate::base::object::{Bucket, BucketDocument, CannedAcl, ListPage, ListQuery, SharedBucket, SharedObject, Upload, UploadedPart};
 use crate::base::object_ref::ObjectRef;
 use crate::base::range::ByteRange;
+use crate::base::tags::Tags;
 use crate::base::versions::{Marker, VersionsPage, VersionsQuery};
 use crate::ingest::{Received, Staging};
 use crate::local::Local;
@@ -153,6 +154,10 @@ impl Reads for Faulty {
         None
     }
 
+    fn tags<'a>(&'a self, of: ObjectRef<'a>, object: &'a SharedObject) -> Pending<'a, Option<Tags>> {
+        Box::pin(self.read(self.inner.tags(of, object)))
+    }
+
     fn find_content<'a>(&'a self, owner: &'a TenantId, sha256: &'a Sha256) -> Pending<'a, Option<(BucketName, ObjectKey)>> {
         Box::pin(self.read(self.inner.find_content(owner, sha256)))
     }
@@ -179,8 +184,8 @@ impl Reads for Faulty {
 }
 
 impl Intake for Faulty {
-    fn takes<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey) -> Pending<'a, ()> {
-        self.inner.takes(bucket, key)
+    fn takes<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, tags: &'a Tags) -> Pending<'a, ()> {
+        self.inner.takes(bucket, key, tags)
     }
 
     fn staging(&self, owner: &TenantId) -> Staging {
@@ -211,6 +216,10 @@ impl Writes for Faulty {
 
     fn set_object_acl<'a>(&'a self, of: ObjectRef<'a>, acl: CannedAcl) -> Pending<'a, ()> {
         Box::pin(self.write(self.inner.set_object_acl(of, acl)))
+    }
+
+    fn set_tags<'a>(&'a self, of: ObjectRef<'a>, tags: Tags) -> Pending<'a, ()> {
+        Box::pin(self.write(self.inner.set_tags(of, tags)))
     }
 
     fn set_retention<'a>(&'a self, of: ObjectRef<'a>, retention: Option<Retention>, bypass: bool) -> Pending<'a, ()> {

@@ -92,8 +92,17 @@ impl World {
         let received = received(&self.node().local, body, ChecksumAlgorithm::Crc64Nvme);
         let headers = ObjectHeaders { content_type: "text/plain".into(), ..ObjectHeaders::default() };
         let (bucket, key) = (bucket_name(bucket), object_key(key));
-        let put =
-            PutObject { bucket, key, owner: tenant("acme"), acl: CannedAcl::Private, headers, lock: Lock::default(), conditions, received };
+        let put = PutObject {
+            bucket,
+            key,
+            owner: tenant("acme"),
+            acl: CannedAcl::Private,
+            headers,
+            lock: Lock::default(),
+            tags: Default::default(),
+            conditions,
+            received,
+        };
         self.back().put(put, Quota::default()).await
     }
 

@@ -146,6 +146,7 @@ impl History {
             headers: ObjectHeaders { content_type: "text/plain".into(), ..ObjectHeaders::default() },
             lock: Lock::default(),
             checksum: None,
+            tags: Default::default(),
             conditions: WriteConditions::default(),
         };
         match self.world.back().copy(copy, Quota::default()).await {

@@ -19,6 +19,7 @@ use crate::base::digest::VerifiedSha256;
 use crate::base::lock::{Lock, Retention};
 use crate::base::names::UploadId;
 use crate::base::object::{ObjectHeaders, Upload, UploadedPart};
+use crate::base::tags::Tags;
 use crate::base::timestamp::Timestamp;
 use crate::base::versions::{Marker, VersionsPage, VersionsQuery};
 use crate::cache::settings::{self, Settings};
@@ -57,6 +58,7 @@ fn put_of(name: &str, body: Vec<u8>) -> PutObject {
         acl: CannedAcl::Private,
         headers: ObjectHeaders::default(),
         lock: Lock::default(),
+        tags: Default::default(),
         conditions: WriteConditions::default(),
         received,
     }
@@ -171,6 +173,7 @@ impl Reads for Far {
     }
 
     elsewhere! {
+        fn tags(of: ObjectRef<'a>, object: &'a SharedObject) -> Option<Tags>;
         fn with_parts(of: ObjectRef<'a>, object: &'a SharedObject) -> SharedObject;
         fn find_content(owner: &'a TenantId, sha256: &'a Sha256) -> Option<(BucketName, ObjectKey)>;
         fn list(bucket: &'a BucketName, query: &'a ListQuery) -> ListPage;
@@ -189,7 +192,7 @@ impl Intake for Far {
     }
 
     elsewhere! {
-        fn takes(bucket: &'a BucketName, key: &'a ObjectKey) -> ();
+        fn takes(bucket: &'a BucketName, key: &'a ObjectKey, tags: &'a Tags) -> ();
     }
 }
 
@@ -199,6 +202,7 @@ impl Writes for Far {
         fn copy(copy: CopyObject, quota: Quota) -> Written;
         fn delete(of: ObjectRef<'a>, delete: Delete) -> Deleted;
         fn set_object_acl(of: ObjectRef<'a>, acl: CannedAcl) -> ();
+        fn set_tags(of: ObjectRef<'a>, tags: Tags) -> ();
         fn set_retention(of: ObjectRef<'a>, retention: Option<Retention>, bypass: bool) -> ();
         fn set_legal_hold(of: ObjectRef<'a>, on: bool) -> ();
         fn restore(of: ObjectRef<'a>, wanted: Restore) -> Restored;
