@@ -1,6 +1,6 @@
 //! Figures of the embedded store: durable PUTs, hot look-ups, listing, start and rebuild at a million objects.
 //!
-//!   cargo bench --bench store [-- put | pages | million [ROWS]]
+//!   cargo bench --bench store [-- put | pages | versions | million [ROWS]]
 //!
 //! Prints what it measured; asserts nothing.
 
@@ -20,14 +20,15 @@ use tidegate::base::etag::ETag;
 use tidegate::base::fields::Fields;
 use tidegate::base::lock::Lock;
 use tidegate::base::names::{BucketName, ObjectKey, TenantId};
-use tidegate::base::object::{Bucket, CannedAcl, ListQuery, ObjectHeaders};
-use tidegate::base::object_ref::ObjectRef;
+use tidegate::base::object::{Bucket, BucketDocument, CannedAcl, ListQuery, ObjectHeaders};
+use tidegate::base::object_ref::{ObjectRef, VersionId};
 use tidegate::base::range::ByteRange;
 use tidegate::base::tags::Tags;
 use tidegate::base::timestamp::Timestamp;
+use tidegate::base::versions::VersionsQuery;
 use tidegate::ingest::{Content, Received};
 use tidegate::journal::{Journal, OpRef};
-use tidegate::local::rows::{BodyPlace, ObjectHead, ObjectRow, ObjectTail, Standing, Table, key};
+use tidegate::local::rows::{BodyPlace, ObjectHead, ObjectRow, ObjectTail, Standing, Table, VersionRow, key};
 use tidegate::local::scope::KeyId;
 use tidegate::local::stored;
 use tidegate::local::{Local, Settings};
@@ -49,6 +50,9 @@ fn main() {
     }
     if matches!(what, "all" | "pages") {
         pages();
+    }
+    if matches!(what, "all" | "versions") {
+        [(1000, 1), (1_000_000, 1), (1, 1000), (1000, 1000)].into_iter().for_each(|(keys, each)| versions(keys, each));
     }
     if matches!(what, "all" | "million") {
         million(rows);
@@ -207,12 +211,78 @@ fn pages() {
     }
 }
 
+/// Pages of versions, from the middle of the bucket: of so many keys with so many versions each.
+fn versions(keys: u64, each: u64) {
+    let dir = tempfile::tempdir_in(".").expect("a folder");
+    drop(open(dir.path()));
+    write_versions(dir.path(), keys, each);
+    let (local, runtime) = (open(dir.path()), runtime());
+    let measured = |query: &VersionsQuery| median(|| runtime.block_on(local.list_versions(&name(), query)).expect("a page").entries.len());
+    let key_marker = versioned(keys / 2).as_str().to_owned();
+    let middle = VersionId::parse(&format!("{:012x}{:016x}", WRITTEN, keys / 2 * each + each / 2 + 1)).expect("an id");
+    let page = measured(&VersionsQuery { key_marker, version_marker: Some(middle), max: 1000, ..VersionsQuery::default() });
+    let folders = measured(&VersionsQuery { prefix: "k/".into(), delimiter: "/".into(), max: 1000, ..VersionsQuery::default() });
+    println!(
+        "{keys:>7} keys with {each:>4} versions: page of {} {:.2} ms; page of {} common prefixes {:.2} ms",
+        page.0, page.1, folders.0, folders.1
+    );
+    local.close();
+}
+
+/// When all of them were written, in milliseconds.
+const WRITTEN: u64 = 1_800_000_000_000;
+
+fn versioned(n: u64) -> ObjectKey {
+    ObjectKey::parse(&format!("k/{:03}/{n:012}", n % 1000)).expect("a key")
+}
+
+/// A journal of keys whose versions follow each other, all of them without bytes.
+fn write_versions(dir: &Path, keys: u64, each: u64) {
+    let settings = Settings { dir: dir.join("data"), ..Settings::default() };
+    let (mut journal, _) = Journal::open(settings.journal()).expect("a journal");
+    let mut kept = bucket();
+    kept.documents.insert(BucketDocument::Versioning, b"Enabled".to_vec());
+    let mut rows = vec![(Table::Buckets, key::bucket(&name()), stored::encode(&kept).expect("encodes"))];
+    let mut write = |rows: &mut Vec<(Table, Vec<u8>, Vec<u8>)>| {
+        let encode = |_: &[_]| {
+            let mut out = Vec::new();
+            for (table, key, value) in rows.iter() {
+                assert!(OpRef { table: (*table).into(), key, value: Some(value) }.encode(&mut out));
+            }
+            Ok(out)
+        };
+        journal.append(&[], &mut { encode }).expect("appended");
+        rows.clear();
+    };
+    for n in 0..keys * each {
+        let (object, is_newest) = (versioned(n / each), (n + 1) % each == 0);
+        let mut row = object_row(n, BodyPlace::Empty);
+        (row.head.size, row.head.modified, row.tail.sha256) = (0, Timestamp::from_millis(WRITTEN), None);
+        row.tail.standing = Standing { named: true, noncurrent_since: (!is_newest).then_some(row.head.modified) };
+        rows.push(match is_newest {
+            true => (Table::Objects, key::object(&name(), &object), stored::encode(&row).expect("encodes")),
+            false => {
+                let row_key = key::version(&name(), &object, row.tail.generation);
+                (Table::Versions, row_key, stored::encode(&VersionRow::Object(Arc::new(row))).expect("encodes"))
+            }
+        });
+        if rows.len() >= 1000 {
+            write(&mut rows);
+        }
+    }
+    write(&mut rows);
+}
+
 /// Entries, and milliseconds: the median of a few times.
 fn page(runtime: &tokio::runtime::Runtime, local: &Local, query: &ListQuery) -> (usize, f64) {
+    median(|| runtime.block_on(local.list(&name(), query)).expect("a page").entries.len())
+}
+
+fn median(mut entries: impl FnMut() -> usize) -> (usize, f64) {
     let mut times: Vec<(f64, usize)> = (0..41)
         .map(|_| {
             let started = Instant::now();
-            let entries = runtime.block_on(local.list(&name(), query)).expect("a page").entries.len();
+            let entries = entries();
             (started.elapsed().as_secs_f64() * 1000.0, entries)
         })
         .collect();

@@ -5,7 +5,7 @@ use libfuzzer_sys::fuzz_target;
 use tidegate::base::object::Bucket;
 use tidegate::journal::format::{BatchHeader, SegmentHeader, crc32c, parse_batch, proves_durable};
 use tidegate::journal::op::{OpRef, parse_ops};
-use tidegate::local::rows::ObjectRow;
+use tidegate::local::rows::{ObjectRow, VersionRow};
 use tidegate::local::stored::{decode, decode_head, encode};
 
 const LOG: [u8; 16] = [7; 16];
@@ -20,6 +20,9 @@ fuzz_target!(|input: (&[u8], &[u8], u16, u8)| {
     let _ = decode_head(a);
     if let Ok(row) = decode::<ObjectRow>(a) {
         assert_eq!(decode::<ObjectRow>(&encode(&row).unwrap()).unwrap(), row);
+    }
+    if let Ok(row) = decode::<VersionRow>(a) {
+        assert_eq!(decode::<VersionRow>(&encode(&row).unwrap()).unwrap(), row);
     }
     if let Ok(bucket) = decode::<Bucket>(a) {
         assert_eq!(decode::<Bucket>(&encode(&bucket).unwrap()).unwrap(), bucket);

@@ -4,6 +4,7 @@ use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::limits::MAX_BUCKETS_PER_TENANT;
 use crate::base::names::{BucketName, TenantId};
 use crate::base::object::{Bucket, BucketDocument, CannedAcl, SharedBucket};
+use crate::base::versions::Versioning;
 use crate::local::rows::{Table, UploadRow, key};
 use crate::local::shared::Shared;
 use crate::local::stored;
@@ -76,27 +77,48 @@ impl Shared {
 
     pub async fn set_bucket_document(&self, name: &BucketName, document: BucketDocument, value: Option<Vec<u8>>) -> Result<()> {
         self.change_bucket(name, move |bucket| {
+            let locks_were = bucket.documents.contains_key(&BucketDocument::ObjectLock);
+            let versions_were = bucket.versioning() != Versioning::Never;
             match value {
                 Some(value) => bucket.documents.insert(document, value),
                 None => bucket.documents.remove(&document),
             };
+            keeps_its_word(bucket, versions_were, locks_were)
         })
         .await
     }
 
     pub async fn set_bucket_acl(&self, name: &BucketName, acl: CannedAcl) -> Result<()> {
-        self.change_bucket(name, move |bucket| bucket.acl = acl).await
+        self.change_bucket(name, move |bucket| {
+            bucket.acl = acl;
+            Ok(())
+        })
+        .await
     }
 
-    async fn change_bucket(&self, name: &BucketName, change: impl FnOnce(&mut Bucket) + Send + 'static) -> Result<()> {
+    async fn change_bucket(&self, name: &BucketName, change: impl FnOnce(&mut Bucket) -> Result<()> + Send + 'static) -> Result<()> {
         let name = name.clone();
         let change = move |txn: &mut Txn<'_>| {
             let mut bucket = Bucket::clone(&*txn.bucket(&name)?.ok_or_else(no_such_bucket)?);
-            change(&mut bucket);
+            change(&mut bucket)?;
             bucket.generation = txn.next_generation();
             txn.set_bucket(bucket);
             Ok(())
         };
         self.queue.submit(change).await
     }
+}
+
+/// What was promised for good: versions that are kept are kept on, and a bucket that locks them keeps them all.
+fn keeps_its_word(bucket: &Bucket, versions_were: bool, locks_were: bool) -> Result<()> {
+    let locks = bucket.documents.contains_key(&BucketDocument::ObjectLock);
+    let text = match bucket.versioning() {
+        Versioning::Never if versions_were => "A bucket that kept versions keeps those that it has: versioning can only be suspended.",
+        Versioning::Never | Versioning::Suspended if locks => {
+            "Versioning must be 'Enabled' on a bucket with an Object Lock configuration, so the versioning state cannot be changed."
+        }
+        _ if locks_were && !locks => "Object Lock can't be turned off once it is on.",
+        _ => return Ok(()),
+    };
+    Err(Error::new(ErrorKind::InvalidBucketState, text))
 }

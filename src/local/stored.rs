@@ -97,6 +97,9 @@ fn take_standing(found: &mut Fields) -> Result<Standing> {
     let named = found.take(Tag::VERSION).is_some();
     let millis = found.take(Tag::NONCURRENT_SINCE).map(|bytes| bytes.try_into().map(u64::from_le_bytes)).transpose();
     let millis = millis.map_err(|_| Error::internal("a row's time is no number"))?;
+    if found.take(Tag::NONCURRENT_SINCE).is_some() {
+        return Err(Error::internal("a row says two times since when it is not the newest"));
+    }
     Ok(Standing { named, noncurrent_since: millis.map(Timestamp::from_millis) })
 }
 

@@ -237,14 +237,16 @@ impl<'a> Txn<'a> {
         self.put(Table::Versions, key::version(bucket, key, row.generation()), Some(Value::Version(row)))
     }
 
-    /// The first row of the key in `Versions`, as this batch sees it.
-    pub fn newest_version(&self, bucket: &BucketName, key: &ObjectKey) -> Result<Option<VersionRow>> {
+    /// The first row of the key in `Versions`, as this batch sees it. `below`: none from that generation on is there any more, so nobody
+    /// walks past what the batch took away, one by one.
+    pub fn newest_version(&self, bucket: &BucketName, key: &ObjectKey, below: Option<u64>) -> Result<Option<VersionRow>> {
         let prefix = key::versions(bucket, key);
+        let from = below.map_or_else(|| prefix.clone(), |generation| key::version(bucket, key, generation));
         let of_key = |k: &Vec<u8>| k.starts_with(&prefix);
         let here = |k: &Vec<u8>| self.rows.get(&(Table::Versions, k.clone()));
-        let ours = self.versions.range(prefix.clone()..).take_while(|k| of_key(k)).find_map(|k| Some((k, here(k)?.clone()?)));
+        let ours = self.versions.range(from.clone()..).take_while(|k| of_key(k)).find_map(|k| Some((k, here(k)?.clone()?)));
         let mut theirs = None;
-        self.index.scan(Table::Versions, &prefix, &mut |k, v| {
+        self.index.scan(Table::Versions, &from, &mut |k, v| {
             if !k.starts_with(&prefix) {
                 return Ok(Walk::Stop);
             }

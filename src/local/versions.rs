@@ -140,7 +140,7 @@ fn make_way(txn: &mut Txn<'_>, bucket: &Bucket, key: &ObjectKey) -> Result<Optio
     let current = match txn.object(name, key)? {
         Some(row) => Some(VersionRow::Object(row)),
         None if versioning == Versioning::Never => None,
-        None => txn.newest_version(name, key)?,
+        None => txn.newest_version(name, key, None)?,
     };
     let null = if versioning == Versioning::Suspended { txn.null_version(name, key)? } else { None };
     for row in [current.as_ref().filter(|row| goes(row)), null.as_ref()].into_iter().flatten() {
@@ -163,7 +163,7 @@ pub fn delete_exact(txn: &mut Txn<'_>, bucket: &Bucket, key: &ObjectKey, id: &Ve
         None => Ok(gone(false, false)),
         Some(Found::InObjects(row)) => {
             require_unlocked(txn, &row, bypass)?;
-            show_the_next(txn, bucket, key, true)?;
+            show_the_next(txn, bucket, key, row.tail.generation, true)?;
             Ok(gone(true, false))
         }
         Some(Found::InVersions(row)) => {
@@ -171,16 +171,16 @@ pub fn delete_exact(txn: &mut Txn<'_>, bucket: &Bucket, key: &ObjectKey, id: &Ve
             let was_newest = row.standing().noncurrent_since.is_none();
             forget(txn, bucket, key, &row)?;
             if was_newest {
-                show_the_next(txn, bucket, key, false)?;
+                show_the_next(txn, bucket, key, row.generation(), false)?;
             }
             Ok(gone(true, row.marker().is_some()))
         }
     }
 }
 
-/// The newest version went, or goes now where it stands in `Objects`.
-fn show_the_next(txn: &mut Txn<'_>, bucket: &Bucket, key: &ObjectKey, in_objects: bool) -> Result<()> {
-    let next = txn.newest_version(&bucket.name, key)?.map(|row| row.noncurrent_since(None));
+/// The newest version, of that generation, went; or it goes now, where it stands in `Objects`.
+fn show_the_next(txn: &mut Txn<'_>, bucket: &Bucket, key: &ObjectKey, newest: u64, in_objects: bool) -> Result<()> {
+    let next = txn.newest_version(&bucket.name, key, Some(newest))?.map(|row| row.noncurrent_since(None));
     match next {
         Some(VersionRow::Object(row)) => {
             txn.set_object(&bucket.name, key, row.clone())?;

@@ -8,7 +8,8 @@ contents that repeat (so that deduplication and its deletes take part). Then the
 index is at times deleted, truncated or scribbled on, garbage is put behind the journal as a torn write would, or the new
 process is killed in the middle of its recovery. After each start: every acknowledged write is there, byte-equal, with its own
 metadata and ETag; an unanswered one is there whole or not at all; the listing says the same as the reads; open uploads are
-still open with their parts, and a Complete without an answer can be repeated. `tidegate fsck` must find nothing.
+still open with their parts, and a Complete without an answer can be repeated. In a second bucket versions are kept, and some of them
+locked: none is lost, none comes back, and none that is locked goes (kept.py). `tidegate fsck` must find nothing.
 
 A run without a finding ends with one line and status 0. The seed is printed; it fixes what is done, not how threads interleave.
 """
@@ -27,6 +28,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "clients"))
 import gateway
+import kept
 from history import ABSENT, FOREVER, LONG_AGO, Write, possible
 from mischief import HARM_TO_INDEX, MISCHIEF, delete_index
 from wire import Cut, Wire
@@ -96,6 +98,7 @@ def look(world, port, writes):
     if listed != seen:
         raise Finding(f"the listing differs from the reads: {set(listed.items()) ^ set(seen.items())}")
     look_at_uploads(world, wire)
+    kept.look(world, lambda *request: ask(world, wire, *request), world.random)
     wire.close()
 
 
@@ -137,6 +140,8 @@ class Run:
         self.data = folder / "data"
         self.random = random.Random(asked.seed)
         self.world = World()
+        self.world.random = self.random
+        self.world.kept = [kept.Kept(n) for n in range(WRITERS)]
         self.counts = {}
         self.server = None
         self.acknowledged = self.unanswered = 0
@@ -160,8 +165,10 @@ class Run:
 
     def make_bucket(self):
         port = self.start()
-        status, _, body = Wire(port, *gateway.TENANTS["alice"]).request("PUT", f"/{BUCKET}")
-        expect(status, (200,), "make the bucket", body)
+        wire = Wire(port, *gateway.TENANTS["alice"])
+        for bucket, headers in ((BUCKET, {}), (kept.BUCKET, {"x-amz-bucket-object-lock-enabled": "true"})):
+            status, _, body = wire.request("PUT", f"/{bucket}", "", headers)
+            expect(status, (200,), f"make the bucket {bucket}", body)
         self.server.kill()
 
     def round(self, number):

@@ -94,6 +94,7 @@ class World:
         self.stopping = self.killed = False
         self.index_harmed = False
         self.excused = 0
+        self.kept = []  # by writer: keys whose versions are kept
 
     def excuses(self, status):
         """A harmed index may be found out only in the middle of its work: then it is rebuilt while requests are told to come
@@ -145,10 +146,10 @@ class Writer(threading.Thread):
         self.writes, self.finding, self.done = [], None, 0
 
     def run(self):
-        kinds = [self.put, self.conditional_put, self.delete, self.batch_delete, self.copy, self.multipart, self.leave_upload, self.take_upload]
+        kinds = [self.put, self.conditional_put, self.delete, self.batch_delete, self.copy, self.multipart, self.leave_upload, self.take_upload, self.keep]
         try:
             while not self.world.stopping:
-                self.random.choices(kinds, (50, 8, 9, 4, 8, 8, 4, 5))[0]()
+                self.random.choices(kinds, (50, 8, 9, 4, 8, 8, 4, 5, 30))[0]()
                 self.done += 1
         except Cut:
             if not self.world.killed:
@@ -265,6 +266,9 @@ class Writer(threading.Thread):
             upload = self.start_upload(1)
             if upload:
                 self.world.leave(upload)
+
+    def keep(self):
+        self.world.kept[self.number].work(self)
 
     def take_upload(self):
         upload = self.world.take(self.own)

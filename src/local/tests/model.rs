@@ -85,11 +85,11 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 /// Half of them inline, half of them files.
-fn content(n: u8) -> Vec<u8> {
+pub fn content(n: u8) -> Vec<u8> {
     bytes_of(u64::from(n) + 1, if n.is_multiple_of(2) { 200 } else { 700 })
 }
 
-fn small(dir: &Path) -> Settings {
+pub fn small(dir: &Path) -> Settings {
     Settings { inline_limit: 512, segment_bytes: 2048, ..settings(dir) }
 }
 
