@@ -1,6 +1,6 @@
 //! Figures of the embedded store: durable PUTs, hot look-ups, listing, start and rebuild at a million objects.
 //!
-//!   cargo bench --bench store [-- put | pages | versions | million [ROWS]]
+//!   cargo bench --bench store [-- put | pages | versions | due | million [ROWS]]
 //!
 //! Prints what it measured; asserts nothing.
 
@@ -32,7 +32,7 @@ use tidegate::local::rows::{BodyPlace, ObjectHead, ObjectRow, ObjectTail, Standi
 use tidegate::local::scope::KeyId;
 use tidegate::local::stored;
 use tidegate::local::{Local, Settings};
-use tidegate::origin::{Buckets, Freshness, Intake, PutObject, Quota, ReadBy, Reads, Writes};
+use tidegate::origin::{Buckets, DueIndex, Freshness, Intake, PutObject, Quota, ReadBy, Reads, Writes};
 
 /// As the binary has it: figures of memory are those of this allocator.
 #[global_allocator]
@@ -53,6 +53,9 @@ fn main() {
     }
     if matches!(what, "all" | "versions") {
         [(1000, 1), (1_000_000, 1), (1, 1000), (1000, 1000)].into_iter().for_each(|(keys, each)| versions(keys, each));
+    }
+    if matches!(what, "all" | "due") {
+        due();
     }
     if matches!(what, "all" | "million") {
         million(rows);
@@ -207,6 +210,31 @@ fn pages() {
         let folders = ListQuery { prefix: "k/".into(), delimiter: "/".into(), max: 1000, ..ListQuery::default() };
         let (keys, folders) = (page(&runtime, &local, &keys), page(&runtime, &local, &folders));
         println!("at {rows:>7} keys: page of {} keys {:.2} ms; page of {} common prefixes {:.2} ms", keys.0, keys.1, folders.0, folders.1);
+        local.close();
+    }
+}
+
+/// Rules for all, by which a thousandth is due: to find that must cost the same however many keys there are.
+fn due() {
+    const RULES: &str = r#"{"version":1,"transition_minimum":"all_storage_classes_128K","rules":[{"id":"all","enabled":true,"expires":{"days":365}},{"id":"few","enabled":true,"prefix":"k/500/","expires":{"days":1}}]}"#;
+    let runtime = runtime();
+    for rows in [1_000, 10_000, 100_000, 1_000_000] {
+        let dir = tempfile::tempdir_in(".").expect("a folder");
+        drop(open(dir.path()));
+        write_journal(dir.path(), rows);
+        let local = open(dir.path());
+        let document = Some(RULES.as_bytes().to_vec());
+        runtime.block_on(local.set_bucket_document(&name(), BucketDocument::Lifecycle, document)).expect("rules");
+        let started = Instant::now();
+        while runtime.block_on(local.look_through(2000)).expect("a step") {}
+        let through = started.elapsed().as_secs_f64();
+        let by = Timestamp::now().plus(Duration::from_secs(3 * 24 * 3600));
+        let started = Instant::now();
+        let found = runtime.block_on(local.due(by, b"", 2000)).expect("what is due").keys.len();
+        let found_in = started.elapsed().as_secs_f64() * 1000.0;
+        println!(
+            "at {rows:>7} keys: looked through once, by other rules, in {through:.2} s; {found} that are due found in {found_in:.2} ms"
+        );
         local.close();
     }
 }

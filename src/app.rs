@@ -125,6 +125,9 @@ impl App {
         };
         let queue = open_queue(queue_settings)?;
         let cluster = cluster::start(&config.cluster, &secret, &queue, cache.freshness.if_error)?;
+        let lifecycle = config.lifecycle.clone();
+        config.store.lifecycles = lifecycle.rules();
+        let lifecycles = config.store.lifecycles.clone();
         let settings = stack::Settings { local: config.store, upstream, shadows, cache, replicas, back: config.back };
         let stack = stack::open(settings, &stack::Tools { secret: &secret, queue: &queue, metrics: &metrics }).await?;
         // Over a remote S3 other nodes may stand too.
@@ -142,9 +145,12 @@ impl App {
             .with_changes(changes.clone())
             .with_layers(stack.layers.clone())
             .with_peers(cluster.peers())
-            .with_writers(writers);
-        let (recurring, leases) = jobs::recurring(stack.shared.as_ref(), stack.layers.replicas.as_ref(), &config.cluster, &queue)?;
-        let parts = jobs::Parts { changes, purges, peers: cluster.kind(), layers: stack.layers, shared: stack.shared };
+            .with_writers(writers)
+            .with_lifecycles(lifecycles);
+        let (recurring, leases) =
+            jobs::recurring(stack.shared.as_ref(), stack.layers.replicas.as_ref(), &config.cluster, lifecycle.every(), &queue)?;
+        let gauges = metrics.lifecycle.clone();
+        let parts = jobs::Parts { changes, purges, peers: cluster.kind(), layers: stack.layers, shared: stack.shared, lifecycle: gauges };
         let kinds = jobs::kinds(parts, &ops, &auth);
         jobs::register(&queue, recurring, &kinds).await?;
         ops.load_settings(&auth).await?;

@@ -28,6 +28,7 @@ use crate::base::object::{
 use crate::base::object_ref::{ObjectRef, VersionId};
 use crate::base::range::ByteRange;
 use crate::base::tags::Tags;
+use crate::base::timestamp::Timestamp;
 use crate::base::versions::{Marker, VersionsPage, VersionsQuery};
 use crate::ingest::{Received, Staging};
 
@@ -253,6 +254,8 @@ pub struct Origin {
     pub uploads: Arc<dyn Uploads>,
     pub settings: Arc<dyn OwnSettings>,
     pub control: Arc<dyn Control>,
+    /// None: the store keeps no index of what lifecycle rules may concern; who wants to know lists.
+    pub due: Option<Arc<dyn DueIndex>>,
 }
 
 impl Origin {
@@ -266,8 +269,38 @@ impl Origin {
             uploads: store.clone(),
             settings: store.clone(),
             control: store,
+            due: None,
         }
     }
+}
+
+/// A key that lifecycle rules may concern by now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DueKey {
+    pub bucket: BucketName,
+    pub key: ObjectKey,
+    /// What the index has of it, and in which state.
+    pub rows: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+#[derive(Debug, Clone, Default)]
+pub struct DuePage {
+    pub keys: Vec<DueKey>,
+    /// Where the next page begins, as `after`.
+    pub last: Vec<u8>,
+    pub more: bool,
+}
+
+/// A store's index of what is due, by time: hints, which whoever finds one looks into.
+pub trait DueIndex: Send + Sync + 'static {
+    /// In order of time, of at most `max` rows. `after`: the last row of the page before; empty: from the beginning.
+    fn due<'a>(&'a self, by: Timestamp, after: &'a [u8], max: usize) -> Pending<'a, DuePage>;
+    /// These were looked at, and each is to be looked at again then. What was written since they were found keeps its hint.
+    fn looked_at(&self, keys: Vec<(DueKey, Option<Timestamp>)>) -> Pending<'_, ()>;
+    /// The rules of all buckets may be others now.
+    fn mark_all(&self) -> Pending<'_, ()>;
+    /// Reads on in a bucket whose rules changed, at most so many rows. False: there is none.
+    fn look_through(&self, max: usize) -> Pending<'_, bool>;
 }
 
 /// Buckets, and what is attached to them.

@@ -13,6 +13,7 @@ use crate::cdn::cloudfront::Settings;
 use crate::cdn::{CloudFront, Map};
 use crate::cluster::{RecurringNode, Settings as ClusterSettings};
 use crate::jobs::backfill::Backfill;
+use crate::jobs::lifecycle::{self, Lifecycle};
 use crate::jobs::purge::{Outbox, Purge};
 use crate::jobs::replicate::{Repair, Replicate};
 use crate::jobs::sweep::{self, Sweep};
@@ -24,6 +25,7 @@ use crate::ops::replicas::Replicas;
 use crate::ops::shared_upkeep::SharedUpkeep;
 use crate::ops::{Layers, Ops};
 use crate::queue::{Kind, Leases, Queue, Recurring};
+use crate::telemetry::lifecycle::Lifecycle as Gauges;
 
 /// Until what could not be recorded is tried again.
 const AGAIN: Duration = Duration::from_secs(30);
@@ -65,6 +67,7 @@ pub struct Parts {
     pub peers: Arc<dyn Kind>,
     pub layers: Layers,
     pub shared: Option<SharedUpkeep>,
+    pub lifecycle: Gauges,
 }
 
 pub fn kinds(parts: Parts, ops: &Ops, auth: &Arc<Auth>) -> Vec<Arc<dyn Kind>> {
@@ -79,6 +82,7 @@ pub fn kinds(parts: Parts, ops: &Ops, auth: &Arc<Auth>) -> Vec<Arc<dyn Kind>> {
     // The gateway's own.
     let grant = auth.gateway();
     kinds.push(parts.peers);
+    kinds.push(Arc::new(Lifecycle { ops: ops.clone(), grant: grant.clone(), gauges: parts.lifecycle }));
     if let Some(back) = parts.layers.back {
         kinds.push(Arc::new(Upload { back, grant: grant.clone(), changes: parts.changes }));
     }
@@ -118,9 +122,11 @@ pub fn recurring(
     shared: Option<&SharedUpkeep>,
     replicas: Option<&Replicas>,
     cluster: &ClusterSettings,
+    lifecycle_every: Duration,
     queue: &Queue,
 ) -> Result<(Vec<Recurring>, Option<Leases>)> {
     let mut all = replicas.map_or(Ok(Vec::new()), Replicas::recurring)?;
+    all.push(lifecycle::recurring(lifecycle_every)?);
     // An embedded store has no other nodes.
     let Some(shared) = shared else { return Ok((all, None)) };
     all.push(sweep::recurring()?);

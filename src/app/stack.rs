@@ -88,7 +88,8 @@ impl Stack {
     fn over_local(settings: LocalSettings, tools: &Tools<'_>) -> Result<Self, StartError> {
         let store = Local::open(LocalSettings { metrics: tools.metrics.clone(), ..settings })?;
         let closed = store.clone();
-        Ok(Stack::over(Origin::of(store), Box::new(move || closed.close())))
+        let origin = Origin { due: Some(store.clone()), ..Origin::of(store) };
+        Ok(Stack::over(origin, Box::new(move || closed.close())))
     }
 
     async fn over_upstream(settings: UpstreamSettings, tools: &Tools<'_>) -> Result<Self, StartError> {
@@ -148,7 +149,9 @@ impl Stack {
         }
         let hot = hot::Settings { bytes: store.hot.bytes.min(BACK_HOT_CACHE_BYTES), ..store.hot };
         let index_cache_bytes = store.index_cache_bytes.min(BACK_INDEX_CACHE_BYTES);
-        let local = Local::open(LocalSettings { dir, hot, index_cache_bytes, metrics: tools.metrics.clone(), ..store })?;
+        // What waits there goes where it belongs, whatever its age.
+        let lifecycles = Arc::default();
+        let local = Local::open(LocalSettings { dir, hot, index_cache_bytes, metrics: tools.metrics.clone(), lifecycles, ..store })?;
         let buckets: HashSet<_> = settings.buckets.iter().cloned().collect();
         let mode = Arc::new(move |bucket: &_| buckets.contains(bucket));
         let (queue, gauges) = (tools.queue.clone(), tools.metrics.write_back.clone());

@@ -10,6 +10,7 @@ mod export;
 mod fsck;
 mod import;
 mod key;
+mod lifecycle;
 mod mirror;
 mod moves;
 mod presign;
@@ -58,6 +59,8 @@ enum Command {
     Repair(repair::Repair),
     /// Copy what only the old store of a bucket has, so that it can be given up
     Backfill(backfill::Backfill),
+    /// Let go now what lifecycle rules say, or say what would go
+    Lifecycle(lifecycle::Lifecycle),
     /// Prove that bodies, records and index agree, and repair the index; the gateway must not be running
     Fsck(fsck::Fsck),
     /// A link to an object in the operator's name: a presigned URL, CloudFront's URL or cookies, or a path token
@@ -134,6 +137,7 @@ fn carry_out(arguments: Arguments) -> Result<(), Failure> {
             Some(Command::Sync(command)) => sync::run(command, config).await,
             Some(Command::Repair(command)) => repair::run(command, config).await,
             Some(Command::Backfill(command)) => backfill::run(command, config).await,
+            Some(Command::Lifecycle(command)) => lifecycle::run(command, config).await,
             Some(Command::Fsck(command)) => fsck::run(&command, &config),
             Some(Command::Presign(command)) => presign::run(command, config).await,
             Some(Command::Import(command)) => import::run(command, config).await,

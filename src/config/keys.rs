@@ -74,6 +74,7 @@ pub fn keys() -> Vec<Key> {
         keeping::variants(),
         cluster(),
         jobs(),
+        keeping::lifecycle(),
         cdn(),
         limits(),
         patience(),

@@ -9,7 +9,7 @@ use super::fault::Fault;
 use super::keys::{Key, keys};
 use super::reader::{Reader, nearest};
 use super::value::Value;
-use super::{Config, DEFAULT_FILE, buckets, replicas, shadows, sites};
+use super::{Config, DEFAULT_FILE, buckets, lifecycle, replicas, shadows, sites};
 use crate::base::names::BucketName;
 use crate::cluster::RecurringNode;
 
@@ -67,6 +67,7 @@ impl Reader<'_> {
         for (section, content) in document.get_ref() {
             let (name, at) = (section.get_ref().as_ref(), section.span().start);
             match content.get_ref() {
+                _ if name == "lifecycle_rule" => self.config.lifecycle.configured = lifecycle::take(self, content),
                 _ if name == "bucket" => self.config.upstream.adopted = buckets::take(self, content),
                 _ if name == "replica" => self.config.replicas = replicas::take(self, content),
                 _ if name == "shadow" => self.config.shadows = shadows::take(self, content),
@@ -77,7 +78,8 @@ impl Reader<'_> {
                 }
                 DeValue::Table(table) if keys.iter().any(|k| k.section() == name) => self.take_section(keys, name, table),
                 _ => {
-                    let sections: Vec<&str> = keys.iter().map(Key::section).chain(["site", "bucket", "replica", "shadow"]).collect();
+                    let sections: Vec<&str> =
+                        keys.iter().map(Key::section).chain(["site", "bucket", "replica", "shadow", "lifecycle_rule"]).collect();
                     self.fault(at, name, format!("there is no such section{}", nearest(name, sections.into_iter())));
                 }
             }

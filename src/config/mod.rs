@@ -10,6 +10,7 @@ pub mod callers;
 pub mod cdn;
 pub mod fault;
 pub mod keys;
+pub mod lifecycle;
 pub mod load;
 pub mod reader;
 pub mod remote;
@@ -74,6 +75,7 @@ pub struct Config {
     /// Its folder is the store's, and `queue` in it.
     pub queue: QueueSettings,
     pub jobs: JobSettings,
+    pub lifecycle: lifecycle::Lifecycle,
     pub cdn: CdnSettings,
     /// Other nodes of the same bucket.
     pub cluster: ClusterSettings,
@@ -124,6 +126,7 @@ impl Default for Config {
             cache_dir: None,
             queue: QueueSettings::default(),
             jobs: JobSettings::default(),
+            lifecycle: lifecycle::Lifecycle::default(),
             cdn: CdnSettings::default(),
             cluster: ClusterSettings::default(),
             log: LogSettings::default(),

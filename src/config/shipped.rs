@@ -64,6 +64,18 @@ const SITES: &str = "\
 # access_key = \"AKIA…\"
 # secret = { env = \"OLD_SECRET\" }
 
+# Rules that let objects go, beside those that buckets are set to (PutBucketLifecycleConfiguration): see docs/lifecycle.md.
+# [[lifecycle_rule]]
+# name = \"session logs\"
+# bucket = \"media\"                   # or a list; left out: all
+# prefix = \"sessions/*/logs/\"        # a * stands for anything but a slash
+# artifact = [\"image\", \"video\"]    # the third part of tenant/run/type/file
+# larger_than = \"1MiB\"               # and smaller_than
+# expire_days = 7
+# noncurrent_days = 30                # versions that are not the newest, from the creation of their successor on
+# keep_noncurrent = 3                 # of these, the newest stay
+# abort_uploads_days = 1
+
 # What the edge door shows: one table for each site. A request belongs to the site of its host, or to the one for any host.
 [[site]]
 

@@ -41,7 +41,7 @@ impl Shared {
                 return Err(Error::new(ErrorKind::QuotaExceeded, "You have attempted to create more buckets than allowed."));
             }
             bucket.generation = txn.next_generation();
-            txn.set_bucket(bucket.clone());
+            txn.set_bucket(bucket.clone())?;
             Ok(SharedBucket::new(bucket))
         };
         self.queue.submit(create).await
@@ -102,8 +102,7 @@ impl Shared {
             let mut bucket = Bucket::clone(&*txn.bucket(&name)?.ok_or_else(no_such_bucket)?);
             change(&mut bucket)?;
             bucket.generation = txn.next_generation();
-            txn.set_bucket(bucket);
-            Ok(())
+            txn.set_bucket(bucket)
         };
         self.queue.submit(change).await
     }

@@ -169,7 +169,8 @@ impl Found {
             | Table::Hashes
             | Table::ManifestRefs
             | Table::Usage
-            | Table::NullVersions) => seen.row(table, value)?,
+            | Table::NullVersions
+            | Table::Due) => seen.row(table, value)?,
         }
         for id in seen.ids {
             self.referenced.extend(self.unreferenced.remove_entry(&id));

@@ -17,6 +17,7 @@ pub mod clock;
 pub mod complete;
 pub mod copy_checksum;
 pub mod derive;
+pub mod due;
 pub mod exact;
 pub mod folders;
 pub mod fsck;

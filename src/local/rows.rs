@@ -53,6 +53,8 @@ listed! {
         Usage = 0x82,
         /// Which row of `Versions` is the key's null version, by its generation.
         NullVersions = 0x83,
+        /// What lifecycle rules may concern, by time: see `due`.
+        Due = 0x84,
     }
 }
 
@@ -79,7 +81,7 @@ impl Table {
             | Table::Drops
             | Table::Rehash
             | Table::Versions => true,
-            Table::Hashes | Table::ManifestRefs | Table::Usage | Table::NullVersions => false,
+            Table::Hashes | Table::ManifestRefs | Table::Usage | Table::NullVersions | Table::Due => false,
         }
     }
 }

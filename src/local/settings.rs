@@ -4,14 +4,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::telemetry::metrics::Metrics;
-
+use crate::base::lifecycle::ready::Lifecycles;
 use crate::files;
 use crate::index;
 use crate::journal;
 use crate::local::clock;
 use crate::local::hot;
 use crate::local::sealed::Sealing;
+use crate::telemetry::metrics::Metrics;
 
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -33,6 +33,8 @@ pub struct Settings {
     /// How long a completed upload still answers the same request.
     pub completed_kept: Duration,
     pub sealing: Sealing,
+    /// What lets objects go: the index of what is due is made by it.
+    pub lifecycles: Arc<Lifecycles>,
     /// What the store counts into.
     pub metrics: Arc<Metrics>,
     /// For tests: other clocks than the machine's.
@@ -56,6 +58,7 @@ impl Default for Settings {
             compact_segments: 16,
             completed_kept: Duration::from_secs(24 * 3600),
             sealing: Sealing::default(),
+            lifecycles: Arc::default(),
             metrics: Arc::default(),
             clock: clock::Source::default(),
             fault: None,

@@ -169,7 +169,7 @@ impl Seen {
             // A candidate is no reference, and the hash of an object is asked for as long as the object is there.
             Table::Drops | Table::Rehash => {}
             // They point to what an object refers to, or to a row.
-            Table::Hashes | Table::ManifestRefs | Table::Usage | Table::NullVersions => {}
+            Table::Hashes | Table::ManifestRefs | Table::Usage | Table::NullVersions | Table::Due => {}
         }
         Ok(())
     }

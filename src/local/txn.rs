@@ -16,6 +16,7 @@ use crate::base::timestamp::Timestamp;
 use crate::index::{Change, Index, Walk};
 use crate::journal::{ContentAt, OpRef};
 use crate::local::clock::{LAST_TIME, Times};
+use crate::local::due::DueBy;
 use crate::local::ids::Ids;
 use crate::local::rows::{BodyPlace, DropKind, DropRow, HashRow, Id, Manifest, ObjectRow, Table, UsageRow, VersionRow, key};
 use crate::local::scope::Scope;
@@ -48,6 +49,8 @@ pub struct Txn<'a> {
     times: Times,
     /// In a replay the log already holds what a change led to.
     replay: bool,
+    /// None: what is due is found by a look through the bucket.
+    due_by: Option<DueBy<'a>>,
 }
 
 /// Generations that one batch can give out.
@@ -76,7 +79,21 @@ impl<'a> Txn<'a> {
             changes: 0,
             times,
             replay,
+            due_by: None,
         }
+    }
+
+    /// What is due of each change is derived by these rules.
+    pub fn with_due(self, due_by: DueBy<'a>) -> Self {
+        Txn { due_by: Some(due_by), ..self }
+    }
+
+    pub fn due_by(&self) -> Option<DueBy<'a>> {
+        self.due_by
+    }
+
+    pub fn is_replay(&self) -> bool {
+        self.replay
     }
 
     pub fn now(&self) -> Timestamp {
@@ -164,26 +181,31 @@ impl<'a> Txn<'a> {
             Table::Objects => {
                 let before = self.get(table, &key)?;
                 self.derive_object(&key, before.as_ref(), value.as_ref())?;
+                self.derive_due(table, &key, before.as_ref(), value.as_ref())?;
             }
             Table::Versions => {
                 let before = self.get(table, &key)?;
                 self.derive_version(&key, before.as_ref(), value.as_ref())?;
+                self.derive_due(table, &key, before.as_ref(), value.as_ref())?;
             }
             Table::Parts => {
                 let before = self.get(table, &key)?;
                 self.derive_part(before.as_ref(), value.as_ref())?;
             }
+            Table::Uploads => {
+                let before = self.get(table, &key)?;
+                self.derive_due(table, &key, before.as_ref(), value.as_ref())?;
+            }
+            Table::Buckets => {
+                if let Some(Value::Bucket(bucket)) = &value {
+                    let before = self.bucket(&bucket.name)?;
+                    self.derive_due_of_bucket(before.as_deref(), bucket);
+                }
+            }
             // Nothing follows from them.
-            Table::Meta
-            | Table::Buckets
-            | Table::Uploads
-            | Table::Manifests
-            | Table::Completed
-            | Table::Settings
-            | Table::Drops
-            | Table::Rehash => {}
+            Table::Meta | Table::Manifests | Table::Completed | Table::Settings | Table::Drops | Table::Rehash => {}
             // They follow themselves.
-            Table::Hashes | Table::ManifestRefs | Table::Usage | Table::NullVersions => {}
+            Table::Hashes | Table::ManifestRefs | Table::Usage | Table::NullVersions | Table::Due => {}
         }
         self.put_plain(table, key, value);
         Ok(())
@@ -284,8 +306,17 @@ impl<'a> Txn<'a> {
         self.bucket(name)?.ok_or_else(no_such_bucket)
     }
 
-    pub fn set_bucket(&mut self, bucket: Bucket) {
-        self.put_plain(Table::Buckets, key::bucket(&bucket.name), Some(Value::Bucket(Arc::new(bucket))));
+    pub fn set_bucket(&mut self, bucket: Bucket) -> Result<()> {
+        self.put(Table::Buckets, key::bucket(&bucket.name), Some(Value::Bucket(Arc::new(bucket))))
+    }
+
+    /// A row of `Due`, as it is.
+    pub fn due_row(&self, row: &[u8]) -> Result<Option<Vec<u8>>> {
+        match self.get(Table::Due, row)? {
+            None => Ok(None),
+            Some(Value::Bytes(bytes)) => Ok(Some(bytes)),
+            Some(_) => Err(Error::internal("a row of another kind")),
+        }
     }
 
     pub fn content(&self, scope: &Scope, sha256: &VerifiedSha256) -> Result<Option<HashRow>> {

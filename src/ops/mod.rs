@@ -13,6 +13,7 @@ pub mod cdn;
 pub mod changes;
 pub mod jobs;
 pub mod keyed;
+pub mod lifecycle;
 mod merged;
 pub mod multipart;
 pub mod operator;

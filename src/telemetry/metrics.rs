@@ -15,6 +15,7 @@ use prometheus_client::registry::{Registry, Unit};
 use super::gauge::GaugeGuard;
 use super::histogram::Latency;
 use super::jobs::Jobs;
+use super::lifecycle::Lifecycle;
 use super::replicas::Replicas;
 use super::shadows::Shadows;
 use super::tenants::Tenants;
@@ -306,6 +307,7 @@ pub struct Metrics {
     pub write_back: WriteBack,
     pub replicas: Replicas,
     pub shadows: Shadows,
+    pub lifecycle: Lifecycle,
 }
 
 impl Metrics {
@@ -375,6 +377,7 @@ impl Metrics {
             write_back: WriteBack::register(r),
             replicas: Replicas::register(r),
             shadows: Shadows::register(r),
+            lifecycle: Lifecycle::register(r),
             registry,
         }
     }

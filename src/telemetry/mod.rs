@@ -7,6 +7,7 @@ pub mod access_log;
 pub mod gauge;
 pub mod histogram;
 pub mod jobs;
+pub mod lifecycle;
 pub mod log;
 pub mod metrics;
 pub mod redact;

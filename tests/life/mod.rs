@@ -6,6 +6,7 @@ mod clients;
 mod continues;
 mod drain;
 mod half_closed;
+mod lifecycle;
 mod memory;
 mod private;
 mod protocols;

@@ -62,11 +62,11 @@ impl Rule {
 
     fn check_days(&self) -> Result<()> {
         match self.expiration {
-            Some(Expiration::When(When::Days(0)) | Expiration::NotRead(0)) => {
+            Some(Expiration::When(When::Days(0))) => {
                 return Err(invalid_argument("'Days' for Expiration action must be a positive integer", "Days"));
             }
             Some(Expiration::When(when)) => check_date(when)?,
-            Some(Expiration::SoleMarkers(_) | Expiration::NotRead(_)) | None => {}
+            Some(Expiration::SoleMarkers(_)) | None => {}
         }
         if let Some(noncurrent) = self.noncurrent {
             if noncurrent.days == 0 {

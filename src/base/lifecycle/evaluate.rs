@@ -24,10 +24,9 @@ pub struct Subject<'a> {
 /// What it is to its key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {
-    /// The object that the key shows. `read`: when it was last read, as far as that is known.
+    /// The object that the key shows.
     Current {
         modified: Timestamp,
-        read: Option<Timestamp>,
     },
     /// An older version, or a marker that is not the newest of its key. `since`: when its successor came; `newer`: how many noncurrent
     /// ones came after it.
@@ -60,7 +59,7 @@ pub fn first_due<'r>(rules: impl Iterator<Item = &'r Rule>, subject: &Subject<'_
 }
 
 /// Whether who evaluates must know the tags: some rule asks for them.
-pub fn asks_for_tags<'r>(mut rules: impl Iterator<Item = &'r Rule>) -> bool {
+pub(super) fn asks_for_tags<'r>(mut rules: impl Iterator<Item = &'r Rule>) -> bool {
     rules.any(|rule| rule.enabled && !rule.filter.tags.is_empty())
 }
 
@@ -70,10 +69,7 @@ fn due(rule: &Rule, standing: Standing, day: Day) -> Option<Timestamp> {
         When::Date(date) => date,
     };
     match (standing, rule.expiration) {
-        (Standing::Current { modified, .. } | Standing::SoleMarker { modified }, Some(Expiration::When(when))) => Some(by(when, modified)),
-        (Standing::Current { modified, read }, Some(Expiration::NotRead(days))) => {
-            Some(day.after(read.map_or(modified, |read| read.max(modified)), days))
-        }
+        (Standing::Current { modified } | Standing::SoleMarker { modified }, Some(Expiration::When(when))) => Some(by(when, modified)),
         (Standing::SoleMarker { modified }, Some(Expiration::SoleMarkers(true))) => Some(modified),
         (Standing::SoleMarker { .. } | Standing::Current { .. }, _) | (Standing::CoveringMarker, _) => None,
         (Standing::Noncurrent { since, newer }, _) => {

@@ -99,8 +99,6 @@ pub enum Expiration {
     When(When),
     /// `ExpiredObjectDeleteMarker`: whether markers go that nothing stands under.
     SoleMarkers(bool),
-    /// Of rules in gateway.toml: for so many days nobody has read it.
-    NotRead(u32),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

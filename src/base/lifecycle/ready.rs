@@ -9,7 +9,7 @@ use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
 use super::day::Day;
-use super::evaluate::{Due, Subject, first_due};
+use super::evaluate::{Due, Subject, asks_for_tags, first_due};
 use super::{Configuration, Rule};
 use crate::base::error::Error;
 use crate::base::names::BucketName;
@@ -40,6 +40,11 @@ impl Rules {
     /// All, those of gateway.toml first.
     pub fn iter(&self) -> impl Iterator<Item = &Rule> + Clone {
         self.of_gateway.iter().chain(self.of_bucket.iter().flat_map(|c| &c.rules))
+    }
+
+    /// Whether who evaluates must know the tags.
+    pub fn ask_for_tags(&self) -> bool {
+        asks_for_tags(self.iter())
     }
 
     pub fn first_due(&self, subject: &Subject<'_>, day: Day) -> Option<Due<'_>> {
@@ -75,6 +80,12 @@ impl Default for Lifecycles {
     }
 }
 
+impl std::fmt::Debug for Lifecycles {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Lifecycles").field("day", &self.day).field("configured", &self.configured).finish_non_exhaustive()
+    }
+}
+
 impl Lifecycles {
     pub fn new(day: Day, configured: Vec<ConfiguredRule>) -> Self {
         Lifecycles { day, configured, read: Cache::with_weighter(EXPECTED_BUCKETS, CACHED_BYTES, ByBytes) }
@@ -85,10 +96,15 @@ impl Lifecycles {
         &self.configured
     }
 
+    /// Whether the bucket may have rules: asked on the way of a read.
+    pub fn may_concern(&self, bucket: &Bucket) -> bool {
+        !self.configured.is_empty() || bucket.documents.contains_key(&BucketDocument::Lifecycle)
+    }
+
     /// None: the bucket has no rules.
     pub fn of(&self, bucket: &Bucket) -> Option<Rules> {
         let document = bucket.documents.get(&BucketDocument::Lifecycle);
-        if document.is_none() && self.configured.is_empty() {
+        if !self.may_concern(bucket) {
             return None;
         }
         let state = (bucket.generation, bucket.created);

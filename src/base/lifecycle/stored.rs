@@ -116,7 +116,7 @@ impl StoredRule {
             tags: tags.clone(),
             larger_than: *larger_than,
             smaller_than: *smaller_than,
-            expires: expiration.map(StoredExpiration::of).transpose()?,
+            expires: expiration.map(StoredExpiration::of),
             noncurrent: noncurrent.map(|n| StoredNoncurrent { days: n.days, keep: n.keep, class: None }),
             abort_uploads: *abort_uploads,
             transitions: transitions
@@ -134,7 +134,7 @@ impl StoredRule {
         let class = |name: &str| StorageClass::parse(name).ok_or_else(|| newer("a storage class of a lifecycle rule"));
         let transition = |t: StoredTransition| match t.when.expiration() {
             Expiration::When(when) => Ok(Transition { when, class: class(&t.class)? }),
-            Expiration::SoleMarkers(_) | Expiration::NotRead(_) => Err(newer("a transition of a lifecycle rule")),
+            Expiration::SoleMarkers(_) => Err(newer("a transition of a lifecycle rule")),
         };
         let noncurrent = |t: StoredNoncurrent| {
             Ok(NoncurrentTransition { days: t.days, keep: t.keep, class: class(t.class.as_deref().unwrap_or_default())? })
@@ -160,11 +160,10 @@ impl StoredRule {
 }
 
 impl StoredExpiration {
-    fn of(expiration: Expiration) -> Result<Self> {
+    fn of(expiration: Expiration) -> Self {
         match expiration {
-            Expiration::When(when) => Ok(Self::when(when)),
-            Expiration::SoleMarkers(go) => Ok(Self::SoleMarkers(go)),
-            Expiration::NotRead(_) => Err(Error::internal("a rule of gateway.toml is not stored with a bucket")),
+            Expiration::When(when) => Self::when(when),
+            Expiration::SoleMarkers(go) => Self::SoleMarkers(go),
         }
     }
 

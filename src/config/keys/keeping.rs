@@ -61,6 +61,19 @@ pub fn store() -> Vec<Key> {
     ]
 }
 
+pub fn lifecycle() -> Vec<Key> {
+    vec![
+        field!("lifecycle.every", "How often it is looked for what lifecycle rules let go.", lifecycle.every, show_time, duration),
+        field!(
+            "lifecycle.day",
+            "For tests: seconds that a day of a lifecycle rule has, and nothing is rounded to midnight. 0: a day.",
+            lifecycle.day_seconds,
+            |v: &u64| v.to_string(),
+            number
+        ),
+    ]
+}
+
 pub fn back() -> Vec<Key> {
     vec![
         field!(

@@ -11,12 +11,16 @@
 //! POST   /-/admin/v1/sync                 {"retry": true, "wait": 20}: until all that was written back is upstream
 //! POST   /-/admin/v1/repair               {"replica": "west"}: the job that compares it with the origin from the beginning
 //! POST   /-/admin/v1/backfill             {"bucket": "media"}: the job that copies what only its old store has
+//! POST   /-/admin/v1/lifecycle             {"dry_run": true}: the job that carries out what is due, or says what would go; with
+//!                                          {"job": "JOB", "wait": 20}: how far that one is, and its report
+//! GET    /-/admin/v1/lifecycle             the report of the last run
 //! POST   /-/admin/v1/reload
 //! POST   /-/admin/v1/path-tokens/rotate
 //! POST   /-/admin/v1/presign               as the tenants' /-/v1/presign
 //! POST   /-/admin/v1/peer                  what another node tells, sealed in a way of its own: see `cluster`
 //! ```
 
+mod lifecycle;
 mod route;
 
 use std::path::PathBuf;
@@ -83,7 +87,7 @@ async fn answer(gateway: &Gateway, visit: &Visit, request: Request<RequestBody>,
 fn no_such_command() -> Error {
     Error::new(
         ErrorKind::NotFound,
-        "There is no such command: keys, snapshot, sync, repair, backfill, reload, path-tokens/rotate and presign are.",
+        "There is no such command: keys, snapshot, sync, repair, backfill, lifecycle, reload, path-tokens/rotate and presign are.",
     )
 }
 
@@ -124,6 +128,8 @@ async fn carry_out(exchange: &mut Exchange<'_>, grant: &OperatorGrant, command: 
             let wanted: Backfill = parse(&exchange.document().await?)?;
             respond::json(&serde_json::json!({ "job": ops.backfill(grant, &wanted.bucket).await?.to_string() }))
         }
+        Command::Lifecycle => lifecycle::run(exchange, grant).await,
+        Command::LastLifecycle => lifecycle::last(exchange.gateway, grant).await,
         Command::Reload => reload(exchange.gateway),
         Command::RotatePathTokens => {
             ops.rotate_token_secret(grant, auth).await?;
@@ -234,7 +240,7 @@ impl Shown {
     }
 }
 
-fn parse<'d, T: Deserialize<'d>>(document: &'d [u8]) -> Result<T> {
+pub(super) fn parse<'d, T: Deserialize<'d>>(document: &'d [u8]) -> Result<T> {
     serde_json::from_slice(document)
         .map_err(|e| Error::new(ErrorKind::InvalidRequest, format!("The body is not what this command takes: {e}")))
 }

@@ -43,7 +43,10 @@ pub async fn read(exchange: &mut Exchange<'_>, bucket: &BucketName, key: &Object
         }
         if let Some(mut answer) = read::answer(&exchange.gateway.ops, &grant, Shown::stored(&object), &wanted).await? {
             apply_overrides(exchange, &mut answer)?;
-            lifecycle::tell(exchange, &found, exchange.named(bucket, key), &object, answer.headers_mut());
+            if exchange.gateway.ops.lifecycles().may_concern(&found) {
+                // In a box: it is no part of what a hot read is.
+                Box::pin(lifecycle::tell(exchange, &found, exchange.named(bucket, key), &object, answer.headers_mut())).await;
+            }
             versions::tell_read(answer.headers_mut(), &found, &object);
             exchange.tell_lock(answer.headers_mut(), &found, exchange.named(bucket, key), &object);
             if object.tag_count.is_some_and(|count| count > 0) {

@@ -47,7 +47,7 @@ fn written_again(table: Table, value: &[u8]) -> Vec<u8> {
         Table::Drops => again::<DropRow>(value),
         Table::Rehash => again::<RehashRow>(value),
         Table::Versions => again::<VersionRow>(value),
-        Table::Hashes | Table::ManifestRefs | Table::Usage | Table::NullVersions => panic!("a derived row in the journal"),
+        Table::Hashes | Table::ManifestRefs | Table::Usage | Table::NullVersions | Table::Due => panic!("a derived row in the journal"),
     }
 }
 

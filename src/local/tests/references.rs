@@ -123,7 +123,7 @@ impl Things {
         let name = object_key(&format!("k{a}"));
         let upload_id = UploadId::parse(&format!("upload{a}")).unwrap();
         let row_key = match table {
-            Table::Meta | Table::Buckets | Table::Completed | Table::Settings | Table::Usage => {
+            Table::Meta | Table::Buckets | Table::Completed | Table::Settings | Table::Usage | Table::Due => {
                 format!("{table:?}{a}").to_lowercase().into_bytes()
             }
             Table::Objects | Table::NullVersions => key::object(&bucket_name("media"), &name),
@@ -152,10 +152,7 @@ impl Things {
                 txn.set_version(&bucket_name("media"), &name, row)
             }
             Table::Meta | Table::ManifestRefs | Table::NullVersions => txn.set_row(table, row_key, &u64::from(b)),
-            Table::Buckets => {
-                txn.set_bucket(bucket_of(std::str::from_utf8(&row_key).unwrap()));
-                Ok(())
-            }
+            Table::Buckets => txn.set_bucket(bucket_of(std::str::from_utf8(&row_key).unwrap())),
             Table::Objects => {
                 let row = self.object(txn, a, b)?;
                 txn.set_object(&bucket_name("media"), &name, Arc::new(row))
@@ -174,6 +171,7 @@ impl Things {
                 Ok(())
             }
             Table::Usage => txn.set_row(table, row_key, &UsageRow { bytes: 1, objects: 1 }),
+            Table::Due => txn.set_row(table, row_key, &vec![b]),
         }
     }
 
@@ -200,7 +198,7 @@ impl Things {
                 Table::Manifests => {}
                 Table::Meta | Table::Buckets | Table::Uploads | Table::Completed | Table::Settings | Table::Drops | Table::Rehash => {}
                 // Hints. A file is never kept for their sake, nor let go.
-                Table::Hashes | Table::ManifestRefs | Table::Usage | Table::NullVersions => {}
+                Table::Hashes | Table::ManifestRefs | Table::Usage | Table::NullVersions | Table::Due => {}
             }
         }
         for Said { a, b, .. } in there.values().filter(|s| s.table == Table::Manifests && manifests.contains(&s.a)) {

@@ -16,8 +16,8 @@ use crate::base::range::ByteRange;
 use crate::base::tags::Tags;
 use crate::ingest::receive::{Expect, receive};
 use crate::ops::reading::Reading;
-use crate::ops::replicas::Inner;
 use crate::ops::replicas::target::Target;
+use crate::ops::replicas::{Inner, Replicas};
 use crate::origin::{Body, Buckets, Freshness, Intake, PutObject, ReadBy, Reads, Writes};
 use crate::upstream::Upstream;
 use crate::upstream::known::SourceVersion;
@@ -48,6 +48,22 @@ enum Step {
     Done(Brought),
     /// Somebody else changed it here or there.
     Again,
+}
+
+impl Replicas {
+    /// Whether each replica that gets the key has this version. One that does not answer may not have it.
+    pub async fn have(&self, bucket: &BucketName, key: &ObjectKey, object: &ObjectInfo) -> bool {
+        for target in self.0.targets.iter().filter(|target| target.covers(bucket, Some(key))) {
+            let there = match target.upstream().await {
+                Ok(upstream) => upstream.stat_copy(bucket, key).await.ok().flatten(),
+                Err(_) => None,
+            };
+            if !there.is_some_and(|there| is_copy(object, &there)) {
+                return false;
+            }
+        }
+        true
+    }
 }
 
 impl Inner {

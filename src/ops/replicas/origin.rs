@@ -42,6 +42,7 @@ impl Replicas {
             uploads: this.clone(),
             control: this,
             settings: self.0.origin.settings.clone(),
+            due: self.0.origin.due.clone(),
         }
     }
 }

@@ -39,7 +39,7 @@ fn subject(standing: Standing) -> Subject<'static> {
     Subject { key: "a/b", size: 10, tags: Some(&NONE), standing }
 }
 
-const CURRENT: Standing = Standing::Current { modified: Timestamp::from_secs(1_000 * DAY + HOUR), read: None };
+const CURRENT: Standing = Standing::Current { modified: Timestamp::from_secs(1_000 * DAY + HOUR) };
 const SOLE: Standing = Standing::SoleMarker { modified: Timestamp::from_secs(1_000 * DAY + HOUR) };
 
 fn due_at(rules: &[Rule], subject: &Subject<'_>) -> Option<(Timestamp, String)> {
@@ -85,16 +85,6 @@ fn uploads() {
 }
 
 #[test]
-fn what_was_read_stays() {
-    let unread = [Rule { expiration: Some(Expiration::NotRead(7)), ..rule("unread") }];
-    let current = |read| subject(Standing::Current { modified: at(HOUR), read });
-    assert_eq!(due_at(&unread, &current(None)).unwrap().0, at(8 * DAY));
-    assert_eq!(due_at(&unread, &current(Some(at(5 * DAY)))).unwrap().0, at(12 * DAY));
-    assert_eq!(due_at(&unread, &current(Some(at(0)))).unwrap().0, at(8 * DAY), "of a version before it");
-    assert_eq!(due_at(&unread, &subject(SOLE)), None);
-}
-
-#[test]
 fn filters() {
     let with = |filter: Filter| [Rule { filter, ..expires("r", 1) }];
     let concerned = |filter: Filter, of: &Subject<'_>| due_at(&with(filter), of).is_some();
@@ -119,7 +109,7 @@ fn filters() {
 fn standings() -> impl Strategy<Value = Standing> {
     let time = (0u64..50 * DAY).prop_map(at);
     prop_oneof![
-        (time.clone(), proptest::option::of(time.clone())).prop_map(|(modified, read)| Standing::Current { modified, read }),
+        time.clone().prop_map(|modified| Standing::Current { modified }),
         (time.clone(), 0u32..120).prop_map(|(since, newer)| Standing::Noncurrent { since, newer }),
         time.clone().prop_map(|modified| Standing::SoleMarker { modified }),
         Just(Standing::CoveringMarker),
@@ -153,7 +143,7 @@ proptest! {
         let subject = Subject { key: &key, size: 50, tags: None, standing };
         let Some(due) = first_due([&one].into_iter(), &subject, Day::Calendar) else { return Ok(()) };
         let (from, days) = match (standing, one.expiration) {
-            (Standing::Current { modified, .. } | Standing::SoleMarker { modified }, Some(Expiration::When(When::Days(days)))) => (modified, days),
+            (Standing::Current { modified } | Standing::SoleMarker { modified }, Some(Expiration::When(When::Days(days)))) => (modified, days),
             (Standing::Noncurrent { since, .. }, _) => (since, one.noncurrent.unwrap().days),
             (Standing::Upload { initiated }, _) => (initiated, one.abort_uploads.unwrap()),
             _ => return Ok(()),

@@ -209,8 +209,6 @@ pub fn write(configuration: &Configuration) -> String {
             match expiration {
                 Expiration::When(when) => write_when(&mut w, when),
                 Expiration::SoleMarkers(go) => _ = w.leaf("ExpiredObjectDeleteMarker", go),
-                // No bucket is set to it.
-                Expiration::NotRead(_) => {}
             }
             w.close("Expiration");
         }

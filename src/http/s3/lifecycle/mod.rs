@@ -14,7 +14,7 @@ use crate::base::lifecycle::day::Day;
 use crate::base::lifecycle::evaluate::{Standing, Subject};
 use crate::base::lifecycle::{Configuration, TransitionMinimum};
 use crate::base::names::BucketName;
-use crate::base::object::{Bucket, BucketDocument, ObjectInfo};
+use crate::base::object::{Bucket, BucketDocument, SharedObject};
 use crate::base::object_ref::{ObjectRef, VersionSelector};
 use crate::base::tags::Tags;
 use crate::http::document as documents;
@@ -69,21 +69,28 @@ fn with_minimum(mut answer: Answer, minimum: TransitionMinimum) -> Answer {
 // Its effect
 
 /// What was just written: its bucket is looked up again, at no cost where nothing expires.
-pub async fn tell_written(exchange: &Exchange<'_>, of: ObjectRef<'_>, object: &ObjectInfo, headers: &mut HeaderMap) {
+pub async fn tell_written(exchange: &Exchange<'_>, of: ObjectRef<'_>, object: &SharedObject, headers: &mut HeaderMap) {
     // The write is done: it is not for the want of a header that it fails.
     if let Ok(Some(bucket)) = exchange.gateway.ops.bucket_for_decision(of.bucket).await {
-        tell(exchange, &bucket, of, object, headers);
+        tell(exchange, &bucket, of, object, headers).await;
     }
 }
 
 /// When the current version goes, and by which rule. Days are those of the calendar, also where tests make those of the job short.
-pub fn tell(exchange: &Exchange<'_>, bucket: &Bucket, of: ObjectRef<'_>, object: &ObjectInfo, headers: &mut HeaderMap) {
+pub async fn tell(exchange: &Exchange<'_>, bucket: &Bucket, of: ObjectRef<'_>, object: &SharedObject, headers: &mut HeaderMap) {
     let Some(rules) = exchange.gateway.ops.lifecycles().of(bucket) else { return };
     if of.version != VersionSelector::Current {
         return;
     }
-    let standing = Standing::Current { modified: object.modified, read: None };
-    let subject = Subject { key: of.key.as_str(), size: object.size, tags: Some(&Tags::default()), standing };
+    let ops = &exchange.gateway.ops;
+    let tags = match rules.ask_for_tags() && object.tag_count != Some(0) {
+        true => ops.tags_for_decision(of, object).await,
+        false => Ok(Some(Tags::default())),
+    };
+    // What can't be told is left out: the object is served all the same.
+    let Ok(Some(tags)) = tags else { return };
+    let standing = Standing::Current { modified: object.modified };
+    let subject = Subject { key: of.key.as_str(), size: object.size, tags: Some(&tags), standing };
     let Some(due) = rules.first_due(&subject, Day::Calendar) else { return };
     let text = format!("expiry-date=\"{}\", rule-id=\"{}\"", due.at.http_date(), encode_listed(&due.rule.id));
     if let Some(text) = value(&text) {
