@@ -169,6 +169,7 @@ impl App {
             settings: config.doors,
             seals: cluster.seals(),
             cors: Default::default(),
+            websites: Default::default(),
             documents: Default::default(),
         });
         let service = gateway.clone();

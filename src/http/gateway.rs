@@ -6,10 +6,12 @@ use std::time::Duration;
 use crate::auth::Auth;
 use crate::base::object::Ownership;
 use crate::cluster::seal::Seals;
+use crate::http::compiled::Compiled;
 use crate::http::document::Room;
 use crate::http::edge::callers::Secrets;
 use crate::http::edge::site::Sites;
-use crate::http::s3::cors::compiled::Compiled;
+use crate::http::s3::cors::rules::Rules;
+use crate::http::s3::website::rules::Website;
 use crate::ops::Ops;
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::metrics::Metrics;
@@ -62,7 +64,8 @@ pub struct Gateway {
     /// Of messages from peers. None: there are none.
     pub seals: Option<Arc<Seals>>,
     /// Buckets' CORS rules, ready for use.
-    pub cors: Compiled,
+    pub cors: Compiled<Rules>,
+    pub websites: Compiled<Website>,
     /// For the large documents of all connections.
     pub documents: Room,
 }

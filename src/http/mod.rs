@@ -11,6 +11,7 @@ pub mod admin;
 pub mod api;
 pub mod body;
 pub mod coded;
+pub mod compiled;
 pub mod document;
 pub mod door;
 pub mod edge;

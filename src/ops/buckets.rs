@@ -96,6 +96,12 @@ impl Ops {
         self.set_rights(bucket(grant, Action::PutBucketPublicAccessBlock)?, grant, BucketDocument::PublicAccessBlock, block).await
     }
 
+    /// None: it is no website any more. What a site shows of the bucket is another then, under every path.
+    pub async fn set_bucket_website(&self, grant: &Grant, website: Option<Vec<u8>>) -> Result<()> {
+        let action = if website.is_some() { Action::PutBucketWebsite } else { Action::DeleteBucketWebsite };
+        self.set_rights(bucket(grant, action)?, grant, BucketDocument::Website, website).await
+    }
+
     pub async fn set_bucket_acl(&self, grant: &Grant, acl: CannedAcl) -> Result<()> {
         let (buckets, bucket) = (self.origin.buckets.clone(), bucket(grant, Action::PutBucketAcl)?.clone());
         grant.becomes(acl)?;

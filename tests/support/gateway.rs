@@ -199,6 +199,7 @@ impl Running {
             settings: doors.clone(),
             seals: None,
             cors: Default::default(),
+            websites: Default::default(),
             documents: Default::default(),
         });
         let any = |door| Address { door, address: "127.0.0.1:0".parse().unwrap(), transport: Transport::Plain };

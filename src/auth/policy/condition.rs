@@ -7,7 +7,7 @@
 
 use std::sync::OnceLock;
 
-use crate::auth::action::Action;
+use crate::auth::action::{Action, ActionSet};
 use crate::auth::policy::json::Json;
 use crate::auth::policy::key::{ConditionKey, Environment, KeyKind, TagsOf, Value};
 use crate::auth::policy::known::Known;
@@ -196,6 +196,11 @@ impl Condition {
         self.patterns().iter().any(Pattern::has_variables)
     }
 
+    /// Of which actions it can say something.
+    pub fn applies_to_any(&self, actions: ActionSet) -> bool {
+        Action::ALL.iter().any(|a| actions.contains(*a) && self.key.applies_to(*a))
+    }
+
     pub fn is_of_the_key(&self) -> bool {
         matches!(self.key, ConditionKey::ObjectKey | ConditionKey::ExistingTag(_))
     }
@@ -214,6 +219,8 @@ impl Condition {
             // Wider than these is the Internet, by AWS's own measure.
             Test::Ip(nets) => nets.iter().all(|n| n.bits() >= if n.address().is_ipv4() { 8 } else { 32 }),
             Test::Like(patterns) | Test::EqualsIgnoringCase(patterns) => patterns.iter().all(Pattern::is_literal),
+            // A CDN that proved to be the site's.
+            Test::Bool(wanted) => !wanted.contains(&false),
             _ => false,
         }
     }

@@ -223,6 +223,7 @@ impl Compiler<'_> {
         let statement =
             Statement { effect, principals, principals_negated, actions, resources, resources_negated, conditions, has_variables };
         self.check_reach(at, &statement, get("Action").is_some());
+        self.check_conditions(at, &statement);
         Some(statement)
     }
 
@@ -312,6 +313,14 @@ impl Compiler<'_> {
             }
         }
         conditions
+    }
+
+    /// Nor one with a condition that none of its actions knows: it would never hold. Old policies with such still count.
+    fn check_conditions(&mut self, at: &str, statement: &Statement) {
+        let is_new = self.bucket.is_some() && !self.stored && !statement.actions.is_empty();
+        if is_new && statement.conditions.iter().any(|c| !c.applies_to_any(statement.actions)) {
+            self.fault(format!("{at}.Condition"), "Conditions do not apply to combination of actions and resources in statement");
+        }
     }
 
     /// AWS refuses a bucket policy whose action can't happen on any of its resources: it would do nothing, in silence.

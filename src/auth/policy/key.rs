@@ -208,7 +208,7 @@ pub struct Environment<'a> {
 }
 
 impl TagsOf {
-    const fn actions(self) -> ActionSet {
+    pub const fn actions(self) -> ActionSet {
         match self {
             TagsOf::Existing => BY_EXISTING_TAGS,
             TagsOf::Given => BY_GIVEN_TAGS,

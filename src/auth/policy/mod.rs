@@ -12,6 +12,7 @@ pub mod key;
 pub mod known;
 pub mod pattern;
 pub mod principal;
+pub mod reach;
 pub mod text;
 
 pub use decide::{Question, Verdict};

@@ -76,4 +76,41 @@ fn which_policies_are_public() {
     assert!(narrowed(r#""NotIpAddress":{"aws:SourceIp":"10.0.0.0/8"}"#));
     assert!(!narrowed(r#""StringEquals":{"aws:userid":"acme"}"#));
     assert!(narrowed(r#""StringLike":{"aws:userid":"*"}"#));
+    assert!(!narrowed(r#""Bool":{"tidegate:ProvenCdn":"true"}"#) && narrowed(r#""Bool":{"tidegate:ProvenCdn":"false"}"#));
+    assert!(narrowed(r#""StringEqualsIfExists":{"aws:userid":"acme"}"#) && narrowed(r#""Bool":{"aws:SecureTransport":"true"}"#));
+}
+
+/// As S3 says it. What was set before this was looked at still counts.
+#[test]
+fn a_condition_that_no_action_knows_is_refused() {
+    let auth = auth();
+    let policy = |action: &str, condition: &str| {
+        format!(
+            r#"{{"Version":"2012-10-17","Statement":[{{"Effect":"Allow","Principal":"*","Action":{action},
+            "Resource":["arn:aws:s3:::bucket","arn:aws:s3:::bucket/*"],"Condition":{{"StringLike":{{"{condition}":"x"}}}}}}]}}"#
+        )
+    };
+    for (action, condition) in [
+        (r#""s3:GetObject""#, "s3:prefix"),
+        (r#"["s3:GetObject","s3:PutObject"]"#, "s3:delimiter"),
+        (r#""s3:ListBucket""#, "s3:x-amz-acl"),
+        (r#""s3:GetObject""#, "s3:x-amz-storage-class"),
+        (r#""s3:ListBucket""#, "s3:ExistingObjectTag/a"),
+        (r#""s3:DeleteObject""#, "s3:RequestObjectTag/a"),
+    ] {
+        let text = policy(action, condition);
+        let e = auth.compile_bucket_policy(&bucket_name("bucket"), text.as_bytes()).unwrap_err();
+        assert_eq!(e.kind(), ErrorKind::MalformedPolicy, "{action} {condition}");
+        assert!(e.message().contains("Conditions do not apply to combination of actions and resources"), "{}", e.message());
+        auth.open_bucket_policy(&bucket_name("bucket"), text.as_bytes()).unwrap();
+    }
+    for (action, condition) in [
+        (r#"["s3:GetObject","s3:ListBucket"]"#, "s3:prefix"),
+        (r#""s3:*""#, "s3:x-amz-acl"),
+        (r#""s3:GetObject""#, "aws:Referer"),
+        (r#""s3:GetObject""#, "s3:ExistingObjectTag/a"),
+        (r#""s3:PutObject""#, "s3:x-amz-grant-full-control"),
+    ] {
+        auth.compile_bucket_policy(&bucket_name("bucket"), policy(action, condition).as_bytes()).unwrap();
+    }
 }

@@ -112,6 +112,11 @@ pub fn absent(headers: &mut HeaderMap) {
     headers.insert(CACHE_CONTROL, ABSENT);
 }
 
+/// What nobody else may get.
+pub fn never(headers: &mut HeaderMap) {
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
+}
+
 /// A better form of what is answered is being made: shared caches come back for it soon.
 pub fn shorten(headers: &mut HeaderMap) {
     let Some(control) = headers.get(CACHE_CONTROL) else {

@@ -1,7 +1,8 @@
 //! The edge door: GET, HEAD and OPTIONS for browsers and CDNs. `handle` is the whole of it, top to bottom.
 //!
 //! A `site` says which objects a host shows and `callers` whose requests it takes; `compress` in which form they are shown;
-//! `tags` name what a CDN keeps; `cache` and `cors` write the headers that make an answer good for a CDN and a page on another
+//! `website` shows a bucket's website, where it is one; `tags` name what a CDN keeps;
+//! `cache` and `cors` write the headers that make an answer good for a CDN and a page on another
 //! origin, `http::isolation` those that keep its documents apart; `multirange` answers several ranges at once.
 //! Not here: who may read (the same identity and Grant as on the S3 door), what a read is (`http::read`).
 //! Invariants: every answer says its length; refusals carry the same CORS headers; nothing is `public` that not everyone may read.
@@ -13,17 +14,19 @@ pub mod cors;
 pub mod multirange;
 pub mod site;
 pub mod tags;
+pub mod website;
 
 use http::header::ORIGIN;
 use http::request::Parts;
 use http::{Method, Request};
 
-use crate::auth::query::Query;
+use crate::auth::query::{Query, decode};
 use crate::auth::{Action, Grant, Reading, Via};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::host::Host;
 use crate::base::names::{BucketName, ObjectKey};
 use crate::base::object::{Bucket, ObjectInfo};
+use crate::base::object_ref::{ObjectRef, VersionSelector};
 use crate::http::edge::cache::Audience;
 use crate::http::edge::callers::ProvenCdn;
 use crate::http::edge::multirange::Chosen;
@@ -96,7 +99,7 @@ async fn read(
     let uri = parts.uri.clone();
     let (token, path) = site.split_token(uri.path());
     let operation = if parts.method == Method::HEAD { Operation::HeadObject } else { Operation::GetObject };
-    let (bucket, key) = &site.locate(path)?;
+    let (bucket, key, folder) = &locate(gateway, site, path).await?;
     let record = visit.record();
     record.names(Resource::Object(bucket.clone(), key.clone()));
     let query = Query::parse(uri.query())?;
@@ -108,19 +111,82 @@ async fn read(
     let mut exchange = Exchange::open_for_reading(gateway, visit, parts, query, body, peer, reading)?;
     exchange.version = version;
     check_meaning(&exchange, bucket, key)?;
-    let mut wanted = wanted(&exchange, operation == Operation::HeadObject)?;
+    let asked = folder.as_deref().unwrap_or(key.as_str());
+    match show(&exchange, visit, site, proven, exchange.named(bucket, key), asked).await {
+        Err(failed) if matches!(failed.kind(), ErrorKind::NoSuchKey | ErrorKind::AccessDenied) => {
+            // Rarely needed, and then large: no part of every read's future.
+            Box::pin(refused(&exchange, visit, site, exchange.named(bucket, key), asked, failed)).await
+        }
+        shown => shown,
+    }
+}
+
+/// What the path names. A folder of a website is shown by its index; then what was asked for is told besides.
+async fn locate(gateway: &Gateway, site: &Site, path: &str) -> Result<(BucketName, ObjectKey, Option<String>)> {
+    let is_folder = matches!(path, "" | "/") || path.ends_with('/');
+    if is_folder
+        && site.index.is_none()
+        && let (Some(bucket), Some(website)) = (&site.bucket, Box::pin(website::of_site(gateway, site)).await?)
+    {
+        let asked = decode(path.strip_prefix('/').unwrap_or(path))?;
+        if let Some(index) = website::index(&website, &asked) {
+            return Ok((bucket.clone(), ObjectKey::parse(&index).map_err(|_| nothing_here())?, Some(asked)));
+        }
+    }
+    site.locate(path).map(|(bucket, key)| (bucket, key, None))
+}
+
+/// What the key does not show: an answer of the bucket's website, or the refusal.
+async fn refused(exchange: &Exchange<'_>, visit: &Visit, site: &Site, of: ObjectRef<'_>, asked: &str, failed: Error) -> Result<Answer> {
+    let gateway = exchange.gateway;
+    let for_anyone = failed.kind() == ErrorKind::NoSuchKey && absence_is_for_anyone(exchange, of.bucket, of.key).await?;
+    let instead = match website::of_site(gateway, site).await?.filter(|_| of.version == VersionSelector::Current) {
+        Some(website) => website::instead(exchange, &website, of.bucket, asked, &failed).await,
+        None => None,
+    };
+    if !for_anyone && instead.is_none() {
+        return Err(failed);
+    }
+    let refusal = visit.failed(gateway, &failed, exchange.parts.uri.path(), exchange.parts.method == Method::HEAD);
+    let mut answer = instead.unwrap_or(refusal);
+    if for_anyone {
+        cache::absent(answer.headers_mut())
+    } else {
+        cache::never(answer.headers_mut())
+    }
+    Ok(answer)
+}
+
+/// What the key shows.
+async fn show(
+    exchange: &Exchange<'_>,
+    visit: &Visit,
+    site: &Site,
+    proven: Option<ProvenCdn>,
+    of: ObjectRef<'_>,
+    asked: &str,
+) -> Result<Answer> {
+    let (gateway, record, ObjectRef { bucket, key, .. }) = (exchange.gateway, visit.record(), of);
+    let mut wanted = wanted(exchange, exchange.parts.method == Method::HEAD)?;
     for attempt in 0..get::ATTEMPTS {
         // What a cache remembered has proven to be gone.
         let freshness = if attempt == 0 { Freshness::Cached } else { Freshness::Current };
-        let (found, object, _prefetch) = match exchange.look_up_to_read(bucket, key, freshness, wanted.certain()).await {
-            Err(e) if e.kind() == ErrorKind::NoSuchKey && absence_is_for_anyone(&exchange, bucket, key).await? => {
-                let mut answer = visit.failed(gateway, &e, uri.path(), wanted.head);
-                cache::absent(answer.headers_mut());
-                return Ok(answer);
-            }
-            looked_up => looked_up?,
-        };
+        let (found, object, _prefetch) = exchange.look_up_to_read(bucket, key, freshness, wanted.certain()).await?;
         let grant = exchange.authorize_object(Action::GetObject, &found, exchange.named(bucket, key), Some(&object)).await?;
+        if exchange.version.is_none()
+            && let Some(website) = website::of(gateway, site, &found)
+            && let Some(mut answer) = website::redirect(exchange, &website, asked, &object)
+        {
+            cache::apply(
+                answer.headers_mut(),
+                &site.cache,
+                key,
+                grant.version(),
+                &object,
+                audience(exchange, site, &grant, &found, &object),
+            );
+            return Ok(answer);
+        }
         let altered = exchange.query.get("response-content-encoding").is_some();
         let choice = compress::choose(&site.compress, &exchange.parts.headers, key, &object, &wanted, altered);
         let form = match choice.change {
@@ -131,9 +197,9 @@ async fn read(
         let shown = described.as_ref().map_or(Shown::stored(&object), |(info, variant)| Shown::variant(info, variant));
         let state = gateway.ops.cache_state(&grant, shown, wanted.first_byte(shown.info))?;
         if let Some(mut answer) = answer(gateway, &grant, shown, &mut wanted).await? {
-            get::apply_overrides(&exchange, &mut answer)?;
+            get::apply_overrides(exchange, &mut answer)?;
             state.into_iter().for_each(|state| cache::tell(answer.headers_mut(), state));
-            let audience = audience(&exchange, site, &grant, &found, &object);
+            let audience = audience(exchange, site, &grant, &found, &object);
             cache::apply(answer.headers_mut(), &site.cache, key, grant.version(), &object, audience);
             versions::tell_read(answer.headers_mut(), &found, &object);
             if object.layer.replica().is_some() {

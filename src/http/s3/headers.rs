@@ -127,6 +127,8 @@ fn changes(operation: Operation) -> bool {
         | DeleteBucketOwnershipControls
         | PutPublicAccessBlock
         | DeletePublicAccessBlock
+        | PutBucketWebsite
+        | DeleteBucketWebsite
         | PutObject
         | PublishObject
         | CopyObject
@@ -165,6 +167,7 @@ const BODIES: On = On::These(&[
     PutBucketLifecycleConfiguration,
     PutBucketOwnershipControls,
     PutPublicAccessBlock,
+    PutBucketWebsite,
     PutObjectAcl,
     PutObjectTagging,
     RestoreObject,

@@ -22,6 +22,7 @@ pub mod restore;
 pub mod route;
 pub mod tagging;
 pub mod versions;
+pub mod website;
 
 use http::header::AUTHORIZATION;
 use http::request::Parts;
@@ -141,7 +142,9 @@ async fn on_bucket(exchange: &mut Exchange<'_>, operation: OnBucket, bucket: &Bu
         GetBucketRequestPayment => never_set::get(exchange, bucket, &never_set::REQUEST_PAYMENT).await,
         GetBucketAccelerateConfiguration => never_set::get(exchange, bucket, &never_set::ACCELERATE).await,
         GetBucketReplication => never_set::get(exchange, bucket, &never_set::REPLICATION).await,
-        GetBucketWebsite => never_set::get(exchange, bucket, &never_set::WEBSITE).await,
+        GetBucketWebsite => website::get(exchange, bucket).await,
+        PutBucketWebsite => website::put(exchange, bucket).await,
+        DeleteBucketWebsite => website::delete(exchange, bucket).await,
         GetBucketInventoryConfiguration => never_set::get(exchange, bucket, &never_set::ONE_INVENTORY).await,
         ListBucketInventoryConfigurations => never_set::get(exchange, bucket, &never_set::ALL_INVENTORY).await,
         GetBucketAnalyticsConfiguration => never_set::get(exchange, bucket, &never_set::ONE_ANALYTICS).await,

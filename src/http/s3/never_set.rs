@@ -51,8 +51,6 @@ pub const REPLICATION: Setting = not_found(
     ErrorKind::ReplicationConfigurationNotFound,
     "The replication configuration was not found",
 );
-pub const WEBSITE: Setting =
-    not_found(Action::GetBucketWebsite, ErrorKind::NoSuchWebsite, "The specified bucket does not have a website configuration");
 pub const LOGGING: Setting = document(Action::GetBucketLogging, "BucketLoggingStatus");
 pub const NOTIFICATION: Setting = document(Action::GetBucketNotification, "NotificationConfiguration");
 pub const ACCELERATE: Setting = document(Action::GetAccelerateConfiguration, "AccelerateConfiguration");

@@ -79,7 +79,8 @@ operations! {
         PutBucketVersioning GetObjectLockConfiguration PutObjectLockConfiguration
         GetBucketEncryption GetBucketLogging GetBucketNotificationConfiguration
         GetBucketRequestPayment GetBucketAccelerateConfiguration GetBucketReplication
-        GetBucketWebsite GetBucketInventoryConfiguration ListBucketInventoryConfigurations
+        GetBucketWebsite PutBucketWebsite DeleteBucketWebsite
+        GetBucketInventoryConfiguration ListBucketInventoryConfigurations
         GetBucketAnalyticsConfiguration ListBucketAnalyticsConfigurations GetBucketMetricsConfiguration
         ListBucketMetricsConfigurations GetBucketIntelligentTieringConfiguration
         ListBucketIntelligentTieringConfigurations GetBucketOwnershipControls PutBucketOwnershipControls
@@ -150,7 +151,7 @@ impl Operation {
             GetBucketRequestPayment => Some("requestPayment"),
             GetBucketAccelerateConfiguration => Some("accelerate"),
             GetBucketReplication => Some("replication"),
-            GetBucketWebsite => Some("website"),
+            GetBucketWebsite | PutBucketWebsite | DeleteBucketWebsite => Some("website"),
             GetBucketInventoryConfiguration | ListBucketInventoryConfigurations => Some("inventory"),
             GetBucketAnalyticsConfiguration | ListBucketAnalyticsConfigurations => Some("analytics"),
             GetBucketMetricsConfiguration | ListBucketMetricsConfigurations => Some("metrics"),
@@ -224,6 +225,8 @@ impl Operation {
             GetBucketAccelerateConfiguration => "REST.GET.ACCELERATE",
             GetBucketReplication => "REST.GET.REPLICATION",
             GetBucketWebsite => "REST.GET.WEBSITE",
+            PutBucketWebsite => "REST.PUT.WEBSITE",
+            DeleteBucketWebsite => "REST.DELETE.WEBSITE",
             GetBucketInventoryConfiguration | ListBucketInventoryConfigurations => "REST.GET.INVENTORY",
             GetBucketAnalyticsConfiguration | ListBucketAnalyticsConfigurations => "REST.GET.ANALYTICS",
             GetBucketMetricsConfiguration | ListBucketMetricsConfigurations => "REST.GET.METRICS",
@@ -271,7 +274,6 @@ const NEVER_SET: &[&str] = &[
     "notification",
     "replication",
     "requestPayment",
-    "website",
 ];
 
 /// The rest of a `/-/…` path: reserved on the base host, since "-" can't be a bucket name.
@@ -383,6 +385,7 @@ fn on_bucket(method: &Method, query: &Query) -> Result<Option<OnBucket>> {
         Method::GET if query.has("lifecycle") => GetBucketLifecycleConfiguration,
         Method::GET if query.has("ownershipControls") => GetBucketOwnershipControls,
         Method::GET if query.has("publicAccessBlock") => GetPublicAccessBlock,
+        Method::GET if query.has("website") => GetBucketWebsite,
         Method::GET if query.names().any(|n| NEVER_SET.contains(&n)) => return Ok(never_set(query)),
         Method::GET if query.get("list-type") == Some("2") => ListObjectsV2,
         Method::GET => ListObjects,
@@ -396,6 +399,7 @@ fn on_bucket(method: &Method, query: &Query) -> Result<Option<OnBucket>> {
         Method::PUT if query.has("object-lock") => PutObjectLockConfiguration,
         Method::PUT if query.has("ownershipControls") => PutBucketOwnershipControls,
         Method::PUT if query.has("publicAccessBlock") => PutPublicAccessBlock,
+        Method::PUT if query.has("website") => PutBucketWebsite,
         Method::PUT => CreateBucket,
         Method::DELETE if query.has("policy") => DeleteBucketPolicy,
         Method::DELETE if query.has("cors") => DeleteBucketCors,
@@ -403,6 +407,7 @@ fn on_bucket(method: &Method, query: &Query) -> Result<Option<OnBucket>> {
         Method::DELETE if query.has("lifecycle") => DeleteBucketLifecycle,
         Method::DELETE if query.has("ownershipControls") => DeleteBucketOwnershipControls,
         Method::DELETE if query.has("publicAccessBlock") => DeletePublicAccessBlock,
+        Method::DELETE if query.has("website") => DeleteBucketWebsite,
         Method::DELETE => DeleteBucket,
         Method::POST if query.has("delete") => DeleteObjects,
         Method::POST => {
@@ -426,7 +431,6 @@ fn never_set(query: &Query) -> Option<OnBucket> {
         "requestPayment" => GetBucketRequestPayment,
         "accelerate" => GetBucketAccelerateConfiguration,
         "replication" => GetBucketReplication,
-        "website" => GetBucketWebsite,
         "inventory" if one => GetBucketInventoryConfiguration,
         "inventory" => ListBucketInventoryConfigurations,
         "analytics" if one => GetBucketAnalyticsConfiguration,

@@ -71,6 +71,8 @@ fn level(operation: Operation) -> Level {
         | GetBucketAccelerateConfiguration
         | GetBucketReplication
         | GetBucketWebsite
+        | PutBucketWebsite
+        | DeleteBucketWebsite
         | GetBucketInventoryConfiguration
         | ListBucketInventoryConfigurations
         | GetBucketAnalyticsConfiguration
@@ -146,6 +148,7 @@ pub const TAGS: &str = "<Tagging><TagSet><Tag><Key>state</Key><Value>made</Value
 pub const LIFECYCLE_RULES: &str = "<LifecycleConfiguration><Rule><ID>old</ID><Filter><Prefix>tmp/</Prefix></Filter><Status>Enabled</Status>\
     <Expiration><Days>30</Days></Expiration></Rule></LifecycleConfiguration>";
 const OWNERSHIP: &str = "<OwnershipControls><Rule><ObjectOwnership>BucketOwnerPreferred</ObjectOwnership></Rule></OwnershipControls>";
+const WEBSITE: &str = "<WebsiteConfiguration><IndexDocument><Suffix>i</Suffix></IndexDocument></WebsiteConfiguration>";
 const PUBLIC_ACCESS_BLOCK: &str =
     "<PublicAccessBlockConfiguration><RestrictPublicBuckets>true</RestrictPublicBuckets></PublicAccessBlockConfiguration>";
 
@@ -222,6 +225,8 @@ fn bucket_rows(operation: Operation, bucket: &'static Bucket) -> Vec<Row> {
         GetBucketAccelerateConfiguration => vec![row("", sub("GET", "accelerate"), manage(OK))],
         GetBucketReplication => vec![row("", sub("GET", "replication"), manage((404, "ReplicationConfigurationNotFoundError")))],
         GetBucketWebsite => vec![row("", sub("GET", "website"), manage((404, "NoSuchWebsiteConfiguration")))],
+        PutBucketWebsite => vec![changing("", sub("PUT", "website").body(WEBSITE), manage(OK))],
+        DeleteBucketWebsite => vec![changing("", sub("DELETE", "website"), manage(GONE))],
         GetBucketInventoryConfiguration => vec![row("", sub("GET", "inventory").query("id", "x"), manage((404, "NoSuchConfiguration")))],
         ListBucketInventoryConfigurations => vec![row("", sub("GET", "inventory"), manage(OK))],
         GetBucketAnalyticsConfiguration => vec![row("", sub("GET", "analytics").query("id", "x"), manage((404, "NoSuchConfiguration")))],
@@ -491,6 +496,8 @@ fn object_rows(operation: Operation, target: &'static Target, world: &World) -> 
         | GetBucketAccelerateConfiguration
         | GetBucketReplication
         | GetBucketWebsite
+        | PutBucketWebsite
+        | DeleteBucketWebsite
         | GetBucketInventoryConfiguration
         | ListBucketInventoryConfigurations
         | GetBucketAnalyticsConfiguration

@@ -59,7 +59,7 @@ impl World {
         self.send(Who::Operator, Request::new("PUT", &path).query("cors", "").body(CORS_RULES)).expect(200);
         self.send(Who::Operator, Request::new("PUT", &path).query("tagging", "").body(TAGS)).expect(204);
         self.send(Who::Operator, Request::new("PUT", &path).query("lifecycle", "").body(LIFECYCLE_RULES)).expect(200);
-        for document in ["ownershipControls", "publicAccessBlock"] {
+        for document in ["ownershipControls", "publicAccessBlock", "website"] {
             self.send(Who::Operator, Request::new("DELETE", &path).query(document, "")).expect(204);
         }
     }
@@ -142,7 +142,7 @@ impl World {
             let name = bucket.text_of("Name").unwrap().to_owned();
             let mut note = |key: &str, what, text: String| state.insert((name.clone(), key.to_owned(), what), text);
             note("", "bucket", format!("{bucket:?}"));
-            for what in ["acl", "policy", "cors", "tagging", "lifecycle", "ownershipControls", "publicAccessBlock"] {
+            for what in ["acl", "policy", "cors", "tagging", "lifecycle", "ownershipControls", "publicAccessBlock", "website"] {
                 note("", what, shown(&self.send(Who::Operator, Request::new("GET", &format!("/{name}")).query(what, ""))));
             }
             let versions = self.send(Who::Operator, Request::new("GET", &format!("/{name}")).query("versions", "")).expect(200);

@@ -1,21 +1,10 @@
-//! Buckets' CORS rules, ready for use.
-//!
-//! Invariant: a document is read once for each state of its bucket, never for each request.
+//! The CORS rules of buckets, ready for use, and those that a new bucket starts with.
 
 use std::sync::{Arc, LazyLock};
 
-use quick_cache::Weighter;
-use quick_cache::sync::Cache;
-
-use crate::base::names::BucketName;
 use crate::base::object::{Bucket, BucketDocument};
-use crate::base::timestamp::Timestamp;
+use crate::http::compiled::Compiled;
 use crate::http::s3::cors::rules::Rules;
-
-/// Text of the rules kept compiled.
-const CACHED_BYTES: u64 = 4 * 1024 * 1024;
-/// Buckets expected to be in use at once; only sizes the table.
-const EXPECTED_BUCKETS: usize = 1024;
 
 /// What a new bucket starts with: every page may read, as far as its policy lets anyone, and see what loaders look at.
 const DEFAULT_RULES: &str = "<CORSConfiguration><CORSRule><AllowedHeader>*</AllowedHeader><AllowedMethod>GET</AllowedMethod>\
@@ -36,52 +25,13 @@ pub fn default_document() -> &'static [u8] {
     DEFAULT.0.as_bytes()
 }
 
-/// The rules of buckets, read once for each state of a bucket.
-pub struct Compiled(Cache<BucketName, Arc<Entry>, ByBytes>);
-
-struct Entry {
-    state: (u64, Timestamp),
-    bytes: u64,
-    /// None: what is stored can't be read, perhaps because a newer version wrote it. Then no page is let in.
-    rules: Option<Arc<Rules>>,
-}
-
-#[derive(Clone)]
-struct ByBytes;
-
-impl Weighter<BucketName, Arc<Entry>> for ByBytes {
-    fn weight(&self, _: &BucketName, entry: &Arc<Entry>) -> u64 {
-        entry.bytes
+/// None: the bucket has no rules, or such as can't be read. Then no page is let in.
+pub fn of(compiled: &Compiled<Rules>, bucket: &Bucket) -> Option<Arc<Rules>> {
+    let document = bucket.documents.get(&BucketDocument::Cors)?;
+    if document == default_document() {
+        return DEFAULT.1.clone();
     }
-}
-
-impl Default for Compiled {
-    fn default() -> Self {
-        Compiled(Cache::with_weighter(EXPECTED_BUCKETS, CACHED_BYTES, ByBytes))
-    }
-}
-
-impl Compiled {
-    /// None: the bucket has no rules.
-    pub fn of(&self, bucket: &Bucket) -> Option<Arc<Rules>> {
-        let document = bucket.documents.get(&BucketDocument::Cors)?;
-        if document == default_document() {
-            return DEFAULT.1.clone();
-        }
-        let state = (bucket.generation, bucket.created);
-        if let Some(entry) = self.0.get(&bucket.name).filter(|e| e.state == state) {
-            return entry.rules.clone();
-        }
-        let rules = Rules::parse(document)
-            .inspect_err(
-                |error| tracing::error!(bucket = %bucket.name, %error, "the stored CORS rules can't be read: no page may read the bucket"),
-            )
-            .ok()
-            .map(Arc::new);
-        let entry = Entry { state, bytes: document.len() as u64 + 256, rules: rules.clone() };
-        self.0.insert(bucket.name.clone(), Arc::new(entry));
-        rules
-    }
+    compiled.of(bucket, document, Rules::parse)
 }
 
 #[cfg(test)]

@@ -90,7 +90,7 @@ pub async fn apply(gateway: &Gateway, record: &Record, asked: Option<Asked>, hea
     }
     headers.append(VARY, VARIES);
     let Some(Asked { origin, method: Some(method) }) = asked else { return };
-    let Some(rules) = gateway.cors.of(&bucket) else { return };
+    let Some(rules) = compiled::of(&gateway.cors, &bucket) else { return };
     if let Some(found) = rules.find(origin.as_bytes(), &method, std::iter::empty()) {
         allow(headers, &found, origin);
     }
@@ -114,7 +114,7 @@ pub async fn preflight(gateway: &Gateway, resource: &Resource, parts: &Parts) ->
     let rules = match resource.bucket() {
         None => None,
         Some(name) => match gateway.ops.bucket_for_decision(name).await? {
-            Some(bucket) => gateway.cors.of(&bucket),
+            Some(bucket) => compiled::of(&gateway.cors, &bucket),
             None => {
                 return Err(Error::new(ErrorKind::NoSuchBucket, "The specified bucket does not exist").detail("BucketName", name.as_str()));
             }
