@@ -24,7 +24,7 @@ fn bucket(owner: &str, policy: Option<String>) -> Bucket {
         name: BucketName::parse("assets").expect("a name"),
         owner: TenantId::parse(owner).expect("a name"),
         created: Timestamp::from_secs(1),
-        acl: CannedAcl::Private,
+        acl: CannedAcl::Private.into(),
         documents,
         generation: 1,
         unknown: Default::default(),

@@ -23,7 +23,7 @@ use crate::base::etag::ETag;
 use crate::base::lock::{Lock, Retention};
 use crate::base::names::{BucketName, ObjectKey, TenantId, UploadId};
 use crate::base::object::{
-    Bucket, BucketDocument, CannedAcl, ListPage, ListQuery, ObjectHeaders, SharedBucket, SharedObject, Upload, UploadedPart,
+    Acl, Bucket, BucketDocument, ListPage, ListQuery, ObjectHeaders, SharedBucket, SharedObject, Upload, UploadedPart,
 };
 use crate::base::object_ref::{ObjectRef, VersionId};
 use crate::base::range::ByteRange;
@@ -70,7 +70,7 @@ pub struct Announced<'a> {
     pub bucket: &'a BucketName,
     pub key: &'a ObjectKey,
     pub owner: &'a TenantId,
-    pub acl: CannedAcl,
+    pub acl: &'a Acl,
     /// The content type is empty where it is guessed when the body is there.
     pub headers: &'a ObjectHeaders,
     pub tags: &'a Tags,
@@ -87,7 +87,7 @@ pub struct PutObject {
     pub bucket: BucketName,
     pub key: ObjectKey,
     pub owner: TenantId,
-    pub acl: CannedAcl,
+    pub acl: Acl,
     pub headers: ObjectHeaders,
     pub tags: Tags,
     pub lock: Lock,
@@ -105,7 +105,7 @@ pub struct CopyObject {
     pub bucket: BucketName,
     pub key: ObjectKey,
     pub owner: TenantId,
-    pub acl: CannedAcl,
+    pub acl: Acl,
     pub headers: ObjectHeaders,
     /// All that the copy will have, those of the source too where they are copied.
     pub tags: Tags,
@@ -313,7 +313,7 @@ pub trait Buckets: Send + Sync + 'static {
     /// Fails with NoSuchBucket / BucketNotEmpty. Uploads in progress are aborted.
     fn delete_bucket<'a>(&'a self, name: &'a BucketName) -> Pending<'a, ()>;
     fn set_bucket_document<'a>(&'a self, name: &'a BucketName, document: BucketDocument, value: Option<Vec<u8>>) -> Pending<'a, ()>;
-    fn set_bucket_acl<'a>(&'a self, name: &'a BucketName, acl: CannedAcl) -> Pending<'a, ()>;
+    fn set_bucket_acl<'a>(&'a self, name: &'a BucketName, acl: Acl) -> Pending<'a, ()>;
 }
 
 /// Which version a key shows, the bytes of exactly that version, and listings.
@@ -361,7 +361,7 @@ pub trait Writes: Send + Sync + 'static {
     /// Deleting what is not there succeeds, unless a condition asked for it.
     /// Of a version: that very one. Of the current one: as the bucket keeps versions, it goes or a marker is put before it.
     fn delete<'a>(&'a self, of: ObjectRef<'a>, delete: Delete) -> Pending<'a, Deleted>;
-    fn set_object_acl<'a>(&'a self, of: ObjectRef<'a>, acl: CannedAcl) -> Pending<'a, ()>;
+    fn set_object_acl<'a>(&'a self, of: ObjectRef<'a>, acl: Acl) -> Pending<'a, ()>;
     /// In place of those that it has. The version stays what it is, with its ETag and its time.
     fn set_tags<'a>(&'a self, of: ObjectRef<'a>, tags: Tags) -> Pending<'a, ()>;
     /// None ends it. What it may not change is refused with AccessDenied; `bypass` as in `Delete`.

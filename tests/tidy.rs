@@ -58,6 +58,7 @@ const LONG_FUNCTIONS: &[(&str, &str, &str)] = &[
     ("app.rs", "start", "every part is made here, in the order that they need"),
     ("base/error.rs", "side", "a table: a line for each kind"),
     ("http/respond.rs", "code_and_status", "a table: a line for each kind"),
+    ("http/s3/headers.rs", "changes", "a table: a line for each operation"),
 ];
 
 /// Ends of the process where an error belongs. `expect` with a text: other functions have that name too.

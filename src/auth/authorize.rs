@@ -1,4 +1,4 @@
-//! May they? Policies of the tenant, of the bucket, and canned ACLs come together here.
+//! May they? Policies of the tenant, of the bucket, and ACLs come together here.
 //!
 //! Explicit Deny anywhere > Allow > deny. A tenant's own policies can allow only where the bucket is its own or the
 //! operator's (shared): into another tenant's bucket only that bucket's policy or an ACL leads, so a careless
@@ -187,7 +187,7 @@ impl Auth {
             _ => None,
         };
         let who = known(identity);
-        acl::object_owner_may(action, who, object) || (!rules.public_access.ignore_public_acls && acl::opens(action, who, bucket, object))
+        acl::object_owner_may(action, who, object) || acl::opens(action, who, bucket, object, !rules.public_access.ignore_public_acls)
     }
 
     fn environment<'a>(&'a self, caller: &'a Caller, target: Target<'a>, context: Option<&'a Context<'a>>) -> Environment<'a> {

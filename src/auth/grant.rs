@@ -6,9 +6,9 @@ use std::sync::Arc;
 use crate::auth::action::Action;
 use crate::auth::identity::Identity;
 use crate::auth::ownership::Becomes;
+use crate::base::acl::Acl;
 use crate::base::error::{Error, Result};
 use crate::base::names::{BucketName, ObjectKey, TenantId};
-use crate::base::object::CannedAcl;
 use crate::base::object_ref::{ObjectRef, VersionId, VersionSelector};
 use crate::origin::Quota;
 
@@ -84,12 +84,12 @@ impl Grant {
     }
 
     /// Whose what is made under this ACL will be, and the limits that it must stay inside. Fails where the bucket takes no such ACL.
-    pub fn becomes(&self, acl: CannedAcl) -> Result<(&TenantId, Quota)> {
+    pub fn becomes(&self, acl: &Acl) -> Result<(&TenantId, Quota)> {
         self.made()?.under(acl)
     }
 
     /// The ACL of what is made, where the request asks for this one, or for none.
-    pub fn acl_asked(&self, acl: Option<CannedAcl>) -> Result<CannedAcl> {
+    pub fn acl_asked(&self, acl: Option<Acl>) -> Result<Acl> {
         self.made()?.asked(acl)
     }
 

@@ -10,14 +10,16 @@ use crate::auth::Auth;
 use crate::auth::action::Action;
 use crate::auth::identity::Identity;
 use crate::auth::target::Target;
+use crate::base::acl::{Acl, CannedAcl};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::names::TenantId;
-use crate::base::object::{Bucket, CannedAcl, Ownership};
+use crate::base::object::{Bucket, Ownership};
 use crate::origin::Quota;
 
 #[derive(Debug, Clone)]
 pub struct Becomes {
     owner: TenantId,
+    bucket_owner: TenantId,
     quota: Quota,
     /// Under `bucket-owner-full-control`, where that makes a difference.
     given: Option<(TenantId, Quota)>,
@@ -28,7 +30,14 @@ pub struct Becomes {
 impl Becomes {
     #[cfg(any(test, feature = "test-util"))]
     pub fn own(owner: &TenantId) -> Self {
-        Becomes { owner: owner.clone(), quota: Quota::default(), given: None, acls_disabled: false, public_acls_blocked: false }
+        Becomes {
+            owner: owner.clone(),
+            bucket_owner: owner.clone(),
+            quota: Quota::default(),
+            given: None,
+            acls_disabled: false,
+            public_acls_blocked: false,
+        }
     }
 
     /// Fails where the bucket takes no ACLs at all.
@@ -36,19 +45,20 @@ impl Becomes {
         if self.acls_disabled { Err(not_supported()) } else { Ok(()) }
     }
 
-    /// The ACL of what is made, where the request asks for this one. S3 takes no other there than the one that gives the bucket's
-    /// owner what it has anyway.
-    pub fn asked(&self, acl: Option<CannedAcl>) -> Result<CannedAcl> {
-        match acl {
-            None => Ok(CannedAcl::Private),
-            Some(acl) if self.acls_disabled && acl != CannedAcl::BucketOwnerFullControl => Err(not_supported()),
-            Some(acl) => self.under(acl).map(|_| acl),
+    /// The ACL of what is made, where the request asks for this one. Where ACLs do not count S3 takes no other than the one that gives
+    /// the bucket's owner what it has anyway.
+    pub fn asked(&self, acl: Option<Acl>) -> Result<Acl> {
+        let Some(acl) = acl else { return Ok(Acl::default()) };
+        if self.acls_disabled && !acl.gives_all_to(&self.bucket_owner) {
+            return Err(not_supported());
         }
+        let owner = self.under(&acl)?.0.clone();
+        Ok(acl.in_short(&owner, &self.bucket_owner))
     }
 
     /// The owner of what is written under this ACL, and its limits. Fails where the bucket takes no such ACL.
-    pub fn under(&self, acl: CannedAcl) -> Result<(&TenantId, Quota)> {
-        if self.acls_disabled && !matches!(acl, CannedAcl::Private | CannedAcl::BucketOwnerFullControl) {
+    pub fn under(&self, acl: &Acl) -> Result<(&TenantId, Quota)> {
+        if self.acls_disabled && *acl != CannedAcl::Private && !acl.gives_all_to(&self.bucket_owner) {
             return Err(not_supported());
         }
         if self.public_acls_blocked && acl.is_public() {
@@ -56,7 +66,7 @@ impl Becomes {
             return Err(Error::new(ErrorKind::AccessDenied, text));
         }
         Ok(match &self.given {
-            Some((owner, quota)) if acl == CannedAcl::BucketOwnerFullControl => (owner, *quota),
+            Some((owner, quota)) if *acl == CannedAcl::BucketOwnerFullControl => (owner, *quota),
             _ => (&self.owner, self.quota),
         })
     }
@@ -75,7 +85,15 @@ impl Auth {
         let differs = ownership == Some(Ownership::BucketOwnerPreferred) && owner != bucket.owner;
         let given = differs.then(|| (bucket.owner.clone(), self.quota_of(&bucket.owner)));
         let public_acls_blocked = rules.public_access.block_public_acls;
-        Some(Becomes { quota: self.quota_of(&owner), owner, given, acls_disabled: rules.acls_disabled(), public_acls_blocked })
+        let bucket_owner = bucket.owner.clone();
+        Some(Becomes {
+            quota: self.quota_of(&owner),
+            owner,
+            bucket_owner,
+            given,
+            acls_disabled: rules.acls_disabled(),
+            public_acls_blocked,
+        })
     }
 }
 

@@ -63,6 +63,7 @@ pub enum ErrorKind {
     RequestTimeout,
     ContentSha256Mismatch,
     MalformedTrailer,
+    UnresolvableGrantByEmailAddress,
     /// A body beside a header that says it all.
     UnexpectedContent,
     // The thing is not there, or is there already.
@@ -188,6 +189,7 @@ impl ErrorKind {
             | RequestTimeout
             | ContentSha256Mismatch
             | MalformedTrailer
+            | UnresolvableGrantByEmailAddress
             | UnexpectedContent
             | BucketAlreadyExists
             | BucketAlreadyOwnedByYou

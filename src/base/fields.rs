@@ -16,6 +16,8 @@ const NEEDED: u32 = 1;
 const TRAVELS: u32 = 2;
 
 impl Tag {
+    /// An ACL that no canned one says. Without it the ACL would be another.
+    pub const GRANTS: Tag = Tag::new(8).needed();
     /// The number of the key that the bytes are encrypted with. Who does not know it would take them for plain.
     pub const KEY: Tag = Tag::new(1).needed();
     /// The name of a version in a bucket that keeps them. Who does not know it would take it for the only one of its key.

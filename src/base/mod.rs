@@ -3,6 +3,7 @@
 //! No I/O and no async live here, and nothing here imports from another module of the crate.
 //! Constructors hold the limits: a value of these types is already valid wherever it turns up.
 
+pub mod acl;
 pub mod bucket_lock;
 pub mod cache_tags;
 pub mod checksum;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+pub use super::acl::{Acl, CannedAcl};
 use super::checksum::{Checksum, ChecksumAlgorithm, ChecksumType};
 use super::digest::VerifiedSha256;
 use super::etag::ETag;
@@ -30,37 +31,6 @@ pub struct ObjectHeaders {
     pub storage_class: Option<String>,
     /// `x-amz-meta-*` without the prefix, names in lower case, values as the bytes that came (ASCII, UTF-8 or not).
     pub user: BTreeMap<String, Vec<u8>>,
-}
-
-/// Access that comes with a bucket or object itself, besides policies. S3's canned ACLs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum CannedAcl {
-    #[default]
-    Private,
-    PublicRead,
-    PublicReadWrite,
-    AuthenticatedRead,
-    BucketOwnerRead,
-    BucketOwnerFullControl,
-}
-
-impl CannedAcl {
-    pub fn parse(s: &str) -> Option<Self> {
-        Some(match s {
-            "private" => Self::Private,
-            "public-read" => Self::PublicRead,
-            "public-read-write" => Self::PublicReadWrite,
-            "authenticated-read" => Self::AuthenticatedRead,
-            "bucket-owner-read" => Self::BucketOwnerRead,
-            "bucket-owner-full-control" => Self::BucketOwnerFullControl,
-            _ => return None,
-        })
-    }
-
-    /// Does it open something to everyone, or to everyone who is known?
-    pub fn is_public(self) -> bool {
-        matches!(self, Self::PublicRead | Self::PublicReadWrite | Self::AuthenticatedRead)
-    }
 }
 
 listed! {
@@ -114,7 +84,7 @@ pub struct ObjectInfo {
     pub generation: u64,
     /// Whose object it is: pays for it, and its content is shared with nobody else's.
     pub owner: TenantId,
-    pub acl: CannedAcl,
+    pub acl: Acl,
     pub headers: ObjectHeaders,
     /// None for a moment after a multipart upload was completed, until it was read through.
     pub sha256: Option<VerifiedSha256>,
@@ -179,7 +149,7 @@ pub struct Bucket {
     pub name: BucketName,
     pub owner: TenantId,
     pub created: Timestamp,
-    pub acl: CannedAcl,
+    pub acl: Acl,
     pub documents: BTreeMap<BucketDocument, Vec<u8>>,
     /// Changes whenever anything of the bucket changes: lets callers cache what they compiled from it.
     pub generation: u64,
@@ -243,7 +213,7 @@ pub struct Upload {
     /// Whose the parts are, and whose the object will be.
     pub owner: TenantId,
     pub initiated: Timestamp,
-    pub acl: CannedAcl,
+    pub acl: Acl,
     pub headers: ObjectHeaders,
     /// What the client announced in CreateMultipartUpload.
     pub checksum: Option<(ChecksumAlgorithm, ChecksumType)>,

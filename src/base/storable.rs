@@ -4,8 +4,9 @@
 //! Not here: what one origin alone knows, such as how much of a key is left behind its bucket's folder (`Origin::takes`). Called by `ops`
 //! for every write. Invariant: the answer depends on the request alone, not on how the gateway is set up.
 //! Limits: S3's 2 KB of user metadata, which hold the gateway's own sealed value too where the object is on another S3, and its
-//! 2 KB of all other stored headers.
+//! 2 KB of all other stored headers. Grants one by one take of the former.
 
+use super::acl::Acl;
 use super::error::{Error, ErrorKind, Result};
 use super::limits::{MAX_SYSTEM_METADATA_BYTES, MAX_USER_METADATA_BYTES};
 use super::names::ObjectKey;
@@ -31,7 +32,7 @@ pub enum Writers {
     Gateways,
 }
 
-pub fn check(key: &ObjectKey, headers: &ObjectHeaders, writers: Writers) -> Result<()> {
+pub fn check(key: &ObjectKey, headers: &ObjectHeaders, acl: &Acl, writers: Writers) -> Result<()> {
     let theirs = writers == Writers::Gateways;
     let path = as_path(key.as_str());
     if !theirs && path.as_deref().unwrap_or(key.as_str()).starts_with(STATE) {
@@ -45,11 +46,15 @@ pub fn check(key: &ObjectKey, headers: &ObjectHeaders, writers: Writers) -> Resu
         return Err(Error::new(ErrorKind::InvalidArgument, text).detail("ArgumentName", "x-amz-meta-tidegate"));
     }
     let too_large = |size: usize, max: usize| {
-        Err(Error::new(ErrorKind::MetadataTooLarge, "Your metadata headers exceed the maximum allowed metadata size.")
-            .detail("Size", size.to_string())
-            .detail("MaxSizeAllowed", max.to_string()))
+        Err(Error::new(
+            ErrorKind::MetadataTooLarge,
+            "Your metadata headers, with the grants of the ACL, exceed the maximum allowed metadata size.",
+        )
+        .detail("Size", size.to_string())
+        .detail("MaxSizeAllowed", max.to_string()))
     };
-    let (user, left) = (user_bytes(headers), MAX_USER_METADATA_BYTES - if theirs { 0 } else { SEALED_BYTES });
+    let (user, left) =
+        (user_bytes(headers) + acl.stored_bytes().div_ceil(3) * 4, MAX_USER_METADATA_BYTES - if theirs { 0 } else { SEALED_BYTES });
     if user > left {
         return too_large(user, left);
     }
@@ -138,7 +143,7 @@ mod tests {
             content_disposition: (disposition > 0).then(|| "d".repeat(disposition)),
             ..ObjectHeaders::default()
         };
-        check(&ObjectKey::parse(key).unwrap(), &headers, Writers::Clients).map_err(|e| e.kind())
+        check(&ObjectKey::parse(key).unwrap(), &headers, &Acl::default(), Writers::Clients).map_err(|e| e.kind())
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::acl::{self, CannedAcl, Grants, Permissions};
 use super::digest::VerifiedSha256;
 use super::error::{Error, Result};
 use super::etag::ETag;
@@ -15,7 +16,7 @@ use super::fields::{Fields, Tag, Unknown};
 use super::listed::listed;
 use super::lock::Lock;
 use super::names::{BucketName, ObjectKey, TenantId, UploadId};
-use super::object::{self, BucketDocument, CannedAcl, Layer, ObjectHeaders};
+use super::object::{self, BucketDocument, Layer, ObjectHeaders};
 use super::object_ref::VersionId;
 use super::tags::Tags;
 use super::timestamp::Timestamp;
@@ -61,6 +62,59 @@ impl From<Acl> for CannedAcl {
             Acl::BucketOwnerFullControl => CannedAcl::BucketOwnerFullControl,
         }
     }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+enum Grantee {
+    AllUsers,
+    AuthenticatedUsers,
+    LogDelivery,
+    Tenant(TenantId),
+}
+
+impl From<&acl::Grantee> for Grantee {
+    fn from(grantee: &acl::Grantee) -> Self {
+        match grantee {
+            acl::Grantee::AllUsers => Grantee::AllUsers,
+            acl::Grantee::AuthenticatedUsers => Grantee::AuthenticatedUsers,
+            acl::Grantee::LogDelivery => Grantee::LogDelivery,
+            acl::Grantee::Tenant(tenant) => Grantee::Tenant(tenant.clone()),
+        }
+    }
+}
+
+impl From<Grantee> for acl::Grantee {
+    fn from(grantee: Grantee) -> Self {
+        match grantee {
+            Grantee::AllUsers => acl::Grantee::AllUsers,
+            Grantee::AuthenticatedUsers => acl::Grantee::AuthenticatedUsers,
+            Grantee::LogDelivery => acl::Grantee::LogDelivery,
+            Grantee::Tenant(tenant) => acl::Grantee::Tenant(tenant),
+        }
+    }
+}
+
+/// An ACL as the number that every form has for it, and the fields with what none of the numbers says.
+pub fn acl_and_fields(acl: &object::Acl, fields: Fields) -> Result<(Acl, Fields)> {
+    let grants = match acl {
+        object::Acl::Canned(canned) => return Ok(((*canned).into(), fields)),
+        object::Acl::Grants(grants) => grants,
+    };
+    let form: Vec<(Grantee, u8)> = grants.sets().iter().map(|(grantee, permissions)| (grantee.into(), permissions.bits())).collect();
+    Ok((Acl::Private, fields.with(Tag::GRANTS, postcard::to_stdvec(&form).map_err(Error::internal)?)))
+}
+
+pub fn take_acl(acl: Acl, fields: &mut Fields) -> Result<object::Acl> {
+    Ok(take_grants(fields)?.unwrap_or_else(|| CannedAcl::from(acl).into()))
+}
+
+/// None: it is the one that the form has a number for.
+pub fn take_grants(fields: &mut Fields) -> Result<Option<object::Acl>> {
+    let Some(bytes) = fields.take(Tag::GRANTS) else { return Ok(None) };
+    let unreadable = || Error::internal("stored grants can't be read");
+    let form: Vec<(Grantee, u8)> = postcard::from_bytes(&bytes).map_err(Error::internal)?;
+    let sets = form.into_iter().map(|(grantee, bits)| Some((grantee.into(), Permissions::from_bits(bits)?))).collect::<Option<_>>();
+    Ok(Some(sets.and_then(Grants::of_sets).ok_or_else(unreadable)?.into()))
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -179,16 +233,16 @@ impl ObjectInfo {
             layer,
         } = info;
         let fields = with_checksums(unknown.fields, checksum.as_ref(), &parts)?;
-        let (acl, headers, checksum) = (acl.into(), headers.into(), in_slot(checksum.as_ref()));
+        let (headers, checksum) = (headers.into(), in_slot(checksum.as_ref()));
         let parts = parts.iter().map(PartInfo::from).collect();
-        let fields = lock.append_to(with_version(fields, &version));
+        let (acl, fields) = acl_and_fields(&acl, lock.append_to(with_version(fields, &version)))?;
         let form = ObjectInfo { size, etag, modified, generation, owner, acl, headers, sha256, checksum, parts, restore };
         Ok((form, layer, Unknown { fields, newer: unknown.newer }))
     }
 
     pub fn with(self, layer: Layer, mut unknown: Unknown) -> Result<object::ObjectInfo> {
         let ObjectInfo { size, etag, modified, generation, owner, acl, headers, sha256, checksum, parts, restore } = self;
-        let (acl, headers, mut checksum) = (acl.into(), headers.into(), checksum_of(checksum)?);
+        let (acl, headers, mut checksum) = (take_acl(acl, &mut unknown.fields)?, headers.into(), checksum_of(checksum)?);
         let mut parts = parts.into_iter().map(object::PartInfo::try_from).collect::<Result<Vec<_>>>()?;
         take_checksums(&mut unknown.fields, &mut checksum, &mut parts)?;
         let (version, lock) = (take_version(&mut unknown.fields)?, Lock::take_from(&mut unknown.fields)?);
@@ -268,12 +322,8 @@ impl Upload {
     pub fn of(upload: object::Upload) -> Result<(Self, Option<TenantId>, Lock, Fields)> {
         let object::Upload { id, bucket, key, owner, initiated, acl, headers, checksum, lock, tags, initiator } = upload;
         let (checksum, fields) = checksums::announced(checksum)?;
-        Ok((
-            Upload { id, bucket, key, owner, initiated, acl: acl.into(), headers: headers.into(), checksum },
-            initiator,
-            lock,
-            tags.append_to(fields),
-        ))
+        let (acl, fields) = acl_and_fields(&acl, tags.append_to(fields))?;
+        Ok((Upload { id, bucket, key, owner, initiated, acl, headers: headers.into(), checksum }, initiator, lock, fields))
     }
 
     /// Takes out of `fields` what is of the upload itself.
@@ -284,7 +334,7 @@ impl Upload {
             key: self.key,
             owner: self.owner,
             initiated: self.initiated,
-            acl: self.acl.into(),
+            acl: take_acl(self.acl, fields)?,
             headers: self.headers.into(),
             checksum: checksums::take_announced(self.checksum, fields)?,
             lock,
@@ -323,14 +373,16 @@ const fn number(document: BucketDocument) -> u32 {
 
 impl Bucket {
     /// With the fields that stand behind it.
-    pub fn of(bucket: object::Bucket) -> (Self, Fields) {
+    pub fn of(bucket: object::Bucket) -> Result<(Self, Fields)> {
         let object::Bucket { name, owner, created, acl, documents, generation, unknown } = bucket;
         let object::UnknownOfBucket { documents: mut numbered, fields } = unknown;
         numbered.extend(documents.into_iter().map(|(document, text)| (number(document), text)));
-        (Bucket { name, owner, created, acl: acl.into(), documents: numbered, generation }, fields)
+        let (acl, fields) = acl_and_fields(&acl, fields)?;
+        Ok((Bucket { name, owner, created, acl, documents: numbered, generation }, fields))
     }
 
-    pub fn with(self, fields: Fields) -> Result<object::Bucket> {
+    pub fn with(self, mut fields: Fields) -> Result<object::Bucket> {
+        let acl = take_acl(self.acl, &mut fields)?;
         fields.require_known()?;
         let mut numbered = self.documents;
         let known = BucketDocument::ALL.into_iter().filter_map(|d| Some((d, numbered.remove(&number(d))?))).collect();
@@ -338,10 +390,44 @@ impl Bucket {
             name: self.name,
             owner: self.owner,
             created: self.created,
-            acl: self.acl.into(),
+            acl,
             documents: known,
             generation: self.generation,
             unknown: object::UnknownOfBucket { documents: numbered, fields },
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::acl::{Grantee, Permission};
+
+    #[test]
+    fn grants_are_a_field_of_these_bytes() {
+        let acme = Grantee::Tenant(TenantId::parse("acme").unwrap());
+        let list = [
+            (Grantee::AllUsers, Permission::Read),
+            (Grantee::LogDelivery, Permission::Write),
+            (Grantee::LogDelivery, Permission::ReadAcp),
+            (acme, Permission::FullControl),
+        ];
+        let acl = object::Acl::from(Grants::of(list).unwrap());
+        let (number, fields) = acl_and_fields(&acl, Fields::default()).unwrap();
+        let bytes = hex::decode("03".to_owned() + "0001" + "0206" + "0304" + &hex::encode("acme") + "10").unwrap();
+        assert_eq!((number, &fields), (Acl::Private, &Fields::default().with(Tag::GRANTS, bytes)));
+        assert!(acl.stored_bytes() >= fields.append(Vec::new()).unwrap().len());
+        assert!(fields.require_known().is_err(), "who does not know it must not take it for private");
+        let mut read = fields;
+        assert_eq!(take_acl(number, &mut read).unwrap(), acl);
+        assert!(read.is_empty());
+        for canned in CannedAcl::ALL {
+            let (number, fields) = acl_and_fields(&canned.into(), Fields::default()).unwrap();
+            assert!(fields.is_empty() && take_acl(number, &mut Fields::default()).unwrap() == canned);
+        }
+        let strange = [hex::decode("010020").unwrap(), hex::decode("0202010001").unwrap(), vec![9]];
+        for bytes in strange {
+            assert!(take_acl(Acl::Private, &mut Fields::default().with(Tag::GRANTS, bytes)).is_err());
+        }
     }
 }

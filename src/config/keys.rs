@@ -105,7 +105,7 @@ fn s3() -> Vec<Key> {
         ),
         field!("s3.region", "The region that clients are told and sign for.", auth.region, |v: &String| format!("{v:?}"), text),
         field!("s3.strict_region", "Refuse signatures for any other region.", auth.strict_region, |v: &bool| v.to_string(), flag),
-        field!("s3.acl", "Canned ACLs (public-read and so on) count.", auth.acl, |v: &bool| v.to_string(), flag),
+        field!("s3.acl", "ACLs count, where a bucket's ownership lets them.", auth.acl, |v: &bool| v.to_string(), flag),
         field!(
             "s3.sigv2_presigned",
             "Accept SigV2 presigned URLs for GET, HEAD and PUT of objects: boto3 and aws-cli still make them.",

@@ -60,6 +60,7 @@ pub fn code_and_status(kind: ErrorKind) -> (&'static str, u16) {
         RequestTimeout => ("RequestTimeout", 400),
         ContentSha256Mismatch => ("XAmzContentSHA256Mismatch", 400),
         MalformedTrailer => ("MalformedTrailerError", 400),
+        UnresolvableGrantByEmailAddress => ("UnresolvableGrantByEmailAddress", 400),
         UnexpectedContent => ("UnexpectedContent", 400),
         BucketAlreadyExists => ("BucketAlreadyExists", 409),
         BucketAlreadyOwnedByYou => ("BucketAlreadyOwnedByYou", 409),

@@ -3,7 +3,7 @@
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::limits::MAX_BUCKETS_PER_TENANT;
 use crate::base::names::{BucketName, TenantId};
-use crate::base::object::{Bucket, BucketDocument, CannedAcl, SharedBucket};
+use crate::base::object::{Acl, Bucket, BucketDocument, SharedBucket};
 use crate::base::versions::Versioning;
 use crate::local::rows::{Table, UploadRow, key};
 use crate::local::shared::Shared;
@@ -88,7 +88,7 @@ impl Shared {
         .await
     }
 
-    pub async fn set_bucket_acl(&self, name: &BucketName, acl: CannedAcl) -> Result<()> {
+    pub async fn set_bucket_acl(&self, name: &BucketName, acl: Acl) -> Result<()> {
         self.change_bucket(name, move |bucket| {
             bucket.acl = acl;
             Ok(())

@@ -121,7 +121,7 @@ fn completed_before(txn: &Txn<'_>, complete: &CompleteUpload) -> Result<Option<S
         generation: row.generation,
         standing: Standing { named: row.named, noncurrent_since: None },
         key: KeyId::None,
-        acl: CannedAcl::Private,
+        acl: CannedAcl::Private.into(),
         headers: ObjectHeaders::default(),
         lock: Lock::default(),
         tags: Tags::default(),

@@ -14,7 +14,7 @@ use crate::base::etag::ETag;
 use crate::base::fields::Fields;
 use crate::base::lock::Lock;
 use crate::base::names::{BucketName, ObjectKey, TenantId};
-use crate::base::object::{CannedAcl, ObjectHeaders, PartInfo};
+use crate::base::object::{Acl, ObjectHeaders, PartInfo};
 use crate::base::object_ref::{ObjectRef, VersionSelector};
 use crate::base::range::ByteRange;
 use crate::base::tags::Tags;
@@ -37,7 +37,7 @@ struct NewVersion {
     key: ObjectKey,
     owner: TenantId,
     of_key: KeyId,
-    acl: CannedAcl,
+    acl: Acl,
     headers: ObjectHeaders,
     lock: Lock,
     tags: Tags,
@@ -170,7 +170,7 @@ impl Shared {
         self.queue.submit(delete).await
     }
 
-    pub async fn set_object_acl(&self, of: ObjectRef<'_>, acl: CannedAcl) -> Result<()> {
+    pub async fn set_object_acl(&self, of: ObjectRef<'_>, acl: Acl) -> Result<()> {
         let of = of.to_owned();
         let set = move |txn: &mut Txn<'_>| {
             txn.require_bucket(&of.bucket)?;
@@ -309,7 +309,7 @@ fn decide(txn: &mut Txn<'_>, version: &NewVersion, mut bring: Bring) -> Result<D
             generation: txn.next_generation(),
             standing: versions::standing(&bucket),
             key: version.of_key,
-            acl: version.acl,
+            acl: version.acl.clone(),
             headers: version.headers.clone(),
             lock: version.lock,
             tags: version.tags.clone(),
@@ -346,7 +346,7 @@ fn copy_inside(txn: &mut Txn<'_>, copy: &CopyObject, checksum: Option<Checksum>,
             generation: txn.next_generation(),
             standing: versions::standing(&bucket),
             key,
-            acl: copy.acl,
+            acl: copy.acl.clone(),
             headers: copy.headers.clone(),
             lock: copy.lock,
             tags: copy.tags.clone(),

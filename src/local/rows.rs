@@ -12,7 +12,7 @@ use crate::base::fields::{Fields, Unknown};
 use crate::base::listed::listed;
 use crate::base::lock::Lock;
 use crate::base::names::{BucketName, ObjectKey, TenantId};
-use crate::base::object::{CannedAcl, Layer, ObjectHeaders, ObjectInfo, PartInfo, Upload, UploadedPart};
+use crate::base::object::{Acl, Layer, ObjectHeaders, ObjectInfo, PartInfo, Upload, UploadedPart};
 use crate::base::object_ref::VersionId;
 use crate::base::tags::Tags;
 use crate::base::timestamp::Timestamp;
@@ -141,7 +141,7 @@ pub struct ObjectTail {
     pub generation: u64,
     pub standing: Standing,
     pub key: KeyId,
-    pub acl: CannedAcl,
+    pub acl: Acl,
     pub headers: ObjectHeaders,
     pub lock: Lock,
     pub tags: Tags,
@@ -301,7 +301,7 @@ impl ObjectRow {
             modified: head.modified,
             generation: tail.generation,
             owner: head.owner.clone(),
-            acl: tail.acl,
+            acl: tail.acl.clone(),
             headers: tail.headers.clone(),
             sha256: tail.sha256,
             checksum: head.checksum.clone(),

@@ -18,7 +18,7 @@ use crate::base::fields::{Fields, Tag};
 use crate::base::lock::Lock;
 use crate::base::names::{BucketName, ObjectKey, TenantId};
 use crate::base::object::{self, Bucket};
-use crate::base::stored::{self, Acl, Checksum, Headers, checksum_of, in_slot, take_checksums, with_checksums};
+use crate::base::stored::{self, Acl, Checksum, Headers, acl_and_fields, checksum_of, in_slot, take_acl, take_checksums, with_checksums};
 use crate::base::tags::Tags;
 use crate::base::timestamp::Timestamp;
 use crate::local::rows::{
@@ -161,9 +161,10 @@ struct TailForm {
 impl Row for ObjectRow {
     fn encode(&self) -> Result<Vec<u8>> {
         let ObjectTail { generation, standing, key, acl, headers, lock, tags, sha256, place, parts, unknown } = self.tail.clone();
-        let tail = TailForm { generation, acl: acl.into(), headers: headers.into(), sha256, place, parts };
-        let form = postcard::to_extend(&tail, write(&HeadForm::from(&self.head))?).map_err(Error::internal)?;
         let fields = tags.append_to(lock.append_to(with_standing(with_key(unknown, key), standing)));
+        let (acl, fields) = acl_and_fields(&acl, fields)?;
+        let tail = TailForm { generation, acl, headers: headers.into(), sha256, place, parts };
+        let form = postcard::to_extend(&tail, write(&HeadForm::from(&self.head))?).map_err(Error::internal)?;
         with_checksums(fields, self.head.checksum.as_ref(), &[])?.append(form)
     }
 
@@ -174,10 +175,9 @@ impl Row for ObjectRow {
         let (mut unknown, mut head) = (behind(rest)?, ObjectHead::try_from(head)?);
         let (standing, key, lock) = (take_standing(&mut unknown)?, take_key(&mut unknown)?, Lock::take_from(&mut unknown)?);
         take_checksums(&mut unknown, &mut head.checksum, &mut [])?;
-        let tags = Tags::take_from(&mut unknown)?;
+        let (tags, acl) = (Tags::take_from(&mut unknown)?, take_acl(acl, &mut unknown)?);
         unknown.require_known()?;
-        let tail =
-            ObjectTail { generation, standing, key, acl: acl.into(), headers: headers.into(), lock, tags, sha256, place, parts, unknown };
+        let tail = ObjectTail { generation, standing, key, acl, headers: headers.into(), lock, tags, sha256, place, parts, unknown };
         Ok(ObjectRow { head, tail })
     }
 }
@@ -241,13 +241,13 @@ impl Row for VersionRow {
 
 impl Row for Bucket {
     fn encode(&self) -> Result<Vec<u8>> {
-        let (form, fields) = stored::Bucket::of(self.clone());
+        let (form, fields) = stored::Bucket::of(self.clone())?;
         fields.append(write(&form)?)
     }
 
     fn decode(bytes: &[u8]) -> Result<Self> {
         let (form, rest) = read::<stored::Bucket>(bytes)?;
-        form.with(fields(rest)?)
+        form.with(behind(rest)?)
     }
 }
 
@@ -370,7 +370,7 @@ mod tests {
             name: BucketName::parse("media").unwrap(),
             owner: TenantId::parse("acme").unwrap(),
             created: Timestamp::from_millis(1),
-            acl: object::CannedAcl::PublicRead,
+            acl: object::CannedAcl::PublicRead.into(),
             documents: [(object::BucketDocument::Policy, b"{}".to_vec())].into(),
             generation: 9,
             unknown: object::UnknownOfBucket::default(),

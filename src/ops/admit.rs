@@ -7,7 +7,7 @@ use crate::auth::action::Action;
 use crate::auth::grant::Grant;
 use crate::base::error::Result;
 use crate::base::names::TenantId;
-use crate::base::object::{CannedAcl, ObjectHeaders, Upload};
+use crate::base::object::{Acl, ObjectHeaders, Upload};
 use crate::base::object_ref::ObjectRef;
 use crate::base::storable;
 use crate::base::tags::Tags;
@@ -15,15 +15,15 @@ use crate::ops::{Ops, object};
 use crate::origin::{Freshness, Quota, Usage};
 
 impl Ops {
-    /// Whether the grant's key can be written with these headers and tags.
-    pub async fn require_storable(&self, grant: &Grant, headers: &ObjectHeaders, tags: &Tags) -> Result<()> {
+    /// Whether the grant's key can be written with these headers, tags and this ACL.
+    pub async fn require_storable(&self, grant: &Grant, headers: &ObjectHeaders, tags: &Tags, acl: &Acl) -> Result<()> {
         let ObjectRef { bucket, key, .. } = object(grant, &[Action::PutObject])?;
-        storable::check(key, headers, self.writers)?;
+        storable::check(key, headers, acl, self.writers)?;
         self.origin.intake.takes(bucket, key, tags).await
     }
 
     /// Whether a body of this size may be sent. None: the client did not say, and the end is decided when it is there.
-    pub async fn require_room(&self, grant: &Grant, acl: CannedAcl, size: Option<u64>) -> Result<()> {
+    pub async fn require_room(&self, grant: &Grant, acl: &Acl, size: Option<u64>) -> Result<()> {
         let ObjectRef { bucket, key, .. } = object(grant, &[Action::PutObject])?;
         let (owner, quota) = grant.becomes(acl)?;
         let Some((size, usage)) = self.limited(owner, quota, size).await? else { return Ok(()) };

@@ -8,7 +8,7 @@ use crate::base::bucket_lock::BucketLock;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::limits::MAX_BUCKETS_PER_TENANT;
 use crate::base::names::{BucketName, TenantId};
-use crate::base::object::{Bucket, BucketDocument, CannedAcl, ListPage, ListQuery, SharedBucket};
+use crate::base::object::{Acl, Bucket, BucketDocument, ListPage, ListQuery, SharedBucket};
 use crate::base::timestamp::Timestamp;
 use crate::base::versions::{Versioning, VersionsPage, VersionsQuery};
 use crate::ops::changes::What;
@@ -26,7 +26,7 @@ impl Ops {
         self.origin.buckets.buckets(owner, prefix, after, max).await
     }
 
-    pub async fn create_bucket(&self, grant: &Grant, acl: CannedAcl, documents: BTreeMap<BucketDocument, Vec<u8>>) -> Result<SharedBucket> {
+    pub async fn create_bucket(&self, grant: &Grant, acl: Acl, documents: BTreeMap<BucketDocument, Vec<u8>>) -> Result<SharedBucket> {
         let name: &BucketName = bucket(grant, Action::CreateBucket)?;
         let owner = grant.tenant();
         if self.origin.buckets.buckets(Some(owner), "", "", MAX_BUCKETS_PER_TENANT).await?.len() >= MAX_BUCKETS_PER_TENANT
@@ -102,9 +102,9 @@ impl Ops {
         self.set_rights(bucket(grant, action)?, grant, BucketDocument::Website, website).await
     }
 
-    pub async fn set_bucket_acl(&self, grant: &Grant, acl: CannedAcl) -> Result<()> {
+    pub async fn set_bucket_acl(&self, grant: &Grant, acl: Acl) -> Result<()> {
         let (buckets, bucket) = (self.origin.buckets.clone(), bucket(grant, Action::PutBucketAcl)?.clone());
-        grant.becomes(acl)?;
+        grant.becomes(&acl)?;
         self.change(grant, What::Rights, async move { buckets.set_bucket_acl(&bucket, acl).await }).await
     }
 

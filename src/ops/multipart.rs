@@ -38,8 +38,8 @@ impl Ops {
     ) -> Result<Upload> {
         let of @ ObjectRef { bucket, key, .. } = object(grant, &[Action::PutObject])?;
         let NewObject { acl, headers, tags, lock } = new;
-        let (owner, _) = grant.becomes(acl)?;
-        self.require_storable(grant, &headers, &tags).await?;
+        let (owner, _) = grant.becomes(&acl)?;
+        self.require_storable(grant, &headers, &tags, &acl).await?;
         let lock = self.lock_of_new(of, &lock, None).await?;
         let initiated = Timestamp::now();
         let upload = Upload {

@@ -15,7 +15,7 @@ use crate::base::digest::Sha256;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::lock::Retention;
 use crate::base::names::{BucketName, ObjectKey, TenantId};
-use crate::base::object::{Bucket, BucketDocument, CannedAcl, ListPage, ListQuery, SharedBucket, SharedObject};
+use crate::base::object::{Acl, Bucket, BucketDocument, ListPage, ListQuery, SharedBucket, SharedObject};
 use crate::base::object_ref::ObjectRef;
 use crate::base::range::ByteRange;
 use crate::base::tags::Tags;
@@ -212,7 +212,7 @@ impl Buckets for ThroughCache {
         })
     }
 
-    fn set_bucket_acl<'a>(&'a self, name: &'a BucketName, acl: CannedAcl) -> Pending<'a, ()> {
+    fn set_bucket_acl<'a>(&'a self, name: &'a BucketName, acl: Acl) -> Pending<'a, ()> {
         Box::pin(async move {
             let answer = self.origin.buckets.set_bucket_acl(name, acl).await;
             self.buckets.invalidate(name);
@@ -319,7 +319,7 @@ impl Writes for ThroughCache {
         Box::pin(self.changing(of.bucket, of.key, self.origin.writes.delete(of, delete)))
     }
 
-    fn set_object_acl<'a>(&'a self, of: ObjectRef<'a>, acl: CannedAcl) -> Pending<'a, ()> {
+    fn set_object_acl<'a>(&'a self, of: ObjectRef<'a>, acl: Acl) -> Pending<'a, ()> {
         Box::pin(self.changing(of.bucket, of.key, self.origin.writes.set_object_acl(of, acl)))
     }
 

@@ -8,8 +8,9 @@ use crate::base::checksum::ChecksumAlgorithm;
 use crate::base::conditions::WriteConditions;
 use crate::base::error::{Error, Result};
 use crate::base::lock::{Lock, LockAsked, Retention};
-use crate::base::object::{CannedAcl, ObjectHeaders, SharedObject};
+use crate::base::object::{Acl, ObjectHeaders, SharedObject};
 use crate::base::object_ref::ObjectRef;
+use crate::base::storable;
 use crate::base::tags::Tags;
 use crate::base::timestamp::Timestamp;
 use crate::ingest::{Expect, Received, Staging};
@@ -44,7 +45,7 @@ impl GrantedLock {
 /// What is said of an object that is about to be made, beside its bytes.
 #[derive(Debug, Clone, Default)]
 pub struct NewObject {
-    pub acl: CannedAcl,
+    pub acl: Acl,
     pub headers: ObjectHeaders,
     pub tags: Tags,
     pub lock: GrantedLock,
@@ -74,19 +75,18 @@ impl Ops {
     pub async fn staging_for(&self, grant: &Grant, new: &NewObject, conditions: &WriteConditions, expect: &Expect) -> Result<Staging> {
         let ObjectRef { bucket, key, .. } = object(grant, &[Action::PutObject])?;
         let (length, sha256, algorithm) = (expect.length, expect.declared_sha256(), expect.algorithm());
-        let (owner, _) = grant.becomes(new.acl)?;
-        self.require_storable(grant, &new.headers, &new.tags).await?;
-        self.require_room(grant, new.acl, length).await?;
+        let (owner, _) = grant.becomes(&new.acl)?;
+        self.require_storable(grant, &new.headers, &new.tags, &new.acl).await?;
+        self.require_room(grant, &new.acl, length).await?;
         let NewObject { acl, headers, tags, lock: _ } = new;
-        let acl = *acl;
         Ok(self.origin.intake.staging_for(&Announced { bucket, key, owner, acl, headers, tags, conditions, length, sha256, algorithm }))
     }
 
     pub async fn put(&self, grant: &Grant, new: NewObject, conditions: WriteConditions, received: Received) -> Result<Written> {
         let of @ ObjectRef { bucket, key, .. } = object(grant, &[Action::PutObject])?;
         let NewObject { acl, headers, tags, lock } = new;
-        let (owner, quota) = grant.becomes(acl)?;
-        self.require_storable(grant, &headers, &tags).await?;
+        let (owner, quota) = grant.becomes(&acl)?;
+        self.require_storable(grant, &headers, &tags, &acl).await?;
         let lock = self.lock_of_new(of, &lock, Some(Timestamp::now())).await?;
         let (bucket, key, owner) = (bucket.clone(), key.clone(), owner.clone());
         let put = PutObject { bucket, key, owner, acl, headers, tags, lock, conditions, received };
@@ -107,9 +107,9 @@ impl Ops {
         let of @ ObjectRef { bucket, key, .. } = object(grant, &[Action::PutObject])?;
         let NewObject { acl, headers, tags, lock } = new;
         let from = object(source_grant, &[Action::GetObject])?.to_owned();
-        let (owner, quota) = grant.becomes(acl)?;
-        self.require_storable(grant, &headers, &tags).await?;
-        self.require_room(grant, acl, Some(source.size)).await?;
+        let (owner, quota) = grant.becomes(&acl)?;
+        self.require_storable(grant, &headers, &tags, &acl).await?;
+        self.require_room(grant, &acl, Some(source.size)).await?;
         let lock = self.lock_of_new(of, &lock, Some(Timestamp::now())).await?;
         let copy = CopyObject {
             source_bucket: from.bucket,
@@ -153,9 +153,15 @@ impl Ops {
         self.origin.writes.set_legal_hold(of, on).await
     }
 
-    pub async fn set_object_acl(&self, grant: &Grant, acl: CannedAcl) -> Result<()> {
-        let of = object(grant, &[Action::PutObjectAcl])?.to_owned();
-        grant.becomes(acl)?;
+    /// `headers`: of the object, which the ACL must have room beside.
+    pub async fn set_object_acl(&self, grant: &Grant, acl: Acl, headers: &ObjectHeaders) -> Result<()> {
+        let of = object(grant, &[Action::PutObjectAcl])?;
+        grant.becomes(&acl)?;
+        // A canned one takes none.
+        if acl.stored_bytes() > 0 {
+            storable::check(of.key, headers, &acl, self.writers)?;
+        }
+        let of = of.to_owned();
         let writes = self.origin.writes.clone();
         self.change(grant, What::Rights, async move { writes.set_object_acl(of.object(), acl).await }).await
     }

@@ -19,7 +19,7 @@ use crate::base::conditions::WriteConditions;
 use crate::base::error::{Error, Result};
 use crate::base::media_type;
 use crate::base::names::{BucketName, ObjectKey, TenantId};
-use crate::base::object::{CannedAcl, ObjectHeaders};
+use crate::base::object::{Acl, ObjectHeaders};
 use crate::base::tags::Tags;
 use crate::ingest::{BodyWatcher, Content, Received, Staging};
 use crate::origin::Announced;
@@ -33,7 +33,7 @@ pub struct Ahead {
     bucket: BucketName,
     key: ObjectKey,
     owner: TenantId,
-    acl: CannedAcl,
+    acl: Acl,
     headers: ObjectHeaders,
     tags: Tags,
     algorithm: Option<ChecksumAlgorithm>,
@@ -78,7 +78,7 @@ impl Inner {
             bucket: put.bucket.clone(),
             key: put.key.clone(),
             owner: put.owner.clone(),
-            acl: put.acl,
+            acl: put.acl.clone(),
             headers: put.headers.clone(),
             tags: put.tags.clone(),
             algorithm,
@@ -144,7 +144,7 @@ impl Ahead {
         if headers.content_type.is_empty() {
             headers.content_type = media_type::guess(self.key.as_str(), first).to_owned();
         }
-        let known = Known::new(self.owner.clone(), self.acl, &headers);
+        let known = Known::new(self.owner.clone(), self.acl.clone(), &headers);
         let (inner, bucket, key, algorithm) = (self.inner.clone(), self.bucket.clone(), self.key.clone(), self.algorithm);
         let tags = self.tags.clone();
         let sent = self.runtime.spawn(async move {

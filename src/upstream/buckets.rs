@@ -14,7 +14,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::names::{BucketName, TenantId};
-use crate::base::object::{Bucket, BucketDocument, CannedAcl, SharedBucket, UnknownOfBucket};
+use crate::base::object::{Acl, Bucket, BucketDocument, CannedAcl, SharedBucket, UnknownOfBucket};
 use crate::upstream::fault;
 use crate::upstream::open::Inner;
 use crate::upstream::place::Place;
@@ -227,7 +227,7 @@ impl Inner {
             name: name.clone(),
             owner: configured.owner.clone(),
             created: self.since,
-            acl: CannedAcl::Private,
+            acl: CannedAcl::Private.into(),
             documents: BTreeMap::new(),
             generation: 0,
             unknown: UnknownOfBucket::default(),
@@ -362,15 +362,15 @@ impl Inner {
         .await
     }
 
-    pub async fn set_bucket_acl(&self, name: &BucketName, acl: CannedAcl) -> Result<()> {
-        self.change_bucket(name, |bucket| bucket.acl = acl).await
+    pub async fn set_bucket_acl(&self, name: &BucketName, acl: Acl) -> Result<()> {
+        self.change_bucket(name, |bucket| bucket.acl = acl.clone()).await
     }
 
     /// Makes the bucket what the origin's is, whatever was recorded of it. For replicas.
     pub async fn copy_bucket(&self, source: &Bucket) -> Result<()> {
         let same = |there: &Bucket| {
-            (&there.owner, there.acl, there.created, &there.documents, &there.unknown)
-                == (&source.owner, source.acl, source.created, &source.documents, &source.unknown)
+            (&there.owner, &there.acl, there.created, &there.documents, &there.unknown)
+                == (&source.owner, &source.acl, source.created, &source.documents, &source.unknown)
         };
         if self.recorded(&source.name).await?.is_some_and(|(_, there)| same(&there)) {
             return Ok(());

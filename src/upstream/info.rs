@@ -19,7 +19,7 @@ use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::etag::ETag;
 use crate::base::lock::Lock;
 use crate::base::names::TenantId;
-use crate::base::object::{CannedAcl, Layer, ObjectHeaders, ObjectInfo};
+use crate::base::object::{Acl, Layer, ObjectHeaders, ObjectInfo};
 use crate::base::object_ref::VersionId;
 use crate::base::storable::{ENCODED, SEALED, is_plain};
 use crate::base::timestamp::Timestamp;
@@ -217,7 +217,7 @@ impl Inner {
             modified,
             generation: generation(bucket, key, &etag.to_string(), modified, head.version_id()),
             owner: known.as_ref().map_or_else(|| owner.clone(), |k| k.owner.clone()),
-            acl: known.as_ref().map_or(CannedAcl::Private, |k| k.acl),
+            acl: known.as_ref().map_or_else(Acl::default, |k| k.acl.clone()),
             headers,
             sha256: proven.and_then(|k| k.sha256).or_else(|| {
                 let digest = vouched.filter(|_| etag.parts().is_none())?;
@@ -257,7 +257,7 @@ mod tests {
             md5: Some(md5),
             checksum: Some(checksum),
             source,
-            ..Known::new(owner, CannedAcl::BucketOwnerFullControl, &ObjectHeaders::default())
+            ..Known::new(owner, Acl::default(), &ObjectHeaders::default())
         };
         let text = stored::write_seal(&known).unwrap();
         // A nonce before it, a tag behind it.

@@ -5,14 +5,14 @@ use crate::base::digest::{Md5, VerifiedSha256};
 use crate::base::etag::ETag;
 use crate::base::fields::Unknown;
 use crate::base::names::TenantId;
-use crate::base::object::{CannedAcl, ObjectHeaders, ObjectInfo};
+use crate::base::object::{Acl, ObjectHeaders, ObjectInfo};
 use crate::base::storable::is_plain;
 use crate::base::timestamp::Timestamp;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Known {
     pub owner: TenantId,
-    pub acl: CannedAcl,
+    pub acl: Acl,
     pub sha256: Option<VerifiedSha256>,
     pub md5: Option<Md5>,
     pub checksum: Option<Checksum>,
@@ -24,11 +24,11 @@ pub struct Known {
 }
 
 impl Known {
-    pub fn of(owner: TenantId, acl: CannedAcl) -> Self {
+    pub fn of(owner: TenantId, acl: Acl) -> Self {
         Known { owner, acl, sha256: None, md5: None, checksum: None, encoded: Vec::new(), source: None, unknown: Unknown::default() }
     }
 
-    pub fn new(owner: TenantId, acl: CannedAcl, headers: &ObjectHeaders) -> Self {
+    pub fn new(owner: TenantId, acl: Acl, headers: &ObjectHeaders) -> Self {
         let encoded = headers.user.iter().filter(|(_, v)| !is_plain(v)).map(|(n, _)| n.clone()).collect();
         Known { encoded, ..Known::of(owner, acl) }
     }

@@ -72,7 +72,7 @@ impl Inner {
         }
         let (place, key) = self.writable(&upload.bucket, &upload.key).await?;
         let tagging = self.tagging(&upload.tags)?;
-        let known = Known::new(upload.owner.clone(), upload.acl, &upload.headers);
+        let known = Known::new(upload.owner.clone(), upload.acl.clone(), &upload.headers);
         let sealed = self.sealed(&known, &seal_place(&place.bucket, &key, None))?;
         let create = self.client.create_multipart_upload().bucket(&*place.bucket).key(&key);
         let create = with_headers!(create, &upload.headers).set_metadata(Some(info::metadata(&upload.headers, &sealed)));

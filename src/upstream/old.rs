@@ -84,7 +84,7 @@ impl OldStore {
         let is_opaque = by_kms || head.sse_customer_algorithm().is_some() || info.etag.md5().is_none();
         let md5 = info.etag.md5().copied().filter(|_| !is_opaque && info.etag.parts().is_none());
         let generation = self.generation(key, &info);
-        let object = ObjectInfo { generation, owner: owner.clone(), acl: CannedAcl::Private, layer: Layer::Old, ..info };
+        let object = ObjectInfo { generation, owner: owner.clone(), acl: CannedAcl::Private.into(), layer: Layer::Old, ..info };
         Ok(Some(OldObject { object: Arc::new(object), md5, is_opaque }))
     }
 

@@ -298,14 +298,14 @@ impl Inner {
 impl PartedObject {
     fn of(sending: &Sending, algorithm: Option<ChecksumAlgorithm>) -> Self {
         let Sending { place, key, headers, tags, known, .. } = sending;
-        let known = Known::new(known.owner.clone(), known.acl, headers);
+        let known = Known::new(known.owner.clone(), known.acl.clone(), headers);
         PartedObject { place: place.clone(), key: key.clone(), headers: headers.clone(), tags: tags.clone(), known, algorithm }
     }
 
     fn is_of(&self, sending: &Sending) -> bool {
         let (mine, theirs) = (&self.known, &sending.known);
         (&self.place, &self.key, &self.headers, &self.tags) == (&sending.place, &sending.key, &sending.headers, &sending.tags)
-            && (&mine.owner, mine.acl) == (&theirs.owner, theirs.acl)
+            && (&mine.owner, &mine.acl) == (&theirs.owner, &theirs.acl)
     }
 }
 

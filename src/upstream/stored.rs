@@ -15,7 +15,7 @@ use crate::base::lock::Lock;
 use crate::base::names::TenantId;
 use crate::base::object::{Bucket, CannedAcl, Upload};
 use crate::base::storable::{SEALED, SEALED_BYTES};
-use crate::base::stored::{self, Acl, Checksum, checksum_of, in_slot, take_checksums, with_checksums};
+use crate::base::stored::{self, Acl, Checksum, acl_and_fields, checksum_of, in_slot, take_checksums, take_grants, with_checksums};
 use crate::base::timestamp::Timestamp;
 use crate::upstream::known::{Known, SourceVersion};
 
@@ -65,19 +65,24 @@ struct Source {
 
 pub fn write_seal(known: &Known) -> Result<Vec<u8>> {
     let Known { owner, acl, sha256, md5, checksum, encoded, source, unknown } = known.clone();
-    let acl = Acl::from(acl) as u32;
+    let room = MAX_SEAL + encoded.iter().map(String::len).sum::<usize>() + acl.stored_bytes();
+    let (acl, fields) = acl_and_fields(&acl, unknown.fields)?;
+    let acl = acl as u32;
     if let Some((version, rest)) = unknown.newer {
+        // Only what every version begins with can be changed.
+        if !fields.is_empty() {
+            return Err(newer(&format!("version {version} of an object's seal, which is to have grants,")));
+        }
         return Ok([written(&SealHead { version, owner, acl })?, rest].concat());
     }
-    let names: usize = encoded.iter().map(String::len).sum();
     let text = written(&SealHead { version: VERSION, owner, acl })?;
     let text = extended(text, &SealRest { sha256, md5, checksum: in_slot(checksum.as_ref()), encoded })?;
-    let sealed = behind(text.clone(), source, with_checksums(unknown.fields.clone(), checksum.as_ref(), &[])?)?;
+    let sealed = behind(text.clone(), source, with_checksums(fields.clone(), checksum.as_ref(), &[])?)?;
     // A SHA-512 beside the longest names there are is left out: a write that was acknowledged must fit everywhere.
-    if sealed.len() > MAX_SEAL + names && checksum.is_some() { behind(text, source, unknown.fields) } else { Ok(sealed) }
+    if sealed.len() > room && checksum.is_some() { behind(text, source, fields) } else { Ok(sealed) }
 }
 
-/// The seal's room, of which the names of encoded values have their own.
+/// The seal's room, of which the names of encoded values and grants have their own: `base/storable`.
 const MAX_SEAL: usize = (SEALED_BYTES - SEALED.len()) / 4 * 3 - 28;
 
 fn behind(text: Vec<u8>, source: Option<SourceVersion>, fields: Fields) -> Result<Vec<u8>> {
@@ -103,7 +108,7 @@ impl SealHead {
     /// Nobody is let in by an ACL that is not known.
     fn known(&self) -> Known {
         let acl = usize::try_from(self.acl).ok().and_then(|number| Acl::ALL.get(number));
-        Known::of(self.owner.clone(), acl.map_or(CannedAcl::Private, |acl| (*acl).into()))
+        Known::of(self.owner.clone(), acl.map_or(CannedAcl::Private, |acl| (*acl).into()).into())
     }
 }
 
@@ -125,6 +130,7 @@ fn read_rest(head: &SealHead, text: &[u8]) -> Result<Known> {
     let mut known = rest.onto(head.known())?;
     let mut fields = Fields::parse(behind)?.0;
     take_checksums(&mut fields, &mut known.checksum, &mut [])?;
+    known.acl = take_grants(&mut fields)?.unwrap_or(known.acl);
     Ok(Known { source, unknown: Unknown { fields, newer: None }, ..known })
 }
 
@@ -135,7 +141,7 @@ struct BucketRecord {
 }
 
 pub fn write_bucket(bucket: &Bucket) -> Result<Vec<u8>> {
-    let (bucket, fields) = stored::Bucket::of(bucket.clone());
+    let (bucket, fields) = stored::Bucket::of(bucket.clone())?;
     fields.append(written(&BucketRecord { version: VERSION, bucket })?)
 }
 
@@ -178,7 +184,8 @@ pub fn write_upload(recorded: &Recorded) -> Result<Vec<u8>> {
     // Its lock is the upstream's to keep; so are its tags, which are here for who asks for the upload.
     let (upload, initiator, _, fields) = stored::Upload::of(upload)?;
     let Known { owner, acl, sha256, md5, checksum, encoded, source: _, unknown: _ } = known;
-    let seal = SealHead { version: VERSION, owner, acl: Acl::from(acl) as u32 };
+    // Its grants stand behind the upload, whose they are too.
+    let seal = SealHead { version: VERSION, owner, acl: acl_and_fields(&acl, Fields::default())?.0 as u32 };
     // Of an object that goes up in parts no checksum is known before it is whole.
     let rest = SealRest { sha256, md5, checksum: in_slot(checksum.as_ref()), encoded };
     let version = if initiator.is_some() { WITH_INITIATOR } else { VERSION };
@@ -199,8 +206,9 @@ pub fn read_upload(text: &[u8], is_mark: impl Fn(&[u8]) -> bool) -> Result<(Reco
         (initiator, behind) = taken::<TenantId>(behind).map(|(initiator, behind)| (Some(initiator), behind))?;
     }
     let (mut unknown, marks) = if is_mark(behind) { (Fields::default(), behind) } else { Fields::parse(behind)? };
-    let known = rest.onto(seal.known())?;
+    let mut known = rest.onto(seal.known())?;
     let upload = upload.begun_by(initiator, Lock::default(), &mut unknown)?;
+    known.acl = upload.acl.clone();
     Ok((Recorded { upload, known, sealed, unknown }, marks))
 }
 
@@ -235,7 +243,7 @@ mod tests {
         let headers = ObjectHeaders { user: [("title".to_owned(), "é".as_bytes().to_vec())].into(), ..ObjectHeaders::default() };
         let sha256 = VerifiedSha256::proven(crate::base::digest::Sha256([1; 32]));
         let owner = TenantId::parse("acme").unwrap();
-        Known { sha256: Some(sha256), md5: Some(Md5([2; 16])), ..Known::new(owner, CannedAcl::PublicRead, &headers) }
+        Known { sha256: Some(sha256), md5: Some(Md5([2; 16])), ..Known::new(owner, CannedAcl::PublicRead.into(), &headers) }
     }
 
     fn source() -> SourceVersion {
@@ -263,7 +271,7 @@ mod tests {
             let text = write_seal(&seal).unwrap();
             let read = read_seal(&text).unwrap();
             assert_eq!(read, seal);
-            let changed = write_seal(&Known { acl: CannedAcl::Private, ..read }).unwrap();
+            let changed = write_seal(&Known { acl: CannedAcl::Private.into(), ..read }).unwrap();
             assert_eq!(read_seal(&changed).unwrap().unknown, seal.unknown);
             // As programs of before there were fields look for a source.
             let form = write_seal(&Known { source: None, unknown: Unknown::default(), ..seal.clone() }).unwrap();
@@ -277,12 +285,12 @@ mod tests {
         let head = SealHead { version: 9, owner: TenantId::parse("bravo").unwrap(), acl: Acl::AuthenticatedRead as u32 };
         let text = [written(&head).unwrap(), b"laid out otherwise".to_vec()].concat();
         let read = read_seal(&text).unwrap();
-        assert_eq!((read.owner.as_str(), read.acl, read.sha256), ("bravo", CannedAcl::AuthenticatedRead, None));
+        assert_eq!((read.owner.as_str(), read.acl.clone(), read.sha256), ("bravo", CannedAcl::AuthenticatedRead.into(), None));
         assert_eq!(write_seal(&read).unwrap(), text);
-        let changed = read_seal(&write_seal(&Known { acl: CannedAcl::Private, ..read.clone() }).unwrap()).unwrap();
-        assert_eq!((changed.acl, changed.unknown), (CannedAcl::Private, read.unknown));
+        let changed = read_seal(&write_seal(&Known { acl: CannedAcl::Private.into(), ..read.clone() }).unwrap()).unwrap();
+        assert_eq!((changed.acl, changed.unknown), (CannedAcl::Private.into(), read.unknown));
         let strange = written(&SealHead { acl: 200, ..head }).unwrap();
-        assert_eq!((read_seal(&strange).unwrap().owner.as_str(), read_seal(&strange).unwrap().acl), ("bravo", CannedAcl::Private));
+        assert_eq!((read_seal(&strange).unwrap().owner.as_str(), read_seal(&strange).unwrap().acl), ("bravo", CannedAcl::Private.into()));
     }
 
     #[test]
@@ -293,7 +301,7 @@ mod tests {
             name: BucketName::parse("media").unwrap(),
             owner: TenantId::parse("acme").unwrap(),
             created: Timestamp::from_millis(1),
-            acl: CannedAcl::Private,
+            acl: CannedAcl::Private.into(),
             documents: [(BucketDocument::Cors, b"<C/>".to_vec())].into(),
             generation: 2,
             unknown,

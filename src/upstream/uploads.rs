@@ -111,7 +111,7 @@ impl Inner {
                 key,
                 owner: owner.clone(),
                 initiated: info::timestamp(upload.initiated()),
-                acl: CannedAcl::Private,
+                acl: CannedAcl::Private.into(),
                 headers: ObjectHeaders::default(),
                 lock: Lock::default(),
                 tags: Tags::default(),

@@ -17,7 +17,7 @@ use crate::base::etag::ETag;
 use crate::base::limits::MAX_PUT_BYTES;
 use crate::base::lock::Lock;
 use crate::base::names::{BucketName, ObjectKey, TenantId};
-use crate::base::object::{CannedAcl, Layer, ObjectHeaders, ObjectInfo, SharedObject};
+use crate::base::object::{Acl, Layer, ObjectHeaders, ObjectInfo, SharedObject};
 use crate::base::object_ref::{ObjectRef, VersionId};
 use crate::base::storable::SEALED;
 use crate::base::tags::Tags;
@@ -197,7 +197,7 @@ impl Inner {
         let (place, key) = self.writable(&copy.bucket, &copy.key).await?;
         let is_same = (&source_place, &source_key) == (&place, &key);
         let unknown = if is_same { copy.source.unknown.clone() } else { copy.source.unknown.of_copy() };
-        let known = Known { unknown, ..known_of_copy(&copy.source, copy.owner.clone(), copy.acl, &copy.headers) };
+        let known = Known { unknown, ..known_of_copy(&copy.source, copy.owner.clone(), copy.acl.clone(), &copy.headers) };
         let (known, checksum) = self.with_checksum_of_copy(&copy, known).await?;
         let CopyObject { source: object, headers, tags, conditions, .. } = copy;
         let copying = Copying { source: (source_place, source_key), known, checksum, object, to: (place, key), headers, tags: Some(tags) };
@@ -262,13 +262,16 @@ impl Inner {
         Ok(info)
     }
 
-    pub async fn set_object_acl(&self, bucket: &BucketName, key: &ObjectKey, acl: CannedAcl) -> Result<()> {
+    pub async fn set_object_acl(&self, bucket: &BucketName, key: &ObjectKey, acl: Acl) -> Result<()> {
         for _ in 0..LOOKS {
             let Some(object) = self.stat(bucket, key).await? else { return Err(no_such_key()) };
             let (place, full) = self.writable(bucket, key).await?;
             let copying = Copying {
                 source: (place.clone(), full.clone()),
-                known: Known { unknown: object.unknown.clone(), ..known_of_copy(&object, object.owner.clone(), acl, &object.headers) },
+                known: Known {
+                    unknown: object.unknown.clone(),
+                    ..known_of_copy(&object, object.owner.clone(), acl.clone(), &object.headers)
+                },
                 headers: object.headers.clone(),
                 checksum: None,
                 tags: None,
@@ -296,7 +299,7 @@ pub struct Copying {
     pub checksum: Option<ChecksumAlgorithm>,
 }
 
-fn known_of_copy(source: &ObjectInfo, owner: TenantId, acl: CannedAcl, headers: &ObjectHeaders) -> Known {
+fn known_of_copy(source: &ObjectInfo, owner: TenantId, acl: Acl, headers: &ObjectHeaders) -> Known {
     Known {
         sha256: source.sha256,
         // Of one that went up in parts the MD5 is not known; its copy has another ETag.
@@ -329,7 +332,7 @@ pub fn written(
         modified: Timestamp::now(),
         generation: 0,
         owner: known.owner.clone(),
-        acl: known.acl,
+        acl: known.acl.clone(),
         headers,
         sha256,
         checksum,

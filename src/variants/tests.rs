@@ -167,7 +167,7 @@ fn object(body: &[u8]) -> SharedObject {
         modified: Timestamp::from_secs(1),
         generation: 1,
         owner: TenantId::parse("acme").unwrap(),
-        acl: CannedAcl::Private,
+        acl: CannedAcl::Private.into(),
         headers: ObjectHeaders::default(),
         version: VersionId::Null,
         lock: Lock::default(),

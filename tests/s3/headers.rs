@@ -226,6 +226,17 @@ const PROBES: &[Probe] = &[
         403,
         "AccessDenied",
     ),
+    (
+        "x-amz-grant-full-control",
+        &[PutObject, PublishObject, CopyObject, CreateMultipartUpload, CreateBucket],
+        "id=nobody",
+        400,
+        "InvalidArgument",
+    ),
+    ("x-amz-grant-read", &[PutObject, CopyObject, PutBucketAcl, PutObjectAcl], "uri=nowhere", 400, "InvalidArgument"),
+    ("x-amz-grant-read-acp", &[PutObject, CreateBucket, PutObjectAcl], "nobody", 400, "InvalidArgument"),
+    ("x-amz-grant-write", &[PutObject, CreateBucket, PutBucketAcl], "emailAddress=a@example.com", 400, "UnresolvableGrantByEmailAddress"),
+    ("x-amz-grant-write-acp", &[PutObject, CreateBucket, PutBucketAcl], "other=bravo", 400, "InvalidArgument"),
     ("x-amz-if-match-last-modified-time", &[DeleteObject], "Sat, 01 Jan 2000 00:00:00 GMT", 412, "PreconditionFailed"),
     ("x-amz-if-match-size", &[DeleteObject], "1", 412, "PreconditionFailed"),
     ("x-amz-mp-object-size", &[CompleteMultipartUpload], "1", 400, "InvalidRequest"),
@@ -369,10 +380,10 @@ fn an_acl_is_said_once_and_is_one_that_there_is() {
             (policy(owner, "<Grant/>"), 400, "MalformedACLError"),
             (policy(owner, "<Other/>"), 400, "MalformedACLError"),
             (policy("<Owner><ID>bravo</ID></Owner>", &full), 403, "AccessDenied"),
-            (policy(owner, ""), 501, "NotImplemented"),
-            (policy(owner, &everyone), 501, "NotImplemented"),
-            (policy(owner, &format!("{full}{}", grant("bravo", "READ"))), 501, "NotImplemented"),
-            (policy(owner, &format!("{full}{full}")), 501, "NotImplemented"),
+            (policy(owner, &grant("nobody", "READ")), 400, "InvalidArgument"),
+            (policy(owner, &grant("http://example.com/", "READ")), 400, "InvalidArgument"),
+            (policy(owner, &grant("bravo", "EVERYTHING")), 400, "MalformedACLError"),
+            (policy(owner, &full.repeat(101)), 400, "MalformedACLError"),
         ] {
             let answer = world.send(&request.clone().body(document.clone()));
             assert_eq!((answer.status, &*answer.code()), (status, code), "{document}: {}", answer.text());

@@ -5,6 +5,7 @@ mod checksums;
 mod coded;
 mod details;
 mod forms;
+mod grants;
 mod headers;
 mod lifecycle;
 mod limits;

@@ -121,7 +121,7 @@ fn objects_of_a_newer_gateway_keep_owner_acl_and_all_that_it_wrote() {
     let below = bucket_of_before();
     let above = over_home(&below);
     let mut client = above.client();
-    let of_bravo = Known::of(TenantId::parse("bravo").unwrap(), CannedAcl::PublicRead);
+    let of_bravo = Known::of(TenantId::parse("bravo").unwrap(), CannedAcl::PublicRead.into());
     let fields = Fields::default().with(Tag::new(700).travels(), b"label".to_vec()).with(Tag::new(701), b"lock".to_vec());
     put_sealed(&below, "fields", &Known { unknown: Unknown { fields: fields.clone(), newer: None }, ..of_bravo.clone() });
     let newer = Some((7, b"whatever it is".to_vec()));
@@ -133,7 +133,7 @@ fn objects_of_a_newer_gateway_keep_owner_acl_and_all_that_it_wrote() {
         set_acl(&mut client, key, "private");
         client.send(&Request::on("GET", "media", key), Sign::No).refused(403, "AccessDenied");
         let after = seal_there(&below, key);
-        assert_eq!((after.owner.as_str(), after.acl), ("bravo", CannedAcl::Private));
+        assert_eq!((after.owner.as_str(), after.acl.clone()), ("bravo", CannedAcl::Private.into()));
         assert_eq!(after.unknown, before.unknown, "{key}");
     }
     let copy = Request::on("PUT", "media", "a copy").header("x-amz-copy-source", "/media/fields");

@@ -21,7 +21,7 @@ fn canned_acls() {
         (CannedAcl::BucketOwnerRead, false, false),
         (CannedAcl::BucketOwnerFullControl, false, false),
     ] {
-        let o = object("acme", acl);
+        let o = object("acme", acl.into());
         assert_eq!((reads("anonymous", &plain, Some(&o)), reads("rival", &plain, Some(&o))), (anonymous, rival), "{acl:?}");
         assert!(!g.may(
             "rival",
@@ -33,7 +33,7 @@ fn canned_acls() {
             Action::DeleteObject,
             Target::Object { bucket: &plain, key: &key("k"), version: VersionSelector::Current, object: Some(&o) }
         ));
-        let b = Bucket { acl, ..bucket("acme") };
+        let b = Bucket { acl: acl.into(), ..bucket("acme") };
         assert_eq!(
             (g.may_bucket("anonymous", Action::ListBucket, &b), g.may_bucket("rival", Action::ListBucket, &b)),
             (anonymous, rival),
@@ -41,19 +41,19 @@ fn canned_acls() {
         );
         assert_eq!(g.may_key("anonymous", Action::PutObject, &b, "k"), acl == CannedAcl::PublicReadWrite, "{acl:?}");
         // A bucket's ACL opens the list, not the objects; and never what manages it.
-        assert!(!reads("anonymous", &b, Some(&object("acme", CannedAcl::Private))), "{acl:?}");
+        assert!(!reads("anonymous", &b, Some(&object("acme", CannedAcl::Private.into()))), "{acl:?}");
         for action in [Action::DeleteBucket, Action::PutBucketAcl, Action::PutBucketPolicy, Action::GetBucketAcl] {
             assert!(!g.may_bucket("rival", action, &b));
         }
     }
     // Who wrote an object may read it back.
-    let written = object("rival", CannedAcl::Private);
-    assert!(reads("rival", &plain, Some(&written)) && !reads("anonymous", &plain, Some(&object("anonymous", CannedAcl::Private))));
+    let written = object("rival", CannedAcl::Private.into());
+    assert!(reads("rival", &plain, Some(&written)) && !reads("anonymous", &plain, Some(&object("anonymous", CannedAcl::Private.into()))));
 }
 
 #[test]
 fn what_switches_acls_off() {
-    let public = object("acme", CannedAcl::PublicRead);
+    let public = object("acme", CannedAcl::PublicRead.into());
     let reads = |g: &Gateway, b: &Bucket| {
         g.may(
             "anonymous",

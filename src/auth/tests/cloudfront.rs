@@ -250,7 +250,7 @@ fn bucket(name: &str, owner: &str) -> Bucket {
         name: bucket_name(name),
         owner,
         created: NOW,
-        acl: CannedAcl::Private,
+        acl: CannedAcl::Private.into(),
         documents: Default::default(),
         generation: 1,
         unknown: Default::default(),

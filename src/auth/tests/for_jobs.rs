@@ -17,7 +17,7 @@ fn bucket_of(owner: &str) -> Bucket {
         name: bucket_name("media"),
         owner: tenant(owner),
         created: NOW,
-        acl: CannedAcl::Private,
+        acl: CannedAcl::Private.into(),
         documents: Default::default(),
         generation: 1,
         unknown: Default::default(),

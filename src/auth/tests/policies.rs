@@ -14,7 +14,7 @@ use crate::base::error::ErrorKind;
 use crate::base::etag::ETag;
 use crate::base::lock::Lock;
 use crate::base::names::{BucketName, TenantId};
-use crate::base::object::{Bucket, BucketDocument, CannedAcl, Layer, ObjectHeaders, ObjectInfo};
+use crate::base::object::{Acl, Bucket, BucketDocument, CannedAcl, Layer, ObjectHeaders, ObjectInfo};
 use crate::base::object_ref::{ObjectRef, VersionId, VersionSelector};
 
 fn tenant_id(s: &str) -> TenantId {
@@ -29,7 +29,7 @@ pub fn bucket(owner: &str) -> Bucket {
         name: bucket_name("bucket"),
         owner: tenant_id(owner),
         created: NOW,
-        acl: CannedAcl::Private,
+        acl: CannedAcl::Private.into(),
         documents: BTreeMap::new(),
         generation: GENERATION.fetch_add(1, Ordering::Relaxed),
         unknown: Default::default(),
@@ -47,7 +47,7 @@ pub fn with_document(mut bucket: Bucket, document: BucketDocument, text: &str) -
     bucket
 }
 
-pub fn object(owner: &str, acl: CannedAcl) -> ObjectInfo {
+pub fn object(owner: &str, acl: Acl) -> ObjectInfo {
     ObjectInfo {
         size: 1,
         etag: ETag::single(Md5([0; 16])),
@@ -178,7 +178,7 @@ fn absence_is_told_to_those_who_may_list() {
     assert!(!tells("acme", &bucket("rival"), "k") && !tells("anonymous", &bucket("acme"), "k"));
     let shared = bucket("operator");
     assert!(tells("acme", &shared, "acme/k") && !tells("acme", &shared, "rival/k"));
-    let public = Bucket { acl: CannedAcl::PublicRead, ..bucket("rival") };
+    let public = Bucket { acl: CannedAcl::PublicRead.into(), ..bucket("rival") };
     assert!(tells("anonymous", &public, "k"));
     let readable = with_policy("rival", r#"{"Effect":"Allow","Principal":"*","Action":"s3:GetObject","Resource":"arn:aws:s3:::bucket/*"}"#);
     assert!(!tells("anonymous", &readable, "k"));
@@ -190,7 +190,7 @@ fn a_careless_policy_never_crosses_tenants() {
     for action in Action::ALL {
         assert!(!g.may_bucket("acme", *action, &bucket("rival")), "{action}");
         assert!(!g.may_key("acme", *action, &bucket("rival"), "k"), "{action}");
-        let object = object("rival", CannedAcl::Private);
+        let object = object("rival", CannedAcl::Private.into());
         assert!(!g.may(
             "acme",
             *action,
@@ -212,7 +212,7 @@ fn deny_wins_wherever_it_stands() {
             assert!(g.may_key("acme", Action::GetObject, &b, "open/k"), "{owner}");
             assert!(!g.may_key("acme", Action::GetObject, &b, "secret/k"), "{owner}");
             // Not even where an ACL or ownership would open it.
-            let object = object("acme", CannedAcl::PublicRead);
+            let object = object("acme", CannedAcl::PublicRead.into());
             assert!(!g.may(
                 "acme",
                 Action::GetObject,

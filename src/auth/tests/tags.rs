@@ -143,7 +143,7 @@ fn who_asks_for_tags() {
 fn a_shared_cache_keeps_nothing_that_a_tag_opened() {
     let by_tag = statement("Allow", "GetObject", r#""StringEquals":{"s3:ExistingObjectTag/a":"b"}"#);
     let opened = with_policy("acme", &by_tag);
-    let object = super::policies::object("acme", crate::base::object::CannedAcl::Private);
+    let object = super::policies::object("acme", crate::base::object::CannedAcl::Private.into());
     let asking = Asking { bucket: &opened, action: Action::GetObject, existing: Some("a=b"), given: Some("") };
     asking.ask(|auth, caller, target, facts| {
         let grant = auth.authorize(caller, Action::GetObject, target, facts).unwrap();

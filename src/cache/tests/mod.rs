@@ -29,7 +29,7 @@ pub fn info_of(md5: Md5, size: u64) -> SharedObject {
         modified: Timestamp::from_secs(1),
         generation: 1,
         owner: TenantId::parse("acme").unwrap(),
-        acl: CannedAcl::Private,
+        acl: CannedAcl::Private.into(),
         headers: ObjectHeaders::default(),
         version: VersionId::Null,
         lock: Lock::default(),

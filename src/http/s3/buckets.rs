@@ -17,7 +17,7 @@ use crate::http::respond::{self, Answer, value};
 use crate::http::s3::cors::compiled;
 use crate::http::s3::region;
 use crate::http::s3::tagging;
-use crate::http::s3::{lock, ownership, params};
+use crate::http::s3::{acl, lock, ownership, params};
 use crate::http::xml::{Element, Writer};
 
 /// S3's page of ListBuckets where the client sets none: all there can be.
@@ -58,11 +58,12 @@ pub async fn list(exchange: &mut Exchange<'_>) -> Result<Answer> {
 }
 
 pub async fn create(exchange: &mut Exchange<'_>, name: &BucketName) -> Result<Answer> {
-    let acl = params::acl(&exchange.parts.headers)?.unwrap_or_default();
+    let owner = exchange.caller.identity.id().clone();
+    let acl = acl::asked(exchange)?.unwrap_or_default().in_short(&owner, &owner);
     let asked_ownership = params::ownership(&exchange.parts.headers)?;
     let ownership = asked_ownership.or_else(|| ownership_of_new(exchange));
     if let Some(ownership) = ownership {
-        ownership::require_fits(ownership, acl)?;
+        ownership::require_fits(ownership, &acl, &owner)?;
     }
     let grant = exchange.authorize_new_bucket(Action::CreateBucket, name)?;
     let document = exchange.document().await?;
@@ -100,7 +101,7 @@ pub async fn create(exchange: &mut Exchange<'_>, name: &BucketName) -> Result<An
             && there.documents.contains_key(&BucketDocument::ObjectLock) == locked
             && wished.iter().all(|(d, text)| there.documents.get(d) == Some(text))
     };
-    match exchange.gateway.ops.create_bucket(&grant, acl, documents).await {
+    match exchange.gateway.ops.create_bucket(&grant, acl.clone(), documents).await {
         // In us-east-1, and only there, S3 lets the owner create a bucket again, as it is.
         Err(e) if e.kind() == ErrorKind::BucketAlreadyOwnedByYou && exchange.region() == "us-east-1" => {
             let there = exchange.gateway.ops.bucket_for_decision(name).await?;

@@ -23,7 +23,7 @@ use crate::http::exchange::Exchange;
 use crate::http::ranges::{self, Requested};
 use crate::http::respond::{self, Answer};
 use crate::http::s3::objects::tell_dedup;
-use crate::http::s3::{lifecycle, lock, multipart, params, tagging, versions};
+use crate::http::s3::{acl, lifecycle, lock, multipart, params, tagging, versions};
 use crate::http::xml::Writer;
 use crate::ingest::{Expect, receive};
 use crate::ops::read::Shown;
@@ -88,7 +88,7 @@ pub async fn object(exchange: &mut Exchange<'_>, bucket: &BucketName, key: &Obje
     let replace = replaces(headers, "x-amz-metadata-directive")?;
     let given = replaces(headers, "x-amz-tagging-directive")?.then(|| params::tags(headers)).transpose()?;
     let algorithm = params::copy_checksum(headers)?;
-    let acl = params::acl(headers)?;
+    let acl = acl::asked(exchange)?;
     let conditions = params::write_conditions(headers)?;
     let fresh = params::object_headers(headers)?;
     let of_class = text(headers, "x-amz-storage-class")?.is_some();
@@ -123,7 +123,7 @@ pub async fn object(exchange: &mut Exchange<'_>, bucket: &BucketName, key: &Obje
         stored.website_redirect = fresh.website_redirect.clone();
         let copied = match tags(exchange, given.as_ref(), &source, &found, bucket, key).await {
             Ok(tags) => {
-                let new = NewObject { acl, headers: stored, tags, lock: lock.clone() };
+                let new = NewObject { acl: acl.clone(), headers: stored, tags, lock: lock.clone() };
                 exchange.gateway.ops.copy(&grant, &source_grant, found, new, conditions.clone(), algorithm).await
             }
             Err(e) => Err(e),

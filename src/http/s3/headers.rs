@@ -206,7 +206,7 @@ const TOKEN: &str = "Object lock needs no token here.";
 const HOLD: &str = "Holds by events are not implemented.";
 /// A lock is no property of a name that means its content.
 const LOCKED: On = On::These(&[PutObject, CopyObject, CreateMultipartUpload]);
-const GRANTS: &str = "Grants one by one: bucket policies say more.";
+const GRANTS: &str = "A permission that is not known.";
 const RENAME: &str = "RenameObject is not implemented.";
 const ELSEWHERE: &str = "Of an operation that is not implemented.";
 
@@ -270,11 +270,11 @@ pub const ROWS: &[Row] = &[
     honoured("x-amz-date", On::Everything),
     honoured("x-amz-decoded-content-length", BODIES),
     Row { honoured: ON_A_BUCKET, refused: On::These(&[CreateBucket]), ..honoured("x-amz-expected-bucket-owner", On::Nothing) },
-    refused("x-amz-grant-full-control", GRANTS),
-    refused("x-amz-grant-read", GRANTS),
-    refused("x-amz-grant-read-acp", GRANTS),
-    refused("x-amz-grant-write", GRANTS),
-    refused("x-amz-grant-write-acp", GRANTS),
+    honoured("x-amz-grant-full-control", ACLS),
+    honoured("x-amz-grant-read", ACLS),
+    honoured("x-amz-grant-read-acp", ACLS),
+    honoured("x-amz-grant-write", ACLS),
+    honoured("x-amz-grant-write-acp", ACLS),
     refused_unless("x-amz-if-match-initiated-time", &[], "No condition of an abort is decided here."),
     strict("x-amz-if-match-last-modified-time", CONDITIONAL),
     strict("x-amz-if-match-size", CONDITIONAL),

@@ -17,6 +17,7 @@ use crate::http::document;
 use crate::http::exchange::Exchange;
 use crate::http::query::encode_listed;
 use crate::http::respond::{self, Answer, value};
+use crate::http::s3::acl;
 use crate::http::s3::list::is_encoded;
 use crate::http::s3::{lifecycle, lock, params, versions};
 use crate::http::xml::{Reader, Writer};
@@ -67,7 +68,7 @@ pub async fn create(exchange: &mut Exchange<'_>, bucket: &BucketName, key: &Obje
     if stored.content_type.is_empty() {
         stored.content_type = media_type::guess(key.as_str(), &[]).to_owned();
     }
-    let (acl, tags) = (params::acl(headers)?, params::tags(headers)?);
+    let (acl, tags) = (acl::asked(exchange)?, params::tags(headers)?);
     let checksum = announced_checksum(exchange)?;
     let grant = exchange.on_new_object(bucket, key, &tags).await?;
     let (acl, lock) = (grant.acl_asked(acl)?, exchange.granted_lock(bucket, key)?);

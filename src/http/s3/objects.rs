@@ -17,7 +17,7 @@ use crate::http::document;
 use crate::http::exchange::Exchange;
 use crate::http::pace::Pace;
 use crate::http::respond::{self, Answer, code_and_status, value};
-use crate::http::s3::{lifecycle, lock, params, versions};
+use crate::http::s3::{acl, lifecycle, lock, params, versions};
 use crate::http::xml::{Reader, Writer};
 use crate::ingest::{Content, Received};
 use crate::ops::write::NewObject;
@@ -26,7 +26,7 @@ use crate::origin::{Dedup, Delete, Deleted, Written};
 pub async fn put(exchange: &mut Exchange<'_>, bucket: &BucketName, key: &ObjectKey) -> Result<Answer> {
     exchange.lock = lock::asked(&exchange.parts.headers, exchange.now)?;
     let headers = &exchange.parts.headers;
-    let (stored, acl, tags) = (params::object_headers(headers)?, params::acl(headers)?, params::tags(headers)?);
+    let (stored, acl, tags) = (params::object_headers(headers)?, acl::asked(exchange)?, params::tags(headers)?);
     let conditions = params::write_conditions(headers)?;
     // S3 keeps a CRC64NVME where the client chose nothing.
     let expect = params::expect(headers, MAX_PUT_BYTES, Some(ChecksumAlgorithm::Crc64Nvme))?;

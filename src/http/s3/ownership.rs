@@ -6,8 +6,8 @@ use http::StatusCode;
 
 use crate::auth::action::Action;
 use crate::base::error::{Error, ErrorKind, Result};
-use crate::base::names::BucketName;
-use crate::base::object::{BucketDocument, CannedAcl, Ownership};
+use crate::base::names::{BucketName, TenantId};
+use crate::base::object::{Acl, BucketDocument, CannedAcl, Ownership};
 use crate::http::exchange::Exchange;
 use crate::http::respond::{self, Answer};
 use crate::http::xml::{Element, Writer};
@@ -26,7 +26,7 @@ pub async fn put(exchange: &mut Exchange<'_>, name: &BucketName) -> Result<Answe
     let ownership = parse(&exchange.document().await?)?;
     let bucket = exchange.gateway.ops.bucket_for_decision(name).await?;
     let bucket = exchange.existing(bucket, name)?;
-    require_fits(ownership, bucket.acl)?;
+    require_fits(ownership, &bucket.acl, &bucket.owner)?;
     exchange.gateway.ops.set_bucket_ownership(&grant, Some(document(ownership).into_bytes())).await?;
     Ok(respond::empty(StatusCode::OK))
 }
@@ -38,8 +38,8 @@ pub async fn delete(exchange: &mut Exchange<'_>, name: &BucketName) -> Result<An
 }
 
 /// A bucket that opens itself by ACL can't be one where ACLs do not count: who opened it would not see that it is closed.
-pub fn require_fits(ownership: Ownership, acl: CannedAcl) -> Result<()> {
-    if ownership == Ownership::BucketOwnerEnforced && !matches!(acl, CannedAcl::Private | CannedAcl::BucketOwnerFullControl) {
+pub fn require_fits(ownership: Ownership, acl: &Acl, owner: &TenantId) -> Result<()> {
+    if ownership == Ownership::BucketOwnerEnforced && *acl != CannedAcl::Private && !acl.gives_all_to(owner) {
         return Err(Error::new(
             ErrorKind::InvalidBucketAclWithObjectOwnership,
             "Bucket cannot have ACLs set with ObjectOwnership's BucketOwnerEnforced setting",

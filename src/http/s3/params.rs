@@ -9,7 +9,7 @@ use crate::base::conditions::{ETagMatch, WriteConditions};
 use crate::base::digest::Md5;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::header::{invalid, one, stored, stored_list, text, trim};
-use crate::base::object::{CannedAcl, ObjectHeaders, Ownership};
+use crate::base::object::{ObjectHeaders, Ownership};
 use crate::base::tags::{TAGGING, Tags};
 use crate::base::timestamp::Timestamp;
 use crate::ingest::Expect;
@@ -80,16 +80,6 @@ fn without_transfer_coding(encoding: String) -> Option<String> {
     }
     let kept: Vec<&str> = encoding.split(',').filter(|c| !is_transfer(c)).map(trim).collect();
     (!kept.is_empty()).then(|| kept.join(", "))
-}
-
-/// None: the client asks for none.
-pub fn acl(headers: &HeaderMap) -> Result<Option<CannedAcl>> {
-    let parsed = |name: &str| {
-        CannedAcl::parse(name).ok_or_else(|| {
-            Error::new(ErrorKind::InvalidArgument, "Unknown canned ACL.").detail("ArgumentName", "x-amz-acl").detail("ArgumentValue", name)
-        })
-    };
-    text(headers, "x-amz-acl")?.map(parsed).transpose()
 }
 
 /// `x-amz-object-ownership` of a new bucket.

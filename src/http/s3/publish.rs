@@ -19,6 +19,7 @@ use crate::base::object::SharedObject;
 use crate::base::object_ref::ObjectRef;
 use crate::http::exchange::Exchange;
 use crate::http::respond::{self, Answer, value};
+use crate::http::s3::acl;
 use crate::http::s3::objects::{first_bytes, written_headers};
 use crate::http::s3::{params, route};
 use crate::http::site::OnSite;
@@ -31,14 +32,14 @@ const DIGITS: usize = 32;
 pub async fn put(exchange: &mut Exchange<'_>, bucket: &BucketName, asked: &ObjectKey) -> Result<Answer> {
     let headers = &exchange.parts.headers;
     refuse_what_does_not_fit(exchange)?;
-    let (stored, acl, tags) = (params::object_headers(headers)?, params::acl(headers)?, params::tags(headers)?);
+    let (stored, acl, tags) = (params::object_headers(headers)?, acl::asked(exchange)?, params::tags(headers)?);
     let expect = params::expect(headers, MAX_PUT_BYTES, Some(ChecksumAlgorithm::Crc64Nvme))?;
     let such_a_name = named(asked, &"0".repeat(DIGITS))?;
     let provisional = exchange.on_new_object(bucket, &such_a_name, &tags).await?;
     let acl = provisional.acl_asked(acl)?;
     let mut new = NewObject { acl, headers: stored, tags, lock: GrantedLock::default() };
     // Whether there is room is seen when it is known whether it is there already.
-    exchange.gateway.ops.require_storable(&provisional, &new.headers, &new.tags).await?;
+    exchange.gateway.ops.require_storable(&provisional, &new.headers, &new.tags, &new.acl).await?;
     exchange.require_sum(&expect, Lock::default(), "Put Object")?;
     let received = exchange.receive(expect, &exchange.gateway.ops.staging(&provisional)).await?;
 
@@ -46,7 +47,7 @@ pub async fn put(exchange: &mut Exchange<'_>, bucket: &BucketName, asked: &Objec
     let key = named(asked, digits.get(..DIGITS).unwrap_or_default())?;
     let grant = exchange.on_new_object(bucket, &key, &new.tags).await?;
     let there = exchange.gateway.ops.object_for_decision(ObjectRef::current(bucket, &key), Freshness::Current).await?;
-    let (owner, _) = grant.becomes(acl)?;
+    let (owner, _) = grant.becomes(&new.acl)?;
     let same = |o: &&SharedObject| o.owner == *owner && o.sha256 == Some(received.sha256);
     if let Some(object) = there.as_ref().filter(same) {
         return Ok(answer(exchange, &grant, object, true));

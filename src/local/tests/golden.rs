@@ -103,7 +103,7 @@ fn version(noncurrent_since: Option<Timestamp>) -> ObjectRow {
             generation: 77 << 20 | 3,
             standing: Standing { named: true, noncurrent_since },
             key: KeyId::None,
-            acl: CannedAcl::PublicRead,
+            acl: CannedAcl::PublicRead.into(),
             headers: ObjectHeaders { content_type: "text/plain".into(), ..ObjectHeaders::default() },
             lock: Lock { retention: Some(Retention { mode: RetentionMode::Compliance, until }), legal_hold: true },
             tags: Default::default(),
@@ -167,13 +167,13 @@ async fn the_store_opens_reads_and_proves_it() {
         assert_eq!(get(&local, "media", key).await.unwrap().as_ref(), Some(&body), "{key}");
     }
     let inline = stat(&local, "inline").await;
-    assert_eq!((inline.owner.as_str(), inline.acl), ("acme", CannedAcl::PublicRead));
+    assert_eq!((inline.owner.as_str(), inline.acl.clone()), ("acme", CannedAcl::PublicRead.into()));
     assert_eq!(inline.headers.content_type, "text/plain; charset=utf-8");
     assert_eq!(inline.headers.user["title"], b"a title");
     assert_eq!(inline.headers.website_redirect.as_deref(), Some("/elsewhere"));
     assert_eq!(inline.checksum.as_ref().unwrap().algorithm, ChecksumAlgorithm::Sha256);
     let bravo = stat(&local, "bravo/object").await;
-    assert_eq!((bravo.owner.as_str(), bravo.acl), ("bravo", CannedAcl::BucketOwnerRead));
+    assert_eq!((bravo.owner.as_str(), bravo.acl.clone()), ("bravo", CannedAcl::BucketOwnerRead.into()));
     assert_eq!(stat(&local, "multipart").await.parts.len(), 1);
     let bucket = local.bucket(&bucket_name("media")).await.unwrap().unwrap();
     assert_eq!(bucket.acl, CannedAcl::PublicRead);

@@ -291,7 +291,7 @@ impl World {
             bucket,
             key,
             owner: tenant("acme"),
-            acl: CannedAcl::Private,
+            acl: CannedAcl::Private.into(),
             headers: ObjectHeaders::default(),
             lock: Lock::default(),
             checksum: None,

@@ -113,7 +113,7 @@ async fn a_lock_needs_a_bucket_that_holds_it_and_such_a_bucket_keeps_its_word() 
         bucket: bucket.clone(),
         key: object_key("copy"),
         owner: tenant("acme"),
-        acl: CannedAcl::Private,
+        acl: CannedAcl::Private.into(),
         headers: ObjectHeaders::default(),
         lock: HELD,
         checksum: None,

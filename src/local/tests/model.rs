@@ -155,7 +155,7 @@ impl World {
             bucket: bucket_name("media"),
             key: object_key(to),
             owner: tenant("acme"),
-            acl: CannedAcl::Private,
+            acl: CannedAcl::Private.into(),
             headers: ObjectHeaders::default(),
             lock: Lock::default(),
             checksum: None,

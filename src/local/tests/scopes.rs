@@ -44,7 +44,7 @@ async fn copy_to(local: &Local, from: &str, to: &str, of_key: KeyId) -> Dedup {
         bucket: bucket_name("media"),
         key: object_key(to),
         owner: tenant("acme"),
-        acl: CannedAcl::Private,
+        acl: CannedAcl::Private.into(),
         headers: ObjectHeaders::default(),
         lock: Lock::default(),
         checksum: None,

@@ -223,7 +223,7 @@ async fn copies_between_versions_and_acls_of_one() {
         bucket: bucket_name("media"),
         key: object_key("k"),
         owner: tenant(owner),
-        acl: CannedAcl::Private,
+        acl: CannedAcl::Private.into(),
         headers: ObjectHeaders::default(),
         lock: Default::default(),
         tags: Default::default(),
@@ -240,14 +240,14 @@ async fn copies_between_versions_and_acls_of_one() {
     assert_eq!(body(&local, "k", Some(&old.version)).await.unwrap(), bytes_of(1, 700));
     let (bucket, key) = (bucket_name("media"), object_key("k"));
     let exact = |id| ObjectRef { bucket: &bucket, key: &key, version: VersionSelector::Exact(id) };
-    local.set_object_acl(exact(&old.version), CannedAcl::PublicRead).await.unwrap();
+    local.set_object_acl(exact(&old.version), CannedAcl::PublicRead.into()).await.unwrap();
     assert_eq!(read(&local, "k", Some(&old.version)).await.unwrap().0.acl, CannedAcl::PublicRead);
     assert_eq!(read(&local, "k", None).await.unwrap().0.acl, CannedAcl::Private);
     let gone = mark(&local, "k").await;
-    let refused = local.set_object_acl(exact(&gone), CannedAcl::PublicRead).await;
+    let refused = local.set_object_acl(exact(&gone), CannedAcl::PublicRead.into()).await;
     assert_eq!(refused.unwrap_err().kind(), ErrorKind::MethodNotAllowed);
     delete_of(&local, "k", Some(&old.version)).await.unwrap();
-    let refused = local.set_object_acl(exact(&old.version), CannedAcl::PublicRead).await;
+    let refused = local.set_object_acl(exact(&old.version), CannedAcl::PublicRead.into()).await;
     assert_eq!(refused.unwrap_err().kind(), ErrorKind::NoSuchVersion);
     assert!(local.copy(copy(&old, "acme"), Quota::default()).await.is_err(), "it is no longer there");
 }

@@ -186,7 +186,7 @@ async fn uploads_are_aborted() {
             key: object_key(key),
             owner: tenant("acme"),
             initiated: begun,
-            acl: CannedAcl::Private,
+            acl: CannedAcl::Private.into(),
             headers: ObjectHeaders::default(),
             checksum: None,
             lock: Default::default(),

@@ -190,7 +190,7 @@ impl Inner {
                 bucket: bucket.clone(),
                 key: key.clone(),
                 owner: source.owner.clone(),
-                acl: source.acl,
+                acl: source.acl.clone(),
                 headers: source.headers.clone(),
                 tags: tags.clone(),
                 lock: Lock::default(),
@@ -239,6 +239,6 @@ fn is_copy(source: &ObjectInfo, there: &Copied) -> bool {
     let same_class = |headers: &ObjectHeaders| ObjectHeaders { storage_class: None, ..headers.clone() };
     let copy = &there.object;
     there.source == Some(SourceVersion::of(source))
-        && (copy.size, copy.acl, &copy.owner) == (source.size, source.acl, &source.owner)
+        && (copy.size, &copy.acl, &copy.owner) == (source.size, &source.acl, &source.owner)
         && same_class(&copy.headers) == same_class(&source.headers)
 }

@@ -7,9 +7,7 @@ use crate::base::digest::Sha256;
 use crate::base::error::Result;
 use crate::base::lock::Retention;
 use crate::base::names::{BucketName, ObjectKey, TenantId, UploadId};
-use crate::base::object::{
-    Bucket, BucketDocument, CannedAcl, Layer, ListPage, ListQuery, SharedBucket, SharedObject, Upload, UploadedPart,
-};
+use crate::base::object::{Acl, Bucket, BucketDocument, Layer, ListPage, ListQuery, SharedBucket, SharedObject, Upload, UploadedPart};
 use crate::base::object_ref::ObjectRef;
 use crate::base::range::ByteRange;
 use crate::base::tags::Tags;
@@ -68,7 +66,7 @@ impl Buckets for Replicas {
         Box::pin(self.0.writing(self.0.origin.buckets.set_bucket_document(name, document, value)))
     }
 
-    fn set_bucket_acl<'a>(&'a self, name: &'a BucketName, acl: CannedAcl) -> Pending<'a, ()> {
+    fn set_bucket_acl<'a>(&'a self, name: &'a BucketName, acl: Acl) -> Pending<'a, ()> {
         Box::pin(self.0.writing(self.0.origin.buckets.set_bucket_acl(name, acl)))
     }
 }
@@ -161,7 +159,7 @@ impl Writes for Replicas {
         Box::pin(self.0.writing(self.0.origin.writes.delete(of, delete)))
     }
 
-    fn set_object_acl<'a>(&'a self, of: ObjectRef<'a>, acl: CannedAcl) -> Pending<'a, ()> {
+    fn set_object_acl<'a>(&'a self, of: ObjectRef<'a>, acl: Acl) -> Pending<'a, ()> {
         Box::pin(self.0.writing(self.0.origin.writes.set_object_acl(of, acl)))
     }
 

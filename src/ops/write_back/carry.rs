@@ -115,7 +115,7 @@ impl Overlay {
                         bucket: bucket.clone(),
                         key: key.clone(),
                         owner: row.owner.clone(),
-                        acl: row.acl,
+                        acl: row.acl.clone(),
                         headers: row.headers.clone(),
                         tags,
                         lock: row.lock,

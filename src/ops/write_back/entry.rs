@@ -65,7 +65,7 @@ pub fn delete_of(bucket: &BucketName, key: &ObjectKey, owner: TenantId) -> PutOb
         bucket: bucket.clone(),
         key: key.clone(),
         owner,
-        acl: CannedAcl::Private,
+        acl: CannedAcl::Private.into(),
         headers: ObjectHeaders::default(),
         tags: Tags::default(),
         lock: Lock::default(),
@@ -103,8 +103,8 @@ pub fn is_there(before: Option<&ObjectInfo>, entry: &Entry) -> bool {
     match (before, entry) {
         (None, Entry::Delete(_)) => true,
         (Some(object), Entry::Object(row)) => {
-            (object.etag, object.size, object.acl, &object.owner, &object.headers)
-                == (row.etag, row.size, row.acl, &row.owner, &row.headers)
+            (object.etag, object.size, &object.acl, &object.owner, &object.headers)
+                == (row.etag, row.size, &row.acl, &row.owner, &row.headers)
         }
         (None, Entry::Object(_)) | (Some(_), Entry::Delete(_)) => false,
     }

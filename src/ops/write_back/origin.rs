@@ -7,7 +7,7 @@ use crate::base::digest::Sha256;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::lock::Retention;
 use crate::base::names::{BucketName, ObjectKey, TenantId};
-use crate::base::object::{Bucket, BucketDocument, CannedAcl, ListPage, ListQuery, SharedBucket, SharedObject};
+use crate::base::object::{Acl, Bucket, BucketDocument, ListPage, ListQuery, SharedBucket, SharedObject};
 use crate::base::object_ref::ObjectRef;
 use crate::base::range::ByteRange;
 use crate::base::tags::Tags;
@@ -139,7 +139,7 @@ impl Buckets for WriteBack {
         self.0.upstream.buckets.set_bucket_document(name, document, value)
     }
 
-    fn set_bucket_acl<'a>(&'a self, name: &'a BucketName, acl: CannedAcl) -> Pending<'a, ()> {
+    fn set_bucket_acl<'a>(&'a self, name: &'a BucketName, acl: Acl) -> Pending<'a, ()> {
         self.0.upstream.buckets.set_bucket_acl(name, acl)
     }
 }
@@ -254,7 +254,7 @@ impl Writes for WriteBack {
         Box::pin(self.0.delete(of, delete))
     }
 
-    fn set_object_acl<'a>(&'a self, of: ObjectRef<'a>, acl: CannedAcl) -> Pending<'a, ()> {
+    fn set_object_acl<'a>(&'a self, of: ObjectRef<'a>, acl: Acl) -> Pending<'a, ()> {
         Box::pin(async move {
             let _settled = self.0.settled_if_waiting(of.bucket, of.key).await?;
             self.0.upstream.writes.set_object_acl(of, acl).await

@@ -150,7 +150,7 @@ impl Overlay {
             name: name.clone(),
             owner: TenantId::operator(),
             created: there.created,
-            acl: CannedAcl::Private,
+            acl: CannedAcl::Private.into(),
             documents: Default::default(),
             generation: 0,
             unknown: Default::default(),

@@ -116,9 +116,9 @@ async fn what_is_done_upstream_comes_after_what_waits() {
     let world = World::new().await;
     let (bucket, key) = (media(), object_key("k"));
     world.put("media", "k", b"first", always()).await.unwrap();
-    world.back().set_object_acl(ObjectRef::current(&bucket, &key), CannedAcl::PublicRead).await.unwrap();
+    world.back().set_object_acl(ObjectRef::current(&bucket, &key), CannedAcl::PublicRead.into()).await.unwrap();
     let object = world.upstream.inner.stat(ObjectRef::current(&bucket, &key), Freshness::Current).await.unwrap().unwrap();
-    assert_eq!((object.acl, object.size), (CannedAcl::PublicRead, 5));
+    assert_eq!((object.acl.clone(), object.size), (CannedAcl::PublicRead.into(), 5));
     // An upload that is completed over a version that waits, and a condition on that version.
     let written = world.put("media", "k", b"second", always()).await.unwrap();
     let upload = Multipart {
@@ -127,7 +127,7 @@ async fn what_is_done_upstream_comes_after_what_waits() {
         key: key.clone(),
         owner: tenant("acme"),
         initiated: Timestamp::now(),
-        acl: CannedAcl::Private,
+        acl: CannedAcl::Private.into(),
         headers: ObjectHeaders::default(),
         lock: Lock::default(),
         tags: Default::default(),
@@ -170,7 +170,7 @@ async fn copies_of_what_waits() {
         bucket: bucket_name(bucket),
         key: object_key("copy"),
         owner: tenant("bravo"),
-        acl: CannedAcl::Private,
+        acl: CannedAcl::Private.into(),
         headers: ObjectHeaders::default(),
         lock: Lock::default(),
         checksum: None,

@@ -8,7 +8,7 @@ use crate::base::digest::Sha256;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::lock::Retention;
 use crate::base::names::{BucketName, ObjectKey, TenantId, UploadId};
-use crate::base::object::{Bucket, BucketDocument, CannedAcl, ListPage, ListQuery, SharedBucket, SharedObject, Upload, UploadedPart};
+use crate::base::object::{Acl, Bucket, BucketDocument, ListPage, ListQuery, SharedBucket, SharedObject, Upload, UploadedPart};
 use crate::base::object_ref::ObjectRef;
 use crate::base::range::ByteRange;
 use crate::base::tags::Tags;
@@ -128,7 +128,7 @@ impl Buckets for Faulty {
         Box::pin(self.write(self.inner.set_bucket_document(name, document, value)))
     }
 
-    fn set_bucket_acl<'a>(&'a self, name: &'a BucketName, acl: CannedAcl) -> Pending<'a, ()> {
+    fn set_bucket_acl<'a>(&'a self, name: &'a BucketName, acl: Acl) -> Pending<'a, ()> {
         Box::pin(self.write(self.inner.set_bucket_acl(name, acl)))
     }
 }
@@ -214,7 +214,7 @@ impl Writes for Faulty {
         Box::pin(self.write(self.inner.delete(of, delete)))
     }
 
-    fn set_object_acl<'a>(&'a self, of: ObjectRef<'a>, acl: CannedAcl) -> Pending<'a, ()> {
+    fn set_object_acl<'a>(&'a self, of: ObjectRef<'a>, acl: Acl) -> Pending<'a, ()> {
         Box::pin(self.write(self.inner.set_object_acl(of, acl)))
     }
 

@@ -96,7 +96,7 @@ impl World {
             bucket,
             key,
             owner: tenant("acme"),
-            acl: CannedAcl::Private,
+            acl: CannedAcl::Private.into(),
             headers,
             lock: Lock::default(),
             tags: Default::default(),

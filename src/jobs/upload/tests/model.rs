@@ -142,7 +142,7 @@ impl History {
             bucket: media(),
             key: object_key(to),
             owner: tenant("acme"),
-            acl: CannedAcl::Private,
+            acl: CannedAcl::Private.into(),
             headers: ObjectHeaders { content_type: "text/plain".into(), ..ObjectHeaders::default() },
             lock: Lock::default(),
             checksum: None,

@@ -18,6 +18,7 @@ use crate::base::conditions::WriteConditions;
 use crate::base::digest::VerifiedSha256;
 use crate::base::lock::{Lock, Retention};
 use crate::base::names::UploadId;
+use crate::base::object::CannedAcl;
 use crate::base::object::{ObjectHeaders, Upload, UploadedPart};
 use crate::base::tags::Tags;
 use crate::base::timestamp::Timestamp;
@@ -55,7 +56,7 @@ fn put_of(name: &str, body: Vec<u8>) -> PutObject {
         bucket: bucket(),
         key: key(name),
         owner: tenant(),
-        acl: CannedAcl::Private,
+        acl: CannedAcl::Private.into(),
         headers: ObjectHeaders::default(),
         lock: Lock::default(),
         tags: Default::default(),
@@ -123,7 +124,7 @@ impl Buckets for Far {
         fn create_bucket(bucket: Bucket) -> SharedBucket;
         fn delete_bucket(name: &'a BucketName) -> ();
         fn set_bucket_document(name: &'a BucketName, document: BucketDocument, value: Option<Vec<u8>>) -> ();
-        fn set_bucket_acl(name: &'a BucketName, acl: CannedAcl) -> ();
+        fn set_bucket_acl(name: &'a BucketName, acl: Acl) -> ();
     }
 }
 
@@ -201,7 +202,7 @@ impl Writes for Far {
         fn put(put: PutObject, quota: Quota) -> Written;
         fn copy(copy: CopyObject, quota: Quota) -> Written;
         fn delete(of: ObjectRef<'a>, delete: Delete) -> Deleted;
-        fn set_object_acl(of: ObjectRef<'a>, acl: CannedAcl) -> ();
+        fn set_object_acl(of: ObjectRef<'a>, acl: Acl) -> ();
         fn set_tags(of: ObjectRef<'a>, tags: Tags) -> ();
         fn set_retention(of: ObjectRef<'a>, retention: Option<Retention>, bypass: bool) -> ();
         fn set_legal_hold(of: ObjectRef<'a>, on: bool) -> ();
@@ -265,7 +266,7 @@ impl World {
             name: bucket(),
             owner: tenant(),
             created: Timestamp::now(),
-            acl: CannedAcl::Private,
+            acl: CannedAcl::Private.into(),
             documents: Default::default(),
             generation: 0,
             unknown: Default::default(),
