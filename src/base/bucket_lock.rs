@@ -77,7 +77,7 @@ impl BucketLock {
     }
 
     /// None: `document` writes no such thing.
-    fn read(document: &[u8]) -> Option<Self> {
+    pub fn read(document: &[u8]) -> Option<Self> {
         let rule = std::str::from_utf8(document).ok()?.strip_prefix(HEAD)?.strip_suffix(END)?;
         let between = |start: &str, end: &str| Some(rule.split_once(start)?.1.split_once(end)?.0);
         let number = |start: &str, end: &str| between(start, end)?.parse().ok();

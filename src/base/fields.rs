@@ -32,6 +32,8 @@ impl Tag {
     /// A checksum of an algorithm that the form has no place for (`stored::with_checksums`), or that an upload announced. A copy has
     /// the bytes and so the checksum; a program that does not know it knows of none.
     pub const CHECKSUM: Tag = Tag::new(7).travels();
+    /// The bucket upstream that a bucket is by itself. Who does not know it would look for its objects in a folder.
+    pub const OWN_BUCKET: Tag = Tag::new(16).needed();
 
     pub const fn new(number: u32) -> Self {
         Tag(number << 2)

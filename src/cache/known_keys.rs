@@ -11,11 +11,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use quick_cache::sync::Cache;
-use quick_cache::{DefaultHashBuilder, Equivalent, OptionsBuilder, Weighter};
+use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
 use tokio::time::Instant;
 
 use crate::base::names::{BucketName, ObjectKey};
 use crate::base::object::SharedObject;
+use crate::base::object_ref::VersionId;
+use crate::cache::known::{Key, Known, Lookup, weight};
+use crate::cache::known_versions::KnownVersions;
 use crate::cache::purge::IsMeant;
 use crate::cache::settings::Freshness;
 use crate::cache::version::{ObjectId, Version};
@@ -26,19 +29,6 @@ pub const MAX_BYTES: u64 = 32 << 20;
 const STRIPES: usize = 1024;
 /// After the origin could not be asked for a key, it is left alone for so long.
 const QUIET: Duration = Duration::from_secs(1);
-
-/// What may be said of a key.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Known {
-    Fresh(Option<SharedObject>),
-    /// It may be shown, and is to be asked for meanwhile.
-    Stale(SharedObject),
-    /// It may be shown, and there is no use in asking: that was tried a moment ago.
-    Quiet(SharedObject),
-    /// It may be shown if the origin can't be asked.
-    Old(SharedObject),
-    Nothing,
-}
 
 #[derive(Debug, Clone)]
 struct Entry {
@@ -51,28 +41,12 @@ struct Entry {
     soft: bool,
 }
 
-type Key = (BucketName, ObjectKey);
-
-#[derive(Hash)]
-struct Lookup<'a>(&'a str, &'a str);
-
-impl Equivalent<Key> for Lookup<'_> {
-    fn equivalent(&self, key: &Key) -> bool {
-        self.0 == key.0.as_str() && self.1 == key.1.as_str()
-    }
-}
-
 #[derive(Clone)]
 struct Weigh;
 
 impl Weighter<Key, Arc<Entry>> for Weigh {
     fn weight(&self, key: &Key, entry: &Arc<Entry>) -> u64 {
-        let names = key.0.as_str().len() + key.1.as_str().len();
-        let found = entry.found.as_ref().map_or(0, |o| {
-            let user: usize = o.headers.user.iter().map(|(k, v)| k.len() + v.len() + 64).sum();
-            256 + user + o.headers.content_type.len() + o.parts.len() * 64
-        });
-        (256 + names + found) as u64
+        weight(key, entry.found.as_ref())
     }
 }
 
@@ -88,6 +62,7 @@ pub struct Ticket {
 pub struct KnownKeys {
     settings: Freshness,
     known: Cache<Key, Arc<Entry>, Weigh>,
+    versions: KnownVersions,
     /// How often a key of the stripe was changed.
     stripes: Vec<Mutex<u64>>,
     stripe_hash: RandomState,
@@ -105,6 +80,7 @@ impl KnownKeys {
         KnownKeys {
             settings: settings.clone(),
             known,
+            versions: KnownVersions::default(),
             stripes: (0..STRIPES).map(|_| Mutex::new(0)).collect(),
             stripe_hash: RandomState::new(),
             order: AtomicU64::new(0),
@@ -130,10 +106,32 @@ impl KnownKeys {
         if age <= of.if_error { Known::Old(object.clone()) } else { Known::Nothing }
     }
 
+    /// What may be said of a version that was asked for by its name: fresh or stale, and shown at once in either case.
+    pub fn look_version(&self, bucket: &BucketName, key: &ObjectKey, id: &VersionId) -> Known {
+        self.versions.look(bucket, key, id, self.settings.fresh)
+    }
+
+    /// What the origin answered when it was asked for a version by its name.
+    pub fn learn_version(&self, ticket: Ticket, bucket: &BucketName, key: &ObjectKey, found: Option<SharedObject>) {
+        let epoch = self.lock(ticket.stripe);
+        match found {
+            Some(object) if *epoch == ticket.epoch => self.versions.learn(bucket, key, object, ticket.asked),
+            Some(_) => {}
+            None => drop(self.versions.forget(bucket, key)),
+        }
+    }
+
+    /// Nobody else asks for it at the same time.
+    pub fn ask_again(&self, ticket: Ticket, bucket: &BucketName, key: &ObjectKey, object: &SharedObject) {
+        self.learn_version(ticket, bucket, key, Some(object.clone()));
+    }
+
     /// Whether the key was known to be this version, when it was last asked for.
     pub fn shows(&self, version: &Version) -> bool {
         let entry = self.known.peek(&Lookup(version.bucket.as_str(), version.key.as_str()));
-        let same = |o: &SharedObject| o.etag == version.info.etag && o.size == version.info.size && o.owner == version.info.owner;
+        let same = |o: &SharedObject| {
+            o.version == version.info.version && o.etag == version.info.etag && o.size == version.info.size && o.owner == version.info.owner
+        };
         entry.is_some_and(|e| e.found.as_ref().is_some_and(same))
     }
 
@@ -192,7 +190,8 @@ impl KnownKeys {
     pub fn forget(&self, bucket: &BucketName, key: &ObjectKey) -> bool {
         let mut epoch = self.lock(self.stripe(bucket, key));
         *epoch += 1;
-        self.known.remove(&Lookup(bucket.as_str(), key.as_str())).is_some_and(|(_, e)| e.found.is_some())
+        let version = self.versions.forget(bucket, key);
+        self.known.remove(&Lookup(bucket.as_str(), key.as_str())).is_some_and(|(_, e)| e.found.is_some()) || version
     }
 
     /// The same for all keys that are meant. Those of which something was known.
@@ -214,6 +213,7 @@ impl KnownKeys {
         for (bucket, key) in self.keys(meant) {
             let mut epoch = self.lock(self.stripe(&bucket, &key));
             *epoch += 1;
+            self.versions.forget(&bucket, &key);
             let Some(entry) = self.known.peek(&Lookup(bucket.as_str(), key.as_str())) else { continue };
             if entry.found.is_none() {
                 self.known.remove(&Lookup(bucket.as_str(), key.as_str()));
@@ -226,7 +226,9 @@ impl KnownKeys {
     }
 
     fn keys(&self, meant: &IsMeant<'_>) -> Vec<Key> {
-        self.known.iter().filter(|((b, k), e)| meant(b, k, e.found.as_deref())).map(|(key, _)| key).collect()
+        let mut keys: Vec<Key> = self.known.iter().filter(|((b, k), e)| meant(b, k, e.found.as_deref())).map(|(key, _)| key).collect();
+        keys.extend(self.versions.keys(meant));
+        keys
     }
 
     fn stripe(&self, bucket: &BucketName, key: &ObjectKey) -> usize {

@@ -6,7 +6,7 @@
 //! Invariants: a block belongs to exactly one version (bucket, key, owner, ETag, size) and is found under it alone; one request to
 //! the upstream for a block however many wait for it; whatever fails here is a miss. All of it is derived: the folder may be deleted.
 //! Limits: `Settings`. Memory: the memory tier, two blocks for each fetch, the index (`index::MAX_BLOCKS`), what is known of keys
-//! (`known_keys::MAX_BYTES`).
+//! (`known_keys::MAX_BYTES`) and of versions (`known_versions::MAX_BYTES`).
 
 pub mod block_file;
 pub mod blocks;
@@ -17,7 +17,9 @@ pub mod fill;
 pub mod flights;
 pub mod folder;
 pub mod index;
+pub mod known;
 pub mod known_keys;
+pub mod known_versions;
 pub mod memory;
 pub mod purge;
 pub mod settings;
@@ -139,7 +141,7 @@ impl Cache {
 
     /// Whether anything is known or kept of the key; also while it is not known what is kept.
     pub fn knows(&self, bucket: &BucketName, key: &ObjectKey) -> bool {
-        !matches!(self.0.known_keys.look(bucket, key), known_keys::Known::Nothing) || self.0.disk.may_keep(ObjectId::of(bucket, key))
+        !matches!(self.0.known_keys.look(bucket, key), known::Known::Nothing) || self.0.disk.may_keep(ObjectId::of(bucket, key))
     }
 
     /// What would be fetched first, of an object of any size, for a reader of this.

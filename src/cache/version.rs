@@ -1,7 +1,7 @@
 //! Names of what is kept: a version of an object, and its blocks.
 //!
 //! Invariant: two versions that may differ in a byte never share a `VersionId`: it is a hash of whose object it is, bucket, key,
-//! ETag, size, and of how it is cut into blocks.
+//! ETag, size, and of how it is cut into blocks; in a bucket that keeps versions, also of the name that the version has there.
 
 use sha2::{Digest as _, Sha256};
 
@@ -48,14 +48,13 @@ impl Version {
     pub fn new(of: ObjectRef<'_>, info: &SharedObject, block_bytes: u64) -> Self {
         let ObjectRef { bucket, key, version: asked } = of;
         let etag = info.etag.to_string();
-        let id = VersionId(digest(&[
-            info.owner.as_str().as_bytes(),
-            bucket.as_str().as_bytes(),
-            key.as_str().as_bytes(),
-            etag.as_bytes(),
-            &info.size.to_le_bytes(),
-            &block_bytes.to_le_bytes(),
-        ]));
+        let (owner, size, cut) = (info.owner.as_str().as_bytes(), info.size.to_le_bytes(), block_bytes.to_le_bytes());
+        let fields = [owner, bucket.as_str().as_bytes(), key.as_str().as_bytes(), etag.as_bytes(), &size, &cut];
+        let id = VersionId(match &info.version {
+            object_ref::VersionId::Null => digest(&fields),
+            // Two of the same bytes may differ in all that is said of them.
+            object_ref::VersionId::Named(name) => digest(&[&fields[..], &[name.as_bytes()]].concat()),
+        });
         Version {
             bucket: bucket.clone(),
             key: key.clone(),

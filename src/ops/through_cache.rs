@@ -2,7 +2,9 @@
 //! origin's own.
 //!
 //! `Freshness::Current` always asks the origin, and what it answers is taken in. `Freshness::Cached` goes by the rules of `[cache]`,
-//! and shows what is known while the origin can't be asked, for as long as these allow.
+//! and shows what is known while the origin can't be asked, for as long as these allow. A version that is asked for by its name has the
+//! same bytes for good: their blocks are kept under that name, and what is known of it is shown at once by `Freshness::Cached`, however
+//! old it is, while it is asked for again.
 //! Invariants, as far as writes came through here: whoever asks after a write was answered sees it, on every door. Reads never go
 //! back in time: once a version was shown, no older one is.
 
@@ -16,12 +18,12 @@ use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::lock::Retention;
 use crate::base::names::{BucketName, ObjectKey, TenantId};
 use crate::base::object::{Acl, Bucket, BucketDocument, ListPage, ListQuery, SharedBucket, SharedObject};
-use crate::base::object_ref::ObjectRef;
+use crate::base::object_ref::{ObjectName, ObjectRef, VersionId, VersionSelector};
 use crate::base::range::ByteRange;
 use crate::base::tags::Tags;
 use crate::base::versions::{Marker, VersionsPage, VersionsQuery};
 use crate::cache::flights::{Flight, Flights};
-use crate::cache::known_keys::Known;
+use crate::cache::known::Known;
 use crate::cache::version::Version;
 use crate::cache::{Cache, Source};
 use crate::origin::{
@@ -114,6 +116,33 @@ impl ThroughCache {
         }
     }
 
+    /// A version other than the current one, or by its name.
+    async fn version(&self, of: ObjectRef<'_>, id: &VersionId, freshness: Freshness) -> Result<Option<SharedObject>> {
+        let ObjectRef { bucket, key, .. } = of;
+        let ticket = self.cache.known_keys().begin(bucket, key);
+        // What is written next may take the place of the one that has no name.
+        let is_kept = *id != VersionId::Null;
+        if freshness == Freshness::Cached && is_kept {
+            match self.cache.known_keys().look_version(bucket, key, id) {
+                Known::Fresh(found) => return Ok(found),
+                Known::Stale(object) => {
+                    self.cache.known_keys().ask_again(ticket, bucket, key, &object);
+                    let (reads, cache, name) = (self.origin.reads.clone(), self.cache.clone(), of.to_owned());
+                    tokio::spawn(async move { ask_version(&*reads, &cache, name).await });
+                    return Ok(Some(object));
+                }
+                Known::Quiet(_) | Known::Old(_) | Known::Nothing => {}
+            }
+        }
+        let found = self.origin.reads.stat(of, Freshness::Current).await;
+        match &found {
+            Ok(found) if is_kept => self.cache.known_keys().learn_version(ticket, bucket, key, found.clone()),
+            Err(e) if is_kept && !e.is_away() => self.cache.known_keys().learn_version(ticket, bucket, key, None),
+            Ok(_) | Err(_) => {}
+        }
+        found
+    }
+
     /// One question at a time, on a task of its own: its answer is taken in also if nobody waits for it.
     fn ask(&self, bucket: &BucketName, key: &ObjectKey) -> Flight {
         let ticket = self.cache.known_keys().begin(bucket, key);
@@ -138,6 +167,17 @@ impl ThroughCache {
         let answer = write.await;
         changed.settle().await;
         answer
+    }
+}
+
+/// What is known goes on being shown while the origin can't be asked.
+async fn ask_version(reads: &dyn Reads, cache: &Cache, name: ObjectName) {
+    let (bucket, key) = (&name.bucket, &name.key);
+    let ticket = cache.known_keys().begin(bucket, key);
+    match reads.stat(name.object(), Freshness::Current).await {
+        Ok(found) => cache.known_keys().learn_version(ticket, bucket, key, found),
+        Err(e) if e.is_away() => {}
+        Err(_) => cache.known_keys().learn_version(ticket, bucket, key, None),
     }
 }
 
@@ -223,19 +263,21 @@ impl Buckets for ThroughCache {
 
 impl Reads for ThroughCache {
     fn stat<'a>(&'a self, of: ObjectRef<'a>, freshness: Freshness) -> Pending<'a, Option<SharedObject>> {
-        if of.version.is_named() {
-            return self.origin.reads.stat(of, freshness);
+        if let VersionSelector::Exact(id) = of.version {
+            return Box::pin(self.version(of, id, freshness));
         }
         match freshness {
             Freshness::Current => Box::pin(self.current(of)),
-            // What is known of a key is its current version, and `null` is no other.
             Freshness::Cached => Box::pin(self.cached(of.bucket, of.key)),
         }
     }
 
     fn stat_hot(&self, of: ObjectRef<'_>, freshness: Freshness) -> Option<SharedObject> {
-        if of.version.is_named() {
-            return self.origin.reads.stat_hot(of, freshness);
+        if let VersionSelector::Exact(id) = of.version {
+            return match self.cache.known_keys().look_version(of.bucket, of.key, id) {
+                Known::Fresh(found) if freshness == Freshness::Cached => found,
+                _ => None,
+            };
         }
         match freshness {
             // What the origin knows without waiting is what it would answer.
@@ -259,7 +301,8 @@ impl Reads for ThroughCache {
     }
 
     fn prefetch(&self, of: ObjectRef<'_>, range: ByteRange) -> Option<Prefetch> {
-        if self.cache.knows(of.bucket, of.key) {
+        // Of a version by its name the origin is asked one after the other: it may be here.
+        if of.version != VersionSelector::Current || self.cache.knows(of.bucket, of.key) {
             return None;
         }
         self.origin.reads.prefetch(of, self.cache.first_fetch(range))
@@ -272,6 +315,9 @@ impl Reads for ThroughCache {
     fn cache_state(&self, of: ObjectRef<'_>, object: &SharedObject, offset: u64) -> Option<CacheState> {
         if object.size > 0 && !self.cache.has(&self.cache.version(of, object), offset) {
             return Some(CacheState::Miss);
+        }
+        if of.version != VersionSelector::Current {
+            return Some(CacheState::Hit);
         }
         match self.cache.known_keys().look(of.bucket, of.key) {
             Known::Stale(_) | Known::Quiet(_) | Known::Old(_) => Some(CacheState::Stale),
@@ -336,7 +382,11 @@ impl Writes for ThroughCache {
     }
 
     fn restore<'a>(&'a self, of: ObjectRef<'a>, wanted: Restore) -> Pending<'a, Restored> {
-        self.origin.writes.restore(of, wanted)
+        match of.version {
+            VersionSelector::Current => self.origin.writes.restore(of, wanted),
+            // What is known of it tells whether it can be read.
+            VersionSelector::Exact(_) => Box::pin(self.changing(of.bucket, of.key, self.origin.writes.restore(of, wanted))),
+        }
     }
 
     fn complete_upload(&self, complete: CompleteUpload, quota: Quota) -> Pending<'_, Written> {

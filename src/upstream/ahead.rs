@@ -17,6 +17,7 @@ use tokio::time::timeout;
 use crate::base::checksum::ChecksumAlgorithm;
 use crate::base::conditions::WriteConditions;
 use crate::base::error::{Error, Result};
+use crate::base::lock::Lock;
 use crate::base::media_type;
 use crate::base::names::{BucketName, ObjectKey, TenantId};
 use crate::base::object::{Acl, ObjectHeaders};
@@ -66,7 +67,8 @@ impl Inner {
         let conditioned = *put.conditions != WriteConditions::default();
         let refused = conditioned && !self.abilities().conditional_completes;
         let known = put.sha256.is_some_and(|sha256| self.may_copy(put.owner, &sha256, put.conditions));
-        if short || refused || known {
+        // How long a version is locked counts from when it is made, and its upload would be told before.
+        if short || refused || known || self.keepings.locks(put.bucket) {
             return staging;
         }
         let Ok(runtime) = Handle::try_current() else { return staging };
@@ -149,7 +151,7 @@ impl Ahead {
         let tags = self.tags.clone();
         let sent = self.runtime.spawn(async move {
             let (place, key) = inner.writable(&bucket, &key).await?;
-            inner.send_parts(PartedObject { place, key, headers, tags, known, algorithm }, heard).await
+            inner.send_parts(PartedObject { place, key, headers, tags, known, lock: Lock::default(), algorithm }, heard).await
         });
         Task { told, sent }
     }

@@ -14,6 +14,7 @@ use http_body::Body as _;
 
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::etag::ETag;
+use crate::base::object_ref::VersionId;
 use crate::base::range::ByteRange;
 use crate::origin::BodySource;
 use crate::upstream::fault;
@@ -31,6 +32,8 @@ pub struct Version {
     pub inner: Arc<Inner>,
     pub bucket: Arc<str>,
     pub key: Arc<str>,
+    /// By which name it was asked for. None: it is the current one.
+    pub named: Option<VersionId>,
     pub etag: ETag,
     pub size: u64,
 }
@@ -55,6 +58,7 @@ impl Version {
 
     async fn ask(&self, range: ByteRange) -> Result<Option<GetObjectOutput>> {
         let mut get = self.inner.reader.get_object().bucket(&*self.bucket).key(&*self.key).if_match(self.etag.quoted());
+        get = get.set_version_id(self.named.as_ref().map(VersionId::to_string));
         if range.start > 0 || range.end < self.size {
             get = get.range(format!("bytes={}-{}", range.start, range.end - 1));
         }
@@ -62,7 +66,7 @@ impl Version {
             // An upstream that ignores If-Match sends what there is now.
             Ok(got) => Ok(Some(got).filter(|got| self.is_of(got))),
             // 416: what is there now is shorter.
-            Err(e) if fault::is_precondition_failed(&e) || fault::is_no_such_key(&e) || fault::status(&e) == Some(416) => Ok(None),
+            Err(e) if fault::is_precondition_failed(&e) || fault::is_no_such_version(&e) || fault::status(&e) == Some(416) => Ok(None),
             Err(e) => Err(fault::of(e)),
         }
     }

@@ -1,4 +1,5 @@
-//! The buckets of the gateway: configured ones, and those that clients made, which are a record and a folder each.
+//! The buckets of the gateway: configured ones, and those that clients made, which are a record and a folder each, or a record and a
+//! bucket of their own upstream (`own_buckets`). The records of all of them lie in home: one of a name, whatever it stands for.
 //!
 //! What other nodes change is seen here within `FRESH`; a bucket that is not known is looked for at once, but not more than
 //! `LOOKS_IN_VAIN` times in that time. While the upstream can't be reached, what was known last counts.
@@ -15,19 +16,18 @@ use sha2::{Digest as _, Sha256};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::names::{BucketName, TenantId};
 use crate::base::object::{Acl, Bucket, BucketDocument, CannedAcl, SharedBucket, UnknownOfBucket};
-use crate::upstream::fault;
 use crate::upstream::open::Inner;
 use crate::upstream::place::Place;
 use crate::upstream::records::{Over, READ_AT_ONCE, Record};
 use crate::upstream::stored;
 
-const FOLDER: &str = "buckets/";
+pub const FOLDER: &str = "buckets/";
 /// Before the name of a configured bucket: such a record holds its documents, and is no bucket by itself.
 const OF_CONFIGURED: char = '@';
 /// How long a change on another node may go unseen.
 pub const FRESH: Duration = Duration::from_secs(2);
 /// How long a request waits for news while there is something older to go by.
-const PATIENCE: Duration = Duration::from_secs(1);
+pub const PATIENCE: Duration = Duration::from_secs(1);
 /// How often in `FRESH` a name is looked for that is not there. Who looks whether there is a bucket, makes it by another node and
 /// uses it by this one finds it; who asks for it a thousand times does not ask the upstream as often.
 const LOOKS_IN_VAIN: u32 = 8;
@@ -44,12 +44,22 @@ const TURNS: usize = 16;
 pub struct Buckets {
     table: ArcSwapOption<Table>,
     looking: tokio::sync::Mutex<()>,
-    records: Cache<String, (String, SharedBucket)>,
+    records: Cache<String, Found>,
     /// What was looked for and not found: how often. Forgotten after `FRESH`, and when this node makes it.
-    absent: moka::sync::Cache<String, Arc<AtomicU32>>,
+    pub absent: moka::sync::Cache<String, Arc<AtomicU32>>,
     turns: [tokio::sync::Mutex<()>; TURNS],
     /// Counts our own changes: a listing that began before one must not undo it.
     changes: AtomicU64,
+}
+
+/// What is recorded of a bucket.
+#[derive(Clone)]
+pub struct Found {
+    /// Of the record.
+    pub etag: String,
+    pub bucket: SharedBucket,
+    /// The bucket upstream that it is by itself. None: a folder in home, or what the configuration says.
+    pub own: Option<Arc<str>>,
 }
 
 /// The buckets that clients made, each a folder in home.
@@ -148,13 +158,13 @@ impl Inner {
     }
 
     /// After a change of our own.
-    fn remember(&self, name: &str, record: Option<(String, SharedBucket)>) {
+    pub fn remember(&self, name: &str, record: Option<Found>) {
         self.buckets.changes.fetch_add(1, Ordering::SeqCst);
         self.buckets.table.rcu(|table| {
             table.as_ref().map(|table| {
                 let mut table = Table::clone(table);
                 match &record {
-                    Some((etag, _)) => table.names.insert(name.to_owned(), etag.clone()),
+                    Some(found) => table.names.insert(name.to_owned(), found.etag.clone()),
                     None => table.names.remove(name),
                 };
                 Arc::new(table)
@@ -171,13 +181,12 @@ impl Inner {
         if self.map.find(name).is_some() { format!("{OF_CONFIGURED}{name}") } else { name.to_string() }
     }
 
-    /// What is recorded of a bucket, with the record's ETag.
-    async fn recorded(&self, name: &BucketName) -> Result<Option<(String, SharedBucket)>> {
+    pub async fn recorded(&self, name: &BucketName) -> Result<Option<Found>> {
         let file = self.record_name(name);
         let listed = self.table().await?.names.get(&file).cloned();
         let known = self.buckets.records.get(&file);
         if let (Some(etag), Some(known)) = (&listed, known)
-            && *etag == known.0
+            && *etag == known.etag
         {
             return Ok(Some(known));
         }
@@ -203,8 +212,8 @@ impl Inner {
         Ok(Some(found))
     }
 
-    fn decoded(&self, name: &BucketName, record: Record) -> Result<(String, SharedBucket)> {
-        let mut bucket = stored::read_bucket(&record.text)?;
+    fn decoded(&self, name: &BucketName, record: Record) -> Result<Found> {
+        let (mut bucket, own) = stored::read_bucket(&record.text)?;
         if bucket.name != *name {
             return Err(Error::internal(format!("the record of the bucket {name} is of another bucket")));
         }
@@ -212,12 +221,20 @@ impl Inner {
             bucket.owner = configured.owner.clone();
         }
         bucket.generation = generation(&record.etag);
-        Ok((record.etag, Arc::new(bucket)))
+        Ok(Found { etag: record.etag, bucket: Arc::new(bucket), own: own.map(Arc::from) })
     }
 
     pub async fn bucket(&self, name: &BucketName) -> Result<Option<SharedBucket>> {
-        let recorded = self.recorded(name).await?.map(|(_, bucket)| bucket);
-        Ok(recorded.or_else(|| self.unchanged(name)))
+        let found = self.recorded(name).await?;
+        let upstream = match (self.map.find(name), found.as_ref().and_then(|found| found.own.as_deref())) {
+            (Some(configured), _) => &*configured.place.bucket,
+            (None, Some(own)) => own,
+            (None, None) => self.map.home(),
+        };
+        match found.as_ref().map(|found| found.bucket.clone()).or_else(|| self.unchanged(name)) {
+            Some(recorded) => self.with_keeping(recorded, upstream).await.map(Some),
+            None => Ok(None),
+        }
     }
 
     /// A configured bucket of which nothing is recorded.
@@ -238,8 +255,11 @@ impl Inner {
     pub async fn place(&self, name: &BucketName) -> Result<Place> {
         match self.map.find(name) {
             Some(configured) => Ok(configured.place.clone()),
-            None if self.recorded(name).await?.is_some() => Ok(self.map.folder(name)),
-            None => Err(no_such_bucket()),
+            None => match self.recorded(name).await? {
+                Some(Found { own: Some(own), .. }) => Ok(Place { bucket: own, prefix: "".into() }),
+                Some(Found { own: None, .. }) => Ok(self.map.folder(name)),
+                None => Err(no_such_bucket()),
+            },
         }
     }
 
@@ -290,69 +310,13 @@ impl Inner {
         Ok(found)
     }
 
-    pub async fn create_bucket(&self, bucket: Bucket) -> Result<SharedBucket> {
-        let name = bucket.name.clone();
-        let taken = |owner: &TenantId| {
-            if *owner == bucket.owner {
-                let text = "Your previous request to create the named bucket succeeded and you already own it.";
-                Error::new(ErrorKind::BucketAlreadyOwnedByYou, text)
-            } else {
-                not_available()
-            }
-        };
-        if let Some(configured) = self.map.find(&name) {
-            return Err(taken(&configured.owner));
-        }
-        // Who makes it asks anew, here and below.
-        self.buckets.absent.invalidate(name.as_str());
-        if let Some((_, there)) = self.recorded(&name).await? {
-            return Err(taken(&there.owner));
-        }
-        let folder = self.map.folder(&name);
-        // Whatever lies there was put there by somebody whom this tenant has no right to ask about.
-        let may_see_home = bucket.owner.is_operator() || self.settings.owner.as_ref() == Some(&bucket.owner);
-        if self.map.overlaps(&folder) || (!may_see_home && !self.is_empty(&folder).await?) {
-            return Err(not_available());
-        }
-        let text = stored::write_bucket(&bucket)?;
-        match self.put_record(&format!("{FOLDER}{name}"), &text, Over::Nothing).await {
-            Ok(etag) => {
-                let made = Arc::new(Bucket { generation: generation(&etag), ..bucket });
-                self.remember(name.as_str(), Some((etag, made.clone())));
-                Ok(made)
-            }
-            Err(e) if e.kind() == ErrorKind::PreconditionFailed => {
-                self.buckets.absent.invalidate(name.as_str());
-                match self.recorded(&name).await? {
-                    Some((_, there)) => Err(taken(&there.owner)),
-                    None => Err(not_available()),
-                }
-            }
-            Err(e) => Err(e),
-        }
-    }
-
-    pub async fn delete_bucket(&self, name: &BucketName) -> Result<()> {
-        if self.map.find(name).is_some() {
-            let text = "This bucket is named in the gateway's configuration: it is given up there.";
-            return Err(Error::new(ErrorKind::MethodNotAllowed, text));
-        }
-        let place = self.place(name).await?;
-        if !self.is_empty(&place).await? {
-            return Err(Error::new(ErrorKind::BucketNotEmpty, "The bucket you tried to delete is not empty."));
-        }
-        self.abort_all_uploads(&place).await?;
-        self.delete_record(&format!("{FOLDER}{name}")).await?;
-        self.remember(name.as_str(), None);
-        Ok(())
-    }
-
-    async fn is_empty(&self, place: &Place) -> Result<bool> {
-        let list = self.reader.list_objects_v2().bucket(&*place.bucket).prefix(&*place.prefix).max_keys(1);
-        Ok(list.send().await.map_err(fault::of)?.contents().is_empty())
-    }
-
     pub async fn set_bucket_document(&self, name: &BucketName, document: BucketDocument, value: Option<Vec<u8>>) -> Result<()> {
+        if document == BucketDocument::Versioning {
+            return self.set_versioning(name, value.as_deref()).await;
+        }
+        if document == BucketDocument::ObjectLock {
+            return self.set_lock(name, value.as_deref()).await;
+        }
         self.change_bucket(name, |bucket| {
             match &value {
                 Some(value) => bucket.documents.insert(document, value.clone()),
@@ -372,13 +336,13 @@ impl Inner {
             (&there.owner, &there.acl, there.created, &there.documents, &there.unknown)
                 == (&source.owner, &source.acl, source.created, &source.documents, &source.unknown)
         };
-        if self.recorded(&source.name).await?.is_some_and(|(_, there)| same(&there)) {
+        if self.recorded(&source.name).await?.is_some_and(|there| same(&there.bucket)) {
             return Ok(());
         }
-        let text = stored::write_bucket(source)?;
+        let text = stored::write_bucket(source, None)?;
         let etag = self.put_record(&format!("{FOLDER}{}", source.name), &text, Over::Anything).await?;
         let bucket = Arc::new(Bucket { generation: generation(&etag), ..source.clone() });
-        self.remember(source.name.as_str(), Some((etag, bucket)));
+        self.remember(source.name.as_str(), Some(Found { etag, bucket, own: None }));
         Ok(())
     }
 
@@ -394,19 +358,19 @@ impl Inner {
                 wait_before(attempt).await?;
             }
             // From the record itself: what is remembered may be older than what another node wrote.
-            let (over, mut bucket) = match self.record(&path).await? {
+            let (over, mut bucket, own) = match self.record(&path).await? {
                 Some(record) => {
-                    let (etag, bucket) = self.decoded(name, record)?;
-                    (Over::This(etag), Bucket::clone(&bucket))
+                    let Found { etag, bucket, own } = self.decoded(name, record)?;
+                    (Over::This(etag), Bucket::clone(&bucket), own)
                 }
-                None => (Over::Nothing, Bucket::clone(&*self.unchanged(name).ok_or_else(no_such_bucket)?)),
+                None => (Over::Nothing, Bucket::clone(&*self.unchanged(name).ok_or_else(no_such_bucket)?), None),
             };
             change(&mut bucket);
-            let text = stored::write_bucket(&bucket)?;
+            let text = stored::write_bucket(&bucket, own.as_deref())?;
             match self.put_record(&path, &text, over).await {
                 Ok(etag) => {
                     let bucket = Arc::new(Bucket { generation: generation(&etag), ..bucket });
-                    self.remember(&file, Some((etag, bucket)));
+                    self.remember(&file, Some(Found { etag, bucket, own }));
                     return Ok(());
                 }
                 Err(e) if e.kind() == ErrorKind::PreconditionFailed => continue,
@@ -418,16 +382,11 @@ impl Inner {
 }
 
 /// Every seal is another, and so is every ETag.
-fn generation(etag: &str) -> u64 {
+pub fn generation(etag: &str) -> u64 {
     let digest = Sha256::digest(etag.as_bytes());
     digest.iter().take(8).fold(0, |n, b| n << 8 | u64::from(*b)).max(1)
 }
 
 pub fn no_such_bucket() -> Error {
     Error::new(ErrorKind::NoSuchBucket, "The specified bucket does not exist.")
-}
-
-fn not_available() -> Error {
-    let text = "The requested bucket name is not available. Please select a different name and try again.";
-    Error::new(ErrorKind::BucketAlreadyExists, text)
 }

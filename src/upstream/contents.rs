@@ -18,7 +18,7 @@ use crate::base::object::ObjectInfo;
 use crate::ingest::Content;
 use crate::upstream::conditions::Held;
 use crate::upstream::open::Inner;
-use crate::upstream::write::{Copying, Sending, written};
+use crate::upstream::write::{CopySource, Copying, Made, Sending, written};
 
 /// Some 15 MB.
 const REMEMBERED: usize = 50_000;
@@ -87,11 +87,12 @@ impl Inner {
         let (known, received) = (sending.known.clone(), &sending.received);
         let sha256 = Some(received.sha256);
         let copying = Copying {
-            source: (place, key),
+            source: CopySource { place, key, version: None },
             object: Arc::new(written(there.etag, received.size, &known, sending.headers.clone(), sha256, received.checksum.clone())),
             to: (sending.place.clone(), sending.key.clone()),
             headers: sending.headers.clone(),
             tags: Some(sending.tags.clone()),
+            lock: sending.lock,
             known,
             checksum: None,
         };
@@ -101,6 +102,6 @@ impl Inner {
         if copied.size != received.size || copied.checksum.as_ref().zip(received.checksum.as_ref()).is_some_and(differs) {
             return Ok(None);
         }
-        Ok(Some(sending.info(copied.etag)))
+        Ok(Some(sending.info(Made { etag: copied.etag, version: copied.version })))
     }
 }

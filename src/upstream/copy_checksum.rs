@@ -11,6 +11,7 @@ use tokio::task::spawn_blocking;
 use crate::base::checksum::{Checksum, ChecksumAlgorithm};
 use crate::base::digest::{Md5, Sha256, VerifiedSha256};
 use crate::base::error::{Error, Result};
+use crate::base::object_ref::ObjectRef;
 use crate::base::range::ByteRange;
 use crate::ingest::hasher::ChecksumHasher;
 use crate::ingest::md5::Md5Hasher;
@@ -51,7 +52,8 @@ impl Inner {
 
     async fn hashed(self: &Arc<Self>, copy: &CopyObject, algorithm: ChecksumAlgorithm) -> Result<Digests> {
         let whole = ByteRange { start: 0, end: copy.source.size };
-        let body = self.open(&copy.source_bucket, &copy.source_key, &copy.source, whole).await?.ok_or_else(source_replaced)?;
+        let from = ObjectRef { bucket: &copy.source_bucket, key: &copy.source_key, version: copy.source_version.as_ref().into() };
+        let body = self.open(from, &copy.source, whole).await?.ok_or_else(source_replaced)?;
         let hashes = Hashes { checksum: ChecksumHasher::new(algorithm), md5: Md5Hasher::new(), sha256: sha2::Sha256::new() };
         let hashes = match body {
             Body::Memory(bytes) => hashes.with(vec![bytes]).await?,

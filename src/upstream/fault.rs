@@ -8,6 +8,7 @@ use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 
 use crate::base::error::{Error, ErrorKind};
+use crate::origin::no_lock_configuration;
 
 /// An error answer of the upstream, as far as callers decide by it.
 pub fn status<E>(e: &SdkError<E, HttpResponse>) -> Option<u16> {
@@ -24,6 +25,30 @@ pub fn code<E: ProvideErrorMetadata>(e: &SdkError<E, HttpResponse>) -> Option<&s
 /// There is no such object. A bucket that is not there is another thing: somebody took it away under us.
 pub fn is_no_such_key<E: ProvideErrorMetadata>(e: &SdkError<E, HttpResponse>) -> bool {
     status(e) == Some(404) && code(e).is_none_or(|c| matches!(c, "NoSuchKey" | "NotFound"))
+}
+
+/// The key has no version of that name.
+pub fn is_no_such_version<E: ProvideErrorMetadata>(e: &SdkError<E, HttpResponse>) -> bool {
+    is_no_such_key(e) || status(e) == Some(404) && code(e) == Some("NoSuchVersion")
+}
+
+/// It does not know what was asked for, or does not tell these credentials. Not where these are of no use for anything just now.
+pub fn is_not_told<E: ProvideErrorMetadata>(e: &SdkError<E, HttpResponse>) -> bool {
+    let useless =
+        ["ExpiredToken", "TokenRefreshRequired", "RequestTimeTooSkewed", "InvalidAccessKeyId", "InvalidToken", "SignatureDoesNotMatch"];
+    match status(e) {
+        Some(404 | 405 | 501) => true,
+        Some(400 | 403) => !code(e).is_some_and(|code| useless.contains(&code)),
+        _ => false,
+    }
+}
+
+/// A header of an answer that is an error.
+pub fn header<'e, E>(e: &'e SdkError<E, HttpResponse>, name: &'static str) -> Option<&'e str> {
+    match e {
+        SdkError::ServiceError(service) => service.raw().headers().get(name),
+        _ => None,
+    }
 }
 
 pub fn is_precondition_failed<E>(e: &SdkError<E, HttpResponse>) -> bool {
@@ -43,6 +68,22 @@ where
     let error = Error::new(kind, text);
     // What the upstream said is only told to the client where it is about the client's request.
     error.caused_by(Cause::of(&e))
+}
+
+/// An upstream that was asked to lock something, and can't.
+pub fn of_lock<E>(e: SdkError<E, HttpResponse>) -> Error
+where
+    E: ProvideErrorMetadata + StdError + Send + Sync + 'static,
+{
+    let about_locks = e.as_service_error().and_then(|e| e.message()).is_some_and(|m| m.contains("Object Lock") || m.contains("ObjectLock"));
+    match status(&e) {
+        Some(400) if about_locks => no_lock_configuration().caused_by(of(e)),
+        _ => of(e),
+    }
+}
+
+pub fn is_locked() -> Error {
+    Error::new(ErrorKind::AccessDenied, "Access Denied because object protected by object lock.")
 }
 
 /// All of it in one line: the SDK's own text names only the outermost cause.

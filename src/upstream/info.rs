@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 
 use aws_sdk_s3::operation::head_object::HeadObjectOutput;
-use aws_sdk_s3::types::{ServerSideEncryption, StorageClass};
+use aws_sdk_s3::types::{ObjectLockLegalHoldStatus, ServerSideEncryption, StorageClass};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use sha2::{Digest as _, Sha256};
@@ -17,7 +17,7 @@ use crate::base::checksum::{ChecksumAlgorithm, ChecksumType};
 use crate::base::digest::VerifiedSha256;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::etag::ETag;
-use crate::base::lock::Lock;
+use crate::base::lock::{Lock, Retention, RetentionMode};
 use crate::base::names::TenantId;
 use crate::base::object::{Acl, Layer, ObjectHeaders, ObjectInfo};
 use crate::base::object_ref::VersionId;
@@ -55,6 +55,23 @@ pub fn metadata(headers: &ObjectHeaders, sealed: &str) -> std::collections::Hash
 fn decoded(text: &str) -> Vec<u8> {
     let inner = text.strip_prefix(ENCODED.0).and_then(|t| t.strip_suffix(ENCODED.1));
     inner.and_then(|t| STANDARD.decode(t).ok()).unwrap_or_else(|| text.as_bytes().to_vec())
+}
+
+/// The version that an answer tells of. None: the bucket keeps none.
+pub fn version(text: Option<&str>) -> VersionId {
+    let id = text.map(VersionId::parse).transpose();
+    id.inspect_err(|e| tracing::debug!(error = %e, "the upstream names a version in a way that can't be passed on"))
+        .ok()
+        .flatten()
+        .unwrap_or_default()
+}
+
+/// What keeps the version from being deleted, as HEAD tells it.
+pub fn lock(head: &HeadObjectOutput) -> Lock {
+    let mode = head.object_lock_mode().and_then(|mode| RetentionMode::parse(mode.as_str()));
+    let until = head.object_lock_retain_until_date().map(|until| timestamp(Some(until)));
+    let retention = mode.zip(until).map(|(mode, until)| Retention { mode, until });
+    Lock { retention, legal_hold: head.object_lock_legal_hold_status() == Some(&ObjectLockLegalHoldStatus::On) }
 }
 
 /// Names a version and no other: nobody else's bytes are ever taken for it.
@@ -145,7 +162,23 @@ macro_rules! with_keeping {
     }};
 }
 
-pub(crate) use {checksum_of, with_checksum, with_headers, with_keeping};
+/// What is to keep the version from being deleted, on a request that makes one.
+macro_rules! with_lock {
+    ($request:expr, $lock:expr) => {{
+        let lock: &$crate::base::lock::Lock = $lock;
+        let until = lock.retention.map(|r| $crate::upstream::info::date_time(r.until));
+        $request
+            .set_object_lock_mode(lock.retention.map(|r| aws_sdk_s3::types::ObjectLockMode::from(r.mode.name())))
+            .set_object_lock_retain_until_date(until)
+            .set_object_lock_legal_hold_status(lock.legal_hold.then_some(aws_sdk_s3::types::ObjectLockLegalHoldStatus::On))
+    }};
+}
+
+pub(crate) use {checksum_of, with_checksum, with_headers, with_keeping, with_lock};
+
+pub fn date_time(time: Timestamp) -> aws_smithy_types::DateTime {
+    aws_smithy_types::DateTime::from_millis(i64::try_from(time.millis()).unwrap_or(i64::MAX))
+}
 
 /// Headers that the SDK has no way to send: text that is not ASCII, and an `Expires` that need not be a date.
 pub fn raw_headers(headers: &ObjectHeaders) -> Vec<(&'static str, String)> {
@@ -227,8 +260,8 @@ impl Inner {
             checksum: proven.and_then(|k| k.checksum.clone()).or(upstreams),
             parts: Vec::new(),
             restore: owned(head.restore()),
-            version: VersionId::Null,
-            lock: Lock::default(),
+            version: version(head.version_id()),
+            lock: lock(head),
             tag_count: self.tag_count(head.tag_count()),
             unknown: known.map(|k| k.unknown).unwrap_or_default(),
             layer: Layer::Store,

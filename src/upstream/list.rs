@@ -20,9 +20,9 @@ use crate::upstream::open::Inner;
 use crate::upstream::place::Place;
 
 /// S3's page.
-const PAGE: usize = 1000;
+pub const PAGE: usize = 1000;
 /// Sorts after all that a key goes on with: what is under a prefix is stepped over by it.
-const LAST: char = char::MAX;
+pub const LAST: char = char::MAX;
 
 /// An entry by its full name.
 struct Entry {
@@ -151,7 +151,7 @@ fn entry_name(entry: &ListEntry) -> String {
 }
 
 /// The part of the key up to and with the first delimiter after the prefix.
-fn common_prefix<'k>(key: &'k str, prefix: &str, delimiter: &str) -> Option<&'k str> {
+pub fn common_prefix<'k>(key: &'k str, prefix: &str, delimiter: &str) -> Option<&'k str> {
     if delimiter.is_empty() {
         return None;
     }

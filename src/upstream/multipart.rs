@@ -17,20 +17,21 @@ use crate::base::checksum::{Checksum, ChecksumAlgorithm, ChecksumType};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::fields::Fields;
 use crate::base::names::{BucketName, ObjectKey, UploadId, no_such_upload};
-use crate::base::object::{SharedObject, Upload, UploadedPart};
+use crate::base::object::{ObjectInfo, SharedObject, Upload, UploadedPart};
+use crate::base::object_ref::{VersionId, VersionSelector};
 use crate::ingest::{Content, Received};
 use crate::origin::{CompleteUpload, other_checksum};
 use crate::upstream::client;
 use crate::upstream::conditions::{self, LOOKS};
 use crate::upstream::fault;
-use crate::upstream::info::{self, checksum_of, seal_place, with_checksum, with_headers, with_keeping};
+use crate::upstream::info::{self, checksum_of, seal_place, with_checksum, with_headers, with_keeping, with_lock};
 use crate::upstream::known::Known;
 use crate::upstream::open::Inner;
 use crate::upstream::place::Place;
 use crate::upstream::records::Over;
 use crate::upstream::stored::{self, Recorded};
 use crate::upstream::sweep::{FOLDER, is_mark};
-use crate::upstream::write::{busy, insert_raw, part_of_file, written};
+use crate::upstream::write::{Made, busy, insert_raw, part_of_file, written};
 
 /// Before an id that the upstream made in characters which ours do not have.
 const ENCODED: &str = "~";
@@ -82,8 +83,9 @@ impl Inner {
             .set_checksum_algorithm(given.then(|| UpstreamAlgorithm::from(algorithm.name())))
             .set_checksum_type(given.then(|| UpstreamType::from(kind.name())))
             .set_tagging(tagging);
+        let create = with_lock!(create, &upload.lock);
         let raw = info::raw_headers(&upload.headers);
-        let created = create.customize().mutate_request(move |r| insert_raw(r, &raw)).send().await.map_err(fault::of)?;
+        let created = create.customize().mutate_request(move |r| insert_raw(r, &raw)).send().await.map_err(fault::of_lock)?;
         let id = created.upload_id().unwrap_or_default().to_owned();
         upload.id = public_id(&id)?;
         let recorded = Recorded { upload: upload.clone(), known, sealed, unknown: Fields::default() };
@@ -206,11 +208,11 @@ impl Inner {
                 None => request,
             };
             match request.send().await {
-                Ok(done) => return self.completed(&place, &key, &recorded, info::etag(done.e_tag())?).await,
+                Ok(done) => return self.completed(&place, &key, &recorded, Made::of(done.e_tag(), done.version_id())?).await,
                 // The same request again, by the client or because an answer was lost.
                 Err(e) if matches!(fault::status(&e), Some(404 | 409 | 412)) => {
-                    if let Some(etag) = self.was_it_this(&place, &key, &recorded.sealed).await? {
-                        return self.completed(&place, &key, &recorded, etag).await;
+                    if let Some(made) = self.was_it_this(&place, &key, &recorded.sealed).await? {
+                        return self.completed(&place, &key, &recorded, made).await;
                     }
                     let by_condition = held.is_any() && fault::is_precondition_failed(&e);
                     if by_condition && held.looked {
@@ -231,16 +233,18 @@ impl Inner {
         Err(busy())
     }
 
-    async fn completed(&self, place: &Place, key: &str, recorded: &Recorded, etag: crate::base::etag::ETag) -> Result<SharedObject> {
+    async fn completed(&self, place: &Place, key: &str, recorded: &Recorded, made: Made) -> Result<SharedObject> {
         let upload = &recorded.upload;
-        if let Some(head) = self.head(&place.bucket, key).await? {
+        let of = if made.version == VersionId::Null { VersionSelector::Current } else { VersionSelector::Exact(&made.version) };
+        if let Some(head) = self.look_at(&place.bucket, key, of).await?.object() {
             let info = self.info(&place.bucket, key, &upload.owner, &head)?;
-            if info.etag == etag {
+            if info.etag == made.etag {
                 return Ok(Arc::new(info));
             }
         }
         // Written over, or deleted, at once: what is answered is what was made. Its size nobody can tell any more.
-        Ok(Arc::new(written(etag, 0, &recorded.known, upload.headers.clone(), None, None)))
+        let object = written(made.etag, 0, &recorded.known, upload.headers.clone(), None, None);
+        Ok(Arc::new(ObjectInfo { version: made.version, ..object }))
     }
 
     pub async fn abort_upload(&self, bucket: &BucketName, key: &ObjectKey, id: &UploadId) -> Result<()> {

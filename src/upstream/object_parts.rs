@@ -5,8 +5,8 @@ use std::sync::Arc;
 use aws_sdk_s3::types::ObjectAttributes;
 
 use crate::base::error::{Error, ErrorKind, Result};
-use crate::base::names::{BucketName, ObjectKey};
 use crate::base::object::{ObjectInfo, PartInfo, SharedObject};
+use crate::base::object_ref::{ObjectRef, VersionId, VersionSelector};
 use crate::upstream::fault;
 use crate::upstream::info::checksum_of;
 use crate::upstream::open::Inner;
@@ -15,22 +15,32 @@ use crate::upstream::write::no_such_key;
 /// Parts of different sizes that the upstream does not list are asked for one by one, if they are not more.
 const ASKED_SINGLY: u16 = 100;
 
+/// The version whose parts are looked for, as the upstream knows it.
+struct Asked<'a> {
+    bucket: &'a str,
+    key: &'a str,
+    version: Option<String>,
+    object: &'a ObjectInfo,
+}
+
 impl Inner {
-    pub async fn with_parts(&self, bucket: &BucketName, key: &ObjectKey, object: &SharedObject) -> Result<SharedObject> {
+    pub async fn with_parts(&self, of: ObjectRef<'_>, object: &SharedObject) -> Result<SharedObject> {
         if object.etag.parts().is_none() || !object.parts.is_empty() {
             return Ok(object.clone());
         }
-        let place = self.place(bucket).await?;
-        self.parts_at(&place.bucket, &place.key(key)?, object).await
+        let of = if of.version == VersionSelector::Current { of } else { self.meant(of).await?.1 };
+        let place = self.place(of.bucket).await?;
+        self.parts_at(&place.bucket, &place.key(of.key)?, of.version.id(), object).await
     }
 
-    /// `bucket` and `key` upstream.
-    pub async fn parts_at(&self, bucket: &str, key: &str, object: &SharedObject) -> Result<SharedObject> {
+    /// `bucket` and `key` upstream. `version`: none is the current one.
+    pub async fn parts_at(&self, bucket: &str, key: &str, version: Option<&VersionId>, object: &SharedObject) -> Result<SharedObject> {
         let Some(count) = object.etag.parts().filter(|_| object.parts.is_empty()) else { return Ok(object.clone()) };
         let whole = |parts: &[PartInfo]| parts.len() == usize::from(count) && parts.iter().map(|p| p.size).sum::<u64>() == object.size;
-        let mut parts = self.listed_parts(bucket, key, object).await?;
+        let at = Asked { bucket, key, version: version.map(VersionId::to_string), object };
+        let mut parts = self.listed_parts(&at).await?;
         if !whole(&parts) {
-            parts = self.measured_parts(bucket, key, object, count).await?;
+            parts = self.measured_parts(&at, count).await?;
         }
         if !whole(&parts) {
             let text = "The storage behind this gateway does not tell of which parts this object was made.";
@@ -40,22 +50,22 @@ impl Inner {
     }
 
     /// What GetObjectAttributes says: nothing, on S3, of objects without a checksum.
-    async fn listed_parts(&self, bucket: &str, key: &str, object: &ObjectInfo) -> Result<Vec<PartInfo>> {
+    async fn listed_parts(&self, at: &Asked<'_>) -> Result<Vec<PartInfo>> {
         let mut parts = Vec::new();
         let mut after = None;
         if !self.abilities().attributes {
             return Ok(parts);
         }
         loop {
-            let ask = self.reader.get_object_attributes().bucket(bucket).key(key);
+            let ask = self.reader.get_object_attributes().bucket(at.bucket).key(at.key).set_version_id(at.version.clone());
             let ask = ask.object_attributes(ObjectAttributes::ObjectParts).object_attributes(ObjectAttributes::Etag);
             let got = match ask.set_part_number_marker(after.take()).send().await {
                 Ok(got) => got,
-                Err(e) if fault::is_no_such_key(&e) => return Err(no_such_key()),
+                Err(e) if fault::is_no_such_version(&e) => return Err(no_such_key()),
                 Err(e) if matches!(fault::status(&e), Some(400 | 403 | 405 | 501)) => return Ok(Vec::new()),
                 Err(e) => return Err(fault::of(e)),
             };
-            let same = got.e_tag().and_then(crate::base::etag::ETag::of_upstream) == Some(object.etag);
+            let same = got.e_tag().and_then(crate::base::etag::ETag::of_upstream) == Some(at.object.etag);
             let Some(page) = got.object_parts().filter(|_| same) else { return Ok(Vec::new()) };
             for part in page.parts() {
                 let (number, size) =
@@ -71,26 +81,27 @@ impl Inner {
     }
 
     /// As a rule all parts but the last are alike: the first one tells.
-    async fn measured_parts(&self, bucket: &str, key: &str, object: &ObjectInfo, count: u16) -> Result<Vec<PartInfo>> {
-        let Some(first) = self.part_size(bucket, key, object, 1).await? else { return Ok(Vec::new()) };
+    async fn measured_parts(&self, at: &Asked<'_>, count: u16) -> Result<Vec<PartInfo>> {
+        let Some(first) = self.part_size(at, 1).await? else { return Ok(Vec::new()) };
         let before_last = first.saturating_mul(u64::from(count) - 1);
-        let last = object.size.checked_sub(before_last).filter(|last| (1..=first).contains(last) || count == 1);
+        let last = at.object.size.checked_sub(before_last).filter(|last| (1..=first).contains(last) || count == 1);
         if let Some(last) = last
-            && self.part_size(bucket, key, object, count).await? == Some(last)
+            && self.part_size(at, count).await? == Some(last)
         {
             let of = |number: u16| PartInfo { number, size: if number == count { last } else { first }, checksum: None };
             return Ok((1..=count).map(of).collect());
         }
         let mut parts = Vec::new();
         for number in 1..=count.min(ASKED_SINGLY) {
-            let Some(size) = self.part_size(bucket, key, object, number).await? else { return Ok(Vec::new()) };
+            let Some(size) = self.part_size(at, number).await? else { return Ok(Vec::new()) };
             parts.push(PartInfo { number, size, checksum: None });
         }
         Ok(parts)
     }
 
-    async fn part_size(&self, bucket: &str, key: &str, object: &ObjectInfo, number: u16) -> Result<Option<u64>> {
-        let head = self.reader.head_object().bucket(bucket).key(key).part_number(i32::from(number)).if_match(object.etag.quoted());
+    async fn part_size(&self, at: &Asked<'_>, number: u16) -> Result<Option<u64>> {
+        let head = self.reader.head_object().bucket(at.bucket).key(at.key).set_version_id(at.version.clone());
+        let head = head.part_number(i32::from(number)).if_match(at.object.etag.quoted());
         match head.send().await {
             Ok(head) => Ok(head.content_length().and_then(|n| u64::try_from(n).ok())),
             Err(e) if fault::status(&e).is_some_and(|s| (400..500).contains(&s)) => Ok(None),

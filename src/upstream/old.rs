@@ -12,8 +12,10 @@ use bytes::Bytes;
 
 use crate::base::digest::Md5;
 use crate::base::error::Result;
+use crate::base::lock::Lock;
 use crate::base::names::{ObjectKey, TenantId};
 use crate::base::object::{CannedAcl, Layer, ListPage, ListQuery, ObjectInfo, SharedObject};
+use crate::base::object_ref::VersionId;
 use crate::base::range::ByteRange;
 use crate::base::tags::Tags;
 use crate::origin::Body;
@@ -84,7 +86,10 @@ impl OldStore {
         let is_opaque = by_kms || head.sse_customer_algorithm().is_some() || info.etag.md5().is_none();
         let md5 = info.etag.md5().copied().filter(|_| !is_opaque && info.etag.parts().is_none());
         let generation = self.generation(key, &info);
-        let object = ObjectInfo { generation, owner: owner.clone(), acl: CannedAcl::Private.into(), layer: Layer::Old, ..info };
+        // Its versions and locks are not brought here.
+        let (version, lock) = (VersionId::Null, Lock::default());
+        let object =
+            ObjectInfo { generation, owner: owner.clone(), acl: CannedAcl::Private.into(), version, lock, layer: Layer::Old, ..info };
         Ok(Some(OldObject { object: Arc::new(object), md5, is_opaque }))
     }
 
@@ -94,14 +99,14 @@ impl OldStore {
             return Ok(Some(Body::Memory(Bytes::new())));
         }
         let full = self.place.key(key)?.into();
-        let version =
-            Version { inner: self.inner.clone(), bucket: self.place.bucket.clone(), key: full, etag: object.etag, size: object.size };
+        let (inner, bucket) = (self.inner.clone(), self.place.bucket.clone());
+        let version = Version { inner, bucket, key: full, named: None, etag: object.etag, size: object.size };
         let first = version.get(range).await?;
         Ok(first.map(|first| Body::Stream(Box::pin(UpstreamBody::new(version, range, first)))))
     }
 
     pub async fn with_parts(&self, key: &ObjectKey, object: &SharedObject) -> Result<SharedObject> {
-        self.inner.parts_at(&self.place.bucket, &self.place.key(key)?, object).await
+        self.inner.parts_at(&self.place.bucket, &self.place.key(key)?, None, object).await
     }
 
     /// None where that store can't tell them, or not to us: then a copy has none.

@@ -19,6 +19,7 @@ use crate::private;
 use crate::upstream::buckets::Buckets;
 use crate::upstream::client;
 use crate::upstream::contents::Contents;
+use crate::upstream::keeping::Keepings;
 use crate::upstream::place::Map;
 use crate::upstream::prefetch::Prefetches;
 use crate::upstream::probe::Abilities;
@@ -52,6 +53,7 @@ pub struct Inner {
     pub parts_at_once: Arc<Semaphore>,
     pub contents: Contents,
     pub prefetches: Prefetches,
+    pub keepings: Keepings,
     /// When the gateway first stood over this bucket: since then its configured buckets are there.
     pub since: Timestamp,
     abilities: Abilities,
@@ -69,8 +71,8 @@ impl Upstream {
         let mut inner = Inner::new(settings, secret, client, staging, Some(lock))?;
         inner.abilities = inner.probe().await?;
         inner.since = inner.prove_seal().await?;
-        let Settings { bucket, base_prefix, .. } = &inner.settings;
-        tracing::info!(bucket, base_prefix, abilities = %inner.abilities, "the store is a bucket upstream");
+        let Settings { bucket, base_prefix, buckets, .. } = &inner.settings;
+        tracing::info!(bucket, base_prefix, ?buckets, abilities = %inner.abilities, "the store is a bucket upstream");
         Ok(Upstream(Arc::new(inner)))
     }
 
@@ -94,6 +96,7 @@ impl Inner {
             parts_at_once: Arc::new(Semaphore::new(settings.concurrency.max(1))),
             contents: Contents::default(),
             prefetches: Prefetches::default(),
+            keepings: Keepings::default(),
             since: Timestamp::from_millis(0),
             abilities: Abilities::default(),
             lock: Mutex::new(lock),

@@ -16,8 +16,8 @@ use tokio::task::{JoinHandle, JoinSet, spawn_blocking};
 use crate::base::checksum::{Checksum, ChecksumAlgorithm};
 use crate::base::conditions::WriteConditions;
 use crate::base::error::{Error, ErrorKind, Result};
-use crate::base::etag::ETag;
 use crate::base::limits::{MAX_PARTS, MAX_PUT_BYTES, MIN_PART_BYTES};
+use crate::base::lock::Lock;
 use crate::base::object::ObjectHeaders;
 use crate::base::tags::Tags;
 use crate::ingest::hasher::crc_algorithm;
@@ -27,11 +27,11 @@ use crate::upstream::client;
 use crate::upstream::conditions::{self, Held, LOOKS};
 use crate::upstream::cutter::{Cutter, FilePart, Told, cut_file};
 use crate::upstream::fault;
-use crate::upstream::info::{self, seal_place, with_checksum, with_headers, with_keeping};
+use crate::upstream::info::{self, seal_place, with_checksum, with_headers, with_keeping, with_lock};
 use crate::upstream::known::Known;
 use crate::upstream::open::Inner;
 use crate::upstream::place::Place;
-use crate::upstream::write::{Sending, busy, insert_raw, part_of_file};
+use crate::upstream::write::{Made, Sending, busy, insert_raw, part_of_file};
 
 const _: () = assert!(MAX_PUT_BYTES / MIN_PART_BYTES < MAX_PARTS as u64, "a PUT never has too many parts");
 
@@ -43,6 +43,7 @@ pub struct PartedObject {
     pub headers: ObjectHeaders,
     pub tags: Tags,
     pub known: Known,
+    pub lock: Lock,
     pub algorithm: Option<ChecksumAlgorithm>,
 }
 
@@ -119,7 +120,7 @@ impl Inner {
         sending: &Sending,
         conditions: &WriteConditions,
         ahead: Option<Arc<Ahead>>,
-    ) -> Result<ETag> {
+    ) -> Result<Made> {
         let Content::File(file) = &sending.received.content else {
             return Err(Error::internal("a body in memory is larger than the threshold of uploads in parts"));
         };
@@ -168,8 +169,9 @@ impl Inner {
             .set_checksum_algorithm(algorithm.map(|a| a.name().into()))
             .set_checksum_type(algorithm.map(|_| UpstreamType::FullObject))
             .set_tagging(self.tagging(tags)?);
+        let create = with_lock!(create, &object.lock);
         let raw = info::raw_headers(headers);
-        let created = create.customize().mutate_request(move |r| insert_raw(r, &raw)).send().await.map_err(fault::of)?;
+        let created = create.customize().mutate_request(move |r| insert_raw(r, &raw)).send().await.map_err(fault::of_lock)?;
         let id = created.upload_id().map(str::to_owned);
         if id.is_none() {
             return Err(Error::new(ErrorKind::BadGateway, "The storage behind this gateway began an upload without an id."));
@@ -252,7 +254,7 @@ impl Inner {
         sent
     }
 
-    async fn finish(&self, sent: &mut Sent, conditions: &WriteConditions, mut held: Held) -> Result<ETag> {
+    async fn finish(&self, sent: &mut Sent, conditions: &WriteConditions, mut held: Held) -> Result<Made> {
         let Sent { guard, sealed, object, parts } = sent;
         let whole = object.algorithm.and_then(|a| combined(a, parts));
         let listed = parts.iter().map(|p| {
@@ -274,13 +276,13 @@ impl Inner {
             match complete.send().await {
                 Ok(done) => {
                     guard.id = None;
-                    return info::etag(done.e_tag());
+                    return Made::of(done.e_tag(), done.version_id());
                 }
                 // An answer that was lost, and the same request again.
                 Err(e) if matches!(fault::status(&e), Some(404 | 409 | 412)) => {
-                    if let Some(etag) = self.was_it_this(&object.place, &object.key, sealed).await? {
+                    if let Some(made) = self.was_it_this(&object.place, &object.key, sealed).await? {
                         guard.id = None;
-                        return Ok(etag);
+                        return Ok(made);
                     }
                     if !held.looked || !fault::is_precondition_failed(&e) {
                         let is_condition = held.is_any() && fault::is_precondition_failed(&e);
@@ -297,14 +299,16 @@ impl Inner {
 
 impl PartedObject {
     fn of(sending: &Sending, algorithm: Option<ChecksumAlgorithm>) -> Self {
-        let Sending { place, key, headers, tags, known, .. } = sending;
+        let Sending { place, key, headers, tags, known, lock, .. } = sending;
         let known = Known::new(known.owner.clone(), known.acl.clone(), headers);
-        PartedObject { place: place.clone(), key: key.clone(), headers: headers.clone(), tags: tags.clone(), known, algorithm }
+        let (place, key, headers, tags) = (place.clone(), key.clone(), headers.clone(), tags.clone());
+        PartedObject { place, key, headers, tags, known, lock: *lock, algorithm }
     }
 
     fn is_of(&self, sending: &Sending) -> bool {
         let (mine, theirs) = (&self.known, &sending.known);
         (&self.place, &self.key, &self.headers, &self.tags) == (&sending.place, &sending.key, &sending.headers, &sending.tags)
+            && self.lock == sending.lock
             && (&mine.owner, &mine.acl) == (&theirs.owner, &theirs.acl)
     }
 }

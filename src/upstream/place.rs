@@ -1,7 +1,8 @@
 //! Where upstream a bucket of the gateway lives: a bucket there, and a prefix in it.
 //!
-//! Three kinds: *home* (`upstream.bucket`) under its own name, buckets that the configuration adopts, and buckets that clients
-//! made, each a folder in home. What belongs to the gateway itself, or to a bucket in a folder, is hidden from all others.
+//! Four kinds: *home* (`upstream.bucket`) under its own name, buckets that the configuration adopts, and buckets that clients
+//! made, each a folder in home or a bucket of its own (`own_buckets`). What belongs to the gateway itself, or to a bucket in a folder, is
+//! hidden from all others.
 
 use std::sync::Arc;
 
@@ -9,7 +10,7 @@ use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::limits::MAX_KEY_BYTES;
 use crate::base::names::{BucketName, ObjectKey, TenantId};
 use crate::base::storable::{STATE, as_path};
-use crate::upstream::settings::Settings;
+use crate::upstream::settings::{BucketsAre, Settings};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
@@ -22,6 +23,11 @@ pub struct Place {
 impl Place {
     fn new(bucket: &str, prefix: &str) -> Self {
         Place { bucket: bucket.into(), prefix: prefix.into() }
+    }
+
+    /// It is all of the bucket upstream, and so may say what that bucket keeps.
+    pub fn is_whole(&self) -> bool {
+        self.prefix.is_empty()
     }
 
     pub fn key(&self, key: &ObjectKey) -> Result<String> {
@@ -56,11 +62,13 @@ pub struct Configured {
     pub owner: TenantId,
 }
 
-/// The buckets that the configuration names; all others are folders in home.
+/// The buckets that the configuration names; where others are stands in their records.
 #[derive(Debug)]
 pub struct Map {
     home: Arc<str>,
     base: Arc<str>,
+    /// What the names of buckets of their own begin with upstream. None: buckets that clients make are folders.
+    own: Option<String>,
     configured: Vec<Configured>,
 }
 
@@ -78,7 +86,8 @@ impl Map {
             let place = Place::new(&adopted.bucket, &adopted.prefix);
             configured.push(Configured { name: adopted.name.clone(), place, owner: or_operator(&adopted.owner) });
         }
-        Map { home: settings.bucket.as_str().into(), base: settings.base_prefix.as_str().into(), configured }
+        let own = (settings.buckets == BucketsAre::Own).then(|| settings.bucket_prefix.clone());
+        Map { home: settings.bucket.as_str().into(), base: settings.base_prefix.as_str().into(), own, configured }
     }
 
     pub fn home(&self) -> &str {
@@ -96,6 +105,23 @@ impl Map {
     /// Where a bucket lives that is not configured, if there is one of that name.
     pub fn folder(&self, name: &BucketName) -> Place {
         Place { bucket: self.home.clone(), prefix: format!("{}{name}/", self.base).into() }
+    }
+
+    /// The bucket upstream that a new one is to be. None: it is to be a folder.
+    pub fn own(&self, name: &BucketName) -> Result<Option<String>> {
+        let Some(prefix) = &self.own else { return Ok(None) };
+        let own = format!("{prefix}{name}");
+        if BucketName::parse(&own).is_err() {
+            let text =
+                format!("The specified bucket is not valid: behind {prefix:?}, which is put before it upstream, its name is too long.");
+            return Err(Error::new(ErrorKind::InvalidBucketName, text));
+        }
+        Ok(Some(own))
+    }
+
+    /// Whether the configuration gave the bucket upstream another use.
+    pub fn is_in_use(&self, upstream: &str) -> bool {
+        *self.home == *upstream || self.configured.iter().any(|c| *c.place.bucket == *upstream)
     }
 
     pub fn state(&self) -> String {

@@ -47,7 +47,9 @@ pub struct Abilities {
     pub tags: bool,
     /// A HEAD says how many.
     pub tag_counts: bool,
-    /// What is overwritten or deleted is kept as an older version.
+    /// It says whether a bucket keeps versions, and so can be told to.
+    pub versioning: bool,
+    /// What is overwritten or deleted in home is kept as an older version.
     pub versions: bool,
 }
 
@@ -67,6 +69,7 @@ impl fmt::Display for Abilities {
             ("encoded names", self.encoded_names),
             ("tags", self.tags),
             ("counts of tags", self.tag_counts),
+            ("versioning", self.versioning),
             ("versions", self.versions),
         ];
         let names: Vec<&str> = all.iter().filter(|(_, can)| *can).map(|(name, _)| *name).collect();
@@ -117,7 +120,8 @@ impl Inner {
         let (tags, tag_counts) = self.probe_tags(key).await;
         // An id of a version proves nothing: some give one and keep none.
         let versioning = self.client.get_bucket_versioning().bucket(home).send().await;
-        let versions = versioning.is_ok_and(|v| v.status() == Some(&BucketVersioningStatus::Enabled));
+        let versions = versioning.as_ref().is_ok_and(|v| v.status() == Some(&BucketVersioningStatus::Enabled));
+        let versioning = versioning.is_ok();
         let attributes = self.client.get_object_attributes().bucket(home).key(key).object_attributes(ObjectAttributes::ObjectSize);
         let attributes = attributes.send().await.is_ok_and(|got| got.object_size() == i64::try_from(BODY.len()).ok());
         let mut checksums = refused(put().checksum_crc64_nvme(WRONG_CRC64).send().await, &[400])?;
@@ -163,6 +167,7 @@ impl Inner {
             encoded_names,
             tags,
             tag_counts,
+            versioning,
             versions,
         })
     }
@@ -264,7 +269,9 @@ impl Abilities {
                 "it does not verify MD5, SHA512 and xxHash checksums: of whole objects the gateway keeps them, uploads in parts get none",
             ),
         ];
-        if !self.versions {
+        if !self.versioning {
+            tracing::info!("the upstream keeps no versions, or does not tell these credentials: PutBucketVersioning is answered 501");
+        } else if !self.versions {
             tracing::info!("the bucket upstream keeps no versions: what is overwritten or deleted is gone");
         }
         lacks.iter().filter(|(can, _)| !can).for_each(|(_, text)| tracing::warn!("the upstream lacks something: {text}"));

@@ -9,7 +9,7 @@ use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::lock::Retention;
 use crate::base::names::{BucketName, ObjectKey, TenantId, UploadId};
 use crate::base::object::{Acl, Bucket, BucketDocument, ListPage, ListQuery, SharedBucket, SharedObject, Upload, UploadedPart};
-use crate::base::object_ref::{ObjectRef, only_null};
+use crate::base::object_ref::{ObjectRef, VersionSelector};
 use crate::base::range::ByteRange;
 use crate::base::tags::Tags;
 use crate::base::versions::{Marker, VersionsPage, VersionsQuery};
@@ -17,7 +17,6 @@ use crate::ingest::{Received, Staging};
 use crate::origin::{
     Announced, Body, Buckets, CacheState, CompleteUpload, Control, CopyObject, Dedup, Delete, Deleted, Freshness, Intake, OwnSettings,
     Pending, Prefetch, PutObject, Quota, ReadBy, Reads, Restore, Restored, Uploads, UploadsPage, UploadsQuery, Usage, Writes, Written,
-    no_lock_configuration,
 };
 use crate::upstream::fault;
 use crate::upstream::open::{Inner, Upstream};
@@ -51,10 +50,7 @@ impl Buckets for Upstream {
 
 impl Reads for Upstream {
     fn stat<'a>(&'a self, of: ObjectRef<'a>, _: Freshness) -> Pending<'a, Option<SharedObject>> {
-        Box::pin(async move {
-            only_null(of)?;
-            self.0.stat(of.bucket, of.key).await
-        })
+        Box::pin(self.0.stat(of))
     }
 
     /// Nothing is known without asking: that is the cache's business.
@@ -63,11 +59,14 @@ impl Reads for Upstream {
     }
 
     fn open<'a>(&'a self, of: ObjectRef<'a>, object: &'a SharedObject, range: ByteRange, _: ReadBy) -> Pending<'a, Option<Body>> {
-        Box::pin(self.0.open(of.bucket, of.key, object, range))
+        Box::pin(self.0.open(of, object, range))
     }
 
     fn prefetch(&self, of: ObjectRef<'_>, range: ByteRange) -> Option<Prefetch> {
-        self.0.prefetch(of.bucket, of.key, range)
+        match of.version {
+            VersionSelector::Current => self.0.prefetch(of.bucket, of.key, range),
+            VersionSelector::Exact(_) => None,
+        }
     }
 
     fn open_hot(&self, _: ObjectRef<'_>, _: &SharedObject, _: ByteRange, _: ReadBy) -> Option<Body> {
@@ -75,11 +74,11 @@ impl Reads for Upstream {
     }
 
     fn with_parts<'a>(&'a self, of: ObjectRef<'a>, object: &'a SharedObject) -> Pending<'a, SharedObject> {
-        Box::pin(self.0.with_parts(of.bucket, of.key, object))
+        Box::pin(self.0.with_parts(of, object))
     }
 
     fn tags<'a>(&'a self, of: ObjectRef<'a>, object: &'a SharedObject) -> Pending<'a, Option<Tags>> {
-        Box::pin(self.0.tags(of.bucket, of.key, object))
+        Box::pin(self.0.tags(of, object))
     }
 
     /// As far as this node knows.
@@ -92,11 +91,11 @@ impl Reads for Upstream {
     }
 
     fn marker<'a>(&'a self, of: ObjectRef<'a>) -> Pending<'a, Option<Marker>> {
-        Box::pin(async move { only_null(of).map(|()| None) })
+        Box::pin(self.0.marker(of))
     }
 
     fn list_versions<'a>(&'a self, bucket: &'a BucketName, query: &'a VersionsQuery) -> Pending<'a, VersionsPage> {
-        Box::pin(async move { self.0.list(bucket, &query.of_objects()).await.map(VersionsPage::from) })
+        Box::pin(self.0.list_versions(bucket, query))
     }
 
     fn cache_state(&self, _: ObjectRef<'_>, _: &SharedObject, _: u64) -> Option<CacheState> {
@@ -131,36 +130,27 @@ impl Writes for Upstream {
     }
 
     fn delete<'a>(&'a self, of: ObjectRef<'a>, delete: Delete) -> Pending<'a, Deleted> {
-        Box::pin(async move {
-            only_null(of)?;
-            self.0.delete(of, delete).await
-        })
+        Box::pin(self.0.delete(of, delete))
     }
 
     fn set_object_acl<'a>(&'a self, of: ObjectRef<'a>, acl: Acl) -> Pending<'a, ()> {
-        Box::pin(async move {
-            only_null(of)?;
-            self.0.set_object_acl(of.bucket, of.key, acl).await
-        })
+        Box::pin(self.0.set_object_acl(of, acl))
     }
 
     fn set_tags<'a>(&'a self, of: ObjectRef<'a>, tags: Tags) -> Pending<'a, ()> {
-        Box::pin(async move {
-            only_null(of)?;
-            self.0.set_tags(of.bucket, of.key, &tags).await
-        })
+        Box::pin(async move { self.0.set_tags(of, &tags).await })
     }
 
-    fn set_retention<'a>(&'a self, of: ObjectRef<'a>, _: Option<Retention>, _: bool) -> Pending<'a, ()> {
-        Box::pin(async move { only_null(of).and_then(|()| Err(no_lock_configuration())) })
+    fn set_retention<'a>(&'a self, of: ObjectRef<'a>, retention: Option<Retention>, bypass: bool) -> Pending<'a, ()> {
+        Box::pin(self.0.set_retention(of, retention, bypass))
     }
 
-    fn set_legal_hold<'a>(&'a self, of: ObjectRef<'a>, _: bool) -> Pending<'a, ()> {
-        Box::pin(async move { only_null(of).and_then(|()| Err(no_lock_configuration())) })
+    fn set_legal_hold<'a>(&'a self, of: ObjectRef<'a>, on: bool) -> Pending<'a, ()> {
+        Box::pin(self.0.set_legal_hold(of, on))
     }
 
     fn restore<'a>(&'a self, of: ObjectRef<'a>, wanted: Restore) -> Pending<'a, Restored> {
-        Box::pin(self.0.restore(of.bucket, of.key, wanted))
+        Box::pin(self.0.restore(of, wanted))
     }
 
     fn complete_upload(&self, complete: CompleteUpload, _: Quota) -> Pending<'_, Written> {

@@ -22,6 +22,10 @@ pub struct Settings {
     pub base_prefix: String,
     /// Stands, after `base_prefix`, before what the bucket shows under its own name.
     pub prefix: String,
+    /// What a bucket that a client makes is there.
+    pub buckets: BucketsAre,
+    /// Before the names of buckets of their own.
+    pub bucket_prefix: String,
     /// Whose that bucket is here. None: the operator's.
     pub owner: Option<TenantId>,
     /// Objects are encrypted with this KMS key.
@@ -44,6 +48,15 @@ pub struct Settings {
     pub metrics: Arc<Metrics>,
 }
 
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum BucketsAre {
+    /// A folder in `upstream.bucket`.
+    #[default]
+    Folders,
+    /// A bucket of its own.
+    Own,
+}
+
 /// A bucket of some upstream name, shown here under `name`.
 #[derive(Debug, Clone)]
 pub struct Adopted {
@@ -63,6 +76,8 @@ impl Default for Settings {
             shown: true,
             base_prefix: String::new(),
             prefix: String::new(),
+            buckets: BucketsAre::default(),
+            bucket_prefix: String::new(),
             owner: None,
             kms_key: None,
             storage_class: None,
@@ -98,6 +113,14 @@ impl Settings {
                 faults.push((key, PREFIX_EXPECTED.into()));
             }
         }
+        if self.buckets == BucketsAre::Folders && !self.bucket_prefix.is_empty() {
+            faults.push(("upstream.bucket_prefix", "has a meaning only with upstream.buckets = \"own\"".into()));
+        } else if BucketName::parse(&format!("{}abc", self.bucket_prefix)).is_err() || self.bucket_prefix.len() > MAX_BUCKET_PREFIX {
+            faults.push((
+                "upstream.bucket_prefix",
+                "expected nothing, or at most 32 of a-z, 0-9, '.' and '-' that a bucket's name can begin with".into(),
+            ));
+        }
         if !(MIN_PART_BYTES..=MAX_PUT_BYTES).contains(&self.part_bytes) {
             faults.push(("upstream.part_size", "expected 5MiB to 5GiB: what S3 takes as a part".into()));
         }
@@ -110,6 +133,9 @@ impl Settings {
         if faults.is_empty() { Ok(()) } else { Err(faults) }
     }
 }
+
+/// Names must have room behind it.
+const MAX_BUCKET_PREFIX: usize = 32;
 
 pub const PREFIX_EXPECTED: &str = "expected nothing, or a prefix of at most 256 bytes that ends with a slash and does not begin with one";
 

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::base::digest::{Md5, VerifiedSha256};
 use crate::base::error::{Error, Result};
 use crate::base::etag::ETag;
-use crate::base::fields::{Fields, Unknown, newer};
+use crate::base::fields::{Fields, Tag, Unknown, newer};
 use crate::base::lock::Lock;
 use crate::base::names::TenantId;
 use crate::base::object::{Bucket, CannedAcl, Upload};
@@ -140,15 +140,22 @@ struct BucketRecord {
     bucket: stored::Bucket,
 }
 
-pub fn write_bucket(bucket: &Bucket) -> Result<Vec<u8>> {
+/// `own`: the bucket upstream that it is by itself; none is a folder in home.
+pub fn write_bucket(bucket: &Bucket, own: Option<&str>) -> Result<Vec<u8>> {
     let (bucket, fields) = stored::Bucket::of(bucket.clone())?;
+    let fields = match own {
+        Some(own) => fields.with(Tag::OWN_BUCKET, own.as_bytes().to_vec()),
+        None => fields,
+    };
     fields.append(written(&BucketRecord { version: VERSION, bucket })?)
 }
 
-pub fn read_bucket(text: &[u8]) -> Result<Bucket> {
+pub fn read_bucket(text: &[u8]) -> Result<(Bucket, Option<String>)> {
     require_version(text, VERSION, "the record of a bucket")?;
     let (record, rest) = taken::<BucketRecord>(text)?;
-    record.bucket.with(Fields::parse(rest)?.0)
+    let mut fields = Fields::parse(rest)?.0;
+    let own = fields.take(Tag::OWN_BUCKET).map(String::from_utf8).transpose().map_err(Error::internal)?;
+    Ok((record.bucket.with(fields)?, own))
 }
 
 /// A newer form may be laid out otherwise, so the version is looked at before the rest.
@@ -233,7 +240,6 @@ impl Proof {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::fields::Tag;
     use crate::base::names::BucketName;
     use crate::base::object::{BucketDocument, ObjectHeaders, UnknownOfBucket};
 
@@ -306,14 +312,16 @@ mod tests {
             generation: 2,
             unknown,
         };
-        let text = write_bucket(&bucket).unwrap();
-        let read = read_bucket(&text).unwrap();
-        assert_eq!(read, bucket);
+        let text = write_bucket(&bucket, None).unwrap();
+        assert_eq!(read_bucket(&text).unwrap(), (bucket.clone(), None));
+        let own = write_bucket(&bucket, Some("tg-media")).unwrap();
+        assert_eq!(read_bucket(&own).unwrap(), (bucket.clone(), Some("tg-media".to_owned())));
+        assert!(Fields::parse(taken::<BucketRecord>(&own).unwrap().1).unwrap().0.require_known().is_err(), "an older program refuses it");
         let mut refused = text.clone();
         refused[0] = VERSION + 1;
         assert!(read_bucket(&refused).unwrap_err().to_string().contains("newer"));
         let needed = Fields::default().with(Tag::new(902).needed(), vec![1]);
         let unknown = UnknownOfBucket { fields: needed, ..bucket.unknown.clone() };
-        assert!(read_bucket(&write_bucket(&Bucket { unknown, ..bucket }).unwrap()).is_err());
+        assert!(read_bucket(&write_bucket(&Bucket { unknown, ..bucket }, None).unwrap()).is_err());
     }
 }

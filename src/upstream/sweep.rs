@@ -21,6 +21,7 @@ use crate::upstream::fault;
 use crate::upstream::info;
 use crate::upstream::multipart::upstream_id;
 use crate::upstream::open::{Inner, Upstream};
+use crate::upstream::place::Place;
 use crate::upstream::records::Over;
 use crate::upstream::stored::{self, Recorded};
 
@@ -124,15 +125,19 @@ impl Inner {
     async fn goes_on(&self, recorded: &Recorded) -> Result<bool> {
         let upload = &recorded.upload;
         // Its bucket may be gone.
-        let place = self.map.find(&upload.bucket).map_or_else(|| self.map.folder(&upload.bucket), |configured| configured.place.clone());
-        let key = place.key(&upload.key)?;
-        if self.known(&place.bucket, &key, 0, &recorded.sealed).is_none() {
+        let own = self.map.own(&upload.bucket).ok().flatten().map(|own| Place { bucket: own.into(), prefix: "".into() });
+        let places = [self.place(&upload.bucket).await.ok(), Some(self.map.folder(&upload.bucket)), own].into_iter().flatten();
+        let begun = places.map(|place| Ok((place.key(&upload.key)?, place))).collect::<Result<Vec<_>>>()?;
+        let Some((key, place)) = begun.into_iter().find(|(key, place)| self.known(&place.bucket, key, 0, &recorded.sealed).is_some())
+        else {
             return Err(Error::internal(format!("the upload was begun when the bucket {} was another one upstream", upload.bucket)));
-        }
+        };
+        let may_be_gone = *place.bucket != *self.map.home();
         let list = self.reader.list_parts().bucket(&*place.bucket).key(key).upload_id(upstream_id(&upload.id)?).max_parts(1);
         match list.send().await {
             Ok(_) => Ok(true),
             Err(e) if fault::code(&e) == Some("NoSuchUpload") => Ok(false),
+            Err(e) if may_be_gone && fault::code(&e) == Some("NoSuchBucket") => Ok(false),
             Err(e) => Err(fault::of(e)),
         }
     }

@@ -6,8 +6,9 @@ use aws_sdk_s3::operation::get_object_tagging::GetObjectTaggingOutput;
 use aws_sdk_s3::types::{Tag, Tagging, TaggingDirective};
 
 use crate::base::error::{Error, ErrorKind, Result};
-use crate::base::names::{BucketName, ObjectKey, TenantId};
+use crate::base::names::TenantId;
 use crate::base::object::ObjectInfo;
+use crate::base::object_ref::{ObjectRef, VersionId, VersionSelector, no_such_version};
 use crate::base::tags::Tags;
 use crate::upstream::fault;
 use crate::upstream::open::Inner;
@@ -48,40 +49,46 @@ impl Inner {
     }
 
     /// None: that version is not there any more. The tags come without an ETag, so it is looked at once more behind them.
-    pub async fn tags(&self, bucket: &BucketName, key: &ObjectKey, object: &ObjectInfo) -> Result<Option<Tags>> {
+    pub async fn tags(&self, of: ObjectRef<'_>, object: &ObjectInfo) -> Result<Option<Tags>> {
         self.require_tags()?;
-        let place = self.place(bucket).await?;
-        let Ok(full) = place.key(key) else { return Ok(None) };
+        let (_, of) = self.meant(of).await?;
+        let place = self.place(of.bucket).await?;
+        let Ok(full) = place.key(of.key) else { return Ok(None) };
         if self.hidden_folder(&place, &full).await?.is_some() {
             return Ok(None);
         }
-        let Some(tags) = self.tags_at(&place.bucket, &full).await? else { return Ok(None) };
-        let Some(head) = self.head(&place.bucket, &full).await? else { return Ok(None) };
+        let Some(tags) = self.tags_at(&place.bucket, &full, of.version).await? else { return Ok(None) };
+        let Some(head) = self.look_at(&place.bucket, &full, of.version).await?.object() else { return Ok(None) };
         let now = self.info(&place.bucket, &full, &TenantId::operator(), &head)?;
         Ok((now.generation == object.generation).then_some(tags))
     }
 
     /// None: there is no such object.
-    pub async fn tags_at(&self, bucket: &str, key: &str) -> Result<Option<Tags>> {
-        match self.reader.get_object_tagging().bucket(bucket).key(key).send().await {
+    pub async fn tags_at(&self, bucket: &str, key: &str, version: VersionSelector<'_>) -> Result<Option<Tags>> {
+        let get = self.reader.get_object_tagging().bucket(bucket).key(key);
+        match get.set_version_id(version.id().map(VersionId::to_string)).send().await {
             Ok(told) => Ok(Some(told_tags(&told))),
-            Err(e) if fault::is_no_such_key(&e) => Ok(None),
+            Err(e) if fault::is_no_such_version(&e) => Ok(None),
             Err(e) => Err(fault::of(e)),
         }
     }
 
-    pub async fn set_tags(&self, bucket: &BucketName, key: &ObjectKey, tags: &Tags) -> Result<()> {
+    pub async fn set_tags(&self, of: ObjectRef<'_>, tags: &Tags) -> Result<()> {
         self.require_tags()?;
-        let (place, full) = self.writable(bucket, key).await?;
+        let (_, of) = self.meant(of).await?;
+        let (place, full) = self.writable(of.bucket, of.key).await?;
+        let version = of.version.id().map(VersionId::to_string);
+        let absent = || if version.is_some() { no_such_version(of) } else { no_such_key() };
         if tags.is_empty() {
-            let deleted = self.client.delete_object_tagging().bucket(&*place.bucket).key(full).send().await;
-            return deleted.map(drop).map_err(|e| if fault::is_no_such_key(&e) { no_such_key() } else { fault::of(e) });
+            let deleted = self.client.delete_object_tagging().bucket(&*place.bucket).key(full).set_version_id(version.clone()).send().await;
+            return deleted.map(drop).map_err(|e| if fault::is_no_such_version(&e) { absent() } else { fault::of(e) });
         }
         let tag = |(key, value): (&str, &str)| Tag::builder().key(key).value(value).build().map_err(Error::internal);
         let set = tags.iter().map(tag).collect::<Result<Vec<Tag>>>()?;
         let tagging = Tagging::builder().set_tag_set(Some(set)).build().map_err(Error::internal)?;
-        let put = self.client.put_object_tagging().bucket(&*place.bucket).key(full).tagging(tagging).send().await;
-        put.map(drop).map_err(|e| if fault::is_no_such_key(&e) { no_such_key() } else { fault::of(e) })
+        let put =
+            self.client.put_object_tagging().bucket(&*place.bucket).key(full).set_version_id(version.clone()).tagging(tagging).send().await;
+        put.map(drop).map_err(|e| if fault::is_no_such_version(&e) { absent() } else { fault::of(e) })
     }
 }
 

@@ -18,17 +18,18 @@ use crate::base::limits::MAX_PUT_BYTES;
 use crate::base::lock::Lock;
 use crate::base::names::{BucketName, ObjectKey, TenantId};
 use crate::base::object::{Acl, Layer, ObjectHeaders, ObjectInfo, SharedObject};
-use crate::base::object_ref::{ObjectRef, VersionId};
+use crate::base::object_ref::{ObjectRef, VersionId, VersionSelector};
 use crate::base::storable::SEALED;
 use crate::base::tags::Tags;
 use crate::base::timestamp::Timestamp;
+use crate::base::versions::Versioning;
 use crate::ingest::{Content, Received};
-use crate::origin::{CopyObject, Dedup, Delete, Deleted, PutObject, Written};
+use crate::origin::{CopyObject, Dedup, PutObject, Written};
 use crate::upstream::ahead::Ahead;
 use crate::upstream::client;
 use crate::upstream::conditions::{self, Held, LOOKS};
 use crate::upstream::fault;
-use crate::upstream::info::{self, seal_place, with_checksum, with_headers, with_keeping};
+use crate::upstream::info::{self, seal_place, with_checksum, with_headers, with_keeping, with_lock};
 use crate::upstream::known::{Known, SourceVersion};
 use crate::upstream::open::Inner;
 use crate::upstream::place::Place;
@@ -45,8 +46,22 @@ pub struct Sending {
     pub headers: ObjectHeaders,
     pub tags: Tags,
     pub known: Known,
+    pub lock: Lock,
     pub sealed: String,
     pub received: Received,
+}
+
+/// What the upstream calls that which was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Made {
+    pub etag: ETag,
+    pub version: VersionId,
+}
+
+impl Made {
+    pub fn of(etag: Option<&str>, version: Option<&str>) -> Result<Self> {
+        Ok(Made { etag: info::etag(etag)?, version: info::version(version) })
+    }
 }
 
 impl Inner {
@@ -79,7 +94,7 @@ impl Inner {
             ..Known::new(put.owner, put.acl, &put.headers)
         };
         let sealed = self.sealed(&known, &seal_place(&place.bucket, &key, Some(received.size)))?;
-        let sending = Sending { place, key, headers: put.headers, tags: put.tags, known, sealed, received };
+        let sending = Sending { place, key, headers: put.headers, tags: put.tags, known, lock: put.lock, sealed, received };
         let ahead = Ahead::of(&sending.received);
         let copied = match ahead {
             None => self.put_by_copy(&sending, &put.conditions).await,
@@ -98,7 +113,7 @@ impl Inner {
         Ok(Written { object: Arc::new(object), dedup })
     }
 
-    async fn put_whole(&self, sending: &Sending, conditions: &WriteConditions) -> Result<ETag> {
+    async fn put_whole(&self, sending: &Sending, conditions: &WriteConditions) -> Result<Made> {
         for _ in 0..LOOKS {
             let held = self.held(conditions, &sending.place.bucket, &sending.key).await?;
             match self.put_once(sending, &held).await {
@@ -109,7 +124,7 @@ impl Inner {
         Err(busy())
     }
 
-    async fn put_once(&self, sending: &Sending, held: &Held) -> Result<ETag> {
+    async fn put_once(&self, sending: &Sending, held: &Held) -> Result<Made> {
         let body = match &sending.received.content {
             Content::Memory(bytes) => ByteStream::from(bytes.clone()),
             Content::File(file) => part_of_file(file.path(), 0, file.len()).await?,
@@ -122,73 +137,36 @@ impl Inner {
             Some(checksum) => with_checksum!(put, checksum),
             None => put.set_content_md5(sending.received.md5.map(|md5| STANDARD.encode(md5.0))),
         };
+        let put = with_lock!(put, &sending.lock);
         let raw = info::raw_headers(&sending.headers);
         // The checksum vouches for the bytes; a signature over them would hash them all again.
         let put = put.customize().config_override(client::sending(sending.received.size));
         let put = put.disable_payload_signing().mutate_request(move |r| insert_raw(r, &raw));
         match put.send().await {
-            Ok(put) => info::etag(put.e_tag()),
+            Ok(put) => Made::of(put.e_tag(), put.version_id()),
             Err(e) if fault::is_no_such_key(&e) && held.if_match.is_some() => Err(no_such_key()),
             Err(e) if held.is_any() && (fault::is_precondition_failed(&e) || fault::is_conflict(&e)) => {
                 let conflict = fault::is_conflict(&e);
                 match self.was_it_this(&sending.place, &sending.key, &sending.sealed).await? {
-                    Some(etag) => Ok(etag),
+                    Some(made) => Ok(made),
                     None if conflict => Err(fault::of(e)),
                     None => Err(conditions::failed(held)),
                 }
             }
-            Err(e) => Err(fault::of(e)),
+            Err(e) => Err(fault::of_lock(e)),
         }
     }
 
     /// A first try whose answer was lost makes the condition of the second one fail. No two seals are alike.
-    pub async fn was_it_this(&self, place: &Place, key: &str, sealed: &str) -> Result<Option<ETag>> {
+    pub async fn was_it_this(&self, place: &Place, key: &str, sealed: &str) -> Result<Option<Made>> {
         let Some(head) = self.head(&place.bucket, key).await? else { return Ok(None) };
         let there = head.metadata().and_then(|m| m.get(SEALED));
-        if there.is_some_and(|there| there == sealed) { info::etag(head.e_tag()).map(Some) } else { Ok(None) }
-    }
-
-    pub async fn delete(&self, of: ObjectRef<'_>, delete: Delete) -> Result<Deleted> {
-        let (ObjectRef { bucket, key, .. }, Delete { conditions, bypass: _ }) = (of, delete);
-        let place = self.place(bucket).await?;
-        let Ok(full) = place.key(key) else { return Ok(Deleted::NOTHING) };
-        if self.hidden_folder(&place, &full).await?.is_some() {
-            return Ok(Deleted::NOTHING);
-        }
-        for _ in 0..LOOKS {
-            let Some(held) = self.held_delete(&conditions, &place, &full).await? else { return Ok(Deleted::NOTHING) };
-            let delete = self.client.delete_object().bucket(&*place.bucket).key(&full).set_if_match(held.if_match.clone());
-            match delete.send().await {
-                Ok(_) => {
-                    self.forget_proof(&place.bucket, &full).await;
-                    // S3 tells no difference between what it deleted and what was not there.
-                    return Ok(if held.looked { Deleted::SOMETHING } else { Deleted::UNKNOWN });
-                }
-                Err(e) if held.is_any() && fault::is_precondition_failed(&e) => continue,
-                Err(e) if fault::is_no_such_key(&e) => return Ok(Deleted::NOTHING),
-                Err(e) => return Err(fault::of(e)),
-            }
-        }
-        Err(busy())
-    }
-
-    /// Always looked at, so that what was deleted is what the condition was about. None: there is nothing to delete. That is no
-    /// failure, also under a condition: the delete whose answer was lost is repeated, and it did what was asked.
-    async fn held_delete(&self, conditions: &WriteConditions, place: &Place, key: &str) -> Result<Option<Held>> {
-        if *conditions == WriteConditions::default() {
-            return Ok(Some(Held::default()));
-        }
-        if !self.abilities().conditional_deletes {
-            let text = "The storage behind this gateway does not decide conditions of deletes, so the gateway takes none.";
-            return Err(Error::new(ErrorKind::NotImplemented, text));
-        }
-        let Some(head) = self.head(&place.bucket, key).await? else { return Ok(None) };
-        let current = self.info(&place.bucket, key, &TenantId::operator(), &head)?;
-        conditions.check(Some(&current))?;
-        Ok(Some(Held { if_match: Some(current.etag.quoted()), if_none_match: None, looked: true }))
+        if there.is_some_and(|there| there == sealed) { Made::of(head.e_tag(), head.version_id()).map(Some) } else { Ok(None) }
     }
 
     pub async fn copy(self: &Arc<Self>, copy: CopyObject) -> Result<Written> {
+        let from = ObjectRef { bucket: &copy.source_bucket, key: &copy.source_key, version: copy.source_version.as_ref().into() };
+        let version = self.meant(from).await?.1.version.id().cloned();
         let source_place = self.place(&copy.source_bucket).await?;
         let source_key = source_place.key(&copy.source_key)?;
         if self.hidden_folder(&source_place, &source_key).await?.is_some() {
@@ -199,8 +177,9 @@ impl Inner {
         let unknown = if is_same { copy.source.unknown.clone() } else { copy.source.unknown.of_copy() };
         let known = Known { unknown, ..known_of_copy(&copy.source, copy.owner.clone(), copy.acl.clone(), &copy.headers) };
         let (known, checksum) = self.with_checksum_of_copy(&copy, known).await?;
-        let CopyObject { source: object, headers, tags, conditions, .. } = copy;
-        let copying = Copying { source: (source_place, source_key), known, checksum, object, to: (place, key), headers, tags: Some(tags) };
+        let CopyObject { source: object, headers, tags, lock, conditions, .. } = copy;
+        let source = CopySource { place: source_place, key: source_key, version };
+        let copying = Copying { source, known, checksum, object, to: (place, key), headers, lock, tags: Some(tags) };
         for _ in 0..LOOKS {
             let held = self.held(&conditions, &copying.to.0.bucket, &copying.to.1).await?;
             match self.copy_once(&copying, &held).await {
@@ -218,8 +197,7 @@ impl Inner {
             return Err(Error::new(ErrorKind::InvalidRequest, text));
         }
         let sealed = self.sealed(known, &seal_place(&place.bucket, key, Some(object.size)))?;
-        let from = utf8_percent_encode(&format!("{}/{}", source.0.bucket, source.1), PATH).to_string();
-        let request = self.client.copy_object().bucket(&*place.bucket).key(key).copy_source(from);
+        let request = self.client.copy_object().bucket(&*place.bucket).key(key).copy_source(source.header());
         let request = request.copy_source_if_match(object.etag.quoted()).metadata_directive(MetadataDirective::Replace);
         let request = with_headers!(request, &copying.headers).set_metadata(Some(info::metadata(&copying.headers, &sealed)));
         let request =
@@ -227,34 +205,36 @@ impl Inner {
         let request = request.set_checksum_algorithm(copying.checksum.map(|a| UpstreamAlgorithm::from(a.name())));
         let (directive, tagging) = self.tagging_of_copy(copying)?;
         let request = request.set_tagging_directive(directive).set_tagging(tagging);
+        let request = with_lock!(request, &copying.lock);
         let raw = info::raw_headers(&copying.headers);
         let done = request.customize().mutate_request(move |r| insert_raw(r, &raw)).send().await;
         let done = match done {
             Ok(done) => done,
-            Err(e) if fault::is_no_such_key(&e) || fault::is_precondition_failed(&e) => {
+            Err(e) if fault::is_no_such_version(&e) || fault::is_precondition_failed(&e) => {
                 // Which of the two was it?
-                if self.was_it_this(place, key, &sealed).await?.is_none() {
-                    let there = self.head(&source.0.bucket, &source.1).await?;
+                let Some(made) = self.was_it_this(place, key, &sealed).await? else {
+                    let there = self.look_at(&source.place.bucket, &source.key, source.version.as_ref().into()).await?.object();
                     let same = there.and_then(|h| h.e_tag().and_then(ETag::of_upstream)) == Some(object.etag);
                     return Err(if same && held.is_any() { conditions::failed(held) } else { source_replaced() });
-                }
-                return self.copied(copying, None).await;
+                };
+                return self.copied(copying, None, made.version).await;
             }
-            Err(e) => return Err(fault::of(e)),
+            Err(e) => return Err(fault::of_lock(e)),
         };
         let etag = done.copy_object_result().and_then(|r| r.e_tag()).and_then(ETag::of_upstream);
-        self.copied(copying, etag).await
+        self.copied(copying, etag, info::version(done.version_id())).await
     }
 
     /// What the copy is now. Looked at, since an upstream that ignores the condition on the source may have copied another.
-    async fn copied(&self, copying: &Copying, etag: Option<ETag>) -> Result<ObjectInfo> {
+    async fn copied(&self, copying: &Copying, etag: Option<ETag>, version: VersionId) -> Result<ObjectInfo> {
         let (place, key) = &copying.to;
         let known = copying.known.clone();
-        let Some(head) = self.head(&place.bucket, key).await? else { return Err(source_replaced()) };
+        let of = if version == VersionId::Null { VersionSelector::Current } else { VersionSelector::Exact(&version) };
+        let Some(head) = self.look_at(&place.bucket, key, of).await?.object() else { return Err(source_replaced()) };
         let mut info = self.info(&place.bucket, key, &known.owner, &head)?;
         if let Some(etag) = etag.filter(|e| *e != info.etag) {
             // Written over meanwhile: what is answered is what was written.
-            info = ObjectInfo { etag, headers: copying.headers.clone(), owner: known.owner, acl: known.acl, ..info };
+            info = ObjectInfo { etag, version, headers: copying.headers.clone(), owner: known.owner, acl: known.acl, ..info };
             info.checksum = known.checksum;
         } else if info.size != copying.object.size {
             return Err(source_replaced());
@@ -262,12 +242,23 @@ impl Inner {
         Ok(info)
     }
 
-    pub async fn set_object_acl(&self, bucket: &BucketName, key: &ObjectKey, acl: Acl) -> Result<()> {
+    /// A copy of the object onto itself, with another ACL in its seal. Where versions are kept that would be a new version, and the one
+    /// that was meant would go on under its name with its old ACL.
+    pub async fn set_object_acl(&self, of: ObjectRef<'_>, acl: Acl) -> Result<()> {
+        let (bucket, of) = self.meant(of).await?;
         for _ in 0..LOOKS {
-            let Some(object) = self.stat(bucket, key).await? else { return Err(no_such_key()) };
-            let (place, full) = self.writable(bucket, key).await?;
+            let Some(object) = self.stat(of).await? else { return Err(no_such_key()) };
+            if object.acl == acl {
+                return Ok(());
+            }
+            if bucket.versioning() == Versioning::Enabled || object.version != VersionId::Null {
+                let text = "Where the bucket upstream keeps versions, the ACL of a version stays as it was written. Give rights by a \
+                            bucket policy, or write the object again with x-amz-acl.";
+                return Err(Error::new(ErrorKind::NotImplemented, text));
+            }
+            let (place, full) = self.writable(of.bucket, of.key).await?;
             let copying = Copying {
-                source: (place.clone(), full.clone()),
+                source: CopySource { place: place.clone(), key: full.clone(), version: None },
                 known: Known {
                     unknown: object.unknown.clone(),
                     ..known_of_copy(&object, object.owner.clone(), acl.clone(), &object.headers)
@@ -275,6 +266,7 @@ impl Inner {
                 headers: object.headers.clone(),
                 checksum: None,
                 tags: None,
+                lock: object.lock,
                 object,
                 to: (place, full),
             };
@@ -287,13 +279,31 @@ impl Inner {
     }
 }
 
+pub struct CopySource {
+    pub place: Place,
+    pub key: String,
+    /// None: the current one.
+    pub version: Option<VersionId>,
+}
+
+impl CopySource {
+    pub fn header(&self) -> String {
+        let path = utf8_percent_encode(&format!("{}/{}", self.place.bucket, self.key), PATH).to_string();
+        match &self.version {
+            Some(id) => format!("{path}?versionId={}", utf8_percent_encode(id.as_str(), PATH)),
+            None => path,
+        }
+    }
+}
+
 pub struct Copying {
-    pub source: (Place, String),
+    pub source: CopySource,
     pub object: SharedObject,
     pub to: (Place, String),
     pub headers: ObjectHeaders,
     /// None: those of the source, whatever they are.
     pub tags: Option<Tags>,
+    pub lock: Lock,
     pub known: Known,
     /// Which the upstream is to compute of it. None: the source's stays, or `known` has one.
     pub checksum: Option<ChecksumAlgorithm>,
@@ -310,10 +320,10 @@ fn known_of_copy(source: &ObjectInfo, owner: TenantId, acl: Acl, headers: &Objec
 }
 
 impl Sending {
-    pub fn info(&self, etag: ETag) -> ObjectInfo {
+    pub fn info(&self, made: Made) -> ObjectInfo {
         let (size, sha256, checksum) = (self.received.size, Some(self.received.sha256), self.received.checksum.clone());
-        let written = written(etag, size, &self.known, self.headers.clone(), sha256, checksum);
-        ObjectInfo { tag_count: Some(self.tags.count()), ..written }
+        let written = written(made.etag, size, &self.known, self.headers.clone(), sha256, checksum);
+        ObjectInfo { version: made.version, lock: self.lock, tag_count: Some(self.tags.count()), ..written }
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod history;
 mod peers;
+mod versions;
 mod warm;
 
 use std::time::{Duration, Instant};

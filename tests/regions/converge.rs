@@ -198,3 +198,26 @@ fn a_large_body_is_upstream_before_it_ended_and_at_the_replica_after() {
     assert!(client.get(&acme(), "media", "slow").expect(200).body == body);
     eventually(&running, "it is replicated", || same(&running, &west, "media"));
 }
+
+/// A replica has what is shown, also where that is an older version again.
+#[test]
+fn what_is_shown_after_a_version_was_deleted_is_brought() {
+    let west = Region::start("west");
+    let world = World::new(None, &[(&west, "")]);
+    let running = world.serve();
+    let mut client = Client::new(running.s3);
+    client.make_bucket(&acme(), "media");
+    client.send(&crate::upstream::versions::versioning("media", "Enabled"), Sign::Header(&acme())).expect(200);
+    let mut put = |body: &[u8]| client.put(&acme(), "media", "k", body).expect(200).header("x-amz-version-id").unwrap().to_owned();
+    let (_, two) = (put(b"one"), put(b"two"));
+    let there = |body: &[u8]| west.get("media", "k").body == body;
+    wait_for("the newest is brought", || there(b"two"));
+    let delete = |id: &str| Request::on("DELETE", "media", "k").query("versionId", id);
+    client.send(&delete(&two), Sign::Header(&acme())).expect(204);
+    wait_for("the one before is brought", || there(b"one"));
+    let marker = client.delete(&acme(), "media", "k").expect(204).header("x-amz-version-id").unwrap().to_owned();
+    wait_for("what is hidden is deleted", || west.get("media", "k").status == 404);
+    client.send(&delete(&marker), Sign::Header(&acme())).expect(204);
+    wait_for("and brought again", || there(b"one"));
+    assert!(running.stop().success());
+}

@@ -207,3 +207,17 @@ fn copies_share_content() {
     assert_eq!(again.header("x-tidegate-dedup"), Some("hit"));
     assert!(running.stop().success());
 }
+
+/// What the old store has would be no version, and a copy of it one that nobody wrote.
+#[test]
+fn no_versions_are_kept_until_it_is_taken_out() {
+    let (world, running) = World::start(false);
+    let versioning = crate::upstream::versions::versioning(BUCKET, "Enabled");
+    let refused = send(running.s3, &versioning).expect(501).text();
+    assert!(refused.contains("[[shadow]]"), "{refused}");
+    assert!(running.stop().success());
+    world.take_out();
+    let running = world.serve();
+    send(running.s3, &versioning).expect(200);
+    assert!(running.stop().success());
+}

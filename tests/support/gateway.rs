@@ -102,9 +102,7 @@ impl Setup {
         let mut client = below.client();
         client.send(&Request::on("PUT", HOME, ""), Sign::Header(&operator())).expect(200);
         let upstream = Some(over(below.address(Door::S3), HOME));
-        let mut above = Setup { upstream, ..self }.start();
-        above.below = Some(Box::new(below));
-        above
+        Setup { upstream, ..self }.start().standing_over(below)
     }
 }
 
@@ -241,6 +239,11 @@ impl Gateway {
     /// Over another one, as its upstream.
     pub fn start_over_another() -> Self {
         Setup::new().start_over(Gateway::start())
+    }
+
+    /// `below` goes when this one has gone.
+    pub fn standing_over(self, below: Gateway) -> Gateway {
+        Gateway { below: Some(Box::new(below)), ..self }
     }
 
     /// The gateway that this one stands over.

@@ -10,6 +10,7 @@ use crate::support::gateway::{Gateway, HOME, operator};
 use crate::support::signer::Key;
 use crate::upstream::early::wait_for;
 use crate::upstream::nodes::node;
+use crate::upstream::versions::{listed, versioning};
 
 /// A version's number is a hash: of so many, some have any bit set.
 const MANY: usize = 24;
@@ -89,5 +90,38 @@ fn what_waits_and_what_is_stored_are_told_apart() {
     reads(&running, "new", "over");
     let left = || below.client().list(&operator(), HOME, &[("prefix", "old-")]).keys.len();
     wait_for("deletes too", || left() == 0);
+    assert!(running.stop().success());
+}
+
+/// A write that waits has no id that its writer could be told.
+#[test]
+fn a_bucket_that_keeps_versions_is_not_written_back() {
+    let below = Gateway::start();
+    let mut theirs = below.client();
+    theirs.make_bucket(&operator(), HOME);
+    let (place, mut command) = node(below.address(Door::S3));
+    command.env("TIDEGATE_BACK_BUCKETS", HOME);
+    let running = place.serve_by(command);
+    let mut client = Client::new(running.s3);
+    assert_eq!(client.put(&me(), HOME, "k", b"waits").expect(200).header("x-amz-version-id"), None);
+    client.send(&versioning(HOME, "Enabled"), Sign::Header(&me())).expect(200);
+    let mut id = None;
+    wait_for("what is written has an id", || {
+        id = client.put(&me(), HOME, "k", b"through").expect(200).header("x-amz-version-id").map(str::to_owned);
+        id.is_some()
+    });
+    let of = |method: &str, id: &str| Request::on(method, HOME, "k").query("versionId", id);
+    let id = id.unwrap();
+    // It is there when it is answered, and what waited came before it.
+    assert_eq!(theirs.send(&of("GET", &id), Sign::Header(&operator())).expect(200).body, b"through");
+    let all = listed(&mut theirs, &operator(), HOME, "1000");
+    let (_, before, ..) = all.iter().filter(|(key, ..)| key == "k").nth(1).unwrap();
+    assert_eq!(client.send(&of("GET", before), Sign::Header(&me())).expect(200).body, b"waits");
+    let marker = client.delete(&me(), HOME, "k").expect(204);
+    assert_eq!(marker.header("x-amz-delete-marker"), Some("true"));
+    client.get(&me(), HOME, "k").refused(404, "NoSuchKey");
+    let marker = marker.header("x-amz-version-id").unwrap().to_owned();
+    client.send(&of("DELETE", &marker), Sign::Header(&me())).expect(204);
+    assert_eq!(client.get(&me(), HOME, "k").expect(200).body, b"through");
     assert!(running.stop().success());
 }

@@ -153,12 +153,12 @@ fn a_bucket_of_a_newer_gateway_keeps_the_documents_that_are_not_known_here() {
     let path = "buckets/media";
     let record = |below: &Gateway| {
         let sealed = below.client().get(&operator(), HOME, &format!("{STATE}{path}")).expect(200).body;
-        stored::read_bucket(&sealer().open(path, &sealed).unwrap()).unwrap()
+        stored::read_bucket(&sealer().open(path, &sealed).unwrap()).unwrap().0
     };
     let mut bucket = record(&below);
     let fields = Fields::default().with(Tag::new(703), vec![1]);
-    bucket.unknown = UnknownOfBucket { documents: [(9, b"<LifecycleConfiguration/>".to_vec())].into(), fields };
-    let sealed = sealer().seal(path, &stored::write_bucket(&bucket).unwrap()).unwrap();
+    bucket.unknown = UnknownOfBucket { documents: [(77, b"<Later/>".to_vec())].into(), fields };
+    let sealed = sealer().seal(path, &stored::write_bucket(&bucket, None).unwrap()).unwrap();
     below.client().put(&operator(), HOME, &format!("{STATE}{path}"), &sealed).expect(200);
     let above = over_home(&below);
     above.client().send(&Request::new("DELETE", "/media").query("cors", ""), Sign::Header(&acme())).expect(204);

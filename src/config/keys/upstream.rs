@@ -3,6 +3,7 @@
 use super::{Key, quoted_size};
 use crate::base::names::TenantId;
 use crate::config::value::{Taken, Value};
+use crate::upstream::settings::BucketsAre;
 
 pub fn keys() -> Vec<Key> {
     [place(), access(), storing()].into_iter().flatten().collect()
@@ -31,6 +32,26 @@ fn place() -> Vec<Key> {
             "upstream.prefix",
             "Stands, after base_prefix, before what the bucket shows under its own name.",
             upstream.prefix,
+            |v: &String| format!("{v:?}"),
+            text
+        ),
+        key!(
+            "upstream.buckets",
+            "What a bucket that a client makes is there: \"folders\", in upstream.bucket, or \"own\", a bucket of its own, which can keep and lock versions.",
+            |c| format!("{:?}", if c.upstream.buckets == BucketsAre::Own { "own" } else { "folders" }),
+            |c, v| {
+                c.upstream.buckets = match v.text()? {
+                    text if text == "folders" => BucketsAre::Folders,
+                    text if text == "own" => BucketsAre::Own,
+                    _ => return Err("expected \"folders\" or \"own\"".into()),
+                };
+                Ok(())
+            }
+        ),
+        field!(
+            "upstream.bucket_prefix",
+            "Stands before the names of buckets of their own, there.",
+            upstream.bucket_prefix,
             |v: &String| format!("{v:?}"),
             text
         ),

@@ -27,6 +27,18 @@ impl Inner {
         Ok(found)
     }
 
+    /// A bucket that continues another keeps no versions: what the other has would be none of them, and a copy of it would be a version
+    /// that nobody wrote.
+    fn require_no_versions(&self, name: &BucketName, documents: &[BucketDocument]) -> Result<()> {
+        let wanted = documents.iter().any(|d| matches!(d, BucketDocument::Versioning | BucketDocument::ObjectLock));
+        if wanted && self.of(name).is_some() {
+            let text = "This bucket continues one of an old store ([[shadow]] in the gateway's configuration), and keeps no versions until \
+                        everything is brought over and that is taken out.";
+            return Err(Error::new(ErrorKind::NotImplemented, text));
+        }
+        Ok(())
+    }
+
     async fn with_parts(&self, of: ObjectRef<'_>, object: &SharedObject) -> Result<SharedObject> {
         match self.of(of.bucket).filter(|_| object.layer == Layer::Old) {
             Some(shadow) => shadow.old.with_parts(of.key, object).await,
@@ -60,6 +72,10 @@ impl Buckets for Shadows {
             let text = "The requested bucket name is not available. Please select a different name and try again.";
             return Box::pin(std::future::ready(Err(Error::new(ErrorKind::BucketAlreadyExists, text))));
         }
+        let documents: Vec<BucketDocument> = bucket.documents.keys().copied().collect();
+        if let Err(e) = self.0.require_no_versions(&bucket.name, &documents) {
+            return Box::pin(std::future::ready(Err(e)));
+        }
         self.0.origin.buckets.create_bucket(bucket)
     }
 
@@ -68,6 +84,9 @@ impl Buckets for Shadows {
     }
 
     fn set_bucket_document<'a>(&'a self, name: &'a BucketName, document: BucketDocument, value: Option<Vec<u8>>) -> Pending<'a, ()> {
+        if let Err(e) = self.0.require_no_versions(name, &[document]) {
+            return Box::pin(std::future::ready(Err(e)));
+        }
         self.0.origin.buckets.set_bucket_document(name, document, value)
     }
 
@@ -148,7 +167,10 @@ impl Reads for Shadows {
     }
 
     fn list_versions<'a>(&'a self, bucket: &'a BucketName, query: &'a VersionsQuery) -> Pending<'a, VersionsPage> {
-        Box::pin(async move { self.list(bucket, &query.of_objects()).await.map(VersionsPage::from) })
+        match self.0.of(bucket) {
+            Some(shadow) => Box::pin(async move { self.0.list(shadow, &query.of_objects()).await.map(VersionsPage::from) }),
+            None => self.0.origin.reads.list_versions(bucket, query),
+        }
     }
 }
 

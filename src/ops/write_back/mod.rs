@@ -4,6 +4,7 @@
 //! - An entry is an object or the mark of a delete (`entry`). Reads look there first (`origin`, `merge`).
 //! - A write is decided against what this node shows, kept, and its job enqueued; then it is answered (`write`).
 //! - One turn at a time brings a key's entry upstream, and takes the entry away only if it is still that version (`carry`).
+//! - Of a bucket that keeps versions nothing is written back: an entry that waits has no name yet, and its writer is told one.
 //! - Multipart uploads, ACLs and copies of what is upstream already are done there, after what waits for their key.
 //!
 //! Invariants: what was acknowledged is here or upstream at any moment. Of one key upstream ends with the last version that was
@@ -26,6 +27,7 @@ use crate::base::error::{ErrorKind, Result};
 use crate::base::names::{BucketName, ObjectKey};
 use crate::base::object::{ListEntry, ListQuery, ListedObject, SharedBucket};
 use crate::base::object_ref::ObjectRef;
+use crate::base::versions::Versioning;
 use crate::local::Local;
 use crate::ops::keyed::Keyed;
 use crate::origin::{Buckets, Freshness, Origin, Reads};
@@ -144,6 +146,16 @@ impl WriteBack {
 impl Overlay {
     fn is_back(&self, bucket: &BucketName) -> bool {
         (self.mode)(bucket)
+    }
+
+    /// Whether a write to the bucket is kept here. Where the upstream can't be asked: as the bucket last was.
+    async fn keeps(&self, bucket: &BucketName) -> Result<bool> {
+        Ok(self.is_back(bucket) && self.bucket(bucket).await?.is_none_or(|b| b.versioning() == Versioning::Never))
+    }
+
+    /// The same, as far as it is known without asking.
+    fn keeps_as_known(&self, bucket: &BucketName) -> bool {
+        self.is_back(bucket) && self.known().get(bucket).is_none_or(|b| b.versioning() == Versioning::Never)
     }
 
     async fn entry(&self, bucket: &BucketName, key: &ObjectKey) -> Result<Option<Entry>> {

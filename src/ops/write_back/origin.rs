@@ -11,7 +11,7 @@ use crate::base::object::{Acl, Bucket, BucketDocument, ListPage, ListQuery, Shar
 use crate::base::object_ref::ObjectRef;
 use crate::base::range::ByteRange;
 use crate::base::tags::Tags;
-use crate::base::versions::{Marker, VersionsPage, VersionsQuery};
+use crate::base::versions::{Marker, Versioning, VersionsPage, VersionsQuery};
 use crate::ingest::Staging;
 use crate::ops::write_back::entry::{Entry, is_ours};
 use crate::ops::write_back::{Overlay, WriteBack};
@@ -205,7 +205,13 @@ impl Reads for WriteBack {
     }
 
     fn list_versions<'a>(&'a self, bucket: &'a BucketName, query: &'a VersionsQuery) -> Pending<'a, VersionsPage> {
-        Box::pin(async move { self.0.list(bucket, &query.of_objects()).await.map(VersionsPage::from) })
+        Box::pin(async move {
+            let keeps = self.0.bucket(bucket).await?.is_some_and(|b| b.versioning() != Versioning::Never);
+            if keeps || !self.0.waiting.in_bucket(bucket) {
+                return self.0.upstream.reads.list_versions(bucket, query).await;
+            }
+            self.0.list(bucket, &query.of_objects()).await.map(VersionsPage::from)
+        })
     }
 
     fn with_parts<'a>(&'a self, of: ObjectRef<'a>, object: &'a SharedObject) -> Pending<'a, SharedObject> {
@@ -234,7 +240,7 @@ impl Intake for WriteBack {
 
     /// What is kept here goes up later, and must be safe on the disk before.
     fn staging_for(&self, put: &Announced<'_>) -> Staging {
-        match self.0.is_back(put.bucket) {
+        match self.0.keeps_as_known(put.bucket) {
             true => self.0.upstream.intake.staging(put.owner),
             false => self.0.upstream.intake.staging_for(put),
         }

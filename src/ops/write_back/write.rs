@@ -16,7 +16,7 @@ use crate::origin::{Buckets, CopyObject, Dedup, Delete, Deleted, Freshness, PutO
 
 impl Overlay {
     pub(super) async fn put(self: &Arc<Self>, put: PutObject, quota: Quota) -> Result<Written> {
-        if !self.is_back(&put.bucket) {
+        if !self.keeps(&put.bucket).await? {
             let _settled = self.settled_if_waiting(&put.bucket, &put.key).await?;
             return self.upstream.writes.put(put, quota).await;
         }
@@ -33,7 +33,7 @@ impl Overlay {
 
     pub(super) async fn delete(self: &Arc<Self>, of: ObjectRef<'_>, delete: Delete) -> Result<Deleted> {
         // What waits has no versions yet.
-        if !self.is_back(of.bucket) || of.version != VersionSelector::Current {
+        if of.version != VersionSelector::Current || !self.keeps(of.bucket).await? {
             let _settled = self.settled_if_waiting(of.bucket, of.key).await?;
             return self.upstream.writes.delete(of, delete).await;
         }
