@@ -12,7 +12,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 
 use crate::auth::query::Query;
-use crate::auth::{Action, Caller, Grant, Payload, Reading, RequestFacts, TagFacts, TagsOf, Target};
+use crate::auth::{Action, Caller, Grant, Payload, Reading, RequestFacts, TagFacts, Target};
 use crate::base::conditions::WriteConditions;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::header;
@@ -168,12 +168,12 @@ impl Exchange<'_> {
 
     // Rights
 
-    fn context(&self) -> RequestFacts<'_> {
+    pub(super) fn context(&self) -> RequestFacts<'_> {
         self.context_with(None)
     }
 
     /// `existing`: the tags of the object, where they were looked up.
-    fn context_with<'f>(&'f self, existing: Option<&'f Tags>) -> RequestFacts<'f> {
+    pub(super) fn context_with<'f>(&'f self, existing: Option<&'f Tags>) -> RequestFacts<'f> {
         let tags = TagFacts { existing, given: self.given_tags.as_ref() };
         let (peer, secure) = (self.peer.address.ip(), self.peer.secure);
         RequestFacts { parts: &self.parts, query: &self.query, peer, secure, now: self.now, tags, lock: self.lock }
@@ -185,68 +185,6 @@ impl Exchange<'_> {
 
     pub fn authorize_new_bucket(&self, action: Action, name: &BucketName) -> Result<Grant> {
         self.gateway.auth.authorize(self.caller, action, Target::NewBucket(name), &self.context())
-    }
-
-    /// The right to do it with an object. Its tags are looked up where it was refused without them, and a policy asks for them.
-    pub async fn authorize_object(
-        &self,
-        action: Action,
-        bucket: &SharedBucket,
-        of: ObjectRef<'_>,
-        object: Option<&SharedObject>,
-    ) -> Result<Grant> {
-        let refused = match self.authorize_without_tags(action, bucket, of, object.map(|o| &**o)) {
-            Ok(grant) => return Ok(grant),
-            Err(e) => e,
-        };
-        if !self.lacks_tags(TagsOf::Existing, action, bucket, of) {
-            self.record.saw_bucket(bucket.clone());
-            return Err(refused);
-        }
-        let decided = Box::pin(self.authorize_by_tags(action, bucket, of, object)).await;
-        if decided.is_err() {
-            self.record.saw_bucket(bucket.clone());
-        }
-        decided
-    }
-
-    /// What may be done whatever the tags of the object are; all of what tags have no say in.
-    pub fn authorize_without_tags(
-        &self,
-        action: Action,
-        bucket: &SharedBucket,
-        of: ObjectRef<'_>,
-        object: Option<&ObjectInfo>,
-    ) -> Result<Grant> {
-        let target = Target::Object { bucket, key: of.key, version: of.version, object };
-        self.gateway.auth.authorize(self.caller, action, target, &self.context())
-    }
-
-    async fn authorize_by_tags(
-        &self,
-        action: Action,
-        bucket: &SharedBucket,
-        of: ObjectRef<'_>,
-        object: Option<&SharedObject>,
-    ) -> Result<Grant> {
-        let object = match object {
-            Some(object) => Some(object.clone()),
-            None => self.gateway.ops.object_for_decision(of, Freshness::Current).await?,
-        };
-        let tags = match &object {
-            None => Some(Tags::default()),
-            Some(object) => self.gateway.ops.tags_for_decision(of, object).await?,
-        };
-        let changed = || Error::new(ErrorKind::OperationAborted, "The object was replaced while it was looked at. Please try again.");
-        let (tags, target) =
-            (tags.ok_or_else(changed)?, Target::Object { bucket, key: of.key, version: of.version, object: object.as_deref() });
-        self.gateway.auth.authorize(self.caller, action, target, &self.context_with(Some(&tags)))
-    }
-
-    /// Whether it may have been refused because these tags are not known.
-    pub fn lacks_tags(&self, tags: TagsOf, action: Action, bucket: &SharedBucket, of: ObjectRef<'_>) -> bool {
-        let target = Target::Object { bucket, key: of.key, version: of.version, object: None };
-        self.gateway.auth.lacks_tags(self.caller, action, target, &self.context(), tags)
     }
 
     /// Whether the caller may be told that it is not there.
@@ -305,16 +243,6 @@ impl Exchange<'_> {
             _ => None,
         };
         self.authorize_object(action, &found, self.named(bucket, key), object.as_ref()).await
-    }
-
-    /// The right to make an object under the key with these tags: giving any takes a right of its own.
-    pub async fn on_new_object(&mut self, bucket: &BucketName, key: &ObjectKey, tags: &Tags) -> Result<Grant> {
-        self.given_tags = Some(tags.clone());
-        let grant = self.on_object(Action::PutObject, bucket, key).await?;
-        if !tags.is_empty() {
-            self.on_object(Action::PutObjectTagging, bucket, key).await?;
-        }
-        Ok(grant)
     }
 
     /// The right to look into an upload of a key, or to end it. Refused alike whether or not there is such an upload (`None`:

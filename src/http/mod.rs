@@ -22,6 +22,7 @@ pub mod health;
 pub mod isolation;
 pub mod link;
 pub mod negotiate;
+mod object_rights;
 mod pace;
 mod peer;
 pub mod query;

@@ -2,18 +2,20 @@
 
 use http::StatusCode;
 use http::header::{
-    CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_TYPE, EXPIRES, HeaderName, LAST_MODIFIED, RANGE,
+    CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_TYPE, EXPIRES, HeaderName, HeaderValue, LAST_MODIFIED,
+    RANGE,
 };
 
 use crate::auth::Action;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::header;
 use crate::base::names::{BucketName, ObjectKey};
-use crate::base::object::ObjectInfo;
+use crate::base::object::{ObjectInfo, SharedBucket, SharedObject};
+use crate::base::object_ref::ObjectRef;
 use crate::http::exchange::Exchange;
 use crate::http::read::{self, Read};
 use crate::http::respond::{self, Answer, value};
-use crate::http::s3::{lifecycle, multipart, params, tagging, versions};
+use crate::http::s3::{lifecycle, multipart, params, versions};
 use crate::http::xml::Writer;
 use crate::ops::read::Shown;
 use crate::origin::Freshness;
@@ -50,7 +52,7 @@ pub async fn read(exchange: &mut Exchange<'_>, bucket: &BucketName, key: &Object
             versions::tell_read(answer.headers_mut(), &found, &object);
             exchange.tell_lock(answer.headers_mut(), &found, exchange.named(bucket, key), &object);
             if object.tag_count.is_some_and(|count| count > 0) {
-                Box::pin(tagging::tell_count(exchange, &found, exchange.named(bucket, key), &object, &mut answer)).await;
+                Box::pin(tell_tag_count(exchange, &found, exchange.named(bucket, key), &object, &mut answer)).await;
             }
             exchange.record.saw_bucket(found);
             exchange.record.saw_object(object);
@@ -58,6 +60,15 @@ pub async fn read(exchange: &mut Exchange<'_>, bucket: &BucketName, key: &Object
         }
     }
     Err(replaced_too_often())
+}
+
+/// How many tags what is read has: for who may read the tags, too.
+async fn tell_tag_count(exchange: &Exchange<'_>, found: &SharedBucket, of: ObjectRef<'_>, object: &SharedObject, answer: &mut Answer) {
+    if let Some(count) = object.tag_count
+        && exchange.authorize_object(Action::GetObjectTagging, found, of, Some(object)).await.is_ok()
+    {
+        answer.headers_mut().insert("x-amz-tagging-count", HeaderValue::from(count));
+    }
 }
 
 /// What of the object is asked for, in headers and query.

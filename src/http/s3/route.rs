@@ -345,12 +345,11 @@ fn takes_version(operation: OnObject) -> bool {
 }
 
 fn refuse_what_is_not_implemented(method: &Method, resource: &Resource, query: &Query) -> Result<()> {
-    let of_object = matches!(resource, Resource::Object(..));
-    if let Some(name) = query.names().find(|n| NOT_IMPLEMENTED.contains(n) || (*n == "tagging" && of_object)) {
+    if let Some(name) = query.names().find(|n| NOT_IMPLEMENTED.contains(n)) {
         let text = format!("The sub-resource '{name}' is not implemented by this gateway; docs/s3.md lists what is.");
         return Err(Error::new(ErrorKind::NotImplemented, text));
     }
-    let is_read = *method == Method::GET && !of_object;
+    let is_read = *method == Method::GET && !matches!(resource, Resource::Object(..));
     match query.names().find(|n| NEVER_SET.contains(n)) {
         Some(name) if !is_read => {
             let text = format!(

@@ -3,7 +3,7 @@
 //! Not here: what a tag may be (`base::tags`), and the header `x-amz-tagging` (`params`).
 //! Invariant: `parse` reads what `document` writes.
 
-use http::{HeaderValue, StatusCode};
+use http::StatusCode;
 
 use crate::auth::action::Action;
 use crate::auth::{Grant, TagsOf};
@@ -94,15 +94,6 @@ pub async fn delete_object(exchange: &mut Exchange<'_>, bucket: &BucketName, key
     let (found, object, grant) = granted(exchange, Action::DeleteObjectTagging, bucket, key).await?;
     exchange.gateway.ops.set_tags(&grant, Tags::default()).await?;
     Ok(answered(respond::empty(StatusCode::NO_CONTENT), &found, &object))
-}
-
-/// How many tags what is read has: for who may read the tags, too.
-pub async fn tell_count(exchange: &Exchange<'_>, found: &SharedBucket, of: ObjectRef<'_>, object: &SharedObject, answer: &mut Answer) {
-    if let Some(count) = object.tag_count
-        && exchange.authorize_object(Action::GetObjectTagging, found, of, Some(object)).await.is_ok()
-    {
-        answer.headers_mut().insert("x-amz-tagging-count", HeaderValue::from(count));
-    }
 }
 
 /// The tags that a copy takes along, with the right to read them there.
