@@ -43,7 +43,7 @@ def read_cloudformation(text):
             "cache_key": (
                 key["CookiesConfig"]["CookieBehavior"],
                 key["HeadersConfig"]["HeaderBehavior"],
-                key["QueryStringsConfig"]["QueryStringBehavior"],
+                (key["QueryStringsConfig"]["QueryStringBehavior"], key["QueryStringsConfig"].get("QueryStrings")),
             ),
             "min_ttl": policy["MinTTL"],
             "default_ttl": policy["DefaultTTL"],
@@ -92,6 +92,12 @@ def read_cloudformation(text):
     }
 
 
+def terraform_query_strings(config):
+    """How they take part in the cache key, and which of them."""
+    (named,) = config.get("query_strings", [{"items": None}])
+    return (plain(config["query_string_behavior"]), named["items"] and [plain(name) for name in named["items"]])
+
+
 def read_terraform(texts):
     resources, data = {}, {}
     for text in texts:
@@ -115,7 +121,7 @@ def read_terraform(texts):
             "cache_key": (
                 key["cookies_config"][0]["cookie_behavior"],
                 key["headers_config"][0]["header_behavior"],
-                key["query_strings_config"][0]["query_string_behavior"],
+                terraform_query_strings(key["query_strings_config"][0]),
             ),
             "min_ttl": policy["min_ttl"],
             "default_ttl": policy["default_ttl"],

@@ -10,6 +10,7 @@ mod hosts;
 mod isolation;
 mod ranges;
 mod s3_cors;
+mod versions;
 mod website;
 
 use tidegate::auth::policy::pattern::{Pattern, Wildcards};

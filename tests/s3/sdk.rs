@@ -7,8 +7,11 @@ use aws_sdk_s3::Client;
 use aws_sdk_s3::config::{BehaviorVersion, Builder, Region};
 use aws_sdk_s3::error::ProvideErrorMetadata as _;
 use aws_sdk_s3::presigning::PresigningConfig;
-use aws_sdk_s3::primitives::ByteStream;
-use aws_sdk_s3::types::{ChecksumAlgorithm, ChecksumMode, CompletedMultipartUpload, CompletedPart, Delete, ObjectIdentifier};
+use aws_sdk_s3::primitives::{ByteStream, DateTime, DateTimeFormat};
+use aws_sdk_s3::types::{
+    BucketVersioningStatus, ChecksumAlgorithm, ChecksumMode, CompletedMultipartUpload, CompletedPart, Delete, ObjectIdentifier,
+    ObjectLockRetention, ObjectLockRetentionMode,
+};
 use tidegate::telemetry::metrics::Door;
 
 use crate::support::client::Sign;
@@ -184,5 +187,43 @@ fn presigned() {
         ask(&delete, b"").expect(204);
         let mut plain = gateway.client();
         plain.send(&crate::support::client::Request::on("GET", "sdk", "a b+c"), Sign::Header(&acme())).expect(404);
+    });
+}
+
+#[test]
+fn versions_and_locks() {
+    let gateway = Gateway::start();
+    let s3 = client(&gateway, &acme());
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+        s3.create_bucket().bucket("kept").object_lock_enabled_for_bucket(true).send().await.unwrap();
+        let state = s3.get_bucket_versioning().bucket("kept").send().await.unwrap();
+        assert_eq!(state.status(), Some(&BucketVersioningStatus::Enabled));
+        let mut ids = Vec::new();
+        for body in ["one", "two"] {
+            let put = s3.put_object().bucket("kept").key("k").body(ByteStream::from_static(body.as_bytes())).send().await.unwrap();
+            ids.push(put.version_id().unwrap().to_owned());
+        }
+        assert_eq!(read(s3.get_object().bucket("kept").key("k").version_id(&ids[0]).send()).await, b"one");
+        let deleted = s3.delete_object().bucket("kept").key("k").send().await.unwrap();
+        assert_eq!(deleted.delete_marker(), Some(true));
+        let listed = s3.list_object_versions().bucket("kept").send().await.unwrap();
+        assert_eq!(listed.versions().iter().filter_map(|v| v.version_id()).collect::<Vec<_>>(), [&*ids[1], &*ids[0]]);
+        assert_eq!(
+            listed.delete_markers().iter().map(|m| (m.version_id(), m.is_latest())).collect::<Vec<_>>(),
+            [(deleted.version_id(), Some(true))]
+        );
+        let until = DateTime::from_str("2099-01-01T00:00:00Z", DateTimeFormat::DateTime).unwrap();
+        let retention = ObjectLockRetention::builder().mode(ObjectLockRetentionMode::Governance).retain_until_date(until).build();
+        let put = s3.put_object_retention().bucket("kept").key("k").version_id(&ids[0]).retention(retention.clone());
+        put.send().await.unwrap();
+        let got = s3.get_object_retention().bucket("kept").key("k").version_id(&ids[0]).send().await.unwrap();
+        assert_eq!(got.retention(), Some(&retention));
+        let refused = s3.delete_object().bucket("kept").key("k").version_id(&ids[0]).send().await.unwrap_err();
+        assert_eq!(refused.into_service_error().code(), Some("AccessDenied"));
+        let of = |id: &str| ObjectIdentifier::builder().key("k").version_id(id).build().unwrap();
+        let all = Delete::builder().objects(of(&ids[0])).objects(of(&ids[1])).objects(of(deleted.version_id().unwrap())).build().unwrap();
+        let gone = s3.delete_objects().bucket("kept").delete(all).bypass_governance_retention(true).send().await.unwrap();
+        assert_eq!((gone.deleted().len(), gone.errors().len()), (3, 0));
+        s3.delete_bucket().bucket("kept").send().await.unwrap();
     });
 }

@@ -212,6 +212,11 @@ impl Client {
         Client { address, host: address.to_string(), connection: None }
     }
 
+    /// The server closes a connection that is idle for long.
+    pub fn reconnect(&mut self) {
+        self.connection = None;
+    }
+
     pub fn send(&mut self, request: &Request, sign: Sign<'_>) -> Answer {
         let (head, _) = request.head(&self.host, sign);
         self.send_as_is(&request.method, &[head.as_bytes(), &request.body].concat())

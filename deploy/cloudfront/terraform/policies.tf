@@ -2,7 +2,7 @@
 
 resource "aws_cloudfront_cache_policy" "public" {
   name        = "${var.name}-public"
-  comment     = "As long as the gateway says; the key is the path and br or gzip"
+  comment     = "As long as the gateway says; the key is the path, versionId, and br or gzip"
   min_ttl     = 0
   default_ttl = 0
   max_ttl     = 31536000
@@ -17,7 +17,10 @@ resource "aws_cloudfront_cache_policy" "public" {
       header_behavior = "none"
     }
     query_strings_config {
-      query_string_behavior = "none"
+      query_string_behavior = "whitelist"
+      query_strings {
+        items = ["versionId"]
+      }
     }
   }
 }
@@ -39,7 +42,10 @@ resource "aws_cloudfront_cache_policy" "private" {
       header_behavior = "none"
     }
     query_strings_config {
-      query_string_behavior = "none"
+      query_string_behavior = "whitelist"
+      query_strings {
+        items = ["versionId"]
+      }
     }
   }
 }

@@ -12,7 +12,7 @@ use crate::auth::url_key::{Hash, UrlKey};
 use crate::auth::{Action, Auth, Caller, Carrier, Identity, Reading, Settings, Target, Via};
 use crate::base::error::{ErrorKind, Result};
 use crate::base::object::{Bucket, CannedAcl};
-use crate::base::object_ref::{ObjectRef, VersionSelector};
+use crate::base::object_ref::{ObjectRef, VersionId, VersionSelector};
 use crate::base::timestamp::Timestamp;
 
 const CDN: &str = "cdn.example.com";
@@ -286,12 +286,37 @@ fn a_signature_reaches_as_far_as_its_tenant_and_its_key_and_only_reads() {
     assert!(!may(&ec, Action::GetObject, &own, "acme/x") && !may(&ec, Action::GetObject, &media, "acme2/x"));
     assert!(may(&top, Action::GetObject, &media, "top/x"));
     assert!(!may(&top, Action::GetObject, &media, "acme/x") && !may(&top, Action::GetObject, &rivals, "top/x"));
-    for action in Action::ALL.iter().filter(|a| **a != Action::GetObject) {
+    // Of a version there is more to say: see below.
+    for action in Action::ALL.iter().filter(|a| !matches!(a, Action::GetObject | Action::GetObjectVersion)) {
         assert!(!may(&rsa, *action, &own, "x") && !may(&top, *action, &media, "top/x"), "{action}");
     }
     let service = Target::Service;
     assert!(auth.authorize(&rsa, Action::ListAllMyBuckets, service, &facts(&request)).is_err());
     assert!(auth.operator(&top).is_err());
+}
+
+/// Who signs for a folder, or for whatever is under a key, does not sign for all that ever was there.
+#[test]
+fn a_version_is_read_by_who_was_given_its_url() {
+    let auth = auth_with_keys();
+    let one = format!("http://{CDN}{PATH}?versionId=null");
+    let folder = format!("http://{CDN}/*");
+    let query = |policy: &str| format!("{PATH}?versionId=null&{}", custom(policy));
+    let callers =
+        [(target(&canned(&one, END)).to_owned(), true), (query(&canned_text(&one, END)), true), (query(&canned_text(&folder, END)), false)];
+    let (own, key) = (bucket("own", "acme"), key("x"));
+    for (url, reads_versions) in callers {
+        let request = parts(get(CDN, &url));
+        let caller = read(&auth, &request).unwrap();
+        let may = |version| {
+            let target = Target::Object { bucket: &own, key: &key, version, object: None };
+            auth.authorize(&caller, Action::GetObject, target, &facts(&request)).map(|grant| grant.action()).ok()
+        };
+        assert_eq!(may(VersionSelector::Current), Some(Action::GetObject));
+        let expected = reads_versions.then_some(Action::GetObjectVersion);
+        assert_eq!(may(VersionSelector::Exact(&VersionId::Null)), expected, "{url}");
+    }
+    assert!(!Via::PathToken { expires: NOW }.covers_versions() && Via::Anonymous.covers_versions());
 }
 
 fn identity(auth: &Auth, tenant: &str) -> Identity {

@@ -18,7 +18,12 @@ fn open_but_for(denied: &str) -> (Gateway, Client) {
         r#""Effect":"Allow","Action":["s3:GetObject","s3:PutObject","s3:DeleteObject","s3:ListBucket"]"#,
         denied,
     );
-    set_policy(&mut client, "priv", r#""Effect":"Allow","Action":"s3:GetObject""#, r#""Effect":"Deny","Action":"s3:PutObjectAcl""#);
+    set_policy(
+        &mut client,
+        "priv",
+        r#""Effect":"Allow","Action":["s3:GetObject","s3:GetObjectVersion"]"#,
+        r#""Effect":"Deny","Action":"s3:PutObjectAcl""#,
+    );
     (gateway, client)
 }
 

@@ -84,6 +84,7 @@ fn nothing_crosses() {
                 if door.is_presigned() && who == Who::Anonymous {
                     continue;
                 }
+                clients.iter_mut().for_each(Client::reconnect);
                 for &operation in Operation::ALL {
                     for place in places(operation) {
                         for i in 0..rows(operation, place, &world).len() {

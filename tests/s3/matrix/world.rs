@@ -46,6 +46,8 @@ impl World {
     }
 
     fn send(&mut self, who: Who, request: Request) -> Answer {
+        // Whole walks lie between two of them.
+        self.client.reconnect();
         self.client.send(&request, Sign::Header(&who.key().unwrap()))
     }
 
