@@ -24,7 +24,7 @@ use crate::base::timestamp::Timestamp;
 use crate::index::{Index, Walk};
 use crate::local::open::Local;
 use crate::local::rows::{ObjectRow, Table, UploadRow, VersionRow, key};
-use crate::local::shared::{Buckets, Shared};
+use crate::local::shared::Shared;
 use crate::local::stored;
 use crate::local::txn::{Txn, Value};
 use crate::origin::{DueIndex, DueKey, DuePage, Pending};
@@ -37,13 +37,6 @@ const AGAIN: u8 = b'k';
 
 /// The tables that a look through a bucket reads, in this order.
 const LOOKED_THROUGH: [Table; 3] = [Table::Objects, Table::Uploads, Table::Versions];
-
-/// What hints are derived by. Buckets as they were before the batch: a change of rules leaves a mark, which covers the rest of the batch.
-#[derive(Clone, Copy)]
-pub struct DueBy<'a> {
-    pub buckets: &'a Buckets,
-    pub lifecycles: &'a Lifecycles,
-}
 
 // Rows
 
@@ -128,7 +121,7 @@ impl Txn<'_> {
             return Ok(());
         };
         let Some(bucket) = by.buckets.get(name) else { return Ok(()) };
-        let Some(rules) = by.lifecycles.of(&bucket) else { return Ok(()) };
+        let Some(rules) = by.lifecycles.of(bucket) else { return Ok(()) };
         let of = |value: Option<&Value>| value.map_or(Ok(None), |value| hint(table, row, value, &rules, by.lifecycles));
         let (gone, new) = (of(before)?, of(after)?);
         if gone != new

@@ -3,20 +3,20 @@
 //! Commands run one after the other on the writer's thread and see each other's rows. A command that fails leaves
 //! nothing. The derived rows (content by hash, references, usage, null versions) follow each change, and in a replay too: see `derive`.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use bytes::Bytes;
 
 use crate::base::digest::VerifiedSha256;
 use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::lifecycle::ready::Lifecycles;
 use crate::base::names::{BucketName, ObjectKey, TenantId};
 use crate::base::object::{Bucket, SharedBucket};
 use crate::base::timestamp::Timestamp;
 use crate::index::{Change, Index, Walk};
 use crate::journal::{ContentAt, OpRef};
 use crate::local::clock::{LAST_TIME, Times};
-use crate::local::due::DueBy;
 use crate::local::ids::Ids;
 use crate::local::rows::{BodyPlace, DropKind, DropRow, HashRow, Id, Manifest, ObjectRow, Table, UsageRow, VersionRow, key};
 use crate::local::scope::Scope;
@@ -51,6 +51,14 @@ pub struct Txn<'a> {
     replay: bool,
     /// None: what is due is found by a look through the bucket.
     due_by: Option<DueBy<'a>>,
+}
+
+/// What hints of what is due are derived by. Buckets as they were before the batch: a change of rules leaves a mark, which covers the
+/// rest of the batch.
+#[derive(Clone)]
+pub struct DueBy<'a> {
+    pub buckets: Arc<BTreeMap<String, SharedBucket>>,
+    pub lifecycles: &'a Lifecycles,
 }
 
 /// Generations that one batch can give out.
@@ -89,7 +97,7 @@ impl<'a> Txn<'a> {
     }
 
     pub fn due_by(&self) -> Option<DueBy<'a>> {
-        self.due_by
+        self.due_by.clone()
     }
 
     pub fn is_replay(&self) -> bool {

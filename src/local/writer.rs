@@ -15,11 +15,10 @@ use crate::base::error::{Error, ErrorKind, Result};
 use crate::follow;
 use crate::index::{Applied, Index};
 use crate::journal::Journal;
-use crate::local::due::DueBy;
 use crate::local::replay;
 use crate::local::rows::{Table, key};
 use crate::local::shared::Shared;
-use crate::local::txn::{Txn, Value};
+use crate::local::txn::{DueBy, Txn, Value};
 
 /// Commands waiting. More than this many writers wait for room; each command holds at most one small body.
 pub const QUEUE: usize = 1024;
@@ -192,7 +191,7 @@ impl Writer {
     /// Collects, decides, writes, answers. Returns a message that was taken from the queue and is not a command.
     fn batch(&mut self, index: &Arc<Index>, first: Command) -> Option<Message> {
         let shared = self.shared.clone();
-        let due_by = DueBy { buckets: &shared.buckets, lifecycles: &shared.settings.lifecycles };
+        let due_by = DueBy { buckets: shared.buckets.all(), lifecycles: &shared.settings.lifecycles };
         let mut txn = Txn::new(index, &shared.ids, self.journal.next_sequence(), shared.clock.times()).with_due(due_by);
         // A command that panicked may have left half of its rows: the batch is given up, and its waiters told so by the
         // drop of their senders. The writer lives on.
