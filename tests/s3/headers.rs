@@ -282,6 +282,13 @@ const SEEN_ELSEWHERE: &[&str] = &[
     "x-amz-object-attributes",
     "x-amz-part-number-marker",
     "x-amz-security-token",
+    // Of locks and of lifecycle rules, which have tests of their own.
+    "x-amz-bucket-object-lock-enabled",
+    "x-amz-bypass-governance-retention",
+    "x-amz-object-lock-legal-hold",
+    "x-amz-object-lock-mode",
+    "x-amz-object-lock-retain-until-date",
+    "x-amz-transition-default-minimum-object-size",
 ];
 
 #[test]
