@@ -227,7 +227,7 @@ impl KnownKeys {
 
     fn keys(&self, meant: &IsMeant<'_>) -> Vec<Key> {
         let mut keys: Vec<Key> = self.known.iter().filter(|((b, k), e)| meant(b, k, e.found.as_deref())).map(|(key, _)| key).collect();
-        keys.extend(self.versions.keys(meant));
+        keys.extend(self.versions.keys(&|b, k, o| meant(b, k, Some(o))));
         keys
     }
 

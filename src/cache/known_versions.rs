@@ -14,10 +14,9 @@ use quick_cache::sync::Cache;
 use tokio::time::Instant;
 
 use crate::base::names::{BucketName, ObjectKey};
-use crate::base::object::SharedObject;
+use crate::base::object::{ObjectInfo, SharedObject};
 use crate::base::object_ref::VersionId;
 use crate::cache::known::{Key, Known, Lookup, weight};
-use crate::cache::purge::IsMeant;
 
 /// A quarter of what may be known of keys.
 pub const MAX_BYTES: u64 = 8 << 20;
@@ -75,8 +74,8 @@ impl KnownVersions {
     }
 
     /// The keys of which a version is meant.
-    pub fn keys(&self, meant: &IsMeant<'_>) -> Vec<Key> {
-        let of_a_version = |((bucket, key), entries): &(Key, Arc<Vec<Entry>>)| entries.iter().any(|e| meant(bucket, key, Some(&e.object)));
+    pub fn keys(&self, meant: &dyn Fn(&BucketName, &ObjectKey, &ObjectInfo) -> bool) -> Vec<Key> {
+        let of_a_version = |((bucket, key), entries): &(Key, Arc<Vec<Entry>>)| entries.iter().any(|e| meant(bucket, key, &e.object));
         self.0.iter().filter(of_a_version).map(|(key, _)| key).collect()
     }
 }
@@ -84,7 +83,6 @@ impl KnownVersions {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::object::ObjectInfo;
     use crate::cache::tests::{bucket, info, key};
     use tokio::time::advance;
 

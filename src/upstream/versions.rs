@@ -1,7 +1,7 @@
 //! ListObjectVersions: versions and delete markers of a bucket in one order, without what is hidden from those who look at it.
 //!
-//! The SDK hands versions and markers over apart, and their times can't tell which came first within a second. So the order is read from the
-//! answer itself. Hidden folders are stepped over as in `list`.
+//! The SDK hands versions and markers over apart, and their times can't tell which came first within a second. So the order is read from
+//! the answer itself. Hidden folders are stepped over as in `list`.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
