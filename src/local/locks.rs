@@ -3,17 +3,12 @@
 //! Judged by the store's clock for locks (`clock`), which nobody can hurry. A delete marker is never locked.
 //! https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-lock.html
 
-use std::sync::Arc;
-
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::lock::{Lock, Retention, RetentionMode};
 use crate::base::object::{Bucket, BucketDocument};
-use crate::base::object_ref::{ObjectName, ObjectRef};
 use crate::base::timestamp::Timestamp;
 use crate::local::rows::ObjectRow;
-use crate::local::shared::Shared;
 use crate::local::txn::Txn;
-use crate::local::versions;
 use crate::origin::no_lock_configuration;
 
 /// What a version is written with must be something that its bucket can hold.
@@ -21,7 +16,7 @@ pub fn require_room_for(bucket: &Bucket, lock: Lock) -> Result<()> {
     if lock == Lock::default() || has_lock(bucket) { Ok(()) } else { Err(no_lock_configuration()) }
 }
 
-fn has_lock(bucket: &Bucket) -> bool {
+pub fn has_lock(bucket: &Bucket) -> bool {
     bucket.documents.contains_key(&BucketDocument::ObjectLock)
 }
 
@@ -37,12 +32,12 @@ fn active(retention: Option<Retention>, judged: Timestamp) -> Option<Retention> 
     retention.filter(|r| r.until > judged)
 }
 
-fn is_locked() -> Error {
+pub fn is_locked() -> Error {
     Error::new(ErrorKind::AccessDenied, "Access Denied because object protected by object lock.")
 }
 
 /// COMPLIANCE is only ever prolonged. GOVERNANCE is prolonged, or becomes whatever else is wanted by who may bypass it.
-fn may_change(old: Option<Retention>, new: Option<Retention>, bypass: bool, judged: Timestamp) -> bool {
+pub fn may_change(old: Option<Retention>, new: Option<Retention>, bypass: bool, judged: Timestamp) -> bool {
     let Some(old) = active(old, judged) else { return true };
     let prolongs = new.is_some_and(|new| new.mode == old.mode && new.until >= old.until);
     prolongs || (old.mode == RetentionMode::Governance && bypass)
@@ -53,35 +48,6 @@ pub fn require_future(retention: Option<Retention>, judged: Timestamp) -> Result
     match retention {
         Some(r) if r.until <= judged => Err(Error::new(ErrorKind::InvalidArgument, "The retain until date must be in the future!")),
         _ => Ok(()),
-    }
-}
-
-impl Shared {
-    pub async fn set_retention(&self, of: ObjectRef<'_>, retention: Option<Retention>, bypass: bool) -> Result<()> {
-        let set = move |txn: &Txn<'_>, lock: Lock| {
-            require_future(retention, txn.judged())?;
-            if !may_change(lock.retention, retention, bypass, txn.judged()) {
-                return Err(is_locked());
-            }
-            Ok(Lock { retention, ..lock })
-        };
-        self.set_lock(of.to_owned(), set).await
-    }
-
-    pub async fn set_legal_hold(&self, of: ObjectRef<'_>, on: bool) -> Result<()> {
-        self.set_lock(of.to_owned(), move |_, lock| Ok(Lock { legal_hold: on, ..lock })).await
-    }
-
-    async fn set_lock(&self, of: ObjectName, set: impl FnOnce(&Txn<'_>, Lock) -> Result<Lock> + Send + 'static) -> Result<()> {
-        let set = move |txn: &mut Txn<'_>| {
-            if !has_lock(&*txn.require_bucket(&of.bucket)?) {
-                return Err(no_lock_configuration());
-            }
-            let mut row = ObjectRow::clone(&*versions::require(txn, of.object())?);
-            row.tail.lock = set(txn, row.tail.lock)?;
-            versions::rewrite(txn, &of.bucket, &of.key, Arc::new(row))
-        };
-        self.queue.submit(set).await
     }
 }
 

@@ -38,6 +38,7 @@ pub mod placing;
 pub mod reads;
 pub mod rehash;
 pub mod replay;
+pub mod retain;
 pub mod rows;
 pub mod scope;
 pub mod sealed;

@@ -75,7 +75,6 @@ impl Local {
             let (health, layout, reserve) = (health.clone(), layout.clone(), settings.reserve_bytes);
             Room(Arc::new(move || health.require_room(&layout, reserve)))
         };
-        let staging = Staging::new(layout.staging(), settings.inline_limit).guarded_by(room);
         let shared = Arc::new(Shared {
             index: ArcSwapOption::from_pointee(index),
             buckets,
@@ -89,7 +88,7 @@ impl Local {
             health,
             folders: Default::default(),
             orphans,
-            staging,
+            staging: Staging::new(layout.staging(), settings.inline_limit).guarded_by(room),
             signal: Default::default(),
             hold: Default::default(),
             journal_read: Default::default(),

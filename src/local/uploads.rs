@@ -11,6 +11,7 @@ use crate::base::names::{BucketName, ObjectKey, UploadId, no_such_upload};
 use crate::base::object::{Upload, UploadedPart};
 use crate::index::Walk;
 use crate::ingest::Received;
+use crate::local::locks::require_room_for;
 use crate::local::objects::drop_blocking;
 use crate::local::rows::{DropKind, PartRow, Table, UploadRow, key};
 use crate::local::scope::KeyId;
@@ -23,7 +24,9 @@ impl Shared {
     /// `key`: what its parts are encrypted with.
     pub async fn create_upload(&self, upload: Upload, key: KeyId) -> Result<Upload> {
         let create = move |txn: &mut Txn<'_>| {
-            txn.require_bucket(&upload.bucket)?;
+            let bucket = txn.require_bucket(&upload.bucket)?;
+            // The object may be long in coming; what is asked for it must be possible now.
+            require_room_for(&bucket, upload.lock)?;
             let row_key = key::upload(&upload.bucket, &upload.key, upload.id.as_str());
             let row = UploadRow { upload, key };
             txn.set_row(Table::Uploads, row_key, &row)?;

@@ -255,7 +255,7 @@ def main():
         sys.exit(1)
     else:
         what = ", ".join(f"{n} {c}" for n, c in sorted(run.counts.items()))
-        print(f"crash: passed, {asked.rounds} rounds in {time.monotonic() - begun:.0f} s, {run.acknowledged} acknowledged writes kept, {run.unanswered} cut, {run.world.excused} told to come again ({what})")
+        print(f"crash: passed, {asked.rounds} rounds in {time.monotonic() - begun:.0f} s, {run.acknowledged} acknowledged writes kept, {run.unanswered} cut, {kept.summary(run.world)}, {run.world.excused} told to come again ({what})")
     finally:
         if asked.keep:
             print(f"kept: {folder}", flush=True)

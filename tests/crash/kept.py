@@ -156,3 +156,9 @@ def look(world, ask, chance):
         kept.look(ask, listed, chance)
     if listed:
         raise Finding(f"versions of keys that nobody wrote: {listed}")
+
+
+def summary(world):
+    versions = [v for kept in world.kept for versions in kept.keys.values() for v in versions]
+    gone = sum(len(ids) for kept in world.kept for ids in kept.gone.values())
+    return f"{len(versions)} versions kept ({sum(v.locked for v in versions)} locked), {gone} gone"

@@ -327,3 +327,31 @@ async fn pages_of_versions() {
     let next = line(page.entries[0].clone());
     assert_eq!((next.1, next.3), (expected[at + 1].1.clone(), true), "which is the latest now");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_version_that_moves_while_it_is_listed_is_listed_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let local = open_versioned(dir.path()).await;
+    let mut ids = Vec::new();
+    for n in 0..60 {
+        ids.push(put_id(&local, "k", &[n]).await);
+    }
+    let (first, store) = (ids.remove(0), local.clone());
+    // The newest goes each time, so that the one before it moves.
+    let deletes = tokio::spawn(async move {
+        for id in ids.iter().rev() {
+            delete_of(&store, "k", Some(id)).await.unwrap();
+        }
+    });
+    let mut last = false;
+    while !last {
+        last = deletes.is_finished();
+        for max in [7, 1000] {
+            let listed: Vec<VersionId> = list(&local, "", "", max).await.into_iter().filter_map(|line| line.1).collect();
+            assert_eq!(listed.iter().filter(|id| **id == first).count(), 1, "{listed:?}");
+            assert!(listed.windows(2).all(|pair| pair[0] > pair[1]), "from the newest to the oldest: {listed:?}");
+        }
+    }
+    deletes.await.unwrap();
+    assert_eq!(list(&local, "", "", 9).await, [("k".to_owned(), Some(first), false, true)]);
+}
