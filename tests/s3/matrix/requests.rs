@@ -4,8 +4,8 @@
 use tidegate::http::s3::route::Operation;
 
 use crate::s3::matrix::rules::{
-    BUCKETS, Bucket, DENIED, NO_BUCKET, NO_UPLOAD, NO_VERSION, OnBucket, OnObject, Outcome, TARGETS, Target, Who, may_object, on_bucket,
-    on_key, on_object, on_version,
+    BUCKETS, Bucket, DENIED, NO_BUCKET, NO_KEY, NO_UPLOAD, NO_VERSION, OnBucket, OnObject, Outcome, TARGETS, Target, Who, may_object,
+    on_bucket, on_key, on_object, on_version,
 };
 use crate::s3::matrix::world::{PART, World};
 use crate::support::client::{Request, complete_document};
@@ -331,6 +331,13 @@ fn object_rows(operation: Operation, target: &'static Target, world: &World) -> 
         rows
     };
     const NO_LOCK: Outcome = (400, "InvalidRequest");
+    // It is looked what is there before the right is asked: who may list it may know.
+    let looked_up = |well: Outcome| {
+        move |who| match on_version(who, OnObject::Lock, target, "null", well) {
+            NO_VERSION => NO_KEY,
+            other => other,
+        }
+    };
     match operation {
         GetObject => with_versions(
             vec![
@@ -363,12 +370,12 @@ fn object_rows(operation: Operation, target: &'static Target, world: &World) -> 
         }
         GetObjectRetention => {
             let request = ask("GET").query("retention", "");
-            let current = row("", request.clone(), move |who| on_object(who, OnObject::Lock, target, NO_LOCK));
+            let current = row("", request.clone(), looked_up(NO_LOCK));
             with_versions(vec![current], OnObject::Lock, request, NO_LOCK)
         }
         GetObjectLegalHold => {
             let request = ask("GET").query("legal-hold", "");
-            let current = row("", request.clone(), move |who| on_object(who, OnObject::Lock, target, NO_LOCK));
+            let current = row("", request.clone(), looked_up(NO_LOCK));
             with_versions(vec![current], OnObject::Lock, request, NO_LOCK)
         }
         PutObjectRetention | PutObjectLegalHold => {
