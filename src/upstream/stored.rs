@@ -240,6 +240,7 @@ impl Proof {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::checksum::{Checksum, ChecksumAlgorithm};
     use crate::base::names::BucketName;
     use crate::base::object::{BucketDocument, ObjectHeaders, UnknownOfBucket};
 
@@ -267,6 +268,26 @@ mod tests {
         for seal in [known(), copy] {
             assert_eq!(read_seal(&write_seal(&seal).unwrap()).unwrap(), seal);
         }
+    }
+
+    #[test]
+    fn a_later_checksum_stands_behind_the_seal() {
+        let value = |algorithm: ChecksumAlgorithm, byte| Checksum::new(algorithm, &vec![byte; algorithm.value_len()]).unwrap();
+        let seal = Known { checksum: Some(value(ChecksumAlgorithm::Xxhash3, 0xab)), ..known() };
+        let plain = write_seal(&known()).unwrap();
+        let field = "01".to_owned() + "1e" + "0d" + "010308" + &"ab".repeat(8) + "0000";
+        assert_eq!(hex::encode(write_seal(&seal).unwrap()), hex::encode(&plain) + &"ff".repeat(19) + &field);
+        assert_eq!(read_seal(&write_seal(&seal).unwrap()).unwrap(), seal);
+        // The longest value beside a source still fits. Beside the longest source it is left out.
+        let long = |etag: &str| {
+            let source = SourceVersion { etag: ETag::of_upstream(etag).unwrap(), ..source() };
+            let owner = TenantId::parse(&"t".repeat(64)).unwrap();
+            let checksum = Some(value(ChecksumAlgorithm::Sha512, 1));
+            write_seal(&Known { owner, source: Some(source), checksum, encoded: Vec::new(), ..known() }).unwrap()
+        };
+        let (short, longest) = (long(&"f".repeat(32)), long(&"f".repeat(64)));
+        assert_eq!(read_seal(&short).unwrap().checksum.map(|c| c.algorithm), Some(ChecksumAlgorithm::Sha512));
+        assert!(short.len() <= MAX_SEAL && longest.len() <= MAX_SEAL, "{} {}", short.len(), longest.len());
     }
 
     #[test]

@@ -4,6 +4,7 @@ mod basics;
 mod faults;
 mod folder;
 mod golden;
+mod golden_checksums;
 mod history;
 mod left;
 mod locks;
