@@ -165,7 +165,7 @@ impl Index {
 
     pub fn is_still(&self, moment: &Moment) -> bool {
         // Odd: a change was in progress.
-        moment.0 % 2 == 0 && self.moment() == *moment
+        moment.0.is_multiple_of(2) && self.moment() == *moment
     }
 
     /// One row of a rebuild: no position is written, so a rebuild that is cut off is not taken for whole.

@@ -176,6 +176,9 @@ struct Mark {
     value: Vec<u8>,
 }
 
+/// The hints of what was read, and the mark's value for what is left. None: nothing is.
+type ReadOn = (Vec<Vec<u8>>, Option<Vec<u8>>);
+
 impl Mark {
     fn first(index: &Index) -> Result<Option<Self>> {
         let mut found = None;
@@ -192,8 +195,8 @@ impl Mark {
         self.row.get(8..).and_then(bucket_of).unwrap_or_default()
     }
 
-    /// Reads on for at most `max` rows: the hints of what was read, and how far it is then (None: to the end).
-    fn read_on(&self, index: &Index, rules: &Rules, lifecycles: &Lifecycles, max: usize) -> Result<(Vec<Vec<u8>>, Option<Vec<u8>>)> {
+    /// Reads on for at most `max` rows.
+    fn read_on(&self, index: &Index, rules: &Rules, lifecycles: &Lifecycles, max: usize) -> Result<ReadOn> {
         let (place, after) = self.value.split_first().map_or((0, &b""[..]), |(place, after)| (usize::from(*place), after));
         let Some(table) = LOOKED_THROUGH.get(place).copied() else { return Ok((Vec::new(), None)) };
         let all = key::joined(self.bucket(), "");

@@ -41,7 +41,7 @@ impl Day {
 }
 
 pub fn is_midnight(at: Timestamp) -> bool {
-    at.millis() % DAY_MS == 0
+    at.millis().is_multiple_of(DAY_MS)
 }
 
 #[cfg(test)]

@@ -240,7 +240,7 @@ mod tests {
         let parts = [PartInfo { number: 300, size: 1, checksum: Some(value(ChecksumAlgorithm::Md5, 1)) }];
         let written = with_checksums(Fields::default(), Some(&whole), &parts).unwrap();
         // One field of number 7, which travels, and its length; XXHASH3 with its 8 bytes, of 3 parts; part 300: MD5 with its 16, of none.
-        let expected = format!("01{}{}{}{}", "1e", "22", "010308abababababababab03", format!("01ac020010{}00", "01".repeat(16)));
+        let expected = format!("01{}{}{}01ac020010{}00", "1e", "22", "010308abababababababab03", "01".repeat(16));
         assert_eq!(bytes(written), expected);
         assert_eq!(bytes(announced(Some((ChecksumAlgorithm::Sha512, ChecksumType::Composite))).unwrap().1), "011e020101");
         let mut damaged = Fields::default().with(Tag::CHECKSUM, vec![1, 3, 2, 7, 7, 0, 0]);

@@ -120,6 +120,8 @@ mod tests {
             (Method::POST, "/-/admin/v1/sync", Operation::Command(Some(Command::Sync), "")),
             (Method::POST, "/-/admin/v1/repair", Operation::Command(Some(Command::Repair), "")),
             (Method::POST, "/-/admin/v1/backfill", Operation::Command(Some(Command::Backfill), "")),
+            (Method::POST, "/-/admin/v1/lifecycle", Operation::Command(Some(Command::Lifecycle), "")),
+            (Method::GET, "/-/admin/v1/lifecycle", Operation::Command(Some(Command::LastLifecycle), "")),
             (Method::POST, "/-/admin/v1/reload", Operation::Command(Some(Command::Reload), "")),
             (Method::POST, "/-/admin/v1/path-tokens/rotate", Operation::Command(Some(Command::RotatePathTokens), "rotate")),
             (Method::POST, "/-/admin/v1/presign", Operation::Command(Some(Command::Presign), "")),
