@@ -409,12 +409,13 @@ fn object_rows(operation: Operation, target: &'static Target, world: &World) -> 
         }
         GetObjectTagging => vec![
             row("", ask("GET").query("tagging", ""), read(OnObject::ReadTags)),
-            row("null version", null(ask("GET").query("tagging", "")), read(OnObject::ReadTags)),
+            row("null version", null(ask("GET").query("tagging", "")), move |who| on_version(who, OnObject::ReadTags, target, "null", OK)),
         ],
         PutObjectTagging => {
             let put = || ask("PUT").query("tagging", "").body(TAGS);
             let expect = move |who| on_object(who, OnObject::WriteTags, target, OK);
-            vec![changing("", put(), expect), changing("null version", null(put()), expect)]
+            let of_version = move |who| on_version(who, OnObject::WriteTags, target, "null", OK);
+            vec![changing("", put(), expect), changing("null version", null(put()), of_version)]
         }
         DeleteObjectTagging => {
             let request = ask("DELETE").query("tagging", "");
