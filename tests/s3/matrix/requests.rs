@@ -541,7 +541,12 @@ fn copies(target: &'static Target, make: impl Fn(&str) -> Copied) -> Vec<Row> {
             changing(&format!("from {}/{}", source.bucket.name, source.key), request, move |who| {
                 match (on_key(who, OnObject::Write, target, OK), onto_itself) {
                     (OK, Some(outcome)) if same => outcome,
-                    (OK, _) => on_object(who, OnObject::Read, source, OK),
+                    // Every one of them is tagged, and whoever copies an object whole takes its tags along.
+                    (OK, Some(_)) => match on_object(who, OnObject::Read, source, OK) {
+                        OK => on_object(who, OnObject::ReadTags, source, OK),
+                        other => other,
+                    },
+                    (OK, None) => on_object(who, OnObject::Read, source, OK),
                     (other, _) => other,
                 }
             })
