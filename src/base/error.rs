@@ -139,7 +139,7 @@ impl Side {
 }
 
 impl ErrorKind {
-    pub const fn side(self) -> Side {
+    pub const fn on_side(self) -> Side {
         use ErrorKind::*;
         match self {
             LocalUnavailable | StorageFull => Side::Here,
@@ -223,7 +223,7 @@ impl ErrorKind {
     /// The same question or write, asked again later, may do better. Of what is not the caller's fault that is always so.
     pub const fn retryable(self) -> bool {
         use ErrorKind::*;
-        !matches!(self.side(), Side::Caller) || matches!(self, SlowDown | OperationAborted | RequestTimeout | IncompleteBody)
+        !matches!(self.on_side(), Side::Caller) || matches!(self, SlowDown | OperationAborted | RequestTimeout | IncompleteBody)
     }
 }
 
@@ -277,7 +277,7 @@ impl Error {
     }
 
     pub fn side(&self) -> Side {
-        self.0.kind.side()
+        self.0.kind.on_side()
     }
 
     pub fn retryable(&self) -> bool {

@@ -219,7 +219,7 @@ mod tests {
                 ["", "AccessDenied", "ExpiredToken", "InvalidAccessKeyId", "SignatureDoesNotMatch", "NoSuchBucket", "InvalidRequest"]
             {
                 let (kind, _) = judge_answer(status, code);
-                assert_eq!(kind.side(), Side::Upstream, "{status} {code} became {kind:?}");
+                assert_eq!(kind.on_side(), Side::Upstream, "{status} {code} became {kind:?}");
             }
         }
     }
