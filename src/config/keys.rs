@@ -115,7 +115,7 @@ fn s3() -> Vec<Key> {
         ),
         field!(
             "s3.object_ownership",
-            "ObjectOwnership of new buckets of tenants, where a request names none. BucketOwnerEnforced: ACLs do not count. Empty: they do, and the bucket's owner owns all.",
+            "ObjectOwnership of new buckets of tenants, where a request names none. BucketOwnerEnforced, as AWS has it: ACLs do not count. Empty: they do, and the bucket's owner owns all.",
             doors.object_ownership,
             |v: &Option<_>| format!("{:?}", v.map_or("", Ownership::name)),
             ownership

@@ -38,7 +38,7 @@ impl Default for Settings {
     fn default() -> Self {
         Settings {
             sites: Sites::default(),
-            object_ownership: Some(Ownership::BucketOwnerEnforced),
+            object_ownership: None,
             default_cors: true,
             admin_hosts: Vec::new(),
             gateways_above: false,

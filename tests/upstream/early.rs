@@ -309,10 +309,10 @@ fn content_that_is_there_is_not_sent_again() {
         // Over itself, with other metadata.
         assert_eq!(put(&mut client, &key("fourth"), "green", &body).header("x-tidegate-dedup"), Some("hit"));
         assert_eq!(client.get(&acme(), "media", &key("fourth")).expect(200).header("x-amz-meta-colour"), Some("green"));
-        // A copy would have its source's checksum, not the one that is asked for now.
+        // Copied upstream or sent again: it has the checksum that is asked for now, not its source's.
         let crc = crc32_of(&body);
         let chosen = Request::on("PUT", "media", &key("crc32")).header("x-amz-checksum-crc32", &crc).body(body.as_slice());
-        assert_eq!(client.send(&chosen, Sign::Header(&acme())).expect(200).header("x-tidegate-dedup"), Some("miss"));
+        client.send(&chosen, Sign::Header(&acme())).expect(200);
         let head = Request::on("HEAD", "media", &key("crc32")).header("x-amz-checksum-mode", "ENABLED");
         assert_eq!(client.send(&head, Sign::Header(&acme())).expect(200).header("x-amz-checksum-crc32"), Some(crc.as_str()));
         // What another tenant has is not there.
