@@ -9,6 +9,7 @@
 //! Keys: eight bytes of milliseconds, then `bucket NUL key NUL` and what it is. At the time zero: `bucket NUL`, a mark. The value of a row
 //! is a number that no other has, so that who has looked at a row takes away that one and no newer; of a mark, how far it came.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use tokio::task::spawn_blocking;
@@ -254,6 +255,8 @@ impl Shared {
     fn due(&self, by: Timestamp, after: &[u8], max: usize) -> Result<DuePage> {
         let from = if after.is_empty() { 1u64.to_be_bytes().to_vec() } else { [after, &[0]].concat() };
         let (mut page, mut rows) = (DuePage::default(), 0);
+        // A key stands once on a page, whatever hints there are of it: those of a page are judged side by side.
+        let mut places = HashMap::new();
         self.index()?.scan(Table::Due, &from, &mut |row, value| {
             let (at, bucket, key) = parse(row)?;
             if at > by {
@@ -266,8 +269,9 @@ impl Shared {
             rows += 1;
             page.last = row.to_vec();
             let of_row = (row.to_vec(), value.to_vec());
-            match page.keys.last_mut().filter(|last| last.bucket == bucket && last.key == key) {
-                Some(last) => last.rows.push(of_row),
+            let place = *places.entry((bucket.clone(), key.clone())).or_insert(page.keys.len());
+            match page.keys.get_mut(place) {
+                Some(known) => known.rows.push(of_row),
                 None => page.keys.push(DueKey { bucket, key, rows: vec![of_row] }),
             }
             Ok(Walk::Next)
