@@ -88,15 +88,20 @@ fn work(place: &Place, running: &Running) -> String {
     secret
 }
 
-fn mode(path: &Path) -> u32 {
-    path.symlink_metadata().unwrap().permissions().mode() & 0o777
+/// None: it went away while it was looked at.
+fn mode(path: &Path) -> Option<u32> {
+    path.symlink_metadata().ok().map(|m| m.permissions().mode() & 0o777)
+}
+
+fn is_not(path: &Path, wanted: u32) -> bool {
+    mode(path).is_some_and(|mode| mode != wanted)
 }
 
 fn folders_under(dir: &Path) -> Vec<PathBuf> {
     let mut found = vec![dir.to_owned()];
     let mut at = 0;
     while at < found.len() {
-        let below = std::fs::read_dir(&found[at]).unwrap().map(|e| e.unwrap()).filter(|e| e.file_type().unwrap().is_dir());
+        let below = std::fs::read_dir(&found[at]).into_iter().flatten().flatten().filter(|e| e.file_type().is_ok_and(|t| t.is_dir()));
         let below: Vec<PathBuf> = below.map(|e| e.path()).collect();
         found.extend(below);
         at += 1;
@@ -114,13 +119,13 @@ fn all_private(place: &Place, folders: &[&str]) {
     let mut wrong = Vec::new();
     let mut count = 0;
     for folder in folders.iter().map(|f| place.path(f)) {
-        wrong.extend(folders_under(&folder).into_iter().filter(|p| mode(p) != 0o700));
+        wrong.extend(folders_under(&folder).into_iter().filter(|p| is_not(p, 0o700)));
         let files = files_under(&folder);
         count += files.len();
-        wrong.extend(files.into_iter().filter(|p| mode(p) != 0o600));
+        wrong.extend(files.into_iter().filter(|p| is_not(p, 0o600)));
     }
-    wrong.extend(logs(place).into_iter().filter(|p| mode(p) != 0o600));
-    let shown: Vec<String> = wrong.iter().map(|p| format!("{:o} {}", mode(p), p.display())).collect();
+    wrong.extend(logs(place).into_iter().filter(|p| is_not(p, 0o600)));
+    let shown: Vec<String> = wrong.iter().map(|p| format!("{:o} {}", mode(p).unwrap_or_default(), p.display())).collect();
     assert!(shown.is_empty(), "{shown:#?}");
     assert!(count > 10, "only {count} files: nothing was looked at");
 }
