@@ -58,7 +58,7 @@ const LONG_FUNCTIONS: &[(&str, &str, &str)] = &[
     ("app.rs", "start", "every part is made here, in the order that they need"),
     ("base/error.rs", "on_side", "a table: a line for each kind"),
     ("http/respond.rs", "code_and_status", "a table: a line for each kind"),
-    ("http/s3/route.rs", "log_name", "a table: a line for each operation"),
+    ("http/s3/operation.rs", "log_name", "a table: a line for each operation"),
     ("http/s3/headers.rs", "changes", "a table: a line for each operation"),
 ];
 

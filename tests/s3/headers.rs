@@ -2,7 +2,7 @@
 //! header and hoisted into the query of a presigned URL, and the door does what the list says.
 
 use tidegate::http::s3::headers::{Does, On, ROWS, Row};
-use tidegate::http::s3::route::Operation::{self, *};
+use tidegate::http::s3::operation::Operation::{self, *};
 
 use crate::support::client::{Answer, Client, Request, Sign, complete_document};
 use crate::support::gateway::{Gateway, acme, bravo};

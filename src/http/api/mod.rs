@@ -36,7 +36,7 @@ use crate::base::error::{Error, ErrorKind, Result};
 use crate::http::exchange::Exchange;
 use crate::http::gateway::Gateway;
 use crate::http::respond::Answer;
-use crate::http::s3::route::Operation as S3;
+use crate::http::s3::operation::Operation as S3;
 use crate::http::visit::Visit;
 use crate::net::request_body::RequestBody;
 use crate::net::service::Peer;

@@ -10,7 +10,7 @@ use http::HeaderMap;
 
 use crate::base::checksum::ChecksumAlgorithm;
 use crate::base::error::{Error, ErrorKind, Result};
-use crate::http::s3::route::Operation::{self, *};
+use crate::http::s3::operation::Operation::{self, *};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum On {

@@ -10,7 +10,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use tidegate::auth::query::Query;
-use tidegate::http::s3::route::{self, Operation};
+use tidegate::http::s3::operation::Operation;
+use tidegate::http::s3::route;
 use tidegate::telemetry::metrics;
 
 use crate::s3::matrix::requests::{Place, Row, deletable, places, rows};

@@ -1,7 +1,7 @@
 //! One row for each operation and place: the request, and what the rules say of it. A new operation without a row
 //! does not compile.
 
-use tidegate::http::s3::route::Operation;
+use tidegate::http::s3::operation::Operation;
 
 use crate::s3::matrix::rules::{
     BUCKETS, Bucket, DENIED, NO_BUCKET, NO_KEY, NO_UPLOAD, NO_VERSION, OnBucket, OnObject, Outcome, TARGETS, Target, Who, may_object,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use tidegate::http::s3::route::Operation;
+use tidegate::http::s3::operation::Operation;
 
 use crate::s3::matrix::requests::{CORS_RULES, LIFECYCLE_RULES, PUBLISHED, TAGS};
 use crate::s3::matrix::rules::{BUCKETS, Bucket, TARGETS, Target, Who};
