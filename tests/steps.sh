@@ -25,6 +25,7 @@ summary() {
         echo "$1: all steps passed in $SECONDS s"
         exit 0
     fi
+    df -h . "${TMPDIR:-/tmp}" # a full disk fails suites in many ways
     local IFS=,
     echo "$1: FAILED: ${failed_steps[*]} ($SECONDS s)"
     exit 1
