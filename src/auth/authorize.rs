@@ -198,6 +198,8 @@ impl Auth {
             Via::Query { signed, .. } => (Some("REST-QUERY-STRING"), Some("AWS4-HMAC-SHA256"), Some(signed)),
             // It tells no time; on S3 its age is always 0.
             Via::SigV2Query { .. } => (Some("REST-QUERY-STRING"), Some("AWS"), context.map(|c| c.now)),
+            Via::Form { signed, .. } => (Some("POST"), Some("AWS4-HMAC-SHA256"), Some(signed)),
+            Via::SigV2Form { .. } => (Some("POST"), Some("AWS"), context.map(|c| c.now)),
             Via::CloudFront { carrier: Carrier::Query, .. } => (Some("REST-QUERY-STRING"), Some("CLOUDFRONT"), None),
             Via::CloudFront { carrier: Carrier::Cookie, .. } => (Some("COOKIE"), Some("CLOUDFRONT"), None),
             Via::PathToken { .. } => (Some("PATH"), Some("TIDEGATE-TOKEN"), None),

@@ -66,6 +66,14 @@ pub enum Via {
     SigV2Query {
         expires: Timestamp,
     },
+    /// The policy of a form.
+    Form {
+        signed: Timestamp,
+        expires: Timestamp,
+    },
+    SigV2Form {
+        expires: Timestamp,
+    },
     /// A signature as CloudFront takes them. Only for reading, and only on the edge door.
     CloudFront {
         carrier: Carrier,
@@ -100,6 +108,7 @@ impl Via {
     pub fn covers_versions(self) -> bool {
         match self {
             Via::Anonymous | Via::Header { .. } | Via::Query { .. } | Via::SigV2Query { .. } => true,
+            Via::Form { .. } | Via::SigV2Form { .. } => true,
             Via::CloudFront { one_url, .. } => one_url,
             Via::PathToken { .. } => false,
         }
@@ -109,9 +118,12 @@ impl Via {
     pub fn expires(self) -> Option<Timestamp> {
         match self {
             Via::Anonymous | Via::Header { .. } => None,
-            Via::Query { expires, .. } | Via::SigV2Query { expires } | Via::CloudFront { expires, .. } | Via::PathToken { expires } => {
-                Some(expires)
-            }
+            Via::Query { expires, .. }
+            | Via::SigV2Query { expires }
+            | Via::Form { expires, .. }
+            | Via::SigV2Form { expires }
+            | Via::CloudFront { expires, .. }
+            | Via::PathToken { expires } => Some(expires),
         }
     }
 }

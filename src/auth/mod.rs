@@ -18,6 +18,7 @@ mod evp;
 pub mod facts;
 pub mod fault;
 pub mod for_jobs;
+pub mod form;
 pub mod grant;
 pub mod identity;
 pub mod keys;

@@ -88,10 +88,7 @@ const NEUTRAL_HEADERS: &[&str] = &["x-amz-cf-id", "x-amz-user-agent"];
 impl Auth {
     pub(super) fn authenticate_sigv2(&self, facts: &RequestFacts<'_>) -> Result<Caller> {
         if !self.settings.sigv2_presigned {
-            return Err(Error::new(
-                ErrorKind::InvalidRequest,
-                "The authorization mechanism you have provided is not supported. Please use AWS4-HMAC-SHA256.",
-            ));
+            return Err(switched_off());
         }
         let query = facts.parts.uri.query().unwrap_or_default();
         let fields = Fields::parse(query)?;
@@ -130,6 +127,11 @@ impl Auth {
             signed_for: None,
         })
     }
+}
+
+pub(super) fn switched_off() -> Error {
+    let text = "The authorization mechanism you have provided is not supported. Please use AWS4-HMAC-SHA256.";
+    Error::new(ErrorKind::InvalidRequest, text)
 }
 
 pub(super) fn sign(secret: &Secret, string_to_sign: &[u8]) -> [u8; 20] {

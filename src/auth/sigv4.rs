@@ -93,11 +93,7 @@ impl Auth {
             return Err(no_session_tokens());
         }
         let (signed, expires) = fields.validity(facts.now)?;
-        let credential = Credential::parse(&fields.credential).ok_or_else(|| {
-            query_error("Error parsing the X-Amz-Credential parameter; the Credential is mal-formed; expecting \"<YOUR-AKID>/YYYYMMDD/REGION/SERVICE/aws4_request\".".into())
-        })?;
-        credential
-            .check(&fields.date, &self.settings, |text| query_error(format!("Error parsing the X-Amz-Credential parameter; {text}")))?;
+        let credential = Credential::of_query(&fields.credential, &fields.date, &self.settings)?;
         let header = facts.header("x-amz-content-sha256")?;
         let payload_hash = match (header, &fields.content_sha256) {
             (Some(value), _) if is_signed(&fields.signed_headers, "x-amz-content-sha256") => value,
@@ -283,10 +279,10 @@ impl<'a> QueryFields<'a> {
     }
 }
 
-struct Credential<'a> {
-    access_key: &'a str,
-    date: &'a str,
-    region: &'a str,
+pub(super) struct Credential<'a> {
+    pub access_key: &'a str,
+    pub date: &'a str,
+    pub region: &'a str,
     service: &'a str,
     scope: &'a str,
 }
@@ -301,6 +297,15 @@ impl<'a> Credential<'a> {
         let region_is_legal = !region.is_empty() && region.bytes().all(|c| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'_' | b'.'));
         let legal = !access_key.is_empty() && date_is_legal && region_is_legal && end == "aws4_request" && fields.next().is_none();
         legal.then_some(Credential { access_key, date, region, service, scope })
+    }
+
+    /// One that stands in a parameter, or in a field of a form.
+    pub fn of_query(credential: &'a str, amz_date: &str, settings: &Settings) -> Result<Self> {
+        let error = |text| query_error(format!("Error parsing the X-Amz-Credential parameter; {text}"));
+        let parsed = Self::parse(credential)
+            .ok_or_else(|| error("the Credential is mal-formed; expecting \"<YOUR-AKID>/YYYYMMDD/REGION/SERVICE/aws4_request\".".into()))?;
+        parsed.check(amz_date, settings, error)?;
+        Ok(parsed)
     }
 
     fn check(&self, amz_date: &str, settings: &Settings, error: impl Fn(String) -> Error) -> Result<()> {
@@ -323,7 +328,7 @@ impl<'a> Credential<'a> {
 }
 
 /// Only what can be in a credential; the rest would be quoted back into an XML document.
-fn printable(s: &str) -> String {
+pub(super) fn printable(s: &str) -> String {
     s.chars().filter(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.')).take(64).collect()
 }
 
@@ -464,7 +469,7 @@ fn header_malformed(text: String) -> Error {
     Error::new(ErrorKind::AuthorizationHeaderMalformed, format!("The authorization header is malformed; {text}"))
 }
 
-fn query_error(text: String) -> Error {
+pub(super) fn query_error(text: String) -> Error {
     Error::new(ErrorKind::AuthorizationQueryParametersError, text)
 }
 
@@ -479,7 +484,7 @@ pub(super) fn no_sigv4a() -> Error {
     )
 }
 
-fn no_session_tokens() -> Error {
+pub(super) fn no_session_tokens() -> Error {
     Error::new(
         ErrorKind::InvalidToken,
         "The provided token is malformed or otherwise invalid: this service issues no session tokens. Use an access key without one.",

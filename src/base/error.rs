@@ -43,6 +43,8 @@ pub enum ErrorKind {
     /// Of an object that has fewer parts.
     InvalidPartNumber,
     InvalidPartOrder,
+    /// Of a form.
+    InvalidPolicyDocument,
     InvalidRange,
     InvalidRedirectLocation,
     InvalidRequest,
@@ -53,7 +55,9 @@ pub enum ErrorKind {
     KeyTooLong,
     MalformedAcl,
     MalformedPolicy,
+    MalformedPostRequest,
     MalformedXml,
+    MaxPostPreDataLengthExceeded,
     MetadataTooLarge,
     MethodNotAllowed,
     MissingContentLength,
@@ -174,7 +178,10 @@ impl ErrorKind {
             | InvalidRequest
             | InvalidRetentionPeriod
             | InvalidStorageClass
+            | InvalidPolicyDocument
             | InvalidTag
+            | MalformedPostRequest
+            | MaxPostPreDataLengthExceeded
             | InvalidUri
             | KeyTooLong
             | MalformedAcl

@@ -12,6 +12,7 @@ use http_body::{Frame, SizeHint};
 use tokio::sync::mpsc;
 
 use crate::base::error::{Error, Result};
+use crate::http::form::File;
 use crate::http::gzip::Coded;
 use crate::http::record::Record;
 use crate::net::request_body::RequestBody;
@@ -132,6 +133,12 @@ impl Pulled for ResponseBody {
     fn costs_memory(&self) -> bool {
         if let ResponseBody::Stream { source, .. } = self { source.costs_memory() } else { true }
     }
+}
+
+/// What a request brings: its body, or the file of the form that is in it.
+pub enum Brought {
+    Body(RequestBody),
+    File(Box<File<RequestBody>>),
 }
 
 pub struct Counted<'r> {

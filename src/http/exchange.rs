@@ -25,9 +25,10 @@ use crate::base::object_ref::{ObjectRef, VersionId};
 use crate::base::range::ByteRange;
 use crate::base::tags::Tags;
 use crate::base::timestamp::Timestamp;
-use crate::http::body::Counted;
+use crate::http::body::{Brought, Counted};
 use crate::http::coded;
 use crate::http::document::{ARRIVAL, MAX_SMALL_BYTES};
+use crate::http::form::File;
 use crate::http::gateway::Gateway;
 use crate::http::record::Record;
 use crate::http::respond::Answer;
@@ -67,7 +68,7 @@ pub struct Exchange<'a> {
     pub peer: Peer,
     pub now: Timestamp,
     /// Taken by the handler that wants it.
-    pub body: Option<RequestBody>,
+    pub body: Option<Brought>,
     /// What a large document takes, until the request is done with what was in it.
     room: Option<OwnedSemaphorePermit>,
 }
@@ -76,7 +77,20 @@ impl<'g> Exchange<'g> {
     /// Who is calling, and have they requests left? The same on every door. `x-amz-*` parameters of a presigned URL
     /// become headers here, after the signature was checked over the request as it came.
     pub fn open(gateway: &'g Gateway, visit: &'g Visit, parts: Parts, query: Query, body: RequestBody, peer: Peer) -> Result<Self> {
-        Self::open_by(gateway, visit, parts, query, body, peer, |facts| gateway.auth.authenticate(facts))
+        Self::open_by(gateway, visit, parts, query, Brought::Body(body), peer, |facts| gateway.auth.authenticate(facts))
+    }
+
+    /// As `open`, of the file in a form whose fields were read and are the headers of `parts` now. They said who is calling.
+    pub fn open_form(
+        gateway: &'g Gateway,
+        visit: &'g Visit,
+        parts: Parts,
+        query: Query,
+        file: File<RequestBody>,
+        peer: Peer,
+        caller: Caller,
+    ) -> Result<Self> {
+        Self::open_by(gateway, visit, parts, query, Brought::File(Box::new(file)), peer, |_| Ok(caller))
     }
 
     /// As `open`, on the edge door: there are more ways to show who one is, and all of them only read.
@@ -89,7 +103,8 @@ impl<'g> Exchange<'g> {
         peer: Peer,
         reading: Reading<'_>,
     ) -> Result<Self> {
-        let opened = Self::open_by(gateway, visit, parts, query, body, peer, |facts| gateway.auth.authenticate_reader(facts, reading))?;
+        let who = |facts: &RequestFacts<'_>| gateway.auth.authenticate_reader(facts, reading);
+        let opened = Self::open_by(gateway, visit, parts, query, Brought::Body(body), peer, who)?;
         Ok(Exchange { tells_markers: false, ..opened })
     }
 
@@ -98,7 +113,7 @@ impl<'g> Exchange<'g> {
         visit: &'g Visit,
         mut parts: Parts,
         mut query: Query,
-        body: RequestBody,
+        body: Brought,
         peer: Peer,
         who: impl FnOnce(&RequestFacts<'_>) -> Result<Caller>,
     ) -> Result<Self> {
@@ -387,7 +402,11 @@ impl Exchange<'_> {
     ) -> Result<Received> {
         let body = self.body.take().ok_or_else(|| Error::internal("a body was asked for twice"))?;
         // An empty body is not polled by hyper, so it sends no interim answer of its own; clients that asked wait for one.
-        receive(pin!(Counted { body, record: self.record, transfer }), decoder, &expect, staging).await
+        let counted = |body| Counted { body, record: self.record, transfer };
+        match body {
+            Brought::Body(body) => receive(pin!(counted(body)), decoder, &expect, staging).await,
+            Brought::File(file) => Box::pin(receive(pin!(file.by(counted)), decoder, &expect, staging)).await,
+        }
     }
 
     /// A small document, in memory. Rights come first: who may not send it is refused before it is read.

@@ -16,6 +16,7 @@ pub mod document;
 pub mod door;
 pub mod edge;
 pub mod exchange;
+pub mod form;
 pub mod gateway;
 pub mod gzip;
 pub mod health;

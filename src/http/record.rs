@@ -8,6 +8,7 @@ use std::cell::{Cell, OnceCell, RefCell};
 use std::time::{Duration, Instant};
 
 use crate::auth::identity::{Caller, Carrier, Via};
+use crate::base::names::ObjectKey;
 use crate::base::object::{SharedBucket, SharedObject};
 use crate::http::s3::route::Resource;
 use crate::telemetry::access_log::Entry;
@@ -23,6 +24,8 @@ pub struct Record {
     /// The access log's word for the operation.
     log_name: Cell<&'static str>,
     resource: OnceCell<Resource>,
+    /// Of a form, which names its key in the body.
+    posted: OnceCell<ObjectKey>,
     caller: OnceCell<Caller>,
     /// That of `resource`.
     bucket: OnceCell<SharedBucket>,
@@ -45,6 +48,7 @@ impl Record {
             operation: Cell::new(UNROUTED),
             log_name: Cell::new("-"),
             resource: OnceCell::new(),
+            posted: OnceCell::new(),
             caller: OnceCell::new(),
             bucket: OnceCell::new(),
             object: RefCell::new(None),
@@ -73,6 +77,12 @@ impl Record {
 
     pub fn resource(&self) -> Option<&Resource> {
         self.resource.get()
+    }
+
+    /// A form named its key.
+    pub fn posts(&self, key: ObjectKey) {
+        // A form has one.
+        let _ = self.posted.set(key);
     }
 
     pub fn called_by(&self, caller: Caller) -> &Caller {
@@ -140,6 +150,7 @@ impl Record {
             None | Some(Resource::Service) => entry.version_id = None,
             Some(Resource::Bucket(bucket)) => {
                 entry.bucket = Some(bucket.to_string());
+                entry.key = self.posted.get().map(ToString::to_string);
                 entry.version_id = None;
             }
             Some(Resource::Object(bucket, key)) => {
@@ -168,6 +179,8 @@ fn how_shown(via: Via) -> (Option<&'static str>, Option<&'static str>) {
         Via::Header { .. } => (Some("SigV4"), Some("AuthHeader")),
         Via::Query { .. } => (Some("SigV4"), Some("QueryString")),
         Via::SigV2Query { .. } => (Some("SigV2"), Some("QueryString")),
+        Via::Form { .. } => (Some("SigV4"), Some("POST")),
+        Via::SigV2Form { .. } => (Some("SigV2"), Some("POST")),
         Via::CloudFront { carrier: Carrier::Query, .. } => (Some("CloudFront"), Some("QueryString")),
         Via::CloudFront { carrier: Carrier::Cookie, .. } => (Some("CloudFront"), Some("Cookie")),
         Via::PathToken { .. } => (Some("PathToken"), Some("Path")),

@@ -1,6 +1,7 @@
-"""What a browser and a cache make of the edge door: starts a gateway, runs browser_suite.mjs and redbot_suite.py on it, counts their lines.
+"""What a browser and a cache make of the doors: starts a gateway, runs browser_suite.mjs, uploads_suite.mjs and redbot_suite.py on it, counts
+their lines.
 
-    python suite.py [--suite browser|redbot] [--binary PATH] [--keep]
+    python suite.py [--suite browser|uploads|redbot] [--binary PATH] [--keep]
 
 What it runs comes from the environment that setup.sh makes (CHROMIUM_PROGRAM, BROWSER_MODULES, JS_MODULES); run.sh does both. Screenshots
 go to target/browser. With TIDEGATE_TEST_OVER=s3 the gateway stands over the bucket of a second one. Ends with `browser: N passed, N failed`
@@ -22,7 +23,7 @@ sys.path.insert(0, str(HERE.parent / "clients"))
 import gateway  # noqa: E402
 import suite as clients  # noqa: E402
 
-SUITES = {"browser": ["node", str(HERE / "browser_suite.mjs")], "redbot": [sys.executable, str(HERE / "redbot_suite.py")]}
+SUITES = {"browser": ["node", str(HERE / "browser_suite.mjs")], "uploads": ["node", str(HERE / "uploads_suite.mjs")], "redbot": [sys.executable, str(HERE / "redbot_suite.py")]}
 SHOTS = gateway.ROOT / "target/browser"
 # Names that a browser finds on this machine (RFC 6761): a CDN, and a player that shares its cookies.
 NAMED, BESIDE, OPEN = "cdn.media.localhost", "player.media.localhost", "open.localhost"

@@ -14,6 +14,7 @@ mod lock;
 mod matrix;
 mod model;
 mod ownership;
+mod post;
 mod publish;
 mod races;
 mod sdk;

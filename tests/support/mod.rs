@@ -6,6 +6,7 @@ pub mod client;
 pub mod cloudfront;
 pub mod fault_proxy;
 pub mod faulty_s3;
+pub mod form;
 pub mod gateway;
 pub mod invalidations;
 pub mod net_server;

@@ -78,6 +78,20 @@ impl Scope {
     }
 }
 
+impl Scope {
+    /// The policy of a form.
+    pub fn sign(&self, key: &Key, policy: &str) -> String {
+        hex::encode(hmac(&self.signing_key(&key.secret), policy.as_bytes()))
+    }
+}
+
+/// The same in Signature Version 2.
+pub fn sigv2_of(key: &Key, policy: &str) -> String {
+    let mut mac = Hmac::<sha1::Sha1>::new_from_slice(key.secret.as_bytes()).unwrap();
+    mac.update(policy.as_bytes());
+    base64::engine::general_purpose::STANDARD.encode(mac.finalize().into_bytes())
+}
+
 pub fn query_string(pairs: &[(String, String)]) -> String {
     pairs.iter().map(|(n, v)| format!("{}={}", encode(n), encode(v))).collect::<Vec<_>>().join("&")
 }

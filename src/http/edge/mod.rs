@@ -240,7 +240,7 @@ fn wanted(exchange: &Exchange<'_>, head: bool) -> Result<Read> {
 fn check_meaning(exchange: &Exchange<'_>, bucket: &BucketName, key: &ObjectKey) -> Result<()> {
     let bucket_in_host = exchange.gateway.auth.settings().bucket_in_host(&exchange.parts.headers);
     let named_as_on_s3 = match exchange.caller.via {
-        Via::SigV2Query { .. } => true,
+        Via::SigV2Query { .. } | Via::Form { .. } | Via::SigV2Form { .. } => true,
         Via::Header { .. } | Via::Query { .. } => bucket_in_host.is_some(),
         Via::Anonymous | Via::CloudFront { .. } | Via::PathToken { .. } => false,
     };

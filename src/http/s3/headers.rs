@@ -129,6 +129,7 @@ fn changes(operation: Operation) -> bool {
         | DeletePublicAccessBlock
         | PutBucketWebsite
         | DeleteBucketWebsite
+        | PostObject
         | PutObject
         | PublishObject
         | CopyObject
@@ -145,8 +146,9 @@ fn changes(operation: Operation) -> bool {
     }
 }
 
-const NEW: On = On::These(&[PutObject, PublishObject, CopyObject, CreateMultipartUpload]);
-const ACLS: On = On::These(&[PutObject, PublishObject, CopyObject, CreateMultipartUpload, CreateBucket, PutBucketAcl, PutObjectAcl]);
+const NEW: On = On::These(&[PutObject, PostObject, PublishObject, CopyObject, CreateMultipartUpload]);
+const ACLS: On =
+    On::These(&[PutObject, PostObject, PublishObject, CopyObject, CreateMultipartUpload, CreateBucket, PutBucketAcl, PutObjectAcl]);
 const COPIES: On = On::These(&[CopyObject, UploadPartCopy]);
 const READS: On = On::These(&[GetObject, HeadObject]);
 /// Publishing by hash refuses conditions itself.
@@ -156,6 +158,7 @@ const CONDITIONAL_TOO: On =
 /// Whose body is hashed.
 const BODIES: On = On::These(&[
     PutObject,
+    PostObject,
     PublishObject,
     UploadPart,
     CompleteMultipartUpload,
@@ -205,7 +208,7 @@ const ENCRYPTION: &str = "Encryption is not the client's to choose here.";
 const TOKEN: &str = "Object lock needs no token here.";
 const HOLD: &str = "Holds by events are not implemented.";
 /// A lock is no property of a name that means its content.
-const LOCKED: On = On::These(&[PutObject, CopyObject, CreateMultipartUpload]);
+const LOCKED: On = On::These(&[PutObject, PostObject, CopyObject, CreateMultipartUpload]);
 const GRANTS: &str = "A permission that is not known.";
 const RENAME: &str = "RenameObject is not implemented.";
 const ELSEWHERE: &str = "Of an operation that is not implemented.";
@@ -219,7 +222,7 @@ pub const ROWS: &[Row] = &[
     honoured("content-length", On::Everything),
     honoured("content-md5", BODIES),
     Row {
-        refused: On::These(&[PutObject, PublishObject]),
+        refused: On::These(&[PutObject, PostObject, PublishObject]),
         why: "Part of an object can't be written: the rest would be lost.",
         ..honoured("content-range", On::Nothing)
     },
@@ -241,7 +244,7 @@ pub const ROWS: &[Row] = &[
     refused("x-amz-bucket-object-lock-token", TOKEN),
     honoured("x-amz-bypass-governance-retention", On::These(&[DeleteObject, DeleteObjects, PutObjectRetention])),
     harmless("x-amz-cf-id", "CloudFront's name for the request."),
-    honoured("x-amz-checksum-algorithm", On::These(&[CreateMultipartUpload, CopyObject, UploadPartCopy])),
+    honoured("x-amz-checksum-algorithm", On::These(&[PostObject, CreateMultipartUpload, CopyObject, UploadPartCopy])),
     strict("x-amz-checksum-crc32", BODIES),
     strict("x-amz-checksum-crc32c", BODIES),
     strict("x-amz-checksum-crc64nvme", BODIES),

@@ -16,6 +16,7 @@ pub mod operation;
 pub mod ownership;
 pub mod params;
 pub mod policy;
+pub mod post;
 pub mod public_access;
 pub mod publish;
 mod region;
@@ -30,7 +31,7 @@ use http::request::Parts;
 use http::{Method, Request};
 
 use crate::auth::query::Query;
-use crate::base::error::Result;
+use crate::base::error::{Error, Result};
 use crate::base::names::{BucketName, ObjectKey};
 use crate::http::api;
 use crate::http::exchange::Exchange;
@@ -38,7 +39,7 @@ use crate::http::gateway::Gateway;
 use crate::http::health;
 use crate::http::isolation;
 use crate::http::respond::Answer;
-use crate::http::s3::operation::{OnBucket, OnObject, OnService};
+use crate::http::s3::operation::{OnBucket, OnForm, OnObject, OnService};
 use crate::http::s3::route::Routed;
 use crate::http::visit::Visit;
 use crate::net::request_body::RequestBody;
@@ -84,6 +85,9 @@ async fn answer(gateway: &Gateway, visit: &Visit, parts: Parts, body: RequestBod
     let operation = routed.operation();
     visit.record().routed(operation.label(), operation.log_name());
 
+    if let Routed::Form(OnForm::PostObject, bucket) = routed {
+        return Box::pin(post::object(gateway, visit, parts, query, body, peer, bucket)).await;
+    }
     let mut exchange = Exchange::open(gateway, visit, parts, query, body, peer)?;
     headers::check(operation, &exchange.parts.headers)?;
     dispatch(&mut exchange, routed).await
@@ -99,6 +103,7 @@ async fn dispatch(exchange: &mut Exchange<'_>, routed: Routed<'_>) -> Result<Ans
             get::read(exchange, bucket, key, read == OnObject::HeadObject).await
         }
         Routed::Service(OnService::ListBuckets) => Box::pin(buckets::list(exchange)).await,
+        Routed::Form(..) => Err(Error::internal("a form was taken for a request that says in its head who asks")),
         Routed::Bucket(operation, bucket) => Box::pin(on_bucket(exchange, operation, bucket)).await,
         Routed::Object(operation, bucket, key, version) => {
             exchange.version = version;

@@ -10,7 +10,7 @@ use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::limits::{MAX_DELETE_KEYS, MAX_PUT_BYTES};
 use crate::base::media_type;
 use crate::base::names::{BucketName, ObjectKey};
-use crate::base::object::{ObjectInfo, SharedBucket};
+use crate::base::object::{ObjectInfo, SharedBucket, SharedObject};
 use crate::base::object_ref::{ObjectRef, VersionId};
 use crate::base::timestamp::Timestamp;
 use crate::http::document;
@@ -24,12 +24,23 @@ use crate::ops::write::NewObject;
 use crate::origin::{Dedup, Delete, Deleted, Written};
 
 pub async fn put(exchange: &mut Exchange<'_>, bucket: &BucketName, key: &ObjectKey) -> Result<Answer> {
+    // S3 keeps a CRC64NVME where the client chose nothing.
+    let (answer, _) = put_with(exchange, bucket, key, ChecksumAlgorithm::Crc64Nvme).await?;
+    Ok(answer)
+}
+
+/// `compute`: the checksum that is kept where the client sent none.
+pub async fn put_with(
+    exchange: &mut Exchange<'_>,
+    bucket: &BucketName,
+    key: &ObjectKey,
+    compute: ChecksumAlgorithm,
+) -> Result<(Answer, SharedObject)> {
     exchange.lock = lock::asked(&exchange.parts.headers, exchange.now)?;
     let headers = &exchange.parts.headers;
     let (stored, acl, tags) = (params::object_headers(headers)?, acl::asked(exchange)?, params::tags(headers)?);
     let conditions = params::write_conditions(headers)?;
-    // S3 keeps a CRC64NVME where the client chose nothing.
-    let expect = params::expect(headers, MAX_PUT_BYTES, Some(ChecksumAlgorithm::Crc64Nvme))?;
+    let expect = params::expect(headers, MAX_PUT_BYTES, Some(compute))?;
     let grant = exchange.on_new_object(bucket, key, &tags).await?;
     let (acl, lock) = (grant.acl_asked(acl)?, exchange.granted_lock(bucket, key)?);
     let mut new = NewObject { acl, headers: stored, tags, lock };
@@ -45,7 +56,7 @@ pub async fn put(exchange: &mut Exchange<'_>, bucket: &BucketName, key: &ObjectK
     written_headers(answer.headers_mut(), &written.object);
     tell_dedup(answer.headers_mut(), &grant, &written);
     lifecycle::tell_written(exchange, ObjectRef::current(bucket, key), &written.object, answer.headers_mut()).await;
-    Ok(answer)
+    Ok((answer, written.object))
 }
 
 /// Only its owner may know what there was already.

@@ -44,6 +44,8 @@ macro_rules! operations {
 
 operations! {
     OnService { ListBuckets }
+    /// Its body says who asks, and for which key: it is read before anything is decided.
+    OnForm { PostObject }
     OnBucket {
         CreateBucket HeadBucket DeleteBucket GetBucketLocation GetBucketVersioning ListObjects ListObjectsV2
         ListObjectVersions DeleteObjects ListMultipartUploads GetBucketPolicy GetBucketPolicyStatus PutBucketPolicy
@@ -116,6 +118,7 @@ impl Operation {
             GetObjectAttributes => Some("attributes"),
             RestoreObject => Some("restore"),
             ListBuckets
+            | PostObject
             | CreateBucket
             | HeadBucket
             | DeleteBucket
@@ -196,6 +199,7 @@ impl Operation {
             GetObject => "REST.GET.OBJECT",
             HeadObject => "REST.HEAD.OBJECT",
             PutObject | PublishObject => "REST.PUT.OBJECT",
+            PostObject => "REST.POST.OBJECT",
             CopyObject => "REST.COPY.OBJECT",
             DeleteObject => "REST.DELETE.OBJECT",
             GetObjectAttributes => "REST.GET.OBJECT_ATTRIBUTES",

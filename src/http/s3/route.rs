@@ -11,7 +11,7 @@ use crate::auth::sigv4::NAME_HEADER;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::names::{BucketName, ObjectKey};
 use crate::base::object_ref::VersionId;
-use crate::http::s3::operation::{OnBucket, OnObject, OnService, Operation};
+use crate::http::s3::operation::{OnBucket, OnForm, OnObject, OnService, Operation};
 
 /// What a path names.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,6 +34,7 @@ impl Resource {
 #[derive(Debug, Clone)]
 pub enum Routed<'r> {
     Service(OnService),
+    Form(OnForm, &'r BucketName),
     Bucket(OnBucket, &'r BucketName),
     /// With the version that is meant. None: the current one.
     Object(OnObject, &'r BucketName, &'r ObjectKey, Option<VersionId>),
@@ -43,6 +44,7 @@ impl Routed<'_> {
     pub fn operation(&self) -> Operation {
         match *self {
             Routed::Service(operation) => operation.into(),
+            Routed::Form(operation, _) => operation.into(),
             Routed::Bucket(operation, _) => operation.into(),
             Routed::Object(operation, ..) => operation.into(),
         }
@@ -103,7 +105,8 @@ pub fn route<'r>(method: &Method, resource: &'r Resource, query: &Query, headers
     }
     let found = match resource {
         Resource::Service => (method == Method::GET).then_some(Routed::Service(OnService::ListBuckets)),
-        Resource::Bucket(bucket) => on_bucket(method, query)?.map(|operation| Routed::Bucket(operation, bucket)),
+        Resource::Bucket(bucket) if *method == Method::POST && !query.has("delete") => Some(Routed::Form(OnForm::PostObject, bucket)),
+        Resource::Bucket(bucket) => on_bucket(method, query).map(|operation| Routed::Bucket(operation, bucket)),
         Resource::Object(bucket, key) => on_object(method, query, headers).map(|operation| Routed::Object(operation, bucket, key, version)),
     };
     let routed = found.ok_or_else(|| method_not_allowed(resource))?;
@@ -161,9 +164,9 @@ fn names_another(query: &Query, operation: Operation) -> bool {
     query.names().any(|name| operation.sub_resource() != Some(name) && of_operations(name))
 }
 
-fn on_bucket(method: &Method, query: &Query) -> Result<Option<OnBucket>> {
+fn on_bucket(method: &Method, query: &Query) -> Option<OnBucket> {
     use OnBucket::*;
-    Ok(Some(match *method {
+    Some(match *method {
         Method::GET if query.is_empty() => ListObjects,
         Method::GET if query.has("location") => GetBucketLocation,
         Method::GET if query.has("versioning") => GetBucketVersioning,
@@ -179,7 +182,7 @@ fn on_bucket(method: &Method, query: &Query) -> Result<Option<OnBucket>> {
         Method::GET if query.has("ownershipControls") => GetBucketOwnershipControls,
         Method::GET if query.has("publicAccessBlock") => GetPublicAccessBlock,
         Method::GET if query.has("website") => GetBucketWebsite,
-        Method::GET if query.names().any(|n| NEVER_SET.contains(&n)) => return Ok(never_set(query)),
+        Method::GET if query.names().any(|n| NEVER_SET.contains(&n)) => return never_set(query),
         Method::GET if query.get("list-type") == Some("2") => ListObjectsV2,
         Method::GET => ListObjects,
         Method::HEAD => HeadBucket,
@@ -203,14 +206,8 @@ fn on_bucket(method: &Method, query: &Query) -> Result<Option<OnBucket>> {
         Method::DELETE if query.has("website") => DeleteBucketWebsite,
         Method::DELETE => DeleteBucket,
         Method::POST if query.has("delete") => DeleteObjects,
-        Method::POST => {
-            return Err(Error::new(
-                ErrorKind::NotImplemented,
-                "Browser form uploads (POST policy) are not implemented by this gateway; docs/s3.md lists what is.",
-            ));
-        }
-        _ => return Ok(None),
-    }))
+        _ => return None,
+    })
 }
 
 /// The read of a setting that is never set. Of some a bucket can have many, each with an id: without one all are asked for.

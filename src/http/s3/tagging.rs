@@ -115,7 +115,7 @@ pub fn of_bucket(tags: &Tags) -> Option<Vec<u8>> {
     (!tags.is_empty()).then(|| document(tags).into_bytes())
 }
 
-fn parse(bytes: &[u8], of: Tagged) -> Result<Tags> {
+pub fn parse(bytes: &[u8], of: Tagged) -> Result<Tags> {
     let root = Element::parse(bytes, ROOT)?;
     match root.children.as_slice() {
         [set] if set.name == SET => of_elements(set, of),

@@ -18,6 +18,7 @@ use crate::s3::matrix::requests::{Place, Row, deletable, places, rows};
 use crate::s3::matrix::rules::{OnObject, Outcome, TARGETS, Who, may_change, may_object, on_object, on_version};
 use crate::s3::matrix::world::{World, shown};
 use crate::support::client::{Answer, Client, Request, Sign};
+use crate::support::form::Version;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Door {
@@ -96,7 +97,7 @@ fn nothing_crosses() {
                                 continue;
                             }
                             assert_routes_to(operation, &row.request);
-                            let answer = send(&mut clients, door, who, &row.request);
+                            let answer = send(&mut clients, door, who, &row);
                             let at = format!("{who:?} {door:?} {operation:?} {} {:?}", row.variant, place_name(place));
                             if let Some(fault) = check(&at, &answer, expected, &row, who, operation, place) {
                                 faults.push(fault);
@@ -166,8 +167,14 @@ fn changes_something(operation: Operation, who: Who, place: Place) -> bool {
     operation != Operation::DeleteObjects || !deletable(who, place.bucket).is_empty()
 }
 
-fn send(clients: &mut [Client; 2], door: Door, who: Who, request: &Request) -> Answer {
+fn send(clients: &mut [Client; 2], door: Door, who: Who, row: &Row) -> Answer {
     let key = who.key();
+    if let Some(form) = row.form.clone() {
+        let version = if door.is_presigned() { Version::V2 } else { Version::V4 };
+        let form = key.map_or(form.clone(), |key| form.signed(&key, version));
+        return clients[usize::from(door.is_edge())].send(&form.request(), Sign::No);
+    }
+    let request = &row.request;
     let sign = match &key {
         None => Sign::No,
         Some(key) if door.is_presigned() => Sign::Presigned(key),

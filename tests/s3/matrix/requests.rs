@@ -9,6 +9,7 @@ use crate::s3::matrix::rules::{
 };
 use crate::s3::matrix::world::{PART, World};
 use crate::support::client::{Request, complete_document};
+use crate::support::form::Form;
 
 #[derive(Clone, Copy)]
 pub struct Place {
@@ -21,6 +22,8 @@ pub type Expect = Box<dyn Fn(Who) -> Outcome>;
 pub struct Row {
     pub variant: String,
     pub request: Request,
+    /// In place of its body: a form, which is signed in its fields.
+    pub form: Option<Form>,
     pub expect: Expect,
     /// Changes something where it is allowed.
     pub changes: bool,
@@ -90,6 +93,7 @@ fn level(operation: Operation) -> Level {
         GetObject
         | HeadObject
         | PutObject
+        | PostObject
         | PublishObject
         | CopyObject
         | DeleteObject
@@ -122,7 +126,7 @@ pub fn places(operation: Operation) -> Vec<Place> {
 }
 
 fn row(variant: &str, request: Request, expect: impl Fn(Who) -> Outcome + 'static) -> Row {
-    Row { variant: variant.into(), request, expect: Box::new(expect), changes: false }
+    Row { variant: variant.into(), request, form: None, expect: Box::new(expect), changes: false }
 }
 
 fn changing(variant: &str, request: Request, expect: impl Fn(Who) -> Outcome + 'static) -> Row {
@@ -247,6 +251,7 @@ fn bucket_rows(operation: Operation, bucket: &'static Bucket) -> Vec<Row> {
         GetObject
         | HeadObject
         | PutObject
+        | PostObject
         | PublishObject
         | CopyObject
         | DeleteObject
@@ -429,6 +434,16 @@ fn object_rows(operation: Operation, target: &'static Target, world: &World) -> 
                 write(if target.exists { (412, "PreconditionFailed") } else { OK })(who)
             }),
         ],
+        PostObject => {
+            let form = || Form::new(target.bucket.name, target.key, "written over");
+            let posted = |variant: &str, form: Form| Row { form: Some(form.clone()), ..changing(variant, form.request(), write(GONE)) };
+            let tags = TAGS.replace("made", "changed");
+            vec![
+                posted("tagged", form().field("tagging", &tags)),
+                posted("", form()),
+                posted("public", form().field("acl", "public-read-write")),
+            ]
+        }
         PublishObject => vec![changing("", ask("PUT").query("publish", "").body(PUBLISHED), write(OK))],
         DeleteObject => vec![
             changing("", ask("DELETE"), delete),
