@@ -154,7 +154,7 @@ impl Shared {
                 VersionSelector::Current => txn.object(&of.bucket, &of.key)?.is_some(),
                 VersionSelector::Exact(id) => versions::is_there(txn, &of.bucket, &of.key, id)?,
             };
-            if conditions != WriteConditions::default() {
+            if !conditions.is_empty() {
                 // Where there is nothing the delete whose answer was lost is repeated, and it did what was asked.
                 if !there {
                     return Ok(Deleted::NOTHING);
@@ -366,7 +366,7 @@ fn copy_inside(txn: &mut Txn<'_>, copy: &CopyObject, checksum: Option<Checksum>,
 }
 
 pub fn check(conditions: &WriteConditions, current: Option<&ObjectRow>) -> Result<()> {
-    if *conditions == WriteConditions::default() {
+    if conditions.is_empty() {
         return Ok(());
     }
     conditions.check(current.map(|row| row.info(Vec::new())).as_ref())

@@ -15,7 +15,6 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::base::checksum::ChecksumAlgorithm;
-use crate::base::conditions::WriteConditions;
 use crate::base::error::{Error, Result};
 use crate::base::lock::Lock;
 use crate::base::media_type;
@@ -64,7 +63,7 @@ impl Inner {
     pub fn staging_for(self: &Arc<Self>, put: &Announced<'_>) -> Staging {
         let staging = self.staging.clone().not_synced();
         let short = put.length.is_some_and(|length| length <= self.settings.multipart_threshold);
-        let conditioned = *put.conditions != WriteConditions::default();
+        let conditioned = !put.conditions.is_empty();
         let refused = conditioned && !self.abilities().conditional_completes;
         let known = put.sha256.is_some_and(|sha256| self.may_copy(put.owner, &sha256, put.conditions));
         // How long a version is locked counts from when it is made, and its upload would be told before.

@@ -2,9 +2,13 @@
 //!
 //! Invariant: the decision is the upstream's own and atomic with its write. Without that (see `probe`) the write is refused.
 
+use aws_sdk_s3::config::http::HttpResponse;
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+
 use crate::base::conditions::{ETagMatch, WriteConditions};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::names::TenantId;
+use crate::upstream::fault;
 use crate::upstream::open::Inner;
 
 /// What the upstream is asked to hold the write to.
@@ -15,6 +19,13 @@ pub struct Held {
     pub if_none_match: Option<String>,
     /// Made from what was looked at: where it fails, look again.
     pub looked: bool,
+}
+
+impl Held {
+    /// Whether somebody changed what was looked at: a delete is answered 404 where there was an object.
+    pub fn is_outdated(&self, e: &Error) -> bool {
+        self.looked && matches!(e.kind(), ErrorKind::PreconditionFailed | ErrorKind::NoSuchKey)
+    }
 }
 
 /// How often a condition that S3 has no header for is looked at anew while others write.
@@ -28,16 +39,19 @@ impl Held {
     /// None: S3 has no such header.
     fn native(conditions: &WriteConditions) -> Option<Self> {
         match conditions {
-            WriteConditions { if_absent: false, if_match: None, if_match_size: None, if_match_modified: None } => Some(Held::default()),
-            WriteConditions { if_absent: true, if_match: None, if_match_size: None, if_match_modified: None } => {
+            WriteConditions { if_none_match: None, if_match: None, if_match_size: None, if_match_modified: None } => Some(Held::default()),
+            WriteConditions { if_none_match: Some(ETagMatch::Any), if_match: None, if_match_size: None, if_match_modified: None } => {
                 Some(Held { if_none_match: Some("*".into()), ..Held::default() })
             }
-            WriteConditions { if_absent: false, if_match: Some(ETagMatch::OneOf(tags)), if_match_size: None, if_match_modified: None } => {
-                match tags.as_slice() {
-                    [one] => Some(Held { if_match: Some(one.quoted()), ..Held::default() }),
-                    _ => None,
-                }
-            }
+            WriteConditions {
+                if_none_match: None,
+                if_match: Some(ETagMatch::OneOf(tags)),
+                if_match_size: None,
+                if_match_modified: None,
+            } => match tags.as_slice() {
+                [one] => Some(Held { if_match: Some(one.quoted()), ..Held::default() }),
+                _ => None,
+            },
             _ => None,
         }
     }
@@ -68,6 +82,18 @@ impl Inner {
     }
 }
 
+/// What the upstream's refusal of a write says of its condition. None: nothing.
+pub fn of_answer<E: ProvideErrorMetadata>(held: &Held, e: &SdkError<E, HttpResponse>) -> Option<Error> {
+    if held.if_match.is_some() && fault::is_no_such_key(e) {
+        return Some(no_such_key());
+    }
+    (held.is_any() && fault::is_precondition_failed(e)).then(|| failed(held))
+}
+
+pub fn no_such_key() -> Error {
+    Error::new(ErrorKind::NoSuchKey, "The specified key does not exist.")
+}
+
 pub fn failed(held: &Held) -> Error {
     let condition = if held.if_match.is_some() { "If-Match" } else { "If-None-Match" };
     Error::new(ErrorKind::PreconditionFailed, "At least one of the pre-conditions you specified did not hold")
@@ -83,12 +109,14 @@ mod tests {
         let tag = "d41d8cd98f00b204e9800998ecf8427e";
         let match_one = WriteConditions { if_match: Some(ETagMatch::parse_strong(tag)), ..WriteConditions::default() };
         assert_eq!(Held::native(&match_one).unwrap().if_match.unwrap(), format!("\"{tag}\""));
-        let absent = WriteConditions { if_absent: true, ..WriteConditions::default() };
-        assert_eq!(Held::native(&absent).unwrap().if_none_match.unwrap(), "*");
+        assert_eq!(Held::native(&WriteConditions::absent()).unwrap().if_none_match.unwrap(), "*");
         assert!(!Held::native(&WriteConditions::default()).unwrap().is_any());
         for other in [
             WriteConditions { if_match: Some(ETagMatch::Any), ..WriteConditions::default() },
             WriteConditions { if_match: Some(ETagMatch::parse(&format!("{tag}, {tag}-1"))), ..WriteConditions::default() },
+            // S3 has `*` only.
+            WriteConditions { if_none_match: Some(ETagMatch::parse_strong(tag)), ..WriteConditions::default() },
+            WriteConditions { if_none_match: Some(ETagMatch::Any), ..match_one.clone() },
             WriteConditions { if_match_size: Some(1), ..match_one },
         ] {
             assert_eq!(Held::native(&other), None);

@@ -56,7 +56,7 @@ impl Inner {
     /// Whether a body with this hash may need no upload.
     pub fn may_copy(&self, owner: &TenantId, sha256: &Sha256, conditions: &WriteConditions) -> bool {
         // A copy's own conditions are not everywhere decided as those of a PUT are.
-        let plain = *conditions == WriteConditions::default();
+        let plain = conditions.is_empty();
         plain && self.abilities().conditional_copies && self.contents.get(owner, sha256).is_some()
     }
 

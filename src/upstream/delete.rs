@@ -56,7 +56,7 @@ impl Inner {
 
     /// A version never changes, so that conditions are decided by a look at it.
     async fn delete_version(&self, place: &Place, key: &str, version: &VersionId, delete: &Delete) -> Result<Deleted> {
-        if delete.conditions != WriteConditions::default() {
+        if !delete.conditions.is_empty() {
             let head = self.look_at(&place.bucket, key, VersionSelector::Exact(version)).await?.object();
             let there = head.map(|head| self.info(&place.bucket, key, &TenantId::operator(), &head)).transpose()?;
             delete.conditions.check(there.as_ref())?;
@@ -84,7 +84,7 @@ impl Inner {
     /// Always looked at, so that what was deleted is what the condition was about. None: there is nothing to delete. That is no
     /// failure, also under a condition: the delete whose answer was lost is repeated, and it did what was asked.
     async fn held_delete(&self, conditions: &WriteConditions, place: &Place, key: &str) -> Result<Option<Held>> {
-        if *conditions == WriteConditions::default() {
+        if conditions.is_empty() {
             return Ok(Some(Held::default()));
         }
         if !self.abilities().conditional_deletes {

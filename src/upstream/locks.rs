@@ -7,10 +7,10 @@ use aws_sdk_s3::types::{ObjectLockLegalHold, ObjectLockLegalHoldStatus, ObjectLo
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::lock::Retention;
 use crate::base::object_ref::{ObjectRef, VersionId, no_such_version};
+use crate::upstream::conditions::no_such_key;
 use crate::upstream::fault;
 use crate::upstream::info::date_time;
 use crate::upstream::open::Inner;
-use crate::upstream::write::no_such_key;
 
 impl Inner {
     pub async fn set_retention(&self, of: ObjectRef<'_>, retention: Option<Retention>, bypass: bool) -> Result<()> {

@@ -214,14 +214,11 @@ impl Inner {
                     if let Some(made) = self.was_it_this(&place, &key, &recorded.sealed).await? {
                         return self.completed(&place, &key, &recorded, made).await;
                     }
-                    let by_condition = held.is_any() && fault::is_precondition_failed(&e);
-                    if by_condition && held.looked {
+                    let failed = conditions::of_answer(&held, &e).unwrap_or_else(|| fault::of(e));
+                    if held.is_outdated(&failed) {
                         continue;
                     }
-                    if held.if_match.is_some() && fault::is_no_such_key(&e) {
-                        return Err(crate::upstream::write::no_such_key());
-                    }
-                    return Err(if by_condition { conditions::failed(&held) } else { fault::of(e) });
+                    return Err(failed);
                 }
                 Err(e) if promises(&complete) && fault::code(&e) == Some("BadDigest") => return Err(broken_promise(ErrorKind::BadDigest)),
                 Err(e) if promises(&complete) && fault::code(&e) == Some("InvalidRequest") => {

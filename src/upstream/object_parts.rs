@@ -7,10 +7,10 @@ use aws_sdk_s3::types::ObjectAttributes;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::object::{ObjectInfo, PartInfo, SharedObject};
 use crate::base::object_ref::{ObjectRef, VersionId, VersionSelector};
+use crate::upstream::conditions::no_such_key;
 use crate::upstream::fault;
 use crate::upstream::info::checksum_of;
 use crate::upstream::open::Inner;
-use crate::upstream::write::no_such_key;
 
 /// Parts of different sizes that the upstream does not list are asked for one by one, if they are not more.
 const ASKED_SINGLY: u16 = 100;

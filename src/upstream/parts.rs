@@ -284,9 +284,9 @@ impl Inner {
                         guard.id = None;
                         return Ok(made);
                     }
-                    if !held.looked || !fault::is_precondition_failed(&e) {
-                        let is_condition = held.is_any() && fault::is_precondition_failed(&e);
-                        return Err(if is_condition { conditions::failed(&held) } else { fault::of(e) });
+                    let failed = conditions::of_answer(&held, &e).unwrap_or_else(|| fault::of(e));
+                    if !held.is_outdated(&failed) {
+                        return Err(failed);
                     }
                     held = self.held(conditions, &object.place.bucket, &object.key).await?;
                 }

@@ -5,9 +5,9 @@ use aws_sdk_s3::types::{GlacierJobParameters, RestoreRequest, Tier};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::object_ref::{ObjectRef, VersionId, no_such_version};
 use crate::origin::{Restore, Restored, not_archived};
+use crate::upstream::conditions::no_such_key;
 use crate::upstream::fault;
 use crate::upstream::open::Inner;
-use crate::upstream::write::no_such_key;
 
 impl Inner {
     pub async fn restore(&self, of: ObjectRef<'_>, wanted: Restore) -> Result<Restored> {

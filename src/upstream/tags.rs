@@ -10,9 +10,10 @@ use crate::base::names::TenantId;
 use crate::base::object::ObjectInfo;
 use crate::base::object_ref::{ObjectRef, VersionId, VersionSelector, no_such_version};
 use crate::base::tags::Tags;
+use crate::upstream::conditions::no_such_key;
 use crate::upstream::fault;
 use crate::upstream::open::Inner;
-use crate::upstream::write::{Copying, no_such_key};
+use crate::upstream::write::Copying;
 
 impl Inner {
     /// As the header of a request that makes an object. None: it gets no tags.

@@ -117,7 +117,7 @@ impl Inner {
         for _ in 0..LOOKS {
             let held = self.held(conditions, &sending.place.bucket, &sending.key).await?;
             match self.put_once(sending, &held).await {
-                Err(e) if e.kind() == ErrorKind::PreconditionFailed && held.looked => continue,
+                Err(e) if held.is_outdated(&e) => continue,
                 other => return other,
             }
         }
@@ -144,7 +144,7 @@ impl Inner {
         let put = put.disable_payload_signing().mutate_request(move |r| insert_raw(r, &raw));
         match put.send().await {
             Ok(put) => Made::of(put.e_tag(), put.version_id()),
-            Err(e) if fault::is_no_such_key(&e) && held.if_match.is_some() => Err(no_such_key()),
+            Err(e) if fault::is_no_such_key(&e) && held.if_match.is_some() => Err(conditions::no_such_key()),
             Err(e) if held.is_any() && (fault::is_precondition_failed(&e) || fault::is_conflict(&e)) => {
                 let conflict = fault::is_conflict(&e);
                 match self.was_it_this(&sending.place, &sending.key, &sending.sealed).await? {
@@ -183,7 +183,7 @@ impl Inner {
         for _ in 0..LOOKS {
             let held = self.held(&conditions, &copying.to.0.bucket, &copying.to.1).await?;
             match self.copy_once(&copying, &held).await {
-                Err(e) if e.kind() == ErrorKind::PreconditionFailed && held.looked => continue,
+                Err(e) if held.is_outdated(&e) => continue,
                 other => return other.map(|object| Written { object: Arc::new(object), dedup: Dedup::Hit }),
             }
         }
@@ -247,7 +247,7 @@ impl Inner {
     pub async fn set_object_acl(&self, of: ObjectRef<'_>, acl: Acl) -> Result<()> {
         let (bucket, of) = self.meant(of).await?;
         for _ in 0..LOOKS {
-            let Some(object) = self.stat(of).await? else { return Err(no_such_key()) };
+            let Some(object) = self.stat(of).await? else { return Err(conditions::no_such_key()) };
             if object.acl == acl {
                 return Ok(());
             }
@@ -367,10 +367,6 @@ pub fn insert_raw(request: &mut HttpRequest, raw: &[(&'static str, String)]) {
             tracing::debug!(name, "a header can't be sent upstream and is left out");
         }
     }
-}
-
-pub fn no_such_key() -> Error {
-    Error::new(ErrorKind::NoSuchKey, "The specified key does not exist.")
 }
 
 /// The trait's word for "look again, and decide anew".

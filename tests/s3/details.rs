@@ -45,6 +45,39 @@ fn parts_that_an_object_does_not_have() {
 }
 
 #[test]
+fn writes_that_must_not_find_a_version() {
+    both(|_, client| {
+        client.put(&acme(), "media", "other", b"other").expect(200);
+        let upload = client.create_upload(&acme(), "media", "k");
+        let part = client.upload_part(&acme(), "media", "k", &upload, 1, b"of parts").expect(200).etag();
+        let complete = Request::on("POST", "media", "k").query("uploadId", &upload);
+        let complete = complete.body(crate::support::client::complete_document(&[(1, part)]));
+        let put = Request::on("PUT", "media", "k").body("put");
+        let copy = Request::on("PUT", "media", "k").header("x-amz-copy-source", "/media/other");
+        let long = Request::on("PUT", "media", "k").body(vec![7; 17 << 20]);
+        let first = client.put(&acme(), "media", "k", b"first").expect(200).etag();
+        let other = "\"00000000000000000000000000000001\"";
+        for write in [&put, &copy, &complete, &long] {
+            for tags in [format!("\"{first}\""), format!("{other}, \"{first}\""), format!("W/\"{first}\""), first.clone(), "*".to_owned()] {
+                send(client, &write.clone().header("if-none-match", &tags)).refused(412, "PreconditionFailed");
+            }
+        }
+        assert_eq!(client.get(&acme(), "media", "k").expect(200).body, b"first");
+        for write in [&put, &copy, &complete, &long] {
+            send(client, &write.clone().header("if-none-match", &format!("{other}, \"not-one-of-ours\""))).expect(200);
+            client.put(&acme(), "media", "k", b"first").expect(200);
+        }
+        client.delete(&acme(), "media", "k").expect(204);
+        send(client, &put.clone().header("if-none-match", &first)).expect(200);
+        // Both conditions count.
+        let second = client.get(&acme(), "media", "k").expect(200).etag();
+        let held = |unwanted: &str| put.clone().header("if-match", &format!("\"{second}\"")).header("if-none-match", unwanted);
+        send(client, &held(&second)).refused(412, "PreconditionFailed");
+        send(client, &held(&first)).expect(200);
+    });
+}
+
+#[test]
 fn attributes_that_nobody_names() {
     both(|_, client| {
         client.put(&acme(), "media", "k", b"k").expect(200);

@@ -145,13 +145,19 @@ impl Run {
         let (key, body) = (self.key(), self.random.body());
         let current = self.objects.get(&key).map(|o| o.etag.clone());
         let put = Request::on("PUT", BUCKET, &key).body(body.clone());
-        let (put, expected) = match self.random.below(3) {
+        let other = "\"00000000000000000000000000000000\"";
+        let (put, expected) = match self.random.below(5) {
             0 => (put.header("if-none-match", "*"), if current.is_some() { 412 } else { 200 }),
             1 => {
                 let tag = current.clone().unwrap_or_else(|| etag(b"x"));
                 (put.header("if-match", &format!("\"{tag}\"")), if current.is_some() { 200 } else { 404 })
             }
-            _ => (put.header("if-match", "\"00000000000000000000000000000000\""), if current.is_some() { 412 } else { 404 }),
+            2 => {
+                let tag = current.clone().unwrap_or_else(|| etag(b"x"));
+                (put.header("if-none-match", &format!("{other}, \"{tag}\"")), if current.is_some() { 412 } else { 200 })
+            }
+            3 => (put.header("if-none-match", other), 200),
+            _ => (put.header("if-match", other), if current.is_some() { 412 } else { 404 }),
         };
         self.send(&put).expect(expected);
         if expected == 200 {

@@ -122,7 +122,7 @@ fn deleted_stays_deleted_over_s3() {
 fn conditions(over_s3: bool) {
     let (world, running) = World::start(over_s3);
     let address = running.s3;
-    for key in ["a", "b", "c", "d", "e", "f"] {
+    for key in ["a", "b", "c", "d", "e", "f", "i"] {
         world.put_old(key, b"old");
     }
     let old = format!("\"{}\"", world.old.client().get(&operator(), OLD, &format!("{PREFIX}a")).etag());
@@ -131,6 +131,8 @@ fn conditions(over_s3: bool) {
     let put_if = |key: &str, name: &str, value: &str| send(address, &Request::on("PUT", BUCKET, key).body("new").header(name, value));
     // What only the old store has is there.
     put_if("a", "if-none-match", "*").refused(412, "PreconditionFailed");
+    put_if("a", "if-none-match", &old).refused(412, "PreconditionFailed");
+    put_if("i", "if-none-match", wrong).expect(200);
     put_if("a", "if-match", wrong).refused(412, "PreconditionFailed");
     put_if("a", "if-match", &old).expect(200);
     assert_eq!(get(address, "a").expect(200).body, b"new");

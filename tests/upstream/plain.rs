@@ -88,7 +88,7 @@ fn conditions_are_refused_and_never_ignored() {
     let mut client = gateway.client();
     client.make_bucket(&acme(), "media");
     let etag = client.put(&acme(), "media", "k", b"first").expect(200).etag();
-    for (name, value) in [("if-none-match", "*"), ("if-match", &*etag), ("if-match", "*")] {
+    for (name, value) in [("if-none-match", "*"), ("if-none-match", "\"00\""), ("if-match", &*etag), ("if-match", "*")] {
         refuses(&mut client, Request::on("PUT", "media", "k").header(name, value).body(b"second"));
         refuses(&mut client, Request::on("PUT", "media", "k").header(name, value).body(random(17 << 20)));
     }
@@ -112,6 +112,8 @@ fn what_it_decides_of_writes_it_may_decide() {
     client.send(&put("if-match", &first, b"second"), Sign::Header(&acme())).expect(200);
     client.send(&put("if-match", &first, b"third"), Sign::Header(&acme())).refused(412, "PreconditionFailed");
     assert_eq!(client.get(&acme(), "media", "k").expect(200).body, b"second");
+    let second = client.send(&put("if-none-match", &first, b"second"), Sign::Header(&acme())).expect(200).etag();
+    client.send(&put("if-none-match", &second, b"third"), Sign::Header(&acme())).refused(412, "PreconditionFailed");
     refuses(&mut client, Request::on("DELETE", "media", "k").header("if-match", &first));
     assert_eq!(client.get(&acme(), "media", "k").expect(200).body, b"second");
 }

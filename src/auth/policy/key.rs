@@ -54,6 +54,8 @@ pub enum ConditionKey {
     Query(&'static str),
     Number(&'static str),
     Header(&'static str),
+    /// Only as `*`: who demands the header means that nothing is replaced. A list of tags does not promise that.
+    IfNoneMatch,
     CopySource,
     PayloadHash,
     /// The version that is named, of the object or of the source of a copy: each is decided by its own.
@@ -146,7 +148,7 @@ const KEYS: &[(&str, ConditionKey)] = &[
     ("s3:object-lock-legal-hold", ConditionKey::LegalHold),
     ("s3:RequestObjectTagKeys", ConditionKey::GivenTagKeys),
     ("s3:if-match", ConditionKey::Header("if-match")),
-    ("s3:if-none-match", ConditionKey::Header("if-none-match")),
+    ("s3:if-none-match", ConditionKey::IfNoneMatch),
     ("s3:x-amz-acl", ConditionKey::Header("x-amz-acl")),
     ("s3:x-amz-content-sha256", ConditionKey::PayloadHash),
     ("s3:x-amz-copy-source", ConditionKey::CopySource),
@@ -300,6 +302,7 @@ impl ConditionKey {
             | Self::Query(_)
             | Self::Number(_)
             | Self::Header(_)
+            | Self::IfNoneMatch
             | Self::CopySource
             | Self::PayloadHash
             | Self::LockMode
@@ -364,6 +367,7 @@ impl ConditionKey {
             Self::Query(name) => facts.query.get(name).map(text),
             Self::Number(name) => facts.query.number(name)?.map(Value::Number),
             Self::Header(name) => facts.header(name)?.map(text),
+            Self::IfNoneMatch => facts.header("if-none-match")?.filter(|v| *v == "*").map(text),
             Self::PayloadHash => payload_hash(env.subject, facts).map(Value::Text),
             Self::CopySource => CopySource::of(&facts.parts.headers)?.map(|s| Value::Text(Cow::Owned(s.name()))),
             Self::LockMode => facts.lock.retention.map(|r| text(r.mode.name())),

@@ -22,6 +22,7 @@ impl ConditionKey {
             }
             Self::Prefix | Self::Query(_) | Self::Number(_) => LISTS.contains(action),
             Self::Header(name) => of_header(name).is_none_or(|actions| actions.contains(action)),
+            Self::IfNoneMatch => CONDITIONAL.contains(action),
             Self::CopySource => WRITES.contains(action),
             Self::ExistingTag(_) => TagsOf::Existing.actions().contains(action),
             Self::GivenTag(_) | Self::GivenTagKeys => TagsOf::Given.actions().contains(action),
@@ -48,7 +49,7 @@ impl ConditionKey {
 fn of_header(name: &str) -> Option<ActionSet> {
     match name {
         "user-agent" | "referer" => None,
-        "if-match" | "if-none-match" => Some(CONDITIONAL),
+        "if-match" => Some(CONDITIONAL),
         "x-amz-object-ownership" => Some(OWNERSHIP),
         "x-amz-acl" => Some(ACLS),
         name if name.starts_with("x-amz-grant-") => Some(ACLS),

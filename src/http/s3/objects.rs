@@ -191,7 +191,7 @@ fn wanted_object(reader: &mut Reader<'_>) -> Result<Wanted> {
     let key = key.filter(|k| !k.is_empty()).ok_or_else(|| invalid_batch("an Object has no Key"))?;
     let date = |t: &str| Timestamp::parse_iso8601(t).or_else(|| Timestamp::parse_http_date(t));
     let conditions = WriteConditions {
-        if_absent: false,
+        if_none_match: None,
         if_match: understood(etag, "ETag of an Object can't be read", ETagMatch::parse_one)?,
         if_match_size: understood(size, "Size of an Object can't be read", |s| s.parse().ok())?,
         if_match_modified: understood(modified, "LastModifiedTime of an Object can't be read", date)?,

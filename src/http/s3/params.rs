@@ -188,17 +188,12 @@ fn malformed(algorithm: ChecksumAlgorithm) -> Error {
 
 /// Conditions of PutObject, CopyObject (destination), CompleteMultipartUpload and DeleteObject.
 pub fn write_conditions(headers: &HeaderMap) -> Result<WriteConditions> {
-    let if_absent = match one(headers, &header::IF_NONE_MATCH) {
-        Ok(None) => false,
-        Ok(Some("*")) => true,
-        // As S3: on a write it has this form and no other. Who demands the header means that nothing is replaced.
-        Ok(Some(_)) | Err(_) => {
-            let text = "A header you provided implies functionality that is not implemented: on a write If-None-Match can only be *.";
-            return Err(Error::new(ErrorKind::NotImplemented, text).detail("Header", "If-None-Match"));
-        }
-    };
+    let name = header::IF_NONE_MATCH.as_str();
+    let wrong = || invalid(name, "ETags are needed, with commas between them and at most 100, or *.");
+    // S3 itself knows `*` only. Ceph and others take tags, and policies that demand the header mean `*` (`auth::policy::key`).
+    let if_none_match = one(headers, name)?.map(|v| ETagMatch::parse_list(v).ok_or_else(wrong)).transpose()?;
     Ok(WriteConditions {
-        if_absent,
+        if_none_match,
         if_match: if_match(headers, header::IF_MATCH.as_str())?,
         if_match_size: number(headers, "x-amz-if-match-size")?,
         if_match_modified: date(headers, "x-amz-if-match-last-modified-time")?,

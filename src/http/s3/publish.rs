@@ -9,7 +9,7 @@ use http::header::{self, HeaderName, HeaderValue};
 
 use crate::auth::Grant;
 use crate::base::checksum::ChecksumAlgorithm;
-use crate::base::conditions::{ETagMatch, WriteConditions};
+use crate::base::conditions::WriteConditions;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::limits::MAX_PUT_BYTES;
 use crate::base::lock::Lock;
@@ -53,10 +53,7 @@ pub async fn put(exchange: &mut Exchange<'_>, bucket: &BucketName, asked: &Objec
         return Ok(answer(exchange, &grant, object, true));
     }
     // What was looked at is what may be replaced: two who publish the same at once write it once.
-    let conditions = match &there {
-        None => WriteConditions { if_absent: true, ..WriteConditions::default() },
-        Some(other) => WriteConditions { if_match: Some(ETagMatch::OneOf(vec![other.etag])), ..WriteConditions::default() },
-    };
+    let conditions = WriteConditions::only_over(there.as_ref().map(|other| other.etag));
     if new.headers.content_type.is_empty() {
         new.headers.content_type = media_type::guess(asked.as_str(), &first_bytes(&received)).to_owned();
     }
@@ -85,7 +82,7 @@ fn refuse_what_does_not_fit(exchange: &Exchange<'_>) -> Result<()> {
     if headers.contains_key("x-amz-copy-source") || exchange.query.has("uploadId") {
         return invalid("Only a whole object is published by hash: no copy, and no part of an upload.");
     }
-    if params::write_conditions(headers)? != WriteConditions::default() {
+    if !params::write_conditions(headers)?.is_empty() {
         return invalid("Publishing by hash takes no conditions: what is there already with the same content stays.");
     }
     Ok(())

@@ -110,7 +110,7 @@ async fn preconditions_and_quotas_are_decided_with_the_write() {
     make_bucket(&local, "media").await;
     let conditional = |body: &[u8]| {
         let mut put = put_of(&local, "media", "k", body);
-        put.conditions.if_absent = true;
+        put.conditions = WriteConditions::absent();
         put
     };
     // All at once: exactly one may win.

@@ -190,11 +190,21 @@ async fn conditions_are_those_of_the_current_version() {
         put.conditions = conditions;
         local.put(put, Quota::default()).await.map(|w| w.object).map_err(|e| e.kind())
     };
-    let etag =
-        |object: &SharedObject| WriteConditions { if_match: Some(ETagMatch::OneOf(vec![object.etag])), ..WriteConditions::default() };
-    let absent = || WriteConditions { if_absent: true, ..WriteConditions::default() };
+    let etag = |object: &SharedObject| WriteConditions::only_over(Some(object.etag));
+    let absent = WriteConditions::absent;
     assert_eq!(put_if(etag(&old)).await.unwrap_err(), ErrorKind::PreconditionFailed);
     assert_eq!(put_if(absent()).await.unwrap_err(), ErrorKind::PreconditionFailed);
+    let unless = |objects: &[&SharedObject]| WriteConditions {
+        if_none_match: Some(ETagMatch::OneOf(objects.iter().map(|o| o.etag).collect())),
+        ..WriteConditions::default()
+    };
+    assert_eq!(put_if(unless(&[&new])).await.unwrap_err(), ErrorKind::PreconditionFailed);
+    assert_eq!(put_if(unless(&[&old, &new])).await.unwrap_err(), ErrorKind::PreconditionFailed);
+    assert_eq!(
+        put_if(WriteConditions { if_match: unless(&[&new]).if_none_match, ..unless(&[&old, &new]) }).await.unwrap_err(),
+        ErrorKind::PreconditionFailed
+    );
+    let new = put_if(unless(&[&old])).await.unwrap();
     let (bucket, key) = (bucket_name("media"), object_key("k"));
     let delete_if = async |conditions: WriteConditions, id: Option<&VersionId>| {
         let of = ObjectRef { bucket: &bucket, key: &key, version: id.into() };
@@ -206,6 +216,9 @@ async fn conditions_are_those_of_the_current_version() {
     // A marker is the current version: that counts as nothing.
     assert_eq!(delete_if(etag(&new), None).await.unwrap(), Deleted::NOTHING, "the same delete again");
     assert_eq!(put_if(etag(&new)).await.unwrap_err(), ErrorKind::NoSuchKey);
+    assert_eq!(put_if(WriteConditions { if_match: Some(ETagMatch::Any), ..unless(&[&new]) }).await.unwrap_err(), ErrorKind::NoSuchKey);
+    assert_eq!(put_if(unless(&[&new])).await.unwrap().size, 4);
+    assert!(delete_if(WriteConditions::default(), None).await.unwrap().marker);
     assert_eq!(put_if(absent()).await.unwrap().size, 4);
 }
 

@@ -6,7 +6,7 @@
 
 use bytes::Bytes;
 
-use crate::base::conditions::{ETagMatch, WriteConditions};
+use crate::base::conditions::WriteConditions;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::lock::Lock;
 use crate::base::names::{BucketName, ObjectKey};
@@ -228,10 +228,7 @@ fn again(e: Error) -> Result<Step, Trouble> {
 }
 
 fn only_over(there: Option<&Copied>) -> WriteConditions {
-    match there {
-        Some(there) => WriteConditions { if_match: Some(ETagMatch::OneOf(vec![there.object.etag])), ..WriteConditions::default() },
-        None => WriteConditions { if_absent: true, ..WriteConditions::default() },
-    }
+    WriteConditions::only_over(there.map(|there| there.object.etag))
 }
 
 /// Two versions of one second can have the same name at an S3 that tells no milliseconds: what they carry counts too.

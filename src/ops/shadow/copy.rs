@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Semaphore, watch};
 
 use crate::base::checksum::{Checksum, ChecksumAlgorithm, ChecksumType};
-use crate::base::conditions::{ETagMatch, WriteConditions};
+use crate::base::conditions::WriteConditions;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::etag::ETag;
 use crate::base::limits::{MAX_PUT_BYTES, MIN_PART_BYTES};
@@ -208,7 +208,7 @@ impl Inner {
             headers: headers_of(object),
             tags: self.tags_of(shadow, key, object).await?,
             lock: Lock::default(),
-            conditions: only_where_nothing_is(),
+            conditions: WriteConditions::absent(),
             received,
         };
         self.put_where_nothing_is(shadow, key, self.origin.writes.put(put, Quota::default())).await
@@ -293,7 +293,7 @@ impl Inner {
             key: key.clone(),
             upload: upload.id.clone(),
             parts,
-            conditions: only_where_nothing_is(),
+            conditions: WriteConditions::absent(),
             checksum_type: checksum.as_ref().map(Checksum::kind),
             checksum,
             size: Some(object.size),
@@ -350,19 +350,12 @@ impl Inner {
             written => written?.object,
         };
         if self.is_marked(shadow, key).await? {
-            let if_match = Some(ETagMatch::OneOf(vec![object.etag]));
-            self.origin
-                .writes
-                .delete(ObjectRef::current(&shadow.bucket, key), WriteConditions { if_match, ..WriteConditions::default() }.into())
-                .await?;
+            let this = WriteConditions::only_over(Some(object.etag));
+            self.origin.writes.delete(ObjectRef::current(&shadow.bucket, key), this.into()).await?;
             return Ok(Brought::Nothing);
         }
         Ok(Brought::Copied(object.size))
     }
-}
-
-pub fn only_where_nothing_is() -> WriteConditions {
-    WriteConditions { if_absent: true, ..WriteConditions::default() }
 }
 
 /// Its storage class says how the old store keeps it.

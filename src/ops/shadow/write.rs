@@ -7,7 +7,6 @@ use crate::base::names::{BucketName, ObjectKey};
 use crate::base::object::{Layer, ListQuery};
 use crate::base::object_ref::{ObjectRef, VersionSelector};
 use crate::ops::keyed::Held;
-use crate::ops::shadow::copy::only_where_nothing_is;
 use crate::ops::shadow::{Inner, Shown};
 use crate::origin::{CompleteUpload, CopyObject, Delete, Deleted, Freshness, PutObject, Quota, Written};
 
@@ -35,11 +34,11 @@ impl Inner {
     /// Conditions that are about what only the old store has are decided here; for the origin they become that it still has
     /// nothing, which it decides in one step with the write. Until the write is done no copy comes between.
     async fn decide(&self, bucket: &BucketName, key: &ObjectKey, conditions: &mut WriteConditions) -> Result<Option<Held>> {
-        let Some(shadow) = self.of(bucket).filter(|_| *conditions != WriteConditions::default()) else { return Ok(None) };
+        let Some(shadow) = self.of(bucket).filter(|_| !conditions.is_empty()) else { return Ok(None) };
         let lock = self.locks.lock(bucket, key).await;
         if let Shown::Old(found) = self.look(shadow, key, Freshness::Current).await? {
             conditions.check(Some(&found.object))?;
-            *conditions = only_where_nothing_is();
+            *conditions = WriteConditions::absent();
         }
         Ok(Some(lock))
     }
@@ -61,7 +60,7 @@ impl Inner {
                 delete.conditions.check(Some(&found.object))?;
                 Deleted::SOMETHING
             }
-            Err(e) if own.is_none() && delete.conditions != WriteConditions::default() => return Err(e),
+            Err(e) if own.is_none() && !delete.conditions.is_empty() => return Err(e),
             // Away: it may have the key.
             Err(_) if own.is_none() => Deleted::UNKNOWN,
             Ok(Some(_)) | Err(_) => Deleted::SOMETHING,

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use sha2::Digest as _;
 
-use crate::base::conditions::{ETagMatch, WriteConditions};
+use crate::base::conditions::WriteConditions;
 use crate::base::digest::{Md5, Sha256, VerifiedSha256};
 use crate::base::etag::ETag;
 use crate::base::lock::Lock;
@@ -92,10 +92,7 @@ pub fn is_ours(object: &ObjectInfo) -> bool {
 
 /// Only over what was there when it was looked: a request that lost its way and comes late changes nothing any more.
 pub fn only_over(before: Option<&ObjectInfo>) -> WriteConditions {
-    match before {
-        Some(object) => WriteConditions { if_match: Some(ETagMatch::OneOf(vec![object.etag])), ..WriteConditions::default() },
-        None => WriteConditions { if_absent: true, ..WriteConditions::default() },
-    }
+    WriteConditions::only_over(before.map(|object| object.etag))
 }
 
 /// Whether upstream has this already, but for its tags: an upload whose end could not be noted.

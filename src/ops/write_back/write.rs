@@ -49,7 +49,7 @@ impl Overlay {
                     Ok(None) => return Ok(Deleted::NOTHING),
                     Ok(found) => found,
                     // What there is will be deleted when it can be.
-                    Err(e) if e.is_away() && conditions == WriteConditions::default() => None,
+                    Err(e) if e.is_away() && conditions.is_empty() => None,
                     Err(e) => return Err(e),
                 },
             };
@@ -94,7 +94,7 @@ impl Overlay {
     }
 
     async fn check(&self, conditions: &WriteConditions, bucket: &BucketName, key: &ObjectKey, old: Option<&Entry>) -> Result<()> {
-        if *conditions == WriteConditions::default() {
+        if conditions.is_empty() {
             return Ok(());
         }
         let current = match old {

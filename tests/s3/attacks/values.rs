@@ -220,7 +220,12 @@ fn conditions_of_writes_are_well_formed_or_refused() {
     let (_gateway, mut client) = open_but_for(NO_PUBLIC_ACL);
     let etag = client.put(&acme(), "open", "k", b"first").expect(200).etag();
     let with = |method: &str, name: &str, value: &str| Request::on(method, "open", "k").header(name, value).body("x");
-    client.send(&with("PUT", "if-none-match", &format!("\"{etag}\"")), Sign::No).refused(501, "NotImplemented");
+    client.send(&with("PUT", "if-none-match", &format!("\"{etag}\"")), Sign::No).refused(412, "PreconditionFailed");
+    client.send(&with("PUT", "if-none-match", &format!("\"00\", W/\"{etag}\"")), Sign::No).refused(412, "PreconditionFailed");
+    let many = "\"00\",".repeat(101);
+    for value in ["", ",", "\"", "a\"b", "*, \"a\"", "\"a\" \"b\"", "W/*", "\u{e9}", &many] {
+        client.send(&with("PUT", "if-none-match", value), Sign::No).refused(400, "InvalidArgument");
+    }
     for value in ["", "\"", "a\"b", &format!("\"{etag}\", \"00\""), &format!("W/\"{etag}\""), "\u{e9}"] {
         for method in ["PUT", "DELETE"] {
             client.send(&with(method, "if-match", value), Sign::No).refused(400, "InvalidArgument");

@@ -1,7 +1,6 @@
 //! One thing at a time: what waits and what is done upstream, limits, refusals, buckets, and jobs that were never made.
 
 use super::*;
-use crate::base::conditions::ETagMatch;
 use crate::base::error::ErrorKind;
 use crate::base::lock::Lock;
 use crate::base::names::UploadId;
@@ -15,7 +14,7 @@ fn always() -> WriteConditions {
 }
 
 fn if_match(etag: crate::base::etag::ETag) -> WriteConditions {
-    WriteConditions { if_match: Some(ETagMatch::OneOf(vec![etag])), ..WriteConditions::default() }
+    WriteConditions::only_over(Some(etag))
 }
 
 #[tokio::test]

@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
-use crate::base::conditions::ETagMatch;
 use crate::base::error::ErrorKind;
 use crate::base::lock::Lock;
 use crate::base::object::{ListEntry, ListQuery};
@@ -81,13 +80,13 @@ impl History {
     async fn conditions(&self, key: &str, when: When) -> Option<WriteConditions> {
         Some(match when {
             When::Always => WriteConditions::default(),
-            When::Absent => WriteConditions { if_absent: true, ..WriteConditions::default() },
+            When::Absent => WriteConditions::absent(),
             When::Unchanged => {
                 let etag = match self.model.get(key) {
                     Some(body) => crate::base::etag::ETag::single(crate::ingest::md5::Md5Hasher::digest(body)),
                     None => return None,
                 };
-                WriteConditions { if_match: Some(ETagMatch::OneOf(vec![etag])), ..WriteConditions::default() }
+                WriteConditions::only_over(Some(etag))
             }
         })
     }
