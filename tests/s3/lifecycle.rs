@@ -67,3 +67,31 @@ fn objects_tell_when_they_go() {
     let kept = client.send(&Request::on("GET", "media", "tmp/a"), Sign::Header(&acme())).expect(200);
     assert_eq!(kept.header("x-amz-expiration"), None);
 }
+
+#[test]
+fn what_a_rule_asks_for_by_tag_is_told_by_the_objects_tags() {
+    for gateway in [Gateway::start(), Gateway::start_over_another()] {
+        let mut client = gateway.client();
+        client.make_bucket(&acme(), "media");
+        let tag = "<Tag><Key>keep</Key><Value>no</Value></Tag>";
+        rules(&mut client, &EXPIRES.replace("<Prefix>tmp/</Prefix>", tag)).expect(200);
+        let put = |key: &str, tags: &str| Request::on("PUT", "media", key).header("x-amz-tagging", tags).body("x");
+        let told = |answer: Answer| answer.expect(200).header("x-amz-expiration").is_some();
+        let send = |client: &mut Client, request: &Request| client.send(request, Sign::Header(&acme()));
+        assert!(told(send(&mut client, &put("goes", "keep=no&a=b"))));
+        assert!(!told(send(&mut client, &put("stays", "keep=yes"))));
+        assert!(!told(send(&mut client, &Request::on("PUT", "media", "plain").body("x"))));
+        for method in ["GET", "HEAD"] {
+            for (key, goes) in [("goes", true), ("stays", false), ("plain", false)] {
+                assert_eq!(told(send(&mut client, &Request::on(method, "media", key))), goes, "{method} {key}");
+            }
+        }
+        let copy = Request::on("PUT", "media", "copy").header("x-amz-copy-source", "media/goes");
+        assert!(told(send(&mut client, &copy)));
+        let retagged = format!("<Tagging><TagSet>{tag}</TagSet></Tagging>");
+        send(&mut client, &Request::on("PUT", "media", "stays").query("tagging", "").body(retagged)).expect(200);
+        assert!(told(send(&mut client, &Request::on("GET", "media", "stays"))));
+        send(&mut client, &Request::on("DELETE", "media", "goes").query("tagging", "")).expect(204);
+        assert!(!told(send(&mut client, &Request::on("GET", "media", "goes"))));
+    }
+}

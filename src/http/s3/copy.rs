@@ -121,8 +121,10 @@ pub async fn object(exchange: &mut Exchange<'_>, bucket: &BucketName, key: &Obje
         }
         // S3 copies metadata, not where a website sends its visitors.
         stored.website_redirect = fresh.website_redirect.clone();
+        let mut known = None;
         let copied = match tags(exchange, given.as_ref(), &source, &found, bucket, key).await {
             Ok(tags) => {
+                known = Some(tags.clone());
                 let new = NewObject { acl: acl.clone(), headers: stored, tags, lock: lock.clone() };
                 exchange.gateway.ops.copy(&grant, &source_grant, found, new, conditions.clone(), algorithm).await
             }
@@ -138,7 +140,7 @@ pub async fn object(exchange: &mut Exchange<'_>, bucket: &BucketName, key: &Obje
         result(&mut w, &written.object);
         let mut answer = respond::xml(w.finish("CopyObjectResult"));
         tell_dedup(answer.headers_mut(), &grant, &written);
-        lifecycle::tell_written(exchange, ObjectRef::current(bucket, key), &written.object, answer.headers_mut()).await;
+        lifecycle::tell_written(exchange, ObjectRef::current(bucket, key), &written.object, known, answer.headers_mut()).await;
         versions::tell_written(answer.headers_mut(), &written.object);
         versions::tell_source(answer.headers_mut(), source_version.as_ref());
         return Ok(answer);

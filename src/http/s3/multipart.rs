@@ -162,7 +162,7 @@ pub async fn complete(exchange: &mut Exchange<'_>, bucket: &BucketName, key: &Ob
         w.leaf(checksum.algorithm.element(), checksum).leaf("ChecksumType", checksum.kind().name());
     }
     let mut answer = respond::xml(w.finish("CompleteMultipartUploadResult"));
-    lifecycle::tell_written(exchange, ObjectRef::current(bucket, key), &object, answer.headers_mut()).await;
+    lifecycle::tell_written(exchange, ObjectRef::current(bucket, key), &object, None, answer.headers_mut()).await;
     versions::tell_written(answer.headers_mut(), &object);
     Ok(answer)
 }

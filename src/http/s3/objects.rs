@@ -49,13 +49,14 @@ pub async fn put_with(
     if new.headers.content_type.is_empty() {
         new.headers.content_type = media_type::guess(key.as_str(), &first_bytes(&received)).to_owned();
     }
+    let tags = Some(new.tags.clone());
     let written = exchange.gateway.ops.put(&grant, new, conditions, received).await?;
     running.taken(&written.object);
     exchange.record.saw_object(written.object.clone());
     let mut answer = respond::empty(StatusCode::OK);
     written_headers(answer.headers_mut(), &written.object);
     tell_dedup(answer.headers_mut(), &grant, &written);
-    lifecycle::tell_written(exchange, ObjectRef::current(bucket, key), &written.object, answer.headers_mut()).await;
+    lifecycle::tell_written(exchange, ObjectRef::current(bucket, key), &written.object, tags, answer.headers_mut()).await;
     Ok((answer, written.object))
 }
 

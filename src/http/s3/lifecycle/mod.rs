@@ -68,24 +68,36 @@ fn with_minimum(mut answer: Answer, minimum: TransitionMinimum) -> Answer {
 
 // Its effect
 
-/// What was just written: its bucket is looked up again, at no cost where nothing expires.
-pub async fn tell_written(exchange: &Exchange<'_>, of: ObjectRef<'_>, object: &SharedObject, headers: &mut HeaderMap) {
+/// What was just written, with these tags where that is known: its bucket is looked up again, at no cost where nothing expires.
+pub async fn tell_written(exchange: &Exchange<'_>, of: ObjectRef<'_>, object: &SharedObject, tags: Option<Tags>, headers: &mut HeaderMap) {
     // The write is done: it is not for the want of a header that it fails.
     if let Ok(Some(bucket)) = exchange.gateway.ops.bucket_for_decision(of.bucket).await {
-        tell(exchange, &bucket, of, object, headers).await;
+        tell_tagged(exchange, &bucket, of, object, tags, headers).await;
     }
 }
 
 /// When the current version goes, and by which rule. Days are those of the calendar, also where tests make those of the job short.
 pub async fn tell(exchange: &Exchange<'_>, bucket: &Bucket, of: ObjectRef<'_>, object: &SharedObject, headers: &mut HeaderMap) {
+    tell_tagged(exchange, bucket, of, object, None, headers).await;
+}
+
+async fn tell_tagged(
+    exchange: &Exchange<'_>,
+    bucket: &Bucket,
+    of: ObjectRef<'_>,
+    object: &SharedObject,
+    tags: Option<Tags>,
+    headers: &mut HeaderMap,
+) {
     let Some(rules) = exchange.gateway.ops.lifecycles().of(bucket) else { return };
     if of.version != VersionSelector::Current {
         return;
     }
     let ops = &exchange.gateway.ops;
-    let tags = match rules.ask_for_tags() && object.tag_count != Some(0) {
-        true => ops.tags_for_decision(of, object).await,
-        false => Ok(Some(Tags::default())),
+    let tags = match tags {
+        Some(tags) => Ok(Some(tags)),
+        None if rules.ask_for_tags() && object.tag_count != Some(0) => ops.tags_for_decision(of, object).await,
+        None => Ok(Some(Tags::default())),
     };
     // What can't be told is left out: the object is served all the same.
     let Ok(Some(tags)) = tags else { return };
