@@ -6,7 +6,7 @@ import ssl
 import time
 import urllib.request
 
-from checks import ODD_KEYS, Checks, body, command, place, same, true
+from checks import FOLDERS, ODD_KEYS, Checks, body, command, place, same, true
 
 here = place()
 checks = Checks(here.run)
@@ -132,6 +132,73 @@ def _():
     true("PreconditionFailed" in aws("s3api", *put, "--if-none-match", "*", fails=True), "want PreconditionFailed")
     true("ChecksumSHA256" in api("head-object", "--bucket", bucket, "--key", "once", "--checksum-mode", "ENABLED"), "no checksum")
     same(len(api("list-objects-v2", "--bucket", bucket, "--prefix", "tree/", "--page-size", "7")["Contents"]), 39, "keys")
+
+
+@checks("versions: two by their ids, a marker of `aws s3 rm`, restored")
+def _():
+    at = here.bucket("versions")
+    api("create-bucket", "--bucket", at)
+    enable = ("put-bucket-versioning", "--bucket", at, "--versioning-configuration", "Status=Enabled")
+    if FOLDERS:
+        true("upstream.buckets" in aws("s3api", *enable, fails=True), "no word of upstream.buckets")
+        return api("delete-bucket", "--bucket", at)
+    api(*enable)
+    same(api("get-bucket-versioning", "--bucket", at), {"Status": "Enabled"}, "status")
+    for text in (b"one", b"two"):
+        aws("s3", "cp", "-", f"s3://{at}/k", stdin=text)
+    listed = api("list-object-versions", "--bucket", at)["Versions"]
+    same([v["IsLatest"] for v in listed], [True, False], "listing")
+    old = listed[1]["VersionId"]
+    api("get-object", "--bucket", at, "--key", "k", "--version-id", old, here.work / "old")
+    same((here.work / "old").read_bytes(), b"one", "the old one")
+    aws("s3", "rm", f"s3://{at}/k", "--quiet")
+    true("404" in aws("s3", "cp", f"s3://{at}/k", "-", fails=True), "want 404")
+    (marker,) = api("list-object-versions", "--bucket", at)["DeleteMarkers"]
+    api("delete-object", "--bucket", at, "--key", "k", "--version-id", marker["VersionId"])
+    same(aws("s3", "cp", f"s3://{at}/k", "-"), b"two", "restored")
+    true("BucketNotEmpty" in aws("s3api", "delete-bucket", "--bucket", at, fails=True), "want BucketNotEmpty")
+    for version in listed:
+        api("delete-object", "--bucket", at, "--key", "k", "--version-id", version["VersionId"])
+    api("delete-bucket", "--bucket", at)
+
+
+@checks("tags: put, read, copied, of the bucket; lifecycle rules as they were")
+def _():
+    k = ("--bucket", bucket, "--key", "tagged")
+    api("put-object", *k, "--body", file("tagged", b"x"), "--tagging", "a=1&b=2%203")
+    want = [{"Key": "a", "Value": "1"}, {"Key": "b", "Value": "2 3"}]
+    same(api("get-object-tagging", *k)["TagSet"], want, "tags")
+    aws("s3", "cp", f"s3://{bucket}/tagged", f"s3://{bucket}/tagged2", "--quiet")
+    same(api("get-object-tagging", "--bucket", bucket, "--key", "tagged2")["TagSet"], want, "of the copy")
+    api("put-object-tagging", *k, "--tagging", '{"TagSet":[{"Key":"c","Value":""}]}')
+    same(api("get-object-tagging", *k)["TagSet"], [{"Key": "c", "Value": ""}], "replaced")
+    api("put-bucket-tagging", "--bucket", bucket, "--tagging", "TagSet=[{Key=cost,Value=42}]")
+    same(api("get-bucket-tagging", "--bucket", bucket)["TagSet"], [{"Key": "cost", "Value": "42"}], "of the bucket")
+    rules = {"Rules": [{"ID": "drafts", "Filter": {"Prefix": "drafts/"}, "Status": "Enabled", "Expiration": {"Days": 30}}]}
+    api("put-bucket-lifecycle-configuration", "--bucket", bucket, "--lifecycle-configuration", json.dumps(rules))
+    same(api("get-bucket-lifecycle-configuration", "--bucket", bucket)["Rules"], rules["Rules"], "rules")
+    api("delete-bucket-lifecycle", "--bucket", bucket)
+
+
+@checks("object lock: a bucket with it, retention, a refused delete, a bypass, a legal hold")
+def _():
+    at = here.bucket("locks")
+    create = ("create-bucket", "--bucket", at, "--object-lock-enabled-for-bucket")
+    if FOLDERS:
+        return true("upstream.buckets" in aws("s3api", *create, fails=True), "no word of upstream.buckets")
+    api(*create)
+    k = ("--bucket", at, "--key", "k")
+    version = api("put-object", *k, "--body", file("locked", b"x"))["VersionId"]
+    until = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 3600))
+    api("put-object-retention", *k, "--retention", f"Mode=GOVERNANCE,RetainUntilDate={until}")
+    same(api("get-object-retention", *k)["Retention"]["Mode"], "GOVERNANCE", "retention")
+    delete = ("delete-object", *k, "--version-id", version)
+    true("AccessDenied" in aws("s3api", *delete, fails=True), "want AccessDenied")
+    api("put-object-legal-hold", *k, "--legal-hold", "Status=ON")
+    true("AccessDenied" in aws("s3api", *delete, "--bypass-governance-retention", fails=True), "want AccessDenied")
+    api("put-object-legal-hold", *k, "--legal-hold", "Status=OFF")
+    api(*delete, "--bypass-governance-retention")
+    api("delete-bucket", "--bucket", at)
 
 
 @checks("refusals: no such key, wrong secret, another tenant, a full bucket")

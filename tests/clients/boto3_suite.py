@@ -22,45 +22,19 @@ from urllib.parse import urlsplit
 import boto3
 from botocore.auth import S3SigV4Auth
 from botocore.awsrequest import AWSRequest
-from botocore.config import Config
 from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 from botocore.signers import CloudFrontSigner
 
-from checks import ODD_KEYS, Checks, body, place, same, true
+from boto3_client import client, here, refused
+from checks import FOLDERS, ODD_KEYS, Checks, body, same, true
 
-OVER_S3 = os.environ.get("TEST_OVER") == "s3"  # the bucket of another S3 is what holds the objects
-
-here = place()
 checks = Checks(here.run)
 MIB = 1 << 20
-
-
-def client(key=here.key, secret=here.secret, endpoint=here.endpoint, **settings):
-    return boto3.client(
-        "s3",
-        endpoint_url=endpoint,
-        aws_access_key_id=key,
-        aws_secret_access_key=secret,
-        region_name="us-east-1",
-        config=Config(**settings) if settings else None,
-    )
-
 
 s3 = client()
 other = client(here.other_key, here.other_secret)
 bucket = here.bucket("main")
-
-
-def refused(code, call, *arguments, **named):
-    """The call fails with this error code (or one of several)."""
-    codes = (code,) if isinstance(code, str) else code
-    try:
-        call(*arguments, **named)
-    except ClientError as fault:
-        true(fault.response["Error"]["Code"] in codes, f"want {codes}: {fault}")
-        return fault.response
-    raise AssertionError(f"succeeded, want {codes}")
 
 
 def read(key, where=None, **named):
@@ -181,7 +155,7 @@ def _():
 def _():
     where = here.bucket("odd")
     s3.create_bucket(Bucket=where)
-    longest = "ü" * 500 + "x" * (24 if not OVER_S3 else 23 - len(where))  # 1,024 bytes of UTF-8, upstream with the bucket's name before
+    longest = "ü" * 500 + "x" * (24 if not FOLDERS else 23 - len(where))  # 1,024 bytes of UTF-8, upstream with the bucket's name before
     copy_of = lambda key: f"copy/{key}".removesuffix("x" * 5)
     for key in [*ODD_KEYS, longest]:
         data = body(key, 300)

@@ -30,6 +30,10 @@ ODD_KEYS = [
 ]
 
 
+# The gateway stands over the bucket of another S3, and a bucket that a client makes is a folder there: only the bucket upstream keeps versions.
+FOLDERS = os.environ.get("TEST_OVER") == "s3"
+
+
 @dataclass(frozen=True)
 class Place:
     """Where the gateway is and who may talk to it, as suite.py exported it."""

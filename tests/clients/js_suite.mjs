@@ -12,12 +12,17 @@ const {
   S3Client, CopyObjectCommand, CreateBucketCommand, CreateMultipartUploadCommand, AbortMultipartUploadCommand, DeleteBucketCommand,
   DeleteObjectCommand, DeleteObjectsCommand, GetObjectAttributesCommand, GetObjectCommand, HeadObjectCommand, ListMultipartUploadsCommand,
   ListObjectsV2Command, PutObjectCommand, UploadPartCommand, CompleteMultipartUploadCommand, ListBucketsCommand, paginateListObjectsV2,
+  DeleteBucketLifecycleCommand, GetBucketLifecycleConfigurationCommand, GetBucketVersioningCommand, GetObjectLockConfigurationCommand,
+  GetObjectRetentionCommand, GetObjectTaggingCommand, ListObjectVersionsCommand, PutBucketLifecycleConfigurationCommand,
+  PutBucketVersioningCommand, PutObjectLegalHoldCommand, PutObjectRetentionCommand, PutObjectTaggingCommand,
 } = load("@aws-sdk/client-s3");
 const { Upload } = load("@aws-sdk/lib-storage");
 const { getSignedUrl } = load("@aws-sdk/s3-request-presigner");
 
 const { TEST_RUN: run, TEST_ENDPOINT: endpoint, TEST_DOMAIN: domain } = process.env;
-const bucket = `${run.replace("/", "-")}-main`;
+const named = (name) => `${run.replace("/", "-")}-${name}`;
+const bucket = named("main");
+const FOLDERS = process.env.TEST_OVER === "s3"; // a bucket is a folder upstream, where only the bucket upstream keeps versions
 const MiB = 1 << 20;
 const ODD_KEYS = ["a+b c", "per%cent %41%2F", "double//slash", "dots/../up", "./dot", "quote'()!*", "and&eq=?#hash;semi,comma:colon@at$dollar",
   "brackets[]{}|\\^`\"<>", "ünï/cödé/日本語/🎈", "trailing/", " lead and trail "];
@@ -225,6 +230,75 @@ if (domain) {
     }
   });
 }
+
+async function namesTheSetting(command) {
+  const fault = await refused("NotImplemented", s3, command);
+  if (!fault.message.includes("upstream.buckets")) throw new Error(`no word of upstream.buckets: ${fault.message}`);
+}
+
+await check("versions: two by their ids, a marker, restored", async () => {
+  const Bucket = named("versions");
+  await s3.send(new CreateBucketCommand({ Bucket }));
+  const enable = new PutBucketVersioningCommand({ Bucket, VersioningConfiguration: { Status: "Enabled" } });
+  if (FOLDERS) {
+    await namesTheSetting(enable);
+    return s3.send(new DeleteBucketCommand({ Bucket }));
+  }
+  await s3.send(enable);
+  same((await s3.send(new GetBucketVersioningCommand({ Bucket }))).Status, "Enabled", "status");
+  const k = (more = {}) => ({ Bucket, Key: "k", ...more });
+  const text = async (more) => (await s3.send(new GetObjectCommand(k(more)))).Body.transformToString();
+  const one = (await s3.send(new PutObjectCommand(k({ Body: "one" })))).VersionId;
+  const two = (await s3.send(new PutObjectCommand(k({ Body: "two" })))).VersionId;
+  same([await text(), await text({ VersionId: one }), await text({ VersionId: two })], ["two", "one", "two"], "bodies");
+  const listed = (await s3.send(new ListObjectVersionsCommand({ Bucket }))).Versions;
+  same(listed.map((v) => [v.VersionId, v.IsLatest]), [[two, true], [one, false]], "listing");
+  const marker = await s3.send(new DeleteObjectCommand(k()));
+  same(marker.DeleteMarker, true, "DeleteMarker");
+  await refused("NoSuchKey", s3, new GetObjectCommand(k()));
+  await refused("MethodNotAllowed", s3, new GetObjectCommand(k({ VersionId: marker.VersionId })));
+  await s3.send(new DeleteObjectCommand(k({ VersionId: marker.VersionId })));
+  same(await text(), "two", "restored");
+  await refused("BucketNotEmpty", s3, new DeleteBucketCommand({ Bucket }));
+  const Objects = [one, two].map((VersionId) => ({ Key: "k", VersionId }));
+  same((await s3.send(new DeleteObjectsCommand({ Bucket, Delete: { Objects } }))).Errors ?? [], [], "batch");
+  await s3.send(new DeleteBucketCommand({ Bucket }));
+});
+
+await check("tags: put, read, copied, replaced; lifecycle rules as they were", async () => {
+  await s3.send(new PutObjectCommand(at("tagged", { Body: "x", Tagging: "a=1&b=2%203" })));
+  const tags = async (key) => (await s3.send(new GetObjectTaggingCommand(at(key)))).TagSet.map((t) => `${t.Key}=${t.Value}`);
+  same(await tags("tagged"), ["a=1", "b=2 3"], "tags");
+  same((await s3.send(new GetObjectCommand(at("tagged")))).TagCount, 2, "TagCount");
+  await s3.send(new CopyObjectCommand(at("tagged2", { CopySource: `${bucket}/tagged` })));
+  same(await tags("tagged2"), ["a=1", "b=2 3"], "of the copy");
+  await s3.send(new PutObjectTaggingCommand(at("tagged", { Tagging: { TagSet: [{ Key: "ü", Value: "" }] } })));
+  same(await tags("tagged"), ["ü="], "replaced");
+  const Rules = [{ ID: "drafts", Filter: { Prefix: "drafts/" }, Status: "Enabled", Expiration: { Days: 30 } }];
+  await s3.send(new PutBucketLifecycleConfigurationCommand({ Bucket: bucket, LifecycleConfiguration: { Rules } }));
+  const told = (await s3.send(new GetBucketLifecycleConfigurationCommand({ Bucket: bucket }))).Rules;
+  same(told.map((r) => [r.ID, r.Filter.Prefix, r.Status, r.Expiration.Days]), [["drafts", "drafts/", "Enabled", 30]], "rules");
+  await s3.send(new DeleteBucketLifecycleCommand({ Bucket: bucket }));
+});
+
+await check("object lock: a bucket with it, retention, a refused delete, a bypass, a legal hold", async () => {
+  const Bucket = named("locks");
+  const create = new CreateBucketCommand({ Bucket, ObjectLockEnabledForBucket: true });
+  if (FOLDERS) return namesTheSetting(create);
+  await s3.send(create);
+  same((await s3.send(new GetObjectLockConfigurationCommand({ Bucket }))).ObjectLockConfiguration.ObjectLockEnabled, "Enabled", "configuration");
+  const k = (more = {}) => ({ Bucket, Key: "k", ...more });
+  const { VersionId } = await s3.send(new PutObjectCommand(k({ Body: "x" })));
+  const RetainUntilDate = new Date(Math.floor(Date.now() / 1000) * 1000 + 3_600_000);
+  await s3.send(new PutObjectRetentionCommand(k({ Retention: { Mode: "GOVERNANCE", RetainUntilDate } })));
+  same((await s3.send(new GetObjectRetentionCommand(k()))).Retention, { Mode: "GOVERNANCE", RetainUntilDate }, "retention");
+  await refused("AccessDenied", s3, new DeleteObjectCommand(k({ VersionId })));
+  await s3.send(new PutObjectLegalHoldCommand(k({ LegalHold: { Status: "ON" } })));
+  await refused("AccessDenied", s3, new DeleteObjectCommand(k({ VersionId, BypassGovernanceRetention: true })));
+  await s3.send(new PutObjectLegalHoldCommand(k({ LegalHold: { Status: "OFF" } })));
+  await s3.send(new DeleteObjectCommand(k({ VersionId, BypassGovernanceRetention: true })));
+  await s3.send(new DeleteBucketCommand({ Bucket }));
+});
 
 await check("refusals: no such key, wrong secret, unknown key, another tenant, a full bucket", async () => {
   await refused("NoSuchKey", s3, new GetObjectCommand(at("absent")));

@@ -4,7 +4,7 @@ import os
 import ssl
 import urllib.request
 
-from checks import ODD_KEYS, Checks, body, command, place, same, true
+from checks import FOLDERS, ODD_KEYS, Checks, body, command, place, same, true
 
 here = place()
 checks = Checks(here.run)
@@ -122,6 +122,41 @@ def _():
     true('"count":63' in rclone("size", "--json", f"gate:{bucket}", "--exclude", "/odd/**").decode().replace(" ", ""), "count")
     rclone("delete", f"gate:{bucket}", "--include", "/tree/dir 2*/**")
     same(rclone("lsf", f"gate:{bucket}/tree/dir 2+ü"), b"", "deleted")
+
+
+@checks("versions: turned on, shown by --s3-versions, read, hidden by a delete, cleaned up")
+def _():
+    at = f"gate:{here.bucket('versions')}"
+    rclone("mkdir", at)
+    if FOLDERS:
+        true("upstream.buckets" in rclone("backend", "versioning", at, "Enabled", fails=True), "no word of upstream.buckets")
+        return rclone("rmdir", at)
+    same(rclone("backend", "versioning", at).strip(b'" \n'), b"Unversioned", "of a new bucket")
+    same(rclone("backend", "versioning", at, "Enabled").strip(b'" \n'), b"Enabled", "turned on")
+    for text in (b"one", b"the second"):
+        rclone("rcat", f"{at}/a.txt", stdin=text)
+
+    def shown(*arguments):
+        return sorted(rclone("lsf", "--files-only", *arguments, at).decode().splitlines(), key=len)
+
+    same(shown(), ["a.txt"], "without versions")
+    now, old = shown("--s3-versions")
+    true(now == "a.txt" and old.startswith("a-v20") and old.endswith(".txt"), f"versions: {now}, {old}")
+    same((rclone("cat", f"{at}/a.txt"), rclone("cat", "--s3-versions", f"{at}/{old}")), (b"the second", b"one"), "bodies")
+    rclone("deletefile", f"{at}/a.txt")
+    same((shown(), len(shown("--s3-versions"))), ([], 2), "hidden by a marker")
+    same(rclone("cat", "--s3-versions", f"{at}/{old}"), b"one", "under the marker")
+    rclone("backend", "cleanup-hidden", at)
+    same(shown("--s3-versions"), [], "cleaned up")
+    rclone("purge", at)
+
+
+@checks("metadata and tags: what is set on upload is there, and copied on the server")
+def _():
+    rclone("copyto", source / "empty", f"gate:{bucket}/meta", "--metadata", "--metadata-set", "cache-control=max-age=7", "--header-upload", "x-amz-tagging: a=1&b=2")
+    rclone("copyto", f"gate:{bucket}/meta", f"gate:{bucket}/meta2", "--metadata")
+    true('"cache-control":"max-age=7"' in rclone("lsjson", "--metadata", f"gate:{bucket}/meta2").decode(), "metadata of the copy")
+    rclone("delete", f"gate:{bucket}", "--include", "/meta*")
 
 
 @checks("refusals: wrong secret, another tenant, no such bucket, a full bucket")

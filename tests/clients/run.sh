@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Real S3 clients with default settings against a gateway of their own; with TIDEGATE_TEST_OVER=s3 over the bucket of another
-# one. Arguments go to suite.py (--client, --scheme, --keep).
+# Real S3 clients with default settings against a gateway of their own; with TIDEGATE_TEST_OVER=s3 (or own) over the
+# buckets of another one. Arguments go to suite.py (--client, --scheme, --keep).
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 . "$here/setup.sh"

@@ -5,7 +5,7 @@ import ssl
 import urllib.error
 import urllib.request
 
-from checks import ODD_KEYS, Checks, body, command, place, same, true
+from checks import FOLDERS, ODD_KEYS, Checks, body, command, place, same, true
 
 here = place()
 checks = Checks(here.run)
@@ -152,6 +152,43 @@ def _():
     s3cmd("setpolicy", policy, f"s3://{bucket}")
     true("s3:GetObject" in s3cmd("info", f"s3://{bucket}").decode(), "policy")
     s3cmd("delpolicy", f"s3://{bucket}")
+
+
+@checks("settagging, gettagging and deltagging, of an object and of the bucket")
+def _():
+    for target in (f"s3://{bucket}/m.glb", f"s3://{bucket}"):
+        s3cmd("settagging", target, "a=1&b=two")
+        same([line.split() for line in s3cmd("gettagging", target).decode().splitlines()[-2:]], [["a:", "1"], ["b:", "two"]], target)
+        s3cmd("deltagging", target)
+    true("two" not in s3cmd("gettagging", f"s3://{bucket}/m.glb").decode(), "the object still has its tags")
+    true("NoSuchTagSet" in s3cmd("gettagging", f"s3://{bucket}", fails=True), "want NoSuchTagSet")
+
+
+@checks("setlifecycle, getlifecycle, expire and dellifecycle")
+def _():
+    rule = b"<Rule><ID>drafts</ID><Filter><Prefix>drafts/</Prefix></Filter><Status>Enabled</Status><Expiration><Days>30</Days></Expiration></Rule>"
+    s3cmd("setlifecycle", file("rules.xml", b"<LifecycleConfiguration>%b</LifecycleConfiguration>" % rule), f"s3://{bucket}")
+    true("drafts/" in s3cmd("getlifecycle", f"s3://{bucket}").decode(), "the rule is not told")
+    s3cmd("expire", "--expiry-days=9", "--expiry-prefix=tmp/", f"s3://{bucket}")
+    true("tmp/" in s3cmd("getlifecycle", f"s3://{bucket}").decode(), "the rule of `expire` is not told")
+    s3cmd("dellifecycle", f"s3://{bucket}")
+
+
+@checks("setversioning: a delete hides, and the bucket is not empty; setobjectretention and setobjectlegalhold where nothing is locked")
+def _():
+    at = f"s3://{here.bucket('versions')}"
+    s3cmd("mb", at)
+    true("InvalidRequest" in s3cmd("setobjectlegalhold", "ON", f"s3://{bucket}/m.glb", fails=True), "want InvalidRequest")
+    true("InvalidRequest" in s3cmd("setobjectretention", "GOVERNANCE", "2050-01-01T00:00:00Z", f"s3://{bucket}/m.glb", fails=True), "want InvalidRequest")
+    if FOLDERS:
+        true("upstream.buckets" in s3cmd("setversioning", at, "enable", fails=True), "no word of upstream.buckets")
+        return s3cmd("rb", at)
+    s3cmd("setversioning", at, "enable")
+    for text in (b"one", b"two"):
+        s3cmd("put", file("version", text), f"{at}/k")
+    s3cmd("del", f"{at}/k")
+    same(s3cmd("ls", at), b"", "listing")
+    true("BucketNotEmpty" in s3cmd("rb", at, fails=True), "want BucketNotEmpty")
 
 
 @checks("refusals: no such key, wrong secret, another tenant, a full bucket")

@@ -5,7 +5,7 @@
 
 Which programs it runs comes from the environment that setup.sh prints (AWS_PROGRAM, RCLONE_PROGRAM, S3CMD_PROGRAM, JS_MODULES);
 a client that is missing is a failure. run.sh does both. With TIDEGATE_TEST_OVER=s3 the gateway stands over the bucket of a
-second one instead of its embedded store. Ends with `clients: N passed, N failed` and that as its exit status.
+second one instead of its embedded store, with TIDEGATE_TEST_OVER=own besides each of its buckets is one of its own there. Ends with `clients: N passed, N failed` and that as its exit status.
 """
 
 import argparse
@@ -23,6 +23,8 @@ import gateway
 HERE = Path(__file__).resolve().parent
 SUITES = {
     "boto3": [sys.executable, "boto3_suite.py"],
+    "history": [sys.executable, "history_suite.py"],
+    "state": [sys.executable, "state_suite.py"],
     "awscli": [sys.executable, "awscli_suite.py"],
     "js": ["node", "js_suite.mjs"],
     "rclone": [sys.executable, "rclone_suite.py"],
@@ -60,7 +62,7 @@ def main():
                 work.mkdir()
                 env = environment(f"{name}/{scheme}", places[scheme], domain, keys, ca if scheme == "https" else "", work)
                 env["TEST_EDGE"] = edge
-                env["TEST_OVER"] = "s3" if below else ""
+                env["TEST_OVER"] = os.environ.get("TIDEGATE_TEST_OVER", "") if below else ""
                 env["TEST_URL_KEY"] = url_key
                 good, bad = run(f"{name}/{scheme}", SUITES[name], env)
                 passed, failed = passed + good, failed + bad
@@ -92,7 +94,8 @@ def main():
 
 def start_upstream(binary, folder):
     """A gateway with a bucket, and the environment that makes another one stand over it, where TIDEGATE_TEST_OVER asks for it."""
-    if os.environ.get("TIDEGATE_TEST_OVER") != "s3":
+    buckets = {"s3": "folders", "own": "own"}.get(os.environ.get("TIDEGATE_TEST_OVER"))
+    if not buckets:
         return None, {}
     import boto3
 
@@ -101,7 +104,7 @@ def start_upstream(binary, folder):
     endpoint, (key, secret) = f"http://127.0.0.1:{below.ports['s3']}", gateway.ROOT_KEY
     boto3.client("s3", endpoint_url=endpoint, region_name="us-east-1", aws_access_key_id=key, aws_secret_access_key=secret).create_bucket(Bucket="home")
     names = {"AWS_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": key, "AWS_SECRET_ACCESS_KEY": secret}
-    return below, {"S3_BUCKET": "home", "S3_ENDPOINT": endpoint, **names}
+    return below, {"S3_BUCKET": "home", "S3_ENDPOINT": endpoint, "TIDEGATE_UPSTREAM_BUCKETS": buckets, "TIDEGATE_UPSTREAM_BUCKET_PREFIX": "up-" if buckets == "own" else "", **names}
 
 
 def arguments():
