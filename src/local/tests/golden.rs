@@ -9,8 +9,10 @@ use super::*;
 use crate::base::etag::ETag;
 use crate::base::fields::Fields;
 use crate::base::lock::{Lock, Retention, RetentionMode};
-use crate::base::object::{BucketDocument, SharedObject};
+use crate::base::names::UploadId;
+use crate::base::object::{BucketDocument, SharedObject, Upload};
 use crate::base::object_ref::ObjectRef;
+use crate::base::tags::Tags;
 use crate::journal::Journal;
 use crate::journal::op::parse_ops;
 use crate::journal::segment::{self, Contents};
@@ -131,6 +133,24 @@ fn rows_of_versions_are_read_and_written_as_they_lie_there() {
     holds("noncurrent-version", &VersionRow::Object(Arc::new(version(since))));
     holds("marker", &VersionRow::Marker(marker(Standing { named: true, noncurrent_since: None })));
     holds("noncurrent-null-marker", &VersionRow::Marker(marker(Standing { named: false, noncurrent_since: since })));
+    let tags = Tags::parse("class=draft&empty=&team=film%20%2B%20tv%20%C3%BC").unwrap();
+    let mut tagged = version(None);
+    tagged.tail.tags = tags.clone();
+    holds("tagged-version", &tagged);
+    let upload = Upload {
+        id: UploadId::parse("00112233445566778899aabbccddeeff").unwrap(),
+        bucket: bucket_name("media"),
+        key: object_key("k"),
+        owner: tenant("acme"),
+        initiated: Timestamp::from_millis(1_800_000_000_123),
+        acl: CannedAcl::Private.into(),
+        headers: tagged.tail.headers.clone(),
+        checksum: None,
+        lock: tagged.tail.lock,
+        tags,
+        initiator: Some(tenant("bravo")),
+    };
+    holds("tagged-upload", &UploadRow { upload, key: KeyId::None });
     let version = version(None);
     let completed = CompletedRow {
         bucket: bucket_name("media"),
