@@ -19,6 +19,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
 
 use crate::auth::Auth;
+use crate::auth::grant::GatewayGrant;
 use crate::auth::operator::OperatorKey;
 use crate::base::error::Error;
 use crate::base::names::TenantId;
@@ -29,6 +30,7 @@ use crate::files::sys;
 use crate::http::door::Doors;
 use crate::http::edge::site::Site;
 use crate::http::gateway::Gateway;
+use crate::jobs::deliver_log::{self, DeliverLog};
 use crate::local::sealed::Sealing;
 use crate::net::drain::Tracker;
 use crate::net::listen::{Address, Transport};
@@ -40,6 +42,7 @@ use crate::private;
 use crate::queue::runner::{Limits, TenantLimit};
 use crate::queue::{Queue, Runner};
 use crate::telemetry::access_log::{self, AccessLog};
+use crate::telemetry::bucket_logs::{self, BucketLogs, Wanted};
 use crate::telemetry::metrics::{Door, Metrics};
 use crate::telemetry::redact;
 use crate::variants::Variants;
@@ -58,9 +61,11 @@ pub struct App {
     jobs: Runner,
     server: Server,
     access_log: Option<access_log::Writer>,
+    bucket_logs: bucket_logs::Writer,
     addresses: Vec<Address>,
     reloader: Reloader,
     settings_watch: Option<JoinHandle<()>>,
+    log_watch: JoinHandle<()>,
     drain_timeout: Duration,
 }
 
@@ -102,6 +107,7 @@ impl App {
         let replicas = config.replica_settings().map_err(StartError::Faults)?;
         let shadows = config.shadow_settings().map_err(StartError::Faults)?;
         let (upstream, cache) = (config.upstream_settings(), config.cache_settings(&metrics));
+        let spool = config.bucket_log_settings();
         // Over S3 what is reserved is our own.
         let theirs = config.doors.gateways_above && upstream.is_none();
         let writers = if theirs { Writers::Gateways } else { Writers::Clients };
@@ -151,10 +157,14 @@ impl App {
             jobs::recurring(stack.shared.as_ref(), stack.layers.replicas.as_ref(), &config.cluster, lifecycle.every(), &queue)?;
         let gauges = metrics.lifecycle.clone();
         let parts = jobs::Parts { changes, purges, peers: cluster.kind(), layers: stack.layers, shared: stack.shared, lifecycle: gauges };
-        let kinds = jobs::kinds(parts, &ops, &auth);
+        let (bucket_logs, bucket_log_writer) = start_bucket_logs(&spool, &metrics)?;
+        let mut kinds = jobs::kinds(parts, &ops, &auth);
+        kinds.push(Arc::new(DeliverLog { ops: ops.clone(), auth: auth.clone(), dir: spool.dir.clone() }));
         jobs::register(&queue, recurring, &kinds).await?;
         ops.load_settings(&auth).await?;
         let settings_watch = over_s3.then(|| tokio::spawn(settings_watch::run(ops.clone(), auth.clone())));
+        let log_watch = tokio::spawn(deliver_log::watch(spool.dir, queue.clone()));
+        tokio::spawn(look_for_logged_buckets(ops.clone(), auth.gateway(), bucket_logs.wanted.clone()));
 
         let addresses = addresses(&config.s3, &config.edge, &config.admin);
         let listening = server::listen(config.net, &addresses, tls.clone(), metrics.clone())
@@ -166,6 +176,7 @@ impl App {
             ops,
             metrics: metrics.clone(),
             access_log: log,
+            bucket_logs,
             settings: config.doors,
             seals: cluster.seals(),
             cors: Default::default(),
@@ -186,9 +197,11 @@ impl App {
             jobs: runner,
             server,
             access_log: writer,
+            bucket_logs: bucket_log_writer,
             addresses,
             reloader,
             settings_watch,
+            log_watch,
             drain_timeout: config.drain_timeout,
         })
     }
@@ -228,6 +241,7 @@ impl App {
     pub async fn stop(self, deadline: Duration) -> Stopped {
         self.queue.release_waiters();
         self.settings_watch.inspect(JoinHandle::abort);
+        self.log_watch.abort();
         let jobs = tokio::task::spawn_blocking(move || self.jobs.drain(deadline));
         let cut = self.server.drain(deadline).await;
         match jobs.await {
@@ -239,13 +253,15 @@ impl App {
             tracing::warn!(count = cut.len(), requests = ?cut, "requests were cut");
         }
         // The workers are gone, and with them the other handles of the gateway: only then does the log's thread end.
-        match (Arc::into_inner(self.gateway), self.access_log) {
-            (Some(gateway), Some(writer)) => {
+        match Arc::into_inner(self.gateway) {
+            Some(gateway) => {
                 drop(gateway);
-                writer.finish();
+                if let Some(writer) = self.access_log {
+                    writer.finish();
+                }
+                self.bucket_logs.finish();
             }
-            (None, Some(_)) => tracing::warn!("the last lines of the access log may be missing"),
-            (_, None) => {}
+            None => tracing::warn!("the last lines of access logs may be missing"),
         }
         self.queue.close();
         self.stores.into_iter().for_each(|close| close());
@@ -316,6 +332,20 @@ fn open_queue(settings: crate::queue::Settings) -> Result<Queue, StartError> {
 
 fn tenant_limits(auth: Arc<Auth>) -> TenantLimit {
     Arc::new(move |tenant| auth.tenant(&TenantId::parse(tenant).ok()?)?.limits.jobs)
+}
+
+fn start_bucket_logs(settings: &bucket_logs::Settings, metrics: &Arc<Metrics>) -> Result<(BucketLogs, bucket_logs::Writer), StartError> {
+    let started = BucketLogs::start(settings, metrics.clone());
+    started.map_err(|e| StartError::Failed(format!("the logs of buckets can't be kept in {}: {e}", settings.dir.display())))
+}
+
+/// Until it is known, requests for such a bucket are noted from the second one on.
+async fn look_for_logged_buckets(ops: Ops, grant: GatewayGrant, wanted: Wanted) {
+    match ops.some_bucket_is_logged(&grant).await {
+        Ok(true) => wanted.set(),
+        Ok(false) => {}
+        Err(error) => tracing::warn!(%error, "which buckets want their log can't be read; it shows with their requests"),
+    }
 }
 
 fn start_access_log(

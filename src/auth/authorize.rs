@@ -205,7 +205,7 @@ impl Auth {
             Via::PathToken { .. } => (Some("PATH"), Some("TIDEGATE-TOKEN"), None),
         };
         Environment {
-            subject: Subject { tenant, auth_type, signature_version, signed, payload: &caller.payload },
+            subject: Subject { tenant, auth_type, signature_version, signed, payload: &caller.payload, log_source: None },
             context,
             listing: None,
             for_anyone: false,
@@ -252,7 +252,7 @@ fn owner_of(identity: &Identity, bucket: &Bucket) -> bool {
     }
 }
 
-fn display(identity: &Identity) -> Arc<str> {
+pub(super) fn display(identity: &Identity) -> Arc<str> {
     match identity {
         Identity::Anonymous => Arc::clone(&DISPLAY_ANONYMOUS),
         Identity::Tenant(tenant) => Arc::clone(&tenant.display),

@@ -23,6 +23,7 @@ pub mod grant;
 pub mod identity;
 pub mod keys;
 pub mod limits;
+pub mod log_delivery;
 pub mod operator;
 pub mod ownership;
 pub mod path_token;

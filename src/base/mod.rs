@@ -5,6 +5,7 @@
 
 pub mod acl;
 pub mod bucket_lock;
+pub mod bucket_logging;
 pub mod cache_tags;
 pub mod checksum;
 pub mod coding;

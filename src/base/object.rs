@@ -141,6 +141,7 @@ listed! {
         Lifecycle,
         ObjectLock,
         Website,
+        Logging,
     }
 }
 

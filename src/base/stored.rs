@@ -368,6 +368,7 @@ const fn number(document: BucketDocument) -> u32 {
         BucketDocument::Lifecycle => 7,
         BucketDocument::ObjectLock => 8,
         BucketDocument::Website => 9,
+        BucketDocument::Logging => 11,
     }
 }
 

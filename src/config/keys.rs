@@ -426,6 +426,13 @@ fn log() -> Vec<Key> {
         ),
         field!("log.access_format", "\"text\" or \"json\".", access_log.format, |v: &_| format!("\"{v}\""), parsed("\"text\" or \"json\"")),
         field!("log.access_size", "The file is rotated at this size.", access_log.max_bytes, |v: &u64| quoted_size(*v), size),
+        field!(
+            "log.bucket_every",
+            "How old a file of a bucket's own access log is when it is brought to the bucket that it is for.",
+            bucket_log_every,
+            show_time,
+            duration
+        ),
         field!("log.access_keep", "Rotated files that are kept.", access_log.keep, |v: &u32| v.to_string(), number),
     ]
 }

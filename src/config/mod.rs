@@ -39,6 +39,7 @@ use crate::ops::write_back::Settings as BackSettings;
 use crate::queue::Settings as QueueSettings;
 use crate::queue::runner::Settings as JobSettings;
 use crate::telemetry::access_log::Settings as AccessLogSettings;
+use crate::telemetry::bucket_logs;
 use crate::telemetry::log::Settings as LogSettings;
 use crate::telemetry::metrics::Metrics;
 use crate::upstream::Settings as UpstreamSettings;
@@ -81,6 +82,7 @@ pub struct Config {
     pub cluster: ClusterSettings,
     pub log: LogSettings,
     pub access_log: AccessLogSettings,
+    pub bucket_log_every: Duration,
     /// The folder of certificates; needed only where a TLS address is set.
     pub certificates: PathBuf,
     /// Who vouches for clients on addresses of `mutual_tls`.
@@ -131,6 +133,7 @@ impl Default for Config {
             cluster: ClusterSettings::default(),
             log: LogSettings::default(),
             access_log: AccessLogSettings::default(),
+            bucket_log_every: bucket_logs::Settings::default().every,
             certificates: "certs".into(),
             client_authorities: None,
             policies: "policies".into(),
@@ -143,6 +146,10 @@ impl Default for Config {
 impl Config {
     pub fn queue_settings(&self) -> QueueSettings {
         QueueSettings { dir: self.store.dir.join("queue"), reserve_bytes: self.store.reserve_bytes, ..self.queue.clone() }
+    }
+
+    pub fn bucket_log_settings(&self) -> bucket_logs::Settings {
+        bucket_logs::Settings { dir: self.store.dir.join("bucket-logs"), every: self.bucket_log_every }
     }
 
     /// None: the store is the embedded one.

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
 use crate::base::error::{Error, Result};
+use crate::base::object::BucketDocument;
 use crate::http::body::ResponseBody;
 use crate::http::gateway::WorkersGateway;
 use crate::http::record::Record;
@@ -19,7 +20,7 @@ pub struct Account {
     gateway: Rc<WorkersGateway>,
     /// Boxed: it goes through every hand that the answer goes through.
     pub record: Box<Record>,
-    /// Begun only where an access log is kept.
+    /// Begun only where an access log is kept, or some bucket wants its own.
     pub log: Option<Box<Entry>>,
 }
 
@@ -40,11 +41,20 @@ impl Drop for Account {
             tenant.bytes_in.inc_by(record.bytes_in());
             tenant.bytes_out.inc_by(record.bytes_out);
         }
-        if let Some(mut entry) = self.log.take()
-            && let Some(log) = &self.gateway.access_log
-        {
-            record.complete(&mut entry, &finished);
-            log.send(entry);
+        let logged = record.bucket().filter(|bucket| bucket.documents.contains_key(&BucketDocument::Logging));
+        if logged.is_some() {
+            self.gateway.bucket_logs.wanted.set();
+        }
+        let Some(mut entry) = self.log.take() else { return };
+        record.complete(&mut entry, &finished);
+        match (&self.gateway.access_log, logged) {
+            (Some(log), None) => log.send(entry),
+            (None, Some(bucket)) => self.gateway.bucket_logs.send(bucket.name.clone(), entry),
+            (Some(log), Some(bucket)) => {
+                self.gateway.bucket_logs.send(bucket.name.clone(), entry.clone());
+                log.send(entry);
+            }
+            (None, None) => {}
         }
     }
 }

@@ -14,6 +14,7 @@ use crate::http::s3::cors::rules::Rules;
 use crate::http::s3::website::rules::Website;
 use crate::ops::Ops;
 use crate::telemetry::access_log::AccessLog;
+use crate::telemetry::bucket_logs::BucketLogs;
 use crate::telemetry::metrics::Metrics;
 
 #[derive(Debug, Clone)]
@@ -60,6 +61,7 @@ pub struct Gateway {
     pub ops: Ops,
     pub metrics: Arc<Metrics>,
     pub access_log: Option<AccessLog>,
+    pub bucket_logs: BucketLogs,
     pub settings: Settings,
     /// Of messages from peers. None: there are none.
     pub seals: Option<Arc<Seals>>,

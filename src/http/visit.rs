@@ -35,7 +35,8 @@ pub struct Visit {
 impl Visit {
     pub fn open(gateway: Rc<WorkersGateway>, request: &Request<RequestBody>, from: &Peer) -> Self {
         let id = RequestId::next();
-        let log = gateway.access_log.is_some().then(|| Box::new(entry(&gateway, id, request, from)));
+        let is_logged = gateway.access_log.is_some() || gateway.bucket_logs.wanted.get();
+        let log = is_logged.then(|| Box::new(entry(&gateway, id, request, from)));
         Visit { id, bucket_in_host: Cell::new(false), cdn_id: None, account: Account::open(gateway, Record::begin(from.door), log) }
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::auth::action::Action;
-use crate::auth::grant::Grant;
+use crate::auth::grant::{GatewayGrant, Grant};
 use crate::base::bucket_lock::BucketLock;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::limits::MAX_BUCKETS_PER_TENANT;
@@ -100,6 +100,27 @@ impl Ops {
     pub async fn set_bucket_website(&self, grant: &Grant, website: Option<Vec<u8>>) -> Result<()> {
         let action = if website.is_some() { Action::PutBucketWebsite } else { Action::DeleteBucketWebsite };
         self.set_rights(bucket(grant, action)?, grant, BucketDocument::Website, website).await
+    }
+
+    /// Whether there is a bucket whose requests are logged to a bucket.
+    pub async fn some_bucket_is_logged(&self, _: &GatewayGrant) -> Result<bool> {
+        let mut after = String::new();
+        loop {
+            let page = self.origin.buckets.buckets(None, "", &after, MAX_BUCKETS_PER_TENANT).await?;
+            if page.iter().any(|bucket| bucket.documents.contains_key(&BucketDocument::Logging)) {
+                return Ok(true);
+            }
+            match page.last() {
+                Some(last) if page.len() >= MAX_BUCKETS_PER_TENANT => after = last.name.to_string(),
+                _ => return Ok(false),
+            }
+        }
+    }
+
+    /// None: its requests are logged to no bucket any more.
+    pub async fn set_bucket_logging(&self, grant: &Grant, logging: Option<Vec<u8>>) -> Result<()> {
+        let (buckets, name) = (self.origin.buckets.clone(), bucket(grant, Action::PutBucketLogging)?.clone());
+        self.change(grant, What::Bucket, async move { buckets.set_bucket_document(&name, BucketDocument::Logging, logging).await }).await
     }
 
     pub async fn set_bucket_acl(&self, grant: &Grant, acl: Acl) -> Result<()> {

@@ -19,7 +19,7 @@ pub mod multipart;
 pub mod operator;
 pub mod peers;
 pub mod read;
-mod reading;
+pub mod reading;
 pub mod replicas;
 pub mod shadow;
 pub mod shared_upkeep;

@@ -163,7 +163,7 @@ fn write_all(entries: Receiver<Box<Entry>>, mut file: RotatingFile, format: Form
     }
 }
 
-fn line(out: &mut String, mut entry: Entry, format: Format) {
+pub(super) fn line(out: &mut String, mut entry: Entry, format: Format) {
     hide_secrets(&mut entry);
     match format {
         Format::Text => text_line(out, &entry),
@@ -261,10 +261,8 @@ fn escape(out: &mut String, value: &str, must: fn(char) -> bool) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn entry() -> Entry {
+impl Entry {
+    pub fn example() -> Self {
         Entry {
             bucket_owner: Some("acme".into()),
             bucket: Some("media".into()),
@@ -293,11 +291,16 @@ mod tests {
             secure: true,
         }
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
 
     #[test]
     fn text_is_as_s3_writes_it() {
         let mut out = String::new();
-        line(&mut out, entry(), Format::Text);
+        line(&mut out, Entry::example(), Format::Text);
         assert_eq!(
             out,
             "acme media [06/Feb/2019:00:00:38 +0000] 192.0.2.3 - 3E57427F3EXAMPLE REST.GET.OBJECT a%20b.glb \
@@ -309,7 +312,7 @@ mod tests {
     #[test]
     fn json_has_the_same_fields_and_no_secret() {
         let mut out = String::new();
-        line(&mut out, entry(), Format::Json);
+        line(&mut out, Entry::example(), Format::Json);
         let json: serde_json::Value = serde_json::from_str(&out).unwrap();
         assert_eq!(json["time"], "2019-02-06T00:00:38.000Z");
         assert_eq!(json["total_ms"], 7);
@@ -322,7 +325,7 @@ mod tests {
         let settings = Settings { file: Some(dir.path().join("access.log")), ..Settings::default() };
         let (log, writer) = AccessLog::start(&settings, Arc::new(Metrics::new())).unwrap().unwrap();
         for _ in 0..100 {
-            log.send(Box::new(entry()));
+            log.send(Box::new(Entry::example()));
         }
         drop(log);
         writer.finish();

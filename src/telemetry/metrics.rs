@@ -301,6 +301,7 @@ pub struct Metrics {
     pub cache_faults: Counter,
     pub cache_bytes: Gauge,
     pub access_log_dropped: Counter,
+    pub bucket_log_dropped: Counter,
     pub reloads: Counters<Reload>,
     pub reload_failures: Counters<Reload>,
     pub jobs: Jobs,
@@ -365,12 +366,9 @@ impl Metrics {
             cache_resumes: counter(r, "cache_resumes", "Bodies from the upstream that broke and were asked for again"),
             cache_evictions: counter(r, "cache_evictions", "Blocks deleted to keep the cache inside its limit"),
             cache_faults: counter(r, "cache_faults", "Blocks whose files were of no use"),
-            cache_bytes: {
-                let gauge = Gauge::default();
-                r.register("cache_bytes", "Disk space of the cached blocks", gauge.clone());
-                gauge
-            },
+            cache_bytes: gauge(r, "cache_bytes", "Disk space of the cached blocks"),
             access_log_dropped: counter(r, "access_log_dropped", "Access log lines dropped because the disk was too slow"),
+            bucket_log_dropped: counter(r, "bucket_log_dropped", "Lines of buckets' logs dropped because the disk was too slow or full"),
             reloads: Counters::register(r, "reloads", "Certificates, policies or secrets of sites' callers reloaded"),
             reload_failures: Counters::register(r, "reload_failures", "Reloads refused because something in them was wrong"),
             jobs: Jobs::register(r),
@@ -407,6 +405,12 @@ impl Default for Metrics {
     fn default() -> Self {
         Self::new()
     }
+}
+
+fn gauge(registry: &mut Registry, name: &str, help: &str) -> Gauge {
+    let gauge = Gauge::default();
+    registry.register(name, help, gauge.clone());
+    gauge
 }
 
 fn counter(registry: &mut Registry, name: &'static str, help: &'static str) -> Counter {

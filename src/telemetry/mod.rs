@@ -4,6 +4,7 @@
 //! Invariants: nothing here waits, and nothing here fails a request. What can't be written is dropped and counted.
 
 pub mod access_log;
+pub mod bucket_logs;
 pub mod gauge;
 pub mod histogram;
 pub mod jobs;

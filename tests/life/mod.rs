@@ -2,6 +2,7 @@
 
 mod accept;
 mod binary;
+mod bucket_logs;
 mod clients;
 mod continues;
 mod drain;

@@ -1,6 +1,7 @@
 //! The S3 door as clients and attackers meet it: a whole gateway, requests over sockets.
 
 mod attacks;
+mod bucket_logs;
 mod checksums;
 mod coded;
 mod details;

@@ -18,6 +18,7 @@ use tidegate::ops::Ops;
 use tidegate::origin::Origin;
 use tidegate::queue::{self, Queue};
 use tidegate::telemetry::access_log::{self, AccessLog};
+use tidegate::telemetry::bucket_logs::{self, BucketLogs};
 use tidegate::telemetry::log::Format;
 use tidegate::telemetry::metrics::{Door, Metrics};
 use tidegate::upstream::{self, Upstream};
@@ -194,6 +195,12 @@ impl Running {
             ops,
             metrics: metrics.clone(),
             access_log: AccessLog::start(access_log, metrics.clone()).unwrap().map(|(log, _)| log),
+            bucket_logs: BucketLogs::start(
+                &bucket_logs::Settings { dir: store.dir.join("bucket-logs"), ..Default::default() },
+                metrics.clone(),
+            )
+            .unwrap()
+            .0,
             settings: doors.clone(),
             seals: None,
             cors: Default::default(),

@@ -10,6 +10,7 @@ use crate::auth::policy::condition::Condition;
 use crate::auth::policy::document::{Effect, Statement};
 use crate::auth::policy::key::{Environment, TagsOf};
 use crate::auth::policy::known::Known;
+use crate::auth::policy::principal::Principals;
 use crate::auth::policy::text::{Places, Text};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,7 +61,7 @@ impl<'a> Question<'a> {
     fn is_spoken_of(&self, statement: &Statement, places: &OnceLock<Places>) -> bool {
         let tenant = self.env.subject.tenant;
         if let Some(principals) = &statement.principals
-            && principals.include(tenant) == statement.principals_negated
+            && !self.is_named(statement, principals)
         {
             return false;
         }
@@ -73,6 +74,16 @@ impl<'a> Question<'a> {
         }
         let resource = self.resource.remembering(places);
         statement.resources.iter().any(|p| p.matches(resource, tenant)) != statement.resources_negated
+    }
+
+    /// A service is allowed only what names it: what is for everyone is for callers. It is denied what everyone is.
+    fn is_named(&self, statement: &Statement, principals: &Principals) -> bool {
+        let (subject, negated) = (&self.env.subject, statement.principals_negated);
+        match (subject.log_source, statement.effect) {
+            (None, _) => principals.include(subject.tenant) != negated,
+            (Some(_), Effect::Allow) => principals.name_log_delivery() && !negated,
+            (Some(_), Effect::Deny) => (principals.name_log_delivery() || principals.are_everyone()) != negated,
+        }
     }
 
     /// An Allow, to one key at least; a Deny, to all.

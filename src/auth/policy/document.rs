@@ -97,7 +97,7 @@ impl BucketPolicy {
     /// As AWS defines it: does it allow something to anyone, wherever they are?
     pub fn is_public(&self) -> bool {
         self.statements.iter().any(|s| {
-            let everyone = s.principals_negated || s.principals == Some(Principals::Everyone);
+            let everyone = s.principals_negated || s.principals.as_ref().is_some_and(Principals::are_everyone);
             s.effect == Effect::Allow && everyone && !s.conditions.iter().any(Condition::narrows_callers)
         })
     }

@@ -13,6 +13,7 @@ use crate::auth::payload::{self, Payload};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::names::{ObjectKey, TenantId};
 use crate::base::network::Network;
+use crate::base::object::Bucket;
 use crate::base::object_ref::VersionId;
 use crate::base::tags::Tags;
 use crate::base::timestamp::Timestamp;
@@ -28,6 +29,8 @@ pub struct Subject<'a> {
     /// Whose age `s3:signatureAge` is.
     pub signed: Option<Timestamp>,
     pub payload: &'a Payload,
+    /// It is no caller but the service that brings a bucket's logs: those of this bucket.
+    pub log_source: Option<&'a Bucket>,
 }
 
 /// The request's own values for conditions.
@@ -45,6 +48,9 @@ pub enum ConditionKey {
     PrincipalArn,
     PrincipalAccount,
     PrincipalType,
+    /// Of a service: the bucket, and its owner, for whom it acts.
+    SourceArn,
+    SourceAccount,
     BucketOwner,
     ObjectKey,
     AuthType,
@@ -128,6 +134,8 @@ const KEYS: &[(&str, ConditionKey)] = &[
     ("aws:PrincipalArn", ConditionKey::PrincipalArn),
     ("aws:PrincipalAccount", ConditionKey::PrincipalAccount),
     ("aws:PrincipalType", ConditionKey::PrincipalType),
+    ("aws:SourceArn", ConditionKey::SourceArn),
+    ("aws:SourceAccount", ConditionKey::SourceAccount),
     ("aws:ResourceAccount", ConditionKey::BucketOwner),
     ("s3:ResourceAccount", ConditionKey::BucketOwner),
     // So that a CDN that checks its viewers itself may fetch what nobody may fetch past it.
@@ -320,6 +328,8 @@ impl ConditionKey {
             | Self::PrincipalArn
             | Self::PrincipalAccount
             | Self::PrincipalType
+            | Self::SourceArn
+            | Self::SourceAccount
             | Self::BucketOwner
             | Self::ObjectKey
             | Self::VersionId
@@ -338,6 +348,8 @@ impl ConditionKey {
             Self::Username | Self::UserId | Self::PrincipalAccount => tenant.map(|t| text(t.as_str())),
             Self::PrincipalArn => tenant.map(|t| Value::Text(Cow::Owned(format!("arn:aws:iam:::user/{t}")))),
             Self::PrincipalType => Some(text(if tenant.is_some() { "User" } else { "Anonymous" })),
+            Self::SourceArn => subject.log_source.map(|bucket| Value::Text(Cow::Owned(format!("arn:aws:s3:::{}", bucket.name)))),
+            Self::SourceAccount => subject.log_source.map(|bucket| text(bucket.owner.as_str())),
             Self::BucketOwner => env.bucket_owner.map(|o| text(o.as_str())),
             Self::ObjectKey => env.key.map(|k| text(k.as_str())),
             Self::VersionId => env.version.map(|v| text(v.as_str())),
@@ -380,6 +392,8 @@ impl ConditionKey {
             | Self::PrincipalArn
             | Self::PrincipalAccount
             | Self::PrincipalType
+            | Self::SourceArn
+            | Self::SourceAccount
             | Self::BucketOwner
             | Self::ObjectKey
             | Self::VersionId

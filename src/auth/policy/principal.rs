@@ -4,18 +4,23 @@ use crate::auth::policy::json::Json;
 use crate::base::names::TenantId;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Principals {
+pub struct Principals {
     /// `*`: anyone, known or not.
-    Everyone,
-    Tenants(Vec<TenantId>),
+    everyone: bool,
+    tenants: Vec<TenantId>,
+    /// The service that brings a bucket's logs. No caller is it.
+    log_delivery: bool,
 }
 
+/// The one service that is known here.
+const LOG_DELIVERY: &str = "logging.s3.amazonaws.com";
+
 impl Principals {
-    /// The forms: `"*"`, `{"AWS": …}`, `{"CanonicalUser": …}`, each one name or a list. Faults go to `fault`, with the place
-    /// under the statement's `Principal`.
+    /// The forms: `"*"`, `{"AWS": …}`, `{"CanonicalUser": …}`, `{"Service": …}`, each one name or a list. Faults go to `fault`, with
+    /// the place under the statement's `Principal`.
     pub fn compile(value: &Json, mut fault: impl FnMut(String, String)) -> Self {
         let mut tenants = Vec::new();
-        let mut everyone = false;
+        let (mut everyone, mut log_delivery) = (false, false);
         match value {
             Json::Text(s) if s == "*" => everyone = true,
             Json::Object(entries) if !entries.is_empty() => {
@@ -23,8 +28,16 @@ impl Principals {
                     let parse: fn(&str) -> Option<TenantId> = match kind.as_str() {
                         "AWS" => parse_aws,
                         "CanonicalUser" => |s| TenantId::parse(s).ok(),
+                        "Service" if names.items().iter().all(|name| name.as_text() == Some(LOG_DELIVERY)) => {
+                            log_delivery = true;
+                            continue;
+                        }
+                        "Service" => {
+                            fault(kind.clone(), format!("the only service known here is {LOG_DELIVERY}"));
+                            continue;
+                        }
                         _ => {
-                            fault(kind.clone(), "only AWS and CanonicalUser principals are known here".into());
+                            fault(kind.clone(), "only AWS, CanonicalUser and Service principals are known here".into());
                             continue;
                         }
                     };
@@ -45,15 +58,21 @@ impl Principals {
             }
             _ => fault(String::new(), format!("invalid principal: {EXPECTED}")),
         }
-        if everyone { Principals::Everyone } else { Principals::Tenants(tenants) }
+        Principals { everyone, tenants, log_delivery }
+    }
+
+    pub fn are_everyone(&self) -> bool {
+        self.everyone
     }
 
     /// `None` is the anonymous caller.
     pub fn include(&self, tenant: Option<&TenantId>) -> bool {
-        match self {
-            Principals::Everyone => true,
-            Principals::Tenants(tenants) => tenant.is_some_and(|t| tenants.contains(t)),
-        }
+        self.everyone || tenant.is_some_and(|t| self.tenants.contains(t))
+    }
+
+    /// Whether the service that brings logs is named, and not only one of everyone.
+    pub fn name_log_delivery(&self) -> bool {
+        self.log_delivery
     }
 }
 
@@ -99,12 +118,21 @@ mod tests {
             (r#"{"AWS":"arn:aws:iam:::user/acme"}"#, false, false),
             (r#"{"AWS":["acme","other"]}"#, false, true),
             (r#"{"CanonicalUser":"acme"}"#, false, false),
+            (r#"{"AWS":"acme","Service":"logging.s3.amazonaws.com"}"#, false, false),
         ] {
             let p = compile(json).unwrap();
             assert!(p.include(Some(&acme)), "{json}");
             assert_eq!(p.include(None), anonymous, "{json}");
             assert_eq!(p.include(Some(&other)), other_in, "{json}");
         }
+    }
+
+    #[test]
+    fn a_service_is_no_caller() {
+        let service = compile(r#"{"Service":"logging.s3.amazonaws.com"}"#).unwrap();
+        assert!(service.name_log_delivery() && !service.are_everyone());
+        assert!(!service.include(None) && !service.include(Some(&TenantId::parse("acme").unwrap())));
+        assert!(!compile(r#"{"AWS":"*"}"#).unwrap().name_log_delivery());
     }
 
     #[test]

@@ -26,6 +26,8 @@ impl ConditionKey {
             Self::CopySource => WRITES.contains(action),
             Self::ExistingTag(_) => TagsOf::Existing.actions().contains(action),
             Self::GivenTag(_) | Self::GivenTagKeys => TagsOf::Given.actions().contains(action),
+            // Of a service, which does nothing but write logs.
+            Self::SourceArn | Self::SourceAccount => WRITES.contains(action),
             Self::SourceIp
             | Self::SecureTransport
             | Self::ProvenCdn

@@ -128,6 +128,7 @@ fn changes(operation: Operation) -> bool {
         | PutPublicAccessBlock
         | DeletePublicAccessBlock
         | PutBucketWebsite
+        | PutBucketLogging
         | DeleteBucketWebsite
         | PostObject
         | PutObject
@@ -171,6 +172,7 @@ const BODIES: On = On::These(&[
     PutBucketOwnershipControls,
     PutPublicAccessBlock,
     PutBucketWebsite,
+    PutBucketLogging,
     PutObjectAcl,
     PutObjectTagging,
     RestoreObject,

@@ -9,6 +9,7 @@ pub mod headers;
 pub mod lifecycle;
 pub mod list;
 pub mod lock;
+pub mod logging;
 pub mod multipart;
 pub mod never_set;
 pub mod objects;
@@ -144,7 +145,8 @@ async fn on_bucket(exchange: &mut Exchange<'_>, operation: OnBucket, bucket: &Bu
         PutBucketLifecycleConfiguration => lifecycle::put(exchange, bucket).await,
         DeleteBucketLifecycle => lifecycle::delete(exchange, bucket).await,
         GetBucketEncryption => never_set::get(exchange, bucket, &never_set::ENCRYPTION).await,
-        GetBucketLogging => never_set::get(exchange, bucket, &never_set::LOGGING).await,
+        GetBucketLogging => logging::get(exchange, bucket).await,
+        PutBucketLogging => logging::put(exchange, bucket).await,
         GetBucketNotificationConfiguration => never_set::get(exchange, bucket, &never_set::NOTIFICATION).await,
         GetBucketRequestPayment => never_set::get(exchange, bucket, &never_set::REQUEST_PAYMENT).await,
         GetBucketAccelerateConfiguration => never_set::get(exchange, bucket, &never_set::ACCELERATE).await,

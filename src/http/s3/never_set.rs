@@ -51,7 +51,6 @@ pub const REPLICATION: Setting = not_found(
     ErrorKind::ReplicationConfigurationNotFound,
     "The replication configuration was not found",
 );
-pub const LOGGING: Setting = document(Action::GetBucketLogging, "BucketLoggingStatus");
 pub const NOTIFICATION: Setting = document(Action::GetBucketNotification, "NotificationConfiguration");
 pub const ACCELERATE: Setting = document(Action::GetAccelerateConfiguration, "AccelerateConfiguration");
 pub const REQUEST_PAYMENT: Setting = Setting {

@@ -53,7 +53,7 @@ operations! {
         GetBucketTagging PutBucketTagging DeleteBucketTagging
         GetBucketLifecycleConfiguration PutBucketLifecycleConfiguration DeleteBucketLifecycle
         PutBucketVersioning GetObjectLockConfiguration PutObjectLockConfiguration
-        GetBucketEncryption GetBucketLogging GetBucketNotificationConfiguration
+        GetBucketEncryption GetBucketLogging PutBucketLogging GetBucketNotificationConfiguration
         GetBucketRequestPayment GetBucketAccelerateConfiguration GetBucketReplication
         GetBucketWebsite PutBucketWebsite DeleteBucketWebsite
         GetBucketInventoryConfiguration ListBucketInventoryConfigurations
@@ -103,7 +103,7 @@ impl Operation {
             }
             GetBucketLifecycleConfiguration | PutBucketLifecycleConfiguration | DeleteBucketLifecycle => Some("lifecycle"),
             GetBucketEncryption => Some("encryption"),
-            GetBucketLogging => Some("logging"),
+            GetBucketLogging | PutBucketLogging => Some("logging"),
             GetBucketNotificationConfiguration => Some("notification"),
             GetBucketRequestPayment => Some("requestPayment"),
             GetBucketAccelerateConfiguration => Some("accelerate"),
@@ -178,6 +178,7 @@ impl Operation {
             DeleteObjectTagging => "REST.DELETE.OBJECT_TAGGING",
             GetBucketEncryption => "REST.GET.ENCRYPTION",
             GetBucketLogging => "REST.GET.LOGGING_STATUS",
+            PutBucketLogging => "REST.PUT.LOGGING_STATUS",
             GetBucketNotificationConfiguration => "REST.GET.NOTIFICATION",
             GetBucketRequestPayment => "REST.GET.REQUEST_PAYMENT",
             GetBucketAccelerateConfiguration => "REST.GET.ACCELERATE",

@@ -65,7 +65,6 @@ const NEVER_SET: &[&str] = &[
     "encryption",
     "intelligent-tiering",
     "inventory",
-    "logging",
     "metrics",
     "notification",
     "replication",
@@ -182,6 +181,7 @@ fn on_bucket(method: &Method, query: &Query) -> Option<OnBucket> {
         Method::GET if query.has("ownershipControls") => GetBucketOwnershipControls,
         Method::GET if query.has("publicAccessBlock") => GetPublicAccessBlock,
         Method::GET if query.has("website") => GetBucketWebsite,
+        Method::GET if query.has("logging") => GetBucketLogging,
         Method::GET if query.names().any(|n| NEVER_SET.contains(&n)) => return never_set(query),
         Method::GET if query.get("list-type") == Some("2") => ListObjectsV2,
         Method::GET => ListObjects,
@@ -196,6 +196,7 @@ fn on_bucket(method: &Method, query: &Query) -> Option<OnBucket> {
         Method::PUT if query.has("ownershipControls") => PutBucketOwnershipControls,
         Method::PUT if query.has("publicAccessBlock") => PutPublicAccessBlock,
         Method::PUT if query.has("website") => PutBucketWebsite,
+        Method::PUT if query.has("logging") => PutBucketLogging,
         Method::PUT => CreateBucket,
         Method::DELETE if query.has("policy") => DeleteBucketPolicy,
         Method::DELETE if query.has("cors") => DeleteBucketCors,
@@ -216,7 +217,6 @@ fn never_set(query: &Query) -> Option<OnBucket> {
     let one = query.has("id");
     Some(match query.names().find(|n| NEVER_SET.contains(n))? {
         "encryption" => GetBucketEncryption,
-        "logging" => GetBucketLogging,
         "notification" => GetBucketNotificationConfiguration,
         "requestPayment" => GetBucketRequestPayment,
         "accelerate" => GetBucketAccelerateConfiguration,

@@ -69,6 +69,7 @@ fn level(operation: Operation) -> Level {
         | PutObjectLockConfiguration => Level::Bucket,
         GetBucketEncryption
         | GetBucketLogging
+        | PutBucketLogging
         | GetBucketNotificationConfiguration
         | GetBucketRequestPayment
         | GetBucketAccelerateConfiguration
@@ -224,6 +225,7 @@ fn bucket_rows(operation: Operation, bucket: &'static Bucket) -> Vec<Row> {
         DeleteBucketLifecycle => vec![changing("", sub("DELETE", "lifecycle"), manage(GONE))],
         GetBucketEncryption => vec![row("", sub("GET", "encryption"), manage((404, "ServerSideEncryptionConfigurationNotFoundError")))],
         GetBucketLogging => vec![row("", sub("GET", "logging"), manage(OK))],
+        PutBucketLogging => vec![changing("", sub("PUT", "logging").body("<BucketLoggingStatus/>"), manage(OK))],
         GetBucketNotificationConfiguration => vec![row("", sub("GET", "notification"), manage(OK))],
         GetBucketRequestPayment => vec![row("", sub("GET", "requestPayment"), manage(OK))],
         GetBucketAccelerateConfiguration => vec![row("", sub("GET", "accelerate"), manage(OK))],
@@ -514,6 +516,7 @@ fn object_rows(operation: Operation, target: &'static Target, world: &World) -> 
         | PutObjectLockConfiguration => Vec::new(),
         GetBucketEncryption
         | GetBucketLogging
+        | PutBucketLogging
         | GetBucketNotificationConfiguration
         | GetBucketRequestPayment
         | GetBucketAccelerateConfiguration
