@@ -112,6 +112,7 @@ fn put_of(local: &Local, n: u64, size: usize, as_file: bool) -> PutObject {
         acl: CannedAcl::Private.into(),
         headers: ObjectHeaders { content_type: "image/png".into(), ..ObjectHeaders::default() },
         tags: Tags::default(),
+        encryption: None,
         lock: Lock::default(),
         conditions: WriteConditions::default(),
         received: Received {
@@ -389,6 +390,7 @@ fn object_row(n: u64, place: BodyPlace) -> ObjectRow {
             headers: ObjectHeaders { content_type: "image/png".into(), ..ObjectHeaders::default() },
             lock: Lock::default(),
             tags: Tags::default(),
+            envelope: None,
             sha256: Some(VerifiedSha256::proven(Sha256(sha256))),
             place,
             parts: None,

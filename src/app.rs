@@ -38,6 +38,7 @@ use crate::net::server::{self, Server};
 use crate::net::tls::Tls;
 use crate::ops::Ops;
 use crate::ops::changes::Changes;
+use crate::ops::encryption;
 use crate::private;
 use crate::queue::runner::{Limits, TenantLimit};
 use crate::queue::{Queue, Runner};
@@ -106,11 +107,15 @@ impl App {
         let (wants_tls, queue_settings) = (config.wants_tls(), config.queue_settings());
         let replicas = config.replica_settings().map_err(StartError::Faults)?;
         let shadows = config.shadow_settings().map_err(StartError::Faults)?;
+        let keys = config.named_keys().map_err(StartError::Faults)?;
+        config.store.encryption_keys = keys.clone();
         let (upstream, cache) = (config.upstream_settings(), config.cache_settings(&metrics));
         let spool = config.bucket_log_settings();
         // Over S3 what is reserved is our own.
         let theirs = config.doors.gateways_above && upstream.is_none();
         let writers = if theirs { Writers::Gateways } else { Writers::Clients };
+        let blocks_customer_keys = config.doors.encryption.block_customer_keys;
+        let encryption = encryption::Rules { keys: upstream.is_none().then_some(keys), blocks_customer_keys };
         let secret = operator.secret.clone();
         let auth = Arc::new(Auth::new(config.auth, config.policies, operator).map_err(faults)?);
         auth.summary().warnings.iter().for_each(|w| tracing::warn!("{w}"));
@@ -152,7 +157,8 @@ impl App {
             .with_layers(stack.layers.clone())
             .with_peers(cluster.peers())
             .with_writers(writers)
-            .with_lifecycles(lifecycles);
+            .with_lifecycles(lifecycles)
+            .with_encryption(encryption);
         let (recurring, leases) =
             jobs::recurring(stack.shared.as_ref(), stack.layers.replicas.as_ref(), &config.cluster, lifecycle.every(), &queue)?;
         let gauges = metrics.lifecycle.clone();

@@ -18,6 +18,7 @@ use std::sync::Arc;
 use crate::base::checksum::{Checksum, ChecksumAlgorithm, ChecksumType};
 use crate::base::conditions::WriteConditions;
 use crate::base::digest::Sha256;
+use crate::base::encryption::{CustomerKey, Encryption};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::etag::ETag;
 use crate::base::lock::{Lock, Retention};
@@ -74,6 +75,7 @@ pub struct Announced<'a> {
     /// The content type is empty where it is guessed when the body is there.
     pub headers: &'a ObjectHeaders,
     pub tags: &'a Tags,
+    pub encryption: Option<&'a Encryption>,
     pub conditions: &'a WriteConditions,
     /// None: the client did not say.
     pub length: Option<u64>,
@@ -90,6 +92,8 @@ pub struct PutObject {
     pub acl: Acl,
     pub headers: ObjectHeaders,
     pub tags: Tags,
+    /// With the key, where it is the client's.
+    pub encryption: Option<Encryption>,
     pub lock: Lock,
     pub conditions: WriteConditions,
     pub received: Received,
@@ -109,6 +113,8 @@ pub struct CopyObject {
     pub headers: ObjectHeaders,
     /// All that the copy will have, those of the source too where they are copied.
     pub tags: Tags,
+    /// As the source's is no matter: with the key, where it is the client's.
+    pub encryption: Option<Encryption>,
     /// A copy has none of its source.
     pub lock: Lock,
     /// The checksum that it gets, over its bytes. None: its source's.
@@ -151,6 +157,8 @@ pub struct CompleteUpload {
     pub size: Option<u64>,
     /// For an upload that was begun without a retention of its own: the bucket's, which counts from now.
     pub default_retention: Option<Retention>,
+    /// That the parts were encrypted with, where it is the client's.
+    pub customer_key: Option<Arc<CustomerKey>>,
 }
 
 /// What is asked of an archive.
@@ -352,6 +360,8 @@ pub trait Intake: Send + Sync + 'static {
     fn staging(&self, owner: &TenantId) -> Staging;
     /// The same for the body of a PUT, so that an origin can begin with it before it is whole. The body need not be followed by `put`.
     fn staging_for(&self, put: &Announced<'_>) -> Staging;
+    /// The same for another body, such as a part, of which is known what it will be encrypted with.
+    fn staging_under(&self, owner: &TenantId, of: Option<&Encryption>) -> Staging;
 }
 
 /// All that changes what a key shows. Preconditions and quotas are decided in one step with the write.

@@ -53,6 +53,8 @@ pub enum ErrorKind {
     InvalidTag,
     InvalidUri,
     KeyTooLong,
+    /// No such key of encryption, or none for this tenant.
+    KmsNotFound,
     MalformedAcl,
     MalformedPolicy,
     MalformedPostRequest,
@@ -104,6 +106,8 @@ pub enum ErrorKind {
     // This machine: its disk, its memory, a part that is being rebuilt.
     /// S3's ServiceUnavailable.
     LocalUnavailable,
+    /// A key that something is encrypted with is not there.
+    KmsDisabled,
     StorageFull,
     // What stands behind this gateway.
     /// S3's ServiceUnavailable.
@@ -146,7 +150,7 @@ impl ErrorKind {
     pub const fn on_side(self) -> Side {
         use ErrorKind::*;
         match self {
-            LocalUnavailable | StorageFull => Side::Here,
+            KmsDisabled | LocalUnavailable | StorageFull => Side::Here,
             UpstreamUnavailable | UpstreamSlowDown | BadGateway | GatewayTimeout => Side::Upstream,
             InternalError => Side::Us,
             AccessDenied
@@ -184,6 +188,7 @@ impl ErrorKind {
             | MaxPostPreDataLengthExceeded
             | InvalidUri
             | KeyTooLong
+            | KmsNotFound
             | MalformedAcl
             | MalformedPolicy
             | MalformedXml

@@ -32,6 +32,12 @@ impl Tag {
     /// A checksum of an algorithm that the form has no place for (`stored::with_checksums`), or that an upload announced. A copy has
     /// the bytes and so the checksum; a program that does not know it knows of none.
     pub const CHECKSUM: Tag = Tag::new(7).travels();
+    /// How the bytes are encrypted, and the key of them, wrapped (`crypt::Envelope`).
+    pub const ENVELOPE: Tag = Tag::new(9).needed();
+    /// The keys of the parts of an object, each wrapped under the object's; of one part: its own.
+    pub const PART_KEYS: Tag = Tag::new(10).needed();
+    /// How an object is encrypted elsewhere, as its answers say it.
+    pub const ENCRYPTION: Tag = Tag::new(11);
     /// The bucket upstream that a bucket is by itself. Who does not know it would look for its objects in a folder.
     pub const OWN_BUCKET: Tag = Tag::new(16).needed();
 

@@ -4,13 +4,16 @@
 //! Constructors hold the limits: a value of these types is already valid wherever it turns up.
 
 pub mod acl;
+pub mod bucket_encryption;
 pub mod bucket_lock;
 pub mod bucket_logging;
 pub mod cache_tags;
 pub mod checksum;
 pub mod coding;
 pub mod conditions;
+pub mod crypt;
 pub mod digest;
+pub mod encryption;
 pub mod error;
 pub mod etag;
 pub mod fields;

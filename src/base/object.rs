@@ -6,6 +6,7 @@ use std::sync::Arc;
 pub use super::acl::{Acl, CannedAcl};
 use super::checksum::{Checksum, ChecksumAlgorithm, ChecksumType};
 use super::digest::VerifiedSha256;
+use super::encryption::Encryption;
 use super::etag::ETag;
 use super::fields::{Fields, Unknown};
 use super::listed::listed;
@@ -97,6 +98,8 @@ pub struct ObjectInfo {
     pub lock: Lock,
     /// How many tags it has. None: the store does not say; the tags themselves are asked for (`Reads::tags`).
     pub tag_count: Option<u16>,
+    /// With the client's key, where it brought one.
+    pub encryption: Option<Encryption>,
     pub unknown: Unknown,
     /// Where it was found. Never in a record: the way to a version is no part of it.
     pub layer: Layer,
@@ -141,6 +144,7 @@ listed! {
         Lifecycle,
         ObjectLock,
         Website,
+        Encryption,
         Logging,
     }
 }
@@ -222,6 +226,8 @@ pub struct Upload {
     pub lock: Lock,
     /// That the object will have.
     pub tags: Tags,
+    /// Of its parts and of the object, with the client's key where it brought one.
+    pub encryption: Option<Encryption>,
     /// Who began it, where that is not the owner. Each store keeps it behind the rest, where older rows end.
     pub initiator: Option<TenantId>,
 }

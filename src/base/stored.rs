@@ -22,9 +22,11 @@ use super::tags::Tags;
 use super::timestamp::Timestamp;
 
 mod checksums;
+mod encryption;
 
 use checksums::{Algorithm, OfParts};
 pub use checksums::{Checksum, checksum_of, in_slot, take_checksums, with_checksums};
+use encryption::{take_encryption, with_encryption};
 
 listed! {
     #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -229,10 +231,11 @@ impl ObjectInfo {
             lock,
             // Asked for anew: it changes while the version stays.
             tag_count: _,
+            encryption,
             unknown,
             layer,
         } = info;
-        let fields = with_checksums(unknown.fields, checksum.as_ref(), &parts)?;
+        let fields = with_encryption(with_checksums(unknown.fields, checksum.as_ref(), &parts)?, encryption.as_ref());
         let (headers, checksum) = (headers.into(), in_slot(checksum.as_ref()));
         let parts = parts.iter().map(PartInfo::from).collect();
         let (acl, fields) = acl_and_fields(&acl, lock.append_to(with_version(fields, &version)))?;
@@ -246,6 +249,7 @@ impl ObjectInfo {
         let mut parts = parts.into_iter().map(object::PartInfo::try_from).collect::<Result<Vec<_>>>()?;
         take_checksums(&mut unknown.fields, &mut checksum, &mut parts)?;
         let (version, lock) = (take_version(&mut unknown.fields)?, Lock::take_from(&mut unknown.fields)?);
+        let encryption = take_encryption(&mut unknown.fields)?;
         Ok(object::ObjectInfo {
             size,
             etag,
@@ -261,6 +265,7 @@ impl ObjectInfo {
             version,
             lock,
             tag_count: None,
+            encryption,
             unknown,
             layer,
         })
@@ -320,7 +325,8 @@ pub struct Upload {
 impl Upload {
     /// With the initiator, the lock, and the fields of the upload itself: its tags too.
     pub fn of(upload: object::Upload) -> Result<(Self, Option<TenantId>, Lock, Fields)> {
-        let object::Upload { id, bucket, key, owner, initiated, acl, headers, checksum, lock, tags, initiator } = upload;
+        // How it is encrypted is its keeper's to write.
+        let object::Upload { id, bucket, key, owner, initiated, acl, headers, checksum, lock, tags, encryption: _, initiator } = upload;
         let (checksum, fields) = checksums::announced(checksum)?;
         let (acl, fields) = acl_and_fields(&acl, tags.append_to(fields))?;
         Ok((Upload { id, bucket, key, owner, initiated, acl, headers: headers.into(), checksum }, initiator, lock, fields))
@@ -339,6 +345,7 @@ impl Upload {
             checksum: checksums::take_announced(self.checksum, fields)?,
             lock,
             tags: Tags::take_from(fields)?,
+            encryption: None,
             initiator,
         })
     }
@@ -368,6 +375,7 @@ const fn number(document: BucketDocument) -> u32 {
         BucketDocument::Lifecycle => 7,
         BucketDocument::ObjectLock => 8,
         BucketDocument::Website => 9,
+        BucketDocument::Encryption => 10,
         BucketDocument::Logging => 11,
     }
 }

@@ -44,6 +44,9 @@ fn check_folders(config: &Config, faults: &mut Vec<String>) -> Option<String> {
     if let Err(found) = config.shadow_settings() {
         faults.extend(found);
     }
+    if let Err(found) = config.named_keys() {
+        faults.extend(found);
+    }
     // Only stands in: checking must not make the operator's key.
     let operator = OperatorKey::from_strings("tidegate-check", "stands-in").map_err(|e| faults.push(e)).ok()?;
     match Auth::new(config.auth.clone(), config.policies.clone(), operator) {

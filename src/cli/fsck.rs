@@ -6,6 +6,7 @@ use super::Failure;
 use crate::config::Config;
 use crate::files::sys::make_files_private;
 use crate::local::fsck::{self, Options, Problem, Report};
+use crate::local::sealed::Sealing;
 use crate::queue;
 
 #[derive(Args)]
@@ -21,14 +22,23 @@ pub struct Fsck {
 pub fn run(command: &Fsck, config: &Config) -> Result<(), Failure> {
     make_files_private();
     let mut proven = Ok(());
+    let store = crate::local::Settings {
+        encryption_keys: config.named_keys().map_err(Failure::Usage)?,
+        sealing: match super::existing_operator_key(config) {
+            Ok(operator) => Sealing::new(operator.secret.expose().as_bytes(), None)?,
+            // Without it nothing is opened that lies under the store's own key.
+            Err(_) => Sealing::default(),
+        },
+        ..config.store.clone()
+    };
     let back = config.store.dir.join(crate::app::stack::BACK_FOLDER);
     if back.exists() {
         println!("what waits to be stored upstream:");
-        let waiting = crate::local::Settings { dir: back, ..config.store.clone() };
+        let waiting = crate::local::Settings { dir: back, ..store.clone() };
         proven = prove(command, &waiting);
         println!("the store:");
     }
-    proven = proven.and(prove(command, &config.store));
+    proven = proven.and(prove(command, &store));
     let broken_jobs = check_queue(config)?;
     if broken_jobs > 0 {
         return proven.and(Err(Failure::Failed(format!("{broken_jobs} problems of the queue"))));
@@ -90,6 +100,7 @@ fn describe(problem: &Problem) -> String {
         Problem::Missing { what } => format!("missing: the body of {what}"),
         Problem::WrongSize { what, expected, found } => format!("wrong size: {what} has {found} bytes instead of {expected}"),
         Problem::Damaged { what } => format!("damaged: the bytes of {what} are not those that were stored"),
+        Problem::KeyMissing { key, needed_by } => format!("key missing: {key}, which {needed_by} objects and uploads need"),
         Problem::Versions { what } => format!("versions: {what}"),
         Problem::Index { rows } => format!("index: {rows} rows differ from the journal"),
         Problem::Foreign { path } => format!("foreign: {} is none of the store's files; it is left alone", path.display()),

@@ -75,6 +75,7 @@ pub fn keys() -> Vec<Key> {
         cluster(),
         jobs(),
         keeping::lifecycle(),
+        keeping::encryption(),
         cdn(),
         limits(),
         patience(),

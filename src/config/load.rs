@@ -9,7 +9,7 @@ use super::fault::Fault;
 use super::keys::{Key, keys};
 use super::reader::{Reader, nearest};
 use super::value::Value;
-use super::{Config, DEFAULT_FILE, buckets, lifecycle, replicas, shadows, sites};
+use super::{Config, DEFAULT_FILE, buckets, encryption, lifecycle, replicas, shadows, sites};
 use crate::base::names::BucketName;
 use crate::cluster::RecurringNode;
 
@@ -69,6 +69,7 @@ impl Reader<'_> {
             match content.get_ref() {
                 _ if name == "lifecycle_rule" => self.config.lifecycle.configured = lifecycle::take(self, content),
                 _ if name == "bucket" => self.config.upstream.adopted = buckets::take(self, content),
+                _ if name == "encryption_key" => self.config.encryption_keys = encryption::take(self, content),
                 _ if name == "replica" => self.config.replicas = replicas::take(self, content),
                 _ if name == "shadow" => self.config.shadows = shadows::take(self, content),
                 _ if name == "site" => {
@@ -78,8 +79,11 @@ impl Reader<'_> {
                 }
                 DeValue::Table(table) if keys.iter().any(|k| k.section() == name) => self.take_section(keys, name, table),
                 _ => {
-                    let sections: Vec<&str> =
-                        keys.iter().map(Key::section).chain(["site", "bucket", "replica", "shadow", "lifecycle_rule"]).collect();
+                    let sections: Vec<&str> = keys
+                        .iter()
+                        .map(Key::section)
+                        .chain(["site", "bucket", "replica", "shadow", "lifecycle_rule", "encryption_key"])
+                        .collect();
                     self.fault(at, name, format!("there is no such section{}", nearest(name, sections.into_iter())));
                 }
             }

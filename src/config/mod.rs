@@ -8,6 +8,7 @@
 pub mod buckets;
 pub mod callers;
 pub mod cdn;
+pub mod encryption;
 pub mod fault;
 pub mod keys;
 pub mod lifecycle;
@@ -27,6 +28,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::auth::settings::Settings as AuthSettings;
+use crate::base::crypt::ring::NamedKeys;
 use crate::cache::settings::Settings as CacheSettings;
 use crate::cdn::cloudfront::Settings as CdnSettings;
 use crate::cluster::Settings as ClusterSettings;
@@ -65,6 +67,8 @@ pub struct Config {
     pub upstream: UpstreamSettings,
     /// Their folders are in `replicas` in the store's.
     pub replicas: Vec<replicas::Replica>,
+    /// What clients name with aws:kms.
+    pub encryption_keys: Vec<encryption::EncryptionKey>,
     /// What buckets grew out of.
     pub shadows: Vec<shadows::Shadow>,
     /// Its folder is `back` in the store's.
@@ -121,6 +125,7 @@ impl Default for Config {
             store: StoreSettings::default(),
             upstream: UpstreamSettings::default(),
             replicas: Vec::new(),
+            encryption_keys: Vec::new(),
             shadows: Vec::new(),
             back: BackSettings::default(),
             variants: VariantSettings::default(),
@@ -171,6 +176,11 @@ impl Config {
     /// The same.
     pub fn shadow_settings(&self) -> Result<Vec<ShadowSettings>, Vec<String>> {
         all(self.shadows.iter().map(shadows::Shadow::settings))
+    }
+
+    /// The same.
+    pub fn named_keys(&self) -> Result<NamedKeys, Vec<String>> {
+        encryption::read(&self.encryption_keys)
     }
 
     pub fn cache_settings(&self, metrics: &Arc<Metrics>) -> CacheSettings {

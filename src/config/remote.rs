@@ -27,15 +27,15 @@ pub struct KeysFrom {
 }
 
 #[derive(Debug, Clone)]
-enum SecretFrom {
+pub enum SecretFrom {
     Environment(String),
     File(PathBuf),
 }
 
-impl KeysFrom {
-    /// Err: what is wrong with the secret. `whose`: such as `replica "west"`.
-    pub fn read(&self, whose: &str) -> Result<Keys, String> {
-        let (place, text) = match &self.secret {
+impl SecretFrom {
+    /// Err: what is wrong with it. `whose`: such as `replica "west"`.
+    pub fn read(&self, whose: &str) -> Result<String, String> {
+        let (place, text) = match self {
             SecretFrom::Environment(name) => (format!("the environment variable {name}"), std::env::var(name).map_err(|e| e.to_string())),
             SecretFrom::File(path) => (path.display().to_string(), std::fs::read_to_string(path).map_err(|e| e.to_string())),
         };
@@ -44,7 +44,13 @@ impl KeysFrom {
         if secret.is_empty() {
             return Err(format!("{place} is empty; it should hold the secret of the {whose}"));
         }
-        Ok(Keys { access_key: self.access_key.clone(), secret, session_token: None })
+        Ok(secret)
+    }
+}
+
+impl KeysFrom {
+    pub fn read(&self, whose: &str) -> Result<Keys, String> {
+        Ok(Keys { access_key: self.access_key.clone(), secret: self.secret.read(whose)?, session_token: None })
     }
 }
 
@@ -96,7 +102,7 @@ impl Remote {
     }
 }
 
-fn secret_from(reader: &Reader<'_>, value: &DeValue<'_>) -> Option<SecretFrom> {
+pub fn secret_from(reader: &Reader<'_>, value: &DeValue<'_>) -> Option<SecretFrom> {
     let (name, text) = value.as_table().filter(|t| t.len() == 1)?.iter().next()?;
     let text = text.get_ref().as_str().filter(|t| !t.is_empty())?;
     match name.get_ref().as_ref() {

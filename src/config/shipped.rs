@@ -64,6 +64,13 @@ const SITES: &str = "\
 # access_key = \"AKIA…\"
 # secret = { env = \"OLD_SECRET\" }
 
+# Keys that clients name (x-amz-server-side-encryption: aws:kms), of 32 bytes each: openssl rand -base64 32. The highest number
+# encrypts; the others are there to read what they encrypted. See docs/operating.md.
+# [[encryption_key]]
+# name = \"media\"
+# versions = [{ number = 1, secret = { file = \"secrets/media-1\" } }, { number = 2, secret = { env = \"MEDIA_KEY_2\" } }]
+# tenants = [\"acme\"]               # left out: all
+
 # Rules that let objects go, beside those that buckets are set to (PutBucketLifecycleConfiguration): see docs/lifecycle.md.
 # [[lifecycle_rule]]
 # name = \"session logs\"

@@ -10,7 +10,9 @@
 
 pub mod body;
 pub mod open;
+pub mod sealed;
 pub mod sys;
 
 pub use body::{FileBody, Span};
 pub use open::{Files, Settings};
+pub use sealed::{SealedBody, SealedSpan};

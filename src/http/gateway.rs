@@ -25,6 +25,7 @@ pub struct Settings {
     pub object_ownership: Option<Ownership>,
     /// New buckets let every page read.
     pub default_cors: bool,
+    pub encryption: Encrypting,
     /// Names of the admin door, in lower case, beside addresses and `localhost`.
     pub admin_hosts: Vec<String>,
     /// Other gateways stand over buckets of this one: what is reserved for a gateway is theirs. Only on the embedded store.
@@ -35,12 +36,30 @@ pub struct Settings {
     pub presign_expires: Duration,
 }
 
+/// What is set of server-side encryption.
+#[derive(Debug, Clone)]
+pub struct Encrypting {
+    /// New buckets encrypt what is written into them (SSE-S3).
+    pub new_buckets: bool,
+    /// Keys of clients may come over plain HTTP.
+    pub customer_keys_over_http: bool,
+    /// Buckets that say nothing of it refuse them.
+    pub block_customer_keys: bool,
+}
+
+impl Default for Encrypting {
+    fn default() -> Self {
+        Encrypting { new_buckets: false, customer_keys_over_http: false, block_customer_keys: true }
+    }
+}
+
 impl Default for Settings {
     fn default() -> Self {
         Settings {
             sites: Sites::default(),
             object_ownership: None,
             default_cors: true,
+            encryption: Encrypting::default(),
             admin_hosts: Vec::new(),
             gateways_above: false,
             link_max: Duration::from_secs(7 * 24 * 3600),

@@ -6,6 +6,7 @@ use http::{Response, StatusCode};
 use crate::auth::grant::Grant;
 use crate::base::checksum::{Checksum, ChecksumType};
 use crate::base::conditions::{ETagMatch, ReadConditions, Verdict};
+use crate::base::encryption::{Encryption, needs_customer_key};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::header::text;
 use crate::base::object::ObjectInfo;
@@ -127,6 +128,10 @@ fn tags(headers: &HeaderMap, name: HeaderName, parse: fn(&str) -> ETagMatch) -> 
 /// None: what is shown was replaced before its bytes were at hand; look again.
 pub async fn answer(ops: &Ops, grant: &Grant, shown: Shown<'_>, read: &Read) -> Result<Option<Answer>> {
     let object = shown.info;
+    // Whose door has no way to bring a key, or who brought none.
+    if matches!(object.encryption, Some(Encryption::Customer(None))) {
+        return Err(needs_customer_key());
+    }
     if !read.conditions.is_empty() {
         match read.conditions.evaluate(object) {
             Verdict::Proceed => {}

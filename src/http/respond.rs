@@ -49,6 +49,8 @@ pub fn code_and_status(kind: ErrorKind) -> (&'static str, u16) {
         InvalidTag => ("InvalidTag", 400),
         InvalidUri => ("InvalidURI", 400),
         KeyTooLong => ("KeyTooLongError", 400),
+        KmsDisabled => ("KMS.DisabledException", 400),
+        KmsNotFound => ("KMS.NotFoundException", 400),
         MalformedAcl => ("MalformedACLError", 400),
         MalformedPolicy => ("MalformedPolicy", 400),
         MalformedPostRequest => ("MalformedPOSTRequest", 400),

@@ -15,4 +15,4 @@ pub mod staged;
 pub mod writer;
 
 pub use receive::{Expect, Received, receive};
-pub use staged::{BodyWatcher, Content, Room, StagedFile, Staging};
+pub use staged::{BodyWatcher, Content, Room, StagedBody, StagedFile, Staging};

@@ -2,15 +2,12 @@
 //!
 //! Called by origins, for a part whose upload wants another one than its client sent, and for copies. Blocks on no reactor.
 
-use std::fs::File;
-use std::os::unix::fs::FileExt as _;
-
 use tokio::task::spawn_blocking;
 
 use crate::base::checksum::{Checksum, ChecksumAlgorithm};
 use crate::base::error::{Error, Result};
 use crate::ingest::hasher::ChecksumHasher;
-use crate::ingest::{Content, Received};
+use crate::ingest::{Content, Received, StagedBody};
 
 /// Read at once from a file.
 const READ: usize = 256 * 1024;
@@ -32,21 +29,19 @@ impl Received {
                 spawn_blocking(move || ChecksumHasher::digest(algorithm, &bytes)).await.map_err(Error::internal)
             }
             Content::File(staged) => {
-                let (file, len) = (staged.file().try_clone().map_err(Error::storage)?, staged.len());
-                spawn_blocking(move || of_file(&file, len, algorithm)).await.map_err(Error::internal)?
+                let body = staged.body().map_err(Error::storage)?;
+                spawn_blocking(move || of_body(&body, algorithm)).await.map_err(Error::internal)?
             }
         }
     }
 }
 
-fn of_file(file: &File, len: u64, algorithm: ChecksumAlgorithm) -> Result<Option<Checksum>> {
-    let (mut buffer, mut hasher, mut at) = (vec![0; READ], ChecksumHasher::new(algorithm), 0);
-    while at < len {
-        let wanted = usize::try_from(len - at).unwrap_or(READ).min(READ);
-        let piece = buffer.get_mut(..wanted).unwrap_or_default();
-        file.read_exact_at(piece, at).map_err(Error::storage)?;
-        hasher.update(piece);
-        at += wanted as u64;
+fn of_body(body: &StagedBody, algorithm: ChecksumAlgorithm) -> Result<Option<Checksum>> {
+    let (mut hasher, mut at) = (ChecksumHasher::new(algorithm), 0);
+    while at < body.len() {
+        let piece = body.read(at, READ).map_err(Error::storage)?;
+        hasher.update(&piece);
+        at += piece.len() as u64;
     }
     Ok(hasher.finish())
 }

@@ -14,7 +14,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 
-use crate::base::error::Result;
+use crate::base::crypt::DataKey;
+use crate::base::crypt::chunks::{CHUNK, opened_len, sealed_range};
+use crate::base::error::{Error, Result};
 use crate::private;
 
 /// Where bodies are staged, and how large one may be to stay in memory instead.
@@ -29,6 +31,7 @@ pub struct Staging {
     left: Arc<Left>,
     room: Option<Room>,
     watcher: Option<Arc<dyn BodyWatcher>>,
+    sealed: Option<Arc<DataKey>>,
 }
 
 /// Sees a body while it is staged. Dropped when nobody has the body any more.
@@ -75,7 +78,16 @@ static NEXT: AtomicU64 = AtomicU64::new(0);
 
 impl Staging {
     pub fn new(dir: PathBuf, memory_limit: usize) -> Self {
-        Staging { dir: Arc::new(dir), memory_limit, synced: true, with_md5: true, left: Arc::default(), room: None, watcher: None }
+        Staging {
+            dir: Arc::new(dir),
+            memory_limit,
+            synced: true,
+            with_md5: true,
+            left: Arc::default(),
+            room: None,
+            watcher: None,
+            sealed: None,
+        }
     }
 
     /// For bodies of which nothing is acknowledged before somebody else has them.
@@ -97,6 +109,20 @@ impl Staging {
         self.watcher.as_ref()
     }
 
+    /// For one body: its file is sealed under this key as it is written. What stays in memory is not.
+    pub fn sealed_by(self, key: Arc<DataKey>) -> Self {
+        Staging { sealed: Some(key), ..self }
+    }
+
+    pub fn sealed(&self) -> Option<&Arc<DataKey>> {
+        self.sealed.as_ref()
+    }
+
+    /// Takes no file.
+    pub fn refusing(self) -> Self {
+        self.guarded_by(Room(Arc::new(|| Err(Error::internal("nothing can be staged")))))
+    }
+
     pub fn guarded_by(self, room: Room) -> Self {
         Staging { room: Some(room), ..self }
     }
@@ -109,7 +135,14 @@ impl Staging {
     pub fn create(&self) -> io::Result<StagedFile> {
         let path = self.dir.join(Self::next_name());
         let file = private::options().read(true).create_new(true).open(&path)?;
-        Ok(StagedFile { path: Some(path), file, len: 0, left: self.left.clone(), watcher: self.watcher.clone() })
+        Ok(StagedFile {
+            path: Some(path),
+            file,
+            len: 0,
+            left: self.left.clone(),
+            watcher: self.watcher.clone(),
+            sealed: self.sealed.clone(),
+        })
     }
 
     fn next_name() -> String {
@@ -120,7 +153,8 @@ impl Staging {
     pub fn link(&self, existing: &Path) -> io::Result<StagedFile> {
         let path = self.dir.join(Self::next_name());
         std::fs::hard_link(existing, &path)?;
-        let mut staged = StagedFile { file: File::open(&path)?, path: Some(path), len: 0, left: self.left.clone(), watcher: None };
+        let mut staged =
+            StagedFile { file: File::open(&path)?, path: Some(path), len: 0, left: self.left.clone(), watcher: None, sealed: None };
         staged.len = staged.file.metadata()?.len();
         Ok(staged)
     }
@@ -140,6 +174,47 @@ pub struct StagedFile {
     len: u64,
     left: Arc<Left>,
     watcher: Option<Arc<dyn BodyWatcher>>,
+    /// What the bytes in the file are sealed under.
+    sealed: Option<Arc<DataKey>>,
+}
+
+/// The body of a staged file as it came, sealed or not.
+pub struct StagedBody {
+    file: File,
+    len: u64,
+    sealed: Option<Arc<DataKey>>,
+}
+
+impl StagedBody {
+    pub fn len(&self) -> u64 {
+        if self.sealed.is_some() { opened_len(self.len) } else { self.len }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// At most `len` bytes from `at` on: fewer at the end. Blocks.
+    pub fn read(&self, at: u64, len: usize) -> io::Result<Vec<u8>> {
+        use std::os::unix::fs::FileExt;
+        let range = at..self.len().min(at.saturating_add(len as u64));
+        if range.is_empty() {
+            return Ok(Vec::new());
+        }
+        let Some(key) = &self.sealed else {
+            let mut bytes = vec![0; (range.end - at) as usize];
+            self.file.read_exact_at(&mut bytes, at)?;
+            return Ok(bytes);
+        };
+        let lies = sealed_range(self.len(), &range);
+        let mut sealed = vec![0; (lies.end - lies.start) as usize];
+        self.file.read_exact_at(&mut sealed, lies.start)?;
+        let (first, mut bytes) = (at / CHUNK as u64, Vec::new());
+        key.open(self.len(), first, &sealed, &mut bytes).ok_or_else(|| io::Error::other("a staged file is not what was written"))?;
+        bytes.drain(..(at - first * CHUNK as u64) as usize);
+        bytes.truncate((range.end - at) as usize);
+        Ok(bytes)
+    }
 }
 
 impl StagedFile {
@@ -148,6 +223,7 @@ impl StagedFile {
         self.watcher.as_ref()
     }
 
+    /// Of the file: a sealed body is shorter.
     pub fn len(&self) -> u64 {
         self.len
     }
@@ -158,6 +234,14 @@ impl StagedFile {
 
     pub fn file(&self) -> &File {
         &self.file
+    }
+
+    pub fn sealed(&self) -> Option<&Arc<DataKey>> {
+        self.sealed.as_ref()
+    }
+
+    pub fn body(&self) -> io::Result<StagedBody> {
+        Ok(StagedBody { file: self.file.try_clone()?, len: self.len, sealed: self.sealed.clone() })
     }
 
     pub fn path(&self) -> &Path {

@@ -9,6 +9,8 @@ use bytes::Bytes;
 use sha2::Digest as _;
 
 use crate::base::checksum::{Checksum, ChecksumAlgorithm};
+use crate::base::crypt::ChunkSealer;
+use crate::base::crypt::chunks::SEALED_CHUNK;
 use crate::base::digest::Sha256;
 use crate::base::error::{Error, Result};
 use crate::ingest::hasher::ChecksumHasher;
@@ -27,6 +29,8 @@ pub struct Writer {
     file: StagedFile,
     sha256: sha2::Sha256,
     checksum: Option<ChecksumHasher>,
+    /// None: the file has the bytes as they came.
+    sealer: Option<ChunkSealer>,
     failures: u8,
     /// Bytes written since it was asked whether there is room.
     unasked: usize,
@@ -43,7 +47,8 @@ impl Writer {
                 Err(fault) => count(&mut failures, fault)?,
             }
         };
-        Ok(Writer { staging, file, sha256: sha2::Sha256::new(), checksum: algorithm.map(ChecksumHasher::new), failures, unasked: 0 })
+        let (checksum, sealer) = (algorithm.map(ChecksumHasher::new), staging.sealed().cloned().map(ChunkSealer::new));
+        Ok(Writer { staging, file, sha256: sha2::Sha256::new(), checksum, sealer, failures, unasked: 0 })
     }
 
     pub fn write(&mut self, bytes: &[u8]) -> Result<()> {
@@ -53,9 +58,10 @@ impl Writer {
             self.unasked = 0;
         }
         self.unasked += bytes.len();
-        while let Err(fault) = self.file.append(bytes) {
-            self.renew(fault)?;
-        }
+        self.with_sealer(|sealer, append| match sealer {
+            Some(sealer) => sealer.push(bytes, append),
+            None => append(bytes),
+        })?;
         if let Some(watcher) = self.staging.watcher() {
             watcher.appended(self.file.path(), bytes);
         }
@@ -66,6 +72,19 @@ impl Writer {
         Ok(())
     }
 
+    /// `f` is given how to append to the file, past faults of the disk.
+    fn with_sealer(&mut self, f: impl FnOnce(Option<&mut ChunkSealer>, &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()>) -> Result<()> {
+        let mut sealer = self.sealer.take();
+        let done = f(sealer.as_mut(), &mut |bytes| {
+            while let Err(fault) = self.file.append(bytes) {
+                self.renew(fault)?;
+            }
+            Ok(())
+        });
+        self.sealer = sealer;
+        done
+    }
+
     pub fn write_all(mut self, piece: &[Bytes]) -> Result<Self> {
         piece.iter().try_for_each(|bytes| self.write(bytes))?;
         Ok(self)
@@ -73,6 +92,7 @@ impl Writer {
 
     /// The file is synced, where the staging asks for it.
     pub fn finish(mut self) -> Result<(Sha256, Option<Checksum>, StagedFile)> {
+        self.with_sealer(|sealer, append| sealer.map_or(Ok(()), |sealer| sealer.finish(append)))?;
         while self.staging.synced
             && let Err(fault) = self.file.file().sync_data()
         {
@@ -97,8 +117,22 @@ impl Writer {
         }
     }
 
-    /// What was written so far, in a new file, proven by its hash.
+    /// What was written so far, in a new file, proven by its hash, or by its seals.
     fn copied(&self) -> io::Result<StagedFile> {
+        if let Some(key) = self.staging.sealed() {
+            let mut file = self.staging.create()?;
+            let mut number = 0;
+            while file.len() < self.file.len() {
+                let mut chunk = vec![0; SEALED_CHUNK.min((self.file.len() - file.len()) as usize)];
+                self.file.file().read_exact_at(&mut chunk, file.len())?;
+                if !key.is_chunk(number, &chunk) {
+                    return Err(io::Error::other("a staged file read back differently than it was written"));
+                }
+                file.append(&chunk)?;
+                number += 1;
+            }
+            return Ok(file);
+        }
         let mut file = self.staging.create()?;
         let mut hash = sha2::Sha256::new();
         let mut buffer = vec![0; COPY_BYTES];

@@ -162,7 +162,7 @@ fn copy_walk(from: &Layout, input: &Input, owners: &mut Owners, link: &mut dyn F
             // They name no file, or one that is about to go; the journal itself is copied with them in it.
             Table::Meta | Table::Buckets | Table::Uploads | Table::Completed | Table::Settings | Table::Drops | Table::Rehash => Ok(()),
             // Not in a journal.
-            Table::Hashes | Table::ManifestRefs | Table::Usage | Table::NullVersions | Table::Due => Ok(()),
+            Table::Hashes | Table::ManifestRefs | Table::Usage | Table::NullVersions | Table::Due | Table::KeyUses => Ok(()),
         }
     })
 }

@@ -8,17 +8,20 @@ use std::sync::Arc;
 use sha2::Digest as _;
 
 use crate::base::checksum::{Checksum, ChecksumAlgorithm, ChecksumType};
+use crate::base::crypt::{Place, Ring};
 use crate::base::digest::Sha256;
+use crate::base::encryption::Encryption;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::etag::ETag;
 use crate::base::fields::Fields;
 use crate::base::limits::MIN_PART_BYTES;
 use crate::base::lock::Lock;
-use crate::base::names::no_such_upload;
+use crate::base::names::{UploadId, no_such_upload};
 use crate::base::object::{CannedAcl, ObjectHeaders, PartInfo, SharedObject, Upload};
 use crate::base::tags::Tags;
 use crate::ingest::hasher::{ChecksumHasher, crc_algorithm};
 use crate::ingest::md5::Md5Hasher;
+use crate::local::encrypt;
 use crate::local::objects::check;
 use crate::local::rows::{
     BodyPlace, CompletedRow, DropKind, Manifest, ObjectHead, ObjectRow, ObjectTail, PartFile, PartRow, PartsRef, RehashRow, Standing,
@@ -32,18 +35,21 @@ use crate::origin::{CompleteUpload, CompletedPart, Quota, other_checksum};
 
 impl Shared {
     pub async fn complete_upload(&self, complete: CompleteUpload, quota: Quota) -> Result<SharedObject> {
-        let object = self.queue.submit(move |txn| decide(txn, &complete, &quota)).await?;
+        let ring = self.ring.load_full();
+        let object = self.queue.submit(move |txn| decide(txn, &ring, &complete, &quota)).await?;
         self.signal.wake();
         Ok(object)
     }
 }
 
-fn decide(txn: &mut Txn<'_>, complete: &CompleteUpload, quota: &Quota) -> Result<SharedObject> {
+fn decide(txn: &mut Txn<'_>, ring: &Ring, complete: &CompleteUpload, quota: &Quota) -> Result<SharedObject> {
     let bucket = txn.require_bucket(&complete.bucket)?;
     let upload_key = key::upload(&complete.bucket, &complete.key, complete.upload.as_str());
-    let Some(UploadRow { upload, key: of_key }) = txn.get_row(Table::Uploads, &upload_key)? else {
+    let Some(row) = txn.get_row::<UploadRow>(Table::Uploads, &upload_key)? else {
         return completed_before(txn, complete)?.ok_or_else(no_such_upload);
     };
+    let under = encrypt::upload_key(ring, &row, complete.customer_key.as_ref())?;
+    let UploadRow { upload, key: of_key, envelope: _ } = row;
     if complete.parts.windows(2).any(|pair| matches!(pair, [a, b] if a.number >= b.number)) {
         let text = "The list of parts was not in ascending order. The parts list must be specified in order by part number.";
         return Err(Error::new(ErrorKind::InvalidPartOrder, text));
@@ -61,13 +67,21 @@ fn decide(txn: &mut Txn<'_>, complete: &CompleteUpload, quota: &Quota) -> Result
     let manifest = txn.new_id();
     let parts: Vec<PartInfo> =
         chosen.iter().map(|r| PartInfo { number: r.part.number, size: r.part.size, checksum: r.part.checksum.clone() }).collect();
+    let keys = chosen.iter().filter_map(|r| r.part_key.clone()).collect();
     let files = chosen.iter().map(|r| PartFile { id: r.file, size: r.part.size }).collect();
+    let generation = txn.next_generation();
+    let at = Place::of_version(&complete.bucket, &complete.key, generation, size);
+    let of = upload.encryption.map(|of| match complete.customer_key.clone() {
+        Some(key) if of.is_customers() => Encryption::Customer(Some(key)),
+        _ => of,
+    });
     let row = Arc::new(ObjectRow {
         head: ObjectHead { size, etag: whole_etag(&chosen), modified: txn.now(), owner: upload.owner.clone(), checksum },
         tail: ObjectTail {
-            generation: txn.next_generation(),
+            generation,
             standing: versions::standing(&bucket),
             key: of_key,
+            envelope: encrypt::envelope(ring, of.as_ref(), under.as_ref(), &at)?,
             acl: upload.acl,
             headers: upload.headers.clone(),
             lock: Lock { retention: upload.lock.retention.or(complete.default_retention), ..upload.lock },
@@ -78,32 +92,43 @@ fn decide(txn: &mut Txn<'_>, complete: &CompleteUpload, quota: &Quota) -> Result
             unknown: Fields::default(),
         },
     });
-    // Both are in order of number.
-    let is_chosen = |row: &PartRow| chosen.binary_search_by_key(&row.part.number, |c| c.part.number).is_ok();
-    let unused: Vec<&PartRow> = there.iter().filter(|r| !is_chosen(r)).collect();
-    for part in unused {
-        txn.drop_later(&part.scope(), DropKind::Part, part.file)?;
-    }
-    for part in &there {
-        txn.del_row(Table::Parts, key::part(upload.id.as_str(), part.part.number))?;
-    }
+    forget_parts(txn, &complete.upload, &there, &chosen)?;
     txn.del_row(Table::Uploads, upload_key)?;
-    txn.set_row(Table::Manifests, key::id(manifest), &Manifest { parts: parts.clone(), files })?;
+    txn.set_row(Table::Manifests, key::id(manifest), &Manifest { parts: parts.clone(), files, keys })?;
     versions::make_current(txn, &bucket, &complete.key, row.clone())?;
-    let generation = row.tail.generation;
+    remember(txn, complete, &row)?;
+    // What lies under a customer's key can't be read without him, and is shared with nobody.
+    if !of.is_some_and(|of| of.is_customers()) {
+        let todo = RehashRow { bucket: complete.bucket.clone(), key: complete.key.clone() };
+        txn.set_row(Table::Rehash, key::id(generation), &todo)?;
+    }
+    Ok(Arc::new(row.info(parts)))
+}
+
+/// The rows of all parts go, and the files of those that are no part of the object.
+fn forget_parts(txn: &mut Txn<'_>, upload: &UploadId, there: &[PartRow], chosen: &[&PartRow]) -> Result<()> {
+    for part in there {
+        // Both are in order of number.
+        if chosen.binary_search_by_key(&part.part.number, |c| c.part.number).is_err() {
+            txn.drop_later(&part.scope(), DropKind::Part, part.file)?;
+        }
+        txn.del_row(Table::Parts, key::part(upload.as_str(), part.part.number))?;
+    }
+    Ok(())
+}
+
+/// For the same request again.
+fn remember(txn: &mut Txn<'_>, complete: &CompleteUpload, row: &ObjectRow) -> Result<()> {
     let done = CompletedRow {
         bucket: complete.bucket.clone(),
         key: complete.key.clone(),
-        generation,
+        generation: row.tail.generation,
         named: row.tail.standing.named,
         at: txn.now(),
         request: request_digest(&complete.parts),
         head: Some(row.head.clone()),
     };
-    txn.set_row(Table::Completed, complete.upload.as_str().as_bytes().to_vec(), &done)?;
-    let todo = RehashRow { bucket: complete.bucket.clone(), key: complete.key.clone() };
-    txn.set_row(Table::Rehash, key::id(generation), &todo)?;
-    Ok(Arc::new(row.info(parts)))
+    txn.set_row(Table::Completed, complete.upload.as_str().as_bytes().to_vec(), &done)
 }
 
 /// The answer to the same request again: a client that lost the first answer must not think that its object is lost, also
@@ -121,6 +146,7 @@ fn completed_before(txn: &Txn<'_>, complete: &CompleteUpload) -> Result<Option<S
         generation: row.generation,
         standing: Standing { named: row.named, noncurrent_since: None },
         key: KeyId::None,
+        envelope: None,
         acl: CannedAcl::Private.into(),
         headers: ObjectHeaders::default(),
         lock: Lock::default(),

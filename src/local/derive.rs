@@ -3,9 +3,10 @@
 //! One place knows how they are derived, for what is decided now and for what a replay reads. Called by `Txn::put` and by nothing else.
 //! Operations of a batch come in any order in a replay: each leaves what is derived right by itself.
 
+use crate::base::crypt::{Envelope, Place};
 use crate::base::error::Result;
 use crate::base::names::TenantId;
-use crate::local::rows::{BodyPlace, DropKind, HashRow, ObjectRow, PartRow, Table, UsageRow, VersionRow, key};
+use crate::local::rows::{BodyPlace, DropKind, HashRow, Held, ObjectRow, PartRow, Table, UploadRow, UsageRow, VersionRow, key};
 use crate::local::stored;
 use crate::local::txn::{Txn, Value};
 
@@ -25,6 +26,27 @@ impl Txn<'_> {
                 let row: PartRow = stored::decode(bytes)?;
                 self.add_usage(&row.owner, sign * i128::from(row.part.size), 0)?;
             }
+        }
+        Ok(())
+    }
+
+    pub fn derive_upload(&mut self, before: Option<&Value>, after: Option<&Value>) -> Result<()> {
+        let envelope = |value: Option<&Value>| match value {
+            Some(Value::Bytes(bytes)) => stored::decode::<UploadRow>(bytes).map(|row| row.envelope),
+            _ => Ok(None),
+        };
+        self.derive_key_uses(envelope(before)?, envelope(after)?)
+    }
+
+    /// How many rows need which version of which key.
+    fn derive_key_uses(&mut self, before: Option<Envelope>, after: Option<Envelope>) -> Result<()> {
+        for (envelope, more) in [(after, true), (before, false)] {
+            let Some(row_key) = envelope.as_ref().and_then(key::key_use) else { continue };
+            let uses: u64 = self.get_row(Table::KeyUses, &row_key)?.unwrap_or(0);
+            // In a replay the one that goes may come first.
+            let uses = if more { uses.wrapping_add(1) } else { uses.wrapping_sub(1) };
+            let value = (uses != 0).then(|| stored::encode(&uses)).transpose()?;
+            self.put_plain(Table::KeyUses, row_key, value.map(Value::Bytes));
         }
         Ok(())
     }
@@ -63,6 +85,8 @@ impl Txn<'_> {
         {
             return Ok(());
         }
+        let envelope = |row: &Option<VersionRow>| row.as_ref()?.object()?.tail.envelope.clone();
+        self.derive_key_uses(envelope(&before), envelope(&after))?;
         if let Some(row) = &after {
             let (owner, size) = row.owner_and_size();
             self.add_usage(owner, i128::from(size), 1)?;
@@ -82,7 +106,7 @@ impl Txn<'_> {
         let (from, to) = (before.tail.place, after.tail.place);
         let moved = before.tail.generation == after.tail.generation && from != to && inline(from) && inline(to);
         if moved
-            && let Some(sha256) = &after.tail.sha256
+            && let Some(sha256) = after.shared_hash()
             && let Some(c) = self.content(&after.scope(), sha256)?.filter(|c| c.place == from)
         {
             self.set_content(&after.scope(), sha256, Some(HashRow { place: to, ..c }));
@@ -96,13 +120,22 @@ impl Txn<'_> {
             let refs: u64 = self.get_row(Table::ManifestRefs, &key::id(manifest))?.unwrap_or(0);
             self.set_row(Table::ManifestRefs, key::id(manifest), &(refs + 1))?;
         }
-        let Some(sha256) = row.tail.sha256.filter(|_| row.tail.place != BodyPlace::Empty) else { return Ok(()) };
+        let Some(sha256) = row.shared_hash() else { return Ok(()) };
         let scope = &row.scope();
-        match self.content(scope, &sha256)? {
-            None => self.set_content(scope, &sha256, Some(HashRow { place: row.tail.place, refs: 1, newest: key.into() })),
+        let held = match &row.tail.envelope {
+            Some(envelope) => {
+                let (bucket, name) = key::names(key)?;
+                let place = Place::of_version(&bucket, &name, row.tail.generation, row.head.size);
+                Some(Held { envelope: envelope.clone(), place })
+            }
+            None => None,
+        };
+        match self.content(scope, sha256)? {
+            None => self.set_content(scope, sha256, Some(HashRow { place: row.tail.place, refs: 1, held, newest: key.into() })),
             Some(c) if c.place == row.tail.place => {
                 let newest = if newest { key.into() } else { c.newest };
-                self.set_content(scope, &sha256, Some(HashRow { refs: c.refs + 1, newest, ..c }));
+                // The latest is under the newest version of its key.
+                self.set_content(scope, sha256, Some(HashRow { place: c.place, refs: c.refs + 1, held, newest }));
             }
             // The same content lies elsewhere too (an upload not yet read through): that place is the known one.
             Some(_) => {}
@@ -121,19 +154,21 @@ impl Txn<'_> {
                 self.drop_later(scope, DropKind::Manifest, manifest)?;
             }
         }
-        let Some(sha256) = row.tail.sha256.filter(|_| row.tail.place != BodyPlace::Empty) else { return Ok(()) };
-        let known = self.content(scope, &sha256)?.filter(|c| c.place == row.tail.place);
-        let is_known = known.is_some();
-        if let Some(c) = known.filter(|c| c.refs > 1) {
-            self.set_content(scope, &sha256, Some(HashRow { refs: c.refs - 1, ..c }));
-            return Ok(());
-        }
-        if is_known {
+        let known = match row.shared_hash() {
+            Some(sha256) => self.content(scope, sha256)?.filter(|c| c.place == row.tail.place).map(|c| (sha256, c)),
+            None => None,
+        };
+        match known {
+            Some((sha256, c)) if c.refs > 1 => {
+                self.set_content(scope, sha256, Some(HashRow { refs: c.refs - 1, ..c }));
+                return Ok(());
+            }
             // From here on nothing can find this content any more: a new write of the same bytes makes a new copy.
-            self.set_content(scope, &sha256, None);
+            Some((sha256, _)) => self.set_content(scope, sha256, None),
+            None => {}
         }
-        match row.tail.place {
-            BodyPlace::File { id } => self.drop_later(scope, DropKind::Blob(sha256), id),
+        match (row.tail.place, row.tail.sha256) {
+            (BodyPlace::File { id }, Some(sha256)) => self.drop_later(scope, DropKind::Blob(sha256), id),
             _ => Ok(()),
         }
     }

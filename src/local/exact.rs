@@ -39,7 +39,7 @@ impl Shared {
             let index = shared.index()?;
             for _ in 0..TRIES {
                 let Some(VersionRow::Object(row)) = by_id(&index, &bucket, &key, &id)? else { return Ok(None) };
-                if let Some(entry) = entry_from(&index, &row)? {
+                if let Some(entry) = entry_from(&index, &bucket, &key, &row)? {
                     return Ok(Some(entry.info.clone()));
                 }
             }
@@ -62,7 +62,7 @@ impl Shared {
         let index = self.index()?;
         for _ in 0..TRIES {
             let Some(row) = by_generation(&index, bucket, key, generation)? else { return Ok(None) };
-            if let Some(entry) = entry_from(&index, &row)? {
+            if let Some(entry) = entry_from(&index, bucket, key, &row)? {
                 return Ok(Some(Arc::new(entry)));
             }
         }

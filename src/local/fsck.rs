@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use sha2::Digest as _;
 
+use crate::base::crypt::Envelope;
 use crate::base::digest::{Sha256, VerifiedSha256};
 use crate::base::error::{Error, Result};
 use crate::base::names::TenantId;
@@ -24,8 +25,9 @@ use crate::local::ids::Ids;
 use crate::local::inline::Segments;
 use crate::local::layout::Layout;
 use crate::local::order::Order;
+use crate::local::proof::{Keys, digest, hash_into, stored_len};
 use crate::local::replay;
-use crate::local::rows::{self, BodyPlace, DropRow, Id, Manifest, ObjectRow, PartRow, Table, UsageRow, VersionRow, key};
+use crate::local::rows::{self, BodyPlace, DropRow, Held, Id, Manifest, ObjectRow, PartRow, Table, UploadRow, UsageRow, VersionRow, key};
 use crate::local::scope::{KeyId, Scope};
 use crate::local::settings::Settings;
 use crate::local::stored;
@@ -57,6 +59,11 @@ pub enum Problem {
     /// The bytes are not those that were acknowledged.
     Damaged {
         what: String,
+    },
+    /// A key of encryption that is not there, and how many objects and uploads need it.
+    KeyMissing {
+        key: String,
+        needed_by: u64,
     },
     /// The versions of a key are not in an order that they can have.
     Versions {
@@ -102,20 +109,25 @@ impl Report {
 /// A file that the log speaks of.
 struct Expected {
     path: PathBuf,
+    /// Of the body.
     size: u64,
     sha256: Option<VerifiedSha256>,
+    encrypted: bool,
+    /// The key of it, where it is an object's own.
+    held: Option<Held>,
     /// An object or upload that needs it, for the report.
     what: String,
     found: bool,
 }
 
-/// A multipart object: scope, name, hash of the whole.
-type Owner = (Scope, String, Option<VerifiedSha256>);
+/// A multipart object: scope, name, hash of the whole, key.
+type Owner = (Scope, String, Option<VerifiedSha256>, Option<Held>);
 
 struct Check<'s> {
     layout: Layout,
     options: Options,
     segments: Segments,
+    keys: Keys,
     index: &'s Index,
     report: Report,
     files: HashMap<Id, Expected>,
@@ -128,6 +140,7 @@ struct Check<'s> {
     order: Order,
     dropping: HashMap<Id, DropRow>,
     usage: HashMap<String, UsageRow>,
+    key_uses: HashMap<Vec<u8>, u64>,
     rows: u64,
     index_differences: u64,
 }
@@ -154,7 +167,7 @@ pub fn fsck(settings: &Settings, options: Options) -> Result<Report> {
         Ok(index) => index,
         Err(e) => return damaged(e),
     };
-    let mut report = check(&index, layout, options, &input)?;
+    let mut report = check(&index, layout, options, &input, settings)?;
     if report.problems.iter().any(|p| matches!(p, Problem::Index { .. })) {
         drop(index);
         replay::rebuild(&settings.index(), &ids, &input, &end)?;
@@ -171,9 +184,10 @@ fn prove_journal(input: &Input) -> Result<()> {
     compact::merge(input, &mut |_| Ok(()))
 }
 
-fn check(index: &Index, layout: Layout, options: Options, input: &Input) -> Result<Report> {
+fn check(index: &Index, layout: Layout, options: Options, input: &Input, settings: &Settings) -> Result<Report> {
     let mut check = Check {
         segments: Segments::new(layout.journal()),
+        keys: Keys::of(index, settings),
         layout,
         options,
         index,
@@ -185,6 +199,7 @@ fn check(index: &Index, layout: Layout, options: Options, input: &Input) -> Resu
         order: Order::default(),
         dropping: HashMap::new(),
         usage: HashMap::new(),
+        key_uses: HashMap::new(),
         rows: 0,
         index_differences: 0,
     };
@@ -194,6 +209,9 @@ fn check(index: &Index, layout: Layout, options: Options, input: &Input) -> Resu
     check.compare_rest_of_index()?;
     check.walk(&check.layout.blobs())?;
     check.missing();
+    for (key, needed_by) in std::mem::take(&mut check.keys.missing) {
+        check.report.problem(Problem::KeyMissing { key, needed_by });
+    }
     Ok(check.report)
 }
 
@@ -215,7 +233,8 @@ impl Check<'_> {
                 self.use_bytes(&row.owner, row.part.size, 0);
                 let path = self.layout.part(&row.scope(), row.file);
                 let what = format!("part {} of an upload in progress", row.part.number);
-                self.expect(row.file, Expected { path, size: row.part.size, sha256: None, what, found: false });
+                let encrypted = row.part_key.is_some();
+                self.expect(row.file, Expected { path, size: row.part.size, sha256: None, encrypted, held: None, what, found: false });
                 Ok(())
             }
             Table::Manifests => self.manifest(key::parse_id(op.key)?, stored::decode(value)?),
@@ -223,10 +242,15 @@ impl Check<'_> {
                 self.dropping.insert(key::parse_id(op.key)?, stored::decode(value)?);
                 Ok(())
             }
+            Table::Uploads => {
+                let row: UploadRow = stored::decode(value)?;
+                self.uses(row.envelope.as_ref());
+                Ok(())
+            }
             // They refer to no file.
-            Table::Meta | Table::Buckets | Table::Uploads | Table::Completed | Table::Settings | Table::Rehash => Ok(()),
+            Table::Meta | Table::Buckets | Table::Completed | Table::Settings | Table::Rehash => Ok(()),
             // Not in a journal; `compare_rest_of_index` proves them.
-            Table::Hashes | Table::ManifestRefs | Table::Usage | Table::NullVersions | Table::Due => Ok(()),
+            Table::Hashes | Table::ManifestRefs | Table::Usage | Table::NullVersions | Table::Due | Table::KeyUses => Ok(()),
         }
     }
 
@@ -237,19 +261,22 @@ impl Check<'_> {
         let owner = &row.head.owner;
         self.report.objects += 1;
         self.use_bytes(owner, row.head.size, 1);
+        self.uses(row.tail.envelope.as_ref());
+        let held = Keys::held(row_key, row)?;
         for manifest in row.manifests() {
             let whole = if row.tail.place == (BodyPlace::Parts { manifest }) { row.tail.sha256 } else { None };
-            self.owned(manifest, (row.scope(), what.clone(), whole))?;
+            self.owned(manifest, (row.scope(), what.clone(), whole, held.clone()))?;
         }
         match row.tail.place {
-            BodyPlace::Inline { segment, offset, len, crc } => self.inline(&what, row, (segment, offset, len, crc)),
+            BodyPlace::Inline { segment, offset, len, crc } => self.inline(&what, row, held, (segment, offset, len, crc)),
             BodyPlace::File { id } => {
                 let Some(sha256) = row.tail.sha256 else {
                     self.report.problem(Problem::Damaged { what });
                     return Ok(());
                 };
                 let path = self.layout.blob(&row.scope(), &sha256, id);
-                self.expect(id, Expected { path, size: row.head.size, sha256: Some(sha256), what, found: false });
+                let (size, encrypted) = (row.head.size, held.is_some());
+                self.expect(id, Expected { path, size, sha256: Some(sha256), encrypted, held, what, found: false });
                 Ok(())
             }
             BodyPlace::Empty | BodyPlace::Parts { .. } | BodyPlace::Pending(_) => Ok(()),
@@ -270,16 +297,19 @@ impl Check<'_> {
         }
     }
 
-    fn inline(&mut self, what: &str, row: &ObjectRow, (segment, offset, len, crc): (u64, u64, u32, u32)) -> Result<()> {
-        if u64::from(len) != row.head.size {
-            self.report.problem(Problem::WrongSize { what: what.to_owned(), expected: row.head.size, found: u64::from(len) });
+    fn inline(&mut self, what: &str, row: &ObjectRow, held: Option<Held>, place: (u64, u64, u32, u32)) -> Result<()> {
+        let (segment, offset, len, crc) = place;
+        let expected = stored_len(row.head.size, held.is_some());
+        if u64::from(len) != expected {
+            self.report.problem(Problem::WrongSize { what: what.to_owned(), expected, found: u64::from(len) });
             return Ok(());
         }
         match self.segments.read(segment, offset, len, crc) {
             Ok(Some(body)) => {
                 self.report.verified_bytes += u64::from(len);
-                let hash: [u8; 32] = sha2::Sha256::digest(&body).into();
-                if self.options.verify && row.tail.sha256.is_some_and(|s| s.digest().0 != hash) {
+                let known = row.tail.sha256.filter(|_| self.options.verify);
+                let found = known.and_then(|_| digest(&body, row.head.size, &self.keys.opens(held.as_ref())));
+                if found.is_some_and(|found| known.is_some_and(|known| Some(*known.digest()) != found)) {
                     self.report.problem(Problem::Damaged { what: what.to_owned() });
                 }
             }
@@ -319,21 +349,35 @@ impl Check<'_> {
         }
     }
 
-    fn parts(&mut self, id: Id, (scope, what, whole): Owner, manifest: &Manifest) -> Result<()> {
+    fn parts(&mut self, id: Id, (scope, what, whole, held): Owner, manifest: &Manifest) -> Result<()> {
         self.proven.insert(id);
-        let mut hash = sha2::Sha256::new();
+        let (mut hash, mut sound) = (sha2::Sha256::new(), true);
         let mut readable = self.options.verify && whole.is_some() && !manifest.files.is_empty();
-        for file in &manifest.files {
+        let opens = self.keys.opens(held.as_ref().filter(|_| readable));
+        for (n, file) in manifest.files.iter().enumerate() {
             let path = self.layout.part(&scope, file.id);
             if readable {
-                readable = self.hash_into(&path, &mut hash).is_ok();
+                let number = manifest.parts.get(n).map_or(0, |part| part.number);
+                let opens = opens.part(number, file.id, manifest.keys.get(n));
+                let read = hash_into(&path, file.size, &opens, &mut hash, &mut self.report.verified_bytes);
+                // One that is not there is told as such.
+                sound &= held.is_none() || read.is_ok() || !path.exists();
+                readable = read.unwrap_or(false);
             }
-            self.expect(file.id, Expected { path, size: file.size, sha256: None, what: what.clone(), found: false });
+            let encrypted = held.is_some();
+            self.expect(file.id, Expected { path, size: file.size, sha256: None, encrypted, held: None, what: what.clone(), found: false });
         }
-        if readable && whole.is_some_and(|w| *w.digest() != Sha256(hash.finalize().into())) {
+        if !sound || readable && whole.is_some_and(|w| *w.digest() != Sha256(hash.finalize().into())) {
             self.report.problem(Problem::Damaged { what });
         }
         Ok(())
+    }
+
+    fn uses(&mut self, envelope: Option<&Envelope>) {
+        self.keys.look_for(envelope);
+        if let Some(used) = envelope.and_then(key::key_use) {
+            *self.key_uses.entry(used).or_default() += 1;
+        }
     }
 
     fn expect(&mut self, id: Id, expected: Expected) {
@@ -368,6 +412,12 @@ impl Check<'_> {
             Ok(Walk::Next)
         })?;
         self.index_differences += left.iter().filter(|t| !self.usage.contains_key(*t)).count() as u64;
+        let mut uses = HashMap::new();
+        self.index.scan(Table::KeyUses, b"", &mut |used, n| {
+            uses.insert(used.to_vec(), stored::decode::<u64>(n)?);
+            Ok(Walk::Next)
+        })?;
+        self.index_differences += u64::from(uses != self.key_uses);
         // Content that can be found by its hash must be there: a stale row would lose a later write.
         let mut places = Vec::new();
         self.index.scan(Table::Hashes, b"", &mut |_, v| {
@@ -412,31 +462,22 @@ impl Check<'_> {
             return Ok(());
         };
         expected.found = true;
-        let (what, sha256, right) = (expected.what.clone(), expected.sha256, expected.size);
+        let (what, sha256, body) = (expected.what.clone(), expected.sha256, expected.size);
+        let (held, right) = (expected.held.clone(), stored_len(body, expected.encrypted));
         if right != size {
             self.report.problem(Problem::WrongSize { what, expected: right, found: size });
             return Ok(());
         }
         if let Some(sha256) = sha256.filter(|_| self.options.verify) {
             let mut hash = sha2::Sha256::new();
-            let read = self.hash_into(path, &mut hash);
-            if read.is_err() || *sha256.digest() != Sha256(hash.finalize().into()) {
+            let read = hash_into(path, body, &self.keys.opens(held.as_ref()), &mut hash, &mut self.report.verified_bytes);
+            let is_right = || *sha256.digest() == Sha256(hash.finalize().into());
+            // False: it can't be opened here.
+            if !read.is_ok_and(|opened| !opened || is_right()) {
                 self.report.problem(Problem::Damaged { what });
             }
         }
         Ok(())
-    }
-
-    fn hash_into(&mut self, path: &Path, hash: &mut sha2::Sha256) -> std::io::Result<()> {
-        use std::io::Read;
-        let mut file = std::fs::File::open(path)?;
-        let mut buffer = vec![0; 1024 * 1024];
-        loop {
-            let n = file.read(&mut buffer)?;
-            let Some(piece) = buffer.get(..n).filter(|p| !p.is_empty()) else { return Ok(()) };
-            hash.update(piece);
-            self.report.verified_bytes += n as u64;
-        }
     }
 
     fn missing(&mut self) {
@@ -445,7 +486,7 @@ impl Check<'_> {
         for what in missing {
             self.report.problem(Problem::Missing { what });
         }
-        let mut dangling: Vec<String> = self.manifests.values().map(|(_, what, _)| what.clone()).collect();
+        let mut dangling: Vec<String> = self.manifests.values().map(|(_, what, _, _)| what.clone()).collect();
         dangling.sort();
         for what in dangling {
             self.report.problem(Problem::Missing { what });

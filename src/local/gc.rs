@@ -19,7 +19,7 @@ use crate::journal::compact::{self, Input};
 use crate::journal::segment;
 use crate::journal::sorted::Stamp;
 use crate::local::placing::Name;
-use crate::local::rows::{BodyPlace, DropKind, DropRow, Id, ObjectRow, Table, VersionRow, key};
+use crate::local::rows::{BodyPlace, DropKind, DropRow, HashRow, Id, ObjectRow, Table, VersionRow, key};
 use crate::local::shared::{Seen, Shared};
 use crate::local::stored;
 use crate::local::txn::Txn;
@@ -170,7 +170,8 @@ impl Found {
             | Table::ManifestRefs
             | Table::Usage
             | Table::NullVersions
-            | Table::Due) => seen.row(table, value)?,
+            | Table::Due
+            | Table::KeyUses) => seen.row(table, value)?,
         }
         for id in seen.ids {
             self.referenced.extend(self.unreferenced.remove_entry(&id));
@@ -330,8 +331,9 @@ fn relocate(txn: &mut Txn<'_>, Version { bucket, key, generation }: &Version, fr
     let Some(there) = versions::of_generation(txn, bucket, key, *generation)?.filter(|row| row.tail.place == from) else {
         return Ok(false);
     };
-    let known = match &there.tail.sha256 {
-        Some(sha256) => txn.content(&there.scope(), sha256)?.map(|c| c.place).filter(|p| *p != from),
+    let known = match there.shared_hash() {
+        // Under keys equal content may be different bytes.
+        Some(sha256) => txn.content(&there.scope(), sha256)?.filter(|c| c.place != from && is_same_body(c, &there)).map(|c| c.place),
         None => None,
     };
     let mut row = (*there).clone();
@@ -342,6 +344,10 @@ fn relocate(txn: &mut Txn<'_>, Version { bucket, key, generation }: &Version, fr
     };
     versions::rewrite(txn, bucket, key, Arc::new(row))?;
     Ok(true)
+}
+
+fn is_same_body(content: &HashRow, row: &ObjectRow) -> bool {
+    content.held.as_ref().map(|held| held.envelope.body) == row.tail.envelope.as_ref().map(|envelope| envelope.body)
 }
 
 fn segment_numbers(shared: &Shared, upto: u64) -> Result<Vec<u64>> {

@@ -42,6 +42,9 @@ impl Shared {
     /// None: the place is gone.
     fn hand_on(&self, entry: &Entry) -> Result<Option<Received>> {
         let info = &entry.info;
+        if entry.held.is_some() {
+            return Err(Error::internal("a body under a key was to be handed on as it lies"));
+        }
         let content = match entry.place {
             BodyPlace::Empty => Content::Memory(Bytes::new()),
             BodyPlace::File { .. } => {

@@ -15,7 +15,7 @@ use quick_cache::{DefaultHashBuilder, Equivalent, OptionsBuilder, Weighter};
 
 use crate::base::names::{BucketName, ObjectKey};
 use crate::base::object::SharedObject;
-use crate::local::rows::{BodyPlace, Manifest};
+use crate::local::rows::{BodyPlace, Held, Manifest};
 use crate::local::scope::Scope;
 
 #[derive(Debug, Clone)]
@@ -38,6 +38,8 @@ pub struct Entry {
     /// Where its files are.
     pub scope: Scope,
     pub place: BodyPlace,
+    /// The key of its bytes, wrapped. None: they are as they came.
+    pub held: Option<Held>,
     /// Where `place` is a manifest.
     pub manifest: Option<Arc<Manifest>>,
     pub body: Option<Bytes>,
@@ -45,8 +47,8 @@ pub struct Entry {
 }
 
 impl Entry {
-    pub fn new(info: SharedObject, scope: Scope, place: BodyPlace, manifest: Option<Arc<Manifest>>) -> Self {
-        Entry { info, scope, place, manifest, body: None, reads: AtomicU32::new(0) }
+    pub fn new(info: SharedObject, scope: Scope, place: BodyPlace, held: Option<Held>, manifest: Option<Arc<Manifest>>) -> Self {
+        Entry { info, scope, place, held, manifest, body: None, reads: AtomicU32::new(0) }
     }
 
     /// The same version with its body at hand.
@@ -55,6 +57,7 @@ impl Entry {
             info: self.info.clone(),
             scope: self.scope.clone(),
             place: self.place,
+            held: self.held.clone(),
             manifest: self.manifest.clone(),
             body: Some(body),
             reads: AtomicU32::new(self.reads.load(Ordering::Relaxed)),
@@ -69,8 +72,10 @@ impl Entry {
     fn weight(&self) -> u64 {
         let headers = &self.info.headers;
         let user: usize = headers.user.iter().map(|(k, v)| k.len() + v.len() + 64).sum();
-        let parts = self.info.parts.len() * 64 + self.manifest.as_ref().map_or(0, |m| m.parts.len() * 64 + m.files.len() * 16);
-        (512 + user + headers.content_type.len() + parts + self.body.as_ref().map_or(0, Bytes::len)) as u64
+        let parts =
+            self.info.parts.len() * 64 + self.manifest.as_ref().map_or(0, |m| m.parts.len() * 64 + m.files.len() * 16 + m.keys.len() * 128);
+        let held = if self.held.is_some() { 512 } else { 0 };
+        (512 + held + user + headers.content_type.len() + parts + self.body.as_ref().map_or(0, Bytes::len)) as u64
     }
 }
 

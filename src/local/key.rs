@@ -2,7 +2,9 @@
 //!
 //! Called as `rows::key` by whoever reads and writes rows. Parsing a key never panics: a journal may hold any bytes.
 
+use crate::base::crypt::Envelope;
 use crate::base::digest::Sha256;
+use crate::base::encryption::Encryption;
 use crate::base::error::{Error, Result};
 use crate::base::names::{BucketName, ObjectKey};
 use crate::local::rows::Id;
@@ -77,6 +79,32 @@ pub fn hash(scope: &Scope, sha256: &Sha256) -> Vec<u8> {
     let mut k = joined(&scope.to_string(), "");
     k.extend_from_slice(&sha256.0);
     k
+}
+
+/// Of the version of a named key, or of the store's own, that an envelope needs. None: it needs a customer's.
+pub fn key_use(envelope: &Envelope) -> Option<Vec<u8>> {
+    let name = match &envelope.of {
+        Encryption::S3 => "",
+        Encryption::Kms(kms) => kms.key.as_str(),
+        Encryption::Customer(_) => return None,
+    };
+    let mut k = joined(name, "");
+    k.extend_from_slice(&envelope.version.to_be_bytes());
+    Some(k)
+}
+
+/// The key's name, which is empty for the store's own, and the version.
+pub fn parse_key_use(row_key: &[u8]) -> Result<(&str, u32)> {
+    let wrong = || Error::internal("a row's key names no key of encryption");
+    let (name, version) = row_key.split_at_checked(row_key.len().saturating_sub(4)).ok_or_else(wrong)?;
+    let name = std::str::from_utf8(name).ok().and_then(|name| name.strip_suffix('\0')).ok_or_else(wrong)?;
+    Ok((name, version.try_into().map(u32::from_be_bytes).map_err(|_| wrong())?))
+}
+
+/// Bucket and key of a row key of `Objects`.
+pub fn names(object: &[u8]) -> Result<(BucketName, ObjectKey)> {
+    let (bucket, key) = split(object)?;
+    Ok((BucketName::parse(bucket)?, ObjectKey::parse(key)?))
 }
 
 /// The two names of a key made by `joined`.

@@ -3,8 +3,9 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
-use arc_swap::ArcSwapOption;
+use arc_swap::{ArcSwap, ArcSwapOption};
 
+use crate::base::crypt::Ring;
 use crate::base::error::{Error, Result};
 use crate::base::timestamp::Timestamp;
 use crate::files::Files;
@@ -17,6 +18,7 @@ use crate::local::hot::Hot;
 use crate::local::ids::Ids;
 use crate::local::inline::Segments;
 use crate::local::layout::{Layout, Lock};
+use crate::local::own_key;
 use crate::local::placing::Orphans;
 use crate::local::replay;
 use crate::local::rows::Table;
@@ -68,7 +70,7 @@ impl Local {
             }
             known => (index, known?),
         };
-        let Known { starts, last_time, stale, buckets } = known;
+        let Known { starts, last_time, stale, buckets, ring } = known;
         let (queue, messages) = Queue::new();
         let health = Arc::new(Health::new());
         let room = {
@@ -83,6 +85,7 @@ impl Local {
             segments: Segments::new(layout.journal()),
             ids: Ids::new(starts + 1),
             clock: Clock::new(settings.clock.clone(), last_time),
+            ring: ArcSwap::from_pointee(ring),
             queue,
             references: Default::default(),
             health,
@@ -99,9 +102,6 @@ impl Local {
         let writer = Writer::new(shared.clone(), journal, messages);
         let writer = std::thread::Builder::new().name("store-writer".into()).spawn(move || writer.run()).map_err(Error::internal)?;
         let local = Local { shared, threads: Mutex::new(vec![writer]), lock: Mutex::new(Some(lock)) };
-        if !stale.is_empty() {
-            tracing::warn!(count = stale.len(), "{SEALED_ANEW}");
-        }
         let first_write = move |txn: &mut Txn<'_>| {
             txn.set_row(Table::Meta, STARTS.to_vec(), &(starts + 1))?;
             stale.iter().try_for_each(|(row_key, sealed)| txn.set_row(Table::Settings, row_key.clone(), sealed))
@@ -146,9 +146,11 @@ struct Known {
     starts: u64,
     /// When the last batch was written.
     last_time: Timestamp,
-    /// Settings that are sealed under the operator's secret of before, with what takes their place.
+    /// Settings that are sealed under the operator's secret of before, with what takes their place; and the store's own key, where that
+    /// is new.
     stale: Vec<(Vec<u8>, Vec<u8>)>,
     buckets: Buckets,
+    ring: Ring,
 }
 
 impl Known {
@@ -157,7 +159,19 @@ impl Known {
         let (starts, last_time) = (number(STARTS)?.unwrap_or_default(), number(LAST_TIME)?.unwrap_or_default());
         let buckets = Buckets::default();
         buckets.load(index)?;
-        Ok(Known { starts, last_time: Timestamp::from_millis(last_time), stale: settings.sealing.stale(index)?, buckets })
+        let (mut stale, mut own) = (settings.sealing.stale(index)?, own_key::read(index, &settings.sealing)?);
+        if !stale.is_empty() {
+            tracing::warn!(count = stale.len(), "{SEALED_ANEW}");
+        }
+        // The first start.
+        if own.newest_number().is_none() {
+            let (number, secret, row) = own_key::another(&own, &settings.sealing)?;
+            own.add(number, secret);
+            stale.push((own_key::row_key(number), row));
+        }
+        let ring = Ring { own, named: settings.encryption_keys.clone() };
+        own_key::require_all(index, &ring, settings.allow_missing_keys)?;
+        Ok(Known { starts, last_time: Timestamp::from_millis(last_time), stale, buckets, ring })
     }
 }
 

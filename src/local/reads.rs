@@ -8,16 +8,19 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::task::spawn_blocking;
 
+use crate::base::crypt::chunks::sealed_len;
+use crate::base::crypt::{DataKey, Place, ring};
+use crate::base::encryption::Encryption;
 use crate::base::error::{Error, Result};
 use crate::base::names::{BucketName, ObjectKey};
 use crate::base::object::{ObjectInfo, SharedObject};
 use crate::base::object_ref::{ObjectRef, VersionSelector};
 use crate::base::range::ByteRange;
 use crate::files::open::unreadable;
-use crate::files::{FileBody, Span, sys};
+use crate::files::{FileBody, SealedBody, SealedSpan, Span, sys};
 use crate::index::Index;
 use crate::local::hot::{Entry, Ticket};
-use crate::local::rows::{BodyPlace, Id, Manifest, ObjectRow, Table, key};
+use crate::local::rows::{BodyPlace, Held, Id, Manifest, ObjectRow, Table, key as row_key};
 use crate::local::shared::Shared;
 use crate::local::stored;
 use crate::local::txn::no_such_bucket;
@@ -42,8 +45,8 @@ impl Shared {
         if let Some(body) = &entry.body {
             return slice(body, range).map(Body::Memory);
         }
-        // What fits into memory is better served from there: `open` brings it in.
-        if entry.info.size <= self.hot.body_bytes {
+        // What fits into memory is better served from there: `open` brings it in. What lies under a key is opened on other threads.
+        if entry.info.size <= self.hot.body_bytes || entry.held.is_some() {
             return None;
         }
         let spans = self.spans(&entry, range)?;
@@ -62,7 +65,11 @@ impl Shared {
             if range.end > entry.info.size {
                 return Err(Error::internal("a range beyond the body"));
             }
-            if let Some(body) = self.open_entry(of, &entry, ticket, range, by).await? {
+            let key = match &entry.held {
+                Some(_) => self.unlock(&entry, object.encryption.as_ref().and_then(Encryption::customer_key))?,
+                None => None,
+            };
+            if let Some(body) = self.open_entry(of, &entry, key, ticket, range, by).await? {
                 return Ok(Some(body));
             }
             // The record names a place that is gone: it was replaced, or its body was moved. Look again.
@@ -75,6 +82,7 @@ impl Shared {
         self: &Arc<Self>,
         of: ObjectRef<'_>,
         entry: &Arc<Entry>,
+        key: Option<Arc<DataKey>>,
         ticket: Ticket,
         range: ByteRange,
         by: ReadBy,
@@ -84,16 +92,19 @@ impl Shared {
         }
         let small = entry.info.size <= self.hot.body_bytes;
         // The cache holds what keys show, and nothing else of them.
-        let keep = small && of.version == VersionSelector::Current && entry.read_again();
+        let customers = entry.info.encryption.as_ref().is_some_and(Encryption::is_customers);
+        let keep = small && !customers && of.version == VersionSelector::Current && entry.read_again();
         match entry.place {
+            // Whoever asks for nothing asks whether he has the key.
+            _ if range.start == range.end => return Ok(Some(Body::Memory(Bytes::new()))),
             BodyPlace::Empty => return Ok(Some(Body::Memory(Bytes::new()))),
             BodyPlace::Pending(_) => return Err(Error::internal("a body that has no place yet")),
             BodyPlace::Inline { .. } => {}
             BodyPlace::File { .. } if keep => {}
-            BodyPlace::File { .. } | BodyPlace::Parts { .. } => return self.stream(entry, range, by).await,
+            BodyPlace::File { .. } | BodyPlace::Parts { .. } => return self.stream(entry, key, range, by).await,
         }
         let (shared, cold) = (self.clone(), entry.clone());
-        let read = spawn_blocking(move || shared.read_whole(&cold)).await.map_err(Error::internal)??;
+        let read = spawn_blocking(move || shared.read_opened(&cold, key.as_ref())).await.map_err(Error::internal)??;
         let Some(body) = read else { return Ok(None) };
         if keep {
             self.hot.finish(ticket, of.bucket, of.key, Arc::new(entry.with_body(body.clone())));
@@ -113,11 +124,11 @@ impl Shared {
     /// Blocks.
     pub fn load_entry(&self, bucket: &BucketName, key: &ObjectKey) -> Result<Option<Arc<Entry>>> {
         let index = self.index()?;
-        let row_key = key::object(bucket, key);
+        let at = row_key::object(bucket, key);
         for _ in 0..TRIES {
             let ticket = self.hot.begin(bucket, key);
-            let Some(bytes) = index.get(Table::Objects, &row_key)? else { return Ok(None) };
-            let Some(entry) = entry_from(&index, &stored::decode(&bytes)?)? else { continue };
+            let Some(bytes) = index.get(Table::Objects, &at)? else { return Ok(None) };
+            let Some(entry) = entry_from(&index, bucket, key, &stored::decode(&bytes)?)? else { continue };
             let entry = Arc::new(entry);
             self.hot.finish(ticket, bucket, key, entry.clone());
             return Ok(Some(entry));
@@ -125,7 +136,7 @@ impl Shared {
         Err(parts_missing())
     }
 
-    /// All bytes of a body that is one piece. Blocks. None: the place is gone.
+    /// All bytes of a body that is one piece, as they lie there. Blocks. None: the place is gone.
     pub fn read_whole(&self, entry: &Entry) -> Result<Option<Bytes>> {
         let info = &entry.info;
         match entry.place {
@@ -133,14 +144,18 @@ impl Shared {
             BodyPlace::File { id } => {
                 let Some(sha256) = &info.sha256 else { return Err(Error::internal("a file without a name")) };
                 let path = self.layout.blob(&entry.scope, sha256, id);
-                let Some(open) = self.files.open(id, &path, info.size)? else { return Ok(None) };
-                sys::read_exact(&open.file, info.size as usize, 0).map(Some).map_err(unreadable)
+                let len = if entry.held.is_some() { sealed_len(info.size) } else { info.size };
+                let Some(open) = self.files.open(id, &path, len)? else { return Ok(None) };
+                sys::read_exact(&open.file, len as usize, 0).map(Some).map_err(unreadable)
             }
             BodyPlace::Empty | BodyPlace::Parts { .. } | BodyPlace::Pending(_) => Err(Error::internal("a body that is not one piece")),
         }
     }
 
-    async fn stream(self: &Arc<Self>, entry: &Arc<Entry>, range: ByteRange, by: ReadBy) -> Result<Option<Body>> {
+    async fn stream(self: &Arc<Self>, entry: &Arc<Entry>, key: Option<Arc<DataKey>>, range: ByteRange, by: ReadBy) -> Result<Option<Body>> {
+        if let Some(key) = key {
+            return self.stream_sealed(entry, key, range).await;
+        }
         let spans = self.spans(entry, range).ok_or_else(|| Error::internal("a body without its parts"))?;
         let Some(span) = spans.first().cloned() else { return Ok(Some(Body::Memory(Bytes::new()))) };
         let first = match self.files.get(span.id) {
@@ -153,6 +168,43 @@ impl Shared {
             }
         };
         Ok(Some(Body::Stream(Box::pin(FileBody::new(self.files.clone(), spans, Some(first), by == ReadBy::Kernel)))))
+    }
+
+    async fn stream_sealed(self: &Arc<Self>, entry: &Arc<Entry>, key: Arc<DataKey>, range: ByteRange) -> Result<Option<Body>> {
+        let spans = self.sealed_spans(entry, &key, range)?;
+        let Some(Span { id, path, file_len, .. }) = spans.first().map(|s| s.span.clone()) else {
+            return Ok(Some(Body::Memory(Bytes::new())));
+        };
+        if self.files.get(id).is_none() {
+            let files = self.files.clone();
+            let opened = spawn_blocking(move || files.open(id, &path, file_len)).await.map_err(Error::internal)??;
+            if opened.is_none() {
+                return Ok(None);
+            }
+        }
+        Ok(Some(Body::Stream(Box::pin(SealedBody::new(self.files.clone(), spans)))))
+    }
+
+    /// As `spans`, with the keys of the files. `key` is the entry's own.
+    pub fn sealed_spans(&self, entry: &Entry, key: &Arc<DataKey>, range: ByteRange) -> Result<Vec<SealedSpan>> {
+        let spans = self.spans(entry, range).ok_or_else(|| Error::internal("a body that is not in files"))?;
+        let Some(manifest) = &entry.manifest else {
+            return Ok(spans.into_iter().map(|span| SealedSpan::new(span, key.clone())).collect());
+        };
+        let Manifest { parts, files, keys } = &**manifest;
+        let in_order = parts.windows(2).all(|two| matches!(two, [a, b] if a.number < b.number));
+        let whole = files.iter().map(|f| f.size).sum::<u64>() == entry.info.size;
+        if !in_order || !whole || files.len() != keys.len() || files.len() != parts.len() {
+            return Err(ring::unreadable("the parts of an object's data key"));
+        }
+        let mut spans = spans.into_iter().peekable();
+        let mut sealed = Vec::new();
+        for ((part, file), part_key) in parts.iter().zip(files).zip(keys) {
+            if let Some(span) = spans.next_if(|span| span.id == file.id) {
+                sealed.push(SealedSpan::of_part(span, key.clone(), part.number, part_key.clone()));
+            }
+        }
+        Ok(sealed)
     }
 
     /// The ranges of files that make up the range of the body. None: it is not in files.
@@ -182,8 +234,8 @@ impl Shared {
 }
 
 /// None: a manifest that the row names is gone. The row was replaced meanwhile.
-pub fn entry_from(index: &Index, row: &ObjectRow) -> Result<Option<Entry>> {
-    let manifest = |id: Id| index.get(Table::Manifests, &key::id(id))?.map(|b| stored::decode::<Manifest>(&b)).transpose();
+pub fn entry_from(index: &Index, bucket: &BucketName, key: &ObjectKey, row: &ObjectRow) -> Result<Option<Entry>> {
+    let manifest = |id: Id| index.get(Table::Manifests, &row_key::id(id))?.map(|b| stored::decode::<Manifest>(&b)).transpose();
     let (mut parts, mut content) = (Vec::new(), None);
     if let Some(p) = row.tail.parts {
         let Some(m) = manifest(p.manifest)? else { return Ok(None) };
@@ -197,7 +249,9 @@ pub fn entry_from(index: &Index, row: &ObjectRow) -> Result<Option<Entry>> {
         content = Some((id, m));
     }
     let manifest = content.filter(|_| matches!(row.tail.place, BodyPlace::Parts { .. })).map(|(_, m)| Arc::new(m));
-    Ok(Some(Entry::new(Arc::new(row.info(parts)), row.scope(), row.tail.place, manifest)))
+    let place = || Place::of_version(bucket, key, row.tail.generation, row.head.size);
+    let held = row.tail.envelope.clone().map(|envelope| Held { envelope, place: place() });
+    Ok(Some(Entry::new(Arc::new(row.info(parts)), row.scope(), row.tail.place, held, manifest)))
 }
 
 pub fn parts_missing() -> Error {

@@ -7,9 +7,11 @@ use std::sync::Arc;
 
 use sha2::Digest as _;
 
+use crate::base::crypt::{Place, Ring};
 use crate::base::digest::{Sha256, VerifiedSha256};
 use crate::base::error::{Error, Result};
 use crate::index::Walk;
+use crate::local::encrypt;
 use crate::local::hot::Entry;
 use crate::local::rows::{BodyPlace, Id, Manifest, PartsRef, RehashRow, Table, key};
 use crate::local::shared::Shared;
@@ -50,13 +52,15 @@ impl Shared {
             return self.queue.submit_blocking(move |txn| txn.del_row(Table::Rehash, key::id(generation)));
         };
         let Some(sha256) = self.hash_of(&entry)? else { return Ok(()) };
-        self.queue.submit_blocking(move |txn| record(txn, generation, &row, sha256))
+        let ring = self.ring.load_full();
+        self.queue.submit_blocking(move |txn| record(txn, &ring, generation, &row, sha256))
     }
 
     /// None: the store is stopping.
     fn hash_of(&self, entry: &Entry) -> Result<Option<VerifiedSha256>> {
         let (mut hash, mut stopped) = (sha2::Sha256::new(), false);
-        let read = self.read_through(entry, &mut |piece| {
+        let key = self.unlock(entry, None)?;
+        let read = self.read_through(entry, key.as_ref(), &mut |piece| {
             hash.update(piece);
             stopped = self.signal.stopped();
             if stopped { Err(Error::internal("the store is stopping")) } else { Ok(()) }
@@ -70,19 +74,23 @@ impl Shared {
 }
 
 /// Only if the version that was read is still there.
-fn record(txn: &mut Txn<'_>, generation: Id, todo: &RehashRow, sha256: VerifiedSha256) -> Result<()> {
+fn record(txn: &mut Txn<'_>, ring: &Ring, generation: Id, todo: &RehashRow, sha256: VerifiedSha256) -> Result<()> {
     txn.del_row(Table::Rehash, key::id(generation))?;
     let Some(there) = versions::of_generation(txn, &todo.bucket, &todo.key, generation)? else { return Ok(()) };
     let mut row = (*there).clone();
     row.tail.sha256 = Some(sha256);
     let elsewhere = txn.content(&row.scope(), &sha256)?.filter(|c| c.place != row.tail.place);
-    if let (Some(content), BodyPlace::Parts { manifest }) = (elsewhere, row.tail.place) {
-        row.tail.place = content.place;
+    let of = row.tail.envelope.as_ref().map(|envelope| envelope.of.clone());
+    let elsewhere = elsewhere.and_then(|content| encrypt::known(ring, of.as_ref(), content));
+    if let (Some((place, key)), BodyPlace::Parts { manifest }) = (elsewhere, row.tail.place) {
+        row.tail.place = place;
+        let at = Place::of_version(&todo.bucket, &todo.key, generation, row.head.size);
+        row.tail.envelope = encrypt::envelope(ring, of.as_ref(), key.as_deref(), &at)?;
         // The parts stay visible, but their files are the old manifest's and go with it.
         if let Some(parts) = row.tail.parts.filter(|p| p.manifest == manifest) {
             let old = txn.manifest(manifest)?.ok_or_else(|| Error::internal("an object's parts are missing: run `tidegate fsck`"))?;
             let id = txn.new_id();
-            txn.set_row(Table::Manifests, key::id(id), &Manifest { parts: old.parts, files: Vec::new() })?;
+            txn.set_row(Table::Manifests, key::id(id), &Manifest { parts: old.parts, ..Manifest::default() })?;
             row.tail.parts = Some(PartsRef { manifest: id, count: parts.count });
         }
     }

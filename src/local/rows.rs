@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::base::checksum::Checksum;
+use crate::base::crypt::{Envelope, PartKey, Place};
 use crate::base::digest::{Sha256, VerifiedSha256};
 use crate::base::error::{Error, Result};
 use crate::base::etag::ETag;
@@ -55,6 +56,8 @@ listed! {
         NullVersions = 0x83,
         /// What lifecycle rules may concern, by time: see `due`.
         Due = 0x84,
+        /// How many rows need a version of a key of encryption.
+        KeyUses = 0x85,
     }
 }
 
@@ -81,7 +84,7 @@ impl Table {
             | Table::Drops
             | Table::Rehash
             | Table::Versions => true,
-            Table::Hashes | Table::ManifestRefs | Table::Usage | Table::NullVersions | Table::Due => false,
+            Table::Hashes | Table::ManifestRefs | Table::Usage | Table::NullVersions | Table::Due | Table::KeyUses => false,
         }
     }
 }
@@ -141,6 +144,8 @@ pub struct ObjectTail {
     pub generation: u64,
     pub standing: Standing,
     pub key: KeyId,
+    /// The key of the bytes. None: they are as they came.
+    pub envelope: Option<Envelope>,
     pub acl: Acl,
     pub headers: ObjectHeaders,
     pub lock: Lock,
@@ -195,6 +200,8 @@ pub struct Manifest {
     pub parts: Vec<PartInfo>,
     /// Empty where the bytes moved to one file.
     pub files: Vec<PartFile>,
+    /// Of each file its key, under the object's. Empty where the bytes are as they came.
+    pub keys: Vec<PartKey>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -203,6 +210,8 @@ pub struct PartRow {
     pub owner: TenantId,
     pub key: KeyId,
     pub file: Id,
+    /// Under the upload's.
+    pub part_key: Option<PartKey>,
 }
 
 impl PartRow {
@@ -216,6 +225,8 @@ impl PartRow {
 pub struct UploadRow {
     pub upload: Upload,
     pub key: KeyId,
+    /// The key that those of its parts lie under, and that the object will have.
+    pub envelope: Option<Envelope>,
 }
 
 impl UploadRow {
@@ -258,13 +269,22 @@ pub struct RehashRow {
 }
 
 /// Derived: `refs` is how many objects are at `place`. A hint that starts the proof of whether a file may go.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HashRow {
     pub place: BodyPlace,
     pub refs: u64,
+    /// The key of the bytes as a row of theirs has it: who brings the same content takes it out, and gives it a place of its own.
+    pub held: Option<Held>,
     /// The row key of the object that was the last to come here, which may have gone since. One name costs a write nothing,
     /// where a row for each name would cost one more row.
     pub newest: Box<[u8]>,
+}
+
+/// An envelope with what it is bound to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Held {
+    pub envelope: Envelope,
+    pub place: Place,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -281,6 +301,12 @@ impl ObjectRow {
 
     pub fn id(&self) -> VersionId {
         version_id(self.tail.standing, self.head.modified, self.tail.generation)
+    }
+
+    /// The hash that others find its content by. What lies under a customer's key is nobody else's, and not his own twice.
+    pub fn shared_hash(&self) -> Option<&VerifiedSha256> {
+        let customers = self.tail.envelope.as_ref().is_some_and(|envelope| envelope.of.is_customers());
+        self.tail.sha256.as_ref().filter(|_| !customers && self.tail.place != BodyPlace::Empty)
     }
 
     /// The manifests this row refers to, each once.
@@ -310,6 +336,7 @@ impl ObjectRow {
             version: self.id(),
             lock: tail.lock,
             tag_count: Some(tail.tags.count()),
+            encryption: tail.envelope.as_ref().map(|envelope| envelope.of.clone()),
             unknown: Unknown { fields: tail.unknown.clone(), newer: None },
             layer: Layer::Store,
         }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tokio::task::spawn_blocking;
 
 use crate::base::digest::Sha256;
+use crate::base::encryption::Encryption;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::lock::Retention;
 use crate::base::names::{BucketName, ObjectKey, TenantId, UploadId};
@@ -38,6 +39,16 @@ impl Local {
             Dedup::Miss => metrics.dedup_misses.inc(),
         };
         written
+    }
+}
+
+impl Local {
+    fn sealed_staging(&self, of: Option<&Encryption>) -> Staging {
+        self.shared.staging_of(of).unwrap_or_else(|e| {
+            // No random bytes: then nothing can be sealed later either.
+            tracing::error!(error = %e, "a body could not be staged under a key");
+            self.shared.staging.clone().refusing()
+        })
     }
 }
 
@@ -149,18 +160,22 @@ impl Intake for Local {
         self.shared.staging.clone()
     }
 
-    fn staging_for(&self, _put: &Announced<'_>) -> Staging {
-        self.shared.staging.clone()
+    fn staging_for(&self, put: &Announced<'_>) -> Staging {
+        self.sealed_staging(put.encryption)
+    }
+
+    fn staging_under(&self, _: &TenantId, of: Option<&Encryption>) -> Staging {
+        self.sealed_staging(of)
     }
 }
 
 impl Writes for Local {
     fn put(&self, put: PutObject, quota: Quota) -> Pending<'_, Written> {
-        Box::pin(async move { Ok(self.counted(self.shared.put(put, KeyId::None, quota).await?)) })
+        Box::pin(async move { Ok(self.counted(self.shared.put(put, quota).await?)) })
     }
 
     fn copy(&self, copy: CopyObject, quota: Quota) -> Pending<'_, Written> {
-        Box::pin(async move { Ok(self.counted(self.shared.copy(copy, KeyId::None, quota).await?)) })
+        Box::pin(async move { Ok(self.counted(self.shared.copy(copy, quota).await?)) })
     }
 
     fn delete<'a>(&'a self, of: ObjectRef<'a>, delete: Delete) -> Pending<'a, Deleted> {
@@ -200,7 +215,7 @@ impl Writes for Local {
 
 impl Uploads for Local {
     fn create_upload(&self, upload: Upload) -> Pending<'_, Upload> {
-        Box::pin(self.shared.create_upload(upload, KeyId::None))
+        Box::pin(self.shared.create_upload(upload))
     }
 
     fn upload<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey, upload: &'a UploadId) -> Pending<'a, Upload> {

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::base::crypt::ring::NamedKeys;
 use crate::base::lifecycle::ready::Lifecycles;
 use crate::files;
 use crate::index;
@@ -33,6 +34,10 @@ pub struct Settings {
     /// How long a completed upload still answers the same request.
     pub completed_kept: Duration,
     pub sealing: Sealing,
+    /// The keys of encryption that have names.
+    pub encryption_keys: NamedKeys,
+    /// Start although something is encrypted with a key that is not there.
+    pub allow_missing_keys: bool,
     /// What lets objects go: the index of what is due is made by it.
     pub lifecycles: Arc<Lifecycles>,
     /// What the store counts into.
@@ -58,6 +63,8 @@ impl Default for Settings {
             compact_segments: 16,
             completed_kept: Duration::from_secs(24 * 3600),
             sealing: Sealing::default(),
+            encryption_keys: NamedKeys::default(),
+            allow_missing_keys: false,
             lifecycles: Arc::default(),
             metrics: Arc::default(),
             clock: clock::Source::default(),

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 
+use crate::base::crypt::Ring;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::object::{Bucket, SharedBucket};
 use crate::files::Files;
@@ -37,6 +38,8 @@ pub struct Shared {
     pub segments: Segments,
     pub ids: Ids,
     pub clock: Clock,
+    /// The keys that bodies' keys are wrapped under.
+    pub ring: ArcSwap<Ring>,
     pub queue: Queue,
     pub references: References,
     pub health: Arc<Health>,
@@ -169,7 +172,7 @@ impl Seen {
             // A candidate is no reference, and the hash of an object is asked for as long as the object is there.
             Table::Drops | Table::Rehash => {}
             // They point to what an object refers to, or to a row.
-            Table::Hashes | Table::ManifestRefs | Table::Usage | Table::NullVersions | Table::Due => {}
+            Table::Hashes | Table::ManifestRefs | Table::Usage | Table::NullVersions | Table::Due | Table::KeyUses => {}
         }
         Ok(())
     }

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::base::crypt::{Envelope, PartKey, Place};
 use crate::base::digest::{Sha256, VerifiedSha256};
 use crate::base::error::{Error, Result};
 use crate::base::etag::ETag;
@@ -22,8 +23,8 @@ use crate::base::stored::{self, Acl, Checksum, Headers, acl_and_fields, checksum
 use crate::base::tags::Tags;
 use crate::base::timestamp::Timestamp;
 use crate::local::rows::{
-    BodyPlace, CompletedRow, DropRow, HashRow, Id, Manifest, MarkerRow, ObjectHead, ObjectRow, ObjectTail, PartFile, PartRow, PartsRef,
-    RehashRow, Standing, UploadRow, UsageRow, VersionRow,
+    BodyPlace, CompletedRow, DropRow, HashRow, Held, Id, Manifest, MarkerRow, ObjectHead, ObjectRow, ObjectTail, PartFile, PartRow,
+    PartsRef, RehashRow, Standing, UploadRow, UsageRow, VersionRow,
 };
 use crate::local::scope::KeyId;
 
@@ -82,6 +83,29 @@ fn with_key(fields: Fields, key: KeyId) -> Fields {
     }
 }
 
+fn take_envelope(found: &mut Fields) -> Result<Option<Envelope>> {
+    found.take(Tag::ENVELOPE).map(|bytes| Envelope::decode(&bytes)).transpose()
+}
+
+fn with_envelope(fields: Fields, envelope: Option<&Envelope>) -> Result<Fields> {
+    Ok(match envelope {
+        Some(envelope) => fields.with(Tag::ENVELOPE, envelope.encode()?),
+        None => fields,
+    })
+}
+
+fn take_part_keys(found: &mut Fields) -> Result<Vec<PartKey>> {
+    let keys = found.take(Tag::PART_KEYS).map(|bytes| postcard::from_bytes(&bytes).map_err(Error::internal)).transpose()?;
+    Ok(keys.unwrap_or_default())
+}
+
+fn with_part_keys(fields: Fields, keys: &[PartKey]) -> Result<Fields> {
+    if keys.is_empty() {
+        return Ok(fields);
+    }
+    Ok(fields.with(Tag::PART_KEYS, postcard::to_stdvec(keys).map_err(Error::internal)?))
+}
+
 /// Where a version has a name it follows from the row: the field says no more than that.
 fn with_standing(mut fields: Fields, Standing { named, noncurrent_since }: Standing) -> Fields {
     if named {
@@ -120,7 +144,36 @@ macro_rules! as_they_are {
     )+};
 }
 
-as_they_are!(DropRow, RehashRow, HashRow, UsageRow, u64, Vec<u8>);
+as_they_are!(DropRow, RehashRow, UsageRow, u64, Vec<u8>);
+
+/// Of before there were keys. It lives in the index alone.
+#[derive(Serialize, Deserialize)]
+struct HashForm {
+    place: BodyPlace,
+    refs: u64,
+    newest: Box<[u8]>,
+}
+
+impl Row for HashRow {
+    fn encode(&self) -> Result<Vec<u8>> {
+        let HashRow { place, refs, held, newest } = self.clone();
+        let form = write(&HashForm { place, refs, newest })?;
+        let Some(Held { envelope, place }) = held else { return Ok(form) };
+        let held = postcard::to_stdvec(&(envelope.encode()?, place)).map_err(Error::internal)?;
+        Fields::default().with(Tag::ENVELOPE, held).append(form)
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Self> {
+        let (HashForm { place, refs, newest }, rest) = read(bytes)?;
+        let mut found = behind(rest)?;
+        let held = found.take(Tag::ENVELOPE).map(|bytes| {
+            let (envelope, place): (Vec<u8>, Place) = postcard::from_bytes(&bytes).map_err(Error::internal)?;
+            Ok::<_, Error>(Held { envelope: Envelope::decode(&envelope)?, place })
+        });
+        found.require_known()?;
+        Ok(HashRow { place, refs, held: held.transpose()?, newest })
+    }
+}
 
 /// First in an object's row, so that listings as a rule decode nothing else.
 #[derive(Serialize, Deserialize)]
@@ -160,8 +213,9 @@ struct TailForm {
 
 impl Row for ObjectRow {
     fn encode(&self) -> Result<Vec<u8>> {
-        let ObjectTail { generation, standing, key, acl, headers, lock, tags, sha256, place, parts, unknown } = self.tail.clone();
+        let ObjectTail { generation, standing, key, envelope, acl, headers, lock, tags, sha256, place, parts, unknown } = self.tail.clone();
         let fields = tags.append_to(lock.append_to(with_standing(with_key(unknown, key), standing)));
+        let fields = with_envelope(fields, envelope.as_ref())?;
         let (acl, fields) = acl_and_fields(&acl, fields)?;
         let tail = TailForm { generation, acl, headers: headers.into(), sha256, place, parts };
         let form = postcard::to_extend(&tail, write(&HeadForm::from(&self.head))?).map_err(Error::internal)?;
@@ -175,9 +229,11 @@ impl Row for ObjectRow {
         let (mut unknown, mut head) = (behind(rest)?, ObjectHead::try_from(head)?);
         let (standing, key, lock) = (take_standing(&mut unknown)?, take_key(&mut unknown)?, Lock::take_from(&mut unknown)?);
         take_checksums(&mut unknown, &mut head.checksum, &mut [])?;
+        let envelope = take_envelope(&mut unknown)?;
         let (tags, acl) = (Tags::take_from(&mut unknown)?, take_acl(acl, &mut unknown)?);
         unknown.require_known()?;
-        let tail = ObjectTail { generation, standing, key, acl, headers: headers.into(), lock, tags, sha256, place, parts, unknown };
+        let headers = headers.into();
+        let tail = ObjectTail { generation, standing, key, envelope, acl, headers, lock, tags, sha256, place, parts, unknown };
         Ok(ObjectRow { head, tail })
     }
 }
@@ -262,16 +318,19 @@ struct UploadForm {
 impl Row for UploadRow {
     fn encode(&self) -> Result<Vec<u8>> {
         let (upload, initiator, lock, fields) = stored::Upload::of(self.upload.clone())?;
-        lock.append_to(with_key(fields, self.key)).append(write(&UploadForm { upload, initiator })?)
+        let fields = with_envelope(lock.append_to(with_key(fields, self.key)), self.envelope.as_ref())?;
+        fields.append(write(&UploadForm { upload, initiator })?)
     }
 
     fn decode(bytes: &[u8]) -> Result<Self> {
         let (UploadForm { upload, initiator }, rest) = read(bytes)?;
         let mut found = behind(rest)?;
         let (key, lock) = (take_key(&mut found)?, Lock::take_from(&mut found)?);
+        let envelope = take_envelope(&mut found)?;
         let upload = upload.begun_by(initiator, lock, &mut found)?;
         found.require_known()?;
-        Ok(UploadRow { upload, key })
+        let encryption = envelope.as_ref().map(|envelope| envelope.of.clone());
+        Ok(UploadRow { upload: object::Upload { encryption, ..upload }, key, envelope })
     }
 }
 
@@ -284,9 +343,10 @@ struct PartForm {
 
 impl Row for PartRow {
     fn encode(&self) -> Result<Vec<u8>> {
-        let PartRow { part, owner, key, file } = self;
+        let PartRow { part, owner, key, file, part_key } = self;
         let form = write(&PartForm { part: part.into(), owner: owner.clone(), file: *file })?;
-        with_checksums(with_key(Fields::default(), *key), part.checksum.as_ref(), &[])?.append(form)
+        let fields = with_part_keys(with_key(Fields::default(), *key), part_key.as_slice())?;
+        with_checksums(fields, part.checksum.as_ref(), &[])?.append(form)
     }
 
     fn decode(bytes: &[u8]) -> Result<Self> {
@@ -294,8 +354,9 @@ impl Row for PartRow {
         let (mut found, mut part) = (behind(rest)?, object::UploadedPart::try_from(part)?);
         let key = take_key(&mut found)?;
         take_checksums(&mut found, &mut part.checksum, &mut [])?;
+        let part_key = take_part_keys(&mut found)?.pop();
         found.require_known()?;
-        Ok(PartRow { part, owner, key, file })
+        Ok(PartRow { part, owner, key, file, part_key })
     }
 }
 
@@ -307,16 +368,19 @@ struct ManifestForm {
 
 impl Row for Manifest {
     fn encode(&self) -> Result<Vec<u8>> {
-        let Manifest { parts, files } = self;
+        let Manifest { parts, files, keys } = self;
         let form = write(&ManifestForm { parts: parts.iter().map(stored::PartInfo::from).collect(), files: files.clone() })?;
-        with_checksums(Fields::default(), None, parts)?.append(form)
+        with_checksums(with_part_keys(Fields::default(), keys)?, None, parts)?.append(form)
     }
 
     fn decode(bytes: &[u8]) -> Result<Self> {
         let (ManifestForm { parts, files }, rest) = read(bytes)?;
         let mut parts = parts.into_iter().map(object::PartInfo::try_from).collect::<Result<Vec<_>>>()?;
-        take_checksums(&mut fields(rest)?, &mut None, &mut parts)?;
-        Ok(Manifest { parts, files })
+        let mut found = behind(rest)?;
+        take_checksums(&mut found, &mut None, &mut parts)?;
+        let keys = take_part_keys(&mut found)?;
+        found.require_known()?;
+        Ok(Manifest { parts, files, keys })
     }
 }
 

@@ -202,6 +202,7 @@ impl<'a> Txn<'a> {
             }
             Table::Uploads => {
                 let before = self.get(table, &key)?;
+                self.derive_upload(before.as_ref(), value.as_ref())?;
                 self.derive_due(table, &key, before.as_ref(), value.as_ref())?;
             }
             Table::Buckets => {
@@ -213,7 +214,7 @@ impl<'a> Txn<'a> {
             // Nothing follows from them.
             Table::Meta | Table::Manifests | Table::Completed | Table::Settings | Table::Drops | Table::Rehash => {}
             // They follow themselves.
-            Table::Hashes | Table::ManifestRefs | Table::Usage | Table::NullVersions | Table::Due => {}
+            Table::Hashes | Table::ManifestRefs | Table::Usage | Table::NullVersions | Table::Due | Table::KeyUses => {}
         }
         self.put_plain(table, key, value);
         Ok(())

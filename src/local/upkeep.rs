@@ -69,6 +69,7 @@ pub fn run(shared: Arc<Shared>) {
         }
         let done = shared.hash_multipart();
         log("a multipart object's hash", done);
+        log("wrapping data keys anew", shared.rewrap());
         if Instant::now() >= next_expiry {
             log("expiry of completed uploads", shared.expire_completed());
             next_expiry = Instant::now() + EXPIRY_INTERVAL;

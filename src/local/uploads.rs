@@ -4,31 +4,40 @@ use std::sync::Arc;
 
 use tokio::task::spawn_blocking;
 
+use crate::base::crypt::{DataKey, PartKey, Place};
+use crate::base::encryption::Encryption;
 use crate::base::error::{Error, ErrorKind, Result};
-use crate::base::etag::ETag;
 use crate::base::limits::MAX_PARTS;
 use crate::base::names::{BucketName, ObjectKey, UploadId, no_such_upload};
 use crate::base::object::{Upload, UploadedPart};
 use crate::index::Walk;
 use crate::ingest::Received;
+use crate::local::encrypt;
 use crate::local::locks::require_room_for;
 use crate::local::objects::drop_blocking;
 use crate::local::rows::{DropKind, PartRow, Table, UploadRow, key};
-use crate::local::scope::KeyId;
 use crate::local::shared::Shared;
 use crate::local::stored;
 use crate::local::txn::{Txn, Value, no_such_bucket};
 use crate::origin::Quota;
 
 impl Shared {
-    /// `key`: what its parts are encrypted with.
-    pub async fn create_upload(&self, upload: Upload, key: KeyId) -> Result<Upload> {
+    pub async fn create_upload(&self, upload: Upload) -> Result<Upload> {
+        encrypt::require_key(upload.encryption.as_ref())?;
+        let envelope = match &upload.encryption {
+            Some(of) => {
+                let place = Place::of_upload(&upload.bucket, &upload.key, &upload.id);
+                Some(self.ring.load().wrap(of, &DataKey::new()?, &place)?)
+            }
+            None => None,
+        };
+        let key = encrypt::key_id(upload.encryption.as_ref());
         let create = move |txn: &mut Txn<'_>| {
             let bucket = txn.require_bucket(&upload.bucket)?;
             // The object may be long in coming; what is asked for it must be possible now.
             require_room_for(&bucket, upload.lock)?;
             let row_key = key::upload(&upload.bucket, &upload.key, upload.id.as_str());
-            let row = UploadRow { upload, key };
+            let row = UploadRow { upload, key, envelope };
             txn.set_row(Table::Uploads, row_key, &row)?;
             Ok(row.upload)
         };
@@ -52,15 +61,23 @@ impl Shared {
     pub async fn put_part(self: &Arc<Self>, upload: &Upload, number: u16, received: Received, quota: Quota) -> Result<UploadedPart> {
         self.health.require_room(&self.layout, self.settings.reserve_bytes)?;
         check_part(upload, number, &received)?;
-        let etag = ETag::single(received.named_md5()?);
+        let of = upload.encryption.as_ref();
+        let (etag, customer) = (encrypt::etag(of, received.named_md5()?)?, of.and_then(Encryption::customer_key).cloned());
         let Received { size, checksum, content, .. } = received;
         let upload_key = key::upload(&upload.bucket, &upload.key, upload.id.as_str());
         let (shared, row_key) = (self.clone(), upload_key.clone());
         let place = move || {
-            let scope = shared.upload_row(&row_key)?.scope();
-            Ok((shared.place_part(&scope, content)?, scope.key))
+            let row = shared.upload_row(&row_key)?;
+            let (scope, under) = (row.scope(), shared.unlock_upload(&row, customer.as_ref())?);
+            let (content, data_key) = shared.brought_under(content, under.is_some())?;
+            let placed = shared.place_part(&scope, content)?;
+            let part_key = match (under, data_key) {
+                (Some(under), Some(data_key)) => Some(PartKey::wrap(&under, number, placed.id(), &data_key)?),
+                _ => None,
+            };
+            Ok((placed, scope.key, part_key))
         };
-        let (mut placed, of_key) = spawn_blocking(place).await.map_err(Error::internal)??;
+        let (mut placed, of_key, part_key) = spawn_blocking(place).await.map_err(Error::internal)??;
         let upload = upload.clone();
         let put = move |txn: &mut Txn<'_>| {
             let there: Option<UploadRow> = txn.get_row(Table::Uploads, &upload_key)?;
@@ -78,7 +95,7 @@ impl Shared {
             txn.set_row(
                 Table::Parts,
                 row_key,
-                &PartRow { part: part.clone(), owner: upload.owner.clone(), key: of_key, file: placed.id() },
+                &PartRow { part: part.clone(), owner: upload.owner.clone(), key: of_key, file: placed.id(), part_key },
             )?;
             placed.handed_over();
             Ok((part, placed))

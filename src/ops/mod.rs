@@ -11,6 +11,7 @@ pub mod breaker;
 pub mod buckets;
 pub mod cdn;
 pub mod changes;
+pub mod encryption;
 pub mod jobs;
 pub mod keyed;
 pub mod lifecycle;
@@ -73,6 +74,7 @@ pub struct Ops {
     transfers: transfers::Transfers,
     writers: Writers,
     lifecycles: Arc<Lifecycles>,
+    encryption: encryption::Rules,
     /// Held while made keys or secrets are changed, or taken up as they are stored: what is just made must not be lost to an
     /// older list. And while it is looked whether two settings of a bucket go together.
     settings: Arc<tokio::sync::Mutex<()>>,
@@ -82,8 +84,8 @@ impl Ops {
     pub fn new(origin: Origin, variants: Variants, jobs: Queue) -> Self {
         let changes = changes::Changes::new(Vec::new(), jobs.clone(), Tracker::default());
         let (layers, cdn, peers, transfers, settings) = Default::default();
-        let lifecycles = Arc::default();
-        Ops { origin, variants, jobs, layers, cdn, peers, changes, transfers, writers: Writers::Clients, lifecycles, settings }
+        let (lifecycles, encryption) = Default::default();
+        Ops { origin, variants, jobs, layers, cdn, peers, changes, transfers, writers: Writers::Clients, lifecycles, encryption, settings }
     }
 
     /// Those that the origin has.
@@ -99,6 +101,11 @@ impl Ops {
     /// The rules of gateway.toml, and how long a day is.
     pub fn with_lifecycles(self, lifecycles: Arc<Lifecycles>) -> Self {
         Ops { lifecycles, ..self }
+    }
+
+    /// What holds of the encryption of all buckets.
+    pub fn with_encryption(self, encryption: encryption::Rules) -> Self {
+        Ops { encryption, ..self }
     }
 
     pub fn lifecycles(&self) -> &Lifecycles {

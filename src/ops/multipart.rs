@@ -3,11 +3,14 @@
 //! Whose the parts and the object are was decided when the upload was begun, whoever sends them and completes it: so it is that
 //! owner's quota that they must stay inside.
 
+use std::sync::Arc;
+
 use crate::auth::Auth;
 use crate::auth::action::Action;
 use crate::auth::grant::Grant;
 use crate::base::checksum::{Checksum, ChecksumAlgorithm, ChecksumType};
 use crate::base::conditions::WriteConditions;
+use crate::base::encryption::CustomerKey;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::names::UploadId;
 use crate::base::object::{Upload, UploadedPart};
@@ -27,6 +30,8 @@ pub struct Completion {
     pub checksum: Option<Checksum>,
     pub checksum_type: Option<ChecksumType>,
     pub size: Option<u64>,
+    /// The client's, where it brought one.
+    pub customer_key: Option<Arc<CustomerKey>>,
 }
 
 impl Ops {
@@ -37,7 +42,7 @@ impl Ops {
         checksum: Option<(ChecksumAlgorithm, ChecksumType)>,
     ) -> Result<Upload> {
         let of @ ObjectRef { bucket, key, .. } = object(grant, &[Action::PutObject])?;
-        let NewObject { acl, headers, tags, lock } = new;
+        let NewObject { acl, headers, tags, lock, encryption } = new;
         let (owner, _) = grant.becomes(&acl)?;
         self.require_storable(grant, &headers, &tags, &acl).await?;
         let lock = self.lock_of_new(of, &lock, None).await?;
@@ -53,9 +58,12 @@ impl Ops {
             checksum,
             lock,
             tags,
+            encryption,
             initiator: (owner != grant.tenant()).then(|| grant.tenant().clone()),
         };
         let upload = self.origin.uploads.create_upload(upload).await?;
+        // A client's key is kept no longer than its request.
+        let upload = Upload { encryption: upload.encryption.map(|of| of.without_key()), ..upload };
         self.transfers.begin_multipart(&upload);
         Ok(upload)
     }
@@ -85,9 +93,10 @@ impl Ops {
             Err(e) => return Err(e),
         };
         let quota = upload.as_ref().map_or_else(Quota::default, |upload| auth.quota_of(&upload.owner));
-        let Completion { parts, conditions, checksum, checksum_type, size } = completion;
+        let Completion { parts, conditions, checksum, checksum_type, size, customer_key } = completion;
         let (bucket, key) = (bucket.clone(), key.clone());
-        let complete = CompleteUpload { bucket, key, upload: id, parts, conditions, checksum, checksum_type, size, default_retention };
+        let complete =
+            CompleteUpload { bucket, key, upload: id, parts, conditions, checksum, checksum_type, size, default_retention, customer_key };
         let writes = self.origin.writes.clone();
         let written = self.change(grant, What::Content, async move { writes.complete_upload(complete, quota).await }).await?;
         if let Some(upload) = upload {

@@ -6,9 +6,10 @@ use crate::auth::grant::Grant;
 use crate::base::bucket_lock::BucketLock;
 use crate::base::checksum::ChecksumAlgorithm;
 use crate::base::conditions::WriteConditions;
+use crate::base::encryption::Encryption;
 use crate::base::error::{Error, Result};
 use crate::base::lock::{Lock, LockAsked, Retention};
-use crate::base::object::{Acl, ObjectHeaders, SharedObject};
+use crate::base::object::{Acl, ObjectHeaders, SharedObject, Upload};
 use crate::base::object_ref::ObjectRef;
 use crate::base::storable;
 use crate::base::tags::Tags;
@@ -49,6 +50,8 @@ pub struct NewObject {
     pub headers: ObjectHeaders,
     pub tags: Tags,
     pub lock: GrantedLock,
+    /// As `Ops::encryption_of_new` says.
+    pub encryption: Option<Encryption>,
 }
 
 impl Ops {
@@ -66,6 +69,16 @@ impl Ops {
         }
     }
 
+    /// Where a body is staged of which no more is known than what it will be encrypted with.
+    pub fn staging_encrypted(&self, grant: &Grant, new: &NewObject) -> Staging {
+        self.origin.intake.staging_under(grant.tenant(), new.encryption.as_ref())
+    }
+
+    /// Where a part of the upload is staged.
+    pub fn staging_for_part(&self, upload: &Upload) -> Staging {
+        self.origin.intake.staging_under(&upload.owner, upload.encryption.as_ref())
+    }
+
     /// Where the grant's tenant may stage a body.
     pub fn staging(&self, grant: &Grant) -> Staging {
         self.origin.intake.staging(grant.tenant())
@@ -78,18 +91,20 @@ impl Ops {
         let (owner, _) = grant.becomes(&new.acl)?;
         self.require_storable(grant, &new.headers, &new.tags, &new.acl).await?;
         self.require_room(grant, &new.acl, length).await?;
-        let NewObject { acl, headers, tags, lock: _ } = new;
-        Ok(self.origin.intake.staging_for(&Announced { bucket, key, owner, acl, headers, tags, conditions, length, sha256, algorithm }))
+        let NewObject { acl, headers, tags, lock: _, encryption } = new;
+        let encryption = encryption.as_ref();
+        let put = Announced { bucket, key, owner, acl, headers, tags, encryption, conditions, length, sha256, algorithm };
+        Ok(self.origin.intake.staging_for(&put))
     }
 
     pub async fn put(&self, grant: &Grant, new: NewObject, conditions: WriteConditions, received: Received) -> Result<Written> {
         let of @ ObjectRef { bucket, key, .. } = object(grant, &[Action::PutObject])?;
-        let NewObject { acl, headers, tags, lock } = new;
+        let NewObject { acl, headers, tags, lock, encryption } = new;
         let (owner, quota) = grant.becomes(&acl)?;
         self.require_storable(grant, &headers, &tags, &acl).await?;
         let lock = self.lock_of_new(of, &lock, Some(Timestamp::now())).await?;
         let (bucket, key, owner) = (bucket.clone(), key.clone(), owner.clone());
-        let put = PutObject { bucket, key, owner, acl, headers, tags, lock, conditions, received };
+        let put = PutObject { bucket, key, owner, acl, headers, tags, encryption, lock, conditions, received };
         let writes = self.origin.writes.clone();
         self.change(grant, What::Content, async move { writes.put(put, quota).await }).await
     }
@@ -105,7 +120,7 @@ impl Ops {
         checksum: Option<ChecksumAlgorithm>,
     ) -> Result<Written> {
         let of @ ObjectRef { bucket, key, .. } = object(grant, &[Action::PutObject])?;
-        let NewObject { acl, headers, tags, lock } = new;
+        let NewObject { acl, headers, tags, lock, encryption } = new;
         let from = object(source_grant, &[Action::GetObject])?.to_owned();
         let (owner, quota) = grant.becomes(&acl)?;
         self.require_storable(grant, &headers, &tags, &acl).await?;
@@ -122,6 +137,7 @@ impl Ops {
             acl,
             headers,
             tags,
+            encryption,
             lock,
             checksum,
             conditions,

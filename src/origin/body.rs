@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 
 use crate::base::error::Result;
-use crate::files::FileBody;
+use crate::files::{FileBody, SealedBody};
 
 /// The bytes of (a range of) one version.
 pub enum Body {
@@ -54,6 +54,24 @@ impl BodySource for FileBody {
 
     fn costs_memory(&self) -> bool {
         !self.is_mapped()
+    }
+}
+
+impl BodySource for SealedBody {
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes>>> {
+        SealedBody::poll_next(self, cx)
+    }
+
+    fn remaining(&self) -> u64 {
+        SealedBody::remaining(self)
+    }
+
+    fn at_most(self: Pin<&mut Self>, bytes: usize) {
+        SealedBody::at_most(self.get_mut(), bytes);
+    }
+
+    fn at_hand(&self) -> usize {
+        SealedBody::at_hand(self)
     }
 }
 

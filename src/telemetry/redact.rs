@@ -15,7 +15,14 @@ const HIDDEN: &str = "REDACTED";
 const ROUNDS: u8 = 4;
 
 /// What stands before a value that opens something, in lower case.
-const NAMES: [&[u8]; 4] = [b"x-amz-signature", b"x-amz-security-token", b"signature", b"cloudfront-signature"];
+const NAMES: [&[u8]; 6] = [
+    b"x-amz-signature",
+    b"x-amz-security-token",
+    b"signature",
+    b"cloudfront-signature",
+    b"x-amz-server-side-encryption-customer-key",
+    b"x-amz-copy-source-server-side-encryption-customer-key",
+];
 /// Headers of which nothing is shown.
 const HEADERS: [&[u8]; 3] = [b"authorization", b"cookie", b"set-cookie"];
 

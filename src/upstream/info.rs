@@ -263,6 +263,7 @@ impl Inner {
             version: version(head.version_id()),
             lock: lock(head),
             tag_count: self.tag_count(head.tag_count()),
+            encryption: None,
             unknown: known.map(|k| k.unknown).unwrap_or_default(),
             layer: Layer::Store,
         })

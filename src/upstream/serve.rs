@@ -5,6 +5,7 @@ use std::path::Path;
 use aws_sdk_s3::config::retry::RetryConfig;
 
 use crate::base::digest::Sha256;
+use crate::base::encryption::Encryption;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::lock::Retention;
 use crate::base::names::{BucketName, ObjectKey, TenantId, UploadId};
@@ -117,6 +118,10 @@ impl Intake for Upstream {
 
     fn staging_for(&self, put: &Announced<'_>) -> Staging {
         self.0.staging_for(put)
+    }
+
+    fn staging_under(&self, owner: &TenantId, _: Option<&Encryption>) -> Staging {
+        self.staging(owner)
     }
 }
 

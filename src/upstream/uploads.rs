@@ -115,6 +115,7 @@ impl Inner {
                 headers: ObjectHeaders::default(),
                 lock: Lock::default(),
                 tags: Tags::default(),
+                encryption: None,
                 checksum: None,
                 initiator: None,
             }));

@@ -351,6 +351,7 @@ pub fn written(
         version: VersionId::Null,
         lock: Lock::default(),
         tag_count: None,
+        encryption: None,
         unknown: known.unknown.clone(),
         layer: Layer::Store,
     }

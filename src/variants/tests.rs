@@ -172,6 +172,7 @@ fn object(body: &[u8]) -> SharedObject {
         version: VersionId::Null,
         lock: Lock::default(),
         tag_count: None,
+        encryption: None,
         sha256: Some(VerifiedSha256::proven(hash(body))),
         checksum: None,
         parts: Vec::new(),

@@ -5,6 +5,7 @@ mod bucket_logs;
 mod checksums;
 mod coded;
 mod details;
+mod encryption;
 mod forms;
 mod grants;
 mod headers;

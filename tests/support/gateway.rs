@@ -14,7 +14,7 @@ use tidegate::net::drain::Tracker;
 use tidegate::net::listen::{Address, Transport};
 use tidegate::net::server::{self, Server};
 use tidegate::net::settings::Settings as NetSettings;
-use tidegate::ops::Ops;
+use tidegate::ops::{Ops, encryption};
 use tidegate::origin::Origin;
 use tidegate::queue::{self, Queue};
 use tidegate::telemetry::access_log::{self, AccessLog};
@@ -187,7 +187,9 @@ impl Running {
         let variants = Variants::start(variants::Settings { metrics: metrics.clone(), ..variants.clone() }).unwrap();
         let queue = Queue::open(queue::Settings { dir: store.dir.join("queue"), ..queue::Settings::default() }).unwrap();
         let writers = if doors.gateways_above && upstream.is_none() { Writers::Gateways } else { Writers::Clients };
-        let ops = Ops::new(origin, variants, queue.clone()).with_writers(writers);
+        let keys = upstream.is_none().then(|| store.encryption_keys.clone());
+        let rules = encryption::Rules { keys, blocks_customer_keys: doors.encryption.block_customer_keys };
+        let ops = Ops::new(origin, variants, queue.clone()).with_writers(writers).with_encryption(rules);
         let (loading, known) = (ops.clone(), auth.clone());
         on_a_runtime(move || async move { loading.load_settings(&known).await.unwrap() });
         let shared = Arc::new(gateway::Gateway {

@@ -59,6 +59,7 @@ pub fn object(owner: &str, acl: Acl) -> ObjectInfo {
         version: VersionId::Null,
         lock: Lock::default(),
         tag_count: None,
+        encryption: None,
         sha256: None,
         checksum: None::<Checksum>,
         parts: Vec::new(),

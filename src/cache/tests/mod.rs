@@ -34,6 +34,7 @@ pub fn info_of(md5: Md5, size: u64) -> SharedObject {
         version: VersionId::Null,
         lock: Lock::default(),
         tag_count: None,
+        encryption: None,
         sha256: None,
         checksum: None,
         parts: Vec::new(),

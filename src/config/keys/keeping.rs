@@ -61,6 +61,39 @@ pub fn store() -> Vec<Key> {
     ]
 }
 
+pub fn encryption() -> Vec<Key> {
+    vec![
+        field!(
+            "encryption.new_buckets",
+            "New buckets encrypt what is written into them with the store's own key (SSE-S3), unless a request asks for another way.",
+            doors.encryption.new_buckets,
+            |v: &bool| v.to_string(),
+            flag
+        ),
+        field!(
+            "encryption.block_customer_keys",
+            "Refuse clients' own keys (SSE-C) in buckets that do not say otherwise by PutBucketEncryption, as AWS does.",
+            doors.encryption.block_customer_keys,
+            |v: &bool| v.to_string(),
+            flag
+        ),
+        field!(
+            "encryption.allow_missing_keys",
+            "Start although objects are encrypted with keys that are not there. Those can't be read.",
+            store.allow_missing_keys,
+            |v: &bool| v.to_string(),
+            flag
+        ),
+        field!(
+            "encryption.customer_keys_over_http",
+            "Take clients' own keys (SSE-C) over plain HTTP too. For tests.",
+            doors.encryption.customer_keys_over_http,
+            |v: &bool| v.to_string(),
+            flag
+        ),
+    ]
+}
+
 pub fn lifecycle() -> Vec<Key> {
     vec![
         field!("lifecycle.every", "How often it is looked for what lifecycle rules let go.", lifecycle.every, show_time, duration),

@@ -122,7 +122,8 @@ pub fn choose(rules: &Rules, headers: &HeaderMap, key: &ObjectKey, object: &Obje
     let as_is = |varies| Choice { varies, change: None };
     // RFC 9110 7.7 means proxies by it; a writer that sets it means everyone.
     let fixed = object.headers.cache_control.as_deref().is_some_and(|c| c.to_ascii_lowercase().contains("no-transform"));
-    if fixed || altered {
+    // Another form of it would lie in the clear.
+    if fixed || altered || object.encryption.is_some() {
         return as_is(false);
     }
     let stored = trim(object.headers.content_encoding.as_deref().unwrap_or_default());

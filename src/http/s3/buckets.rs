@@ -6,7 +6,9 @@ use http::StatusCode;
 use http::header::HeaderValue;
 
 use crate::auth::action::Action;
+use crate::base::bucket_encryption::BucketEncryption;
 use crate::base::bucket_lock::BucketLock;
+use crate::base::encryption::Encryption;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::names::BucketName;
 use crate::base::object::{Bucket, BucketDocument, Ownership};
@@ -91,6 +93,10 @@ pub async fn create(exchange: &mut Exchange<'_>, name: &BucketName) -> Result<An
     }
     if exchange.gateway.settings.default_cors {
         documents.insert(BucketDocument::Cors, compiled::default_document().to_vec());
+    }
+    if exchange.gateway.settings.encryption.new_buckets && exchange.gateway.ops.encrypts() {
+        let set = BucketEncryption { default: Some(Encryption::S3), blocks_customer_keys: None };
+        documents.insert(BucketDocument::Encryption, set.document().into_bytes());
     }
     // Of what the request says nothing it wishes nothing; a lock it can't get later.
     let wished = [(BucketDocument::Ownership, asked_ownership.is_some()), (BucketDocument::Tagging, true)];

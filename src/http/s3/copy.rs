@@ -23,9 +23,10 @@ use crate::http::exchange::Exchange;
 use crate::http::ranges::{self, Requested};
 use crate::http::respond::{self, Answer};
 use crate::http::s3::objects::tell_dedup;
-use crate::http::s3::{acl, lifecycle, lock, multipart, params, tagging, versions};
+use crate::http::s3::{acl, encryption, lifecycle, lock, multipart, params, tagging, versions};
 use crate::http::xml::Writer;
 use crate::ingest::{Expect, receive};
+use crate::ops::encryption::Asked;
 use crate::ops::read::Shown;
 use crate::ops::write::NewObject;
 use crate::origin::ReadBy;
@@ -55,7 +56,10 @@ impl Source {
     async fn find(&self, exchange: &Exchange<'_>) -> Result<Found> {
         let (grant, bucket, object) = exchange.readable_source(self.of.object()).await.map_err(no_marker)?;
         let failed = match self.conditions.evaluate(&object) {
-            Verdict::Proceed => return Ok(Found { grant, version: versions::shown(&bucket, &object).cloned(), object }),
+            Verdict::Proceed => {
+                let version = versions::shown(&bucket, &object).cloned();
+                return Ok(Found { grant, version, object: encryption::source(exchange, object)? });
+            }
             Verdict::NotModified if self.conditions.if_none_match.is_some() => "x-amz-copy-source-If-None-Match",
             Verdict::NotModified => "x-amz-copy-source-If-Modified-Since",
             Verdict::Failed("If-Match") => "x-amz-copy-source-If-Match",
@@ -95,9 +99,10 @@ pub async fn object(exchange: &mut Exchange<'_>, bucket: &BucketName, key: &Obje
     let grant = exchange.on_new_object(bucket, key, given.as_ref().unwrap_or(&Tags::default())).await?;
     let acl = grant.acl_asked(acl)?;
     let lock = exchange.granted_lock(bucket, key)?;
+    let encryption = exchange.gateway.ops.encryption_of_new(&grant, encryption::asked(exchange)?).await?;
     // An older version is brought back by a copy.
     let onto_itself = source.of.bucket == *bucket && source.of.key == *key && source.of.version.is_none();
-    if onto_itself && !replace && fresh.website_redirect.is_none() && !of_class {
+    if onto_itself && !replace && fresh.website_redirect.is_none() && !of_class && encryption::asked(exchange)? == Asked::Nothing {
         return Err(Error::new(
             ErrorKind::InvalidRequest,
             "This copy request is illegal because it is trying to copy an object to itself without changing the object's metadata, storage class, website redirect location or encryption attributes.",
@@ -125,7 +130,8 @@ pub async fn object(exchange: &mut Exchange<'_>, bucket: &BucketName, key: &Obje
         let copied = match tags(exchange, given.as_ref(), &source, &found, bucket, key).await {
             Ok(tags) => {
                 known = Some(tags.clone());
-                let new = NewObject { acl: acl.clone(), headers: stored, tags, lock: lock.clone() };
+                let (acl, lock, encryption) = (acl.clone(), lock.clone(), encryption.clone());
+                let new = NewObject { acl, headers: stored, tags, lock, encryption };
                 exchange.gateway.ops.copy(&grant, &source_grant, found, new, conditions.clone(), algorithm).await
             }
             Err(e) => Err(e),
@@ -139,6 +145,7 @@ pub async fn object(exchange: &mut Exchange<'_>, bucket: &BucketName, key: &Obje
         let mut w = Writer::document("CopyObjectResult");
         result(&mut w, &written.object);
         let mut answer = respond::xml(w.finish("CopyObjectResult"));
+        encryption::tell_made(answer.headers_mut(), encryption.as_ref());
         tell_dedup(answer.headers_mut(), &grant, &written);
         lifecycle::tell_written(exchange, ObjectRef::current(bucket, key), &written.object, known, answer.headers_mut()).await;
         versions::tell_written(answer.headers_mut(), &written.object);
@@ -193,7 +200,8 @@ pub async fn part(exchange: &mut Exchange<'_>, bucket: &BucketName, key: &Object
     let source = Source::parse(exchange)?;
     let number = multipart::part_number(exchange)?;
     let grant = exchange.on_object(Action::PutObject, bucket, key).await?;
-    let upload = exchange.gateway.ops.upload(&grant, &multipart::upload_id(exchange)?).await?;
+    let mut upload = exchange.gateway.ops.upload(&grant, &multipart::upload_id(exchange)?).await?;
+    encryption::of_part(exchange, &mut upload)?;
     let asked = params::copy_checksum(&exchange.parts.headers)?;
     multipart::require_announced(&upload, asked)?;
     let algorithm = asked.unwrap_or_else(|| multipart::part_algorithm(&upload));
@@ -210,7 +218,7 @@ pub async fn part(exchange: &mut Exchange<'_>, bucket: &BucketName, key: &Object
             },
         };
         let expect = Expect { length: Some(body.len()), max: MAX_PUT_BYTES, compute: Some(algorithm), ..Expect::default() };
-        let received = receive(pin!(&mut body), None, &expect, &exchange.gateway.ops.staging(&grant)).await?;
+        let received = receive(pin!(&mut body), None, &expect, &exchange.gateway.ops.staging_for_part(&upload)).await?;
         let part = exchange.gateway.ops.put_part(&grant, &exchange.gateway.auth, &upload, number, received).await?;
         exchange.record.saw_part(part.size);
         let mut w = Writer::document("CopyPartResult");
@@ -219,6 +227,7 @@ pub async fn part(exchange: &mut Exchange<'_>, bucket: &BucketName, key: &Object
             w.leaf(checksum.algorithm.element(), checksum);
         }
         let mut answer = respond::xml(w.finish("CopyPartResult"));
+        encryption::tell(answer.headers_mut(), upload.encryption.as_ref());
         versions::tell_source(answer.headers_mut(), source_version.as_ref());
         return Ok(answer);
     }

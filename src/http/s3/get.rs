@@ -15,7 +15,7 @@ use crate::base::object_ref::ObjectRef;
 use crate::http::exchange::Exchange;
 use crate::http::read::{self, Read};
 use crate::http::respond::{self, Answer, value};
-use crate::http::s3::{lifecycle, multipart, params, versions};
+use crate::http::s3::{encryption, lifecycle, multipart, params, versions};
 use crate::http::xml::Writer;
 use crate::ops::read::Shown;
 use crate::origin::Freshness;
@@ -40,6 +40,8 @@ pub async fn read(exchange: &mut Exchange<'_>, bucket: &BucketName, key: &Object
     for _ in 0..ATTEMPTS {
         let (found, mut object, _prefetch) = exchange.look_up_to_read(bucket, key, Freshness::Current, wanted.certain()).await?;
         let grant = exchange.authorize_object(Action::GetObject, &found, exchange.named(bucket, key), Some(&object)).await?;
+        let Some(unlocked) = encryption::unlocked(exchange, &grant, object).await? else { continue };
+        object = unlocked;
         if wanted.part.is_some() {
             object = exchange.gateway.ops.with_parts(&grant, &object).await?;
         }
@@ -48,6 +50,9 @@ pub async fn read(exchange: &mut Exchange<'_>, bucket: &BucketName, key: &Object
             if exchange.gateway.ops.lifecycles().may_concern(&found) {
                 // In a box: it is no part of what a hot read is.
                 Box::pin(lifecycle::tell(exchange, &found, exchange.named(bucket, key), &object, answer.headers_mut())).await;
+            }
+            if object.encryption.is_some() {
+                encryption::tell(answer.headers_mut(), object.encryption.as_ref());
             }
             versions::tell_read(answer.headers_mut(), &found, &object);
             exchange.tell_lock(answer.headers_mut(), &found, exchange.named(bucket, key), &object);
@@ -128,7 +133,8 @@ pub async fn attributes(exchange: &mut Exchange<'_>, bucket: &BucketName, key: &
         );
     }
     exchange.readable(Action::GetObject, bucket, key).await?;
-    let (grant, mut object) = exchange.readable(Action::GetObjectAttributes, bucket, key).await?;
+    let (grant, object) = exchange.readable(Action::GetObjectAttributes, bucket, key).await?;
+    let mut object = encryption::unlocked(exchange, &grant, object).await?.ok_or_else(replaced_too_often)?;
     let mut w = Writer::document("GetObjectAttributesResponse");
     if wanted.contains(&"ETag") {
         w.leaf("ETag", object.etag);

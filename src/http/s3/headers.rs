@@ -130,6 +130,8 @@ fn changes(operation: Operation) -> bool {
         | PutBucketWebsite
         | PutBucketLogging
         | DeleteBucketWebsite
+        | PutBucketEncryption
+        | DeleteBucketEncryption
         | PostObject
         | PutObject
         | PublishObject
@@ -172,6 +174,7 @@ const BODIES: On = On::These(&[
     PutBucketOwnershipControls,
     PutPublicAccessBlock,
     PutBucketWebsite,
+    PutBucketEncryption,
     PutBucketLogging,
     PutObjectAcl,
     PutObjectTagging,
@@ -193,6 +196,10 @@ const fn strict(name: &'static str, honoured: On) -> Row {
     Row { name, honoured, refused: On::Changes, idle: &[], why: "A condition or proof: a read beside it changes nothing." }
 }
 
+const fn elsewhere_refused(name: &'static str, honoured: On, refused: On) -> Row {
+    Row { name, honoured, refused, idle: &["false", ""], why: ENCRYPTION }
+}
+
 const fn refused(name: &'static str, why: &'static str) -> Row {
     Row { name, honoured: On::Nothing, refused: On::Everything, idle: &["false", ""], why }
 }
@@ -206,7 +213,24 @@ const fn harmless(name: &'static str, why: &'static str) -> Row {
 }
 
 const CHECKSUM: &str = "An algorithm that is not known here: nothing would be checked.";
-const ENCRYPTION: &str = "Encryption is not the client's to choose here.";
+const ENCRYPTION: &str = "It asks to encrypt, or to open, something that this operation does not.";
+/// Of reads: to be told that it does not apply.
+const ENCRYPTED: On =
+    On::These(&[PutObject, PostObject, PublishObject, CopyObject, CreateMultipartUpload, GetObject, HeadObject, GetObjectAttributes]);
+/// What an upload is encrypted with was said when it was begun; clients say it again.
+const BUT_PARTS: On = On::AllBut(&[UploadPart, UploadPartCopy, CompleteMultipartUpload, ListParts, AbortMultipartUpload]);
+const UNDER_CUSTOMERS: On = On::These(&[
+    PutObject,
+    PostObject,
+    CopyObject,
+    CreateMultipartUpload,
+    UploadPart,
+    UploadPartCopy,
+    CompleteMultipartUpload,
+    GetObject,
+    HeadObject,
+    GetObjectAttributes,
+]);
 const TOKEN: &str = "Object lock needs no token here.";
 const HOLD: &str = "Holds by events are not implemented.";
 /// A lock is no property of a name that means its content.
@@ -268,9 +292,9 @@ pub const ROWS: &[Row] = &[
     strict("x-amz-copy-source-if-none-match", COPIES),
     strict("x-amz-copy-source-if-unmodified-since", COPIES),
     strict("x-amz-copy-source-range", On::These(&[UploadPartCopy])),
-    refused("x-amz-copy-source-server-side-encryption-customer-algorithm", ENCRYPTION),
-    refused("x-amz-copy-source-server-side-encryption-customer-key", ENCRYPTION),
-    refused("x-amz-copy-source-server-side-encryption-customer-key-md5", ENCRYPTION),
+    elsewhere_refused("x-amz-copy-source-server-side-encryption-customer-algorithm", COPIES, On::Everything),
+    elsewhere_refused("x-amz-copy-source-server-side-encryption-customer-key", COPIES, On::Everything),
+    elsewhere_refused("x-amz-copy-source-server-side-encryption-customer-key-md5", COPIES, On::Everything),
     refused("x-amz-create-session-mode", ELSEWHERE),
     honoured("x-amz-date", On::Everything),
     honoured("x-amz-decoded-content-length", BODIES),
@@ -309,13 +333,13 @@ pub const ROWS: &[Row] = &[
     refused("x-amz-request-token", ELSEWHERE),
     honoured("x-amz-sdk-checksum-algorithm", BODIES),
     honoured("x-amz-security-token", On::Everything),
-    refused("x-amz-server-side-encryption", ENCRYPTION),
-    refused("x-amz-server-side-encryption-aws-kms-key-id", ENCRYPTION),
-    refused("x-amz-server-side-encryption-bucket-key-enabled", ENCRYPTION),
-    refused("x-amz-server-side-encryption-context", ENCRYPTION),
-    refused("x-amz-server-side-encryption-customer-algorithm", ENCRYPTION),
-    refused("x-amz-server-side-encryption-customer-key", ENCRYPTION),
-    refused("x-amz-server-side-encryption-customer-key-md5", ENCRYPTION),
+    elsewhere_refused("x-amz-server-side-encryption", ENCRYPTED, BUT_PARTS),
+    elsewhere_refused("x-amz-server-side-encryption-aws-kms-key-id", ENCRYPTED, BUT_PARTS),
+    elsewhere_refused("x-amz-server-side-encryption-bucket-key-enabled", NEW, BUT_PARTS),
+    elsewhere_refused("x-amz-server-side-encryption-context", NEW, BUT_PARTS),
+    elsewhere_refused("x-amz-server-side-encryption-customer-algorithm", UNDER_CUSTOMERS, On::AllBut(&[ListParts, AbortMultipartUpload])),
+    elsewhere_refused("x-amz-server-side-encryption-customer-key", UNDER_CUSTOMERS, On::AllBut(&[ListParts, AbortMultipartUpload])),
+    elsewhere_refused("x-amz-server-side-encryption-customer-key-md5", UNDER_CUSTOMERS, On::AllBut(&[ListParts, AbortMultipartUpload])),
     refused("x-amz-skip-destination-validation", ELSEWHERE),
     honoured("x-amz-source-expected-bucket-owner", COPIES),
     honoured("x-amz-storage-class", NEW),

@@ -4,6 +4,7 @@ pub mod acl;
 pub mod buckets;
 pub mod copy;
 pub mod cors;
+pub mod encryption;
 pub mod get;
 pub mod headers;
 pub mod lifecycle;
@@ -144,7 +145,9 @@ async fn on_bucket(exchange: &mut Exchange<'_>, operation: OnBucket, bucket: &Bu
         GetBucketLifecycleConfiguration => lifecycle::get(exchange, bucket).await,
         PutBucketLifecycleConfiguration => lifecycle::put(exchange, bucket).await,
         DeleteBucketLifecycle => lifecycle::delete(exchange, bucket).await,
-        GetBucketEncryption => never_set::get(exchange, bucket, &never_set::ENCRYPTION).await,
+        GetBucketEncryption => encryption::get_bucket(exchange, bucket).await,
+        PutBucketEncryption => encryption::put_bucket(exchange, bucket).await,
+        DeleteBucketEncryption => encryption::delete_bucket(exchange, bucket).await,
         GetBucketLogging => logging::get(exchange, bucket).await,
         PutBucketLogging => logging::put(exchange, bucket).await,
         GetBucketNotificationConfiguration => never_set::get(exchange, bucket, &never_set::NOTIFICATION).await,

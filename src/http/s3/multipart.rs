@@ -19,7 +19,7 @@ use crate::http::query::encode_listed;
 use crate::http::respond::{self, Answer, value};
 use crate::http::s3::acl;
 use crate::http::s3::list::is_encoded;
-use crate::http::s3::{lifecycle, lock, params, versions};
+use crate::http::s3::{encryption, lifecycle, lock, params, versions};
 use crate::http::xml::{Reader, Writer};
 use crate::ingest::Expect;
 use crate::ops::multipart::Completion;
@@ -72,11 +72,14 @@ pub async fn create(exchange: &mut Exchange<'_>, bucket: &BucketName, key: &Obje
     let checksum = announced_checksum(exchange)?;
     let grant = exchange.on_new_object(bucket, key, &tags).await?;
     let (acl, lock) = (grant.acl_asked(acl)?, exchange.granted_lock(bucket, key)?);
-    let new = NewObject { acl, headers: stored, tags, lock };
+    let encryption = exchange.gateway.ops.encryption_of_new(&grant, encryption::asked(exchange)?).await?;
+    let encrypted = encryption.clone();
+    let new = NewObject { acl, headers: stored, tags, lock, encryption };
     let upload = exchange.gateway.ops.create_upload(&grant, new, checksum).await?;
     let mut w = Writer::document("InitiateMultipartUploadResult");
     w.leaf("Bucket", bucket).leaf("Key", key).leaf("UploadId", &upload.id);
     let mut answer = respond::xml(w.finish("InitiateMultipartUploadResult"));
+    encryption::tell_made(answer.headers_mut(), encrypted.as_ref());
     if let Some((algorithm, kind)) = checksum {
         answer.headers_mut().insert("x-amz-checksum-algorithm", HeaderValue::from_static(algorithm.name()));
         answer.headers_mut().insert("x-amz-checksum-type", HeaderValue::from_static(kind.name()));
@@ -117,7 +120,8 @@ fn checksum_type(name: &str) -> Result<ChecksumType> {
 pub async fn upload_part(exchange: &mut Exchange<'_>, bucket: &BucketName, key: &ObjectKey) -> Result<Answer> {
     let number = part_number(exchange)?;
     let grant = exchange.on_object(Action::PutObject, bucket, key).await?;
-    let upload = exchange.gateway.ops.upload(&grant, &upload_id(exchange)?).await?;
+    let mut upload = exchange.gateway.ops.upload(&grant, &upload_id(exchange)?).await?;
+    encryption::of_part(exchange, &mut upload)?;
     let algorithm = part_algorithm(&upload);
     let expect = params::expect(&exchange.parts.headers, MAX_PUT_BYTES, Some(algorithm))?;
     let promised = expect.checksum.as_ref().map(|c| c.algorithm).or(expect.trailer);
@@ -125,10 +129,11 @@ pub async fn upload_part(exchange: &mut Exchange<'_>, bucket: &BucketName, key: 
     exchange.require_sum(&expect, upload.lock, "Put Part")?;
     let length = exchange.declared_length()?;
     exchange.gateway.ops.require_room_for_part(&exchange.gateway.auth, &upload, number, length).await?;
-    let received = exchange.receive(expect, &exchange.gateway.ops.staging(&grant)).await?;
+    let received = exchange.receive(expect, &exchange.gateway.ops.staging_for_part(&upload)).await?;
     let part = exchange.gateway.ops.put_part(&grant, &exchange.gateway.auth, &upload, number, received).await?;
     exchange.record.saw_part(part.size);
     let mut answer = respond::empty(StatusCode::OK);
+    encryption::tell(answer.headers_mut(), upload.encryption.as_ref());
     if let Some(v) = value(&part.etag.quoted()) {
         answer.headers_mut().insert(header::ETAG, v);
     }
@@ -147,12 +152,13 @@ pub async fn complete(exchange: &mut Exchange<'_>, bucket: &BucketName, key: &Ob
     let checksum_type = text(headers, "x-amz-checksum-type")?.map(checksum_type).transpose()?;
     let size = params::number(headers, "x-amz-mp-object-size")?;
     let md5 = params::body_md5(headers)?;
+    let customer_key = encryption::of_completion(exchange)?;
     let id = upload_id(exchange)?;
     let grant = exchange.on_object(Action::PutObject, bucket, key).await?;
     // The checksum headers of this request speak of the object, not of the document.
     let document = exchange.receive_document(Expect { max: MAX_XML_BYTES as u64, md5, ..Expect::default() }).await?;
     let parts = document::read(document, completed_parts).await?;
-    let completion = Completion { parts, conditions, checksum, checksum_type, size };
+    let completion = Completion { parts, conditions, checksum, checksum_type, size, customer_key };
     let object = exchange.gateway.ops.complete_upload(&grant, &exchange.gateway.auth, id, completion).await?.object;
     exchange.record.saw_object(object.clone());
     let mut w = Writer::document("CompleteMultipartUploadResult");
@@ -162,6 +168,7 @@ pub async fn complete(exchange: &mut Exchange<'_>, bucket: &BucketName, key: &Ob
         w.leaf(checksum.algorithm.element(), checksum).leaf("ChecksumType", checksum.kind().name());
     }
     let mut answer = respond::xml(w.finish("CompleteMultipartUploadResult"));
+    encryption::tell(answer.headers_mut(), object.encryption.as_ref());
     lifecycle::tell_written(exchange, ObjectRef::current(bucket, key), &object, None, answer.headers_mut()).await;
     versions::tell_written(answer.headers_mut(), &object);
     Ok(answer)

@@ -40,12 +40,6 @@ const fn all(action: Action, root: &'static str) -> Setting {
     Setting { action, answer: NeverSet::Document(root, Some(("IsTruncated", "false"))) }
 }
 
-// S3 encrypts every object today, and so never answers this. Here nothing is encrypted by the gateway, and to say so is the truth.
-pub const ENCRYPTION: Setting = not_found(
-    Action::GetEncryptionConfiguration,
-    ErrorKind::ServerSideEncryptionConfigurationNotFound,
-    "The server side encryption configuration was not found",
-);
 pub const REPLICATION: Setting = not_found(
     Action::GetReplicationConfiguration,
     ErrorKind::ReplicationConfigurationNotFound,

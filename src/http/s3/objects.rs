@@ -17,7 +17,7 @@ use crate::http::document;
 use crate::http::exchange::Exchange;
 use crate::http::pace::Pace;
 use crate::http::respond::{self, Answer, code_and_status, value};
-use crate::http::s3::{acl, lifecycle, lock, params, versions};
+use crate::http::s3::{acl, encryption, lifecycle, lock, params, versions};
 use crate::http::xml::{Reader, Writer};
 use crate::ingest::{Content, Received};
 use crate::ops::write::NewObject;
@@ -43,18 +43,20 @@ pub async fn put_with(
     let expect = params::expect(headers, MAX_PUT_BYTES, Some(compute))?;
     let grant = exchange.on_new_object(bucket, key, &tags).await?;
     let (acl, lock) = (grant.acl_asked(acl)?, exchange.granted_lock(bucket, key)?);
-    let mut new = NewObject { acl, headers: stored, tags, lock };
+    let encryption = exchange.gateway.ops.encryption_of_new(&grant, encryption::asked(exchange)?).await?;
+    let mut new = NewObject { acl, headers: stored, tags, lock, encryption };
     exchange.require_sum(&expect, exchange.lock.lock(), "Put Object")?;
     let (received, running) = exchange.receive_object(&grant, expect, &new, &conditions).await?;
     if new.headers.content_type.is_empty() {
         new.headers.content_type = media_type::guess(key.as_str(), &first_bytes(&received)).to_owned();
     }
-    let tags = Some(new.tags.clone());
+    let (tags, encrypted) = (Some(new.tags.clone()), new.encryption.clone());
     let written = exchange.gateway.ops.put(&grant, new, conditions, received).await?;
     running.taken(&written.object);
     exchange.record.saw_object(written.object.clone());
     let mut answer = respond::empty(StatusCode::OK);
     written_headers(answer.headers_mut(), &written.object);
+    encryption::tell_made(answer.headers_mut(), encrypted.as_ref());
     tell_dedup(answer.headers_mut(), &grant, &written);
     lifecycle::tell_written(exchange, ObjectRef::current(bucket, key), &written.object, tags, answer.headers_mut()).await;
     Ok((answer, written.object))
@@ -80,14 +82,8 @@ pub fn written_headers(headers: &mut http::HeaderMap, object: &ObjectInfo) {
 pub fn first_bytes(received: &Received) -> Vec<u8> {
     match &received.content {
         Content::Memory(bytes) => bytes.get(..media_type::SNIFF_BYTES.min(bytes.len())).unwrap_or_default().to_vec(),
-        Content::File(file) => {
-            use std::os::unix::fs::FileExt;
-            let mut first = vec![0; media_type::SNIFF_BYTES];
-            // Just written: these bytes are in memory. If they can't be had, the name decides alone.
-            let n = file.file().read_at(&mut first, 0).unwrap_or(0);
-            first.truncate(n);
-            first
-        }
+        // Just written: these bytes are in memory. If they can't be had, the name decides alone.
+        Content::File(file) => file.body().and_then(|body| body.read(0, media_type::SNIFF_BYTES)).unwrap_or_default(),
     }
 }
 

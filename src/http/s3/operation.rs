@@ -53,7 +53,8 @@ operations! {
         GetBucketTagging PutBucketTagging DeleteBucketTagging
         GetBucketLifecycleConfiguration PutBucketLifecycleConfiguration DeleteBucketLifecycle
         PutBucketVersioning GetObjectLockConfiguration PutObjectLockConfiguration
-        GetBucketEncryption GetBucketLogging PutBucketLogging GetBucketNotificationConfiguration
+        GetBucketEncryption PutBucketEncryption DeleteBucketEncryption GetBucketLogging PutBucketLogging
+        GetBucketNotificationConfiguration
         GetBucketRequestPayment GetBucketAccelerateConfiguration GetBucketReplication
         GetBucketWebsite PutBucketWebsite DeleteBucketWebsite
         GetBucketInventoryConfiguration ListBucketInventoryConfigurations
@@ -102,7 +103,7 @@ impl Operation {
                 Some("tagging")
             }
             GetBucketLifecycleConfiguration | PutBucketLifecycleConfiguration | DeleteBucketLifecycle => Some("lifecycle"),
-            GetBucketEncryption => Some("encryption"),
+            GetBucketEncryption | PutBucketEncryption | DeleteBucketEncryption => Some("encryption"),
             GetBucketLogging | PutBucketLogging => Some("logging"),
             GetBucketNotificationConfiguration => Some("notification"),
             GetBucketRequestPayment => Some("requestPayment"),
@@ -177,6 +178,8 @@ impl Operation {
             PutObjectTagging => "REST.PUT.OBJECT_TAGGING",
             DeleteObjectTagging => "REST.DELETE.OBJECT_TAGGING",
             GetBucketEncryption => "REST.GET.ENCRYPTION",
+            PutBucketEncryption => "REST.PUT.ENCRYPTION",
+            DeleteBucketEncryption => "REST.DELETE.ENCRYPTION",
             GetBucketLogging => "REST.GET.LOGGING_STATUS",
             PutBucketLogging => "REST.PUT.LOGGING_STATUS",
             GetBucketNotificationConfiguration => "REST.GET.NOTIFICATION",

@@ -20,6 +20,7 @@ use crate::base::object_ref::ObjectRef;
 use crate::http::exchange::Exchange;
 use crate::http::respond::{self, Answer, value};
 use crate::http::s3::acl;
+use crate::http::s3::encryption;
 use crate::http::s3::objects::{first_bytes, written_headers};
 use crate::http::s3::{params, route};
 use crate::http::site::OnSite;
@@ -37,11 +38,13 @@ pub async fn put(exchange: &mut Exchange<'_>, bucket: &BucketName, asked: &Objec
     let such_a_name = named(asked, &"0".repeat(DIGITS))?;
     let provisional = exchange.on_new_object(bucket, &such_a_name, &tags).await?;
     let acl = provisional.acl_asked(acl)?;
-    let mut new = NewObject { acl, headers: stored, tags, lock: GrantedLock::default() };
+    let encryption = exchange.gateway.ops.encryption_of_new(&provisional, encryption::asked(exchange)?).await?;
+    let mut new = NewObject { acl, headers: stored, tags, lock: GrantedLock::default(), encryption };
     // Whether there is room is seen when it is known whether it is there already.
     exchange.gateway.ops.require_storable(&provisional, &new.headers, &new.tags, &new.acl).await?;
     exchange.require_sum(&expect, Lock::default(), "Put Object")?;
-    let received = exchange.receive(expect, &exchange.gateway.ops.staging(&provisional)).await?;
+    let staging = exchange.gateway.ops.staging_encrypted(&provisional, &new);
+    let received = exchange.receive(expect, &staging).await?;
 
     let digits = received.sha256.digest().hex();
     let key = named(asked, digits.get(..DIGITS).unwrap_or_default())?;
@@ -109,6 +112,7 @@ fn answer(exchange: &Exchange<'_>, grant: &Grant, object: &SharedObject, existed
     let mut answer = respond::empty(StatusCode::OK);
     let headers = answer.headers_mut();
     written_headers(headers, object);
+    encryption::tell(headers, object.encryption.as_ref());
     let (Some(bucket), Some(key)) = (grant.bucket(), grant.key()) else { return answer };
     let mut put = |name: HeaderName, text: &str| {
         if let Some(v) = value(text) {

@@ -59,17 +59,8 @@ const NOT_IMPLEMENTED: &[&str] =
     &["abac", "annotation", "metadataConfiguration", "metadataTable", "renameObject", "select", "session", "torrent"];
 
 /// Settings of a bucket that can be read, as never set, and not be written.
-const NEVER_SET: &[&str] = &[
-    "accelerate",
-    "analytics",
-    "encryption",
-    "intelligent-tiering",
-    "inventory",
-    "metrics",
-    "notification",
-    "replication",
-    "requestPayment",
-];
+const NEVER_SET: &[&str] =
+    &["accelerate", "analytics", "intelligent-tiering", "inventory", "metrics", "notification", "replication", "requestPayment"];
 
 /// The rest of a `/-/…` path: reserved on the base host, since "-" can't be a bucket name.
 pub fn reserved<'p>(parts: &'p Parts, bucket_in_host: Option<&str>) -> Option<&'p str> {
@@ -181,6 +172,7 @@ fn on_bucket(method: &Method, query: &Query) -> Option<OnBucket> {
         Method::GET if query.has("ownershipControls") => GetBucketOwnershipControls,
         Method::GET if query.has("publicAccessBlock") => GetPublicAccessBlock,
         Method::GET if query.has("website") => GetBucketWebsite,
+        Method::GET if query.has("encryption") => GetBucketEncryption,
         Method::GET if query.has("logging") => GetBucketLogging,
         Method::GET if query.names().any(|n| NEVER_SET.contains(&n)) => return never_set(query),
         Method::GET if query.get("list-type") == Some("2") => ListObjectsV2,
@@ -196,6 +188,7 @@ fn on_bucket(method: &Method, query: &Query) -> Option<OnBucket> {
         Method::PUT if query.has("ownershipControls") => PutBucketOwnershipControls,
         Method::PUT if query.has("publicAccessBlock") => PutPublicAccessBlock,
         Method::PUT if query.has("website") => PutBucketWebsite,
+        Method::PUT if query.has("encryption") => PutBucketEncryption,
         Method::PUT if query.has("logging") => PutBucketLogging,
         Method::PUT => CreateBucket,
         Method::DELETE if query.has("policy") => DeleteBucketPolicy,
@@ -205,6 +198,7 @@ fn on_bucket(method: &Method, query: &Query) -> Option<OnBucket> {
         Method::DELETE if query.has("ownershipControls") => DeleteBucketOwnershipControls,
         Method::DELETE if query.has("publicAccessBlock") => DeletePublicAccessBlock,
         Method::DELETE if query.has("website") => DeleteBucketWebsite,
+        Method::DELETE if query.has("encryption") => DeleteBucketEncryption,
         Method::DELETE => DeleteBucket,
         Method::POST if query.has("delete") => DeleteObjects,
         _ => return None,
@@ -216,7 +210,6 @@ fn never_set(query: &Query) -> Option<OnBucket> {
     use OnBucket::*;
     let one = query.has("id");
     Some(match query.names().find(|n| NEVER_SET.contains(n))? {
-        "encryption" => GetBucketEncryption,
         "notification" => GetBucketNotificationConfiguration,
         "requestPayment" => GetBucketRequestPayment,
         "accelerate" => GetBucketAccelerateConfiguration,

@@ -49,7 +49,9 @@ fn written_again(table: Table, value: &[u8]) -> Vec<u8> {
         Table::Drops => again::<DropRow>(value),
         Table::Rehash => again::<RehashRow>(value),
         Table::Versions => again::<VersionRow>(value),
-        Table::Hashes | Table::ManifestRefs | Table::Usage | Table::NullVersions | Table::Due => panic!("a derived row in the journal"),
+        Table::Hashes | Table::ManifestRefs | Table::Usage | Table::NullVersions | Table::Due | Table::KeyUses => {
+            panic!("a derived row in the journal")
+        }
     }
 }
 
@@ -105,6 +107,7 @@ fn version(noncurrent_since: Option<Timestamp>) -> ObjectRow {
             generation: 77 << 20 | 3,
             standing: Standing { named: true, noncurrent_since },
             key: KeyId::None,
+            envelope: None,
             acl: CannedAcl::PublicRead.into(),
             headers: ObjectHeaders { content_type: "text/plain".into(), ..ObjectHeaders::default() },
             lock: Lock { retention: Some(Retention { mode: RetentionMode::Compliance, until }), legal_hold: true },
@@ -148,9 +151,10 @@ fn rows_of_versions_are_read_and_written_as_they_lie_there() {
         checksum: None,
         lock: tagged.tail.lock,
         tags,
+        encryption: None,
         initiator: Some(tenant("bravo")),
     };
-    holds("tagged-upload", &UploadRow { upload, key: KeyId::None });
+    holds("tagged-upload", &UploadRow { upload, key: KeyId::None, envelope: None });
     let version = version(None);
     let completed = CompletedRow {
         bucket: bucket_name("media"),

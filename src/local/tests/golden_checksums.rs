@@ -38,6 +38,7 @@ fn object() -> ObjectRow {
         generation: 300,
         standing: Standing::default(),
         key: KeyId::None,
+        envelope: None,
         acl: CannedAcl::PublicRead.into(),
         headers: ObjectHeaders { content_type: "text/plain".into(), ..ObjectHeaders::default() },
         lock: Lock::default(),
@@ -54,7 +55,7 @@ fn part() -> PartRow {
     let etag = ETag::single(crate::base::digest::Md5([4; 16]));
     let checksum = value(ChecksumAlgorithm::Sha512, 5, 0);
     let part = UploadedPart { number: 9, size: 10, etag, modified: Timestamp::from_millis(1), checksum };
-    PartRow { part, owner: tenant("acme"), key: KeyId::None, file: 11 }
+    PartRow { part, owner: tenant("acme"), key: KeyId::None, file: 11, part_key: None }
 }
 
 fn manifest() -> Manifest {
@@ -62,6 +63,7 @@ fn manifest() -> Manifest {
     Manifest {
         parts: vec![part(2, ChecksumAlgorithm::Md5), part(3, ChecksumAlgorithm::Crc32), part(300, ChecksumAlgorithm::Md5)],
         files: vec![PartFile { id: 1, size: 35_000 }, PartFile { id: 2, size: 35_000 }, PartFile { id: 3, size: 35_000 }],
+        keys: Vec::new(),
     }
 }
 
@@ -77,9 +79,10 @@ fn upload() -> UploadRow {
         checksum: Some((ChecksumAlgorithm::Xxhash3, ChecksumType::Composite)),
         lock: Lock::default(),
         tags: Default::default(),
+        encryption: None,
         initiator: Some(tenant("bravo")),
     };
-    UploadRow { upload, key: KeyId::None }
+    UploadRow { upload, key: KeyId::None, envelope: None }
 }
 
 fn completed() -> CompletedRow {

@@ -296,6 +296,7 @@ impl World {
             lock: Lock::default(),
             checksum: None,
             tags: Default::default(),
+            encryption: None,
             conditions: WriteConditions::default(),
         };
         let object = self.local.copy(copy, Quota::default()).await.unwrap().object;

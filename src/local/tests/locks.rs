@@ -118,6 +118,7 @@ async fn a_lock_needs_a_bucket_that_holds_it_and_such_a_bucket_keeps_its_word() 
         lock: HELD,
         checksum: None,
         tags: Default::default(),
+        encryption: None,
         conditions: WriteConditions::default(),
     };
     assert_eq!(store.local.copy(copy, Quota::default()).await.unwrap_err().kind(), ErrorKind::InvalidRequest);

@@ -1,6 +1,7 @@
 //! Tests of the store as a whole, through `Origin`, on a folder of their own.
 
 mod basics;
+mod encryption;
 mod faults;
 mod folder;
 mod golden;
@@ -81,6 +82,7 @@ pub fn put_of(local: &Local, bucket: &str, key: &str, body: &[u8]) -> PutObject 
         headers: ObjectHeaders { content_type: "text/plain".into(), ..ObjectHeaders::default() },
         lock: Lock::default(),
         tags: Default::default(),
+        encryption: None,
         conditions: WriteConditions::default(),
         received: received(local, body, ChecksumAlgorithm::Crc64Nvme),
     }

@@ -160,6 +160,7 @@ impl World {
             lock: Lock::default(),
             checksum: None,
             tags: Default::default(),
+            encryption: None,
             conditions: WriteConditions::default(),
         };
         assert_eq!(self.local.copy(copy, Quota::default()).await.unwrap().dedup, Dedup::Hit);

@@ -23,6 +23,7 @@ pub fn upload_of(key: &str, id: &str, checksum: Option<(ChecksumAlgorithm, Check
         headers: ObjectHeaders::default(),
         lock: Lock::default(),
         tags: Default::default(),
+        encryption: None,
         checksum,
         initiator: None,
     }
@@ -44,6 +45,7 @@ pub fn complete_of(upload: &Upload, parts: &[UploadedPart]) -> CompleteUpload {
         checksum_type: None,
         size: None,
         default_retention: None,
+        customer_key: None,
     }
 }
 
@@ -118,6 +120,7 @@ async fn parts_become_one_object_whose_hash_is_soon_known() {
         lock: Lock::default(),
         checksum: None,
         tags: Default::default(),
+        encryption: None,
         conditions: WriteConditions::default(),
     };
     assert_eq!(local.copy(copy, Quota::default()).await.unwrap().dedup, Dedup::Miss);

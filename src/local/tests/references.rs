@@ -107,6 +107,7 @@ impl Things {
                 generation: txn.next_generation(),
                 standing: Standing::default(),
                 key: KeyId::None,
+                envelope: None,
                 acl: CannedAcl::Private.into(),
                 headers: ObjectHeaders::default(),
                 lock: Lock::default(),
@@ -123,7 +124,7 @@ impl Things {
         let name = object_key(&format!("k{a}"));
         let upload_id = UploadId::parse(&format!("upload{a}")).unwrap();
         let row_key = match table {
-            Table::Meta | Table::Buckets | Table::Completed | Table::Settings | Table::Usage | Table::Due => {
+            Table::Meta | Table::Buckets | Table::Completed | Table::Settings | Table::Usage | Table::Due | Table::KeyUses => {
                 format!("{table:?}{a}").to_lowercase().into_bytes()
             }
             Table::Objects | Table::NullVersions => key::object(&bucket_name("media"), &name),
@@ -157,9 +158,13 @@ impl Things {
                 let row = self.object(txn, a, b)?;
                 txn.set_object(&bucket_name("media"), &name, Arc::new(row))
             }
-            Table::Uploads => txn.set_row(table, row_key, &UploadRow { upload: upload_of(upload_id, name), key: KeyId::None }),
+            Table::Uploads => {
+                txn.set_row(table, row_key, &UploadRow { upload: upload_of(upload_id, name), key: KeyId::None, envelope: None })
+            }
             Table::Parts => txn.set_row(table, row_key, &part_of(b, self.parts[usize::from(a)])),
-            Table::Manifests => txn.set_row(table, row_key, &Manifest { parts: Vec::new(), files: vec![part(a), part(b)] }),
+            Table::Manifests => {
+                txn.set_row(table, row_key, &Manifest { parts: Vec::new(), files: vec![part(a), part(b)], keys: Vec::new() })
+            }
             Table::Completed => txn.set_row(table, row_key, &completed_of(name)),
             Table::Settings => txn.set_row(table, row_key, &vec![b]),
             Table::Drops => txn.drop_later(&scope(), DropKind::Part, self.parts[usize::from(a)]),
@@ -167,11 +172,13 @@ impl Things {
             Table::Hashes => {
                 let (sha256, id) = self.blobs[usize::from(a)];
                 let newest = key::object(&bucket_name("media"), &name).into();
-                txn.set_content(&scope(), &sha256, Some(HashRow { place: BodyPlace::File { id }, refs: 1, newest }));
+                txn.set_content(&scope(), &sha256, Some(HashRow { place: BodyPlace::File { id }, refs: 1, held: None, newest }));
                 Ok(())
             }
             Table::Usage => txn.set_row(table, row_key, &UsageRow { bytes: 1, objects: 1 }),
             Table::Due => txn.set_row(table, row_key, &vec![b]),
+            // A count, which a start asks what it counts.
+            Table::KeyUses => Ok(()),
         }
     }
 
@@ -198,7 +205,7 @@ impl Things {
                 Table::Manifests => {}
                 Table::Meta | Table::Buckets | Table::Uploads | Table::Completed | Table::Settings | Table::Drops | Table::Rehash => {}
                 // Hints. A file is never kept for their sake, nor let go.
-                Table::Hashes | Table::ManifestRefs | Table::Usage | Table::NullVersions | Table::Due => {}
+                Table::Hashes | Table::ManifestRefs | Table::Usage | Table::NullVersions | Table::Due | Table::KeyUses => {}
             }
         }
         for Said { a, b, .. } in there.values().filter(|s| s.table == Table::Manifests && manifests.contains(&s.a)) {
@@ -231,6 +238,7 @@ fn upload_of(id: UploadId, key: ObjectKey) -> Upload {
         headers: ObjectHeaders::default(),
         lock: Lock::default(),
         tags: Default::default(),
+        encryption: None,
         checksum: None,
         initiator: None,
     }
@@ -239,7 +247,7 @@ fn upload_of(id: UploadId, key: ObjectKey) -> Upload {
 fn part_of(number: u8, file: Id) -> PartRow {
     let etag = ETag::single(Md5Hasher::digest(b""));
     let part = UploadedPart { number: u16::from(number) + 1, size: 700, etag, modified: Timestamp::now(), checksum: None };
-    PartRow { part, owner: tenant("acme"), key: KeyId::None, file }
+    PartRow { part, owner: tenant("acme"), key: KeyId::None, file, part_key: None }
 }
 
 fn completed_of(key: ObjectKey) -> CompletedRow {

@@ -1,19 +1,17 @@
 //! Content of one tenant under two keys: never shared, each in its own place, and found, copied, collected and proven there.
 
-use std::num::NonZeroU64;
-
 use super::model::{collect_garbage, files};
 use super::multipart::{complete_of, part, upload_of};
 use super::*;
+use crate::base::encryption::Encryption;
 use crate::base::lock::Lock;
-use crate::base::object::SharedObject;
+use crate::base::object::{SharedObject, Upload};
 use crate::base::object_ref::ObjectRef;
 use crate::local::fsck::{self, Options};
-use crate::local::scope::KeyId;
 use crate::origin::CopyObject;
 
-fn second() -> KeyId {
-    KeyId::Number(NonZeroU64::new(2).unwrap())
+fn second() -> Option<Encryption> {
+    Some(Encryption::S3)
 }
 
 /// Files by their scope.
@@ -27,15 +25,15 @@ fn scopes(local: &Local) -> Vec<String> {
     scopes
 }
 
-async fn put_under(local: &Local, key: &str, body: &[u8], of_key: KeyId) -> Dedup {
-    local.shared.put(put_of(local, "media", key, body), of_key, Quota::default()).await.unwrap().dedup
+async fn put_under(local: &Local, key: &str, body: &[u8], of: Option<Encryption>) -> Dedup {
+    local.shared.put(PutObject { encryption: of, ..put_of(local, "media", key, body) }, Quota::default()).await.unwrap().dedup
 }
 
 async fn stat(local: &Local, key: &str) -> SharedObject {
     local.stat(ObjectRef::current(&bucket_name("media"), &object_key(key)), Freshness::Current).await.unwrap().unwrap()
 }
 
-async fn copy_to(local: &Local, from: &str, to: &str, of_key: KeyId) -> Dedup {
+async fn copy_to(local: &Local, from: &str, to: &str, of: Option<Encryption>) -> Dedup {
     let copy = CopyObject {
         source_bucket: bucket_name("media"),
         source_key: object_key(from),
@@ -49,13 +47,14 @@ async fn copy_to(local: &Local, from: &str, to: &str, of_key: KeyId) -> Dedup {
         lock: Lock::default(),
         checksum: None,
         tags: Default::default(),
+        encryption: of,
         conditions: WriteConditions::default(),
     };
-    local.shared.copy(copy, of_key, Quota::default()).await.unwrap().dedup
+    local.shared.copy(copy, Quota::default()).await.unwrap().dedup
 }
 
-async fn upload_under(local: &Arc<Local>, key: &str, body: &[u8], of_key: KeyId) {
-    let upload = local.shared.create_upload(upload_of(key, "theupload", None), of_key).await.unwrap();
+async fn upload_under(local: &Arc<Local>, key: &str, body: &[u8], of: Option<Encryption>) {
+    let upload = local.shared.create_upload(Upload { encryption: of, ..upload_of(key, "theupload", None) }).await.unwrap();
     let sent = part(local, &upload, 1, body).await;
     local.complete_upload(complete_of(&upload, &[sent]), Quota::default()).await.unwrap();
 }
@@ -68,17 +67,17 @@ async fn content_is_not_shared_across_keys() {
     make_bucket(&local, "media").await;
     for body in [bytes_of(1, 700), bytes_of(2, 100)] {
         let name = |n: u8| format!("{}-{n}", body.len());
-        assert_eq!(put_under(&local, &name(0), &body, KeyId::None).await, Dedup::Miss);
+        assert_eq!(put_under(&local, &name(0), &body, None).await, Dedup::Miss);
         assert_eq!(put_under(&local, &name(1), &body, second()).await, Dedup::Miss, "the same bytes under another key");
         assert_eq!(put_under(&local, &name(2), &body, second()).await, Dedup::Hit);
-        assert_eq!(put_under(&local, &name(3), &body, KeyId::None).await, Dedup::Hit);
+        assert_eq!(put_under(&local, &name(3), &body, None).await, Dedup::Hit);
         for n in 0..4 {
             assert_eq!(get(&local, "media", &name(n)).await.unwrap().as_ref(), Some(&body));
         }
     }
     assert_eq!(scopes(&local), ["acme", "acme+0000000000000002"]);
     assert_eq!(copy_to(&local, "700-1", "kept under the key", second()).await, Dedup::Hit);
-    assert_eq!(put_under(&local, "of the first", &bytes_of(3, 900), KeyId::None).await, Dedup::Miss);
+    assert_eq!(put_under(&local, "of the first", &bytes_of(3, 900), None).await, Dedup::Miss);
     assert_eq!(copy_to(&local, "of the first", "of the second", second()).await, Dedup::Miss, "a copy across keys is a copy of bytes");
     assert_eq!(get(&local, "media", "of the second").await.unwrap().unwrap(), bytes_of(3, 900));
     local.close();
@@ -90,7 +89,7 @@ async fn each_key_has_its_place_also_after_a_rebuild() {
     let settings = Settings { inline_limit: 512, ..settings(dir.path()) };
     let local = Local::open(settings.clone()).unwrap();
     make_bucket(&local, "media").await;
-    put_under(&local, "plain", &bytes_of(1, 700), KeyId::None).await;
+    put_under(&local, "plain", &bytes_of(1, 700), None).await;
     put_under(&local, "keyed", &bytes_of(1, 700), second()).await;
     upload_under(&local, "in parts", &bytes_of(2, 800), second()).await;
     let keyed = "acme+0000000000000002";

@@ -240,6 +240,7 @@ async fn copies_between_versions_and_acls_of_one() {
         headers: ObjectHeaders::default(),
         lock: Default::default(),
         tags: Default::default(),
+        encryption: None,
         checksum: None,
         conditions: WriteConditions::default(),
     };

@@ -191,6 +191,7 @@ async fn uploads_are_aborted() {
             checksum: None,
             lock: Default::default(),
             tags: Default::default(),
+            encryption: None,
             initiator: None,
         };
         world.local.create_upload(upload).await.unwrap();

@@ -7,6 +7,7 @@
 use bytes::Bytes;
 
 use crate::base::conditions::WriteConditions;
+use crate::base::encryption::{Encryption, needs_customer_key};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::lock::Lock;
 use crate::base::names::{BucketName, ObjectKey};
@@ -165,6 +166,9 @@ impl Inner {
         source: &SharedObject,
         there: Option<&Copied>,
     ) -> Result<Step, Trouble> {
+        if source.encryption.as_ref().is_some_and(Encryption::is_customers) {
+            return Err(Trouble::Origin(needs_customer_key()));
+        }
         if upstream.bucket(bucket).await.map_err(Trouble::Target)?.is_none() {
             let Some(record) = self.origin.buckets.bucket(bucket).await.map_err(Trouble::Origin)? else { return Ok(Step::Again) };
             upstream.copy_bucket(&record).await.map_err(Trouble::Target)?;
@@ -193,6 +197,7 @@ impl Inner {
                 acl: source.acl.clone(),
                 headers: source.headers.clone(),
                 tags: tags.clone(),
+                encryption: None,
                 lock: Lock::default(),
                 conditions,
                 received,

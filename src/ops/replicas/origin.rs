@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::base::digest::Sha256;
+use crate::base::encryption::Encryption;
 use crate::base::error::Result;
 use crate::base::lock::Retention;
 use crate::base::names::{BucketName, ObjectKey, TenantId, UploadId};
@@ -143,6 +144,10 @@ impl Intake for Replicas {
 
     fn staging_for(&self, put: &Announced<'_>) -> Staging {
         self.0.origin.intake.staging_for(put)
+    }
+
+    fn staging_under(&self, owner: &TenantId, of: Option<&Encryption>) -> Staging {
+        self.0.origin.intake.staging_under(owner, of)
     }
 }
 

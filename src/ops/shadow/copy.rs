@@ -207,6 +207,7 @@ impl Inner {
             acl: CannedAcl::Private.into(),
             headers: headers_of(object),
             tags: self.tags_of(shadow, key, object).await?,
+            encryption: None,
             lock: Lock::default(),
             conditions: WriteConditions::absent(),
             received,
@@ -232,6 +233,7 @@ impl Inner {
             headers: headers_of(object),
             lock: Lock::default(),
             tags: self.tags_of(shadow, key, object).await?,
+            encryption: None,
             checksum: checksum.as_ref().map(|c| (c.algorithm, c.kind())),
             initiator: None,
         };
@@ -298,6 +300,7 @@ impl Inner {
             checksum,
             size: Some(object.size),
             default_retention: None,
+            customer_key: None,
         };
         self.put_where_nothing_is(shadow, key, self.origin.writes.complete_upload(complete, Quota::default())).await
     }

@@ -78,6 +78,7 @@ impl Inner {
             acl: CannedAcl::Private.into(),
             headers: ObjectHeaders::default(),
             tags: Tags::default(),
+            encryption: None,
             lock: Lock::default(),
             conditions: Default::default(),
             received,

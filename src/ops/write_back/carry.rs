@@ -118,6 +118,7 @@ impl Overlay {
                         acl: row.acl.clone(),
                         headers: row.headers.clone(),
                         tags,
+                        encryption: None,
                         lock: row.lock,
                         conditions,
                         received,

@@ -68,6 +68,7 @@ pub fn delete_of(bucket: &BucketName, key: &ObjectKey, owner: TenantId) -> PutOb
         acl: CannedAcl::Private.into(),
         headers: ObjectHeaders::default(),
         tags: Tags::default(),
+        encryption: None,
         lock: Lock::default(),
         conditions: WriteConditions::default(),
         received: Received {

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::base::digest::Sha256;
+use crate::base::encryption::Encryption;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::lock::Retention;
 use crate::base::names::{BucketName, ObjectKey, TenantId};
@@ -244,6 +245,10 @@ impl Intake for WriteBack {
             true => self.0.upstream.intake.staging(put.owner),
             false => self.0.upstream.intake.staging_for(put),
         }
+    }
+
+    fn staging_under(&self, owner: &TenantId, of: Option<&Encryption>) -> Staging {
+        self.0.upstream.intake.staging_under(owner, of)
     }
 }
 

@@ -82,8 +82,8 @@ impl Overlay {
         if let Some(algorithm) = copy.checksum {
             received.checksum = received.checksum_of(algorithm).await?;
         }
-        let CopyObject { bucket, key, owner, acl, headers, tags, lock, conditions, .. } = copy;
-        let put = PutObject { bucket, key, owner, acl, headers, tags, lock, conditions, received };
+        let CopyObject { bucket, key, owner, acl, headers, tags, encryption, lock, conditions, .. } = copy;
+        let put = PutObject { bucket, key, owner, acl, headers, tags, encryption, lock, conditions, received };
         let written = self.put(put, quota).await?;
         Ok(Written { dedup: Dedup::Hit, ..written })
     }

@@ -68,6 +68,8 @@ fn level(operation: Operation) -> Level {
         | GetObjectLockConfiguration
         | PutObjectLockConfiguration => Level::Bucket,
         GetBucketEncryption
+        | PutBucketEncryption
+        | DeleteBucketEncryption
         | GetBucketLogging
         | PutBucketLogging
         | GetBucketNotificationConfiguration
@@ -154,6 +156,8 @@ pub const LIFECYCLE_RULES: &str = "<LifecycleConfiguration><Rule><ID>old</ID><Fi
     <Expiration><Days>30</Days></Expiration></Rule></LifecycleConfiguration>";
 const OWNERSHIP: &str = "<OwnershipControls><Rule><ObjectOwnership>BucketOwnerPreferred</ObjectOwnership></Rule></OwnershipControls>";
 const WEBSITE: &str = "<WebsiteConfiguration><IndexDocument><Suffix>i</Suffix></IndexDocument></WebsiteConfiguration>";
+const ENCRYPTION: &str = "<ServerSideEncryptionConfiguration><Rule><ApplyServerSideEncryptionByDefault><SSEAlgorithm>AES256</SSEAlgorithm>\
+                          </ApplyServerSideEncryptionByDefault></Rule></ServerSideEncryptionConfiguration>";
 const PUBLIC_ACCESS_BLOCK: &str =
     "<PublicAccessBlockConfiguration><RestrictPublicBuckets>true</RestrictPublicBuckets></PublicAccessBlockConfiguration>";
 
@@ -224,6 +228,8 @@ fn bucket_rows(operation: Operation, bucket: &'static Bucket) -> Vec<Row> {
         }
         DeleteBucketLifecycle => vec![changing("", sub("DELETE", "lifecycle"), manage(GONE))],
         GetBucketEncryption => vec![row("", sub("GET", "encryption"), manage((404, "ServerSideEncryptionConfigurationNotFoundError")))],
+        PutBucketEncryption => vec![changing("", sub("PUT", "encryption").body(ENCRYPTION), manage(OK))],
+        DeleteBucketEncryption => vec![changing("", sub("DELETE", "encryption"), manage(GONE))],
         GetBucketLogging => vec![row("", sub("GET", "logging"), manage(OK))],
         PutBucketLogging => vec![changing("", sub("PUT", "logging").body("<BucketLoggingStatus/>"), manage(OK))],
         GetBucketNotificationConfiguration => vec![row("", sub("GET", "notification"), manage(OK))],
@@ -515,6 +521,8 @@ fn object_rows(operation: Operation, target: &'static Target, world: &World) -> 
         | GetObjectLockConfiguration
         | PutObjectLockConfiguration => Vec::new(),
         GetBucketEncryption
+        | PutBucketEncryption
+        | DeleteBucketEncryption
         | GetBucketLogging
         | PutBucketLogging
         | GetBucketNotificationConfiguration

@@ -130,6 +130,7 @@ async fn what_is_done_upstream_comes_after_what_waits() {
         headers: ObjectHeaders::default(),
         lock: Lock::default(),
         tags: Default::default(),
+        encryption: None,
         checksum: None,
         initiator: None,
     };
@@ -146,6 +147,7 @@ async fn what_is_done_upstream_comes_after_what_waits() {
         checksum_type: None,
         size: None,
         default_retention: None,
+        customer_key: None,
     };
     let refused = world.back().complete_upload(complete(if_match(object.etag)), Quota::default()).await;
     assert_eq!(refused.err().map(|e| e.kind()), Some(ErrorKind::PreconditionFailed));
@@ -174,6 +176,7 @@ async fn copies_of_what_waits() {
         lock: Lock::default(),
         checksum: None,
         tags: Default::default(),
+        encryption: None,
         conditions: always(),
     };
     world.back().copy(copy("plain", &source), Quota::default()).await.unwrap();

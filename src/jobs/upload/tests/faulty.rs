@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use crate::base::digest::Sha256;
+use crate::base::encryption::Encryption;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::lock::Retention;
 use crate::base::names::{BucketName, ObjectKey, TenantId, UploadId};
@@ -194,6 +195,10 @@ impl Intake for Faulty {
 
     fn staging_for(&self, put: &Announced<'_>) -> Staging {
         self.inner.staging_for(put)
+    }
+
+    fn staging_under(&self, owner: &TenantId, of: Option<&Encryption>) -> Staging {
+        self.inner.staging_under(owner, of)
     }
 }
 

@@ -100,6 +100,7 @@ impl World {
             headers,
             lock: Lock::default(),
             tags: Default::default(),
+            encryption: None,
             conditions,
             received,
         };

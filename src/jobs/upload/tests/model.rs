@@ -146,6 +146,7 @@ impl History {
             lock: Lock::default(),
             checksum: None,
             tags: Default::default(),
+            encryption: None,
             conditions: WriteConditions::default(),
         };
         match self.world.back().copy(copy, Quota::default()).await {

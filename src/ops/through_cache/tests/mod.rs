@@ -16,6 +16,7 @@ use super::*;
 use crate::base::checksum::ChecksumAlgorithm;
 use crate::base::conditions::WriteConditions;
 use crate::base::digest::VerifiedSha256;
+use crate::base::encryption::Encryption;
 use crate::base::lock::{Lock, Retention};
 use crate::base::names::UploadId;
 use crate::base::object::CannedAcl;
@@ -60,6 +61,7 @@ fn put_of(name: &str, body: Vec<u8>) -> PutObject {
         headers: ObjectHeaders::default(),
         lock: Lock::default(),
         tags: Default::default(),
+        encryption: None,
         conditions: WriteConditions::default(),
         received,
     }
@@ -190,6 +192,10 @@ impl Intake for Far {
 
     fn staging_for(&self, put: &Announced<'_>) -> Staging {
         self.local.staging_for(put)
+    }
+
+    fn staging_under(&self, owner: &TenantId, of: Option<&Encryption>) -> Staging {
+        self.local.staging_under(owner, of)
     }
 
     elsewhere! {
