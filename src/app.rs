@@ -188,6 +188,7 @@ impl App {
             cors: Default::default(),
             websites: Default::default(),
             documents: Default::default(),
+            provider_keys: Default::default(),
         });
         let service = gateway.clone();
         let server = listening

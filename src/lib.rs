@@ -20,6 +20,7 @@ pub mod moving;
 pub mod net;
 pub mod ops;
 pub mod origin;
+pub mod outbound;
 pub mod private;
 pub mod queue;
 pub mod telemetry;

@@ -20,6 +20,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("journal", 2),
     ("index", 2),
     ("net", 2),
+    ("outbound", 2),
     ("follow", 3),
     ("origin", 3),
     ("queue", 4),

@@ -11,7 +11,7 @@ use crate::auth::facts::RequestFacts;
 use crate::auth::identity::Caller;
 use crate::auth::payload::Payload;
 use crate::auth::query::QueryForm;
-use crate::auth::sigv4;
+use crate::auth::{sigv4, sigv4_parts};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::header::trim;
 
@@ -36,7 +36,7 @@ impl Auth {
         let unsupported = |text: &'static str| Error::new(ErrorKind::InvalidArgument, text).detail("ArgumentName", "Authorization");
         match scheme {
             ALGORITHM => self.authenticate_header(facts, authorization),
-            "AWS4-ECDSA-P256-SHA256" => Err(sigv4::no_sigv4a()),
+            "AWS4-ECDSA-P256-SHA256" => Err(sigv4_parts::no_sigv4a()),
             // Never a stranger by mistake: who sends the header meant to be known.
             "" => Err(Error::new(ErrorKind::AccessDenied, "The Authorization header is empty or not readable.")),
             "AWS" if rest.contains(':') => Err(Error::new(

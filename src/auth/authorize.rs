@@ -11,7 +11,8 @@ use crate::auth::acl;
 use crate::auth::action::{Action, ActionSet};
 use crate::auth::grant::{Grant, OperatorGrant};
 use crate::auth::identity::{Caller, Carrier, Identity, Via};
-use crate::auth::policy::{Context, Environment, Question, Subject, TagsOf, Verdict};
+use crate::auth::in_session::InSession;
+use crate::auth::policy::{Context, Environment, Policy, Question, Subject, TagsOf, Verdict};
 use crate::auth::rules::{Rules, Stored};
 use crate::auth::target::Target;
 use crate::base::error::{Error, ErrorKind, Result};
@@ -35,7 +36,7 @@ impl Auth {
 
     pub(super) fn decide(&self, caller: &Caller, action: Action, target: Target<'_>, context: Option<&Context<'_>>) -> Result<Grant> {
         let action = action.on(target.version());
-        if beyond(caller, action, target) || !self.allows(action, target, &self.environment(caller, target, context), &caller.identity) {
+        if beyond(caller, action, target) || !self.allows(action, target, &self.environment(caller, target, context), caller) {
             // One text for all reasons: which of them it was would tell what exists.
             return Err(Error::new(ErrorKind::AccessDenied, "Access Denied"));
         }
@@ -57,11 +58,9 @@ impl Auth {
             Stored::Policy(policy) => question.lacks_tags(&policy.statements, of),
             Stored::None | Stored::Unreadable => false,
         });
-        let of_tenant = || match &caller.identity {
-            Identity::Tenant(tenant) => tenant.policies.iter().any(|p| question.lacks_tags(&p.statements, of)),
-            Identity::Operator | Identity::Anonymous => false,
-        };
-        of_bucket || of_tenant()
+        let of_session = caller.session.as_ref().and_then(|s| s.session.policy.as_ref());
+        let of_caller = || caller.policies().iter().map(|p| &**p).chain(of_session).any(|p| question.lacks_tags(&p.statements, of));
+        of_bucket || of_caller()
     }
 
     /// Whether there may be a key of the bucket with which the caller may do it. For batches: where there is none, their list need
@@ -79,7 +78,7 @@ impl Auth {
     ) -> Result<()> {
         let target = Target::Bucket(bucket);
         let env = Environment { any_key: true, ..self.environment(caller, target, context) };
-        let may = |action| !beyond(caller, action, target) && self.allows(action, target, &env, &caller.identity);
+        let may = |action| !beyond(caller, action, target) && self.allows(action, target, &env, caller);
         // What is done with each key may be done with a version of it.
         if may(action) || may(action.of_version()) { Ok(()) } else { Err(Error::new(ErrorKind::AccessDenied, "Access Denied")) }
     }
@@ -95,11 +94,11 @@ impl Auth {
         }
         let target = Target::Bucket(bucket);
         let env = Environment { listing: Some(of.key.as_str()), ..self.environment(caller, target, Some(context)) };
-        let lists = |action| self.allows(action, target, &env, &caller.identity);
+        let lists = |action| self.allows(action, target, &env, caller);
         match of.version {
             VersionSelector::Current => lists(Action::ListBucket),
             VersionSelector::Exact(_) => {
-                let may_read = || self.allows(reads, asked, &self.environment(caller, asked, Some(context)), &caller.identity);
+                let may_read = || self.allows(reads, asked, &self.environment(caller, asked, Some(context)), caller);
                 lists(Action::ListBucketVersions) || (lists(Action::ListBucket) && may_read())
             }
         }
@@ -124,7 +123,7 @@ impl Auth {
     fn allows_anyone(&self, action: Action, target: Target<'_>, listing: Option<&str>, context: &Context<'_>) -> bool {
         let caller = Caller::anonymous();
         let env = Environment { listing, for_anyone: true, ..self.environment(&caller, target, Some(context)) };
-        self.allows(action, target, &env, &caller.identity)
+        self.allows(action, target, &env, &caller)
     }
 
     /// What only the operator may: keys, snapshots, reloads.
@@ -135,9 +134,12 @@ impl Auth {
         }
     }
 
-    fn allows(&self, action: Action, target: Target<'_>, env: &Environment<'_>, identity: &Identity) -> bool {
-        let bucket = target.bucket();
+    fn allows(&self, action: Action, target: Target<'_>, env: &Environment<'_>, caller: &Caller) -> bool {
+        let (identity, bucket) = (&caller.identity, target.bucket());
         let question = Question { action, resource: target.resource(), env: *env };
+        if !within_session(caller, &question) {
+            return false;
+        }
         let rules = bucket.map(|b| self.rules.of(b));
         let by_bucket = match rules.as_deref().map(|r| &r.policy) {
             None | Some(Stored::None) => Verdict::Silent,
@@ -150,14 +152,10 @@ impl Auth {
         }
         match identity {
             Identity::Operator => return true,
-            Identity::Tenant(tenant) => {
-                let mut verdict = Verdict::Silent;
-                for policy in &tenant.policies {
-                    match question.ask(&policy.statements) {
-                        Verdict::Deny => return false,
-                        Verdict::Allow => verdict = Verdict::Allow,
-                        Verdict::Silent => {}
-                    }
+            Identity::Tenant(_) => {
+                let verdict = of_all(&question, caller.policies());
+                if verdict == Verdict::Deny {
+                    return false;
                 }
                 if verdict == Verdict::Allow && bucket.is_none_or(|b| owns || b.owner.is_operator()) {
                     return true;
@@ -205,7 +203,15 @@ impl Auth {
             Via::PathToken { .. } => (Some("PATH"), Some("TIDEGATE-TOKEN"), None),
         };
         Environment {
-            subject: Subject { tenant, auth_type, signature_version, signed, payload: &caller.payload, log_source: None },
+            subject: Subject {
+                tenant,
+                session: caller.session.as_ref().map(InSession::facts),
+                auth_type,
+                signature_version,
+                signed,
+                payload: &caller.payload,
+                log_source: None,
+            },
             context,
             listing: None,
             for_anyone: false,
@@ -219,6 +225,26 @@ impl Auth {
             trusted_proxies: &self.settings.trusted_proxies,
         }
     }
+}
+
+/// Explicit Deny > Allow > nothing.
+fn of_all(question: &Question<'_>, policies: &[Arc<Policy>]) -> Verdict {
+    let mut verdict = Verdict::Silent;
+    for policy in policies {
+        match question.ask(&policy.statements) {
+            Verdict::Deny => return Verdict::Deny,
+            Verdict::Allow => verdict = Verdict::Allow,
+            Verdict::Silent => {}
+        }
+    }
+    verdict
+}
+
+/// A session does what its role and its own policy both allow, whoever else opens something to its tenant.
+fn within_session(caller: &Caller, question: &Question<'_>) -> bool {
+    let Some(InSession { session, role }) = &caller.session else { return true };
+    role.as_ref().is_none_or(|role| of_all(question, &role.policies) == Verdict::Allow)
+        && session.policy.as_ref().is_none_or(|policy| question.ask(&policy.statements) == Verdict::Allow)
 }
 
 /// Does the caller's signature end here, whatever its tenant may do?

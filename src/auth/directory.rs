@@ -14,6 +14,7 @@ use crate::auth::identity::{Identity, Reach, Tenant};
 use crate::auth::keys::{AccessKey, Holder, Secret};
 use crate::auth::limits::RateLimiter;
 use crate::auth::operator::OperatorKey;
+use crate::auth::role::{Provider, Role};
 use crate::auth::tenants::{Folder, TenantFile};
 use crate::auth::url_key::UrlKey;
 use crate::base::names::{AccessKeyId, TenantId};
@@ -60,6 +61,9 @@ pub struct Directory {
     keys: HashMap<Box<str>, Entry>,
     /// In order, so that it is always the same one that mints.
     url_keys: BTreeMap<Box<str>, UrlKeyEntry>,
+    roles: HashMap<Box<str>, Arc<Role>>,
+    /// By issuer.
+    providers: HashMap<Box<str>, Arc<Provider>>,
 }
 
 /// What the folder says, kept so that made keys can change without reading it again.
@@ -88,6 +92,14 @@ impl Directory {
 
     pub fn url_keys(&self) -> impl Iterator<Item = &UrlKeyEntry> {
         self.url_keys.values()
+    }
+
+    pub fn role(&self, name: &str) -> Option<&Arc<Role>> {
+        self.roles.get(name)
+    }
+
+    pub fn provider(&self, issuer: &str) -> Option<&Arc<Provider>> {
+        self.providers.get(issuer)
     }
 
     pub fn counts(&self) -> (usize, usize) {
@@ -122,6 +134,8 @@ impl Directory {
             let entry = UrlKeyEntry { id: file.id.clone(), key: Arc::clone(&file.key), identity, reach: file.reach.clone() };
             new.url_keys.insert(file.id.as_str().into(), entry);
         }
+        new.roles = source.folder.roles.iter().map(|role| (role.name.clone(), Arc::clone(role))).collect();
+        new.providers = source.folder.providers.iter().map(|p| (p.issuer.clone(), Arc::clone(p))).collect();
         for stored in made.values() {
             if new.keys.contains_key(stored.access_key.as_str()) {
                 let message = format!("the access key {} was made by `tidegate key` and is in a file as well", stored.access_key);
@@ -159,6 +173,7 @@ fn tenant(file: &TenantFile, before: Option<&Arc<Tenant>>) -> Tenant {
         display: file.display.as_deref().unwrap_or(file.id.as_str()).into(),
         limits: file.limits.clone(),
         policies: file.policies.clone(),
+        tokens_valid_after: file.tokens_valid_after,
         rate,
     }
 }

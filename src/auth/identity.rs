@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, LazyLock};
 
+use crate::auth::in_session::InSession;
 use crate::auth::limits::{Limits, RateLimiter};
 use crate::auth::payload::Payload;
 use crate::auth::policy::Policy;
@@ -17,6 +18,8 @@ pub struct Tenant {
     pub display: Arc<str>,
     pub limits: Limits,
     pub(super) policies: Vec<Arc<Policy>>,
+    /// Sessions that began before are ended.
+    pub(super) tokens_valid_after: Option<Timestamp>,
     /// Outlives reloads, or each one would hand out a fresh second of requests.
     pub(super) rate: Option<Arc<RateLimiter>>,
 }
@@ -161,6 +164,8 @@ fn in_bucket<'p>(place: &'p str, bucket: &BucketName) -> Option<&'p str> {
 pub struct Caller {
     pub identity: Identity,
     pub access_key: Option<AccessKeyId>,
+    /// None: no temporary credentials.
+    pub session: Option<InSession>,
     pub via: Via,
     pub payload: Payload,
     /// None: no further than the tenant itself.
@@ -170,10 +175,20 @@ pub struct Caller {
 }
 
 impl Caller {
+    /// Those of its role, or of its tenant.
+    pub(super) fn policies(&self) -> &[Arc<Policy>] {
+        match (&self.session, &self.identity) {
+            (Some(InSession { role: Some(role), .. }), _) => &role.policies,
+            (_, Identity::Tenant(tenant)) => &tenant.policies,
+            (_, Identity::Operator | Identity::Anonymous) => &[],
+        }
+    }
+
     pub fn anonymous() -> Self {
         Caller {
             identity: Identity::Anonymous,
             access_key: None,
+            session: None,
             via: Via::Anonymous,
             payload: Payload::Unsigned,
             reach: None,

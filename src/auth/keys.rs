@@ -55,9 +55,13 @@ pub struct SigningKey(Hmac<Sha256>);
 impl SigningKey {
     /// `date` is `20130524`.
     pub fn derive(secret: &Secret, date: &str, region: &str) -> Self {
+        Self::derive_for(secret, date, region, "s3")
+    }
+
+    pub fn derive_for(secret: &Secret, date: &str, region: &str, service: &str) -> Self {
         let k = hmac_sha256(&[b"AWS4", secret.expose().as_bytes()].concat(), date.as_bytes());
         let k = hmac_sha256(&k, region.as_bytes());
-        let k = hmac_sha256(&k, b"s3");
+        let k = hmac_sha256(&k, service.as_bytes());
         SigningKey(keyed(&hmac_sha256(&k, b"aws4_request")))
     }
 

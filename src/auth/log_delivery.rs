@@ -37,6 +37,7 @@ impl Auth {
             signature_version: None,
             signed: None,
             payload: &Payload::Unsigned,
+            session: None,
             log_source: Some(source),
         };
         let env = Environment {

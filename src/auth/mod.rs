@@ -21,6 +21,7 @@ pub mod for_jobs;
 pub mod form;
 pub mod grant;
 pub mod identity;
+pub mod in_session;
 pub mod keys;
 pub mod limits;
 pub mod log_delivery;
@@ -32,15 +33,20 @@ pub mod policy;
 pub mod presign;
 pub mod query;
 pub mod reader;
+pub mod role;
+pub mod roles;
 pub mod rules;
+pub mod session;
 pub mod settings;
 pub mod sigv2;
 pub mod sigv4;
+mod sigv4_parts;
 pub mod streaming;
 pub mod target;
 pub mod tenants;
 pub mod url_key;
 mod url_keys;
+pub mod web_identity;
 
 #[cfg(test)]
 mod tests;
@@ -79,6 +85,7 @@ pub struct Auth {
     rules: RulesCache,
     /// None until they were read from the store.
     token_secrets: ArcSwapOption<TokenSecrets>,
+    sessions: session::Opened,
     /// Taken by whoever changes the directory, never by requests.
     sources: Mutex<Sources>,
     /// For the meters: a clock that only goes forward.
@@ -103,7 +110,7 @@ impl Auth {
     /// Reads the folder; Err holds every fault in it.
     pub fn new(settings: Settings, policies_dir: PathBuf, operator: OperatorKey) -> Result<Auth, Vec<Fault>> {
         settings.check()?;
-        let folder = tenants::read(&policies_dir, &environment)?;
+        let folder = tenants::read(&policies_dir, &environment, roles::read)?;
         let source = Source { folder, operator, dir: policies_dir };
         let directory = Directory::build(&source, &BTreeMap::new(), &Directory::default())?;
         Ok(Auth {
@@ -111,6 +118,7 @@ impl Auth {
             directory: ArcSwap::from_pointee(directory),
             rules: RulesCache::default(),
             token_secrets: ArcSwapOption::empty(),
+            sessions: session::Opened::default(),
             sources: Mutex::new(Sources { source, made: BTreeMap::new() }),
             started: Instant::now(),
         })
@@ -119,7 +127,7 @@ impl Auth {
     /// Reads the folder again. All or nothing: with any fault, what was loaded before stays.
     pub fn reload(&self) -> Result<Summary, Vec<Fault>> {
         let mut sources = self.sources();
-        let folder = tenants::read(&sources.source.dir, &environment)?;
+        let folder = tenants::read(&sources.source.dir, &environment, roles::read)?;
         let source = Source { folder, operator: sources.source.operator.clone(), dir: sources.source.dir.clone() };
         let directory = Directory::build(&source, &sources.made, &self.directory.load())?;
         sources.source = source;
@@ -211,6 +219,14 @@ impl Auth {
 
     pub fn tenant(&self, id: &TenantId) -> Option<Arc<Tenant>> {
         self.directory.load().tenant(id).cloned()
+    }
+
+    pub fn role(&self, name: &str) -> Option<Arc<role::Role>> {
+        self.directory.load().role(name).cloned()
+    }
+
+    pub fn identity_provider(&self, issuer: &str) -> Option<Arc<role::Provider>> {
+        self.directory.load().provider(issuer).cloned()
     }
 
     pub fn tenants(&self) -> Vec<Arc<Tenant>> {

@@ -45,14 +45,14 @@ pub struct PathToken {
 }
 
 /// The live secrets, as they are stored: the newest, and the one before.
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TokenSecrets {
     current: TokenSecret,
     previous: Option<TokenSecret>,
 }
 
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct TokenSecret {
     /// Which one it is, in the token: counts up.
@@ -75,6 +75,15 @@ impl TokenSecrets {
     /// A new secret; the newest until now stays good, the one before it goes.
     pub fn rotated(self) -> Result<Self> {
         Ok(TokenSecrets { current: TokenSecret::random(self.current.id.wrapping_add(1))?, previous: Some(self.current) })
+    }
+
+    /// For what else is made with them: which one, and the secret.
+    pub(super) fn newest(&self) -> (u8, &str) {
+        (self.current.id, &self.current.secret)
+    }
+
+    pub(super) fn secret(&self, id: u8) -> Option<&str> {
+        self.of(id).map(|secret| secret.secret.as_str())
     }
 
     fn of(&self, id: u8) -> Option<&TokenSecret> {
@@ -101,6 +110,10 @@ impl TokenSecret {
 impl Auth {
     /// At start, and after a change: the secrets as they are stored.
     pub fn set_token_secrets(&self, secrets: TokenSecrets) {
+        // What was sealed under another secret of that number opens no more.
+        if self.token_secrets.load().as_deref() != Some(&secrets) {
+            self.sessions.forget_all();
+        }
         self.token_secrets.store(Some(Arc::new(secrets)));
     }
 
@@ -140,6 +153,7 @@ impl Auth {
         Ok(Caller {
             identity,
             access_key: None,
+            session: None,
             via: Via::PathToken { expires: token.expires },
             payload: Payload::Unsigned,
             reach: Some(Arc::new(Reach::new(vec![token.within]))),

@@ -21,7 +21,8 @@ use crate::auth::facts::{RequestFacts, each_once, query_pairs};
 use crate::auth::identity::{Caller, Via};
 use crate::auth::keys::Secret;
 use crate::auth::settings::Settings;
-use crate::auth::sigv4::{NAME_HEADER, expired, known_key, unsigned_payload};
+use crate::auth::sigv4::{NAME_HEADER, unsigned_payload};
+use crate::auth::sigv4_parts::expired;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::timestamp::Timestamp;
 
@@ -102,25 +103,26 @@ impl Auth {
             return Err(expired(expires, facts.now));
         }
         let directory = self.directory.load();
-        let entry = known_key(directory.key(&fields.access_key), &fields.access_key, facts.now)?;
+        let signer = self.signer(&directory, &fields.access_key, fields.token.as_deref(), facts.now)?;
         let given = STANDARD.decode(fields.signature.as_bytes()).unwrap_or_default();
         let message = Message::new(facts, &self.settings, &fields.expires)?;
         // The path as sent is what SDKs sign; a proxy may have written its encoding in another way.
         let genuine = [PathAs::Sent, PathAs::Canonical]
             .into_iter()
-            .any(|path| sign(&entry.key.secret, &message.string_to_sign(path)).ct_eq(&given).into());
+            .any(|path| sign(&signer.key.secret, &message.string_to_sign(path)).ct_eq(&given).into());
         if !genuine {
             return Err(Error::new(
                 ErrorKind::SignatureDoesNotMatch,
                 "The request signature we calculated does not match the signature you provided. Check your key and signing method.",
             )
-            .detail("AWSAccessKeyId", entry.key.id.as_str())
+            .detail("AWSAccessKeyId", signer.key.id.as_str())
             .detail("StringToSign", String::from_utf8_lossy(&message.string_to_sign(PathAs::Sent)))
             .detail("SignatureProvided", fields.signature.clone()));
         }
         Ok(Caller {
-            identity: entry.identity.clone(),
-            access_key: Some(entry.key.id.clone()),
+            access_key: Some(signer.key.id.clone()),
+            identity: signer.identity,
+            session: signer.session,
             via: Via::SigV2Query { expires },
             payload: unsigned_payload(facts)?,
             reach: None,
@@ -145,23 +147,20 @@ struct Fields<'a> {
     access_key: Cow<'a, str>,
     expires: Cow<'a, str>,
     signature: Cow<'a, str>,
+    /// Covered like every parameter of that kind.
+    token: Option<Cow<'a, str>>,
 }
 
 impl<'a> Fields<'a> {
     fn parse(query: &'a str) -> Result<Self> {
         let error = |text| Err(Error::new(ErrorKind::AccessDenied, text));
-        let mut values: [Option<Cow<'a, str>>; 3] = Default::default();
+        let mut values: [Option<Cow<'a, str>>; 4] = Default::default();
         for (name, value) in query_pairs(query) {
             let slot = match &*name {
                 "AWSAccessKeyId" => &mut values[0],
                 "Expires" => &mut values[1],
                 "Signature" => &mut values[2],
-                "x-amz-security-token" => {
-                    return Err(Error::new(
-                        ErrorKind::InvalidToken,
-                        "This service issues no session tokens. Use an access key without one.",
-                    ));
-                }
+                "x-amz-security-token" => &mut values[3],
                 _ => continue,
             };
             if slot.replace(value).is_some() {
@@ -169,7 +168,7 @@ impl<'a> Fields<'a> {
             }
         }
         match values {
-            [Some(access_key), Some(expires), Some(signature)] => Ok(Fields { access_key, expires, signature }),
+            [Some(access_key), Some(expires), Some(signature), token] => Ok(Fields { access_key, expires, signature, token }),
             _ => error("Query-string authentication requires the Signature, Expires and AWSAccessKeyId parameters"),
         }
     }

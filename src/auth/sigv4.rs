@@ -13,16 +13,16 @@ use crate::auth::Auth;
 use crate::auth::candidates::{self, Candidates};
 use crate::auth::canonical::{ALGORITHM, Request, Rewrite, string_to_sign};
 use crate::auth::directory::Entry;
-use crate::auth::facts::{RequestFacts, each_once, query_pairs};
+use crate::auth::facts::{RequestFacts, each_once};
 use crate::auth::identity::{Caller, Via};
 use crate::auth::keys::{AccessKey, SigningKey};
 use crate::auth::payload::{self, Payload};
-use crate::auth::settings::Settings;
+use crate::auth::sigv4_parts::{Credential, HeaderFields, QueryFields, header_malformed, no_sigv4a, printable, query_error};
 use crate::auth::streaming::{self, ChunkSigner, ChunkedForm};
 use crate::base::digest::Sha256;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::header::{self, trim};
-use crate::base::limits::{MAX_CLOCK_SKEW_SECONDS, MAX_PRESIGN_SECONDS};
+use crate::base::limits::MAX_CLOCK_SKEW_SECONDS;
 use crate::base::timestamp::Timestamp;
 
 /// More names than a request has headers.
@@ -50,15 +50,52 @@ struct Claim<'a> {
     signature: &'a str,
     amz_date: &'a str,
     payload_hash: &'a str,
+    /// Beside the key of a session.
+    token: Option<&'a str>,
+    asked: Asked<'a>,
     via: Via,
 }
+
+/// Which service a request is signed for.
+#[derive(Debug, Clone, Copy)]
+enum Asked<'a> {
+    S3,
+    /// With the hash of the body, which no header says.
+    Sts(&'a str),
+}
+
+impl Asked<'_> {
+    fn service(self) -> &'static str {
+        match self {
+            Asked::S3 => S3,
+            Asked::Sts(_) => "sts",
+        }
+    }
+}
+
+const S3: &str = "s3";
+const TOKEN: &str = "x-amz-security-token";
 
 impl Auth {
     /// `authorization` begins with the algorithm.
     pub(super) fn authenticate_header(&self, facts: &RequestFacts<'_>, authorization: &str) -> Result<Caller> {
-        if facts.parts.headers.contains_key("x-amz-security-token") {
-            return Err(no_session_tokens());
+        self.by_header(facts, authorization, Asked::S3)
+    }
+
+    pub(super) fn authenticate_query(&self, facts: &RequestFacts<'_>) -> Result<Caller> {
+        self.by_query(facts, Asked::S3)
+    }
+
+    /// Of a request to STS: by its header or its query, of Version 4. `body`: its hash in hex.
+    pub fn authenticate_for_sts(&self, facts: &RequestFacts<'_>, body: &str) -> Result<Caller> {
+        match facts.parts.headers.get(AUTHORIZATION).map(|value| trim(value.to_str().unwrap_or_default())) {
+            None => self.by_query(facts, Asked::Sts(body)),
+            Some(header) if header.starts_with(ALGORITHM) => self.by_header(facts, header, Asked::Sts(body)),
+            Some(_) => Err(header_malformed("AWS4-HMAC-SHA256 is needed.".into())),
         }
+    }
+
+    fn by_header(&self, facts: &RequestFacts<'_>, authorization: &str, asked: Asked<'_>) -> Result<Caller> {
         if facts.parts.headers.get_all(AUTHORIZATION).iter().nth(1).is_some() {
             return Err(header_malformed("there is more than one".into()));
         }
@@ -67,10 +104,13 @@ impl Auth {
         let credential = Credential::parse(fields.credential).ok_or_else(|| {
             header_malformed("the Credential is mal-formed; expecting \"<YOUR-AKID>/YYYYMMDD/REGION/SERVICE/aws4_request\".".into())
         })?;
-        credential.check(&amz_date, &self.settings, header_malformed)?;
+        credential.check(&amz_date, &self.settings, asked.service(), header_malformed)?;
         check_skew(signed, &amz_date, facts.now)?;
-        let payload_hash = header::one(&facts.parts.headers, "x-amz-content-sha256")?
-            .ok_or_else(|| Error::new(ErrorKind::InvalidRequest, "Missing required header for this request: x-amz-content-sha256"))?;
+        let payload_hash = match asked {
+            Asked::Sts(body) => body,
+            Asked::S3 => header::one(&facts.parts.headers, "x-amz-content-sha256")?
+                .ok_or_else(|| Error::new(ErrorKind::InvalidRequest, "Missing required header for this request: x-amz-content-sha256"))?,
+        };
         self.verify(
             facts,
             &Claim {
@@ -82,20 +122,23 @@ impl Auth {
                 signature: fields.signature,
                 amz_date: &amz_date,
                 payload_hash,
+                token: facts.header(TOKEN)?,
+                asked,
                 via: Via::Header { signed },
             },
         )
     }
 
-    pub(super) fn authenticate_query(&self, facts: &RequestFacts<'_>) -> Result<Caller> {
+    fn by_query(&self, facts: &RequestFacts<'_>, asked: Asked<'_>) -> Result<Caller> {
         let fields = QueryFields::parse(facts.parts.uri.query().unwrap_or_default())?;
-        if fields.has_token || facts.parts.headers.contains_key("x-amz-security-token") {
-            return Err(no_session_tokens());
+        if facts.parts.headers.contains_key(TOKEN) {
+            return Err(query_error("X-Amz-Security-Token stands in the query of a presigned URL, not in a header.".into()));
         }
         let (signed, expires) = fields.validity(facts.now)?;
-        let credential = Credential::of_query(&fields.credential, &fields.date, &self.settings)?;
+        let credential = Credential::of_query(&fields.credential, &fields.date, &self.settings, asked.service())?;
         let header = facts.header("x-amz-content-sha256")?;
         let payload_hash = match (header, &fields.content_sha256) {
+            _ if let Asked::Sts(body) = asked => body,
             (Some(value), _) if is_signed(&fields.signed_headers, "x-amz-content-sha256") => value,
             (_, Some(value)) => value,
             _ => payload::UNSIGNED,
@@ -111,6 +154,8 @@ impl Auth {
                 signature: &fields.signature,
                 amz_date: &fields.date,
                 payload_hash,
+                token: fields.token.as_deref(),
+                asked,
                 via: Via::Query { signed, expires },
             },
         )
@@ -119,18 +164,22 @@ impl Auth {
     fn verify(&self, facts: &RequestFacts<'_>, claim: &Claim<'_>) -> Result<Caller> {
         check_signed_headers(claim.signed_headers, &facts.parts.headers)?;
         let directory = self.directory.load();
-        let entry = known_key(directory.key(claim.access_key), claim.access_key, facts.now)?;
-        let (signing_key, fresh) = entry.key.signing_key(claim.date, claim.region);
+        let signer = self.signer(&directory, claim.access_key, claim.token, facts.now)?;
+        let (signing_key, fresh) = match claim.asked {
+            Asked::S3 => signer.key.signing_key(claim.date, claim.region),
+            Asked::Sts(_) => (SigningKey::derive_for(&signer.key.secret, claim.date, claim.region, claim.asked.service()), false),
+        };
         let request = Request::new(facts.parts, claim.signed_headers, claim.payload_hash);
-        let matched = self.match_signature(facts, claim, &request, &signing_key, &entry.key)?;
+        let matched = self.match_signature(facts, claim, &request, &signing_key, &signer.key)?;
         each_once(facts.parts.uri.query().unwrap_or_default())?;
         if fresh {
-            entry.key.remember(claim.date, claim.region, &signing_key);
+            signer.key.remember(claim.date, claim.region, &signing_key);
         }
         let payload = payload(matched.payload_hash.unwrap_or(claim.payload_hash), Some((claim, signing_key)))?;
         Ok(Caller {
-            identity: entry.identity.clone(),
-            access_key: Some(entry.key.id.clone()),
+            access_key: Some(signer.key.id.clone()),
+            identity: signer.identity,
+            session: signer.session,
             via: claim.via,
             payload,
             reach: None,
@@ -176,162 +225,6 @@ struct Matched<'a> {
     host: Option<Box<str>>,
 }
 
-struct HeaderFields<'a> {
-    credential: &'a str,
-    signed_headers: &'a str,
-    signature: &'a str,
-}
-
-impl<'a> HeaderFields<'a> {
-    fn parse(authorization: &'a str) -> Result<Self> {
-        let rest = authorization.strip_prefix(ALGORITHM).unwrap_or(authorization);
-        let (mut credential, mut signed_headers, mut signature) = (None, None, None);
-        for field in rest.split(',') {
-            let Some((name, value)) = trim(field).split_once('=') else {
-                return Err(header_malformed("a field is not of the form name=value.".into()));
-            };
-            let slot = match name {
-                "Credential" => &mut credential,
-                "SignedHeaders" => &mut signed_headers,
-                "Signature" => &mut signature,
-                _ => continue,
-            };
-            if slot.replace(value).is_some() {
-                return Err(header_malformed(format!("{name} is there twice.")));
-            }
-        }
-        match (credential, signed_headers, signature) {
-            (Some(credential), Some(signed_headers), Some(signature)) => Ok(HeaderFields { credential, signed_headers, signature }),
-            _ => Err(header_malformed("Credential, SignedHeaders and Signature are needed.".into())),
-        }
-    }
-}
-
-struct QueryFields<'a> {
-    credential: Cow<'a, str>,
-    signed_headers: Cow<'a, str>,
-    signature: Cow<'a, str>,
-    date: Cow<'a, str>,
-    expires: Cow<'a, str>,
-    content_sha256: Option<Cow<'a, str>>,
-    has_token: bool,
-}
-
-impl<'a> QueryFields<'a> {
-    fn parse(query: &'a str) -> Result<Self> {
-        const NAMES: [&str; 8] = [
-            "X-Amz-Algorithm",
-            "X-Amz-Credential",
-            "X-Amz-Signature",
-            "X-Amz-Date",
-            "X-Amz-SignedHeaders",
-            "X-Amz-Expires",
-            "X-Amz-Content-Sha256",
-            "X-Amz-Security-Token",
-        ];
-        let mut values: [Option<Cow<'a, str>>; 8] = Default::default();
-        for (name, value) in query_pairs(query) {
-            let Some((i, known)) = NAMES.iter().enumerate().find(|(_, n)| **n == name) else { continue };
-            if values[i].replace(value).is_some() {
-                return Err(query_error(format!("{known} is there more than once.")));
-            }
-        }
-        let [algorithm, credential, signature, date, signed_headers, expires, content_sha256, token] = values;
-        match algorithm.as_deref() {
-            Some(ALGORITHM) => {}
-            Some("AWS4-ECDSA-P256-SHA256") => return Err(no_sigv4a()),
-            Some(_) => return Err(query_error("X-Amz-Algorithm only supports \"AWS4-HMAC-SHA256\"".into())),
-            None => return Err(missing_parameters()),
-        }
-        match (credential, signature, date, signed_headers, expires) {
-            (Some(credential), Some(signature), Some(date), Some(signed_headers), Some(expires)) => {
-                Ok(QueryFields { credential, signed_headers, signature, date, expires, content_sha256, has_token: token.is_some() })
-            }
-            _ => Err(missing_parameters()),
-        }
-    }
-
-    /// When it was signed and when it ends; an error where `now` is not in between.
-    fn validity(&self, now: Timestamp) -> Result<(Timestamp, Timestamp)> {
-        let signed = Timestamp::parse_amz_date(&self.date)
-            .ok_or_else(|| query_error("X-Amz-Date must be in the ISO8601 Long Format \"yyyyMMdd'T'HHmmss'Z'\"".into()))?;
-        let seconds = match self.expires.parse::<i64>() {
-            Err(_) => return Err(query_error("X-Amz-Expires should be a number".into())),
-            Ok(n) if n < 0 => return Err(query_error("X-Amz-Expires must be non-negative".into())),
-            Ok(0) => return Err(query_error("X-Amz-Expires must be at least 1 second".into())),
-            Ok(n) if n as u64 > MAX_PRESIGN_SECONDS => {
-                return Err(query_error(format!(
-                    "X-Amz-Expires must be less than a week (in seconds); that is, the given X-Amz-Expires must be less than {MAX_PRESIGN_SECONDS} seconds"
-                )));
-            }
-            Ok(n) => n as u64,
-        };
-        let expires = Timestamp::from_secs(signed.secs() + seconds);
-        if signed.secs() > now.secs() + MAX_CLOCK_SKEW_SECONDS {
-            return Err(Error::new(ErrorKind::AccessDenied, "Request is not valid yet")
-                .detail("X-Amz-Date", self.date.clone())
-                .detail("ServerTime", now.iso8601()));
-        }
-        if now > expires {
-            return Err(expired(expires, now).detail("X-Amz-Expires", seconds.to_string()));
-        }
-        Ok((signed, expires))
-    }
-}
-
-pub(super) struct Credential<'a> {
-    pub access_key: &'a str,
-    pub date: &'a str,
-    pub region: &'a str,
-    service: &'a str,
-    scope: &'a str,
-}
-
-impl<'a> Credential<'a> {
-    fn parse(credential: &'a str) -> Option<Self> {
-        let (access_key, scope) = credential.split_once('/')?;
-        let mut fields = scope.split('/');
-        let (date, region, service, end) = (fields.next()?, fields.next()?, fields.next()?, fields.next()?);
-        let date_is_legal = date.len() == 8 && date.bytes().all(|c| c.is_ascii_digit());
-        // A line feed here would move the lines of the string to sign.
-        let region_is_legal = !region.is_empty() && region.bytes().all(|c| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'_' | b'.'));
-        let legal = !access_key.is_empty() && date_is_legal && region_is_legal && end == "aws4_request" && fields.next().is_none();
-        legal.then_some(Credential { access_key, date, region, service, scope })
-    }
-
-    /// One that stands in a parameter, or in a field of a form.
-    pub fn of_query(credential: &'a str, amz_date: &str, settings: &Settings) -> Result<Self> {
-        let error = |text| query_error(format!("Error parsing the X-Amz-Credential parameter; {text}"));
-        let parsed = Self::parse(credential)
-            .ok_or_else(|| error("the Credential is mal-formed; expecting \"<YOUR-AKID>/YYYYMMDD/REGION/SERVICE/aws4_request\".".into()))?;
-        parsed.check(amz_date, settings, error)?;
-        Ok(parsed)
-    }
-
-    fn check(&self, amz_date: &str, settings: &Settings, error: impl Fn(String) -> Error) -> Result<()> {
-        if self.service != "s3" {
-            return Err(error(format!("incorrect service \"{}\". This endpoint belongs to \"s3\".", printable(self.service))));
-        }
-        if settings.strict_region && self.region != settings.region {
-            let text = format!("the region '{}' is wrong; expecting '{}'", self.region, settings.region);
-            return Err(error(text).detail("Region", settings.region.clone()));
-        }
-        if !amz_date.starts_with(self.date) {
-            return Err(error(format!(
-                "Invalid credential date \"{}\". This date is not the same as X-Amz-Date: \"{}\".",
-                self.date,
-                printable(amz_date.get(..8).unwrap_or_default())
-            )));
-        }
-        Ok(())
-    }
-}
-
-/// Only what can be in a credential; the rest would be quoted back into an XML document.
-pub(super) fn printable(s: &str) -> String {
-    s.chars().filter(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.')).take(64).collect()
-}
-
 /// `x-amz-date`, or `Date` where there is none, in the form that is signed.
 fn request_date(headers: &HeaderMap) -> Result<(Cow<'_, str>, Timestamp)> {
     let date = match header::one(headers, "x-amz-date")? {
@@ -352,10 +245,6 @@ fn check_skew(signed: Timestamp, amz_date: &str, now: Timestamp) -> Result<()> {
         .detail("RequestTime", amz_date)
         .detail("ServerTime", now.iso8601())
         .detail("MaxAllowedSkewMilliseconds", (MAX_CLOCK_SKEW_SECONDS * 1000).to_string()))
-}
-
-pub(super) fn expired(expires: Timestamp, now: Timestamp) -> Error {
-    Error::new(ErrorKind::AccessDenied, "Request has expired").detail("Expires", expires.iso8601()).detail("ServerTime", now.iso8601())
 }
 
 pub(super) fn known_key<'d>(entry: Option<&'d Entry>, access_key: &str, now: Timestamp) -> Result<&'d Entry> {
@@ -463,30 +352,4 @@ fn mismatch(key: &AccessKey, claim: &Claim<'_>, advice: Option<String>, canonica
         .detail("StringToSignBytes", string_bytes)
         .detail("CanonicalRequest", String::from_utf8_lossy(canonical))
         .detail("CanonicalRequestBytes", bytes(canonical))
-}
-
-fn header_malformed(text: String) -> Error {
-    Error::new(ErrorKind::AuthorizationHeaderMalformed, format!("The authorization header is malformed; {text}"))
-}
-
-pub(super) fn query_error(text: String) -> Error {
-    Error::new(ErrorKind::AuthorizationQueryParametersError, text)
-}
-
-fn missing_parameters() -> Error {
-    query_error("Query-string authentication version 4 requires the X-Amz-Algorithm, X-Amz-Credential, X-Amz-Signature, X-Amz-Date, X-Amz-SignedHeaders, and X-Amz-Expires parameters.".into())
-}
-
-pub(super) fn no_sigv4a() -> Error {
-    Error::new(
-        ErrorKind::NotImplemented,
-        "SigV4A (AWS4-ECDSA-P256-SHA256) is not supported. Sign with AWS4-HMAC-SHA256; any region is accepted.",
-    )
-}
-
-pub(super) fn no_session_tokens() -> Error {
-    Error::new(
-        ErrorKind::InvalidToken,
-        "The provided token is malformed or otherwise invalid: this service issues no session tokens. Use an access key without one.",
-    )
 }

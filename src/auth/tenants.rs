@@ -14,6 +14,7 @@ use crate::auth::fault::Fault;
 use crate::auth::keys::Secret;
 use crate::auth::limits::Limits;
 use crate::auth::policy::Policy;
+use crate::auth::role::{Provider, Role};
 use crate::auth::url_keys::{self, UrlKeyFile};
 use crate::base::names::{AccessKeyId, TenantId};
 use crate::base::timestamp::Timestamp;
@@ -26,6 +27,12 @@ const MAX_SECRET_BYTES: u64 = 4096;
 const MAX_KEYS_PER_TENANT: usize = 100;
 const MAX_POLICIES_PER_TENANT: usize = 10;
 
+pub const ROLES: &str = "roles";
+pub const IDENTITY_PROVIDERS: &str = "identity-providers";
+
+/// What else stands in the folder, read with it.
+pub type More = fn(&mut Reader<'_>, &Path, &BTreeMap<String, Arc<Policy>>);
+
 pub struct TenantFile {
     pub file: PathBuf,
     pub id: TenantId,
@@ -33,6 +40,8 @@ pub struct TenantFile {
     pub policies: Vec<Arc<Policy>>,
     pub limits: Limits,
     pub keys: Vec<FileKey>,
+    /// Sessions that began before are ended.
+    pub tokens_valid_after: Option<Timestamp>,
 }
 
 #[derive(Clone)]
@@ -47,6 +56,8 @@ pub struct FileKey {
 pub struct Folder {
     pub tenants: Vec<TenantFile>,
     pub url_keys: Vec<UrlKeyFile>,
+    pub roles: Vec<Arc<Role>>,
+    pub providers: Vec<Arc<Provider>>,
     pub policies: usize,
     /// Not wrong, but the operator should know.
     pub warnings: Vec<String>,
@@ -55,25 +66,22 @@ pub struct Folder {
 }
 
 /// `env` looks up the environment variables that hold secrets.
-pub fn read(dir: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<Folder, Vec<Fault>> {
+pub fn read(dir: &Path, env: &dyn Fn(&str) -> Option<String>, more: More) -> Result<Folder, Vec<Fault>> {
     let mut reader = Reader { env, folder: Folder::default(), faults: Vec::new() };
     let policies = reader.policies(dir);
     // A gateway may have no tenants yet; its policies folder it must have.
-    let list = |reader: &mut Reader<'_>, name: &str| {
-        let folder = dir.join(name);
-        if folder.exists() { reader.list(&folder, "toml") } else { Vec::new() }
-    };
-    for file in list(&mut reader, "tenants") {
+    for file in reader.list_if_there(&dir.join("tenants")) {
         reader.tenant(&file, &policies);
     }
-    for file in list(&mut reader, url_keys::FOLDER) {
+    for file in reader.list_if_there(&dir.join(url_keys::FOLDER)) {
         reader.url_key(&file);
     }
+    more(&mut reader, dir, &policies);
     reader.check_duplicates();
     if reader.faults.is_empty() { Ok(reader.folder) } else { Err(reader.faults) }
 }
 
-pub(super) struct Reader<'e> {
+pub struct Reader<'e> {
     env: &'e dyn Fn(&str) -> Option<String>,
     pub folder: Folder,
     pub faults: Vec<Fault>,
@@ -82,6 +90,10 @@ pub(super) struct Reader<'e> {
 impl Reader<'_> {
     pub fn fault(&mut self, file: &Path, path: impl Into<String>, message: impl Into<String>) {
         self.faults.push(Fault::new(file, path, message));
+    }
+
+    pub(super) fn list_if_there(&mut self, folder: &Path) -> Vec<PathBuf> {
+        if folder.exists() { self.list(folder, "toml") } else { Vec::new() }
     }
 
     /// In order of name, so that faults come in the same order each time.
@@ -152,16 +164,17 @@ impl Reader<'_> {
     fn tenant(&mut self, file: &Path, known: &BTreeMap<String, Arc<Policy>>) {
         let Some(table) = self.table(file) else { return };
         let before = self.faults.len();
-        self.unknown_names(file, "", &table, &["id", "display", "policies", "keys", "limits"]);
+        self.unknown_names(file, "", &table, &["id", "display", "policies", "keys", "limits", "tokens_valid_after"]);
         let id = self.tenant_id(file, table.get("id"));
         let display = self.text(file, "display", table.get("display"));
         let policies = self.tenant_policies(file, table.get("policies"), known);
         let limits = self.limits(file, table.get("limits"));
+        let tokens_valid_after = self.time(file, "tokens_valid_after", table.get("tokens_valid_after"));
         let keys = self.keys(file, table.get("keys"));
         self.warn_inline(file, keys.iter().any(|(_, inline)| *inline));
         let keys = keys.into_iter().map(|(k, _)| k).collect();
         if let Some(id) = id.filter(|_| self.faults.len() == before) {
-            self.folder.tenants.push(TenantFile { file: file.to_owned(), id, display, policies, limits, keys });
+            self.folder.tenants.push(TenantFile { file: file.to_owned(), id, display, policies, limits, keys, tokens_valid_after });
         }
     }
 
@@ -206,7 +219,12 @@ impl Reader<'_> {
         }
     }
 
-    fn tenant_policies(&mut self, file: &Path, value: Option<&Value>, known: &BTreeMap<String, Arc<Policy>>) -> Vec<Arc<Policy>> {
+    pub(super) fn tenant_policies(
+        &mut self,
+        file: &Path,
+        value: Option<&Value>,
+        known: &BTreeMap<String, Arc<Policy>>,
+    ) -> Vec<Arc<Policy>> {
         let names = match value {
             None => return Vec::new(),
             Some(Value::Array(names)) if names.len() <= MAX_POLICIES_PER_TENANT => names,
@@ -288,15 +306,18 @@ impl Reader<'_> {
             }
         };
         let enabled = self.flag(file, &format!("{at}.enabled"), table.get("enabled"));
-        let expires = table.get("expires").and_then(|v| {
-            let parsed = Timestamp::parse_iso8601(v.as_str().map_or_else(|| v.to_string(), str::to_owned).trim());
-            if parsed.is_none() {
-                self.fault(file, format!("{at}.expires"), "a time such as 2027-01-31T00:00:00Z is needed here");
-            }
-            parsed
-        });
+        let expires = self.time(file, &format!("{at}.expires"), table.get("expires"));
         let (secret, inline) = self.secret(file, &format!("{at}.secret"), table.get("secret"))?;
         Some((FileKey { id: id?, secret, enabled, expires }, inline))
+    }
+
+    fn time(&mut self, file: &Path, at: &str, value: Option<&Value>) -> Option<Timestamp> {
+        let value = value?;
+        let parsed = Timestamp::parse_iso8601(value.as_str().map_or_else(|| value.to_string(), str::to_owned).trim());
+        if parsed.is_none() {
+            self.fault(file, at, "a time such as 2027-01-31T00:00:00Z is needed here");
+        }
+        parsed
     }
 
     /// True where it is not given.
@@ -383,9 +404,9 @@ pub fn fingerprint(dir: &Path, secret_files: &[PathBuf]) -> u64 {
     use std::hash::{DefaultHasher, Hash as _, Hasher as _};
     use std::os::unix::fs::MetadataExt as _;
     let mut hasher = DefaultHasher::new();
-    let mut files: Vec<PathBuf> = [dir.to_owned(), dir.join("tenants"), dir.join(url_keys::FOLDER)]
+    let mut files: Vec<PathBuf> = ["", "tenants", url_keys::FOLDER, ROLES, IDENTITY_PROVIDERS]
         .iter()
-        .filter_map(|d| std::fs::read_dir(d).ok())
+        .filter_map(|name| std::fs::read_dir(dir.join(name)).ok())
         .flat_map(|entries| entries.filter_map(|e| Some(e.ok()?.path())).take(MAX_FILES))
         .filter(|p| !hidden(p) && p.extension().is_some_and(|e| e == "json" || e == "toml"))
         .chain(secret_files.iter().cloned())

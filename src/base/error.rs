@@ -19,8 +19,13 @@ pub enum ErrorKind {
     AuthorizationHeaderMalformed,
     AuthorizationQueryParametersError,
     CorsForbidden,
+    /// A session, or a token of another provider, has ended.
+    ExpiredToken,
     InvalidAccessKeyId,
+    /// A token of another provider is none that is taken here.
+    InvalidIdentityToken,
     InvalidToken,
+    MissingAuthenticationToken,
     RequestTimeTooSkewed,
     SignatureDoesNotMatch,
     // The request is not what S3 allows.
@@ -50,6 +55,11 @@ pub enum ErrorKind {
     InvalidRequest,
     InvalidRetentionPeriod,
     InvalidStorageClass,
+    /// STS's, as the next ones.
+    InvalidAction,
+    MissingAction,
+    PackedPolicyTooLarge,
+    ValidationError,
     InvalidTag,
     InvalidUri,
     KeyTooLong,
@@ -114,6 +124,8 @@ pub enum ErrorKind {
     UpstreamUnavailable,
     /// S3's SlowDown, said by the other side or for its sake.
     UpstreamSlowDown,
+    /// An identity provider does not answer.
+    IdpCommunicationError,
     BadGateway,
     GatewayTimeout,
     // Us.
@@ -151,7 +163,7 @@ impl ErrorKind {
         use ErrorKind::*;
         match self {
             KmsDisabled | LocalUnavailable | StorageFull => Side::Here,
-            UpstreamUnavailable | UpstreamSlowDown | BadGateway | GatewayTimeout => Side::Upstream,
+            UpstreamUnavailable | UpstreamSlowDown | BadGateway | GatewayTimeout | IdpCommunicationError => Side::Upstream,
             InternalError => Side::Us,
             AccessDenied
             | AuthorizationHeaderMalformed
@@ -182,6 +194,13 @@ impl ErrorKind {
             | InvalidRequest
             | InvalidRetentionPeriod
             | InvalidStorageClass
+            | ExpiredToken
+            | InvalidIdentityToken
+            | MissingAuthenticationToken
+            | InvalidAction
+            | MissingAction
+            | PackedPolicyTooLarge
+            | ValidationError
             | InvalidPolicyDocument
             | InvalidTag
             | MalformedPostRequest

@@ -31,6 +31,7 @@ pub mod network;
 pub mod object;
 pub mod object_ref;
 pub mod public_access;
+pub mod public_address;
 pub mod range;
 pub mod seal;
 pub mod storable;

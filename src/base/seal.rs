@@ -12,11 +12,13 @@ use aws_lc_rs::hkdf::{HKDF_SHA256, KeyType, Salt};
 
 use crate::base::error::{Error, Result};
 
-/// Where what is sealed lies.
+/// Where what is sealed lies. A secret of its own is under `Session`: the one that the nodes share.
 #[derive(Debug, Clone, Copy)]
 pub enum Purpose {
     Upstream,
     Store,
+    /// In the hands of clients.
+    Session,
 }
 
 impl Purpose {
@@ -25,6 +27,7 @@ impl Purpose {
         match self {
             Purpose::Upstream => (b"tidegate upstream", b"state 1"),
             Purpose::Store => (b"tidegate store", b"settings 1"),
+            Purpose::Session => (b"tidegate session", b"token 1"),
         }
     }
 }

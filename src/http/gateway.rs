@@ -12,6 +12,7 @@ use crate::http::edge::callers::Secrets;
 use crate::http::edge::site::Sites;
 use crate::http::s3::cors::rules::Rules;
 use crate::http::s3::website::rules::Website;
+use crate::http::sts::keys::ProviderKeys;
 use crate::ops::Ops;
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::bucket_logs::BucketLogs;
@@ -89,6 +90,8 @@ pub struct Gateway {
     pub websites: Compiled<Website>,
     /// For the large documents of all connections.
     pub documents: Room,
+    /// Of those who sign tokens for roles.
+    pub provider_keys: ProviderKeys,
 }
 
 /// The gateway as one worker holds it. The worker's requests count references to this, in an `Rc`: a count that all cores

@@ -33,5 +33,6 @@ pub mod record;
 pub mod respond;
 pub mod s3;
 pub mod site;
+pub mod sts;
 pub mod visit;
 pub mod xml;

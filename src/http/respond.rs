@@ -20,8 +20,11 @@ pub fn code_and_status(kind: ErrorKind) -> (&'static str, u16) {
         AuthorizationHeaderMalformed => ("AuthorizationHeaderMalformed", 400),
         AuthorizationQueryParametersError => ("AuthorizationQueryParametersError", 400),
         CorsForbidden => ("AccessForbidden", 403),
+        ExpiredToken => ("ExpiredToken", 400),
         InvalidAccessKeyId => ("InvalidAccessKeyId", 403),
+        InvalidIdentityToken => ("InvalidIdentityToken", 400),
         InvalidToken => ("InvalidToken", 400),
+        MissingAuthenticationToken => ("MissingAuthenticationToken", 403),
         RequestTimeTooSkewed => ("RequestTimeTooSkewed", 403),
         SignatureDoesNotMatch => ("SignatureDoesNotMatch", 403),
         AccessControlListNotSupported => ("AccessControlListNotSupported", 400),
@@ -45,6 +48,10 @@ pub fn code_and_status(kind: ErrorKind) -> (&'static str, u16) {
         InvalidRedirectLocation => ("InvalidRedirectLocation", 400),
         InvalidRequest => ("InvalidRequest", 400),
         InvalidRetentionPeriod => ("InvalidRetentionPeriod", 400),
+        InvalidAction => ("InvalidAction", 400),
+        MissingAction => ("MissingAction", 400),
+        PackedPolicyTooLarge => ("PackedPolicyTooLarge", 400),
+        ValidationError => ("ValidationError", 400),
         InvalidStorageClass => ("InvalidStorageClass", 400),
         InvalidTag => ("InvalidTag", 400),
         InvalidUri => ("InvalidURI", 400),
@@ -94,6 +101,8 @@ pub fn code_and_status(kind: ErrorKind) -> (&'static str, u16) {
         QuotaExceeded => ("QuotaExceeded", 403),
         InternalError => ("InternalError", 500),
         LocalUnavailable | UpstreamUnavailable => ("ServiceUnavailable", 503),
+        // A fault of the provider, which S3 lets its callers try again.
+        IdpCommunicationError => ("IDPCommunicationError", 400),
         SlowDown | UpstreamSlowDown => ("SlowDown", 503),
         StorageFull => ("InsufficientStorage", 507),
         BadGateway => ("BadGateway", 502),
@@ -173,6 +182,26 @@ pub fn json_error(error: &Error, request_id: &str, head: bool) -> Answer {
     if !head {
         *response.body_mut() = ResponseBody::text(text);
     }
+    response
+}
+
+/// The same for STS, which has words of its own for some of them.
+pub fn sts_error(error: &Error, request_id: &str) -> Answer {
+    let code = match error.kind() {
+        ErrorKind::ExpiredToken => "ExpiredTokenException",
+        ErrorKind::InvalidAccessKeyId | ErrorKind::InvalidToken => "InvalidClientTokenId",
+        ErrorKind::MalformedPolicy => "MalformedPolicyDocument",
+        ErrorKind::InvalidArgument | ErrorKind::InvalidRequest => "ValidationError",
+        kind => code_and_status(kind).0,
+    };
+    let mut response = self::error(error, "", request_id, request_id, true);
+    let kind = if error.side() == Side::Caller { "Sender" } else { "Receiver" };
+    let mut w = Writer::of("ErrorResponse", "https://sts.amazonaws.com/doc/2011-06-15/");
+    w.open("Error").leaf("Type", kind).leaf("Code", code).leaf("Message", redact(error.message())).close("Error");
+    w.leaf("RequestId", request_id);
+    let document = w.finish("ErrorResponse");
+    response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(document.len()));
+    *response.body_mut() = ResponseBody::text(document);
     response
 }
 

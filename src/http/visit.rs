@@ -64,6 +64,12 @@ impl Visit {
         respond::json_error(error, self.id.as_str(), head)
     }
 
+    /// As `failed`, for STS.
+    pub fn failed_sts(&self, gateway: &Gateway, error: &Error) -> Answer {
+        self.note(gateway, error);
+        respond::sts_error(error, self.id.as_str())
+    }
+
     fn note(&self, gateway: &Gateway, error: &Error) {
         let (code, status) = code_and_status(error.kind());
         let (side, cdn_id, operation) = (error.side(), self.cdn_id.as_deref(), self.record().operation().name);

@@ -192,6 +192,11 @@ impl Writer {
         Writer { out: format!("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<{root} xmlns=\"{S3_NAMESPACE}\">") }
     }
 
+    /// Of another service.
+    pub fn of(root: &str, namespace: &str) -> Self {
+        Writer { out: format!("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<{root} xmlns=\"{namespace}\">") }
+    }
+
     /// Error documents have no namespace.
     pub fn bare(root: &str) -> Self {
         Writer { out: format!("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<{root}>") }

@@ -15,13 +15,14 @@ const HIDDEN: &str = "REDACTED";
 const ROUNDS: u8 = 4;
 
 /// What stands before a value that opens something, in lower case.
-const NAMES: [&[u8]; 6] = [
+const NAMES: [&[u8]; 7] = [
     b"x-amz-signature",
     b"x-amz-security-token",
     b"signature",
     b"cloudfront-signature",
     b"x-amz-server-side-encryption-customer-key",
     b"x-amz-copy-source-server-side-encryption-customer-key",
+    b"webidentitytoken",
 ];
 /// Headers of which nothing is shown.
 const HEADERS: [&[u8]; 3] = [b"authorization", b"cookie", b"set-cookie"];
@@ -214,6 +215,7 @@ mod tests {
         for (text, want) in [
             ("/b/k?X-Amz-Signature=abc&x=1", "/b/k?X-Amz-Signature=REDACTED&x=1"),
             ("/b/k?x-amz-Security-Token=a%2Bb/c==&x=1", "/b/k?x-amz-Security-Token=REDACTED&x=1"),
+            ("/?Action=A&WebIdentityToken=a.b.c&Version=1", "/?Action=A&WebIdentityToken=REDACTED&Version=1"),
             ("/b/k?Signature=a%26b&Expires=1", "/b/k?Signature=REDACTED&Expires=1"),
             ("/b/k?%58-Amz%2DSignature=abc", "/b/k?%58-Amz%2DSignature=REDACTED"),
             (

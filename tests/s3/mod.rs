@@ -23,6 +23,7 @@ mod sdk;
 mod sdk_tls;
 mod settings;
 mod storable;
+mod sts;
 mod tags;
 mod uploads;
 mod versions;

@@ -36,6 +36,8 @@ pub struct Request {
     pub expires: u64,
     /// The host that is signed, where it is not the one that is sent.
     pub signed_host: Option<String>,
+    /// Which one it is signed for. Others than S3 say the body's hash in no header.
+    pub service: &'static str,
 }
 
 impl Request {
@@ -51,6 +53,7 @@ impl Request {
             clock: 0,
             expires: 300,
             signed_host: None,
+            service: "s3",
         }
     }
 
@@ -97,7 +100,7 @@ impl Request {
 
     /// The head as it goes over the wire, and the signature in it.
     pub fn head(&self, host: &str, sign: Sign<'_>) -> (String, Option<String>) {
-        let scope = Scope::at(self.clock);
+        let scope = Scope { service: self.service, ..Scope::at(self.clock) };
         let (mut query, mut headers) = (self.query.clone(), self.headers.clone());
         let mut signature = None;
         let host_signed = self.signed_host.clone().unwrap_or_else(|| host.to_owned());
@@ -106,7 +109,9 @@ impl Request {
             Sign::Header(key) => {
                 let hash = self.payload_hash.clone().unwrap_or_else(|| signer::sha256_hex(&self.body));
                 headers.push(("x-amz-date".into(), scope.amz_date.clone()));
-                headers.push(("x-amz-content-sha256".into(), hash.clone()));
+                if self.service == "s3" {
+                    headers.push(("x-amz-content-sha256".into(), hash.clone()));
+                }
                 let signed = self.signed(&headers, &host_signed);
                 let s = self.signature(key, &scope, &query, &signed, &hash);
                 let names = signer::signed_names(&signed);
@@ -126,7 +131,8 @@ impl Request {
                     ]
                     .map(|(n, v)| (n.to_owned(), v)),
                 );
-                let hash = self.payload_hash.clone().unwrap_or_else(|| "UNSIGNED-PAYLOAD".into());
+                let unsigned = if self.service == "s3" { "UNSIGNED-PAYLOAD".to_owned() } else { signer::sha256_hex(&self.body) };
+                let hash = self.payload_hash.clone().unwrap_or(unsigned);
                 let s = self.signature(key, &scope, &query, &signed, &hash);
                 query.push(("X-Amz-Signature".into(), s.clone()));
                 signature = Some(s);

@@ -29,6 +29,8 @@ use crate::support::signer::Key;
 
 pub struct Setup {
     tenants: Vec<(String, String)>,
+    /// More files in the folder of policies, by path.
+    pub files: Vec<(String, String)>,
     pub store: StoreSettings,
     pub auth: auth::Settings,
     pub doors: gateway::Settings,
@@ -58,6 +60,7 @@ impl Setup {
         let doors = gateway::Settings { gateways_above: true, object_ownership: None, ..gateway::Settings::default() };
         let mut setup = Setup {
             tenants: Vec::new(),
+            files: Vec::new(),
             store,
             auth: auth::Settings::default(),
             doors,
@@ -89,6 +92,11 @@ impl Setup {
         std::fs::copy(shipped, policies.join("tenant-default.json")).unwrap();
         for (id, text) in &self.tenants {
             std::fs::write(policies.join(format!("tenants/{id}.toml")), text).unwrap();
+        }
+        for (path, text) in &self.files {
+            let path = policies.join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
         }
         let store = StoreSettings { dir: dir.path().join("data"), ..self.store };
         let variants = variants::Settings { dir: store.dir.join("variants"), ..self.variants };
@@ -208,6 +216,7 @@ impl Running {
             cors: Default::default(),
             websites: Default::default(),
             documents: Default::default(),
+            provider_keys: Default::default(),
         });
         let any = |door| Address { door, address: "127.0.0.1:0".parse().unwrap(), transport: Transport::Plain };
         let settings = NetSettings { workers: 2, ..NetSettings::default() };

@@ -8,6 +8,7 @@ pub mod fault_proxy;
 pub mod faulty_s3;
 pub mod form;
 pub mod gateway;
+pub mod identity_provider;
 pub mod invalidations;
 pub mod net_server;
 pub mod plain_s3;

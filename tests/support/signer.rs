@@ -57,6 +57,7 @@ pub struct ToSign<'a> {
 pub struct Scope {
     pub amz_date: String,
     pub region: String,
+    pub service: &'static str,
 }
 
 impl Scope {
@@ -65,16 +66,16 @@ impl Scope {
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs() as i64;
         let at = time::OffsetDateTime::from_unix_timestamp(now + offset).unwrap();
         let form = time::macros::format_description!("[year][month][day]T[hour][minute][second]Z");
-        Scope { amz_date: at.format(&form).unwrap(), region: "us-east-1".into() }
+        Scope { amz_date: at.format(&form).unwrap(), region: "us-east-1".into(), service: "s3" }
     }
 
     pub fn text(&self) -> String {
-        format!("{}/{}/s3/aws4_request", &self.amz_date[..8], self.region)
+        format!("{}/{}/{}/aws4_request", &self.amz_date[..8], self.region, self.service)
     }
 
     fn signing_key(&self, secret: &str) -> [u8; 32] {
         let date = hmac(format!("AWS4{secret}").as_bytes(), &self.amz_date.as_bytes()[..8]);
-        hmac(&hmac(&hmac(&date, self.region.as_bytes()), b"s3"), b"aws4_request")
+        hmac(&hmac(&hmac(&date, self.region.as_bytes()), self.service.as_bytes()), b"aws4_request")
     }
 }
 

@@ -57,6 +57,7 @@ impl Auth {
         Ok(Caller {
             identity: entry.identity.clone(),
             access_key: None,
+            session: None,
             via: Via::CloudFront {
                 carrier,
                 one_url: statement.is_for_one_url() || matches!(fields.limit, Limit::Canned(_)),

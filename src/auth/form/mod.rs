@@ -15,11 +15,11 @@ use subtle::ConstantTimeEq as _;
 
 use crate::auth::Auth;
 use crate::auth::canonical::ALGORITHM;
-use crate::auth::directory::Entry;
 use crate::auth::identity::{Caller, Via};
 use crate::auth::payload::Payload;
+use crate::auth::session::Signer;
 use crate::auth::sigv2;
-use crate::auth::sigv4::{Credential, known_key, no_session_tokens, no_sigv4a, printable, query_error};
+use crate::auth::sigv4_parts::{Credential, no_sigv4a, printable, query_error};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::names::BucketName;
 use crate::base::timestamp::Timestamp;
@@ -64,20 +64,17 @@ impl Auth {
         }
         let signed = Timestamp::parse_amz_date(date)
             .ok_or_else(|| query_error("X-Amz-Date must be in the ISO8601 Long Format \"yyyyMMdd'T'HHmmss'Z'\"".into()))?;
-        let credential = Credential::of_query(credential, date, &self.settings)?;
-        if form.get(TOKEN).is_some() {
-            return Err(no_session_tokens());
-        }
+        let credential = Credential::of_query(credential, date, &self.settings, "s3")?;
         let directory = self.directory.load();
-        let entry = known_key(directory.key(credential.access_key), credential.access_key, now)?;
-        let (key, fresh) = entry.key.signing_key(credential.date, credential.region);
+        let signer = self.signer(&directory, credential.access_key, form.get(TOKEN), now)?;
+        let (key, fresh) = signer.key.signing_key(credential.date, credential.region);
         if !key.verify(encoded.as_bytes(), signature) {
-            return Err(mismatch(entry, encoded, signature));
+            return Err(mismatch(&signer, encoded, signature));
         }
         if fresh {
-            entry.key.remember(credential.date, credential.region, &key);
+            signer.key.remember(credential.date, credential.region, &key);
         }
-        held_to(encoded, form, bucket, now, |expires| caller(entry, Via::Form { signed, expires }))
+        held_to(encoded, form, bucket, now, |expires| caller(signer, Via::Form { signed, expires }))
     }
 
     fn by_sigv2(&self, form: &Fields, bucket: &BucketName, now: Timestamp) -> Result<Granted> {
@@ -87,16 +84,13 @@ impl Auth {
         let encoded = form.needed(POLICY)?;
         let [signature, access_key] = SIGV2;
         let (signature, access_key) = (form.needed(signature)?, form.needed(access_key)?);
-        if form.get(TOKEN).is_some() {
-            return Err(no_session_tokens());
-        }
         let directory = self.directory.load();
-        let entry = known_key(directory.key(access_key), access_key, now)?;
+        let signer = self.signer(&directory, access_key, form.get(TOKEN), now)?;
         let given = STANDARD.decode(signature.as_bytes()).unwrap_or_default();
-        if !bool::from(sigv2::sign(&entry.key.secret, encoded.as_bytes()).ct_eq(&given)) {
-            return Err(mismatch(entry, encoded, signature));
+        if !bool::from(sigv2::sign(&signer.key.secret, encoded.as_bytes()).ct_eq(&given)) {
+            return Err(mismatch(&signer, encoded, signature));
         }
-        held_to(encoded, form, bucket, now, |expires| caller(entry, Via::SigV2Form { expires }))
+        held_to(encoded, form, bucket, now, |expires| caller(signer, Via::SigV2Form { expires }))
     }
 }
 
@@ -107,10 +101,11 @@ fn held_to(encoded: &str, form: &Fields, bucket: &BucketName, now: Timestamp, ca
     Ok(Granted { caller: caller(policy.expiration), length })
 }
 
-fn caller(entry: &Entry, via: Via) -> Caller {
+fn caller(signer: Signer, via: Via) -> Caller {
     Caller {
-        identity: entry.identity.clone(),
-        access_key: Some(entry.key.id.clone()),
+        access_key: Some(signer.key.id.clone()),
+        identity: signer.identity,
+        session: signer.session,
         via,
         payload: Payload::Unsigned,
         reach: None,
@@ -118,12 +113,12 @@ fn caller(entry: &Entry, via: Via) -> Caller {
     }
 }
 
-fn mismatch(entry: &Entry, policy: &str, signature: &str) -> Error {
+fn mismatch(signer: &Signer, policy: &str, signature: &str) -> Error {
     let text = "The request signature we calculated does not match the signature you provided. Check your key and signing method.";
     let shown: Cow<'_, str> = policy.chars().filter(|c| c.is_ascii_graphic()).collect();
     let bytes: Vec<String> = policy.bytes().map(|b| format!("{b:02x}")).collect();
     Error::new(ErrorKind::SignatureDoesNotMatch, text)
-        .detail("AWSAccessKeyId", entry.key.id.as_str())
+        .detail("AWSAccessKeyId", signer.key.id.as_str())
         .detail("StringToSign", shown)
         .detail("SignatureProvided", printable(signature))
         .detail("StringToSignBytes", bytes.join(" "))

@@ -18,11 +18,37 @@ use crate::base::object_ref::VersionId;
 use crate::base::tags::Tags;
 use crate::base::timestamp::Timestamp;
 
+/// What temporary credentials say of themselves.
+#[derive(Debug, Clone, Copy)]
+pub struct OfSession<'a> {
+    pub tenant: &'a TenantId,
+    pub role: Option<&'a str>,
+    pub name: &'a str,
+    pub issued: Timestamp,
+}
+
+impl OfSession<'_> {
+    /// `role:session`, as S3 has it; of a session without a role its tenant.
+    pub fn user_id(&self) -> String {
+        self.role.map_or_else(|| self.tenant.to_string(), |role| format!("{role}:{}", self.name))
+    }
+
+    pub fn arn(&self) -> String {
+        let (tenant, name) = (self.tenant, self.name);
+        match self.role {
+            Some(role) => format!("arn:aws:sts::{tenant}:assumed-role/{role}/{name}"),
+            None => format!("arn:aws:iam:::user/{tenant}"),
+        }
+    }
+}
+
 /// What a statement is held against, beside action and resource.
 #[derive(Clone, Copy)]
 pub struct Subject<'a> {
     /// None: anonymous.
     pub tenant: Option<&'a TenantId>,
+    /// None: no temporary credentials.
+    pub session: Option<OfSession<'a>>,
     /// `s3:authType` and `s3:signatureversion`; None: nothing was signed.
     pub auth_type: Option<&'static str>,
     pub signature_version: Option<&'static str>,
@@ -51,6 +77,8 @@ pub enum ConditionKey {
     /// Of a service: the bucket, and its owner, for whom it acts.
     SourceArn,
     SourceAccount,
+    /// When the session began.
+    TokenIssueTime,
     BucketOwner,
     ObjectKey,
     AuthType,
@@ -136,6 +164,7 @@ const KEYS: &[(&str, ConditionKey)] = &[
     ("aws:PrincipalType", ConditionKey::PrincipalType),
     ("aws:SourceArn", ConditionKey::SourceArn),
     ("aws:SourceAccount", ConditionKey::SourceAccount),
+    ("aws:TokenIssueTime", ConditionKey::TokenIssueTime),
     ("aws:ResourceAccount", ConditionKey::BucketOwner),
     ("s3:ResourceAccount", ConditionKey::BucketOwner),
     // So that a CDN that checks its viewers itself may fetch what nobody may fetch past it.
@@ -279,7 +308,7 @@ impl ConditionKey {
         match self {
             Self::SourceIp => KeyKind::Ip,
             Self::SecureTransport | Self::ProvenCdn => KeyKind::Bool,
-            Self::CurrentTime | Self::LockUntil => KeyKind::Time,
+            Self::CurrentTime | Self::LockUntil | Self::TokenIssueTime => KeyKind::Time,
             Self::EpochTime | Self::SignatureAge | Self::LockDays | Self::Number(_) => KeyKind::Number,
             _ => KeyKind::Text,
         }
@@ -330,6 +359,7 @@ impl ConditionKey {
             | Self::PrincipalType
             | Self::SourceArn
             | Self::SourceAccount
+            | Self::TokenIssueTime
             | Self::BucketOwner
             | Self::ObjectKey
             | Self::VersionId
@@ -345,6 +375,10 @@ impl ConditionKey {
         let tenant = subject.tenant;
         let text = |s: &'a str| Value::Text(Cow::Borrowed(s));
         Ok(match self {
+            Self::UserId if subject.session.is_some() => subject.session.map(|s| Value::Text(Cow::Owned(s.user_id()))),
+            Self::PrincipalArn if subject.session.is_some() => subject.session.map(|s| Value::Text(Cow::Owned(s.arn()))),
+            Self::PrincipalType if subject.session.is_some_and(|s| s.role.is_some()) => Some(text("AssumedRole")),
+            Self::TokenIssueTime => subject.session.map(|s| Value::Time(s.issued)),
             Self::Username | Self::UserId | Self::PrincipalAccount => tenant.map(|t| text(t.as_str())),
             Self::PrincipalArn => tenant.map(|t| Value::Text(Cow::Owned(format!("arn:aws:iam:::user/{t}")))),
             Self::PrincipalType => Some(text(if tenant.is_some() { "User" } else { "Anonymous" })),
@@ -394,6 +428,7 @@ impl ConditionKey {
             | Self::PrincipalType
             | Self::SourceArn
             | Self::SourceAccount
+            | Self::TokenIssueTime
             | Self::BucketOwner
             | Self::ObjectKey
             | Self::VersionId

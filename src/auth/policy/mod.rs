@@ -17,4 +17,4 @@ pub mod text;
 
 pub use decide::{Question, Verdict};
 pub use document::{BucketPolicy, Policy};
-pub use key::{Context, Environment, Subject, TagsOf};
+pub use key::{Context, Environment, OfSession, Subject, TagsOf};

@@ -38,6 +38,7 @@ impl ConditionKey {
             | Self::PrincipalArn
             | Self::PrincipalAccount
             | Self::PrincipalType
+            | Self::TokenIssueTime
             | Self::BucketOwner
             | Self::AuthType
             | Self::SignatureAge

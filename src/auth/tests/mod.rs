@@ -13,6 +13,7 @@ mod oracle;
 mod path_tokens;
 mod policies;
 mod rewrites;
+mod sessions;
 mod tags;
 pub mod url_keys;
 mod vectors;

@@ -96,6 +96,13 @@ async fn answer(gateway: &Gateway, visit: &Visit, parts: Parts, body: RequestBod
     visit.record().routed(metrics::Operation { index, name }, log_name);
     let query = Query::parse(parts.uri.query())?;
     let mut exchange = Exchange::open(gateway, visit, parts, query, body, peer)?;
+    // It looks at what a tenant is as a whole, where a session may be only a part of it.
+    if exchange.caller.session.is_some() {
+        return Err(Error::new(
+            ErrorKind::AccessDenied,
+            "Temporary credentials are for S3's own operations: use an access key that lasts.",
+        ));
+    }
     if exchange.is_anonymous() {
         return Err(Error::new(ErrorKind::AccessDenied, "Access Denied"));
     }

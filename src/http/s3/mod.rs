@@ -42,7 +42,8 @@ use crate::http::health;
 use crate::http::isolation;
 use crate::http::respond::Answer;
 use crate::http::s3::operation::{OnBucket, OnForm, OnObject, OnService};
-use crate::http::s3::route::Routed;
+use crate::http::s3::route::{Resource, Routed};
+use crate::http::sts;
 use crate::http::visit::Visit;
 use crate::net::request_body::RequestBody;
 use crate::net::service::Peer;
@@ -83,6 +84,9 @@ async fn answer(gateway: &Gateway, visit: &Visit, parts: Parts, body: RequestBod
     }
     let resource = visit.record().names(resource);
     let query = Query::parse(parts.uri.query())?;
+    if *resource == Resource::Service && sts::is_asked(&parts, &query) {
+        return Ok(Box::pin(sts::handle(gateway, visit, parts, query, body, peer)).await);
+    }
     let routed = route::route(&parts.method, resource, &query, &parts.headers)?;
     let operation = routed.operation();
     visit.record().routed(operation.label(), operation.log_name());

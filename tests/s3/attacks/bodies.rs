@@ -23,7 +23,7 @@ fn chunked_put(client: &mut Client, key: &str, pieces: &[&[u8]], spoil: impl Fn(
     request.unsigned.push("content-length".into());
     let (head, signature) = request.head(&client.host, Sign::Header(&acme()));
     let date = head.lines().find_map(|l| l.strip_prefix("x-amz-date: ")).unwrap();
-    let scope = Scope { amz_date: date.to_owned(), region: "us-east-1".into() };
+    let scope = Scope { amz_date: date.to_owned(), region: "us-east-1".into(), service: "s3" };
     let mut chunks = signed_chunks(&acme(), &scope, &signature.unwrap(), pieces);
     spoil(&mut chunks);
     client.send_as_is("PUT", &[head.into_bytes(), chunks.concat()].concat())
