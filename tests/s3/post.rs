@@ -204,7 +204,7 @@ fn the_request_itself_says_nothing_of_the_object() {
         ("x-amz-meta-a", "1", 400, "InvalidRequest"),
         ("x-amz-tagging", "a=1", 400, "InvalidRequest"),
         ("if-none-match", "*", 501, "NotImplemented"),
-        ("x-amz-server-side-encryption", "AES256", 501, "NotImplemented"),
+        ("x-amz-server-side-encryption", "AES256", 400, "InvalidRequest"),
     ] {
         client.send(&request().header(name, value), Sign::No).refused(status, code);
     }
