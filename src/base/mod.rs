@@ -38,4 +38,5 @@ pub mod storable;
 pub mod stored;
 pub mod tags;
 pub mod timestamp;
+pub mod usage;
 pub mod versions;

@@ -114,12 +114,15 @@ impl ObjectKey {
 
 impl TenantId {
     pub fn parse(s: &str) -> Result<Self> {
-        let valid = (1..=64).contains(&s.len()) && s.bytes().all(|c| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'_'));
-        if valid {
+        if Self::is_legal(s) {
             Ok(Self(s.into()))
         } else {
             Err(Error::new(ErrorKind::InvalidArgument, "A tenant id is 1 to 64 characters of A-Z, a-z, 0-9, '-' and '_'."))
         }
+    }
+
+    pub fn is_legal(s: &str) -> bool {
+        (1..=64).contains(&s.len()) && s.bytes().all(|c| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'_'))
     }
 
     /// The owner of the gateway: everything is allowed to it.

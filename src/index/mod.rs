@@ -69,7 +69,7 @@ const APPLIED: &[u8] = &[OWN_TABLE, b'a'];
 /// How long an index that was just closed may hold its lock.
 const CLOSING_PATIENCE: Duration = Duration::from_secs(5);
 /// Changes when the meaning of the rows changes: an index with another number is rebuilt.
-const FORMAT: u8 = 2;
+const FORMAT: u8 = 3;
 
 impl Index {
     /// Err: broken, or not one of ours. The caller quarantines and makes a new one.

@@ -5,26 +5,17 @@
 
 use crate::base::crypt::{Envelope, Place};
 use crate::base::error::Result;
-use crate::base::names::TenantId;
-use crate::local::rows::{BodyPlace, DropKind, HashRow, Held, ObjectRow, PartRow, Table, UploadRow, UsageRow, VersionRow, key};
+use crate::local::rows::{BodyPlace, DropKind, HashRow, Held, ObjectRow, PartRow, Table, UploadRow, VersionRow, key};
 use crate::local::stored;
 use crate::local::txn::{Txn, Value};
+use crate::local::usage::Counted;
 
 impl Txn<'_> {
-    fn add_usage(&mut self, tenant: &TenantId, bytes: i128, objects: i128) -> Result<()> {
-        let row = self.usage(tenant)?;
-        let add = |used: u64, more: i128| u64::try_from(i128::from(used) + more).unwrap_or(0);
-        let row = UsageRow { bytes: add(row.bytes, bytes), objects: add(row.objects, objects) };
-        let value = (row != UsageRow::default()).then(|| stored::encode(&row)).transpose()?;
-        self.put_plain(Table::Usage, tenant.as_str().as_bytes().to_vec(), value.map(Value::Bytes));
-        Ok(())
-    }
-
     pub fn derive_part(&mut self, before: Option<&Value>, after: Option<&Value>) -> Result<()> {
         for (value, sign) in [(after, 1), (before, -1)] {
             if let Some(Value::Bytes(bytes)) = value {
                 let row: PartRow = stored::decode(bytes)?;
-                self.add_usage(&row.owner, sign * i128::from(row.part.size), 0)?;
+                self.count(&row.owner, None, Counted::part(row.part.size).times(sign))?;
             }
         }
         Ok(())
@@ -87,17 +78,19 @@ impl Txn<'_> {
         }
         let envelope = |row: &Option<VersionRow>| row.as_ref()?.object()?.tail.envelope.clone();
         self.derive_key_uses(envelope(&before), envelope(&after))?;
-        if let Some(row) = &after {
-            let (owner, size) = row.owner_and_size();
-            self.add_usage(owner, i128::from(size), 1)?;
-            row.object().map_or(Ok(()), |row| self.refer(key, newest, row))?;
+        let of = |row: &VersionRow| Counted::version(row, newest);
+        match (&before, &after) {
+            (Some(before), Some(after)) if before.owner_and_size().0 == after.owner_and_size().0 => {
+                self.count(after.owner_and_size().0, Some(key), of(after).plus(of(before).times(-1)))?;
+            }
+            _ => {
+                for (row, sign) in [(&after, 1), (&before, -1)] {
+                    row.as_ref().map_or(Ok(()), |row| self.count(row.owner_and_size().0, Some(key), of(row).times(sign)))?;
+                }
+            }
         }
-        if let Some(row) = &before {
-            let (owner, size) = row.owner_and_size();
-            self.add_usage(owner, -i128::from(size), -1)?;
-            row.object().map_or(Ok(()), |row| self.release(row))?;
-        }
-        Ok(())
+        after.as_ref().and_then(VersionRow::object).map_or(Ok(()), |row| self.refer(key, newest, row))?;
+        before.as_ref().and_then(VersionRow::object).map_or(Ok(()), |row| self.release(row))
     }
 
     /// A small body that was moved forward in the journal: the same version at another place, and so is what finds it.
@@ -136,6 +129,7 @@ impl Txn<'_> {
                 let newest = if newest { key.into() } else { c.newest };
                 // The latest is under the newest version of its key.
                 self.set_content(scope, sha256, Some(HashRow { place: c.place, refs: c.refs + 1, held, newest }));
+                self.count_shared(&row.head.owner, i128::from(row.head.size))?;
             }
             // The same content lies elsewhere too (an upload not yet read through): that place is the known one.
             Some(_) => {}
@@ -161,7 +155,7 @@ impl Txn<'_> {
         match known {
             Some((sha256, c)) if c.refs > 1 => {
                 self.set_content(scope, sha256, Some(HashRow { refs: c.refs - 1, ..c }));
-                return Ok(());
+                return self.count_shared(&row.head.owner, -i128::from(row.head.size));
             }
             // From here on nothing can find this content any more: a new write of the same bytes makes a new copy.
             Some((sha256, _)) => self.set_content(scope, sha256, None),

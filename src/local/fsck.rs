@@ -7,6 +7,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use sha2::Digest as _;
 
@@ -31,6 +32,7 @@ use crate::local::rows::{self, BodyPlace, DropRow, Held, Id, Manifest, ObjectRow
 use crate::local::scope::{KeyId, Scope};
 use crate::local::settings::Settings;
 use crate::local::stored;
+use crate::local::usage::{Counted, Places};
 
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Options {
@@ -139,7 +141,7 @@ struct Check<'s> {
     proven: HashSet<Id>,
     order: Order,
     dropping: HashMap<Id, DropRow>,
-    usage: HashMap<String, UsageRow>,
+    usage: HashMap<Vec<u8>, UsageRow>,
     key_uses: HashMap<Vec<u8>, u64>,
     rows: u64,
     index_differences: u64,
@@ -224,13 +226,14 @@ impl Check<'_> {
         }
         match Table::of(op.table)? {
             Table::Objects => {
-                let row = stored::decode::<ObjectRow>(value)?;
-                self.object(op.key, &row, "")
+                let row = VersionRow::Object(Arc::new(stored::decode(value)?));
+                self.use_bytes(row.owner_and_size().0, Some(op.key), Counted::version(&row, true))?;
+                row.object().map_or(Ok(()), |row| self.object(op.key, row, ""))
             }
             Table::Versions => self.version(op.key, &stored::decode(value)?),
             Table::Parts => {
                 let row: PartRow = stored::decode(value)?;
-                self.use_bytes(&row.owner, row.part.size, 0);
+                self.use_bytes(&row.owner, None, Counted::part(row.part.size))?;
                 let path = self.layout.part(&row.scope(), row.file);
                 let what = format!("part {} of an upload in progress", row.part.number);
                 let encrypted = row.part_key.is_some();
@@ -258,9 +261,7 @@ impl Check<'_> {
     fn object(&mut self, row_key: &[u8], row: &ObjectRow, version: &str) -> Result<()> {
         let (bucket, name) = key::split(row_key)?;
         let what = format!("{bucket}/{name}{version}");
-        let owner = &row.head.owner;
         self.report.objects += 1;
-        self.use_bytes(owner, row.head.size, 1);
         self.uses(row.tail.envelope.as_ref());
         let held = Keys::held(row_key, row)?;
         for manifest in row.manifests() {
@@ -288,13 +289,8 @@ impl Check<'_> {
         if let Some(fault) = self.order.next(self.index, row_key, row)? {
             self.report.problem(Problem::Versions { what: fault });
         }
-        match row {
-            VersionRow::Object(row) => self.object(object, row, &format!(" (version {})", row.id())),
-            VersionRow::Marker(row) => {
-                self.use_bytes(&row.owner, 0, 1);
-                Ok(())
-            }
-        }
+        self.use_bytes(row.owner_and_size().0, Some(object), Counted::version(row, false))?;
+        row.object().map_or(Ok(()), |version| self.object(object, version, &format!(" (version {})", version.id())))
     }
 
     fn inline(&mut self, what: &str, row: &ObjectRow, held: Option<Held>, place: (u64, u64, u32, u32)) -> Result<()> {
@@ -384,10 +380,13 @@ impl Check<'_> {
         self.files.entry(id).or_insert(expected);
     }
 
-    fn use_bytes(&mut self, owner: &TenantId, bytes: u64, objects: u64) {
-        let usage = self.usage.entry(owner.as_str().to_owned()).or_default();
-        usage.bytes += bytes;
-        usage.objects += objects;
+    /// `object`: its row key.
+    fn use_bytes(&mut self, owner: &TenantId, object: Option<&[u8]>, more: Counted) -> Result<()> {
+        for place in Places::of(owner, object)?.into_all() {
+            let row = self.usage.entry(place).or_default();
+            *row = more.onto(*row);
+        }
+        Ok(())
     }
 
     /// Rows that the index has and the journal has not, and the usage it derived.
@@ -401,14 +400,15 @@ impl Check<'_> {
         }
         self.index_differences += self.rows.abs_diff(rows);
         for (tenant, usage) in &self.usage {
-            let row = self.index.get(Table::Usage, tenant.as_bytes())?.map(|b| stored::decode::<UsageRow>(&b)).transpose()?;
-            if row.unwrap_or_default() != *usage {
+            let row = self.index.get(Table::Usage, tenant)?.map(|b| stored::decode::<UsageRow>(&b)).transpose()?;
+            // What is shared follows from `Hashes`, which are hints.
+            if (UsageRow { shared: 0, ..row.unwrap_or_default() }) != *usage {
                 self.index_differences += 1;
             }
         }
         let mut left = Vec::new();
         self.index.scan(Table::Usage, b"", &mut |tenant, _| {
-            left.push(String::from_utf8_lossy(tenant).into_owned());
+            left.push(tenant.to_vec());
             Ok(Walk::Next)
         })?;
         self.index_differences += left.iter().filter(|t| !self.usage.contains_key(*t)).count() as u64;

@@ -55,6 +55,7 @@ pub mod txn;
 pub mod upgrade;
 pub mod upkeep;
 pub mod uploads;
+pub mod usage;
 pub mod versions;
 pub mod writer;
 

@@ -26,6 +26,7 @@ use crate::local::settings::Settings;
 use crate::local::shared::{Buckets, Health, Shared};
 use crate::local::stored;
 use crate::local::txn::Txn;
+use crate::local::usage::{self, Stale};
 use crate::local::writer::{Queue, Writer};
 
 /// An open store. Dropped without `close`, it is as after a crash, and nothing acknowledged is lost.
@@ -70,7 +71,7 @@ impl Local {
             }
             known => (index, known?),
         };
-        let Known { starts, last_time, stale, buckets, ring } = known;
+        let Known { starts, last_time, stale, meters, buckets, ring } = known;
         let (queue, messages) = Queue::new();
         let health = Arc::new(Health::new());
         let room = {
@@ -104,6 +105,7 @@ impl Local {
         let local = Local { shared, threads: Mutex::new(vec![writer]), lock: Mutex::new(Some(lock)) };
         let first_write = move |txn: &mut Txn<'_>| {
             txn.set_row(Table::Meta, STARTS.to_vec(), &(starts + 1))?;
+            meters.set_right(txn)?;
             stale.iter().try_for_each(|(row_key, sealed)| txn.set_row(Table::Settings, row_key.clone(), sealed))
         };
         if let Err(e) = local.shared.queue.submit_blocking(first_write.clone()) {
@@ -149,6 +151,7 @@ struct Known {
     /// Settings that are sealed under the operator's secret of before, with what takes their place; and the store's own key, where that
     /// is new.
     stale: Vec<(Vec<u8>, Vec<u8>)>,
+    meters: Stale,
     buckets: Buckets,
     ring: Ring,
 }
@@ -159,6 +162,7 @@ impl Known {
         let (starts, last_time) = (number(STARTS)?.unwrap_or_default(), number(LAST_TIME)?.unwrap_or_default());
         let buckets = Buckets::default();
         buckets.load(index)?;
+        let last_time = Timestamp::from_millis(last_time);
         let (mut stale, mut own) = (settings.sealing.stale(index)?, own_key::read(index, &settings.sealing)?);
         if !stale.is_empty() {
             tracing::warn!(count = stale.len(), "{SEALED_ANEW}");
@@ -171,7 +175,8 @@ impl Known {
         }
         let ring = Ring { own, named: settings.encryption_keys.clone() };
         own_key::require_all(index, &ring, settings.allow_missing_keys)?;
-        Ok(Known { starts, last_time: Timestamp::from_millis(last_time), stale, buckets, ring })
+        let meters = usage::stale_meters(index, last_time)?;
+        Ok(Known { starts, last_time, stale, meters, buckets, ring })
     }
 }
 

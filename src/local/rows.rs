@@ -287,10 +287,31 @@ pub struct Held {
     pub place: Place,
 }
 
+/// Derived: what is stored in one place: of a tenant, in a bucket, of an artifact type, of a run. See `usage`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UsageRow {
+    /// With what parts of uploads take.
     pub bytes: u64,
+    /// All versions and delete markers: what a quota counts.
     pub objects: u64,
+    /// Of them, those that their keys show.
+    pub newest: u64,
+    pub markers: u64,
+    /// Of `bytes`, those of parts of uploads that are not complete.
+    pub uploading: u64,
+    /// Of `bytes`, those that lie on the disk already for another version of the tenant. Only in the tenant's own row.
+    pub shared: u64,
+}
+
+/// How much was stored for how long, up to a moment: what bills are made of. In `Meta`, since what is gone can't be counted again.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MeterRow {
+    /// Milliseconds.
+    pub at: u64,
+    /// Bytes times milliseconds until then.
+    pub byte_millis: u128,
+    /// From then on.
+    pub bytes: u64,
 }
 
 impl ObjectRow {

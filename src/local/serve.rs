@@ -14,6 +14,7 @@ use crate::base::object::{Acl, Bucket, BucketDocument, ListPage, ListQuery, Shar
 use crate::base::object_ref::{ObjectRef, VersionSelector};
 use crate::base::range::ByteRange;
 use crate::base::tags::Tags;
+use crate::base::usage::{StoredPage, StoredQuery};
 use crate::base::versions::{Marker, VersionsPage, VersionsQuery};
 use crate::index::{Index, Walk};
 use crate::ingest::{Received, Staging};
@@ -24,7 +25,7 @@ use crate::local::scope::{KeyId, Scope};
 use crate::local::shared::Shared;
 use crate::local::stored;
 use crate::local::txn::no_such_bucket;
-use crate::local::{backup, list, list_versions};
+use crate::local::{backup, list, list_versions, usage};
 use crate::origin::{
     Announced, Body, Buckets, CacheState, CompleteUpload, Control, CopyObject, Dedup, Delete, Deleted, Freshness, Intake, OwnSettings,
     Pending, Prefetch, PutObject, Quota, ReadBy, Reads, Restore, Restored, Uploads, UploadsPage, UploadsQuery, Usage, Writes, Written,
@@ -301,6 +302,11 @@ impl Control for Local {
             let row = row.unwrap_or_default();
             Ok(Usage { bytes: row.bytes, objects: row.objects })
         }))
+    }
+
+    fn stored(&self, query: StoredQuery) -> Pending<'_, Option<StoredPage>> {
+        let now = self.shared.clock.now();
+        Box::pin(async move { self.shared.read(move |index| usage::stored(index, &query, now)).await.map(Some) })
     }
 
     fn ready(&self) -> Pending<'_, ()> {

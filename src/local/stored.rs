@@ -23,8 +23,8 @@ use crate::base::stored::{self, Acl, Checksum, Headers, acl_and_fields, checksum
 use crate::base::tags::Tags;
 use crate::base::timestamp::Timestamp;
 use crate::local::rows::{
-    BodyPlace, CompletedRow, DropRow, HashRow, Held, Id, Manifest, MarkerRow, ObjectHead, ObjectRow, ObjectTail, PartFile, PartRow,
-    PartsRef, RehashRow, Standing, UploadRow, UsageRow, VersionRow,
+    BodyPlace, CompletedRow, DropRow, HashRow, Held, Id, Manifest, MarkerRow, MeterRow, ObjectHead, ObjectRow, ObjectTail, PartFile,
+    PartRow, PartsRef, RehashRow, Standing, UploadRow, UsageRow, VersionRow,
 };
 use crate::local::scope::KeyId;
 
@@ -144,7 +144,7 @@ macro_rules! as_they_are {
     )+};
 }
 
-as_they_are!(DropRow, RehashRow, UsageRow, u64, Vec<u8>);
+as_they_are!(DropRow, RehashRow, UsageRow, MeterRow, u64, Vec<u8>);
 
 /// Of before there were keys. It lives in the index alone.
 #[derive(Serialize, Deserialize)]

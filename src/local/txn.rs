@@ -369,7 +369,7 @@ impl<'a> Txn<'a> {
     // Usage
 
     pub fn usage(&self, tenant: &TenantId) -> Result<UsageRow> {
-        Ok(self.get_row(Table::Usage, tenant.as_str().as_bytes())?.unwrap_or_default())
+        self.usage_at(tenant.as_str().as_bytes())
     }
 
     /// Refuses what takes the tenant past its limits: `bytes` and `objects` are what would be added.
@@ -377,7 +377,7 @@ impl<'a> Txn<'a> {
         if !quota.is_some() {
             return Ok(());
         }
-        let UsageRow { bytes: used, objects: there } = self.usage(tenant)?;
+        let UsageRow { bytes: used, objects: there, .. } = self.usage(tenant)?;
         quota.check(Usage { bytes: used, objects: there }, bytes, objects)
     }
 

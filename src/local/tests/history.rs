@@ -15,9 +15,11 @@ use super::model::{collect_garbage, content, copy_tree, files, small};
 use super::multipart::{complete_of, part, upload_of};
 use super::*;
 use crate::base::error::ErrorKind;
+use crate::base::layout::run_and_type;
 use crate::base::lock::{Lock, Retention, RetentionMode};
 use crate::base::object::BucketDocument;
 use crate::base::object_ref::{VersionId, VersionSelector};
+use crate::base::usage::{Amount, StoredBy, StoredQuery};
 use crate::base::versions::{VersionEntry, Versioning, VersionsQuery};
 use crate::local::clock::Source;
 use crate::local::fsck::{self, Options};
@@ -144,10 +146,12 @@ struct World {
     keys: BTreeMap<At, Vec<Version>>,
     versioning: Versioning,
     last_modified: Timestamp,
+    meters: Meters,
 }
 
 fn name(at: At) -> (BucketName, ObjectKey) {
-    (bucket_name(BUCKETS[at.0]), object_key(&format!("k/{}", at.1)))
+    // Half of them say their run and artifact type.
+    (bucket_name(BUCKETS[at.0]), object_key(["k/0", "k/1", "k/r/image/2", "k/s/image/3"][usize::from(at.1)]))
 }
 
 impl World {
@@ -162,7 +166,16 @@ impl World {
             local.set_bucket_document(&bucket_name("vault"), document, Some(b"Enabled".to_vec())).await.unwrap();
         }
         let versioning = Versioning::Never;
-        World { root, lives: 0, local, machine, keys: BTreeMap::new(), versioning, last_modified: Timestamp::from_millis(0) }
+        World {
+            root,
+            lives: 0,
+            local,
+            machine,
+            keys: BTreeMap::new(),
+            versioning,
+            last_modified: Timestamp::from_millis(0),
+            meters: Meters::default(),
+        }
     }
 
     fn folder(&self) -> PathBuf {
@@ -380,7 +393,7 @@ impl World {
         self.keys.get_mut(&at).unwrap()[n].lock.legal_hold = on;
     }
 
-    async fn check(&self) {
+    async fn check(&mut self) {
         for (at, versions) in &self.keys {
             self.check_key(*at, versions).await;
         }
@@ -390,6 +403,59 @@ impl World {
         let all = || self.keys.values().flatten();
         let bytes = all().filter_map(|v| v.body.as_ref()).map(|body| body.len() as u64).sum();
         assert_eq!(self.local.usage(&tenant("acme")).await.unwrap(), Usage { bytes, objects: all().count() as u64 });
+        self.check_stored().await;
+    }
+
+    /// Every place is what a recount says, and its meter what was there over the time.
+    async fn check_stored(&mut self) {
+        let now = self.local.shared.clock.now();
+        let recount = |by: StoredBy| {
+            let mut places: BTreeMap<(String, String, String), Amount> = BTreeMap::new();
+            for (at, versions) in &self.keys {
+                let (bucket, key) = name(*at);
+                let (run, artifact) = run_and_type(key.as_str()).unwrap_or_default();
+                if by == StoredBy::Run && run.is_empty() {
+                    continue;
+                }
+                let run = if by == StoredBy::Run { run } else { "" };
+                let amount = places.entry((bucket.to_string(), artifact.to_owned(), run.to_owned())).or_default();
+                for (n, version) in versions.iter().enumerate() {
+                    match &version.body {
+                        Some(body) => {
+                            amount.bytes += body.len() as u64;
+                            amount.versions += 1;
+                            amount.objects += u64::from(n == 0);
+                        }
+                        None => amount.markers += 1,
+                    }
+                }
+            }
+            places.retain(|_, amount| *amount != Amount::default());
+            places
+        };
+        for by in [StoredBy::Type, StoredBy::Run] {
+            let query = StoredQuery { tenant: Some(tenant("acme")), by, max: 1000 };
+            let page = self.local.stored(query).await.unwrap().unwrap();
+            let expected = recount(by);
+            let mut counted = BTreeMap::new();
+            for place in page.places {
+                let bucket = place.bucket.map(|b| b.to_string()).unwrap_or_default();
+                let at = (bucket, place.artifact, place.run);
+                if by == StoredBy::Type {
+                    let total = self.meters.total(&at, now, expected.get(&at).map_or(0, |amount| amount.bytes));
+                    // What parts of uploads took came and went in one moment.
+                    assert_eq!(place.byte_millis, total, "{at:?}");
+                }
+                if place.amount != Amount::default() {
+                    counted.insert(at, place.amount);
+                }
+            }
+            assert_eq!(counted, expected);
+        }
+        let query = StoredQuery { tenant: None, by: StoredBy::Tenant, max: 1000 };
+        let all = self.local.stored(query).await.unwrap().unwrap().places;
+        let bytes = recount(StoredBy::Type).values().map(|amount| amount.bytes).sum::<u64>();
+        assert_eq!(all.iter().map(|place| place.amount.bytes).sum::<u64>(), bytes);
     }
 
     async fn check_key(&self, at: At, versions: &[Version]) {
@@ -461,6 +527,21 @@ fn settings_of(dir: &std::path::Path, machine: &Arc<Mutex<Machine>>) -> Settings
         (Timestamp::from_secs(machine.day()), Duration::from_secs(machine.time))
     };
     Settings { clock: Source(Arc::new(clocks)), ..small(dir) }
+}
+
+/// The model's side of the meters: what each place held since when.
+#[derive(Default)]
+struct Meters(BTreeMap<(String, String, String), (u64, u128, u64)>);
+
+impl Meters {
+    fn total(&mut self, place: &(String, String, String), now: Timestamp, bytes: u64) -> u128 {
+        let (at, sum, before) = self.0.entry(place.clone()).or_insert((now.millis(), 0, 0));
+        let total = *sum + u128::from(*before) * u128::from(now.millis().saturating_sub(*at));
+        if bytes != *before {
+            (*at, *sum, *before) = ((*at).max(now.millis()), total, bytes);
+        }
+        total
+    }
 }
 
 proptest! {

@@ -175,7 +175,7 @@ impl Things {
                 txn.set_content(&scope(), &sha256, Some(HashRow { place: BodyPlace::File { id }, refs: 1, held: None, newest }));
                 Ok(())
             }
-            Table::Usage => txn.set_row(table, row_key, &UsageRow { bytes: 1, objects: 1 }),
+            Table::Usage => txn.set_row(table, row_key, &UsageRow { bytes: 1, objects: 1, ..UsageRow::default() }),
             Table::Due => txn.set_row(table, row_key, &vec![b]),
             // A count, which a start asks what it counts.
             Table::KeyUses => Ok(()),

@@ -12,6 +12,7 @@ use crate::base::object::{Acl, Bucket, BucketDocument, Layer, ListPage, ListQuer
 use crate::base::object_ref::ObjectRef;
 use crate::base::range::ByteRange;
 use crate::base::tags::Tags;
+use crate::base::usage::{StoredPage, StoredQuery};
 use crate::base::versions::{Marker, VersionsPage, VersionsQuery};
 use crate::ingest::{Received, Staging};
 use crate::ops::replicas::{Inner, Replicas};
@@ -229,6 +230,10 @@ impl Control for Replicas {
 
     fn usage<'a>(&'a self, tenant: &'a TenantId) -> Pending<'a, Usage> {
         self.0.origin.control.usage(tenant)
+    }
+
+    fn stored(&self, query: StoredQuery) -> Pending<'_, Option<StoredPage>> {
+        self.0.origin.control.stored(query)
     }
 
     fn ready(&self) -> Pending<'_, ()> {

@@ -12,6 +12,7 @@ use crate::base::object::{Acl, Bucket, BucketDocument, ListPage, ListQuery, Shar
 use crate::base::object_ref::ObjectRef;
 use crate::base::range::ByteRange;
 use crate::base::tags::Tags;
+use crate::base::usage::{StoredPage, StoredQuery};
 use crate::base::versions::{Marker, Versioning, VersionsPage, VersionsQuery};
 use crate::ingest::Staging;
 use crate::ops::write_back::entry::{Entry, is_ours};
@@ -323,6 +324,11 @@ impl Control for WriteBack {
 
     fn usage<'a>(&'a self, tenant: &'a TenantId) -> Pending<'a, Usage> {
         Box::pin(self.0.usage(tenant))
+    }
+
+    /// What waits here is counted where it goes.
+    fn stored(&self, query: StoredQuery) -> Pending<'_, Option<StoredPage>> {
+        self.0.upstream.control.stored(query)
     }
 
     fn ready(&self) -> Pending<'_, ()> {
