@@ -39,19 +39,24 @@ use crate::net::tls::Tls;
 use crate::ops::Ops;
 use crate::ops::changes::Changes;
 use crate::ops::encryption;
+use crate::ops::shared_upkeep::SharedUpkeep;
+use crate::ops::shared_usage::SharedUsage;
 use crate::private;
-use crate::queue::runner::{Limits, TenantLimit};
+use crate::queue::runner::{Limits, Spent, TenantLimit};
 use crate::queue::{Queue, Runner};
 use crate::telemetry::access_log::{self, AccessLog};
 use crate::telemetry::bucket_logs::{self, BucketLogs, Wanted};
 use crate::telemetry::metrics::{Door, Metrics};
 use crate::telemetry::redact;
+use crate::usage::Usage;
 use crate::variants::Variants;
 use crate::variants::settings::Settings as VariantSettings;
 use reload::Reloader;
 
 /// How often certificates and policies are looked at for changes.
 const LOOK_FOR_CHANGES: Duration = Duration::from_secs(2);
+/// What telling the other nodes of the last usage may take.
+const LAST_USAGE: Duration = Duration::from_secs(3);
 /// Variants stop growing when the disk has this many times `store.reserve` left: long before writes are refused.
 const VARIANTS_RESERVE: u64 = 16;
 
@@ -67,6 +72,8 @@ pub struct App {
     reloader: Reloader,
     settings_watch: Option<JoinHandle<()>>,
     log_watch: JoinHandle<()>,
+    usage_tasks: [JoinHandle<()>; 2],
+    usage: Usage,
     drain_timeout: Duration,
 }
 
@@ -104,7 +111,7 @@ impl App {
         let before = operator.before.as_ref().map(|secret| secret.expose().as_bytes());
         config.store.sealing = Sealing::new(operator.secret.expose().as_bytes(), before)?;
         let metrics = Arc::new(Metrics::new());
-        let (wants_tls, queue_settings) = (config.wants_tls(), config.queue_settings());
+        let (wants_tls, queue_settings, usage) = (config.wants_tls(), config.queue_settings(), config.usage_settings());
         let replicas = config.replica_settings().map_err(StartError::Faults)?;
         let shadows = config.shadow_settings().map_err(StartError::Faults)?;
         let keys = config.named_keys().map_err(StartError::Faults)?;
@@ -135,6 +142,7 @@ impl App {
             ..config.variants
         };
         let queue = open_queue(queue_settings)?;
+        let usage = open_usage(usage, &metrics)?;
         let cluster = cluster::start(&config.cluster, &secret, &queue, cache.freshness.if_error)?;
         let lifecycle = config.lifecycle.clone();
         config.store.lifecycles = lifecycle.rules();
@@ -158,16 +166,26 @@ impl App {
             .with_peers(cluster.peers())
             .with_writers(writers)
             .with_lifecycles(lifecycles)
-            .with_encryption(encryption);
+            .with_encryption(encryption)
+            .with_usage(usage.clone(), shared_usage(stack.shared.as_ref(), &queue, &usage)?);
         let (recurring, leases) =
             jobs::recurring(stack.shared.as_ref(), stack.layers.replicas.as_ref(), &config.cluster, lifecycle.every(), &queue)?;
         let gauges = metrics.lifecycle.clone();
-        let parts = jobs::Parts { changes, purges, peers: cluster.kind(), layers: stack.layers, shared: stack.shared, lifecycle: gauges };
+        let parts = jobs::Parts {
+            changes,
+            purges,
+            peers: cluster.kind(),
+            layers: stack.layers,
+            shared: stack.shared,
+            lifecycle: gauges,
+            keep_usage: usage.settings().keep_days,
+        };
         let (bucket_logs, bucket_log_writer) = start_bucket_logs(&spool, &metrics)?;
         let mut kinds = jobs::kinds(parts, &ops, &auth);
         kinds.push(Arc::new(DeliverLog { ops: ops.clone(), auth: auth.clone(), dir: spool.dir.clone() }));
         jobs::register(&queue, recurring, &kinds).await?;
         ops.load_settings(&auth).await?;
+        let usage_tasks = [tokio::spawn(ops.clone().keep_measuring(metrics.usage.clone())), tokio::spawn(ops.clone().keep_sharing())];
         let settings_watch = over_s3.then(|| tokio::spawn(settings_watch::run(ops.clone(), auth.clone())));
         let log_watch = tokio::spawn(deliver_log::watch(spool.dir, queue.clone()));
         tokio::spawn(look_for_logged_buckets(ops.clone(), auth.gateway(), bucket_logs.wanted.clone()));
@@ -189,12 +207,13 @@ impl App {
             websites: Default::default(),
             documents: Default::default(),
             provider_keys: Default::default(),
+            usage: Some(usage.clone()),
         });
         let service = gateway.clone();
         let server = listening
             .serve(tracker, move || Doors::new(service.clone()))
             .map_err(|e| StartError::Failed(format!("the workers can't be started: {e}")))?;
-        let limits = Limits { settings: config.jobs, of_tenant: tenant_limits(auth.clone()) };
+        let limits = Limits { settings: config.jobs, of_tenant: tenant_limits(auth.clone()), spent: job_seconds(usage.clone()) };
         let runner = Runner::start(queue.clone(), kinds, limits, leases, metrics.clone())?;
         let reloader = Reloader::new(auth, tls, secrets, metrics);
         Ok(App {
@@ -209,6 +228,8 @@ impl App {
             reloader,
             settings_watch,
             log_watch,
+            usage_tasks,
+            usage,
             drain_timeout: config.drain_timeout,
         })
     }
@@ -249,6 +270,7 @@ impl App {
         self.queue.release_waiters();
         self.settings_watch.inspect(JoinHandle::abort);
         self.log_watch.abort();
+        self.usage_tasks.iter().for_each(JoinHandle::abort);
         let jobs = tokio::task::spawn_blocking(move || self.jobs.drain(deadline));
         let cut = self.server.drain(deadline).await;
         match jobs.await {
@@ -258,6 +280,11 @@ impl App {
         }
         if !cut.is_empty() {
             tracing::warn!(count = cut.len(), requests = ?cut, "requests were cut");
+        }
+        match tokio::time::timeout(LAST_USAGE, self.gateway.ops.end_of_usage()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(e)) => tracing::warn!(error = %e, "what was used could not be told to the end: the next start does it"),
+            Err(_) => tracing::warn!("telling what was used took too long: the next start does it"),
         }
         // The workers are gone, and with them the other handles of the gateway: only then does the log's thread end.
         match Arc::into_inner(self.gateway) {
@@ -271,6 +298,8 @@ impl App {
             None => tracing::warn!("the last lines of access logs may be missing"),
         }
         self.queue.close();
+        // The workers' counts came with their end.
+        self.usage.close();
         self.stores.into_iter().for_each(|close| close());
         tracing::info!("stopped");
         Stopped { cut }
@@ -337,6 +366,13 @@ fn open_queue(settings: crate::queue::Settings) -> Result<Queue, StartError> {
     Ok(opened.map_err(|_| StartError::Failed("the job queue panicked while it was opened".into()))??)
 }
 
+/// The same.
+fn open_usage(settings: crate::usage::Settings, metrics: &Arc<Metrics>) -> Result<Usage, StartError> {
+    let gauges = metrics.usage.clone();
+    let opened = std::thread::spawn(move || Usage::open(settings, gauges)).join();
+    Ok(opened.map_err(|_| StartError::Failed("usage panicked while it was opened".into()))??)
+}
+
 fn tenant_limits(auth: Arc<Auth>) -> TenantLimit {
     Arc::new(move |tenant| auth.tenant(&TenantId::parse(tenant).ok()?)?.limits.jobs)
 }
@@ -353,6 +389,15 @@ async fn look_for_logged_buckets(ops: Ops, grant: GatewayGrant, wanted: Wanted) 
         Ok(false) => {}
         Err(error) => tracing::warn!(%error, "which buckets want their log can't be read; it shows with their requests"),
     }
+}
+
+/// None: there are no other nodes.
+fn shared_usage(shared: Option<&SharedUpkeep>, queue: &Queue, usage: &Usage) -> Result<Option<SharedUsage>, Error> {
+    shared.map(|bucket| Ok(SharedUsage::new(bucket.clone(), queue.node()?, usage.clone()))).transpose()
+}
+
+fn job_seconds(usage: Usage) -> Spent {
+    Arc::new(move |tenant, time| usage.worked(tenant, time))
 }
 
 fn start_access_log(

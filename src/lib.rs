@@ -25,4 +25,5 @@ pub mod private;
 pub mod queue;
 pub mod telemetry;
 pub mod upstream;
+pub mod usage;
 pub mod variants;

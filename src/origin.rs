@@ -229,7 +229,7 @@ pub struct Usage {
 }
 
 /// Limits that a write must stay inside; checked where the write is decided, so that racing writers can't pass together.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Quota {
     pub bytes: Option<u64>,
     pub objects: Option<u64>,

@@ -14,3 +14,4 @@ mod shadow;
 mod support;
 mod tidy;
 mod upstream;
+mod usage;

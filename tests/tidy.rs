@@ -31,6 +31,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("variants", 4),
     ("cdn", 4),
     ("cluster", 4),
+    ("usage", 4),
     ("ops", 5),
     ("http", 6),
     ("jobs", 6),

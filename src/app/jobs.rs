@@ -68,6 +68,8 @@ pub struct Parts {
     pub layers: Layers,
     pub shared: Option<SharedUpkeep>,
     pub lifecycle: Gauges,
+    /// How long usage is kept.
+    pub keep_usage: Duration,
 }
 
 pub fn kinds(parts: Parts, ops: &Ops, auth: &Arc<Auth>) -> Vec<Arc<dyn Kind>> {
@@ -96,7 +98,7 @@ pub fn kinds(parts: Parts, ops: &Ops, auth: &Arc<Auth>) -> Vec<Arc<dyn Kind>> {
         kinds.push(Arc::new(Repair { replicas, grant: grant.clone() }));
     }
     if let Some(bucket) = parts.shared {
-        kinds.push(Arc::new(Sweep { bucket, grant }));
+        kinds.push(Arc::new(Sweep { bucket, grant, keep_usage: parts.keep_usage }));
     }
     kinds
 }

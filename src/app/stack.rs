@@ -150,8 +150,9 @@ impl Stack {
         let hot = hot::Settings { bytes: store.hot.bytes.min(BACK_HOT_CACHE_BYTES), ..store.hot };
         let index_cache_bytes = store.index_cache_bytes.min(BACK_INDEX_CACHE_BYTES);
         // What waits there goes where it belongs, whatever its age.
-        let lifecycles = Arc::default();
-        let local = Local::open(LocalSettings { dir, hot, index_cache_bytes, metrics: tools.metrics.clone(), lifecycles, ..store })?;
+        let (lifecycles, bucket_limits) = (Arc::default(), Arc::default());
+        let local =
+            Local::open(LocalSettings { dir, hot, index_cache_bytes, metrics: tools.metrics.clone(), lifecycles, bucket_limits, ..store })?;
         let buckets: HashSet<_> = settings.buckets.iter().cloned().collect();
         let mode = Arc::new(move |bucket: &_| buckets.contains(bucket));
         let (queue, gauges) = (tools.queue.clone(), tools.metrics.write_back.clone());

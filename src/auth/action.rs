@@ -86,7 +86,7 @@ actions! {
         ReplicateObject ReplicateDelete ReplicateTags GetObjectVersionForReplication InitiateReplication
         ObjectOwnerOverrideToBucketOwner;
     "tidegate" Service:
-        ListJobs GetJob CancelJob RetryJob GetUpload PurgeTags;
+        ListJobs GetJob CancelJob RetryJob GetUpload PurgeTags GetUsage;
     "tidegate" Object:
         Purge Warm;
 }

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::auth::fault::Fault;
 use crate::auth::identity::{Identity, Reach, Tenant};
 use crate::auth::keys::{AccessKey, Holder, Secret};
-use crate::auth::limits::RateLimiter;
+use crate::auth::limits::{ByteRate, RateLimiter, Slots};
 use crate::auth::operator::OperatorKey;
 use crate::auth::role::{Provider, Role};
 use crate::auth::tenants::{Folder, TenantFile};
@@ -64,6 +64,8 @@ pub struct Directory {
     roles: HashMap<Box<str>, Arc<Role>>,
     /// By issuer.
     providers: HashMap<Box<str>, Arc<Provider>>,
+    /// What goes out is limited for some tenant: only then it is asked for whom a body goes out that nobody signed for.
+    pub limits_out: bool,
 }
 
 /// What the folder says, kept so that made keys can change without reading it again.
@@ -113,6 +115,7 @@ impl Directory {
         new.add(AccessKey::new(source.operator.access_key.clone(), source.operator.secret.clone(), Holder::Operator));
         for file in &source.folder.tenants {
             let tenant = Arc::new(tenant(file, before.tenants.get(&file.id)));
+            new.limits_out |= tenant.bytes_out.is_some() || tenant.limits.egress_per_month.is_some();
             new.tenants.insert(file.id.clone(), tenant);
             for (i, k) in file.keys.iter().enumerate() {
                 if new.keys.contains_key(k.id.as_str()) {
@@ -168,6 +171,16 @@ fn tenant(file: &TenantFile, before: Option<&Arc<Tenant>>) -> Tenant {
         let running = before.and_then(|t| t.rate.clone()).filter(|r| r.per_second() == per_second.max(1));
         running.unwrap_or_else(|| Arc::new(RateLimiter::new(per_second)))
     });
+    let bytes = |per_second: Option<u64>, running: Option<&Arc<ByteRate>>| {
+        per_second.map(|per_second| match running.filter(|r| r.per_second() == per_second.max(1)) {
+            Some(running) => running.clone(),
+            None => Arc::new(ByteRate::new(per_second)),
+        })
+    };
+    let uploads = file.limits.uploads.map(|most| {
+        let running = before.and_then(|t| t.uploads.clone()).filter(|slots| slots.most() == most);
+        running.unwrap_or_else(|| Arc::new(Slots::new(most)))
+    });
     Tenant {
         id: file.id.clone(),
         display: file.display.as_deref().unwrap_or(file.id.as_str()).into(),
@@ -175,5 +188,8 @@ fn tenant(file: &TenantFile, before: Option<&Arc<Tenant>>) -> Tenant {
         policies: file.policies.clone(),
         tokens_valid_after: file.tokens_valid_after,
         rate,
+        bytes_in: bytes(file.limits.bytes_in_per_second, before.and_then(|t| t.bytes_in.as_ref())),
+        bytes_out: bytes(file.limits.bytes_out_per_second, before.and_then(|t| t.bytes_out.as_ref())),
+        uploads,
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::{Arc, LazyLock};
 
 use crate::auth::in_session::InSession;
-use crate::auth::limits::{Limits, RateLimiter};
+use crate::auth::limits::{ByteRate, Limits, RateLimiter, Slots};
 use crate::auth::payload::Payload;
 use crate::auth::policy::Policy;
 use crate::base::names::{AccessKeyId, BucketName, ObjectKey, TenantId};
@@ -22,6 +22,10 @@ pub struct Tenant {
     pub(super) tokens_valid_after: Option<Timestamp>,
     /// Outlives reloads, or each one would hand out a fresh second of requests.
     pub(super) rate: Option<Arc<RateLimiter>>,
+    /// The same.
+    pub(super) bytes_in: Option<Arc<ByteRate>>,
+    pub(super) bytes_out: Option<Arc<ByteRate>>,
+    pub(super) uploads: Option<Arc<Slots>>,
 }
 
 #[derive(Debug, Clone)]

@@ -1,6 +1,8 @@
 //! What a tenant may use, and the meter for its requests per second.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
 
 use crate::origin::Quota;
 
@@ -10,6 +12,13 @@ pub struct Limits {
     pub objects: Option<u64>,
     pub requests_per_second: Option<u32>,
     pub jobs: Option<u32>,
+    /// Of bodies. They are slowed down, never cut.
+    pub bytes_in_per_second: Option<u64>,
+    pub bytes_out_per_second: Option<u64>,
+    /// Bodies of objects and parts that arrive at once.
+    pub uploads: Option<u32>,
+    /// Bytes that go out in a month of UTC.
+    pub egress_per_month: Option<u64>,
 }
 
 impl Limits {
@@ -49,6 +58,71 @@ impl RateLimiter {
     }
 }
 
+/// The meter of bytes per second: whoever was given some waits until they were due. As `RateLimiter`, one second's worth may come at once.
+#[derive(Debug)]
+pub struct ByteRate {
+    per_second: u64,
+    /// When all that was given is paid back.
+    paid_at_nanos: AtomicU64,
+}
+
+impl ByteRate {
+    pub fn new(per_second: u64) -> Self {
+        ByteRate { per_second: per_second.max(1), paid_at_nanos: AtomicU64::new(0) }
+    }
+
+    pub fn per_second(&self) -> u64 {
+        self.per_second
+    }
+
+    /// So many went. 0: only asked. Answers how long the next have to wait.
+    pub fn took(&self, now_nanos: u64, bytes: u64) -> Duration {
+        let cost = u128::from(bytes) * u128::from(SECOND) / u128::from(self.per_second);
+        let cost = u64::try_from(cost).unwrap_or(u64::MAX);
+        let next = |paid_at: u64| paid_at.max(now_nanos).saturating_add(cost);
+        let before = if cost == 0 {
+            self.paid_at_nanos.load(Ordering::Relaxed)
+        } else {
+            // Always Ok: there is always a next time.
+            self.paid_at_nanos.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |paid_at| Some(next(paid_at))).unwrap_or_default()
+        };
+        Duration::from_nanos(next(before).saturating_sub(now_nanos).saturating_sub(SECOND))
+    }
+}
+
+/// How many may do something at once.
+#[derive(Debug)]
+pub struct Slots {
+    most: u32,
+    taken: AtomicU32,
+}
+
+/// Given back when it is dropped.
+#[derive(Debug)]
+pub struct Slot(Arc<Slots>);
+
+impl Slots {
+    pub fn new(most: u32) -> Self {
+        Slots { most, taken: AtomicU32::new(0) }
+    }
+
+    pub fn most(&self) -> u32 {
+        self.most
+    }
+
+    /// None: all are taken.
+    pub fn take(self: &Arc<Self>) -> Option<Slot> {
+        let taken = self.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |taken| (taken < self.most).then_some(taken + 1));
+        taken.is_ok().then(|| Slot(self.clone()))
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.0.taken.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -63,6 +137,43 @@ mod tests {
         assert!(!limiter.take(start + SECOND / 10));
         // Two seconds of silence save up one second, not two.
         assert_eq!((0..100).filter(|_| limiter.take(start + 3 * SECOND)).count(), 10);
+    }
+
+    #[test]
+    fn bytes_are_slowed_down_to_the_rate() {
+        let rate = ByteRate::new(1000);
+        let start = 5 * SECOND;
+        assert_eq!(rate.took(start, 0), Duration::ZERO);
+        assert_eq!(rate.took(start, 1000), Duration::ZERO, "a second's worth at once");
+        assert_eq!(rate.took(start, 500), Duration::from_millis(500));
+        assert_eq!(rate.took(start + SECOND / 2, 0), Duration::ZERO);
+        assert_eq!(rate.took(start + SECOND / 2, 3000), Duration::from_secs(3));
+        // Silence saves up one second.
+        assert_eq!(rate.took(start + 60 * SECOND, 2000), Duration::from_secs(1));
+        rate.took(u64::MAX, u64::MAX);
+        ByteRate::new(0).took(0, u64::MAX);
+    }
+
+    #[test]
+    fn never_more_slots_than_there_are() {
+        let slots = Arc::new(Slots::new(10));
+        let high = AtomicU32::new(0);
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    for _ in 0..1000 {
+                        let Some(slot) = slots.take() else { continue };
+                        high.fetch_max(slots.taken.load(Ordering::Relaxed), Ordering::Relaxed);
+                        drop(slot);
+                    }
+                });
+            }
+        });
+        assert!(high.into_inner() <= 10);
+        let taken: Vec<_> = (0..20).filter_map(|_| slots.take()).collect();
+        assert_eq!(taken.len(), 10);
+        drop(taken);
+        assert!(slots.take().is_some());
     }
 
     #[test]

@@ -77,6 +77,7 @@ use crate::base::names::{AccessKeyId, BucketName, TenantId};
 use crate::base::object::Bucket;
 use crate::origin::Quota;
 use directory::{Directory, Source};
+use limits::{ByteRate, Slot};
 use rules::RulesCache;
 
 pub struct Auth {
@@ -257,6 +258,44 @@ impl Auth {
             return Ok(());
         }
         Err(Error::new(ErrorKind::SlowDown, "Please reduce your request rate: the tenant's limit of requests per second is reached."))
+    }
+
+    /// Room for one more body of an object or a part, for as long as the slot is held. None: as many as there are.
+    pub fn take_slot(&self, caller: &Caller) -> Result<Option<Slot>> {
+        let Identity::Tenant(tenant) = &caller.identity else { return Ok(None) };
+        let Some(slots) = &tenant.uploads else { return Ok(None) };
+        let refused = || Error::new(ErrorKind::SlowDown, "Please reduce your uploads: the tenant's limit of uploads at once is reached.");
+        slots.take().map(Some).ok_or_else(refused)
+    }
+
+    /// How fast the caller's bodies may come in.
+    pub fn rate_in(&self, caller: &Caller) -> Option<Arc<ByteRate>> {
+        let Identity::Tenant(tenant) = &caller.identity else { return None };
+        tenant.bytes_in.clone()
+    }
+
+    /// How fast a body may go out to the caller; where nobody signed, by the limit of the tenant whose object it is.
+    pub fn rate_out(&self, caller: Option<&Caller>, owner: Option<&TenantId>) -> Option<Arc<ByteRate>> {
+        match caller.map(|caller| &caller.identity) {
+            Some(Identity::Tenant(tenant)) => tenant.bytes_out.clone(),
+            Some(Identity::Operator) => None,
+            Some(Identity::Anonymous) | None => {
+                let directory = self.directory.load();
+                let owner = owner.filter(|_| directory.limits_out)?;
+                directory.tenant(owner)?.bytes_out.clone()
+            }
+        }
+    }
+
+    /// What may go out of the tenant's in a month.
+    pub fn egress_limit(&self, tenant: &TenantId) -> Option<u64> {
+        let directory = self.directory.load();
+        if directory.limits_out { directory.tenant(tenant)?.limits.egress_per_month } else { None }
+    }
+
+    /// By the clock that the meters go by.
+    pub fn nanos(&self) -> u64 {
+        self.started.elapsed().as_nanos() as u64
     }
 
     /// A policy that is to be set: MalformedPolicy names the place.

@@ -33,6 +33,11 @@ pub const IDENTITY_PROVIDERS: &str = "identity-providers";
 /// What else stands in the folder, read with it.
 pub type More = fn(&mut Reader<'_>, &Path, &BTreeMap<String, Arc<Policy>>);
 
+const LIMITS: [&str; 8] =
+    ["bytes", "objects", "requests_per_second", "jobs", "bytes_in_per_second", "bytes_out_per_second", "uploads", "egress_per_month"];
+/// Of them, those that can be written with a unit.
+const SIZES: [&str; 4] = ["bytes", "bytes_in_per_second", "bytes_out_per_second", "egress_per_month"];
+
 pub struct TenantFile {
     pub file: PathBuf,
     pub id: TenantId,
@@ -254,17 +259,17 @@ impl Reader<'_> {
                 return Limits::default();
             }
         };
-        self.unknown_names(file, "limits.", table, &["bytes", "objects", "requests_per_second", "jobs"]);
+        self.unknown_names(file, "limits.", table, &LIMITS);
         let mut count = |name: &str, max: u64| {
             let value = table.get(name)?;
             let parsed = match value {
                 Value::Integer(n) => u64::try_from(*n).ok(),
-                Value::String(s) if name == "bytes" => parse_bytes(s),
+                Value::String(s) if SIZES.contains(&name) => parse_bytes(s),
                 _ => None,
             };
             let parsed = parsed.filter(|n| *n <= max);
             if parsed.is_none() {
-                let expected = if name == "bytes" { "a size such as \"1TB\" or \"500 MiB\"" } else { "a number" };
+                let expected = if SIZES.contains(&name) { "a size such as \"1TB\" or \"500 MiB\"" } else { "a number" };
                 self.fault(file, format!("limits.{name}"), format!("{expected} is needed here"));
             }
             parsed
@@ -275,6 +280,10 @@ impl Reader<'_> {
             objects: count("objects", u64::MAX),
             requests_per_second: count("requests_per_second", small).map(|n| n as u32),
             jobs: count("jobs", small).map(|n| n as u32),
+            bytes_in_per_second: count("bytes_in_per_second", u64::MAX),
+            bytes_out_per_second: count("bytes_out_per_second", u64::MAX),
+            uploads: count("uploads", small).map(|n| n as u32),
+            egress_per_month: count("egress_per_month", u64::MAX),
         }
     }
 

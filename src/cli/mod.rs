@@ -19,6 +19,7 @@ mod serve;
 mod side;
 mod snapshot;
 mod sync;
+mod usage;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -61,6 +62,8 @@ enum Command {
     Backfill(backfill::Backfill),
     /// Let go now what lifecycle rules say, or say what would go
     Lifecycle(lifecycle::Lifecycle),
+    /// What tenants used, for bills: requests, bytes, and what was stored for how long
+    Usage(usage::Usage),
     /// Prove that bodies, records and index agree, and repair the index; the gateway must not be running
     Fsck(fsck::Fsck),
     /// A link to an object in the operator's name: a presigned URL, CloudFront's URL or cookies, or a path token
@@ -138,6 +141,7 @@ fn carry_out(arguments: Arguments) -> Result<(), Failure> {
             Some(Command::Repair(command)) => repair::run(command, config).await,
             Some(Command::Backfill(command)) => backfill::run(command, config).await,
             Some(Command::Lifecycle(command)) => lifecycle::run(command, config).await,
+            Some(Command::Usage(command)) => usage::run(command, config).await,
             Some(Command::Fsck(command)) => fsck::run(&command, &config),
             Some(Command::Presign(command)) => presign::run(command, config).await,
             Some(Command::Import(command)) => import::run(command, config).await,

@@ -60,6 +60,7 @@ macro_rules! field {
 
 mod keeping;
 mod upstream;
+mod usage;
 
 pub fn keys() -> Vec<Key> {
     [
@@ -76,6 +77,8 @@ pub fn keys() -> Vec<Key> {
         jobs(),
         keeping::lifecycle(),
         keeping::encryption(),
+        usage::usage(),
+        usage::prices(),
         cdn(),
         limits(),
         patience(),

@@ -1,6 +1,7 @@
 //! Reads `gateway.toml` and the environment into a `Config`, and finds everything that is wrong in one go.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -9,7 +10,7 @@ use super::fault::Fault;
 use super::keys::{Key, keys};
 use super::reader::{Reader, nearest};
 use super::value::Value;
-use super::{Config, DEFAULT_FILE, buckets, encryption, lifecycle, replicas, shadows, sites};
+use super::{Config, DEFAULT_FILE, bucket_limits, buckets, encryption, lifecycle, replicas, shadows, sites};
 use crate::base::names::BucketName;
 use crate::cluster::RecurringNode;
 
@@ -68,6 +69,7 @@ impl Reader<'_> {
             let (name, at) = (section.get_ref().as_ref(), section.span().start);
             match content.get_ref() {
                 _ if name == "lifecycle_rule" => self.config.lifecycle.configured = lifecycle::take(self, content),
+                _ if name == "bucket_limit" => self.config.store.bucket_limits = Arc::new(bucket_limits::take(self, content)),
                 _ if name == "bucket" => self.config.upstream.adopted = buckets::take(self, content),
                 _ if name == "encryption_key" => self.config.encryption_keys = encryption::take(self, content),
                 _ if name == "replica" => self.config.replicas = replicas::take(self, content),
@@ -82,7 +84,7 @@ impl Reader<'_> {
                     let sections: Vec<&str> = keys
                         .iter()
                         .map(Key::section)
-                        .chain(["site", "bucket", "replica", "shadow", "lifecycle_rule", "encryption_key"])
+                        .chain(["site", "bucket", "replica", "shadow", "lifecycle_rule", "encryption_key", "bucket_limit"])
                         .collect();
                     self.fault(at, name, format!("there is no such section{}", nearest(name, sections.into_iter())));
                 }

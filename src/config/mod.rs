@@ -5,6 +5,7 @@
 //! keys are refused; nothing has been opened when a fault is reported.
 //! `keys` is the one list of what can be set: the reader, the shipped file and the table in `docs/configuration.md` come from it.
 
+pub mod bucket_limits;
 pub mod buckets;
 pub mod callers;
 pub mod cdn;
@@ -45,6 +46,7 @@ use crate::telemetry::bucket_logs;
 use crate::telemetry::log::Settings as LogSettings;
 use crate::telemetry::metrics::Metrics;
 use crate::upstream::Settings as UpstreamSettings;
+use crate::usage::Settings as UsageSettings;
 use crate::variants::settings::Settings as VariantSettings;
 
 /// The file that is read when none is named.
@@ -81,6 +83,8 @@ pub struct Config {
     pub queue: QueueSettings,
     pub jobs: JobSettings,
     pub lifecycle: lifecycle::Lifecycle,
+    /// Its folder is `usage` in the store's.
+    pub usage: UsageSettings,
     pub cdn: CdnSettings,
     /// Other nodes of the same bucket.
     pub cluster: ClusterSettings,
@@ -134,6 +138,7 @@ impl Default for Config {
             queue: QueueSettings::default(),
             jobs: JobSettings::default(),
             lifecycle: lifecycle::Lifecycle::default(),
+            usage: UsageSettings::default(),
             cdn: CdnSettings::default(),
             cluster: ClusterSettings::default(),
             log: LogSettings::default(),
@@ -155,6 +160,10 @@ impl Config {
 
     pub fn bucket_log_settings(&self) -> bucket_logs::Settings {
         bucket_logs::Settings { dir: self.store.dir.join("bucket-logs"), every: self.bucket_log_every }
+    }
+
+    pub fn usage_settings(&self) -> UsageSettings {
+        UsageSettings { dir: self.store.dir.join("usage"), ..self.usage.clone() }
     }
 
     /// None: the store is the embedded one.

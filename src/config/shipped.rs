@@ -83,6 +83,12 @@ const SITES: &str = "\
 # keep_noncurrent = 3                 # of these, the newest stay
 # abort_uploads_days = 1
 
+# What a bucket may hold, whosever it is (embedded store). Beyond it writes are refused with QuotaExceeded. See docs/usage.md.
+# [[bucket_limit]]
+# bucket = \"media\"
+# bytes = \"1TB\"
+# objects = 1_000_000                  # with versions and delete markers
+
 # What the edge door shows: one table for each site. A request belongs to the site of its host, or to the one for any host.
 [[site]]
 

@@ -3,7 +3,7 @@
 
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
@@ -13,6 +13,8 @@ use crate::base::object::BucketDocument;
 use crate::http::body::ResponseBody;
 use crate::http::gateway::WorkersGateway;
 use crate::http::record::Record;
+use crate::http::throttle::Throttle;
+use crate::http::usage;
 use crate::net::service::Pulled;
 use crate::telemetry::access_log::Entry;
 
@@ -41,6 +43,9 @@ impl Drop for Account {
             tenant.bytes_in.inc_by(record.bytes_in());
             tenant.bytes_out.inc_by(record.bytes_out);
         }
+        if let Some(sheet) = &self.gateway.sheet {
+            usage::count(sheet, record, &finished);
+        }
         let logged = record.bucket().filter(|bucket| bucket.documents.contains_key(&BucketDocument::Logging));
         if logged.is_some() {
             self.gateway.bucket_logs.wanted.set();
@@ -63,11 +68,22 @@ impl Drop for Account {
 pub struct Accounted {
     body: ResponseBody,
     account: Account,
+    /// None: as fast as the client takes it.
+    throttle: Option<Throttle>,
 }
 
 impl Accounted {
     pub fn new(body: ResponseBody, account: Account) -> Self {
-        Accounted { body, account }
+        let (auth, record) = (&account.gateway.auth, &account.record);
+        let rate =
+            if body.is_empty() { None } else { auth.rate_out(record.caller(), record.object().as_ref().map(|object| &object.owner)) };
+        let throttle = rate.map(|rate| Throttle::new(rate, auth.nanos()));
+        Accounted { body, account, throttle }
+    }
+
+    /// Taken from the body, and not sent yet.
+    fn left(&self) -> u64 {
+        self.throttle.as_ref().map_or(0, Throttle::left)
     }
 }
 
@@ -76,21 +92,35 @@ impl Body for Accounted {
     type Error = Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>>>> {
-        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        let this = &mut *self;
+        let polled = match &mut this.throttle {
+            None => Pin::new(&mut this.body).poll_frame(cx),
+            Some(throttle) => {
+                ready!(throttle.poll(cx));
+                let polled = match throttle.rest() {
+                    Some(rest) => Poll::Ready(Some(Ok(Frame::data(rest)))),
+                    None => Pin::new(&mut this.body).poll_frame(cx),
+                };
+                polled.map(|frame| frame.map(|frame| frame.map(|frame| frame.map_data(|data| throttle.cut(data)))))
+            }
+        };
         if let Poll::Ready(Some(Ok(frame))) = &polled
             && let Some(data) = frame.data_ref()
         {
-            self.account.record.bytes_out += data.len() as u64;
+            this.account.record.bytes_out += data.len() as u64;
         }
         polled
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.body.is_end_stream() && self.left() == 0
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        match self.body.size_hint().exact() {
+            Some(exact) if self.left() > 0 => SizeHint::with_exact(exact + self.left()),
+            _ => self.body.size_hint(),
+        }
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
@@ -15,6 +15,7 @@ use crate::base::error::{Error, Result};
 use crate::http::form::File;
 use crate::http::gzip::Coded;
 use crate::http::record::Record;
+use crate::http::throttle::Throttle;
 use crate::net::request_body::RequestBody;
 use crate::net::service::Pulled;
 use crate::ops::transfers::Transfer;
@@ -145,6 +146,8 @@ pub struct Counted<'r> {
     pub body: RequestBody,
     pub record: &'r Record,
     pub transfer: Option<Arc<Transfer>>,
+    /// None: as fast as it comes.
+    pub throttle: Option<Throttle>,
 }
 
 impl http_body::Body for Counted<'_> {
@@ -152,11 +155,16 @@ impl http_body::Body for Counted<'_> {
     type Error = Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>>>> {
+        if let Some(throttle) = &mut self.throttle {
+            ready!(throttle.poll(cx));
+        }
         let frame = Pin::new(&mut self.body).poll_frame(cx);
         if let Poll::Ready(Some(Ok(frame))) = &frame
             && let Some(data) = frame.data_ref()
         {
-            self.record.took_in(data.len());
+            let bytes = data.len();
+            self.record.took_in(bytes);
+            self.throttle.iter_mut().for_each(|throttle| throttle.went(bytes as u64));
             if let Some(transfer) = &self.transfer {
                 transfer.arrived(data.len() as u64);
             }

@@ -19,7 +19,7 @@ pub struct Doors(Rc<WorkersGateway>);
 
 impl Doors {
     pub fn new(gateway: Arc<Gateway>) -> Self {
-        Doors(Rc::new(WorkersGateway(gateway)))
+        Doors(Rc::new(WorkersGateway::new(gateway)))
     }
 }
 

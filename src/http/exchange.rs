@@ -33,6 +33,7 @@ use crate::http::gateway::Gateway;
 use crate::http::record::Record;
 use crate::http::respond::Answer;
 use crate::http::s3::params;
+use crate::http::throttle::Throttle;
 use crate::http::visit::Visit;
 use crate::http::xml::Writer;
 use crate::ingest::chunked::Decoder;
@@ -402,7 +403,10 @@ impl Exchange<'_> {
     ) -> Result<Received> {
         let body = self.body.take().ok_or_else(|| Error::internal("a body was asked for twice"))?;
         // An empty body is not polled by hyper, so it sends no interim answer of its own; clients that asked wait for one.
-        let counted = |body| Counted { body, record: self.record, transfer };
+        let auth = &self.gateway.auth;
+        let _slot = auth.take_slot(self.caller)?;
+        let throttle = auth.rate_in(self.caller).map(|rate| Throttle::new(rate, auth.nanos()));
+        let counted = |body| Counted { body, record: self.record, transfer, throttle };
         match body {
             Brought::Body(body) => receive(pin!(counted(body)), decoder, &expect, staging).await,
             Brought::File(file) => Box::pin(receive(pin!(file.by(counted)), decoder, &expect, staging)).await,

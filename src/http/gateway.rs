@@ -1,9 +1,12 @@
 //! What the doors share: the parts they call and the settings they go by. One per gateway.
 
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::auth::Auth;
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::names::TenantId;
 use crate::base::object::Ownership;
 use crate::cluster::seal::Seals;
 use crate::http::compiled::Compiled;
@@ -17,6 +20,8 @@ use crate::ops::Ops;
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::bucket_logs::BucketLogs;
 use crate::telemetry::metrics::Metrics;
+use crate::usage::Usage;
+use crate::usage::sheet::Sheet;
 
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -92,16 +97,42 @@ pub struct Gateway {
     pub documents: Room,
     /// Of those who sign tokens for roles.
     pub provider_keys: ProviderKeys,
+    /// None: only tests go without.
+    pub usage: Option<Usage>,
+}
+
+impl Gateway {
+    /// Whether bytes of the tenant's may still go out this month.
+    pub fn require_egress(&self, tenant: &TenantId) -> Result<()> {
+        let Some(limit) = self.auth.egress_limit(tenant) else { return Ok(()) };
+        if self.usage.as_ref().is_some_and(|usage| usage.egress(tenant.as_str()) >= limit) {
+            let text = "The tenant's limit of bytes that go out in a month is reached. It begins anew with the next month of UTC.";
+            return Err(Error::new(ErrorKind::QuotaExceeded, text));
+        }
+        Ok(())
+    }
 }
 
 /// The gateway as one worker holds it. The worker's requests count references to this, in an `Rc`: a count that all cores
 /// share is too dear for each of them.
-pub struct WorkersGateway(pub Arc<Gateway>);
+pub struct WorkersGateway {
+    gateway: Arc<Gateway>,
+    /// What the worker's requests are counted on. None: usage is not kept.
+    pub sheet: Option<Rc<Sheet>>,
+}
+
+impl WorkersGateway {
+    /// Within the worker's runtime.
+    pub fn new(gateway: Arc<Gateway>) -> Self {
+        let sheet = gateway.usage.clone().map(Sheet::start);
+        WorkersGateway { gateway, sheet }
+    }
+}
 
 impl std::ops::Deref for WorkersGateway {
     type Target = Gateway;
 
     fn deref(&self) -> &Gateway {
-        &self.0
+        &self.gateway
     }
 }

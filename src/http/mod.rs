@@ -34,5 +34,7 @@ pub mod respond;
 pub mod s3;
 pub mod site;
 pub mod sts;
+pub mod throttle;
+pub mod usage;
 pub mod visit;
 pub mod xml;

@@ -23,7 +23,7 @@ pub async fn told(gateway: &Gateway, record: &Record, parts: &Parts, body: Reque
     let sealed = parts.headers.get(AUTHORIZATION).and_then(|v| v.to_str().ok()).unwrap_or_default();
     // Nothing is read of a body whose head is not genuine.
     let opened = seals.open(sealed)?;
-    let from = opened.message(&bounded(Counted { body, record, transfer: None }).await?)?;
+    let from = opened.message(&bounded(Counted { body, record, transfer: None, throttle: None }).await?)?;
     respond::json(&gateway.ops.told_by_peer(&from).await?)
 }
 

@@ -4,7 +4,7 @@
 //! It holds what a request has anyway: names that were read from its path, its caller, the bucket and the object that were found.
 //! Nothing is copied for it, and nothing allocated but its own box. What a log line needs beside it (address, headers) is noted only where there is a log.
 
-use std::cell::{Cell, OnceCell, RefCell};
+use std::cell::{Cell, OnceCell, Ref, RefCell};
 use std::time::{Duration, Instant};
 
 use crate::auth::identity::{Caller, Carrier, Via};
@@ -35,6 +35,8 @@ pub struct Record {
     bytes_in: Cell<u64>,
     pub bytes_out: u64,
     error_code: Cell<Option<&'static str>>,
+    /// The CDN that the site is for asked, and proved it.
+    through_cdn: Cell<bool>,
     status: u16,
     /// To the answer's head.
     first_byte: Duration,
@@ -56,6 +58,7 @@ impl Record {
             bytes_in: Cell::new(0),
             bytes_out: 0,
             error_code: Cell::new(None),
+            through_cdn: Cell::new(false),
             status: 0,
             first_byte: Duration::ZERO,
         }
@@ -112,6 +115,18 @@ impl Record {
     /// Of the key that the request names.
     pub fn saw_object(&self, object: SharedObject) {
         self.object.replace(Some(object));
+    }
+
+    pub fn object(&self) -> Ref<'_, Option<SharedObject>> {
+        self.object.borrow()
+    }
+
+    pub fn came_through_cdn(&self) {
+        self.through_cdn.set(true);
+    }
+
+    pub fn is_through_cdn(&self) -> bool {
+        self.through_cdn.get()
     }
 
     pub fn saw_part(&self, size: u64) {

@@ -7,10 +7,12 @@ use serde_json::json;
 use tokio::time::interval;
 
 use crate::auth::grant::GatewayGrant;
-use crate::base::error::Result;
+use crate::base::error::{Error, Result};
+use crate::base::timestamp::Timestamp;
 use crate::ops::shared_upkeep::SharedUpkeep;
 use crate::queue::kind::Work;
 use crate::queue::{Attempt, Fault, Kind, Payload, Recurring};
+use crate::usage::period::{self, Month};
 
 pub const KIND: &str = "sweep";
 const VERSION: u16 = 1;
@@ -22,6 +24,8 @@ const SIGN_OF_LIFE: Duration = Duration::from_secs(20);
 pub struct Sweep {
     pub bucket: SharedUpkeep,
     pub grant: GatewayGrant,
+    /// How long usage is kept.
+    pub keep_usage: Duration,
 }
 
 pub fn recurring() -> Result<Recurring> {
@@ -39,7 +43,12 @@ impl Kind for Sweep {
 
     fn run<'a>(&'a self, attempt: &'a Attempt) -> Work<'a> {
         Box::pin(async move {
-            let sweeping = self.bucket.sweep(&self.grant);
+            let oldest = Timestamp::from_millis(Timestamp::now().millis().saturating_sub(self.keep_usage.as_millis() as u64));
+            let sweeping = async {
+                let swept = self.bucket.sweep(&self.grant).await?;
+                self.bucket.forget_usage(&self.grant, Month::of_day(period::day(oldest))).await?;
+                Ok::<_, Error>(swept)
+            };
             tokio::pin!(sweeping);
             let mut life = interval(SIGN_OF_LIFE);
             loop {

@@ -62,19 +62,35 @@ pub(super) fn merge_by_runs(input: &Input, run_bytes: usize, each: &mut dyn FnMu
 
 /// Writes the live rows as a snapshot that stands for the log up to `stamp.upto`. `each` sees every row as it passes.
 pub fn write_snapshot(input: &Input, stamp: Stamp, each: &mut dyn FnMut(&OpRef<'_>) -> Result<()>) -> Result<Snapshot> {
-    let unfinished = input.dir.join(format!("{:016x}.snap.tmp", stamp.upto));
-    let path = input.dir.join(format!("{:016x}.snap", stamp.upto));
+    write_kept(input, stamp, &mut |op| each(op).map(|()| true))
+}
+
+/// As `write_snapshot`, without the rows that `keep` says are not needed any more.
+pub fn write_kept(input: &Input, stamp: Stamp, keep: &mut dyn FnMut(&OpRef<'_>) -> Result<bool>) -> Result<Snapshot> {
+    write_into(&input.dir, input, stamp, keep)
+}
+
+/// A snapshot of it in another folder, which becomes that of a journal.
+pub fn write_copy(input: &Input, stamp: Stamp, dir: &Path) -> Result<Snapshot> {
+    write_into(dir, input, stamp, &mut |_| Ok(true))
+}
+
+fn write_into(dir: &Path, input: &Input, stamp: Stamp, keep: &mut dyn FnMut(&OpRef<'_>) -> Result<bool>) -> Result<Snapshot> {
+    let unfinished = dir.join(format!("{:016x}.snap.tmp", stamp.upto));
+    let path = dir.join(format!("{:016x}.snap", stamp.upto));
     let _cleanup = Spilled(vec![unfinished.clone()]);
     let mut writer = Writer::create(&unfinished, &stamp).map_err(Error::internal)?;
     let mut entries = 0;
     merge(input, &mut |op| {
-        entries += 1;
-        writer.push(op).map_err(Error::internal)?;
-        each(op)
+        if keep(op)? {
+            entries += 1;
+            writer.push(op).map_err(Error::internal)?;
+        }
+        Ok(())
     })?;
     let bytes = writer.finish().map_err(Error::internal)?;
     std::fs::rename(&unfinished, &path).map_err(Error::internal)?;
-    sync_dir(&input.dir).map_err(Error::internal)?;
+    sync_dir(dir).map_err(Error::internal)?;
     Ok(Snapshot { path, stamp, entries, bytes })
 }
 

@@ -60,7 +60,10 @@ fn decide(txn: &mut Txn<'_>, ring: &Ring, complete: &CompleteUpload, quota: &Quo
     let checksum = whole_checksum(&upload, complete, &chosen)?;
     let current = txn.object(&complete.bucket, &complete.key)?;
     check(&complete.conditions, current.as_deref())?;
-    let replaced = versions::replaced(txn, &bucket, &complete.key, current.as_ref())?.filter(|row| row.head.owner == upload.owner);
+    let replaced = versions::replaced(txn, &bucket, &complete.key, current.as_ref())?;
+    let makes_room = replaced.as_ref().map_or(0, |row| i128::from(row.head.size));
+    txn.check_bucket_limit(&complete.bucket, i128::from(size) - makes_room, i128::from(replaced.is_none()))?;
+    let replaced = replaced.filter(|row| row.head.owner == upload.owner);
     // The parts' bytes are counted already.
     txn.check_quota(&upload.owner, quota, 0, if replaced.is_some() { 0 } else { 1 })?;
 

@@ -135,7 +135,7 @@ fn copy_inside(txn: &mut Txn<'_>, ring: &Ring, copy: &CopyObject, checksum: Opti
     let current = txn.object(&copy.bucket, &copy.key)?;
     check(&copy.conditions, current.as_deref())?;
     let replaced = versions::replaced(txn, &bucket, &copy.key, current.as_ref())?;
-    check_quota(txn, &copy.owner, quota, source.head.size, replaced.as_deref())?;
+    check_quota(txn, &copy.bucket, &copy.owner, quota, source.head.size, replaced.as_deref())?;
     let in_place = (&copy.source_bucket, &copy.source_key) == (&copy.bucket, &copy.key)
         && replaced.is_some_and(|row| row.tail.generation == source.tail.generation);
     // Named one by one: whether a copy has it too must be said of each.

@@ -225,7 +225,7 @@ fn decide(txn: &mut Txn<'_>, ring: &Ring, version: &NewVersion, mut bring: Bring
     let current = txn.object(&version.bucket, &version.key)?;
     check(&version.conditions, current.as_deref())?;
     let replaced = versions::replaced(txn, &bucket, &version.key, current.as_ref())?;
-    check_quota(txn, &version.owner, &version.quota, version.size, replaced.as_deref())?;
+    check_quota(txn, &version.bucket, &version.owner, &version.quota, version.size, replaced.as_deref())?;
     let of = version.encryption.as_ref();
     let known = if version.may_be_shared() { txn.content(&version.scope(), &version.sha256)? } else { None };
     let known = known.and_then(|content| encrypt::known(ring, of, content));
@@ -284,10 +284,18 @@ pub fn check(conditions: &WriteConditions, current: Option<&ObjectRow>) -> Resul
     conditions.check(current.map(|row| row.info(Vec::new())).as_ref())
 }
 
-pub fn check_quota(txn: &Txn<'_>, owner: &TenantId, quota: &Quota, size: u64, replaced: Option<&ObjectRow>) -> Result<()> {
+pub fn check_quota(
+    txn: &Txn<'_>,
+    bucket: &BucketName,
+    owner: &TenantId,
+    quota: &Quota,
+    size: u64,
+    replaced: Option<&ObjectRow>,
+) -> Result<()> {
+    let more = |replaced: Option<&ObjectRow>| i128::from(size) - replaced.map_or(0, |row| i128::from(row.head.size));
+    txn.check_bucket_limit(bucket, more(replaced), i128::from(replaced.is_none()))?;
     let replaced = replaced.filter(|row| row.head.owner == *owner);
-    let bytes = i128::from(size) - replaced.map_or(0, |row| i128::from(row.head.size));
-    txn.check_quota(owner, quota, bytes, if replaced.is_some() { 0 } else { 1 })
+    txn.check_quota(owner, quota, more(replaced), if replaced.is_some() { 0 } else { 1 })
 }
 
 /// Removing a file can take the disk a while; the reactor does not wait for it.

@@ -104,8 +104,7 @@ impl Local {
         let writer = std::thread::Builder::new().name("store-writer".into()).spawn(move || writer.run()).map_err(Error::internal)?;
         let local = Local { shared, threads: Mutex::new(vec![writer]), lock: Mutex::new(Some(lock)) };
         let first_write = move |txn: &mut Txn<'_>| {
-            txn.set_row(Table::Meta, STARTS.to_vec(), &(starts + 1))?;
-            meters.set_right(txn)?;
+            txn.set_row(Table::Meta, STARTS.to_vec(), &(starts + 1)).and_then(|()| meters.set_right(txn))?;
             stale.iter().try_for_each(|(row_key, sealed)| txn.set_row(Table::Settings, row_key.clone(), sealed))
         };
         if let Err(e) = local.shared.queue.submit_blocking(first_write.clone()) {

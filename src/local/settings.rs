@@ -1,5 +1,6 @@
 //! What can be set of the embedded store, with the shipped values.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +13,7 @@ use crate::journal;
 use crate::local::clock;
 use crate::local::hot;
 use crate::local::sealed::Sealing;
+use crate::origin::Quota;
 use crate::telemetry::metrics::Metrics;
 
 #[derive(Debug, Clone)]
@@ -40,6 +42,8 @@ pub struct Settings {
     pub allow_missing_keys: bool,
     /// What lets objects go: the index of what is due is made by it.
     pub lifecycles: Arc<Lifecycles>,
+    /// What a bucket may hold, whosever it is.
+    pub bucket_limits: Arc<BTreeMap<String, Quota>>,
     /// What the store counts into.
     pub metrics: Arc<Metrics>,
     /// For tests: other clocks than the machine's.
@@ -66,6 +70,7 @@ impl Default for Settings {
             encryption_keys: NamedKeys::default(),
             allow_missing_keys: false,
             lifecycles: Arc::default(),
+            bucket_limits: Arc::default(),
             metrics: Arc::default(),
             clock: clock::Source::default(),
             fault: None,

@@ -11,17 +11,17 @@ use bytes::Bytes;
 use crate::base::digest::VerifiedSha256;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::lifecycle::ready::Lifecycles;
-use crate::base::names::{BucketName, ObjectKey, TenantId};
+use crate::base::names::{BucketName, ObjectKey};
 use crate::base::object::{Bucket, SharedBucket};
 use crate::base::timestamp::Timestamp;
 use crate::index::{Change, Index, Walk};
 use crate::journal::{ContentAt, OpRef};
 use crate::local::clock::{LAST_TIME, Times};
 use crate::local::ids::Ids;
-use crate::local::rows::{BodyPlace, DropKind, DropRow, HashRow, Id, Manifest, ObjectRow, Table, UsageRow, VersionRow, key};
+use crate::local::rows::{BodyPlace, DropKind, DropRow, HashRow, Id, Manifest, ObjectRow, Table, VersionRow, key};
 use crate::local::scope::Scope;
 use crate::local::stored::{self, Row};
-use crate::origin::{Quota, Usage};
+use crate::origin::Quota;
 
 #[derive(Debug, Clone)]
 pub enum Value {
@@ -51,6 +51,7 @@ pub struct Txn<'a> {
     replay: bool,
     /// None: what is due is found by a look through the bucket.
     due_by: Option<DueBy<'a>>,
+    bucket_limits: Option<&'a BTreeMap<String, Quota>>,
 }
 
 /// What hints of what is due are derived by. Buckets as they were before the batch: a change of rules leaves a mark, which covers the
@@ -88,12 +89,23 @@ impl<'a> Txn<'a> {
             times,
             replay,
             due_by: None,
+            bucket_limits: None,
         }
     }
 
     /// What is due of each change is derived by these rules.
     pub fn with_due(self, due_by: DueBy<'a>) -> Self {
         Txn { due_by: Some(due_by), ..self }
+    }
+
+    /// No bucket grows past these.
+    pub fn with_bucket_limits(self, limits: &'a BTreeMap<String, Quota>) -> Self {
+        Txn { bucket_limits: Some(limits), ..self }
+    }
+
+    /// What the bucket may hold; None: as much as there is room for.
+    pub fn bucket_limit(&self, bucket: &BucketName) -> Option<Quota> {
+        self.bucket_limits?.get(bucket.as_str()).copied()
     }
 
     pub fn due_by(&self) -> Option<DueBy<'a>> {
@@ -364,21 +376,6 @@ impl<'a> Txn<'a> {
             };
         }
         Ok(found.into_iter().take(max).collect())
-    }
-
-    // Usage
-
-    pub fn usage(&self, tenant: &TenantId) -> Result<UsageRow> {
-        self.usage_at(tenant.as_str().as_bytes())
-    }
-
-    /// Refuses what takes the tenant past its limits: `bytes` and `objects` are what would be added.
-    pub fn check_quota(&self, tenant: &TenantId, quota: &Quota, bytes: i128, objects: i128) -> Result<()> {
-        if !quota.is_some() {
-            return Ok(());
-        }
-        let UsageRow { bytes: used, objects: there, .. } = self.usage(tenant)?;
-        quota.check(Usage { bytes: used, objects: there }, bytes, objects)
     }
 
     /// Notes that nothing seems to refer to this any more. The proof comes later, from the log alone.

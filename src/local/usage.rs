@@ -6,7 +6,7 @@
 //! Called by `derive` for each change, by `open`, and by `serve` for whoever asks.
 //! Limits: a row for each run that has objects, on the disk; a meter for each tenant, bucket and artifact type.
 
-use crate::base::error::{Error, Result};
+use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::layout;
 use crate::base::names::{BucketName, TenantId};
 use crate::base::timestamp::Timestamp;
@@ -15,6 +15,7 @@ use crate::index::{Index, Walk};
 use crate::local::rows::{MeterRow, Table, UsageRow, VersionRow, key};
 use crate::local::stored;
 use crate::local::txn::{Txn, Value};
+use crate::origin::{Quota, Usage};
 
 /// What keys of meters begin with in `Meta`.
 const METER: &[u8] = b"meter\0";
@@ -127,9 +128,32 @@ impl Txn<'_> {
         Ok(self.get_row(Table::Usage, place)?.unwrap_or_default())
     }
 
+    pub fn usage(&self, tenant: &TenantId) -> Result<UsageRow> {
+        self.usage_at(tenant.as_str().as_bytes())
+    }
+
+    /// Refuses what takes the tenant past its limits: `bytes` and `objects` are what would be added.
+    pub fn check_quota(&self, tenant: &TenantId, quota: &Quota, bytes: i128, objects: i128) -> Result<()> {
+        if !quota.is_some() {
+            return Ok(());
+        }
+        let UsageRow { bytes: used, objects: there, .. } = self.usage(tenant)?;
+        quota.check(Usage { bytes: used, objects: there }, bytes, objects)
+    }
+
     /// Of all tenants in a bucket.
     pub fn usage_of_bucket(&self, bucket: &BucketName) -> Result<UsageRow> {
         self.usage_at(&bucket_place(bucket.as_str()))
+    }
+
+    /// Refuses what takes the bucket past its limits: `bytes` and `objects` are what would be added. Parts of uploads are in no bucket yet.
+    pub fn check_bucket_limit(&self, bucket: &BucketName, bytes: i128, objects: i128) -> Result<()> {
+        let Some(limit) = self.bucket_limit(bucket) else { return Ok(()) };
+        let UsageRow { bytes: used, objects: there, .. } = self.usage_of_bucket(bucket)?;
+        limit.check(Usage { bytes: used, objects: there }, bytes, objects).map_err(|_| {
+            let text = "The bucket's limit of stored bytes or objects would be exceeded.";
+            Error::new(ErrorKind::QuotaExceeded, text).detail("BucketName", bucket.to_string())
+        })
     }
 
     /// Under the key of an object (its row key), or, without one, in parts of uploads.

@@ -192,7 +192,9 @@ impl Writer {
     fn batch(&mut self, index: &Arc<Index>, first: Command) -> Option<Message> {
         let shared = self.shared.clone();
         let due_by = DueBy { buckets: shared.buckets.all(), lifecycles: &shared.settings.lifecycles };
-        let mut txn = Txn::new(index, &shared.ids, self.journal.next_sequence(), shared.clock.times()).with_due(due_by);
+        let mut txn = Txn::new(index, &shared.ids, self.journal.next_sequence(), shared.clock.times())
+            .with_due(due_by)
+            .with_bucket_limits(&shared.settings.bucket_limits);
         // A command that panicked may have left half of its rows: the batch is given up, and its waiters told so by the
         // drop of their senders. The writer lives on.
         let run = |command: Command, txn: &mut Txn<'_>| catch_unwind(AssertUnwindSafe(|| command(txn))).ok();

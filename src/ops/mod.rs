@@ -24,9 +24,11 @@ pub mod reading;
 pub mod replicas;
 pub mod shadow;
 pub mod shared_upkeep;
+pub mod shared_usage;
 pub mod through_cache;
 pub mod transfers;
 pub mod upload_status;
+pub mod usage;
 pub mod variant;
 pub mod warm;
 pub mod write;
@@ -45,6 +47,7 @@ use crate::cache::Cache;
 use crate::net::drain::Tracker;
 use crate::origin::Origin;
 use crate::queue::Queue;
+use crate::usage::Usage;
 use crate::variants::Variants;
 
 /// The layers of the origin that can do more than an origin does. Each is there only where the configuration asks for it.
@@ -75,6 +78,9 @@ pub struct Ops {
     writers: Writers,
     lifecycles: Arc<Lifecycles>,
     encryption: encryption::Rules,
+    usage: Option<Usage>,
+    /// None: there are no other nodes.
+    shared_usage: Option<shared_usage::SharedUsage>,
     /// Held while made keys or secrets are changed, or taken up as they are stored: what is just made must not be lost to an
     /// older list. And while it is looked whether two settings of a bucket go together.
     settings: Arc<tokio::sync::Mutex<()>>,
@@ -84,8 +90,24 @@ impl Ops {
     pub fn new(origin: Origin, variants: Variants, jobs: Queue) -> Self {
         let changes = changes::Changes::new(Vec::new(), jobs.clone(), Tracker::default());
         let (layers, cdn, peers, transfers, settings) = Default::default();
-        let (lifecycles, encryption) = Default::default();
-        Ops { origin, variants, jobs, layers, cdn, peers, changes, transfers, writers: Writers::Clients, lifecycles, encryption, settings }
+        let (lifecycles, encryption, usage, shared_usage) = Default::default();
+        let writers = Writers::Clients;
+        Ops {
+            origin,
+            variants,
+            jobs,
+            layers,
+            cdn,
+            peers,
+            changes,
+            transfers,
+            writers,
+            lifecycles,
+            encryption,
+            usage,
+            shared_usage,
+            settings,
+        }
     }
 
     /// Those that the origin has.

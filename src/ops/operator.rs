@@ -123,7 +123,11 @@ impl Ops {
         }
         // The jobs afterwards: what a write in the copy asked for is then in the copy too.
         let queue = directory.join("queue");
-        self.origin.control.snapshot(directory, Box::pin(async { self.jobs.backup(&queue).await })).await
+        let rest = async {
+            self.jobs.backup(&queue).await?;
+            self.back_up_usage(directory.join("usage")).await
+        };
+        self.origin.control.snapshot(directory, Box::pin(rest)).await
     }
 
     /// Waits until all that was written back is upstream, or refused there, and says what is left. `retry`: what was refused

@@ -6,6 +6,7 @@ use crate::base::timestamp::Timestamp;
 use crate::queue::lease::{Board, Posted, Reply};
 use crate::upstream::Upstream;
 use crate::upstream::sweep::Swept;
+use crate::usage::period::Month;
 
 /// Of an upstream bucket. Cheap to clone.
 #[derive(Clone)]
@@ -24,6 +25,19 @@ impl SharedUpkeep {
     /// Records of uploads that have ended are removed.
     pub async fn sweep(&self, _: &GatewayGrant) -> Result<Swept> {
         self.0.sweep(Timestamp::now()).await
+    }
+
+    /// What nodes used in months before that of `oldest` is forgotten.
+    pub async fn forget_usage(&self, _: &GatewayGrant, oldest: Month) -> Result<u64> {
+        self.0.forget_usage_before(&oldest.to_string()).await
+    }
+
+    pub async fn usage(&self, month: &str, wanted: impl Fn(&str) -> bool) -> Result<Vec<Vec<u8>>> {
+        self.0.usage_records(month, wanted).await
+    }
+
+    pub async fn put_usage(&self, month: &str, name: &str, record: &[u8]) -> Result<()> {
+        self.0.put_usage_record(month, name, record).await
     }
 }
 

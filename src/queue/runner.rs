@@ -45,12 +45,15 @@ impl Default for Settings {
 }
 
 pub type TenantLimit = Arc<dyn Fn(&str) -> Option<u32> + Send + Sync>;
+/// Told how long an attempt of a tenant's job took.
+pub type Spent = Arc<dyn Fn(&str, Duration) + Send + Sync>;
 
 #[derive(Clone)]
 pub struct Limits {
     pub settings: Settings,
     /// A tenant's own limit, where it has one.
     pub of_tenant: TenantLimit,
+    pub spent: Spent,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -227,6 +230,7 @@ impl Crew {
         let recorded = self.record(&job, outcome, &mut cuts).await;
         if let Some(phase) = recorded {
             self.metrics.jobs.ended(name, phase, begun.elapsed());
+            (self.limits.spent)(job.tenant.as_str(), begun.elapsed());
         }
         handed_back && recorded.is_some()
     }

@@ -19,6 +19,7 @@ use super::lifecycle::Lifecycle;
 use super::replicas::Replicas;
 use super::shadows::Shadows;
 use super::tenants::Tenants;
+use super::usage::Usage;
 use super::write_back::WriteBack;
 use crate::base::coding::Coding;
 use crate::base::error::Side;
@@ -309,6 +310,7 @@ pub struct Metrics {
     pub replicas: Replicas,
     pub shadows: Shadows,
     pub lifecycle: Lifecycle,
+    pub usage: Usage,
 }
 
 impl Metrics {
@@ -330,11 +332,7 @@ impl Metrics {
             body_breaks: counter(r, "body_breaks", "Answers broken off after the status line"),
             drain_cut: counter(r, "drain_cut", "Requests cut by the drain deadline"),
             faults: Counters::register(r, "faults", "Answers that tell of an error, by whose fault it is"),
-            refusals: {
-                let family = Family::default();
-                r.register("refusals", "Requests refused by identity or policy, by S3 error code", Family::clone(&family));
-                family
-            },
+            refusals: refusals(r),
             hot_cache_hits: counter(r, "hot_cache_hits", "Reads answered from memory"),
             hot_cache_misses: counter(r, "hot_cache_misses", "Reads that went to the store"),
             dedup_hits: counter(r, "dedup_hits", "Writes whose content was stored already"),
@@ -376,6 +374,7 @@ impl Metrics {
             replicas: Replicas::register(r),
             shadows: Shadows::register(r),
             lifecycle: Lifecycle::register(r),
+            usage: Usage::register(r),
             registry,
         }
     }
@@ -411,6 +410,12 @@ fn gauge(registry: &mut Registry, name: &str, help: &str) -> Gauge {
     let gauge = Gauge::default();
     registry.register(name, help, gauge.clone());
     gauge
+}
+
+fn refusals(r: &mut Registry) -> Family<[(&'static str, &'static str); 1], Counter> {
+    let family = Family::default();
+    r.register("refusals", "Requests refused by identity or policy, by S3 error code", Family::clone(&family));
+    family
 }
 
 fn counter(registry: &mut Registry, name: &'static str, help: &'static str) -> Counter {

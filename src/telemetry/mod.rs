@@ -17,4 +17,5 @@ pub mod request_id;
 pub mod rotating_file;
 pub mod shadows;
 pub mod tenants;
+pub mod usage;
 pub mod write_back;

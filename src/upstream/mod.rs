@@ -49,6 +49,7 @@ pub mod stored;
 pub mod sweep;
 pub mod tags;
 pub mod uploads;
+pub mod usage;
 pub mod versioning;
 pub mod versions;
 pub mod write;

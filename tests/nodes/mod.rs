@@ -2,6 +2,7 @@
 
 mod history;
 mod peers;
+mod usage;
 mod versions;
 mod warm;
 

@@ -217,6 +217,7 @@ impl Running {
             websites: Default::default(),
             documents: Default::default(),
             provider_keys: Default::default(),
+            usage: None,
         });
         let any = |door| Address { door, address: "127.0.0.1:0".parse().unwrap(), transport: Transport::Plain };
         let settings = NetSettings { workers: 2, ..NetSettings::default() };

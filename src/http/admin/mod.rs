@@ -14,6 +14,8 @@
 //! POST   /-/admin/v1/lifecycle             {"dry_run": true}: the job that carries out what is due, or says what would go; with
 //!                                          {"job": "JOB", "wait": 20}: how far that one is, and its report
 //! GET    /-/admin/v1/lifecycle             the report of the last run
+//! POST   /-/admin/v1/usage                 {"tenant": "acme", "month": "2026-11", "by": "day,bucket", "format": "csv"}
+//! POST   /-/admin/v1/stored                {"tenant": "acme", "by": "type"}: what is stored now
 //! POST   /-/admin/v1/reload
 //! POST   /-/admin/v1/path-tokens/rotate
 //! POST   /-/admin/v1/presign               as the tenants' /-/v1/presign
@@ -22,6 +24,7 @@
 
 mod lifecycle;
 mod route;
+mod usage;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -87,7 +90,7 @@ async fn answer(gateway: &Gateway, visit: &Visit, request: Request<RequestBody>,
 fn no_such_command() -> Error {
     Error::new(
         ErrorKind::NotFound,
-        "There is no such command: keys, snapshot, sync, repair, backfill, lifecycle, reload, path-tokens/rotate and presign are.",
+        "There is no such command: keys, snapshot, sync, repair, backfill, lifecycle, usage, stored, reload, path-tokens/rotate and presign are.",
     )
 }
 
@@ -130,6 +133,8 @@ async fn carry_out(exchange: &mut Exchange<'_>, grant: &OperatorGrant, command: 
         }
         Command::Lifecycle => lifecycle::run(exchange, grant).await,
         Command::LastLifecycle => lifecycle::last(exchange.gateway, grant).await,
+        Command::Usage => usage::report(exchange, grant).await,
+        Command::Stored => usage::stored(exchange, grant).await,
         Command::Reload => reload(exchange.gateway),
         Command::RotatePathTokens => {
             ops.rotate_token_secret(grant, auth).await?;

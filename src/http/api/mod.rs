@@ -12,6 +12,8 @@
 //! GET        /-/v1/uploads/ID          ?wait=30s: how the upload is doing; a request's, a multipart upload's or a job's id
 //! GET        /-/v1/uploads             ?bucket=media&key=acme/a.glb: the same by key
 //! POST       /-/v1/purge               {"bucket": "media", "keys": […], "prefix": "acme/run/", "paths": […], "host": …, "tags": […]}
+//! GET        /-/v1/usage               ?month=2026-11&day=2026-11-29&by=day,bucket,type,run&format=csv    (operator: &tenant=acme)
+//! GET        /-/v1/usage/stored        ?by=tenant|type|run: what is stored now
 //! POST       /-/v1/warm                {"bucket": "media", "keys": […], "prefixes": ["acme/run/"]}
 //! ```
 //!
@@ -25,6 +27,7 @@ pub mod jobs;
 pub mod presign;
 mod purge;
 mod uploads;
+pub mod usage;
 mod warm;
 
 use http::Method;
@@ -57,6 +60,8 @@ enum Operation {
     Warm,
     Upload,
     UploadOfKey,
+    Usage,
+    Stored,
 }
 
 impl Operation {
@@ -77,6 +82,8 @@ impl Operation {
             Operation::Upload => (first + 9, "GetUpload", "API.GET.UPLOAD"),
             Operation::UploadOfKey => (first + 10, "GetUploadOfKey", "API.GET.UPLOAD_OF_KEY"),
             Operation::Warm => (first + 11, "Warm", "API.POST.WARM"),
+            Operation::Usage => (first + 12, "GetUsage", "API.GET.USAGE"),
+            Operation::Stored => (first + 13, "GetStored", "API.GET.STORED"),
         }
     }
 }
@@ -119,6 +126,8 @@ async fn answer(gateway: &Gateway, visit: &Visit, parts: Parts, body: RequestBod
         Operation::Warm => warm::warm(&mut exchange).await,
         Operation::Upload => uploads::by_id(&exchange, path.strip_prefix("uploads/").unwrap_or_default()).await,
         Operation::UploadOfKey => uploads::by_key(&exchange).await,
+        Operation::Usage => usage::report(&exchange).await,
+        Operation::Stored => usage::stored(&exchange).await,
     }?;
     Ok(exchange.coded(document))
 }
@@ -135,6 +144,8 @@ fn route(method: &Method, path: &str) -> Result<Operation> {
         ("purge", "") => ("POST", Operation::Purge),
         ("warm", "") => ("POST", Operation::Warm),
         ("uploads", "") => ("GET", Operation::UploadOfKey),
+        ("usage", "") => ("GET", Operation::Usage),
+        ("usage", "stored") => ("GET", Operation::Stored),
         ("uploads", id) if !id.contains('/') => ("GET", Operation::Upload),
         ("jobs", "") => ("GET", Operation::ListJobs),
         ("jobs", job) => match job.split_once('/').unwrap_or((job, "")) {
@@ -176,6 +187,8 @@ mod tests {
             (Method::POST, "warm".to_owned(), Operation::Warm),
             (Method::GET, "jobs".to_owned(), Operation::ListJobs),
             (Method::GET, "uploads".to_owned(), Operation::UploadOfKey),
+            (Method::GET, "usage".to_owned(), Operation::Usage),
+            (Method::GET, "usage/stored".to_owned(), Operation::Stored),
             (Method::GET, "uploads/0AF3".to_owned(), Operation::Upload),
             (Method::GET, format!("jobs/{id}"), Operation::GetJob(job)),
             (Method::GET, format!("jobs/{id}/events"), Operation::JobEvents(job)),

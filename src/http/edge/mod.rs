@@ -75,6 +75,9 @@ pub async fn handle(gateway: &Gateway, visit: &mut Visit, request: Request<Reque
 fn admit(visit: &mut Visit, site: Option<&Site>, parts: &mut Parts, peer: &Peer) -> Result<Option<ProvenCdn>> {
     let Some(site) = site else { return Ok(None) };
     let proven = site.callers.check(parts, peer)?;
+    if proven.is_some() {
+        visit.record().came_through_cdn();
+    }
     if site.sandbox {
         isolation::refuse_service_worker(&parts.headers)?;
     }
@@ -257,6 +260,9 @@ fn check_meaning(exchange: &Exchange<'_>, bucket: &BucketName, key: &ObjectKey) 
 
 /// None: what is shown was replaced meanwhile.
 async fn answer(gateway: &Gateway, grant: &Grant, shown: Shown<'_>, wanted: &mut Read) -> Result<Option<Answer>> {
+    if !wanted.head {
+        gateway.require_egress(&shown.info.owner)?;
+    }
     let Requested::Several(specs) = &wanted.range else { return read::answer(&gateway.ops, grant, shown, wanted).await };
     if !wanted.may_be_partial(shown.info) {
         return read::answer(&gateway.ops, grant, shown, wanted).await;

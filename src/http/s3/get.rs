@@ -40,6 +40,9 @@ pub async fn read(exchange: &mut Exchange<'_>, bucket: &BucketName, key: &Object
     for _ in 0..ATTEMPTS {
         let (found, mut object, _prefetch) = exchange.look_up_to_read(bucket, key, Freshness::Current, wanted.certain()).await?;
         let grant = exchange.authorize_object(Action::GetObject, &found, exchange.named(bucket, key), Some(&object)).await?;
+        if !wanted.head {
+            exchange.gateway.require_egress(&object.owner)?;
+        }
         let Some(unlocked) = encryption::unlocked(exchange, &grant, object).await? else { continue };
         object = unlocked;
         if wanted.part.is_some() {

@@ -135,7 +135,7 @@ async fn read(visit: &Visit, body: RequestBody) -> Result<Vec<u8>> {
     let expect = Expect { max: MAX_PARAMETERS_BYTES, ..Expect::default() };
     // No file is ever made: what is larger is refused first.
     let staging = Staging::new(std::path::PathBuf::new(), MAX_SMALL_BYTES);
-    let counted = std::pin::pin!(Counted { body, record: visit.record(), transfer: None });
+    let counted = std::pin::pin!(Counted { body, record: visit.record(), transfer: None, throttle: None });
     let late = |_| Error::new(ErrorKind::RequestTimeout, "The parameters did not arrive in time: they have a minute.");
     match tokio::time::timeout(ARRIVAL, receive(counted, None, &expect, &staging)).await.map_err(late)??.content {
         Content::Memory(bytes) => Ok(bytes.to_vec()),

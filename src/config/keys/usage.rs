@@ -1,0 +1,56 @@
+//! How long usage is kept, and what it costs.
+
+use super::{Key, show_time};
+use crate::usage::count::{Class, Way};
+use crate::usage::prices::Price;
+
+pub fn usage() -> Vec<Key> {
+    vec![
+        field!("usage.keep_hours", "How long usage is kept by the hour.", usage.keep_hours, show_time, duration),
+        field!("usage.keep_days", "How long it is kept by the day: bills can be made of so much.", usage.keep_days, show_time, duration),
+        field!("usage.measure", "How often it is read what is stored, and for how long.", usage.measure, show_time, duration),
+        field!(
+            "usage.hour_rows",
+            "Rows that one hour has, by tenant, bucket, artifact type and run. What comes beyond counts as (other), by tenant.",
+            usage.caps.hour,
+            |v: &usize| v.to_string(),
+            positive
+        ),
+        field!("usage.day_rows", "The same for one day.", usage.caps.day, |v: &usize| v.to_string(), positive),
+    ]
+}
+
+macro_rules! price {
+    ($name:literal, $meaning:literal, |$c:ident| $field:expr) => {
+        key!($name, $meaning, |$c| show(&$field), |$c, v| v
+            .parsed("a price such as \"0.023\", with 9 digits at most behind the point")
+            .map(|price| $field = price))
+    };
+}
+
+pub fn prices() -> Vec<Key> {
+    vec![
+        field!(
+            "prices.currency",
+            "In which reports show costs, such as USD. Empty: they show none.",
+            usage.prices.currency,
+            |v: &String| format!("{v:?}"),
+            text
+        ),
+        price!("prices.stored_gb_month", "Of 1,000,000,000 bytes that are stored for a month.", |c| c.usage.prices.stored),
+        price!("prices.put_1000", "Of 1000 requests that write: PUT, COPY, POST.", |c| c.usage.prices.requests[Class::Put as usize]),
+        price!("prices.get_1000", "Of 1000 requests that read: GET, HEAD.", |c| c.usage.prices.requests[Class::Get as usize]),
+        price!("prices.list_1000", "Of 1000 requests that list.", |c| c.usage.prices.requests[Class::List as usize]),
+        price!("prices.delete_1000", "Of 1000 requests that delete or abort.", |c| c.usage.prices.requests[Class::Delete as usize]),
+        price!("prices.other_1000", "Of 1000 other requests.", |c| c.usage.prices.requests[Class::Other as usize]),
+        price!("prices.in_gb", "Of 1,000,000,000 bytes that come in.", |c| c.usage.prices.bytes_in),
+        price!("prices.out_s3_gb", "Of 1,000,000,000 bytes that go out by the S3 door.", |c| c.usage.prices.bytes_out[Way::S3 as usize]),
+        price!("prices.out_edge_gb", "The same by the edge door, to whoever asks.", |c| c.usage.prices.bytes_out[Way::Edge as usize]),
+        price!("prices.out_cdn_gb", "The same to a CDN that proved to be the site's.", |c| c.usage.prices.bytes_out[Way::Cdn as usize]),
+        price!("prices.job_hour", "Of an hour that a tenant's jobs run.", |c| c.usage.prices.job_hour),
+    ]
+}
+
+fn show(price: &Price) -> String {
+    format!("\"{price}\"")
+}
