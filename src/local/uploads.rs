@@ -5,8 +5,10 @@ use std::sync::Arc;
 use tokio::task::spawn_blocking;
 
 use crate::base::crypt::{DataKey, PartKey, Place};
+use crate::base::digest::Md5;
 use crate::base::encryption::Encryption;
 use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::etag::ETag;
 use crate::base::limits::MAX_PARTS;
 use crate::base::names::{BucketName, ObjectKey, UploadId, no_such_upload};
 use crate::base::object::{Upload, UploadedPart};
@@ -62,7 +64,8 @@ impl Shared {
         self.health.require_room(&self.layout, self.settings.reserve_bytes)?;
         check_part(upload, number, &received)?;
         let of = upload.encryption.as_ref();
-        let (etag, customer) = (encrypt::etag(of, received.named_md5()?)?, of.and_then(Encryption::customer_key).cloned());
+        let (md5, customer) = (received.named_md5()?, of.and_then(Encryption::customer_key).cloned());
+        let (shows_md5, sha256) = (Encryption::shows_md5(of), received.sha256);
         let Received { size, checksum, content, .. } = received;
         let upload_key = key::upload(&upload.bucket, &upload.key, upload.id.as_str());
         let (shared, row_key) = (self.clone(), upload_key.clone());
@@ -71,13 +74,18 @@ impl Shared {
             let (scope, under) = (row.scope(), shared.unlock_upload(&row, customer.as_ref())?);
             let (content, data_key) = shared.brought_under(content, under.is_some())?;
             let placed = shared.place_part(&scope, content)?;
+            // A part that is sent again has the ETag that it had.
+            let etag = match &under {
+                Some(under) if !shows_md5 => Md5(under.tag_of(sha256.digest())?),
+                _ => md5,
+            };
             let part_key = match (under, data_key) {
                 (Some(under), Some(data_key)) => Some(PartKey::wrap(&under, number, placed.id(), &data_key)?),
                 _ => None,
             };
-            Ok((placed, scope.key, part_key))
+            Ok((placed, scope.key, part_key, ETag::single(etag)))
         };
-        let (mut placed, of_key, part_key) = spawn_blocking(place).await.map_err(Error::internal)??;
+        let (mut placed, of_key, part_key, etag) = spawn_blocking(place).await.map_err(Error::internal)??;
         let upload = upload.clone();
         let put = move |txn: &mut Txn<'_>| {
             let there: Option<UploadRow> = txn.get_row(Table::Uploads, &upload_key)?;

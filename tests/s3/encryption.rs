@@ -179,9 +179,11 @@ fn customers_keys() {
     send(&mut client, &part("x")).refused(400, "InvalidRequest");
     send(&mut client, &with(part("x"), &customer(2, "x-amz-"))).refused(400, "InvalidRequest");
     let sent = send(&mut client, &with(part("part"), &mine)).expect(200);
+    assert_eq!(send(&mut client, &with(part("part"), &mine)).expect(200).etag(), sent.etag(), "sent again");
     let complete = Request::on("POST", "media", "parts").query("uploadId", &upload).body(complete_document(&[(1, sent.etag())]));
     send(&mut client, &complete.clone()).refused(400, "InvalidRequest");
-    send(&mut client, &with(complete, &mine)).expect(200);
+    let done = send(&mut client, &with(complete, &mine)).expect(200);
+    assert_eq!(done.header(mine[2].0), Some(mine[2].1.as_str()));
     assert_eq!(send(&mut client, &with(get("parts"), &mine)).expect(200).body, b"part");
 }
 

@@ -10,7 +10,10 @@ use std::ops::Range;
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 
+use hmac::{KeyInit as _, Mac as _};
+
 use super::wrap::{Secret, WRAPPED_BYTES, random, unwrap, wrap};
+use crate::base::digest::Sha256;
 use crate::base::error::{Error, Result};
 
 /// Measured: smaller ones cost more calls for each byte, and larger ones more bytes for a small range.
@@ -61,6 +64,15 @@ impl DataKey {
 
     pub(super) fn unwrap(&self, bound: &[u8], id: BodyId, wrapped: &[u8]) -> Option<DataKey> {
         DataKey::of(id, unwrap(&self.secret, bound, wrapped)?).ok()
+    }
+
+    /// Stands for content of this hash, and tells nothing of it to who has not the key.
+    pub fn tag_of(&self, sha256: &Sha256) -> Result<[u8; 16]> {
+        let mut hmac = hmac::Hmac::<sha2::Sha256>::new_from_slice(&*self.secret).map_err(Error::internal)?;
+        hmac.update(b"tidegate etag 1");
+        hmac.update(&sha256.0);
+        let full = hmac.finalize().into_bytes();
+        full.iter().take(16).copied().collect::<Vec<u8>>().try_into().map_err(|_| Error::internal("a hash is too short"))
     }
 
     fn bound(&self, number: u64, last: bool) -> Aad<[u8; 41]> {

@@ -139,3 +139,28 @@ impl PartKey {
 fn bound(under: &DataKey, number: u16, file: u64, body: &BodyId) -> Vec<u8> {
     [&b"tidegate part 1"[..], &under.id(), &number.to_be_bytes(), &file.to_be_bytes(), body].concat()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What stands in rows stays as it is.
+    #[test]
+    fn forms_as_they_are_written() {
+        let kms = Kms { key: KeyName::parse("k1").unwrap(), context: Some("e30=".into()), bucket_key: true };
+        let (body, wrapped) = ([7; 16], [9; WRAPPED_BYTES]);
+        let tail = [&[3], &body[..], &[80], &wrapped[..]].concat();
+        for (of, head) in [
+            (Encryption::S3, b"\x00\x00\x00\x00".to_vec()),
+            (Encryption::Kms(kms.into()), b"\x01\x02k1\x01\x04e30=\x01".to_vec()),
+            (Encryption::Customer(None), b"\x02\x00\x00\x00".to_vec()),
+        ] {
+            let (bytes, envelope) = ([head, tail.clone()].concat(), Envelope { of, version: 3, body, wrapped: wrapped.into() });
+            assert_eq!(Envelope::decode(&bytes).unwrap(), envelope);
+            assert_eq!(envelope.encode().unwrap(), bytes);
+            assert!(Envelope::decode(&bytes[..bytes.len() - 1]).is_err());
+        }
+        let keys = vec![PartKey { body, wrapped: wrapped.into() }];
+        assert_eq!(postcard::to_stdvec(&keys).unwrap(), [&[1], &body[..], &[80], &wrapped[..]].concat());
+    }
+}

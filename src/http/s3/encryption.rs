@@ -214,6 +214,14 @@ pub fn tell(headers: &mut HeaderMap, of: Option<&Encryption>) {
     }
 }
 
+/// Of an object whose parts were encrypted with this key, where that is the client's.
+pub fn tell_completed(headers: &mut HeaderMap, of: Option<&Encryption>, key: Option<Arc<CustomerKey>>) {
+    match of {
+        Some(Encryption::Customer(_)) => tell(headers, Some(&Encryption::Customer(key))),
+        other => tell(headers, other),
+    }
+}
+
 /// The same of what was just made, with the context that it was made with. `asked`: with the key, where that is the client's.
 pub fn tell_made(headers: &mut HeaderMap, asked: Option<&Encryption>) {
     tell(headers, asked);

@@ -158,6 +158,7 @@ pub async fn complete(exchange: &mut Exchange<'_>, bucket: &BucketName, key: &Ob
     // The checksum headers of this request speak of the object, not of the document.
     let document = exchange.receive_document(Expect { max: MAX_XML_BYTES as u64, md5, ..Expect::default() }).await?;
     let parts = document::read(document, completed_parts).await?;
+    let held = customer_key.clone();
     let completion = Completion { parts, conditions, checksum, checksum_type, size, customer_key };
     let object = exchange.gateway.ops.complete_upload(&grant, &exchange.gateway.auth, id, completion).await?.object;
     exchange.record.saw_object(object.clone());
@@ -168,7 +169,7 @@ pub async fn complete(exchange: &mut Exchange<'_>, bucket: &BucketName, key: &Ob
         w.leaf(checksum.algorithm.element(), checksum).leaf("ChecksumType", checksum.kind().name());
     }
     let mut answer = respond::xml(w.finish("CompleteMultipartUploadResult"));
-    encryption::tell(answer.headers_mut(), object.encryption.as_ref());
+    encryption::tell_completed(answer.headers_mut(), object.encryption.as_ref(), held);
     lifecycle::tell_written(exchange, ObjectRef::current(bucket, key), &object, None, answer.headers_mut()).await;
     versions::tell_written(answer.headers_mut(), &object);
     Ok(answer)
