@@ -16,7 +16,7 @@ use super::wrap::{Secret, WRAPPED_BYTES, random, unwrap, wrap};
 use crate::base::digest::Sha256;
 use crate::base::error::{Error, Result};
 
-/// Measured: smaller ones cost more calls for each byte, and larger ones more bytes for a small range.
+/// Smaller ones cost more calls for each byte, larger ones more bytes for a small range.
 pub const CHUNK: usize = 64 * 1024;
 pub const TAG_BYTES: usize = 16;
 pub const SEALED_CHUNK: usize = CHUNK + TAG_BYTES;

@@ -64,26 +64,27 @@ enum Operation {
     Stored,
 }
 
+/// Labels of metrics, after those of S3's operations, which share the door. STS has the next ones.
+pub const LABELS: usize = 14;
+
 impl Operation {
-    /// Label of metrics, and the access log's word.
+    /// Its place among the labels of metrics, its name there, and the access log's word.
     fn names(self) -> (usize, &'static str, &'static str) {
-        // After S3's own, which share the door.
-        let first = S3::ALL.len();
         match self {
-            Operation::Presign => (first, "Presign", "API.POST.PRESIGN"),
-            Operation::Url => (first + 1, "Url", "API.POST.URL"),
-            Operation::Content(_) => (first + 2, "FindContent", "API.GET.CONTENT"),
-            Operation::ListJobs => (first + 3, "ListJobs", "API.GET.JOBS"),
-            Operation::GetJob(_) => (first + 4, "GetJob", "API.GET.JOB"),
-            Operation::JobEvents(_) => (first + 5, "JobEvents", "API.GET.JOB_EVENTS"),
-            Operation::CancelJob(_) => (first + 6, "CancelJob", "API.POST.JOB_CANCEL"),
-            Operation::RetryJob(_) => (first + 7, "RetryJob", "API.POST.JOB_RETRY"),
-            Operation::Purge => (first + 8, "Purge", "API.POST.PURGE"),
-            Operation::Upload => (first + 9, "GetUpload", "API.GET.UPLOAD"),
-            Operation::UploadOfKey => (first + 10, "GetUploadOfKey", "API.GET.UPLOAD_OF_KEY"),
-            Operation::Warm => (first + 11, "Warm", "API.POST.WARM"),
-            Operation::Usage => (first + 12, "GetUsage", "API.GET.USAGE"),
-            Operation::Stored => (first + 13, "GetStored", "API.GET.STORED"),
+            Operation::Presign => (0, "Presign", "API.POST.PRESIGN"),
+            Operation::Url => (1, "Url", "API.POST.URL"),
+            Operation::Content(_) => (2, "FindContent", "API.GET.CONTENT"),
+            Operation::ListJobs => (3, "ListJobs", "API.GET.JOBS"),
+            Operation::GetJob(_) => (4, "GetJob", "API.GET.JOB"),
+            Operation::JobEvents(_) => (5, "JobEvents", "API.GET.JOB_EVENTS"),
+            Operation::CancelJob(_) => (6, "CancelJob", "API.POST.JOB_CANCEL"),
+            Operation::RetryJob(_) => (7, "RetryJob", "API.POST.JOB_RETRY"),
+            Operation::Purge => (8, "Purge", "API.POST.PURGE"),
+            Operation::Upload => (9, "GetUpload", "API.GET.UPLOAD"),
+            Operation::UploadOfKey => (10, "GetUploadOfKey", "API.GET.UPLOAD_OF_KEY"),
+            Operation::Warm => (11, "Warm", "API.POST.WARM"),
+            Operation::Usage => (12, "GetUsage", "API.GET.USAGE"),
+            Operation::Stored => (13, "GetStored", "API.GET.STORED"),
         }
     }
 }
@@ -99,8 +100,8 @@ pub async fn handle(gateway: &Gateway, visit: &Visit, parts: Parts, body: Reques
 
 async fn answer(gateway: &Gateway, visit: &Visit, parts: Parts, body: RequestBody, peer: Peer, path: &str) -> Result<Answer> {
     let operation = route(&parts.method, path)?;
-    let (index, name, log_name) = operation.names();
-    visit.record().routed(metrics::Operation { index, name }, log_name);
+    let (place, name, log_name) = operation.names();
+    visit.record().routed(metrics::Operation { index: S3::ALL.len() + place, name }, log_name);
     let query = Query::parse(parts.uri.query())?;
     let mut exchange = Exchange::open(gateway, visit, parts, query, body, peer)?;
     // It looks at what a tenant is as a whole, where a session may be only a part of it.
@@ -196,6 +197,7 @@ mod tests {
             (Method::POST, format!("jobs/{id}/retry"), Operation::RetryJob(job)),
         ] {
             assert_eq!(route(&method, &path).ok(), Some(expected), "{method} {path}");
+            assert!(expected.names().0 < LABELS);
         }
         for (method, path, kind) in [
             (Method::POST, "jobs", ErrorKind::MethodNotAllowed),

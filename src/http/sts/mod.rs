@@ -24,6 +24,7 @@ use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::lock::LockAsked;
 use crate::base::names::{AccessKeyId, TenantId};
 use crate::base::timestamp::Timestamp;
+use crate::http::api;
 use crate::http::body::Counted;
 use crate::http::document::{ARRIVAL, MAX_SMALL_BYTES};
 use crate::http::gateway::Gateway;
@@ -41,8 +42,6 @@ pub const VERSION: &str = "2011-06-15";
 const NAMESPACE: &str = "https://sts.amazonaws.com/doc/2011-06-15/";
 const MAX_PARAMETERS_BYTES: u64 = 64 * 1024;
 const DEFAULT_ROLE_SECONDS: u64 = 3600;
-/// After the tenants' API, which shares the door.
-const LABELS_OF_API: usize = 12;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Action {
@@ -74,7 +73,7 @@ impl Action {
     }
 
     fn label(self) -> metrics::Operation {
-        metrics::Operation { index: S3::ALL.len() + LABELS_OF_API + self as usize, name: self.name() }
+        metrics::Operation { index: S3::ALL.len() + api::LABELS + self as usize, name: self.name() }
     }
 }
 

@@ -59,7 +59,7 @@ fn a_key_is_a_name_and_never_a_path() {
     let data = gateway.data();
     let mut tops: Vec<_> = std::fs::read_dir(&data).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
     tops.sort();
-    assert_eq!(tops, ["FORMAT", "blobs", "index", "journal", "lock", "placing", "queue", "staging"]);
+    assert_eq!(tops, ["FORMAT", "blobs", "bucket-logs", "index", "journal", "lock", "placing", "queue", "staging"]);
     let outside: Vec<_> = std::fs::read_dir(data.parent().unwrap()).unwrap().map(|e| e.unwrap().file_name()).collect();
     assert_eq!(outside.len(), 2, "{outside:?}");
 }
