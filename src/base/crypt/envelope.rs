@@ -149,7 +149,7 @@ mod tests {
     fn forms_as_they_are_written() {
         let kms = Kms { key: KeyName::parse("k1").unwrap(), context: Some("e30=".into()), bucket_key: true };
         let (body, wrapped) = ([7; 16], [9; WRAPPED_BYTES]);
-        let tail = [&[3], &body[..], &[80], &wrapped[..]].concat();
+        let tail = [&[3], &body[..], &[64], &wrapped[..]].concat();
         for (of, head) in [
             (Encryption::S3, b"\x00\x00\x00\x00".to_vec()),
             (Encryption::Kms(kms.into()), b"\x01\x02k1\x01\x04e30=\x01".to_vec()),
@@ -161,6 +161,6 @@ mod tests {
             assert!(Envelope::decode(&bytes[..bytes.len() - 1]).is_err());
         }
         let keys = vec![PartKey { body, wrapped: wrapped.into() }];
-        assert_eq!(postcard::to_stdvec(&keys).unwrap(), [&[1], &body[..], &[80], &wrapped[..]].concat());
+        assert_eq!(postcard::to_stdvec(&keys).unwrap(), [&[1], &body[..], &[64], &wrapped[..]].concat());
     }
 }
