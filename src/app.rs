@@ -24,6 +24,7 @@ use crate::auth::operator::OperatorKey;
 use crate::base::error::Error;
 use crate::base::names::TenantId;
 use crate::base::storable::Writers;
+use crate::base::timestamp::Timestamp;
 use crate::cdn::Map;
 use crate::config::{Config, Listen};
 use crate::files::sys;
@@ -39,6 +40,7 @@ use crate::net::tls::Tls;
 use crate::ops::Ops;
 use crate::ops::changes::Changes;
 use crate::ops::encryption;
+use crate::ops::lifecycle::reads::ReadLog;
 use crate::ops::shared_upkeep::SharedUpkeep;
 use crate::ops::shared_usage::SharedUsage;
 use crate::private;
@@ -72,7 +74,8 @@ pub struct App {
     reloader: Reloader,
     settings_watch: Option<JoinHandle<()>>,
     log_watch: JoinHandle<()>,
-    usage_tasks: [JoinHandle<()>; 2],
+    /// That keep what was used and read.
+    usage_tasks: Vec<JoinHandle<()>>,
     usage: Usage,
     drain_timeout: Duration,
 }
@@ -159,6 +162,8 @@ impl App {
         if let Some(replicas) = &stack.layers.replicas {
             tokio::spawn(replicas.clone().tend());
         }
+        let read_log = ReadLog::start(&stack.origin, &lifecycles, Timestamp::now()).await?;
+        let read_task = read_log.clone().map(|log| tokio::spawn(log.run()));
         let ops = Ops::new(stack.origin, Variants::start(variants)?, queue.clone())
             .with_cdn(purges.cdn())
             .with_changes(changes.clone())
@@ -166,6 +171,7 @@ impl App {
             .with_peers(cluster.peers())
             .with_writers(writers)
             .with_lifecycles(lifecycles)
+            .with_read_log(read_log)
             .with_encryption(encryption)
             .with_usage(usage.clone(), shared_usage(stack.shared.as_ref(), &queue, &usage)?);
         let (recurring, leases) =
@@ -185,7 +191,9 @@ impl App {
         kinds.push(Arc::new(DeliverLog { ops: ops.clone(), auth: auth.clone(), dir: spool.dir.clone() }));
         jobs::register(&queue, recurring, &kinds).await?;
         ops.load_settings(&auth).await?;
-        let usage_tasks = [tokio::spawn(ops.clone().keep_measuring(metrics.usage.clone())), tokio::spawn(ops.clone().keep_sharing())];
+        let mut usage_tasks =
+            vec![tokio::spawn(ops.clone().keep_measuring(metrics.usage.clone())), tokio::spawn(ops.clone().keep_sharing())];
+        usage_tasks.extend(read_task);
         let settings_watch = over_s3.then(|| tokio::spawn(settings_watch::run(ops.clone(), auth.clone())));
         let log_watch = tokio::spawn(deliver_log::watch(spool.dir, queue.clone()));
         tokio::spawn(look_for_logged_buckets(ops.clone(), auth.gateway(), bucket_logs.wanted.clone()));
@@ -285,6 +293,9 @@ impl App {
             Ok(Ok(())) => {}
             Ok(Err(e)) => tracing::warn!(error = %e, "what was used could not be told to the end: the next start does it"),
             Err(_) => tracing::warn!("telling what was used took too long: the next start does it"),
+        }
+        if let Err(e) = self.gateway.ops.end_of_reads().await {
+            tracing::warn!(error = %e, "what was read last could not be noted");
         }
         // The workers are gone, and with them the other handles of the gateway: only then does the log's thread end.
         match Arc::into_inner(self.gateway) {

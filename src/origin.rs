@@ -265,6 +265,8 @@ pub struct Origin {
     pub control: Arc<dyn Control>,
     /// None: the store keeps no index of what lifecycle rules may concern; who wants to know lists.
     pub due: Option<Arc<dyn DueIndex>>,
+    /// None: the store keeps nothing of when objects were read.
+    pub last_reads: Option<Arc<dyn LastReads>>,
 }
 
 impl Origin {
@@ -279,6 +281,7 @@ impl Origin {
             settings: store.clone(),
             control: store,
             due: None,
+            last_reads: None,
         }
     }
 }
@@ -310,6 +313,16 @@ pub trait DueIndex: Send + Sync + 'static {
     fn mark_all(&self) -> Pending<'_, ()>;
     /// Reads on in a bucket whose rules changed, at most so many rows. False: there is none.
     fn look_through(&self, max: usize) -> Pending<'_, bool>;
+}
+
+/// When objects were read last, kept for lifecycle rules that ask for it: see `ops::lifecycle::reads`.
+pub trait LastReads: Send + Sync + 'static {
+    /// Each may have been read until then. Durable when it is answered.
+    fn keep_reads(&self, reads: Vec<(BucketName, ObjectKey, Timestamp)>) -> Pending<'_, ()>;
+    /// None: nothing is known.
+    fn last_read<'a>(&'a self, bucket: &'a BucketName, key: &'a ObjectKey) -> Pending<'a, Option<Timestamp>>;
+    /// Forgets what was not read since `before`, among `max` rows from `after` on. Answers where to go on; None: that was all.
+    fn forget_reads<'a>(&'a self, before: Timestamp, after: &'a [u8], max: usize) -> Pending<'a, Option<Vec<u8>>>;
 }
 
 /// Buckets, and what is attached to them.

@@ -88,7 +88,7 @@ impl Stack {
     fn over_local(settings: LocalSettings, tools: &Tools<'_>) -> Result<Self, StartError> {
         let store = Local::open(LocalSettings { metrics: tools.metrics.clone(), ..settings })?;
         let closed = store.clone();
-        let origin = Origin { due: Some(store.clone()), ..Origin::of(store) };
+        let origin = Origin { due: Some(store.clone()), last_reads: Some(store.clone()), ..Origin::of(store) };
         Ok(Stack::over(origin, Box::new(move || closed.close())))
     }
 

@@ -74,7 +74,7 @@ fn shown(report: &Value) -> String {
     }
     let _ = writeln!(out, "{would} in all: {}; {} keys looked at", counted(&report["total"]), report["looked_at"]);
     let held = &report["held"];
-    let kept = ["locked", "on_its_way", "changed"].map(|why| (why.replace('_', " "), held[why].as_u64().unwrap_or_default()));
+    let kept = ["locked", "on_its_way", "read", "changed"].map(|why| (why.replace('_', " "), held[why].as_u64().unwrap_or_default()));
     for (why, count) in kept.iter().filter(|(_, count)| *count > 0) {
         let _ = writeln!(out, "{count} due and kept: {why}");
     }

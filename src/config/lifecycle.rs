@@ -1,5 +1,5 @@
 //! `[lifecycle]`, and the `[[lifecycle_rule]]` tables: rules of the operator's, beside those that buckets are set to, with what S3's rules
-//! can't say: wildcards in the prefix, and the artifact type of the key layout.
+//! can't say: wildcards in the prefix, the artifact type of the key layout, and objects that nobody reads.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +18,7 @@ use crate::base::names::BucketName;
 
 /// Each is held against every key that may be due.
 const MAX_RULES: usize = 1000;
-const KEYS: [&str; 10] = [
+const KEYS: [&str; 11] = [
     "name",
     "bucket",
     "prefix",
@@ -26,6 +26,7 @@ const KEYS: [&str; 10] = [
     "larger_than",
     "smaller_than",
     "expire_days",
+    "unread_days",
     "noncurrent_days",
     "keep_noncurrent",
     "abort_uploads_days",
@@ -49,6 +50,13 @@ impl Lifecycle {
     pub fn rules(&self) -> Arc<Lifecycles> {
         let day = if self.day_seconds == 0 { Day::Calendar } else { Day::Seconds(self.day_seconds) };
         Arc::new(Lifecycles::new(day, self.configured.clone()))
+    }
+
+    /// What is wrong with rules that the store can't keep.
+    pub fn expected_of_store(&self, is_remote: bool) -> Option<String> {
+        let rule = &self.configured.iter().find(|c| is_remote && c.rule.asks_for_reads())?.rule;
+        let why = "over upstream.bucket it is not known what other nodes, and others who read that bucket, have read";
+        Some(format!("expected none ({}): {why}", rule.id))
     }
 
     /// With short days, twice in one of them.
@@ -79,6 +87,7 @@ struct Said {
     buckets: Vec<BucketName>,
     filter: Filter,
     expire: Option<u32>,
+    unread: Option<u32>,
     noncurrent: Option<u32>,
     keep: Option<u32>,
     abort: Option<u32>,
@@ -103,8 +112,11 @@ fn take_one(reader: &mut Reader<'_>, key: &str, at: usize, fields: &DeTable<'_>)
     if said.keep.is_some() && said.noncurrent.is_none() {
         reader.fault(at, &format!("{key}.keep_noncurrent"), "expected noncurrent_days beside it".into());
     }
-    if [said.expire, said.noncurrent, said.abort].iter().all(Option::is_none) && reader.faults.len() == faults {
-        reader.fault(at, key, "expected expire_days, noncurrent_days or abort_uploads_days: the rule does nothing".into());
+    if said.expire.is_some() && said.unread.is_some() {
+        reader.fault(at, &format!("{key}.unread_days"), "expected no expire_days beside it: make it two rules".into());
+    }
+    if [said.expire, said.unread, said.noncurrent, said.abort].iter().all(Option::is_none) && reader.faults.len() == faults {
+        reader.fault(at, key, "expected expire_days, unread_days, noncurrent_days or abort_uploads_days: the rule does nothing".into());
     }
     (has_name && reader.faults.len() == faults).then(|| said.rule())
 }
@@ -133,6 +145,7 @@ impl Said {
             "larger_than" => self.filter.larger_than = Some(value.size()?),
             "smaller_than" => self.filter.smaller_than = Some(value.size()?),
             "expire_days" => self.expire = Some(value.positive()?),
+            "unread_days" => self.unread = Some(value.positive()?),
             "noncurrent_days" => self.noncurrent = Some(value.positive()?),
             "keep_noncurrent" => self.keep = Some(value.positive()?),
             _ => self.abort = Some(value.positive()?),
@@ -146,7 +159,7 @@ impl Said {
             id: format!("gateway.toml: {}", self.name),
             enabled: true,
             filter: self.filter,
-            expiration: self.expire.map(|days| Expiration::When(When::Days(days))),
+            expiration: self.expire.map(|days| Expiration::When(When::Days(days))).or(self.unread.map(Expiration::Unread)),
             noncurrent: self.noncurrent.map(|days| NoncurrentExpiration { days, keep: self.keep }),
             abort_uploads: self.abort,
             transitions: Vec::new(),
@@ -181,14 +194,22 @@ mod tests {
         assert!(logs.rule.filter.pattern.as_ref().unwrap().begins("sessions/9/logs/x"));
         assert_eq!((&drafts.buckets, &drafts.rule.filter.artifact_types), (&None, &vec!["image", "video"]));
         assert_eq!(drafts.rule.noncurrent, Some(NoncurrentExpiration { days: 3, keep: Some(2) }));
+        let unread = config("[[lifecycle_rule]]\nname = \"cold\"\nunread_days = 90\n").unwrap().lifecycle.rules();
+        assert_eq!(unread.unread_days(), Some(90));
         assert_eq!(config("").unwrap().lifecycle.rules().day, Day::Calendar);
+    }
+
+    #[test]
+    fn over_an_s3_nobody_knows_who_read() {
+        let found = config("[upstream]\nbucket = \"b\"\n[[lifecycle_rule]]\nname = \"cold\"\nunread_days = 90\n").unwrap_err();
+        assert!(found.iter().any(|f| f.contains("lifecycle_rule.unread_days: expected none (gateway.toml: cold)")), "{found:?}");
     }
 
     #[test]
     fn all_faults_at_once() {
         let text = "[[lifecycle_rule]]\nname = \"a\"\nexpire_days = 0\nartifact = \"film\"\nbuckets = \"x\"\n[[lifecycle_rule]]\nprefix = \"x\"\n\
                     [[lifecycle_rule]]\nname = \"b\"\nkeep_noncurrent = 1\nexpire_days = 1\n[[lifecycle_rule]]\nname = \"c\"\nexpire_days = 1\n\
-                    [[lifecycle_rule]]\nname = \"c\"\nexpire_days = 1\n";
+                    [[lifecycle_rule]]\nname = \"c\"\nexpire_days = 1\n[[lifecycle_rule]]\nname = \"d\"\nunread_days = 1\nexpire_days = 1\n";
         let found = config(text).unwrap_err();
         for fault in [
             "g.toml:3: lifecycle_rule[0].expire_days: expected a whole number, 1 or more, found 0",
@@ -196,6 +217,7 @@ mod tests {
             "g.toml:5: lifecycle_rule[0].buckets: there is no such key; did you mean bucket?",
             "g.toml:6: lifecycle_rule[1].name: is missing",
             "g.toml:8: lifecycle_rule[2].keep_noncurrent: expected noncurrent_days beside it",
+            "g.toml:18: lifecycle_rule[5].unread_days: expected no expire_days beside it",
             "g.toml:15: lifecycle_rule[4].name: \"gateway.toml: c\" is the name of another",
         ] {
             assert!(found.iter().any(|f| f.starts_with(fault)), "{fault}\nnot in\n{}", found.join("\n"));

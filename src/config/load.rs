@@ -198,6 +198,9 @@ impl Reader<'_> {
         if self.config.shadows.iter().any(|s| s.is_upstream(&self.config.upstream)) {
             add("shadow.bucket", "expected another bucket than the one that the gateway stands over".into());
         }
+        if let Some(message) = self.config.lifecycle.expected_of_store(!self.config.upstream.bucket.is_empty()) {
+            add("lifecycle_rule.unread_days", message);
+        }
         let mut peers = self.config.cluster.peers.clone();
         peers.sort();
         if peers.windows(2).any(|two| matches!(two, [a, b] if a == b)) {

@@ -78,7 +78,7 @@ const SITES: &str = "\
 # prefix = \"sessions/*/logs/\"        # a * stands for anything but a slash
 # artifact = [\"image\", \"video\"]    # the third part of tenant/run/type/file
 # larger_than = \"1MiB\"               # and smaller_than
-# expire_days = 7
+# expire_days = 7                     # after it was written; or unread_days = 90: nobody read it so long (embedded store)
 # noncurrent_days = 30                # versions that are not the newest, from the creation of their successor on
 # keep_noncurrent = 3                 # of these, the newest stay
 # abort_uploads_days = 1

@@ -13,10 +13,12 @@ use crate::base::object::BucketDocument;
 use crate::http::body::ResponseBody;
 use crate::http::gateway::WorkersGateway;
 use crate::http::record::Record;
+use crate::http::s3::route::Resource;
 use crate::http::throttle::Throttle;
 use crate::http::usage;
 use crate::net::service::Pulled;
 use crate::telemetry::access_log::Entry;
+use crate::telemetry::metrics::{Door, Finished};
 
 pub struct Account {
     gateway: Rc<WorkersGateway>,
@@ -29,6 +31,17 @@ pub struct Account {
 impl Account {
     pub fn open(gateway: Rc<WorkersGateway>, record: Record, log: Option<Box<Entry>>) -> Self {
         Account { gateway, record: Box::new(record), log }
+    }
+}
+
+impl Account {
+    /// What the client has already was read too, and what took long was read until now. Who opened a body noted its begin.
+    fn note_read(&self, finished: Finished) {
+        if let (Some(Resource::Object(bucket, key)), true) = (self.record.resource(), finished.status < 400 && finished.door != Door::Admin)
+            && self.record.object().is_some()
+        {
+            self.gateway.ops.note_read(bucket, key);
+        }
     }
 }
 
@@ -46,6 +59,7 @@ impl Drop for Account {
         if let Some(sheet) = &self.gateway.sheet {
             usage::count(sheet, record, &finished);
         }
+        self.note_read(finished);
         let logged = record.bucket().filter(|bucket| bucket.documents.contains_key(&BucketDocument::Logging));
         if logged.is_some() {
             self.gateway.bucket_logs.wanted.set();

@@ -94,7 +94,7 @@ fn counted(report: &Report) -> Counted {
         markers: total.markers,
         uploads: total.uploads,
         bytes: total.bytes,
-        held: report.held.locked + report.held.on_its_way + report.held.changed,
+        held: report.held.locked + report.held.on_its_way + report.held.read + report.held.changed,
         failed: report.failed,
         looked_at: report.looked_at,
         finished: Timestamp::now().secs(),

@@ -64,7 +64,7 @@ fn parse(row: &[u8]) -> Result<(Timestamp, BucketName, ObjectKey)> {
 /// The row that a row of another table asks for. None: no rule lets it go.
 fn hint(table: Table, row: &[u8], value: &Value, rules: &Rules, lifecycles: &Lifecycles) -> Result<Option<Vec<u8>>> {
     let at = |key: &str, size: u64, tags: Option<&Tags>, standing: Standing| {
-        rules.first_due(&Subject { key, size, tags, standing }, lifecycles.day).map(|due| due.at)
+        rules.first_due(&Subject { key, size, tags, read: None, standing }, lifecycles.day).map(|due| due.at)
     };
     match (table, value) {
         (Table::Objects, Value::Object(object)) => {
@@ -105,7 +105,8 @@ fn standing_of(version: &VersionRow) -> Standing {
 /// nothing stands under any more.
 fn concerns_others(rules: &Rules, came: bool) -> bool {
     let counts = |rule: &Rule| rule.noncurrent.is_some_and(|noncurrent| noncurrent.keep.is_some());
-    let markers = |rule: &Rule| matches!(rule.expiration, Some(Expiration::SoleMarkers(true) | Expiration::When(_)));
+    let markers =
+        |rule: &Rule| matches!(rule.expiration, Some(Expiration::SoleMarkers(true) | Expiration::When(_) | Expiration::Unread(_)));
     rules.iter().any(|rule| rule.enabled && if came { counts(rule) } else { markers(rule) })
 }
 

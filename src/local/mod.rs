@@ -29,6 +29,7 @@ pub mod hot;
 pub mod ids;
 pub mod inline;
 pub mod key;
+pub mod last_reads;
 pub mod layout;
 pub mod list;
 pub mod list_versions;

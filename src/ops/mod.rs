@@ -77,6 +77,8 @@ pub struct Ops {
     transfers: transfers::Transfers,
     writers: Writers,
     lifecycles: Arc<Lifecycles>,
+    /// None: no rule asks when objects are read.
+    read_log: Option<Arc<lifecycle::reads::ReadLog>>,
     encryption: encryption::Rules,
     usage: Option<Usage>,
     /// None: there are no other nodes.
@@ -90,7 +92,7 @@ impl Ops {
     pub fn new(origin: Origin, variants: Variants, jobs: Queue) -> Self {
         let changes = changes::Changes::new(Vec::new(), jobs.clone(), Tracker::default());
         let (layers, cdn, peers, transfers, settings) = Default::default();
-        let (lifecycles, encryption, usage, shared_usage) = Default::default();
+        let (lifecycles, read_log, encryption, usage, shared_usage) = Default::default();
         let writers = Writers::Clients;
         Ops {
             origin,
@@ -103,6 +105,7 @@ impl Ops {
             transfers,
             writers,
             lifecycles,
+            read_log,
             encryption,
             usage,
             shared_usage,

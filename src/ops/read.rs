@@ -74,6 +74,7 @@ impl Ops {
     /// Bytes of what is shown. None: it was replaced meanwhile; stat again.
     pub async fn open(&self, grant: &Grant, shown: Shown<'_>, range: ByteRange, by: ReadBy) -> Result<Option<Body>> {
         let of = object(grant, &[Action::GetObject])?;
+        self.note_read(of.bucket, of.key);
         if let Some(variant) = shown.variant {
             return self.variants.open(variant, range, by).await;
         }

@@ -122,6 +122,7 @@ impl Ops {
         let of @ ObjectRef { bucket, key, .. } = object(grant, &[Action::PutObject])?;
         let NewObject { acl, headers, tags, lock, encryption } = new;
         let from = object(source_grant, &[Action::GetObject])?.to_owned();
+        self.note_read(&from.bucket, &from.key);
         let (owner, quota) = grant.becomes(&acl)?;
         self.require_storable(grant, &headers, &tags, &acl).await?;
         self.require_room(grant, &acl, Some(source.size)).await?;

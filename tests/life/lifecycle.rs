@@ -132,3 +132,35 @@ fn the_operator_asks_what_would_go_and_lets_it_go() {
     assert!(out(&command(&["--json"])).contains("\"complete\":true"));
     assert!(running.stop().success());
 }
+
+#[test]
+fn what_nobody_reads_goes_and_what_is_read_or_copied_stays() {
+    let place = Place::new();
+    place.write("gateway.toml", "[[lifecycle_rule]]\nname = \"cold\"\nprefix = \"a/\"\nunread_days = 2\n");
+    let serve = || {
+        let mut command = place.command(&["serve"]);
+        command.env("TIDEGATE_LIFECYCLE_DAY", "3");
+        place.serve_by(command)
+    };
+    let mut running = serve();
+    let mut asker = Asker::of(&running);
+    asker.send(&Request::new("PUT", "/media")).expect(200);
+    ["a/read", "a/copied", "a/cold", "other"].into_iter().for_each(|key| asker.put(key));
+    let look = |asker: &mut Asker| {
+        asker.send(&Request::on("GET", "media", "a/read")).expect(200);
+        asker.send(&Request::on("PUT", "media", "copy").header("x-amz-copy-source", "/media/a/copied")).expect(200);
+    };
+    asker.wait_for("a/cold goes", |asker| {
+        look(asker);
+        asker.listed("a/") == 2
+    });
+    look(&mut asker);
+    running.signal("KILL");
+    running.wait();
+    let running = serve();
+    let mut asker = Asker::of(&running);
+    assert_eq!(asker.listed(""), 4);
+    asker.wait_for("nobody reads the others any more", |asker| asker.listed("a/") == 0);
+    assert_eq!(asker.listed(""), 2);
+    assert!(running.stop().success());
+}

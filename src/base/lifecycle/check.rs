@@ -66,7 +66,7 @@ impl Rule {
                 return Err(invalid_argument("'Days' for Expiration action must be a positive integer", "Days"));
             }
             Some(Expiration::When(when)) => check_date(when)?,
-            Some(Expiration::SoleMarkers(_)) | None => {}
+            Some(Expiration::SoleMarkers(_) | Expiration::Unread(_)) | None => {}
         }
         if let Some(noncurrent) = self.noncurrent {
             if noncurrent.days == 0 {

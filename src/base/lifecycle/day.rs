@@ -26,6 +26,12 @@ impl Day {
         }
     }
 
+    /// When the day of `at` is over: what happened within it is told by its end, so that nothing that counts from there is too early.
+    pub fn end_of(self, at: Timestamp) -> Timestamp {
+        let length = self.length().as_millis() as u64;
+        Timestamp::from_millis((at.millis() / length.max(1) + 1).saturating_mul(length))
+    }
+
     pub fn after(self, from: Timestamp, days: u32) -> Timestamp {
         let days = u64::from(days);
         match self {
@@ -58,5 +64,15 @@ mod tests {
         assert_eq!(Day::Seconds(2).after(made, 3), at("2014-01-15T10:30:06Z"));
         assert!(Day::Calendar.after(Timestamp::from_millis(u64::MAX), u32::MAX) > made && is_midnight(at("2026-11-29T00:00:00Z")));
         assert!(!is_midnight(made));
+    }
+
+    #[test]
+    fn what_counts_from_the_end_of_a_day_is_due_as_if_it_counted_from_within_it() {
+        for ms in [0, 1, DAY_MS - 1, DAY_MS, 5 * DAY_MS + 7] {
+            let at = Timestamp::from_millis(ms);
+            assert!(Day::Calendar.end_of(at) > at && is_midnight(Day::Calendar.end_of(at)));
+            assert_eq!(Day::Calendar.after(Day::Calendar.end_of(at), 3), Day::Calendar.after(Timestamp::from_millis(ms + 1), 3));
+            assert!(Day::Seconds(2).end_of(at) > at && Day::Seconds(2).end_of(at) <= at.plus(Duration::from_secs(2)));
+        }
     }
 }

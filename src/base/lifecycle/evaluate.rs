@@ -18,6 +18,8 @@ pub struct Subject<'a> {
     pub size: u64,
     /// None: nobody looked. Then rules that ask for tags count, so that what is found is never too late.
     pub tags: Option<&'a Tags>,
+    /// Until when it may have been read last. None: nobody looked. Then it counts as never read, for the same reason.
+    pub read: Option<Timestamp>,
     pub standing: Standing,
 }
 
@@ -55,7 +57,7 @@ pub struct Due<'r> {
 pub fn first_due<'r>(rules: impl Iterator<Item = &'r Rule>, subject: &Subject<'_>, day: Day) -> Option<Due<'r>> {
     let concerned = rules.filter(|rule| rule.enabled && rule.filter.concerns(subject));
     // Of equals the first.
-    concerned.filter_map(|rule| Some(Due { at: due(rule, subject.standing, day)?, rule })).min_by_key(|due| due.at)
+    concerned.filter_map(|rule| Some(Due { at: due(rule, subject, day)?, rule })).min_by_key(|due| due.at)
 }
 
 /// Whether who evaluates must know the tags: some rule asks for them.
@@ -63,13 +65,18 @@ pub(super) fn asks_for_tags<'r>(mut rules: impl Iterator<Item = &'r Rule>) -> bo
     rules.any(|rule| rule.enabled && !rule.filter.tags.is_empty())
 }
 
-fn due(rule: &Rule, standing: Standing, day: Day) -> Option<Timestamp> {
+fn due(rule: &Rule, subject: &Subject<'_>, day: Day) -> Option<Timestamp> {
     let by = |when: When, from: Timestamp| match when {
         When::Days(days) => day.after(from, days),
         When::Date(date) => date,
     };
-    match (standing, rule.expiration) {
+    match (subject.standing, rule.expiration) {
         (Standing::Current { modified } | Standing::SoleMarker { modified }, Some(Expiration::When(when))) => Some(by(when, modified)),
+        // What was written was at hand. A marker is never read.
+        (Standing::Current { modified }, Some(Expiration::Unread(days))) => {
+            Some(day.after(subject.read.map_or(modified, |read| read.max(modified)), days))
+        }
+        (Standing::SoleMarker { modified }, Some(Expiration::Unread(days))) => Some(day.after(modified, days)),
         (Standing::SoleMarker { modified }, Some(Expiration::SoleMarkers(true))) => Some(modified),
         (Standing::SoleMarker { .. } | Standing::Current { .. }, _) | (Standing::CoveringMarker, _) => None,
         (Standing::Noncurrent { since, newer }, _) => {
@@ -88,7 +95,7 @@ impl Filter {
             && subject.tags.is_none_or(|tags| self.tags.iter().all(|(key, value)| tags.get(key) == Some(value)))
     }
 
-    fn is_of_key(&self, key: &str) -> bool {
+    pub(super) fn is_of_key(&self, key: &str) -> bool {
         let is_of_type = |types: &[&str]| Layout::of(key).is_some_and(|layout| types.contains(&layout.artifact_type));
         self.prefix.as_ref().is_none_or(|prefix| key.starts_with(prefix.as_str()))
             && self.pattern.as_ref().is_none_or(|pattern| pattern.begins(key))

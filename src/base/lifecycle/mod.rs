@@ -64,6 +64,13 @@ pub struct Rule {
     pub noncurrent_transitions: Vec<NoncurrentTransition>,
 }
 
+impl Rule {
+    /// Whether it matters when an object was read.
+    pub fn asks_for_reads(&self) -> bool {
+        self.enabled && matches!(self.expiration, Some(Expiration::Unread(_)))
+    }
+}
+
 /// All that is named must hold.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Filter {
@@ -99,6 +106,8 @@ pub enum Expiration {
     When(When),
     /// `ExpiredObjectDeleteMarker`: whether markers go that nothing stands under.
     SoleMarkers(bool),
+    /// Of rules in gateway.toml: nobody read the object for so many days, and nobody wrote it.
+    Unread(u32),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

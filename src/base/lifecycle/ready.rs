@@ -10,9 +10,9 @@ use quick_cache::sync::Cache;
 
 use super::day::Day;
 use super::evaluate::{Due, Subject, asks_for_tags, first_due};
-use super::{Configuration, Rule};
+use super::{Configuration, Expiration, Rule};
 use crate::base::error::Error;
-use crate::base::names::BucketName;
+use crate::base::names::{BucketName, ObjectKey};
 use crate::base::object::{Bucket, BucketDocument};
 use crate::base::timestamp::Timestamp;
 
@@ -45,6 +45,16 @@ impl Rules {
     /// Whether who evaluates must know the tags.
     pub fn ask_for_tags(&self) -> bool {
         asks_for_tags(self.iter())
+    }
+
+    /// Whether who evaluates must know when an object was read.
+    pub fn ask_for_reads(&self) -> bool {
+        self.iter().any(Rule::asks_for_reads)
+    }
+
+    /// The same of rules by which it can be told today: when an object will have been read last is not known.
+    pub fn foreseen(&self, subject: &Subject<'_>, day: Day) -> Option<Due<'_>> {
+        first_due(self.iter().filter(|rule| !rule.asks_for_reads()), subject, day)
     }
 
     pub fn first_due(&self, subject: &Subject<'_>, day: Day) -> Option<Due<'_>> {
@@ -94,6 +104,21 @@ impl Lifecycles {
     /// Whether gateway.toml has rules: then what a bucket is set to is not all.
     pub fn configured(&self) -> &[ConfiguredRule] {
         &self.configured
+    }
+
+    /// The most days after a read that any rule counts. None: no rule asks for reads, and nobody notes them.
+    pub fn unread_days(&self) -> Option<u32> {
+        let days = |c: &ConfiguredRule| match c.rule.expiration {
+            Some(Expiration::Unread(days)) => Some(days),
+            _ => None,
+        };
+        self.configured.iter().filter_map(days).max()
+    }
+
+    /// Whether it matters when the object under the key was read.
+    pub fn asks_for_reads_of(&self, bucket: &BucketName, key: &ObjectKey) -> bool {
+        let of_bucket = |c: &&ConfiguredRule| c.buckets.as_ref().is_none_or(|names| names.contains(bucket));
+        self.configured.iter().filter(of_bucket).any(|c| c.rule.asks_for_reads() && c.rule.filter.is_of_key(key.as_str()))
     }
 
     /// Whether the bucket may have rules: asked on the way of a read.

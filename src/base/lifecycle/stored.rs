@@ -104,7 +104,7 @@ impl StoredRule {
     fn of(rule: &Rule) -> Result<Self> {
         let Rule { id, enabled, filter, expiration, noncurrent, abort_uploads, transitions, noncurrent_transitions } = rule;
         let Filter { old_form, prefix, tags, larger_than, smaller_than, pattern, artifact_types } = filter;
-        if pattern.is_some() || !artifact_types.is_empty() {
+        if pattern.is_some() || !artifact_types.is_empty() || matches!(expiration, Some(Expiration::Unread(_))) {
             return Err(Error::internal("a rule of gateway.toml is not stored with a bucket"));
         }
         let class = |class: StorageClass| class.name().to_owned();
@@ -116,7 +116,7 @@ impl StoredRule {
             tags: tags.clone(),
             larger_than: *larger_than,
             smaller_than: *smaller_than,
-            expires: expiration.map(StoredExpiration::of),
+            expires: expiration.and_then(StoredExpiration::of),
             noncurrent: noncurrent.map(|n| StoredNoncurrent { days: n.days, keep: n.keep, class: None }),
             abort_uploads: *abort_uploads,
             transitions: transitions
@@ -134,7 +134,7 @@ impl StoredRule {
         let class = |name: &str| StorageClass::parse(name).ok_or_else(|| newer("a storage class of a lifecycle rule"));
         let transition = |t: StoredTransition| match t.when.expiration() {
             Expiration::When(when) => Ok(Transition { when, class: class(&t.class)? }),
-            Expiration::SoleMarkers(_) => Err(newer("a transition of a lifecycle rule")),
+            Expiration::SoleMarkers(_) | Expiration::Unread(_) => Err(newer("a transition of a lifecycle rule")),
         };
         let noncurrent = |t: StoredNoncurrent| {
             Ok(NoncurrentTransition { days: t.days, keep: t.keep, class: class(t.class.as_deref().unwrap_or_default())? })
@@ -160,10 +160,12 @@ impl StoredRule {
 }
 
 impl StoredExpiration {
-    fn of(expiration: Expiration) -> Self {
+    /// None: it is of gateway.toml.
+    fn of(expiration: Expiration) -> Option<Self> {
         match expiration {
-            Expiration::When(when) => Self::when(when),
-            Expiration::SoleMarkers(go) => Self::SoleMarkers(go),
+            Expiration::When(when) => Some(Self::when(when)),
+            Expiration::SoleMarkers(go) => Some(Self::SoleMarkers(go)),
+            Expiration::Unread(_) => None,
         }
     }
 

@@ -32,6 +32,7 @@ pub struct Ruled {
     pub bucket: SharedBucket,
     rules: Rules,
     asks_for_tags: bool,
+    asks_for_reads: bool,
     /// Some rule aborts uploads.
     pub aborts: bool,
 }
@@ -40,9 +41,9 @@ impl Ruled {
     /// None: it has none, or they can't be read.
     pub fn of(ops: &Ops, bucket: SharedBucket) -> Option<Self> {
         let rules = ops.lifecycles().of(&bucket)?;
-        let asks_for_tags = rules.ask_for_tags();
+        let (asks_for_tags, asks_for_reads) = (rules.ask_for_tags(), rules.ask_for_reads());
         let aborts = rules.iter().any(|rule| rule.enabled && rule.abort_uploads.is_some());
-        Some(Ruled { bucket, rules, asks_for_tags, aborts })
+        Some(Ruled { bucket, rules, asks_for_tags, asks_for_reads, aborts })
     }
 
     fn keeps_versions(&self) -> bool {
@@ -138,17 +139,17 @@ impl Run {
 
     // One thing
 
-    fn due<'r>(&self, ruled: &'r Ruled, version: &Version, tags: Option<&Tags>) -> Option<Due<'r>> {
-        let subject = Subject { key: version.key.as_str(), size: version.size, tags, standing: version.standing };
+    fn due<'r>(&self, ruled: &'r Ruled, version: &Version, tags: Option<&Tags>, read: Option<Timestamp>) -> Option<Due<'r>> {
+        let subject = Subject { key: version.key.as_str(), size: version.size, tags, read, standing: version.standing };
         ruled.rules.first_due(&subject, self.ops.lifecycles().day)
     }
 
     pub(super) fn may_be_due(&self, ruled: &Ruled, version: &Version) -> bool {
-        self.due(ruled, version, None).is_some_and(|due| due.at <= self.how.now)
+        self.due(ruled, version, None, None).is_some_and(|due| due.at <= self.how.now)
     }
 
     pub(super) async fn judge(&self, ruled: &Ruled, version: &Version) -> Result<Judged> {
-        let Some(due) = self.due(ruled, version, None) else { return Ok(Judged::Stays(None)) };
+        let Some(due) = self.due(ruled, version, None, None) else { return Ok(Judged::Stays(None)) };
         if due.at > self.how.now {
             return Ok(Judged::Stays(Some(due.at)));
         }
@@ -169,9 +170,18 @@ impl Run {
             false => Some(Tags::default()),
         };
         let Some(tags) = tags else { return self.changed() };
-        let due = match self.due(ruled, version, Some(&tags)) {
+        let read = match ruled.asks_for_reads && is_current {
+            true => Some(self.ops.last_read(&ruled.bucket.name, &version.key).await?),
+            false => None,
+        };
+        let due = match self.due(ruled, version, Some(&tags), read) {
             Some(due) if due.at <= self.how.now => due,
-            other => return Ok(Judged::Stays(other.map(|due| due.at))),
+            other => {
+                // It would go, had nobody read it.
+                let was_read = read.is_some() && self.due(ruled, version, Some(&tags), None).is_some_and(|due| due.at <= self.how.now);
+                self.tally().report.held.read += u64::from(was_read);
+                return Ok(Judged::Stays(other.map(|due| due.at)));
+            }
         };
         let gone = gone(ruled.bucket.versioning(), is_current, &object);
         if let Some(until) = self.held(&of, &object, is_current, gone).await {
@@ -245,7 +255,7 @@ impl Run {
 
     pub(super) async fn judge_upload(&self, ruled: &Ruled, upload: &Upload) -> Result<Judged> {
         let standing = Standing::Upload { initiated: upload.initiated };
-        let subject = Subject { key: upload.key.as_str(), size: 0, tags: None, standing };
+        let subject = Subject { key: upload.key.as_str(), size: 0, tags: None, read: None, standing };
         let Some(due) = ruled.rules.first_due(&subject, self.ops.lifecycles().day) else { return Ok(Judged::Stays(None)) };
         if due.at > self.how.now {
             return Ok(Judged::Stays(Some(due.at)));

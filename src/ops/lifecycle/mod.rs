@@ -10,6 +10,7 @@
 mod by_index;
 mod by_listing;
 mod judge;
+pub mod reads;
 pub mod report;
 mod standing;
 

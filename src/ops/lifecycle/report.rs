@@ -67,6 +67,8 @@ pub struct Held {
     pub locked: u64,
     /// A copy is still on its way to a replica or to the upstream.
     pub on_its_way: u64,
+    /// Old enough, and read not long ago.
+    pub read: u64,
     /// It was replaced or deleted at that moment.
     pub changed: u64,
 }

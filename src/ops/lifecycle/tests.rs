@@ -6,7 +6,7 @@ use std::path::Path;
 use super::*;
 use crate::base::lifecycle::day::Day;
 use crate::base::lifecycle::evaluate::{Standing, Subject, first_due};
-use crate::base::lifecycle::ready::Lifecycles;
+use crate::base::lifecycle::ready::{ConfiguredRule, Lifecycles};
 use crate::base::lifecycle::{Configuration, Expiration, Filter, NoncurrentExpiration, TransitionMinimum, When};
 use crate::base::names::UploadId;
 use crate::base::object::{BucketDocument, CannedAcl, ObjectHeaders, Upload};
@@ -15,7 +15,7 @@ use crate::base::tags::Tags;
 use crate::base::versions::{VersionEntry, VersionsQuery};
 use crate::local::tests::{bucket_name, delete, make_bucket, object_key, put, settings, tenant};
 use crate::local::{Local, Settings as LocalSettings};
-use crate::origin::{Buckets, Delete, DueIndex, Freshness, Origin, Reads, Uploads, UploadsQuery, Writes};
+use crate::origin::{Buckets, Delete, DueIndex, Freshness, LastReads, Origin, Reads, Uploads, UploadsQuery, Writes};
 use crate::queue::{Queue, Settings as QueueSettings};
 use crate::variants::Variants;
 use crate::variants::settings::Settings as VariantSettings;
@@ -27,15 +27,16 @@ struct World {
     dir: tempfile::TempDir,
     local: Arc<Local>,
     ops: Ops,
+    configured: Vec<ConfiguredRule>,
 }
 
-fn open(dir: &Path) -> (Arc<Local>, Ops) {
-    let lifecycles = Arc::new(Lifecycles::new(Day::Seconds(DAY), Vec::new()));
+fn open(dir: &Path, configured: &[ConfiguredRule]) -> (Arc<Local>, Ops) {
+    let lifecycles = Arc::new(Lifecycles::new(Day::Seconds(DAY), configured.to_vec()));
     let local = Local::open(LocalSettings { lifecycles: lifecycles.clone(), ..settings(dir) }).unwrap();
     let queue =
         Queue::open(QueueSettings { dir: dir.join(format!("queue{}", rand(&mut dir_seed(dir)))), ..QueueSettings::default() }).unwrap();
     let variants = Variants::start(VariantSettings { dir: dir.join("variants"), ..VariantSettings::default() }).unwrap();
-    let origin = Origin { due: Some(local.clone()), ..Origin::of(local.clone()) };
+    let origin = Origin { due: Some(local.clone()), last_reads: Some(local.clone()), ..Origin::of(local.clone()) };
     (local.clone(), Ops::new(origin, variants, queue).with_lifecycles(lifecycles))
 }
 
@@ -52,9 +53,9 @@ fn rand(state: &mut u64) -> u64 {
 impl World {
     async fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let (local, ops) = open(dir.path());
+        let (local, ops) = open(dir.path(), &[]);
         make_bucket(&local, "media").await;
-        World { dir, local, ops }
+        World { dir, local, ops, configured: Vec::new() }
     }
 
     /// As after a stop; without its index, if that is to be built anew.
@@ -63,7 +64,7 @@ impl World {
         if without_index {
             std::fs::remove_dir_all(self.dir.path().join("data/index")).unwrap();
         }
-        (self.local, self.ops) = open(self.dir.path());
+        (self.local, self.ops) = open(self.dir.path(), &self.configured);
     }
 
     async fn set(&self, rules: &[Rule]) {
@@ -262,7 +263,7 @@ async fn after_a_run_there_is_what_no_rule_let_go() {
                 let before = there.len();
                 there.retain(|key, modified| {
                     let standing = Standing::Current { modified: *modified };
-                    let subject = Subject { key, size: key.len() as u64, tags: None, standing };
+                    let subject = Subject { key, size: key.len() as u64, tags: None, read: None, standing };
                     first_due(rules.iter(), &subject, Day::Seconds(DAY)).is_none_or(|due| due.at > now)
                 });
                 assert_eq!(report.total.objects as usize, before - there.len());
@@ -279,6 +280,134 @@ async fn after_a_run_there_is_what_no_rule_let_go() {
             }
         }
         assert_eq!(listed, there.keys().cloned().collect::<Vec<_>>());
+    }
+}
+
+// What nobody reads
+
+/// With this rule of gateway.toml alone, and reads noted from `now` on.
+async fn unread(world: &mut World, after: Option<u32>, now: Timestamp) {
+    let unread = |after| Rule { expiration: Some(Expiration::Unread(after)), ..rule("cold", "", after) };
+    world.configured = after.map(|after| ConfiguredRule { buckets: None, rule: unread(after) }).into_iter().collect();
+    world.restart(false);
+    let log = reads::ReadLog::start(&world.ops.origin, &world.ops.lifecycles, now).await.unwrap();
+    world.ops = world.ops.clone().with_read_log(log);
+}
+
+impl World {
+    fn read(&self, key: &str, now: Timestamp) {
+        self.ops.read_log.as_ref().unwrap().note(&bucket_name("media"), &object_key(key), now);
+    }
+
+    async fn keep(&self, now: Timestamp) {
+        self.ops.read_log.as_ref().unwrap().keep(now).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn what_is_read_stays_and_what_nobody_reads_goes() {
+    let mut world = World::new().await;
+    let begun = world.put("read").await;
+    world.put("cold").await;
+    unread(&mut world, Some(2), begun).await;
+    let read = begun.plus(days(1));
+    world.read("read", read);
+    let due = begun.plus(days(2)).plus(Duration::from_secs(9));
+    // Also before it is durable.
+    let dry = world.run(true, due).await;
+    assert_eq!((dry.total.objects, dry.held.read, dry.rules[0].rule.as_str()), (1, 1, "cold"));
+    world.keep(read).await;
+    let done = world.run(false, due).await;
+    assert_eq!((done.total, done.held.read, world.has("read").await, world.has("cold").await), (dry.total, 1, true, false));
+    // Not before the day of the read and two more are over; and it is not looked at before.
+    let end = Day::Seconds(DAY).end_of(read).plus(days(2));
+    let early = world.run(false, Timestamp::from_millis(end.millis() - 1)).await;
+    assert_eq!((early.looked_at, early.total.all()), (0, 0));
+    assert_eq!(world.run(false, end).await.total.objects, 1);
+}
+
+/// What was read where nobody noted it.
+#[tokio::test]
+async fn where_it_is_not_known_it_counts_from_when_reads_are_noted() {
+    let mut world = World::new().await;
+    let written = world.put("a").await;
+    let begun = written.plus(days(50));
+    unread(&mut world, Some(2), begun).await;
+    assert_eq!(world.run(false, Timestamp::from_millis(begun.plus(days(2)).millis() - 1)).await.total.all(), 0);
+    // A short stop is none of that, a long one is.
+    unread(&mut world, Some(2), Timestamp::from_millis(begun.plus(days(1)).millis() - 1)).await;
+    assert_eq!(world.run(true, begun.plus(days(2))).await.total.objects, 1);
+    let again = begun.plus(days(3));
+    unread(&mut world, Some(2), again).await;
+    assert_eq!(world.run(true, begun.plus(days(4))).await.total.objects, 0);
+    // Nor are rules that were away for a moment.
+    unread(&mut world, None, again).await;
+    let last = again.plus(Duration::from_secs(1));
+    unread(&mut world, Some(2), last).await;
+    assert_eq!(world.run(true, again.plus(days(2))).await.total.objects, 0);
+    assert_eq!(world.run(false, last.plus(days(2))).await.total.objects, 1);
+}
+
+#[tokio::test]
+async fn what_does_not_matter_any_more_is_forgotten() {
+    let mut world = World::new().await;
+    let begun = world.put("a").await;
+    unread(&mut world, Some(2), begun).await;
+    world.read("a", begun);
+    world.keep(begun).await;
+    let (bucket, key) = (bucket_name("media"), object_key("a"));
+    let until = Day::Seconds(DAY).end_of(begun);
+    let last = async |world: &World| world.local.last_read(&bucket, &key).await.unwrap();
+    assert_eq!(last(&world).await, Some(until));
+    assert_eq!(world.local.forget_reads(until, b"", 10).await.unwrap(), None);
+    assert_eq!(last(&world).await, Some(until));
+    assert_eq!(world.local.forget_reads(Timestamp::from_millis(until.millis() + 1), b"", 10).await.unwrap(), None);
+    assert_eq!(last(&world).await, None);
+}
+
+/// Writes, reads, runs at any time, restarts and the loss of the index, against a map of what was read when.
+#[tokio::test]
+async fn nothing_goes_that_was_read_not_long_ago() {
+    const VARIABLE: &str = "TIDEGATE_READS_SEED";
+    const AFTER: u32 = 3;
+    let seed = std::env::var(VARIABLE).ok().and_then(|s| s.parse().ok()).unwrap_or_else(|| Timestamp::now().millis());
+    println!("{VARIABLE}={seed}");
+    let (mut state, mut world) = (seed, World::new().await);
+    let begun = Timestamp::now();
+    unread(&mut world, Some(AFTER), begun).await;
+    // When each was written, and until when its key may have been read. The clock of reads and runs goes ahead of that of writes.
+    let (mut there, mut read, mut now): (BTreeMap<String, Timestamp>, BTreeMap<String, Timestamp>, _) = Default::default();
+    now = begun.max(now);
+    for _ in 0..200 {
+        let key = format!("{}", rand(&mut state) % 8);
+        now = now.plus(Duration::from_secs(rand(&mut state) % (DAY / 2)));
+        match rand(&mut state) % 10 {
+            0..=2 => {
+                let modified = world.put(&key).await;
+                there.insert(key, modified);
+            }
+            3..=6 => {
+                world.read(&key, now);
+                read.insert(key, Day::Seconds(DAY).end_of(now));
+            }
+            7 => {
+                world.ops.read_log.as_ref().unwrap().end(now).await.unwrap();
+                world.restart(rand(&mut state).is_multiple_of(2));
+                unread(&mut world, Some(AFTER), now).await;
+            }
+            _ => {
+                let report = world.run(false, now).await;
+                let before = there.len();
+                there.retain(|key, modified| {
+                    let since = begun.max(*modified).max(read.get(key).copied().unwrap_or_default());
+                    since.plus(days(u64::from(AFTER))) > now
+                });
+                assert_eq!((report.total.objects as usize, report.failed), (before - there.len(), 0));
+            }
+        }
+        for key in there.keys() {
+            assert!(world.has(key).await, "{key} went too early");
+        }
     }
 }
 

@@ -43,6 +43,7 @@ impl Replicas {
             control: this,
             settings: self.0.origin.settings.clone(),
             due: self.0.origin.due.clone(),
+            last_reads: self.0.origin.last_reads.clone(),
         }
     }
 }

@@ -36,7 +36,7 @@ fn expires(id: &str, days: u32) -> Rule {
 }
 
 fn subject(standing: Standing) -> Subject<'static> {
-    Subject { key: "a/b", size: 10, tags: Some(&NONE), standing }
+    Subject { key: "a/b", size: 10, tags: Some(&NONE), read: None, standing }
 }
 
 const CURRENT: Standing = Standing::Current { modified: Timestamp::from_secs(1_000 * DAY + HOUR) };
@@ -127,7 +127,7 @@ proptest! {
         key in "[a-z/]{0,9}",
         size in 0u64..1100,
     ) {
-        let subject = Subject { key: &key, size, tags: Some(&NONE), standing };
+        let subject = Subject { key: &key, size, tags: Some(&NONE), read: None, standing };
         let time = |rules: &[Rule], subject: &Subject<'_>| first_due(rules.iter(), subject, Day::Calendar).map(|due| due.at);
         let before = time(&all, &subject);
         let with_more: Vec<Rule> = all.iter().cloned().chain([more]).collect();
@@ -140,7 +140,7 @@ proptest! {
     /// A version is never due before so many whole days of its rule have passed.
     #[test]
     fn nothing_goes_early(one in rules(), standing in standings(), key in "[a-z/]{0,9}") {
-        let subject = Subject { key: &key, size: 50, tags: None, standing };
+        let subject = Subject { key: &key, size: 50, tags: None, read: None, standing };
         let Some(due) = first_due([&one].into_iter(), &subject, Day::Calendar) else { return Ok(()) };
         let (from, days) = match (standing, one.expiration) {
             (Standing::Current { modified } | Standing::SoleMarker { modified }, Some(Expiration::When(When::Days(days)))) => (modified, days),

@@ -209,6 +209,8 @@ pub fn write(configuration: &Configuration) -> String {
             match expiration {
                 Expiration::When(when) => write_when(&mut w, when),
                 Expiration::SoleMarkers(go) => _ = w.leaf("ExpiredObjectDeleteMarker", go),
+                // Of gateway.toml, and no bucket's.
+                Expiration::Unread(_) => {}
             }
             w.close("Expiration");
         }

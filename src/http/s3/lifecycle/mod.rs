@@ -102,8 +102,8 @@ async fn tell_tagged(
     // What can't be told is left out: the object is served all the same.
     let Ok(Some(tags)) = tags else { return };
     let standing = Standing::Current { modified: object.modified };
-    let subject = Subject { key: of.key.as_str(), size: object.size, tags: Some(&tags), standing };
-    let Some(due) = rules.first_due(&subject, Day::Calendar) else { return };
+    let subject = Subject { key: of.key.as_str(), size: object.size, tags: Some(&tags), read: None, standing };
+    let Some(due) = rules.foreseen(&subject, Day::Calendar) else { return };
     let text = format!("expiry-date=\"{}\", rule-id=\"{}\"", due.at.http_date(), encode_listed(&due.rule.id));
     if let Some(text) = value(&text) {
         headers.insert(EXPIRATION, text);
