@@ -47,7 +47,9 @@ use crate::private;
 use crate::queue::runner::{Limits, Spent, TenantLimit};
 use crate::queue::{Queue, Runner};
 use crate::telemetry::access_log::{self, AccessLog};
+use crate::telemetry::audit::{self, AuditLog};
 use crate::telemetry::bucket_logs::{self, BucketLogs, Wanted};
+use crate::telemetry::line_log;
 use crate::telemetry::metrics::{Door, Metrics};
 use crate::telemetry::redact;
 use crate::usage::Usage;
@@ -68,7 +70,8 @@ pub struct App {
     queue: Queue,
     jobs: Runner,
     server: Server,
-    access_log: Option<access_log::Writer>,
+    access_log: Option<line_log::Writer>,
+    audit: Option<line_log::Writer>,
     bucket_logs: bucket_logs::Writer,
     addresses: Vec<Address>,
     reloader: Reloader,
@@ -121,6 +124,7 @@ impl App {
         config.store.encryption_keys = keys.clone();
         let (upstream, cache) = (config.upstream_settings(), config.cache_settings(&metrics));
         let spool = config.bucket_log_settings();
+        let audit_settings = config.audit_settings();
         // Over S3 what is reserved is our own.
         let theirs = config.doors.gateways_above && upstream.is_none();
         let writers = if theirs { Writers::Gateways } else { Writers::Clients };
@@ -203,11 +207,13 @@ impl App {
             .map_err(|(address, e)| StartError::Failed(format!("can't listen on {address}: {e}")))?;
         let addresses = listening.addresses();
         let (log, writer) = start_access_log(&config.access_log, &metrics)?;
+        let (audit, audit_writer) = start_audit_log(&audit_settings, &metrics)?;
         let gateway = Arc::new(Gateway {
             auth: auth.clone(),
             ops,
             metrics: metrics.clone(),
             access_log: log,
+            audit: audit.clone(),
             bucket_logs,
             settings: config.doors,
             seals: cluster.seals(),
@@ -223,7 +229,7 @@ impl App {
             .map_err(|e| StartError::Failed(format!("the workers can't be started: {e}")))?;
         let limits = Limits { settings: config.jobs, of_tenant: tenant_limits(auth.clone()), spent: job_seconds(usage.clone()) };
         let runner = Runner::start(queue.clone(), kinds, limits, leases, metrics.clone())?;
-        let reloader = Reloader::new(auth, tls, secrets, metrics);
+        let reloader = Reloader::new(auth, tls, secrets, metrics, audit);
         Ok(App {
             gateway,
             stores: stack.close,
@@ -231,6 +237,7 @@ impl App {
             jobs: runner,
             server,
             access_log: writer,
+            audit: audit_writer,
             bucket_logs: bucket_log_writer,
             addresses,
             reloader,
@@ -297,13 +304,12 @@ impl App {
         if let Err(e) = self.gateway.ops.end_of_reads().await {
             tracing::warn!(error = %e, "what was read last could not be noted");
         }
-        // The workers are gone, and with them the other handles of the gateway: only then does the log's thread end.
+        drop(self.reloader);
+        // The workers are gone, and with them the other handles of the gateway: only then do the logs' threads end.
         match Arc::into_inner(self.gateway) {
             Some(gateway) => {
                 drop(gateway);
-                if let Some(writer) = self.access_log {
-                    writer.finish();
-                }
+                [self.access_log, self.audit].into_iter().flatten().for_each(line_log::Writer::finish);
                 self.bucket_logs.finish();
             }
             None => tracing::warn!("the last lines of access logs may be missing"),
@@ -414,12 +420,22 @@ fn job_seconds(usage: Usage) -> Spent {
 fn start_access_log(
     settings: &access_log::Settings,
     metrics: &Arc<Metrics>,
-) -> Result<(Option<AccessLog>, Option<access_log::Writer>), StartError> {
-    match AccessLog::start(settings, metrics.clone()) {
+) -> Result<(Option<AccessLog>, Option<line_log::Writer>), StartError> {
+    match access_log::start(settings, metrics.clone()) {
         Ok(started) => Ok(started.unzip()),
         Err(e) => {
             let file = settings.file.as_ref().map(|f| f.display().to_string()).unwrap_or_default();
             Err(StartError::Failed(format!("the access log {file} can't be opened: {e}")))
+        }
+    }
+}
+
+fn start_audit_log(settings: &audit::Settings, metrics: &Arc<Metrics>) -> Result<(Option<AuditLog>, Option<line_log::Writer>), StartError> {
+    match audit::start(settings, metrics.clone()) {
+        Ok(started) => Ok(started.unzip()),
+        Err(e) => {
+            let dir = settings.dir.display();
+            Err(StartError::Failed(format!("the audit log in {dir} can't be opened: {e}")))
         }
     }
 }

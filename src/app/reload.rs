@@ -11,6 +11,7 @@ use crate::auth::Auth;
 use crate::http::edge::callers::Secrets;
 use crate::net::certificates::{self, FileStamp};
 use crate::net::tls::Tls;
+use crate::telemetry::audit::AuditLog;
 use crate::telemetry::metrics::{Label, Metrics, Reload};
 
 pub struct Reloader {
@@ -18,13 +19,14 @@ pub struct Reloader {
     tls: Option<Arc<Tls>>,
     secrets: Vec<Arc<Secrets>>,
     metrics: Arc<Metrics>,
+    audit: Option<AuditLog>,
     policies_seen: Seen<u64>,
     certificates_seen: Seen<Vec<FileStamp>>,
     secrets_seen: Seen<Vec<FileStamp>>,
 }
 
 impl Reloader {
-    pub fn new(auth: Arc<Auth>, tls: Option<Arc<Tls>>, secrets: Vec<Arc<Secrets>>, metrics: Arc<Metrics>) -> Self {
+    pub fn new(auth: Arc<Auth>, tls: Option<Arc<Tls>>, secrets: Vec<Arc<Secrets>>, metrics: Arc<Metrics>, audit: Option<AuditLog>) -> Self {
         let stamps = tls.as_ref().map(|t| t.fingerprint()).unwrap_or_default();
         Reloader {
             policies_seen: Seen::new(auth.fingerprint()),
@@ -34,6 +36,7 @@ impl Reloader {
             tls,
             secrets,
             metrics,
+            audit,
         }
     }
 
@@ -65,6 +68,9 @@ impl Reloader {
             Ok(summary) => {
                 self.metrics.reloads.of(Reload::Policies).inc();
                 tracing::info!(tenants = summary.tenants, keys = summary.keys, policies = summary.policies, "policies reloaded");
+                if let Some(audit) = &self.audit {
+                    audit.reloaded(&summary.changes);
+                }
                 summary.warnings.iter().for_each(|w| tracing::warn!("{w}"));
             }
             Err(faults) => self.refuse(Reload::Policies, &faults),

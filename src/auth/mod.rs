@@ -105,6 +105,8 @@ pub struct Summary {
     pub keys: usize,
     pub policies: usize,
     pub warnings: Vec<String>,
+    /// Files that were read again and are not as they were.
+    pub changes: Vec<String>,
 }
 
 impl Auth {
@@ -131,10 +133,11 @@ impl Auth {
         let folder = tenants::read(&sources.source.dir, &environment, roles::read)?;
         let source = Source { folder, operator: sources.source.operator.clone(), dir: sources.source.dir.clone() };
         let directory = Directory::build(&source, &sources.made, &self.directory.load())?;
+        let changes = source.folder.changes_since(&sources.source.folder, &source.dir);
         sources.source = source;
         self.directory.store(Arc::new(directory));
         drop(sources);
-        Ok(self.summary())
+        Ok(Summary { changes, ..self.summary() })
     }
 
     pub fn summary(&self) -> Summary {
@@ -145,7 +148,7 @@ impl Auth {
         if orphans > 0 {
             warnings.push(format!("{orphans} keys made by `tidegate key` are of tenants that have no file: they open nothing"));
         }
-        Summary { tenants, keys, policies: sources.source.folder.policies, warnings }
+        Summary { tenants, keys, policies: sources.source.folder.policies, warnings, changes: Vec::new() }
     }
 
     fn made_in_use(&self, sources: &Sources) -> usize {

@@ -8,6 +8,7 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use sha2::{Digest as _, Sha256};
 use toml::{Table, Value};
 
 use crate::auth::fault::Fault;
@@ -68,6 +69,20 @@ pub struct Folder {
     pub warnings: Vec<String>,
     /// Secrets and keys in files of their own: their change is a change of the folder.
     pub secret_files: Vec<PathBuf>,
+    /// Hashes of all that was read but secrets.
+    pub texts: BTreeMap<PathBuf, [u8; 32]>,
+}
+
+impl Folder {
+    /// What is not as it was.
+    pub fn changes_since(&self, before: &Folder, dir: &Path) -> Vec<String> {
+        let gone = before.texts.keys().filter(|file| !self.texts.contains_key(*file)).map(|file| (file, "gone"));
+        let come = self.texts.iter().filter_map(|(file, hash)| match before.texts.get(file) {
+            None => Some((file, "new")),
+            Some(old) => (old != hash).then_some((file, "changed")),
+        });
+        come.chain(gone).map(|(file, how)| format!("{} {how}", file.strip_prefix(dir).unwrap_or(file).display())).collect()
+    }
 }
 
 /// `env` looks up the environment variables that hold secrets.
@@ -145,7 +160,10 @@ impl Reader<'_> {
 
     fn read_file(&mut self, file: &Path) -> Option<String> {
         match read_limited(file, MAX_FILE_BYTES) {
-            Ok(text) => Some(text),
+            Ok(text) => {
+                self.folder.texts.insert(file.to_owned(), Sha256::digest(&text).into());
+                Some(text)
+            }
             Err(e) => {
                 self.fault(file, "", e);
                 None

@@ -437,6 +437,15 @@ fn log() -> Vec<Key> {
             show_time,
             duration
         ),
+        field!(
+            "log.audit",
+            "Changes of keys, policies, tenants and settings, links that were signed, and refusals: a file for each day in data/audit.",
+            audit.on,
+            |v: &bool| v.to_string(),
+            flag
+        ),
+        field!("log.audit_keep", "How long its files are kept.", audit.keep, show_time, duration),
+        field!("log.audit_size", "Of all its files; the oldest go first.", audit.max_bytes, |v: &u64| quoted_size(*v), size),
         field!("log.access_keep", "Rotated files that are kept.", access_log.keep, |v: &u32| v.to_string(), number),
     ]
 }

@@ -42,6 +42,7 @@ use crate::ops::write_back::Settings as BackSettings;
 use crate::queue::Settings as QueueSettings;
 use crate::queue::runner::Settings as JobSettings;
 use crate::telemetry::access_log::Settings as AccessLogSettings;
+use crate::telemetry::audit;
 use crate::telemetry::bucket_logs;
 use crate::telemetry::log::Settings as LogSettings;
 use crate::telemetry::metrics::Metrics;
@@ -90,6 +91,8 @@ pub struct Config {
     pub cluster: ClusterSettings,
     pub log: LogSettings,
     pub access_log: AccessLogSettings,
+    /// Its folder is `audit` in the store's.
+    pub audit: audit::Settings,
     pub bucket_log_every: Duration,
     /// The folder of certificates; needed only where a TLS address is set.
     pub certificates: PathBuf,
@@ -143,6 +146,7 @@ impl Default for Config {
             cluster: ClusterSettings::default(),
             log: LogSettings::default(),
             access_log: AccessLogSettings::default(),
+            audit: audit::Settings::default(),
             bucket_log_every: bucket_logs::Settings::default().every,
             certificates: "certs".into(),
             client_authorities: None,
@@ -156,6 +160,10 @@ impl Default for Config {
 impl Config {
     pub fn queue_settings(&self) -> QueueSettings {
         QueueSettings { dir: self.store.dir.join("queue"), reserve_bytes: self.store.reserve_bytes, ..self.queue.clone() }
+    }
+
+    pub fn audit_settings(&self) -> audit::Settings {
+        audit::Settings { dir: self.store.dir.join("audit"), ..self.audit.clone() }
     }
 
     pub fn bucket_log_settings(&self) -> bucket_logs::Settings {

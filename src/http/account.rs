@@ -1,5 +1,5 @@
-//! What one request leaves behind when its answer has ended, however it ended: metrics, tenant counters, a line of
-//! the access log. A guard that travels with the answer's body.
+//! What one request leaves behind when its answer has ended, however it ended: metrics, tenant counters, lines of
+//! the access log and the audit log. A guard that travels with the answer's body.
 
 use std::pin::Pin;
 use std::rc::Rc;
@@ -60,6 +60,11 @@ impl Drop for Account {
             usage::count(sheet, record, &finished);
         }
         self.note_read(finished);
+        if let Some(audit) = &self.gateway.audit
+            && let Some(event) = record.audit()
+        {
+            audit.tell(event);
+        }
         let logged = record.bucket().filter(|bucket| bucket.documents.contains_key(&BucketDocument::Logging));
         if logged.is_some() {
             self.gateway.bucket_logs.wanted.set();

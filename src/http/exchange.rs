@@ -136,7 +136,7 @@ impl<'g> Exchange<'g> {
         }
         Ok(Exchange {
             gateway,
-            id: visit.id,
+            id: visit.id(),
             record: visit.record(),
             parts,
             query,

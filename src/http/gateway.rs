@@ -18,6 +18,7 @@ use crate::http::s3::website::rules::Website;
 use crate::http::sts::keys::ProviderKeys;
 use crate::ops::Ops;
 use crate::telemetry::access_log::AccessLog;
+use crate::telemetry::audit::AuditLog;
 use crate::telemetry::bucket_logs::BucketLogs;
 use crate::telemetry::metrics::Metrics;
 use crate::usage::Usage;
@@ -86,6 +87,7 @@ pub struct Gateway {
     pub ops: Ops,
     pub metrics: Arc<Metrics>,
     pub access_log: Option<AccessLog>,
+    pub audit: Option<AuditLog>,
     pub bucket_logs: BucketLogs,
     pub settings: Settings,
     /// Of messages from peers. None: there are none.

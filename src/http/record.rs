@@ -5,24 +5,35 @@
 //! Nothing is copied for it, and nothing allocated but its own box. What a log line needs beside it (address, headers) is noted only where there is a log.
 
 use std::cell::{Cell, OnceCell, Ref, RefCell};
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use crate::auth::identity::{Caller, Carrier, Via};
 use crate::base::names::ObjectKey;
 use crate::base::object::{SharedBucket, SharedObject};
+use crate::base::timestamp::Timestamp;
 use crate::http::s3::route::Resource;
 use crate::telemetry::access_log::Entry;
-use crate::telemetry::metrics::{Door, Finished, Operation};
+use crate::telemetry::audit::{Asked, Event, Kind};
+use crate::telemetry::metrics::{Door, Finished, Label as _, Operation};
+use crate::telemetry::request_id::RequestId;
 
 /// What could not be routed shares the last label.
 const UNROUTED: Operation = Operation { index: usize::MAX, name: "unrouted" };
 
 pub struct Record {
+    pub id: RequestId,
+    /// The client, also behind a proxy that is trusted.
+    from: IpAddr,
     door: Door,
     started: Instant,
     operation: Cell<Operation>,
     /// The access log's word for the operation.
     log_name: Cell<&'static str>,
+    /// What the operation is for the audit log.
+    audited: Cell<Option<Kind>>,
+    /// For the audit log, beside bucket and key.
+    about: OnceCell<String>,
     resource: OnceCell<Resource>,
     /// Of a form, which names its key in the body.
     posted: OnceCell<ObjectKey>,
@@ -43,12 +54,16 @@ pub struct Record {
 }
 
 impl Record {
-    pub fn begin(door: Door) -> Self {
+    pub fn begin(id: RequestId, from: IpAddr, door: Door) -> Self {
         Record {
+            id,
+            from,
             door,
             started: Instant::now(),
             operation: Cell::new(UNROUTED),
             log_name: Cell::new("-"),
+            audited: Cell::new(None),
+            about: OnceCell::new(),
             resource: OnceCell::new(),
             posted: OnceCell::new(),
             caller: OnceCell::new(),
@@ -64,9 +79,21 @@ impl Record {
         }
     }
 
-    pub fn routed(&self, operation: Operation, log_name: &'static str) {
+    /// `audited`: where the operation changes who may do what.
+    pub fn routed(&self, operation: Operation, log_name: &'static str, audited: Option<Kind>) {
         self.operation.set(operation);
         self.log_name.set(log_name);
+        self.audited.set(audited);
+    }
+
+    pub fn audit_as(&self, kind: Kind, what: impl FnOnce() -> String) {
+        self.audited.set(Some(kind));
+        self.is_about(what);
+    }
+
+    /// What the audit log should say of an operation beside bucket and key: no secret.
+    pub fn is_about(&self, what: impl FnOnce() -> String) {
+        self.about.get_or_init(what);
     }
 
     pub fn operation(&self) -> Operation {
@@ -156,6 +183,32 @@ impl Record {
     pub fn finished(&self) -> Finished {
         let total = self.started.elapsed();
         Finished { door: self.door, operation: self.operation(), status: self.status, first_byte: self.first_byte, total }
+    }
+
+    /// For the audit log. None: nothing that it is for.
+    pub fn audit(&self) -> Option<Box<Event>> {
+        let kind = self.audited.get().or_else(|| matches!(self.status, 401 | 403).then_some(Kind::Refusal))?;
+        let caller = self.caller();
+        let (bucket, key) = match self.resource() {
+            None | Some(Resource::Service) => (None, None),
+            Some(Resource::Bucket(bucket)) => (Some(bucket), self.posted.get()),
+            Some(Resource::Object(bucket, key)) => (Some(bucket), Some(key)),
+        };
+        let asked = Asked {
+            request_id: self.id.to_string(),
+            door: self.door.name(),
+            remote_ip: self.from,
+            requester: caller.filter(|c| !c.identity.is_anonymous()).map(|c| c.identity.id().to_string()),
+            access_key: caller.and_then(|c| c.access_key.as_ref()).map(ToString::to_string),
+            session: caller.and_then(|c| c.session.as_ref()).map(|session| session.session.name.to_string()),
+            authentication: caller.and_then(|c| how_shown(c.via).1),
+            bucket: bucket.map(ToString::to_string),
+            key: key.map(ToString::to_string),
+            status: self.status,
+            error_code: self.error_code.get(),
+        };
+        let about = self.about.get().cloned();
+        Some(Box::new(Event { time: Timestamp::now(), kind, operation: self.log_name.get(), asked: Some(asked), about, left_out: 0 }))
     }
 
     /// The line of the access log.

@@ -4,6 +4,7 @@
 //! Not here: what the account adds up to (`account`), how an error reads (`respond`).
 
 use std::cell::Cell;
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -24,7 +25,6 @@ use crate::telemetry::request_id::RequestId;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amz-request-id");
 pub struct Visit {
-    pub id: RequestId,
     /// The bucket's name is in the host's: no other bucket is shown under that.
     pub bucket_in_host: Cell<bool>,
     /// The id under which the CDN knows the request.
@@ -36,8 +36,14 @@ impl Visit {
     pub fn open(gateway: Rc<WorkersGateway>, request: &Request<RequestBody>, from: &Peer) -> Self {
         let id = RequestId::next();
         let is_logged = gateway.access_log.is_some() || gateway.bucket_logs.wanted.get();
-        let log = is_logged.then(|| Box::new(entry(&gateway, id, request, from)));
-        Visit { id, bucket_in_host: Cell::new(false), cdn_id: None, account: Account::open(gateway, Record::begin(from.door), log) }
+        let client = source_ip(request.headers(), from.address.ip(), &gateway.auth.settings().trusted_proxies);
+        let log = is_logged.then(|| Box::new(entry(id, client, request, from)));
+        let record = Record::begin(id, client, from.door);
+        Visit { bucket_in_host: Cell::new(false), cdn_id: None, account: Account::open(gateway, record, log) }
+    }
+
+    pub fn id(&self) -> RequestId {
+        self.record().id
     }
 
     pub fn record(&self) -> &Record {
@@ -55,19 +61,19 @@ impl Visit {
     /// The answer that tells of `error`, noted in log and metrics.
     pub fn failed(&self, gateway: &Gateway, error: &Error, path: &str, head: bool) -> Answer {
         self.note(gateway, error);
-        respond::error(error, path, self.id.as_str(), self.cdn_id.as_deref().unwrap_or(self.id.as_str()), head)
+        respond::error(error, path, self.id().as_str(), self.cdn_id.as_deref().unwrap_or(self.id().as_str()), head)
     }
 
     /// As `failed`, for the tenants' API.
     pub fn failed_json(&self, gateway: &Gateway, error: &Error, head: bool) -> Answer {
         self.note(gateway, error);
-        respond::json_error(error, self.id.as_str(), head)
+        respond::json_error(error, self.id().as_str(), head)
     }
 
     /// As `failed`, for STS.
     pub fn failed_sts(&self, gateway: &Gateway, error: &Error) -> Answer {
         self.note(gateway, error);
-        respond::sts_error(error, self.id.as_str())
+        respond::sts_error(error, self.id().as_str())
     }
 
     fn note(&self, gateway: &Gateway, error: &Error) {
@@ -75,19 +81,22 @@ impl Visit {
         let (side, cdn_id, operation) = (error.side(), self.cdn_id.as_deref(), self.record().operation().name);
         gateway.metrics.faults.of(side).inc();
         if side == Side::Caller {
-            tracing::debug!(request_id = %self.id, cdn_id, operation, %error, "request refused");
+            tracing::debug!(request_id = %self.id(), cdn_id, operation, %error, "request refused");
         } else {
-            tracing::warn!(request_id = %self.id, cdn_id, operation, side = side.name(), %error, "request failed");
+            tracing::warn!(request_id = %self.id(), cdn_id, operation, side = side.name(), %error, "request failed");
         }
         if status == 403 || status == 401 {
             gateway.metrics.refused(code);
+            if let Some((_, key)) = error.details().iter().find(|(name, _)| *name == "AWSAccessKeyId") {
+                self.record().is_about(|| format!("access key {key}"));
+            }
         }
         self.record().failed(code);
     }
 
     pub fn close(mut self, answer: Answer) -> Response<Accounted> {
         let (mut head, body) = answer.into_parts();
-        if let Ok(id) = HeaderValue::from_str(self.id.as_str()) {
+        if let Ok(id) = HeaderValue::from_str(self.id().as_str()) {
             head.headers.insert(REQUEST_ID, id);
         }
         if head.status == StatusCode::NOT_MODIFIED {
@@ -99,13 +108,13 @@ impl Visit {
     }
 }
 
-fn entry(gateway: &Gateway, id: RequestId, request: &Request<RequestBody>, from: &Peer) -> Entry {
+fn entry(id: RequestId, remote_ip: IpAddr, request: &Request<RequestBody>, from: &Peer) -> Entry {
     let text = |name: HeaderName| request.headers().get(name).and_then(|v| v.to_str().ok()).map(str::to_owned);
     Entry {
         bucket_owner: None,
         bucket: None,
         time: Timestamp::now(),
-        remote_ip: source_ip(request.headers(), from.address.ip(), &gateway.auth.settings().trusted_proxies),
+        remote_ip,
         requester: None,
         request_id: id.to_string(),
         operation: "-",

@@ -1,7 +1,6 @@
 //! The access log: one line per request in the form of S3's server access log, or the same fields as JSON.
 //!
-//! Not here: which requests are logged (the doors send all). Written by a thread of its own through a bounded queue:
-//! a request never waits for the disk; what does not fit is dropped and counted. Off unless a file is configured.
+//! Not here: which requests are logged (the doors send all), how lines reach the file (`line_log`). Off unless a file is configured.
 //! Secrets: all that a client wrote goes through `redact` before it is written.
 //! Format: docs.aws.amazon.com/AmazonS3/latest/userguide/LogFormat.html
 
@@ -11,8 +10,6 @@ use std::io;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -20,16 +17,12 @@ use time::OffsetDateTime;
 use time::format_description::BorrowedFormatItem;
 use time::macros::format_description;
 
+use super::line_log::{Kept, LineLog, Writer};
 use super::log::Format;
 use super::metrics::Metrics;
 use super::redact::redact;
 use super::rotating_file::RotatingFile;
 use crate::base::timestamp::Timestamp;
-
-/// About 8 MB of lines at worst: rides out a disk that stalls for a moment.
-const QUEUE: usize = 8192;
-/// Lines that are gathered into one write.
-const BATCH_BYTES: usize = 256 * 1024;
 
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -97,70 +90,15 @@ fn as_millis<S: serde::Serializer>(d: &Duration, s: S) -> Result<S::Ok, S::Error
     s.serialize_u64(d.as_millis() as u64)
 }
 
-/// The sending end: cheap to clone, one for each worker.
-#[derive(Debug, Clone)]
-pub struct AccessLog {
-    queue: SyncSender<Box<Entry>>,
-    metrics: Arc<Metrics>,
-}
+pub type AccessLog = LineLog<Entry>;
 
-/// Keeps the writing thread; `finish` waits until all lines that were sent are written. Drop every `AccessLog` first.
-#[derive(Debug)]
-pub struct Writer(JoinHandle<()>);
-
-impl AccessLog {
-    /// None: the log is off.
-    pub fn start(settings: &Settings, metrics: Arc<Metrics>) -> io::Result<Option<(AccessLog, Writer)>> {
-        let Some(path) = &settings.file else { return Ok(None) };
-        let file = RotatingFile::start(path, settings.max_bytes, settings.keep)?;
-        let (queue, entries) = sync_channel(QUEUE);
-        let (format, counted) = (settings.format, metrics.clone());
-        let thread = std::thread::Builder::new().name("access-log".into()).spawn(move || write_all(entries, file, format, &counted))?;
-        Ok(Some((AccessLog { queue, metrics }, Writer(thread))))
-    }
-
-    pub fn send(&self, entry: Box<Entry>) {
-        match self.queue.try_send(entry) {
-            Ok(()) => {}
-            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {
-                self.metrics.access_log_dropped.inc();
-            }
-        }
-    }
-}
-
-impl Writer {
-    pub fn finish(self) {
-        if self.0.join().is_err() {
-            tracing::error!("the access log's thread had panicked");
-        }
-    }
-}
-
-fn write_all(entries: Receiver<Box<Entry>>, mut file: RotatingFile, format: Format, metrics: &Metrics) {
-    let mut lines = String::with_capacity(BATCH_BYTES);
-    let mut failing = false;
-    while let Ok(first) = entries.recv() {
-        lines.clear();
-        line(&mut lines, *first, format);
-        let mut count = 1;
-        while lines.len() < BATCH_BYTES
-            && let Ok(next) = entries.try_recv()
-        {
-            line(&mut lines, *next, format);
-            count += 1;
-        }
-        match file.append(lines.as_bytes()) {
-            Ok(()) => failing = false,
-            Err(e) => {
-                metrics.access_log_dropped.inc_by(count);
-                // Once for each spell of trouble: the log must not drown in it.
-                if !std::mem::replace(&mut failing, true) {
-                    tracing::error!(error = %e, "the access log can't be written; lines are dropped");
-                }
-            }
-        }
-    }
+/// None: the log is off.
+pub fn start(settings: &Settings, metrics: Arc<Metrics>) -> io::Result<Option<(AccessLog, Writer)>> {
+    let Some(path) = &settings.file else { return Ok(None) };
+    let file = RotatingFile::start(path, settings.max_bytes, settings.keep)?;
+    let kept = Kept { name: "access log", dropped: |metrics| &metrics.access_log_dropped };
+    let format = settings.format;
+    LineLog::start(kept, file, move |out, entry| line(out, entry, format), metrics).map(Some)
 }
 
 pub(super) fn line(out: &mut String, mut entry: Entry, format: Format) {
@@ -323,7 +261,7 @@ mod tests {
     fn lines_reach_the_file_and_finish_waits_for_them() {
         let dir = tempfile::tempdir().unwrap();
         let settings = Settings { file: Some(dir.path().join("access.log")), ..Settings::default() };
-        let (log, writer) = AccessLog::start(&settings, Arc::new(Metrics::new())).unwrap().unwrap();
+        let (log, writer) = start(&settings, Arc::new(Metrics::new())).unwrap().unwrap();
         for _ in 0..100 {
             log.send(Box::new(Entry::example()));
         }

@@ -4,11 +4,14 @@
 //! Invariants: nothing here waits, and nothing here fails a request. What can't be written is dropped and counted.
 
 pub mod access_log;
+pub mod audit;
 pub mod bucket_logs;
+pub mod daily_files;
 pub mod gauge;
 pub mod histogram;
 pub mod jobs;
 pub mod lifecycle;
+pub mod line_log;
 pub mod log;
 pub mod metrics;
 pub mod redact;

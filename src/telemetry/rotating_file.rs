@@ -6,6 +6,7 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use super::line_log::Append;
 use crate::private;
 
 #[derive(Debug)]
@@ -35,16 +36,6 @@ impl RotatingFile {
         Ok(RotatingFile { path: path.to_owned(), file, len, max_bytes, keep })
     }
 
-    /// `lines` end up in one file: it is rotated before them, never inside.
-    pub fn append(&mut self, lines: &[u8]) -> io::Result<()> {
-        if self.len > 0 && self.len + lines.len() as u64 > self.max_bytes {
-            self.rotate()?;
-        }
-        self.file.write_all(lines)?;
-        self.len += lines.len() as u64;
-        Ok(())
-    }
-
     fn rotate(&mut self) -> io::Result<()> {
         for n in (1..self.keep).rev() {
             match std::fs::rename(self.numbered(n), self.numbered(n + 1)) {
@@ -65,6 +56,18 @@ impl RotatingFile {
         let mut name = self.path.clone().into_os_string();
         name.push(format!(".{n}"));
         name.into()
+    }
+}
+
+impl Append for RotatingFile {
+    /// `lines` end up in one file: it is rotated before them, never inside.
+    fn append(&mut self, lines: &[u8]) -> io::Result<()> {
+        if self.len > 0 && self.len + lines.len() as u64 > self.max_bytes {
+            self.rotate()?;
+        }
+        self.file.write_all(lines)?;
+        self.len += lines.len() as u64;
+        Ok(())
     }
 }
 

@@ -1,6 +1,7 @@
 //! The hard moments of a server's life, each met by a raw client.
 
 mod accept;
+mod audit;
 mod binary;
 mod bucket_logs;
 mod clients;

@@ -17,7 +17,7 @@ use tidegate::net::settings::Settings as NetSettings;
 use tidegate::ops::{Ops, encryption};
 use tidegate::origin::Origin;
 use tidegate::queue::{self, Queue};
-use tidegate::telemetry::access_log::{self, AccessLog};
+use tidegate::telemetry::access_log;
 use tidegate::telemetry::bucket_logs::{self, BucketLogs};
 use tidegate::telemetry::log::Format;
 use tidegate::telemetry::metrics::{Door, Metrics};
@@ -204,7 +204,8 @@ impl Running {
             auth,
             ops,
             metrics: metrics.clone(),
-            access_log: AccessLog::start(access_log, metrics.clone()).unwrap().map(|(log, _)| log),
+            audit: None,
+            access_log: access_log::start(&access_log, metrics.clone()).unwrap().map(|(log, _)| log),
             bucket_logs: BucketLogs::start(
                 &bucket_logs::Settings { dir: store.dir.join("bucket-logs"), ..Default::default() },
                 metrics.clone(),

@@ -63,7 +63,7 @@ async fn answer(gateway: &Gateway, visit: &Visit, request: Request<RequestBody>,
     let path = parts.uri.path().to_owned();
     let operation = route::route(&parts.method, &path);
     if let Some((index, name, log_name)) = operation.names() {
-        visit.record().routed(metrics::Operation { index, name }, log_name);
+        visit.record().routed(metrics::Operation { index, name }, log_name, operation.audited());
     }
     if operation != Operation::HearPeer {
         check_host(&gateway.settings.admin_hosts, Host::of(&parts.headers))?;
@@ -103,13 +103,19 @@ async fn carry_out(exchange: &mut Exchange<'_>, grant: &OperatorGrant, command: 
             let wanted: NewKey = parse(&exchange.document().await?)?;
             let expires = wanted.expires.as_deref().map(date).transpose()?;
             let key = ops.make_key(grant, auth, TenantId::parse(&wanted.tenant)?, expires).await?;
+            exchange.record.is_about(|| {
+                let until = key.expires.map_or_else(String::new, |expires| format!(", until {}", expires.iso8601()));
+                format!("access key {} of {}{until}", key.access_key, key.tenant)
+            });
             respond::json(&Made { secret_key: key.secret.clone(), key: Shown::of(&key) })
         }
         Command::ChangeKey => {
             let change: KeyChange = parse(&exchange.document().await?)?;
+            exchange.record.is_about(|| format!("access key {id}, enabled: {}", change.enabled));
             respond::json(&Shown::of(&ops.set_key_enabled(grant, auth, &AccessKeyId::parse(id)?, change.enabled).await?))
         }
         Command::RemoveKey => {
+            exchange.record.is_about(|| format!("access key {id}"));
             ops.remove_key(grant, auth, &AccessKeyId::parse(id)?).await?;
             Ok(respond::empty(StatusCode::NO_CONTENT))
         }
@@ -135,7 +141,7 @@ async fn carry_out(exchange: &mut Exchange<'_>, grant: &OperatorGrant, command: 
         Command::LastLifecycle => lifecycle::last(exchange.gateway, grant).await,
         Command::Usage => usage::report(exchange, grant).await,
         Command::Stored => usage::stored(exchange, grant).await,
-        Command::Reload => reload(exchange.gateway),
+        Command::Reload => reload(exchange),
         Command::RotatePathTokens => {
             ops.rotate_token_secret(grant, auth).await?;
             Ok(respond::empty(StatusCode::NO_CONTENT))
@@ -157,9 +163,11 @@ fn check_host(known: &[String], host: Option<Host<'_>>) -> Result<()> {
 }
 
 /// Reads the policies again; what was wrong, all of it, is the answer.
-fn reload(gateway: &Gateway) -> Result<Answer> {
+fn reload(exchange: &Exchange<'_>) -> Result<Answer> {
+    let gateway = exchange.gateway;
     match gateway.auth.reload() {
         Ok(summary) => {
+            exchange.record.is_about(|| summary.changes.join("; "));
             gateway.metrics.reloads.of(Reload::Policies).inc();
             tracing::info!(tenants = summary.tenants, keys = summary.keys, policies = summary.policies, "policies reloaded");
             respond::json(

@@ -3,6 +3,7 @@
 use http::Method;
 
 use crate::cluster;
+use crate::telemetry::audit::Kind;
 
 /// What the operator tells the gateway to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,6 +82,20 @@ impl Operation<'_> {
                 (4 + command as usize, name, log_name)
             }
             Operation::Command(None, _) | Operation::Nothing => return None,
+        })
+    }
+}
+
+impl Operation<'_> {
+    pub fn audited(self) -> Option<Kind> {
+        let Operation::Command(command, _) = self else { return None };
+        Some(match command? {
+            Command::MakeKey | Command::ChangeKey | Command::RemoveKey | Command::RotatePathTokens => Kind::Key,
+            Command::Reload => Kind::Tenant,
+            Command::Snapshot | Command::Sync | Command::Repair | Command::Backfill | Command::Lifecycle => Kind::Setting,
+            // What signs a link says so itself.
+            Command::Presign => return None,
+            Command::ListKeys | Command::LastLifecycle | Command::Usage | Command::Stored => return None,
         })
     }
 }

@@ -44,6 +44,7 @@ use crate::http::visit::Visit;
 use crate::net::request_body::RequestBody;
 use crate::net::service::Peer;
 use crate::queue::JobId;
+use crate::telemetry::audit::Kind;
 use crate::telemetry::metrics;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,6 +90,26 @@ impl Operation {
     }
 }
 
+impl Operation {
+    fn audited(self) -> Option<Kind> {
+        match self {
+            Operation::Purge | Operation::CancelJob(_) | Operation::RetryJob(_) => Some(Kind::Setting),
+            // What signs a link says so itself.
+            Operation::Presign
+            | Operation::Url
+            | Operation::Content(_)
+            | Operation::ListJobs
+            | Operation::GetJob(_)
+            | Operation::JobEvents(_)
+            | Operation::Upload
+            | Operation::UploadOfKey
+            | Operation::Warm
+            | Operation::Usage
+            | Operation::Stored => None,
+        }
+    }
+}
+
 /// `path` is what follows `/-/v1/`.
 pub async fn handle(gateway: &Gateway, visit: &Visit, parts: Parts, body: RequestBody, peer: Peer, path: &str) -> Answer {
     let head = parts.method == Method::HEAD;
@@ -101,7 +122,7 @@ pub async fn handle(gateway: &Gateway, visit: &Visit, parts: Parts, body: Reques
 async fn answer(gateway: &Gateway, visit: &Visit, parts: Parts, body: RequestBody, peer: Peer, path: &str) -> Result<Answer> {
     let operation = route(&parts.method, path)?;
     let (place, name, log_name) = operation.names();
-    visit.record().routed(metrics::Operation { index: S3::ALL.len() + place, name }, log_name);
+    visit.record().routed(metrics::Operation { index: S3::ALL.len() + place, name }, log_name, operation.audited());
     let query = Query::parse(parts.uri.query())?;
     let mut exchange = Exchange::open(gateway, visit, parts, query, body, peer)?;
     // It looks at what a tenant is as a whole, where a session may be only a part of it.

@@ -29,6 +29,7 @@ use crate::http::link::Form;
 use crate::http::respond::{self, Answer};
 use crate::http::site::OnSite;
 use crate::origin::Freshness;
+use crate::telemetry::audit::Kind;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -142,6 +143,11 @@ impl Subject {
             Form::Cloudfront | Form::Cookie => self.cloudfront(exchange, request, form)?,
             Form::PathToken => (self.path_token(exchange, request)?, BTreeMap::new()),
         };
+        exchange.record.audit_as(Kind::Presign, || {
+            let reach = request.prefix.as_deref().map(|prefix| format!(" and all keys that begin with {prefix}")).unwrap_or_default();
+            let until = self.expires.iso8601();
+            format!("{} of {}/{}{reach}, form {form:?}, until {until}", self.method, request.bucket, request.key)
+        });
         Ok(Link { url, form: Some(form), public: false, expires: Some(self.expires.iso8601()), cookies })
     }
 

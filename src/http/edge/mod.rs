@@ -108,7 +108,7 @@ async fn read(
     record.names(Resource::Object(bucket.clone(), key.clone()));
     let query = Query::parse(uri.query())?;
     let version = route::version_of(&query)?;
-    record.routed(operation.label(), operation.log_name());
+    record.routed(operation.label(), operation.log_name(), operation.audited());
 
     let is_site = |host: Host<'_>| gateway.settings.sites.is_named_by(site, host);
     let reading = Reading { known_as: site.url.as_deref(), path_token: token, is_site: &is_site };

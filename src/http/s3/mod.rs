@@ -89,7 +89,7 @@ async fn answer(gateway: &Gateway, visit: &Visit, parts: Parts, body: RequestBod
     }
     let routed = route::route(&parts.method, resource, &query, &parts.headers)?;
     let operation = routed.operation();
-    visit.record().routed(operation.label(), operation.log_name());
+    visit.record().routed(operation.label(), operation.log_name(), operation.audited());
 
     if let Routed::Form(OnForm::PostObject, bucket) = routed {
         return Box::pin(post::object(gateway, visit, parts, query, body, peer, bucket)).await;

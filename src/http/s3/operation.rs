@@ -2,6 +2,7 @@
 //!
 //! Pure tables. `route` finds the operation of a request; an operation that is not here is not implemented.
 
+use crate::telemetry::audit::Kind;
 use crate::telemetry::metrics;
 
 /// All operations as one enum, and those of each kind of resource as one of their own: what carries them out matches those, so that
@@ -139,6 +140,39 @@ impl Operation {
         }
     }
 
+    /// Where it changes who may do what, or what is kept. Not what writes or removes objects: the access log has that.
+    pub const fn audited(self) -> Option<Kind> {
+        use Operation::*;
+        match self {
+            PutBucketPolicy
+            | DeleteBucketPolicy
+            | PutBucketAcl
+            | PutObjectAcl
+            | PutBucketOwnershipControls
+            | DeleteBucketOwnershipControls
+            | PutPublicAccessBlock
+            | DeletePublicAccessBlock => Some(Kind::Policy),
+            CreateBucket
+            | DeleteBucket
+            | PutBucketCors
+            | DeleteBucketCors
+            | PutBucketTagging
+            | DeleteBucketTagging
+            | PutBucketLifecycleConfiguration
+            | DeleteBucketLifecycle
+            | PutBucketVersioning
+            | PutObjectLockConfiguration
+            | PutBucketEncryption
+            | DeleteBucketEncryption
+            | PutBucketLogging
+            | PutBucketWebsite
+            | DeleteBucketWebsite
+            | PutObjectRetention
+            | PutObjectLegalHold => Some(Kind::Setting),
+            _ => None,
+        }
+    }
+
     /// The access log's word for it.
     pub fn log_name(self) -> &'static str {
         use Operation::*;
@@ -214,6 +248,23 @@ impl Operation {
             AbortMultipartUpload => "REST.DELETE.UPLOAD",
             ListParts => "REST.GET.UPLOAD",
             RestoreObject => "REST.POST.RESTORE",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_changes_a_setting_is_audited() {
+        for operation in Operation::ALL {
+            let log_name = operation.log_name();
+            let changes = ["REST.PUT.", "REST.DELETE.", "REST.POST."].iter().any(|verb| log_name.starts_with(verb));
+            let of_data = ["OBJECT", "MULTI_OBJECT_DELETE", "PART", "UPLOAD", "UPLOADS", "OBJECT_TAGGING", "RESTORE"]
+                .iter()
+                .any(|what| log_name.ends_with(&format!(".{what}")));
+            assert_eq!(operation.audited().is_some(), changes && !of_data, "{log_name}");
         }
     }
 }

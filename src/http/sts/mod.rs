@@ -35,6 +35,7 @@ use crate::http::xml::Writer;
 use crate::ingest::{Content, Expect, Staging, receive};
 use crate::net::request_body::RequestBody;
 use crate::net::service::Peer;
+use crate::telemetry::audit::Kind;
 use crate::telemetry::metrics;
 use parameters::Parameters;
 
@@ -72,6 +73,10 @@ impl Action {
         }
     }
 
+    fn audited(self) -> Option<Kind> {
+        (self != Action::GetCallerIdentity).then_some(Kind::Key)
+    }
+
     fn label(self) -> metrics::Operation {
         metrics::Operation { index: S3::ALL.len() + api::LABELS + self as usize, name: self.name() }
     }
@@ -101,7 +106,7 @@ async fn answer(gateway: &Gateway, visit: &Visit, parts: &Parts, query: &Query, 
     let body = read(visit, body).await?;
     let parameters = if parts.method == Method::POST { Parameters::parse(&body)? } else { Parameters::of_query(parts.uri.query())? };
     let action = action(&parameters)?;
-    visit.record().routed(action.label(), action.log_name());
+    visit.record().routed(action.label(), action.log_name(), action.audited());
     let now = Timestamp::now();
     let asking = Asking { gateway, visit, parameters: &parameters, now };
     if action == Action::AssumeRoleWithWebIdentity {
@@ -173,7 +178,7 @@ impl Asking<'_> {
         let (role, tenant) = found.zip(tenant).ok_or_else(|| not_authorized("AssumeRole"))?;
         let (seconds, policy) = (self.seconds(&role)?, self.policy()?);
         let wanted = Wanted { tenant: tenant.clone(), role: Some(role.name.clone()), name: name.to_owned(), seconds, policy, by: Some(by) };
-        let session = self.gateway.auth.begin_session(wanted, self.now)?;
+        let session = self.begin(wanted)?;
         Ok(self.document("AssumeRole", |w| {
             credentials(w, &session);
             assumed(w, &tenant, &role, name);
@@ -200,7 +205,7 @@ impl Asking<'_> {
         }
         let (seconds, policy) = (self.seconds(&role)?, self.policy()?);
         let wanted = Wanted { tenant: tenant.clone(), role: Some(role.name.clone()), name: name.to_owned(), seconds, policy, by: None };
-        let session = self.gateway.auth.begin_session(wanted, self.now)?;
+        let session = self.begin(wanted)?;
         let audience = claims.texts("aud").into_iter().find(|audience| provider.audiences.contains(audience)).unwrap_or_default();
         Ok(self.document("AssumeRoleWithWebIdentity", |w| {
             credentials(w, &session);
@@ -220,7 +225,7 @@ impl Asking<'_> {
         let seconds = self.parameters.seconds(MAX_SECONDS, MAX_SECONDS)?;
         let tenant = caller.identity.id().clone();
         let wanted = Wanted { name: tenant.to_string(), tenant, role: None, seconds, policy: None, by: Some(by) };
-        let session = self.gateway.auth.begin_session(wanted, self.now)?;
+        let session = self.begin(wanted)?;
         Ok(self.document("GetSessionToken", |w| credentials(w, &session)))
     }
 
@@ -233,6 +238,13 @@ impl Asking<'_> {
         self.document("GetCallerIdentity", |w| {
             w.leaf("Arn", arn).leaf("UserId", user).leaf("Account", tenant);
         })
+    }
+
+    fn begin(&self, wanted: Wanted) -> Result<Temporary> {
+        let whose = format!("session {} of {}, role {}", wanted.name, wanted.tenant, wanted.role.as_deref().unwrap_or("-"));
+        let session = self.gateway.auth.begin_session(wanted, self.now)?;
+        self.visit.record().is_about(|| format!("access key {}: {whose}, until {}", session.access_key, session.expires.iso8601()));
+        Ok(session)
     }
 
     fn seconds(&self, role: &Role) -> Result<u64> {
@@ -251,7 +263,7 @@ impl Asking<'_> {
         w.open(&inner);
         result(&mut w);
         w.close(&inner);
-        w.open("ResponseMetadata").leaf("RequestId", self.visit.id.as_str()).close("ResponseMetadata");
+        w.open("ResponseMetadata").leaf("RequestId", self.visit.id().as_str()).close("ResponseMetadata");
         let mut answer = respond::xml(w.finish(&root));
         answer.headers_mut().insert(http::header::CACHE_CONTROL, http::HeaderValue::from_static("private, no-store"));
         answer
