@@ -16,6 +16,24 @@ step() {
     fi
 }
 
+# at_once NAME...: steps of these names, two at a time. What a step prints is shown when it has ended.
+at_once() {
+    local folder name running=() names=()
+    folder=$(mktemp -d)
+    for name in "$@"; do
+        while [ "$(jobs -rp | wc -l)" -ge 2 ]; do wait -n; done
+        (
+            step "$name" "$name" >"$folder/$name" 2>&1
+            passed=$?
+            exec 9>"$folder/.lock" && flock 9 && cat "$folder/$name"
+            exit "$passed"
+        ) &
+        running+=($!) names+=("$name")
+    done
+    for name in "${!names[@]}"; do wait "${running[name]}" || failed_steps+=("${names[name]}"); done
+    rm -rf "$folder"
+}
+
 # A step without which the others make no sense.
 must() { step "$@" || summary "stopped"; }
 
