@@ -205,7 +205,7 @@ impl Running {
             ops,
             metrics: metrics.clone(),
             audit: None,
-            access_log: access_log::start(&access_log, metrics.clone()).unwrap().map(|(log, _)| log),
+            access_log: access_log::start(access_log, metrics.clone()).unwrap().map(|(log, _)| log),
             bucket_logs: BucketLogs::start(
                 &bucket_logs::Settings { dir: store.dir.join("bucket-logs"), ..Default::default() },
                 metrics.clone(),
