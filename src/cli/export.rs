@@ -21,6 +21,9 @@ pub struct Export {
     side: Side,
     #[command(flatten)]
     moves: Moves,
+    /// Write the tags of all objects to this file, which `import --tags` reads
+    #[arg(long, value_name = "FILE")]
+    tags: Option<PathBuf>,
 }
 
 pub async fn run(command: Export, config: Config) -> Result<(), Failure> {
@@ -31,6 +34,6 @@ pub async fn run(command: Export, config: Config) -> Result<(), Failure> {
         std::fs::create_dir_all(&command.dir).map_err(unusable)?;
     }
     let dir = std::path::absolute(&command.dir).map_err(unusable)?;
-    let work = Work { run: run.clone(), source: Arc::new(source), dir };
+    let work = Work { run: run.clone(), source: Arc::new(source), dir, tags: command.tags };
     moves::carry_out(&run, export::export(Arc::new(work))).await
 }

@@ -34,13 +34,16 @@ pub struct Import {
     /// Put the manifest under this key below the prefix as well
     #[arg(long, value_name = "KEY", requires = "manifest")]
     manifest_key: Option<String>,
+    /// Give objects the tags of this file, as `export --tags` writes it
+    #[arg(long, value_name = "FILE", conflicts_with = "kebab_case")]
+    tags: Option<PathBuf>,
     /// What the manifest's URLs begin with [default: the endpoint and the bucket]
     #[arg(long, value_name = "URL", env = "S3_PUBLIC_BASE_URL")]
     public_base_url: Option<String>,
 }
 
 pub async fn run(command: Import, config: Config) -> Result<(), Failure> {
-    let except: Vec<PathBuf> = command.manifest.iter().flat_map(|m| [m.clone(), manifest::half(m)]).collect();
+    let except: Vec<PathBuf> = command.manifest.iter().chain(&command.tags).flat_map(|m| [m.clone(), manifest::half(m)]).collect();
     let tree = Tree::open(&command.dir, command.kebab_case, &except)
         .map_err(|e| Failure::Usage(vec![format!("{}: {e}", command.dir.display())]))?;
     let target = command.side.open(&command.target, command.public_base_url, &config).await?;
@@ -51,6 +54,7 @@ pub async fn run(command: Import, config: Config) -> Result<(), Failure> {
         target: Arc::new(target),
         cache_control: command.cache_control,
         memory: moves::memory(),
+        tags: command.tags,
         manifest: command.manifest,
         manifest_name: command.manifest_key,
     };

@@ -23,6 +23,9 @@ pub struct Mirror {
     /// Delete from the target what the source does not have
     #[arg(long)]
     delete: bool,
+    /// Leave tags alone
+    #[arg(long)]
+    no_tags: bool,
     /// How it is known that both sides are the same
     #[arg(long, default_value = "checksums")]
     verify: Verify,
@@ -49,6 +52,7 @@ pub async fn run(command: Mirror, config: Config) -> Result<(), Failure> {
         target: Arc::new(target),
         delete: command.delete,
         verify_full: command.verify == Verify::Full,
+        tags: !command.no_tags,
         memory: moves::memory(),
     };
     moves::carry_out(&run, mirror::mirror(Arc::new(work))).await

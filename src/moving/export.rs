@@ -20,62 +20,91 @@ use super::listing::{Listed, Listing};
 use super::names::file_of;
 use super::remote::{PIECE, Remote};
 use super::run::{Ordered, Outcome, Run, blocking};
+use super::tags_file::Writer;
+use crate::base::tags::Tags;
 
 pub struct Export {
     pub run: Arc<Run>,
     pub source: Arc<Remote>,
     pub dir: PathBuf,
+    /// Where the tags of all that is there are written: files have none.
+    pub tags: Option<PathBuf>,
 }
 
-type Line = Ordered<(String, Result<Outcome>)>;
+type Line = Ordered<(String, Result<(Outcome, Tags)>)>;
 
 /// What can't go on is a fault; what could not be moved is counted by the run.
 pub async fn export(export: Arc<Export>) -> Result<()> {
     let mut listing = Listing::new(export.source.clone());
     let mut folders = Folders::default();
     let mut line = export.run.line();
+    let mut tags = match (&export.tags, export.run.dry_run) {
+        (Some(file), false) => Some(Writer::begin(file)?),
+        _ => None,
+    };
     while let Some(listed) = listing.next().await? {
         export.run.check_hope()?;
         match file_of(&listed.name) {
             Err(why) => export.run.refuse(&export.source.key(&listed.name), why),
             Ok(path) => {
                 for passed in folders.pass(listed.name.clone(), (listed, path)) {
-                    start(&export, passed, &mut line).await?;
+                    start(&export, passed, &mut line, tags.as_mut()).await?;
                 }
             }
         }
         listing.take_odd().iter().for_each(|key| export.run.refuse(key, "its key is not UTF-8"));
     }
     while let Some(passed) = folders.let_go() {
-        start(&export, passed, &mut line).await?;
+        start(&export, passed, &mut line, tags.as_mut()).await?;
     }
     while let Some(ended) = line.next().await? {
-        note(&export, ended);
+        note(&export, ended, tags.as_mut())?;
     }
-    Ok(())
+    match (tags, &export.tags) {
+        (Some(tags), Some(file)) => tags.finish(file),
+        _ => Ok(()),
+    }
 }
 
-async fn start(export: &Arc<Export>, passed: Passed<(Listed, PathBuf)>, line: &mut Line) -> Result<()> {
+async fn start(export: &Arc<Export>, passed: Passed<(Listed, PathBuf)>, line: &mut Line, tags: Option<&mut Writer>) -> Result<()> {
     match passed {
         Passed::Folder(name) => {
             export.run.refuse(&export.source.key(&name), "other keys lie below it, so it is a folder and can't be a file")
         }
         Passed::File(name, (listed, path)) => {
             let export_ = export.clone();
-            let one = async move { (name, fetch(&export_, &listed, &path).await) };
+            let one = async move { (name, fetch_with_tags(&export_, &listed, &path).await) };
             if let Some(ended) = line.push(one).await? {
-                note(export, ended);
+                note(export, ended, tags)?;
             }
         }
     }
     Ok(())
 }
 
-fn note(export: &Export, (name, ended): (String, Result<Outcome>)) {
+fn note(export: &Export, (name, ended): (String, Result<(Outcome, Tags)>), tags: Option<&mut Writer>) -> Result<()> {
     match ended {
-        Ok(outcome) => export.run.count(&name, outcome),
-        Err(fault) => export.run.fail(&export.source.key(&name), &fault),
+        Ok((outcome, its)) => {
+            export.run.count(&name, outcome);
+            tags.map_or(Ok(()), |tags| tags.add(&name, &its))
+        }
+        Err(fault) => {
+            export.run.fail(&export.source.key(&name), &fault);
+            Ok(())
+        }
     }
+}
+
+async fn fetch_with_tags(export: &Export, listed: &Listed, path: &Path) -> Result<(Outcome, Tags)> {
+    let outcome = fetch(export, listed, path).await?;
+    let tags = match export.tags.is_some() && !export.run.dry_run {
+        true => {
+            let _slot = export.run.slot().await?;
+            export.source.tags(&export.source.key(&listed.name)).await?
+        }
+        false => Tags::default(),
+    };
+    Ok((outcome, tags))
 }
 
 async fn fetch(export: &Export, listed: &Listed, path: &Path) -> Result<Outcome> {

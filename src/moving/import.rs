@@ -15,9 +15,11 @@ use super::manifest::{Line, Manifest};
 use super::remote::{Headers, Remote, part_size};
 use super::resume::Memory;
 use super::run::{Outcome, Run, blocking};
+use super::tags_file;
 use super::tree::{FoundFile, Step, Tree};
 use super::upload::Upload;
 use crate::base::media_type;
+use crate::base::tags::Tags;
 
 pub struct Import {
     pub run: Arc<Run>,
@@ -25,6 +27,8 @@ pub struct Import {
     pub target: Arc<Remote>,
     pub cache_control: Option<String>,
     pub memory: Arc<Memory>,
+    /// The tags of keys, as an export wrote them: what is sent gets them, and what is there already.
+    pub tags: Option<PathBuf>,
     pub manifest: Option<PathBuf>,
     /// Below the prefix: where the manifest is put as well.
     pub manifest_name: Option<String>,
@@ -47,6 +51,7 @@ pub async fn import(import: Arc<Import>) -> Result<()> {
         (Some(file), false) => Some(Manifest::begin(file, &import.target.at)?),
         _ => None,
     };
+    let tags = import.tags.as_deref().map(tags_file::read).transpose()?;
     let mut listing = Listing::new(import.target.clone());
     let mut steps = walk(import.tree.clone());
     let mut line = import.run.line();
@@ -55,7 +60,8 @@ pub async fn import(import: Arc<Import>) -> Result<()> {
         let Step::File(found) = step else { continue };
         import.run.check_hope()?;
         let there = listing.find(&found.name).await?;
-        if let Some((found, done)) = line.push(one(import.clone(), found, there)).await? {
+        let tags = tags.as_ref().map(|tags| tags.get(&found.name).cloned().unwrap_or_default());
+        if let Some((found, done)) = line.push(one(import.clone(), found, there, tags)).await? {
             note(&import, found, done, manifest.as_mut())?;
         }
     }
@@ -102,25 +108,34 @@ fn walk(tree: Arc<Tree>) -> mpsc::Receiver<Step> {
     receiver
 }
 
-async fn one(import: Arc<Import>, found: FoundFile, there: Option<Listed>) -> (FoundFile, Result<Done>) {
-    let done = bring(&import, &found, there).await;
+async fn one(import: Arc<Import>, found: FoundFile, there: Option<Listed>, tags: Option<Tags>) -> (FoundFile, Result<Done>) {
+    let done = bring(&import, &found, there, tags).await;
     (found, done)
 }
 
-async fn bring(import: &Import, found: &FoundFile, there: Option<Listed>) -> Result<Done> {
+/// `tags`: None leaves those that are there.
+async fn bring(import: &Import, found: &FoundFile, there: Option<Listed>, tags: Option<Tags>) -> Result<Done> {
     let content = Content::File { path: found.path.clone(), size: found.size, modified: found.modified };
     let media_type = media_type(found).await?;
     let done = |outcome, hashes: Option<&Hashes>| Done { outcome, media_type, sha256: hashes.map(|h| hex::encode(h.sha256)) };
     if let Some(there) = &there {
         let (verdict, hashes) = compare(&import.run, &content, &import.target, there).await?;
         if verdict == Verdict::Same {
+            if let Some(tags) = tags.filter(|_| !import.run.dry_run) {
+                bring_tags(import, found, &tags).await?;
+            }
             return Ok(done(Outcome::Same, hashes.as_ref()));
         }
     }
     if import.run.dry_run {
         return Ok(done(Outcome::Moved(found.size), None));
     }
-    let headers = Headers { content_type: Some(media_type.to_owned()), cache_control: import.cache_control.clone(), ..Headers::default() };
+    let headers = Headers {
+        content_type: Some(media_type.to_owned()),
+        cache_control: import.cache_control.clone(),
+        tagging: tags.filter(|tags| !tags.is_empty()).map(|tags| tags.query()),
+        ..Headers::default()
+    };
     let upload = Upload {
         run: import.run.clone(),
         target: import.target.clone(),
@@ -133,6 +148,12 @@ async fn bring(import: &Import, found: &FoundFile, there: Option<Listed>) -> Res
     };
     let hashes = upload.send(|_| Ok(())).await?;
     Ok(done(Outcome::Moved(found.size), Some(&hashes)))
+}
+
+async fn bring_tags(import: &Import, found: &FoundFile, tags: &Tags) -> Result<()> {
+    let _slot = import.run.slot().await?;
+    let key = import.target.key(&found.name);
+    if import.target.tags(&key).await? == *tags { Ok(()) } else { import.target.set_tags(&key, tags).await }
 }
 
 /// By its name, else by its first bytes.
@@ -170,6 +191,6 @@ async fn send_manifest(import: &Arc<Import>, file: PathBuf) -> Result<()> {
     let metadata = std::fs::metadata(&file)?;
     let found = FoundFile { shown: name.clone(), name: name.clone(), path: file, size: metadata.len(), modified: metadata.modified().ok() };
     let there = Listing::new(import.target.clone()).find(&name).await?;
-    let (found, done) = one(import.clone(), found, there).await;
+    let (found, done) = one(import.clone(), found, there, None).await;
     note(import, found, done, None)
 }

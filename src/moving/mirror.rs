@@ -2,7 +2,8 @@
 //! run that was ended finds at the target what it had done.
 //!
 //! What counts as the same, in this order: ETags that agree, checksums of the whole that agree, and where neither can be
-//! compared, a target of the same size that is not older (told apart in the summary). Not mirrored: ACLs, tags, versions.
+//! compared, a target of the same size that is not older (told apart in the summary). Tags
+//! go with what is copied, and are compared where both sides are read. Not mirrored: ACLs, versions.
 
 use std::sync::Arc;
 
@@ -11,11 +12,12 @@ use super::content::{Content, hashes};
 use super::fault::{Fault, Result};
 use super::hashes::{Hashes, Layout, Verdict};
 use super::listing::{Listed, Listing};
-use super::remote::{PIECE, Remote, Stat, part_size};
+use super::remote::{Headers, PIECE, Remote, Stat, part_size};
 use super::resume::Memory;
 use super::run::{Ordered, Outcome, Run};
 use super::upload::Upload;
 use crate::base::limits::MIN_PART_BYTES;
+use crate::base::tags::Tags;
 
 pub struct Mirror {
     pub run: Arc<Run>,
@@ -25,6 +27,7 @@ pub struct Mirror {
     pub delete: bool,
     /// Read both sides, and what was written.
     pub verify_full: bool,
+    pub tags: bool,
     pub memory: Arc<Memory>,
 }
 
@@ -117,7 +120,10 @@ async fn already(mirror: &Mirror, from: &Listed, to: &Listed) -> Result<Option<O
     }
     if mirror.verify_full {
         let (a, b) = tokio::try_join!(read(mirror, &mirror.source, from), read(mirror, &mirror.target, to))?;
-        return Ok((a.sha256 == b.sha256).then_some(Outcome::Same));
+        if a.sha256 != b.sha256 {
+            return Ok(None);
+        }
+        return bring_tags(mirror, from).await.map(|()| Some(Outcome::Same));
     }
     // Content written again, or its headers changed: the listing tells neither.
     let newer = from.modified > to.modified;
@@ -132,6 +138,17 @@ async fn already(mirror: &Mirror, from: &Listed, to: &Listed) -> Result<Option<O
         Verdict::Unknown if newer => None,
         Verdict::Unknown => Some(Outcome::Unproven),
     })
+}
+
+/// For content that is there: a change of tags alone shows in no listing.
+async fn bring_tags(mirror: &Mirror, listed: &Listed) -> Result<()> {
+    if !mirror.tags {
+        return Ok(());
+    }
+    let _slot = mirror.run.slot().await?;
+    let (from, to) = (mirror.source.key(&listed.name), mirror.target.key(&listed.name));
+    let (wanted, there) = tokio::try_join!(mirror.source.tags(&from), mirror.target.tags(&to))?;
+    if wanted == there || mirror.run.dry_run { Ok(()) } else { mirror.target.set_tags(&to, &wanted).await }
 }
 
 async fn stat(mirror: &Mirror, side: &Remote, listed: &Listed) -> Result<Option<Stat>> {
@@ -156,11 +173,16 @@ async fn copy(mirror: &Mirror, listed: &Listed) -> Result<()> {
         _ => part_size(listed.size),
     };
     let target_key = mirror.target.key(&listed.name);
+    let tags = match stat.tag_count {
+        Some(0) => Tags::default(),
+        _ if mirror.tags => mirror.source.tags(&key).await?,
+        _ => Tags::default(),
+    };
     let upload = Upload {
         run: mirror.run.clone(),
         target: mirror.target.clone(),
         key: target_key.clone(),
-        headers: stat.headers,
+        headers: Headers { tagging: (!tags.is_empty()).then(|| tags.query()), ..stat.headers },
         content: Content::Object { remote: mirror.source.clone(), key, etag: listed.etag.clone(), size: listed.size },
         part,
         layout,

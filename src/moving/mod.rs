@@ -22,5 +22,6 @@ pub mod progress;
 pub mod remote;
 pub mod resume;
 pub mod run;
+pub mod tags_file;
 pub mod tree;
 pub mod upload;

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use aws_sdk_s3::Client;
 use aws_sdk_s3::primitives::{ByteStream, DateTime};
-use aws_sdk_s3::types::{ChecksumAlgorithm, ChecksumMode, ChecksumType, CompletedMultipartUpload, CompletedPart, ServerSideEncryption};
+use aws_sdk_s3::types::{
+    ChecksumAlgorithm, ChecksumMode, ChecksumType, CompletedMultipartUpload, CompletedPart, ServerSideEncryption, Tag, Tagging,
+};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::{Bytes, BytesMut};
@@ -14,6 +16,7 @@ use bytes::{Bytes, BytesMut};
 use super::fault::{Fault, Result};
 use super::hashes::Claims;
 use crate::base::storable::SEALED;
+use crate::base::tags::Tags;
 
 /// What is sent and read at once; a body of more than this goes in parts of at least this. One slot holds one.
 pub const PIECE: u64 = 16 * 1024 * 1024;
@@ -45,6 +48,8 @@ pub struct Headers {
     pub content_language: Option<String>,
     pub expires: Option<DateTime>,
     pub metadata: HashMap<String, String>,
+    /// Tags that the object is made with, as `x-amz-tagging` has them. What is read of an object has none: see `Remote::tags`.
+    pub tagging: Option<String>,
 }
 
 impl Headers {
@@ -53,7 +58,8 @@ impl Headers {
         let mut metadata: Vec<_> = self.metadata.iter().collect();
         metadata.sort();
         let fixed = [&self.content_type, &self.cache_control, &self.content_disposition, &self.content_encoding, &self.content_language];
-        format!("{fixed:?} {:?} {metadata:?}", self.expires)
+        let tagging = self.tagging.as_ref().map(|tags| format!(" {tags}")).unwrap_or_default();
+        format!("{fixed:?} {:?} {metadata:?}{tagging}", self.expires)
     }
 }
 
@@ -61,6 +67,8 @@ impl Headers {
 pub struct Stat {
     pub claims: Claims,
     pub headers: Headers,
+    /// None: the server does not say how many there are.
+    pub tag_count: Option<i32>,
 }
 
 /// A part that is at the other side.
@@ -123,6 +131,7 @@ impl Remote {
             sha256: whole(head.checksum_sha256()),
             crc64: whole(head.checksum_crc64_nvme()),
         };
+        let tag_count = head.tag_count();
         // The SDK reads a date that is none as nothing.
         let headers = Headers {
             expires: head.expires_string().and_then(|e| DateTime::from_str(e, aws_sdk_s3::primitives::DateTimeFormat::HttpDate).ok()),
@@ -133,8 +142,32 @@ impl Remote {
             content_language: head.content_language,
             // What a gateway sealed of an object speaks of that bucket alone, and no other gateway takes it.
             metadata: head.metadata.unwrap_or_default().into_iter().filter(|(name, _)| !name.eq_ignore_ascii_case(SEALED)).collect(),
+            tagging: None,
         };
-        Ok(Some(Stat { claims, headers }))
+        Ok(Some(Stat { claims, headers, tag_count }))
+    }
+
+    /// Of the object as it is now. A server that knows no tags has none.
+    pub async fn tags(&self, key: &str) -> Result<Tags> {
+        let told = match self.client.get_object_tagging().bucket(&self.bucket).key(key).send().await.map_err(Fault::from) {
+            Ok(told) => told,
+            Err(fault) if fault.is(&["NotImplemented", "MethodNotAllowed", "501", "405"]) => return Ok(Tags::default()),
+            Err(fault) => return Err(Fault::new(format!("its tags can't be read: {fault}; --no-tags leaves tags alone"))),
+        };
+        Ok(Tags::told(told.tag_set().iter().map(|tag| (tag.key().to_owned(), tag.value().to_owned())).collect()))
+    }
+
+    /// In place of those that it has.
+    pub async fn set_tags(&self, key: &str, tags: &Tags) -> Result<()> {
+        if tags.is_empty() {
+            self.client.delete_object_tagging().bucket(&self.bucket).key(key).send().await?;
+            return Ok(());
+        }
+        let tag = |(key, value): (&str, &str)| Tag::builder().key(key).value(value).build().map_err(|e| Fault::new(e.to_string()));
+        let set = tags.iter().map(tag).collect::<Result<Vec<Tag>>>()?;
+        let tagging = Tagging::builder().set_tag_set(Some(set)).build().map_err(|e| Fault::new(e.to_string()))?;
+        self.client.put_object_tagging().bucket(&self.bucket).key(key).tagging(tagging).send().await?;
+        Ok(())
     }
 
     /// The size of the first part of a multipart object; None where the server does not tell.
@@ -203,6 +236,7 @@ impl Remote {
             .set_content_language(headers.content_language.clone())
             .set_expires(headers.expires)
             .set_metadata(Some(headers.metadata.clone()))
+            .set_tagging(headers.tagging.clone())
             .content_md5(STANDARD.encode(md5))
             .checksum_sha256(sha256)
             .body(ByteStream::from(body));
@@ -225,7 +259,8 @@ impl Remote {
             .set_content_encoding(headers.content_encoding.clone())
             .set_content_language(headers.content_language.clone())
             .set_expires(headers.expires)
-            .set_metadata(Some(headers.metadata.clone()));
+            .set_metadata(Some(headers.metadata.clone()))
+            .set_tagging(headers.tagging.clone());
         let create = match proof {
             Proof::Crc64 => create.checksum_algorithm(ChecksumAlgorithm::Crc64Nvme).checksum_type(ChecksumType::FullObject),
             Proof::Parts => create,

@@ -80,7 +80,7 @@ fn a_stranger_moves_nothing() {
     let dir = tempfile::tempdir().unwrap();
     block_on(async {
         let source = remote_as(&crate::support::gateway::bravo(), gateway.address(Door::S3), "acmes", "").await;
-        let work = Export { run: run(false), source, dir: dir.path().to_owned() };
+        let work = Export { run: run(false), source, dir: dir.path().to_owned(), tags: None };
         let fault = export::export(Arc::new(work)).await.unwrap_err();
         assert!(fault.is(&["AccessDenied"]), "{fault}");
     });

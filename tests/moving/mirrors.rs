@@ -11,9 +11,10 @@ struct Options {
     delete: bool,
     verify_full: bool,
     dry_run: bool,
+    tags: bool,
 }
 
-const PLAIN: Options = Options { delete: false, verify_full: false, dry_run: false };
+const PLAIN: Options = Options { delete: false, verify_full: false, dry_run: false, tags: true };
 
 fn bring(source: SocketAddr, target: SocketAddr, options: &Options) -> (Result<()>, Summary) {
     block_on(async {
@@ -24,6 +25,7 @@ fn bring(source: SocketAddr, target: SocketAddr, options: &Options) -> (Result<(
             target: remote(target, "new", "to/").await,
             delete: options.delete,
             verify_full: options.verify_full,
+            tags: options.tags,
             memory: no_memory(),
         };
         (mirror::mirror(Arc::new(work)).await, run.summary())
@@ -174,4 +176,42 @@ fn a_source_that_goes_away_deletes_nothing() {
     assert!(ended.is_err());
     assert_eq!(summary.deleted, 0);
     assert_eq!(new.client().list(&operator(), "new", &[("prefix", "to/1099")]).keys.len(), 1);
+}
+
+fn tags(gateway: &Gateway, bucket: &str, key: &str) -> String {
+    let told = gateway.client().send(&Request::on("GET", bucket, key).query("tagging", ""), Sign::Header(&operator())).expect(200);
+    let tags = told.text();
+    tags.split_once("<TagSet>").and_then(|(_, rest)| rest.split_once("</TagSet>")).map(|(set, _)| set.to_owned()).unwrap_or_default()
+}
+
+#[test]
+fn tags_go_with_what_is_copied() {
+    let (old, new) = worlds();
+    let (from, to) = (old.address(Door::S3), new.address(Door::S3));
+    let mut client = old.client();
+    put_with(&mut client, "from/k", b"body", &[("x-amz-tagging", "a=1&stra%C3%9Fe=x%20y")]);
+    put_with(&mut client, "from/large", &body(1, 17_000_000), &[("x-amz-tagging", "a=2")]);
+    put_with(&mut client, "from/plain", b"body", &[]);
+    let dry = Options { dry_run: true, ..PLAIN };
+    assert_eq!(moved(&bring(from, to, &dry)), (3, 0, 0, 0));
+    assert_eq!(moved(&bring(from, to, &PLAIN)), (3, 0, 0, 0));
+    let tag = |key: &str, value: &str| format!("<Tag><Key>{key}</Key><Value>{value}</Value></Tag>");
+    assert_eq!(tags(&new, "new", "to/k"), [tag("a", "1"), tag("straße", "x y")].concat());
+    assert_eq!((tags(&new, "new", "to/large"), tags(&new, "new", "to/plain")), (tag("a", "2"), String::new()));
+    // A change of tags alone shows when both sides are read.
+    let retag = Request::on("PUT", "old", "from/plain").query("tagging", "");
+    let retag = retag.body(format!("<Tagging><TagSet>{}</TagSet></Tagging>", tag("b", "3")));
+    client.send(&retag, Sign::Header(&operator())).expect(200);
+    client.send(&Request::on("DELETE", "old", "from/k").query("tagging", ""), Sign::Header(&operator())).expect(204);
+    assert_eq!(moved(&bring(from, to, &PLAIN)), (0, 3, 0, 0));
+    assert_eq!(tags(&new, "new", "to/plain"), "");
+    let full = Options { verify_full: true, ..PLAIN };
+    assert_eq!(moved(&bring(from, to, &Options { dry_run: true, ..full })), (0, 3, 0, 0));
+    assert_eq!(tags(&new, "new", "to/plain"), "");
+    assert_eq!(moved(&bring(from, to, &full)), (0, 3, 0, 0));
+    assert_eq!((tags(&new, "new", "to/plain"), tags(&new, "new", "to/k")), (tag("b", "3"), String::new()));
+    // Left alone, where that is wanted.
+    put_with(&mut client, "from/other", b"body", &[("x-amz-tagging", "a=1")]);
+    assert_eq!(moved(&bring(from, to, &Options { tags: false, ..PLAIN })), (1, 3, 0, 0));
+    assert_eq!(tags(&new, "new", "to/other"), "");
 }

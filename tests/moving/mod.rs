@@ -60,6 +60,17 @@ pub fn no_memory() -> Arc<Memory> {
 }
 
 pub fn bring_in(dir: &Path, target: SocketAddr, bucket: &str, prefix: &str, dry_run: bool) -> (Result<()>, Summary) {
+    bring_in_tagged(dir, target, bucket, prefix, dry_run, None)
+}
+
+pub fn bring_in_tagged(
+    dir: &Path,
+    target: SocketAddr,
+    bucket: &str,
+    prefix: &str,
+    dry_run: bool,
+    tags: Option<&Path>,
+) -> (Result<()>, Summary) {
     block_on(async {
         let run = run(dry_run);
         let work = Import {
@@ -68,6 +79,7 @@ pub fn bring_in(dir: &Path, target: SocketAddr, bucket: &str, prefix: &str, dry_
             target: remote(target, bucket, prefix).await,
             cache_control: Some("public, max-age=77".into()),
             memory: no_memory(),
+            tags: tags.map(Path::to_owned),
             manifest: None,
             manifest_name: None,
         };
@@ -76,9 +88,21 @@ pub fn bring_in(dir: &Path, target: SocketAddr, bucket: &str, prefix: &str, dry_
 }
 
 pub fn bring_out(source: SocketAddr, bucket: &str, prefix: &str, dir: &Path, dry_run: bool) -> (Result<()>, Summary) {
+    bring_out_tagged(source, bucket, prefix, dir, dry_run, None)
+}
+
+pub fn bring_out_tagged(
+    source: SocketAddr,
+    bucket: &str,
+    prefix: &str,
+    dir: &Path,
+    dry_run: bool,
+    tags: Option<&Path>,
+) -> (Result<()>, Summary) {
     block_on(async {
         let run = run(dry_run);
-        let work = Export { run: run.clone(), source: remote(source, bucket, prefix).await, dir: dir.to_owned() };
+        let source = remote(source, bucket, prefix).await;
+        let work = Export { run: run.clone(), source, dir: dir.to_owned(), tags: tags.map(Path::to_owned) };
         (export::export(Arc::new(work)).await, run.summary())
     })
 }

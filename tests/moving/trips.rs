@@ -7,6 +7,7 @@ use tidegate::moving::progress::Summary;
 use tidegate::telemetry::metrics::Door;
 
 use super::*;
+use crate::support::client::{Request, Sign};
 
 fn put(root: &Path, name: &str, bytes: &[u8]) -> bool {
     let path = root.join(name);
@@ -107,4 +108,39 @@ fn a_few_files_into_a_large_bucket_do_not_list_all_of_it() {
     assert_eq!((summary.same, summary.moved), (1, 1));
     let lists = operations(gateway.address(Door::Admin))["ListObjectsV2"] - before;
     assert!(lists <= 2, "{lists} pages");
+}
+
+/// Beside the folder, in a file: files have none.
+#[test]
+fn tags_come_back_from_their_file() {
+    let gateway = Gateway::start();
+    let mut client = gateway.client();
+    client.make_bucket(&operator(), "trips");
+    let s3 = gateway.address(Door::S3);
+    for (key, tags) in [("in/a", "k=1"), ("in/a-1", ""), ("in/a.b/c", "k=%C3%BC&l="), ("in/z", "k=z")] {
+        let put = Request::on("PUT", "trips", key).header("x-amz-tagging", tags).body(key);
+        client.send(&put, Sign::Header(&operator())).expect(200);
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let (files, tags) = (dir.path().join("files"), dir.path().join("tags"));
+    std::fs::create_dir(&files).unwrap();
+    assert_eq!(bring_out_tagged(s3, "trips", "in/", &files, true, Some(&tags)).1.moved, 4);
+    assert!(!tags.exists(), "a dry run writes nothing");
+    assert_eq!(bring_out_tagged(s3, "trips", "in/", &files, false, Some(&tags)).1.moved, 4);
+    let lines = std::fs::read_to_string(&tags).unwrap();
+    assert_eq!((lines.lines().count(), lines.contains(r#"{"key":"a.b/c","tags":{"k":"ü","l":""}}"#)), (3, true), "{lines}");
+    // What is sent has them, and what is there gets them.
+    put(&files, "new", b"new");
+    let other = lines.replace(r#""k":"1""#, r#""k":"2""#) + r#"{"key":"new","tags":{"n":"1"}}"#;
+    std::fs::write(&tags, other).unwrap();
+    let summary = bring_in_tagged(&files, s3, "trips", "in/", false, Some(&tags)).1;
+    assert_eq!((summary.moved, summary.same, summary.failed), (1, 4, 0));
+    let mut told = |key: &str| {
+        let answer = client.send(&Request::on("GET", "trips", key).query("tagging", ""), Sign::Header(&operator())).expect(200);
+        answer.text().matches("<Value>").count().to_string() + &answer.text()
+    };
+    assert!(told("in/a").contains("<Value>2</Value>") && told("in/new").contains("<Key>n</Key>"));
+    assert!(told("in/a-1").starts_with('0') && told("in/a.b/c").starts_with('2') && told("in/z").contains("<Value>z</Value>"));
+    std::fs::write(&tags, "nothing\n").unwrap();
+    assert!(bring_in_tagged(&files, s3, "trips", "in/", false, Some(&tags)).0.unwrap_err().to_string().contains("line 1"));
 }
