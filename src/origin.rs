@@ -267,6 +267,8 @@ pub struct Origin {
     pub due: Option<Arc<dyn DueIndex>>,
     /// None: the store keeps nothing of when objects were read.
     pub last_reads: Option<Arc<dyn LastReads>>,
+    /// Objects lie in storage classes, as their writers ask.
+    pub has_classes: bool,
 }
 
 impl Origin {
@@ -282,6 +284,7 @@ impl Origin {
             control: store,
             due: None,
             last_reads: None,
+            has_classes: false,
         }
     }
 }

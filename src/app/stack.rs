@@ -95,7 +95,8 @@ impl Stack {
     async fn over_upstream(settings: UpstreamSettings, tools: &Tools<'_>) -> Result<Self, StartError> {
         let upstream = Upstream::start(settings, tools.secret.expose().as_bytes()).await?;
         let (closed, shared) = (upstream.clone(), Some(SharedUpkeep::new(upstream.clone())));
-        let stack = Stack::over(Origin::of(Arc::new(upstream)), Box::new(move || closed.close()));
+        let origin = Origin { has_classes: true, ..Origin::of(Arc::new(upstream)) };
+        let stack = Stack::over(origin, Box::new(move || closed.close()));
         Ok(Stack { shared, ..stack })
     }
 

@@ -74,12 +74,17 @@ fn shown(report: &Value) -> String {
     }
     let _ = writeln!(out, "{would} in all: {}; {} keys looked at", counted(&report["total"]), report["looked_at"]);
     let held = &report["held"];
-    let kept = ["locked", "on_its_way", "read", "changed"].map(|why| (why.replace('_', " "), held[why].as_u64().unwrap_or_default()));
+    let kept =
+        ["locked", "on_its_way", "read", "unmovable", "changed"].map(|why| (why.replace('_', " "), held[why].as_u64().unwrap_or_default()));
     for (why, count) in kept.iter().filter(|(_, count)| *count > 0) {
         let _ = writeln!(out, "{count} due and kept: {why}");
     }
     if report["transitions_left_out"].as_u64().unwrap_or_default() > 0 {
-        let _ = writeln!(out, "{} rules move objects to another class: nothing is moved here", report["transitions_left_out"]);
+        let _ = writeln!(
+            out,
+            "{} rules move objects to another class, which is not (all) done here: see docs/lifecycle.md",
+            report["transitions_left_out"]
+        );
     }
     for fault in report["faults"].as_array().into_iter().flatten().filter_map(Value::as_str) {
         let _ = writeln!(out, "failed: {fault}");
@@ -98,6 +103,7 @@ fn counted(count: &Value) -> String {
         ("versions", "noncurrent versions"),
         ("markers", "delete markers"),
         ("uploads", "uploads"),
+        ("moved", "objects to a colder class"),
     ];
     let parts: Vec<String> = names.iter().filter(|(name, _)| of(name) > 0).map(|(name, shown)| format!("{} {shown}", of(name))).collect();
     if parts.is_empty() { "nothing".into() } else { format!("{}, {} bytes", parts.join(", "), of("bytes")) }

@@ -79,6 +79,7 @@ pub struct Ops {
     lifecycles: Arc<Lifecycles>,
     /// None: no rule asks when objects are read.
     read_log: Option<Arc<lifecycle::reads::ReadLog>>,
+    unkept_classes: lifecycle::Unkept,
     encryption: encryption::Rules,
     usage: Option<Usage>,
     /// None: there are no other nodes.
@@ -92,7 +93,7 @@ impl Ops {
     pub fn new(origin: Origin, variants: Variants, jobs: Queue) -> Self {
         let changes = changes::Changes::new(Vec::new(), jobs.clone(), Tracker::default());
         let (layers, cdn, peers, transfers, settings) = Default::default();
-        let (lifecycles, read_log, encryption, usage, shared_usage) = Default::default();
+        let (lifecycles, read_log, unkept_classes, encryption, usage, shared_usage) = Default::default();
         let writers = Writers::Clients;
         Ops {
             origin,
@@ -106,6 +107,7 @@ impl Ops {
             writers,
             lifecycles,
             read_log,
+            unkept_classes,
             encryption,
             usage,
             shared_usage,

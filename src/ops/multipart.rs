@@ -54,7 +54,7 @@ impl Ops {
             owner: owner.clone(),
             initiated,
             acl,
-            headers,
+            headers: self.kept_headers(headers),
             checksum,
             lock,
             tags,

@@ -55,6 +55,11 @@ pub struct NewObject {
 }
 
 impl Ops {
+    /// As the store keeps it: where it has no classes, none is told of.
+    pub(super) fn kept_headers(&self, headers: ObjectHeaders) -> ObjectHeaders {
+        if self.origin.has_classes { headers } else { ObjectHeaders { storage_class: None, ..headers } }
+    }
+
     /// The lock of what is made under `of`: as its writer asks, or else as the bucket keeps what is new. An upload is not made before
     /// it is completed.
     pub(super) async fn lock_of_new(&self, of: ObjectRef<'_>, granted: &GrantedLock, from: Option<Timestamp>) -> Result<Lock> {
@@ -104,6 +109,7 @@ impl Ops {
         self.require_storable(grant, &headers, &tags, &acl).await?;
         let lock = self.lock_of_new(of, &lock, Some(Timestamp::now())).await?;
         let (bucket, key, owner) = (bucket.clone(), key.clone(), owner.clone());
+        let headers = self.kept_headers(headers);
         let put = PutObject { bucket, key, owner, acl, headers, tags, encryption, lock, conditions, received };
         let writes = self.origin.writes.clone();
         self.change(grant, What::Content, async move { writes.put(put, quota).await }).await
@@ -136,7 +142,7 @@ impl Ops {
             key: key.clone(),
             owner: owner.clone(),
             acl,
-            headers,
+            headers: self.kept_headers(headers),
             tags,
             encryption,
             lock,

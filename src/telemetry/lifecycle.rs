@@ -11,6 +11,7 @@ type Labels = [(&'static str, &'static str); 1];
 pub struct Lifecycle {
     gone: Family<Labels, Counter>,
     bytes: Counter,
+    moved: Counter,
     held: Counter,
     looked_at: Counter,
     /// Runs that could not go on, and things that could not be let go.
@@ -27,6 +28,7 @@ pub struct Run {
     pub markers: u64,
     pub uploads: u64,
     pub bytes: u64,
+    pub moved: u64,
     pub held: u64,
     pub failed: u64,
     pub looked_at: u64,
@@ -38,9 +40,10 @@ impl Lifecycle {
         let all = Lifecycle::default();
         r.register("lifecycle_gone", "What lifecycle rules let go, by what it was", all.gone.clone());
         r.register_with_unit("lifecycle_freed", "Of what is gone for good", Unit::Bytes, all.bytes.clone());
+        r.register("lifecycle_moved", "Objects that were moved to a colder storage class", all.moved.clone());
         r.register(
             "lifecycle_held",
-            "Things that were due and stayed: locked, on their way to a replica, changed meanwhile",
+            "Things that were due and stayed: locked, on their way to a replica, read not long ago, changed meanwhile, or not to be moved",
             all.held.clone(),
         );
         r.register("lifecycle_looked_at", "Keys that were looked at to find what is due", all.looked_at.clone());
@@ -56,6 +59,7 @@ impl Lifecycle {
             self.gone.get_or_create(&[("what", kind)]).inc_by(count);
         }
         self.bytes.inc_by(run.bytes);
+        self.moved.inc_by(run.moved);
         self.held.inc_by(run.held);
         self.looked_at.inc_by(run.looked_at);
         self.failed.inc_by(run.failed);

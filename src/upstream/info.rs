@@ -152,13 +152,15 @@ macro_rules! with_headers {
 
 /// How objects are kept, on a request that writes one.
 macro_rules! with_keeping {
-    ($request:expr, $settings:expr) => {{
+    ($request:expr, $settings:expr, $headers:expr) => {{
         let settings: &$crate::upstream::settings::Settings = $settings;
+        let headers: &$crate::base::object::ObjectHeaders = $headers;
+        let class = headers.storage_class.as_deref().or(settings.storage_class.as_deref());
         let kms = settings.kms_key.clone();
         $request
             .set_server_side_encryption(kms.as_ref().map(|_| aws_sdk_s3::types::ServerSideEncryption::AwsKms))
             .set_ssekms_key_id(kms)
-            .set_storage_class(settings.storage_class.as_deref().map(aws_sdk_s3::types::StorageClass::from))
+            .set_storage_class(class.map(aws_sdk_s3::types::StorageClass::from))
     }};
 }
 

@@ -79,7 +79,7 @@ impl Inner {
         let create = with_headers!(create, &upload.headers).set_metadata(Some(info::metadata(&upload.headers, &sealed)));
         let (algorithm, kind) = upload.checksum.unwrap_or((ChecksumAlgorithm::Crc64Nvme, ChecksumType::FullObject));
         let given = self.abilities().checksums;
-        let create = with_keeping!(create, &self.settings)
+        let create = with_keeping!(create, &self.settings, &upload.headers)
             .set_checksum_algorithm(given.then(|| UpstreamAlgorithm::from(algorithm.name())))
             .set_checksum_type(given.then(|| UpstreamType::from(kind.name())))
             .set_tagging(tagging);

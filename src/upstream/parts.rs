@@ -165,7 +165,7 @@ impl Inner {
         let PartedObject { place, key, headers, tags, algorithm, .. } = object;
         let create = self.client.create_multipart_upload().bucket(&*place.bucket).key(key);
         let create = with_headers!(create, headers).set_metadata(Some(info::metadata(headers, sealed)));
-        let create = with_keeping!(create, &self.settings)
+        let create = with_keeping!(create, &self.settings, headers)
             .set_checksum_algorithm(algorithm.map(|a| a.name().into()))
             .set_checksum_type(algorithm.map(|_| UpstreamType::FullObject))
             .set_tagging(self.tagging(tags)?);

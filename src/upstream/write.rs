@@ -131,7 +131,9 @@ impl Inner {
         };
         let put = self.client.put_object().bucket(&*sending.place.bucket).key(&sending.key).body(body);
         let put = with_headers!(put, &sending.headers).set_metadata(Some(info::metadata(&sending.headers, &sending.sealed)));
-        let put = with_keeping!(put, &self.settings).set_if_match(held.if_match.clone()).set_if_none_match(held.if_none_match.clone());
+        let put = with_keeping!(put, &self.settings, &sending.headers)
+            .set_if_match(held.if_match.clone())
+            .set_if_none_match(held.if_none_match.clone());
         let put = put.set_tagging(self.tagging(&sending.tags)?);
         let put = match sending.received.checksum.as_ref().filter(|c| self.takes(c.algorithm)) {
             Some(checksum) => with_checksum!(put, checksum),
@@ -200,8 +202,8 @@ impl Inner {
         let request = self.client.copy_object().bucket(&*place.bucket).key(key).copy_source(source.header());
         let request = request.copy_source_if_match(object.etag.quoted()).metadata_directive(MetadataDirective::Replace);
         let request = with_headers!(request, &copying.headers).set_metadata(Some(info::metadata(&copying.headers, &sealed)));
-        let request =
-            with_keeping!(request, &self.settings).set_if_match(held.if_match.clone()).set_if_none_match(held.if_none_match.clone());
+        let request = with_keeping!(request, &self.settings, &copying.headers);
+        let request = request.set_if_match(held.if_match.clone()).set_if_none_match(held.if_none_match.clone());
         let request = request.set_checksum_algorithm(copying.checksum.map(|a| UpstreamAlgorithm::from(a.name())));
         let (directive, tagging) = self.tagging_of_copy(copying)?;
         let request = request.set_tagging_directive(directive).set_tagging(tagging);

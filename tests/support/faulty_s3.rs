@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, CONTENT_RANGE};
-use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use http_body::{Frame, SizeHint};
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full};
@@ -20,6 +20,8 @@ use hyper::service::service_fn;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioIo};
+
+use crate::support::classes::Classes;
 
 #[derive(Debug, Clone, Copy)]
 pub enum Fault {
@@ -59,6 +61,8 @@ struct Plan {
     seen: Vec<String>,
     /// Bodies of POSTs that this answered itself.
     documents: Vec<String>,
+    /// None: the store behind has those that it has.
+    classes: Option<Classes>,
 }
 
 pub struct FaultyS3 {
@@ -92,6 +96,16 @@ impl FaultyS3 {
     /// The next `times` calls of the method whose path or query holds `part`.
     pub fn plan(&self, method: Method, part: &str, times: usize, fault: Fault) {
         self.plan.lock().unwrap().rules.push(Rule { method, part: part.into(), times, fault });
+    }
+
+    /// From now on there are storage classes.
+    pub fn keep_classes(&self) {
+        self.plan.lock().unwrap().classes = Some(Classes::default());
+    }
+
+    /// Of the object of that path.
+    pub fn class_of(&self, path: &str) -> String {
+        self.plan.lock().unwrap().classes.as_ref().unwrap().of(path).to_owned()
     }
 
     /// All is well from now on. What was seen is forgotten.
@@ -138,6 +152,8 @@ async fn pass(
     request: Request<Incoming>,
 ) -> Result<Sent, Broken> {
     let fault = next_fault(&plan, &request);
+    let by_class = plan.lock().unwrap().classes.as_mut().and_then(|c| c.before(request.method(), request.uri(), request.headers()));
+    let fault = by_class.map(|(status, code)| Fault::Answer(status, code)).or(fault);
     match fault {
         Some(Fault::Answer(status, code)) => {
             // As a store does that reads what it refuses.
@@ -164,7 +180,8 @@ async fn pass(
     let path = parts.uri.path_and_query().map(|p| p.as_str()).unwrap_or("/");
     // The Host header, which the signature covers, stays.
     parts.uri = format!("http://{target}{path}").parse()?;
-    let head = parts.method == Method::HEAD;
+    let (asked, url) = (parts.method.clone(), parts.uri.clone());
+    let head = asked == Method::HEAD;
     let answer = client.request(Request::from_parts(parts, Full::new(body))).await?;
     match fault {
         Some(Fault::LoseAnswer) => Err("lost".into()),
@@ -174,10 +191,37 @@ async fn pass(
             parts.headers.insert("x-amz-restore", HeaderValue::from_static(restore));
             Ok(Response::from_parts(parts, body.map_err(Into::into).boxed()))
         }
+        None if plan.lock().unwrap().classes.is_some() => with_classes(&plan, &asked, &url, answer).await,
         // There is no body to spoil.
         _ if head => spoil(answer, None).await,
         fault => spoil(answer, fault).await,
     }
+}
+
+async fn with_classes(plan: &Rules, method: &Method, uri: &Uri, answer: Response<Incoming>) -> Result<Sent, Broken> {
+    let (mut parts, body) = answer.into_parts();
+    let mut bytes = if *method == Method::HEAD { Bytes::new() } else { body.collect().await?.to_bytes() };
+    if let Some(classes) = &plan.lock().unwrap().classes
+        && parts.status.is_success()
+        && matches!(*method, Method::GET | Method::HEAD)
+    {
+        classes.tell(uri.path(), &mut parts.headers);
+        if uri.query().is_some_and(|query| query.contains("list-type=2")) {
+            bytes = classes.listed(uri.path().trim_end_matches('/'), std::str::from_utf8(&bytes)?).into();
+            parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(bytes.len()));
+        }
+    }
+    // A HEAD has the length of the body that it does not have.
+    let body = if *method == Method::HEAD {
+        Torn { some: None, length: length_of(&parts.headers), then: Then::End }.boxed()
+    } else {
+        Full::new(bytes).map_err(|e| match e {}).boxed()
+    };
+    Ok(Response::from_parts(parts, body))
+}
+
+fn length_of(headers: &HeaderMap) -> u64 {
+    headers.get(CONTENT_LENGTH).and_then(|l| l.to_str().ok()?.parse().ok()).unwrap_or_default()
 }
 
 async fn spoil(answer: Response<Incoming>, fault: Option<Fault>) -> Result<Sent, Broken> {
@@ -214,6 +258,7 @@ enum Then {
     Break,
     BreakNow,
     Wait,
+    End,
 }
 
 /// A body that does not keep what its length promises.
@@ -231,6 +276,7 @@ impl http_body::Body for Torn {
         match (self.some.take(), &self.then) {
             (Some(bytes), _) => Poll::Ready(Some(Ok(Frame::data(bytes)))),
             (None, Then::Wait) => Poll::Pending,
+            (None, Then::End) => Poll::Ready(None),
             (None, Then::Break) => {
                 // Once more, so that what was given goes out first.
                 self.then = Then::BreakNow;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tidegate::auth::{self, Auth, OperatorKey};
 use tidegate::base::storable::Writers;
+use tidegate::base::timestamp::Timestamp;
 use tidegate::http::door::Doors;
 use tidegate::http::gateway;
 use tidegate::local::sealed::Sealing;
@@ -14,6 +15,8 @@ use tidegate::net::drain::Tracker;
 use tidegate::net::listen::{Address, Transport};
 use tidegate::net::server::{self, Server};
 use tidegate::net::settings::Settings as NetSettings;
+use tidegate::ops::lifecycle::How;
+use tidegate::ops::lifecycle::report::Report;
 use tidegate::ops::{Ops, encryption};
 use tidegate::origin::Origin;
 use tidegate::queue::{self, Queue};
@@ -170,6 +173,7 @@ struct Running {
     server: Option<Server>,
     close: Option<Box<dyn FnOnce() + Send + Sync>>,
     queue: Queue,
+    gateway: Arc<gateway::Gateway>,
 }
 
 impl Running {
@@ -188,7 +192,7 @@ impl Running {
             Some(settings) => {
                 let settings = upstream::Settings { dir: store.dir.join("upstream"), ..settings.clone() };
                 let upstream = on_a_runtime(move || async move { Upstream::start(settings, secret.as_bytes()).await.unwrap() });
-                (Origin::of(Arc::new(upstream.clone())), Box::new(move || upstream.close()))
+                (Origin { has_classes: true, ..Origin::of(Arc::new(upstream.clone())) }, Box::new(move || upstream.close()))
             }
         };
         let metrics = Arc::new(Metrics::new());
@@ -224,8 +228,9 @@ impl Running {
         let settings = NetSettings { workers: 2, ..NetSettings::default() };
         let listening = server::listen(settings, &[any(Door::S3), any(Door::Edge), any(Door::Admin)], None, metrics).unwrap();
         let addresses = listening.addresses();
-        let server = listening.serve(Tracker::default(), move || Doors::new(shared.clone())).unwrap();
-        Running { addresses, server: Some(server), close: Some(close), queue }
+        let service = shared.clone();
+        let server = listening.serve(Tracker::default(), move || Doors::new(service.clone())).unwrap();
+        Running { addresses, server: Some(server), close: Some(close), queue, gateway: shared }
     }
 }
 
@@ -273,6 +278,13 @@ impl Gateway {
 
     pub fn address(&self, door: Door) -> std::net::SocketAddr {
         self.running.as_ref().unwrap().addresses.iter().find(|a| a.door == door).unwrap().address
+    }
+
+    /// A run of the lifecycle, as its job does it.
+    pub fn run_lifecycle(&self, dry_run: bool) -> Report {
+        let gateway = &self.running.as_ref().unwrap().gateway;
+        let (ops, grant, how) = (gateway.ops.clone(), gateway.auth.gateway(), How { dry_run, now: Timestamp::now() });
+        on_a_runtime(move || async move { ops.run_lifecycle(&grant, how, &|_, _| ()).await.unwrap() })
     }
 
     /// On the S3 door.

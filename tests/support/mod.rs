@@ -2,6 +2,7 @@
 
 pub mod alone;
 pub mod binary;
+pub mod classes;
 pub mod client;
 pub mod cloudfront;
 pub mod fault_proxy;

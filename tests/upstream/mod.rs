@@ -3,6 +3,7 @@
 mod absent;
 mod back;
 mod basics;
+mod classes;
 pub mod early;
 mod faults;
 mod first_read;

@@ -65,11 +65,15 @@ pub(super) fn asks_for_tags<'r>(mut rules: impl Iterator<Item = &'r Rule>) -> bo
     rules.any(|rule| rule.enabled && !rule.filter.tags.is_empty())
 }
 
-fn due(rule: &Rule, subject: &Subject<'_>, day: Day) -> Option<Timestamp> {
-    let by = |when: When, from: Timestamp| match when {
+pub(super) fn after(when: When, from: Timestamp, day: Day) -> Timestamp {
+    match when {
         When::Days(days) => day.after(from, days),
         When::Date(date) => date,
-    };
+    }
+}
+
+fn due(rule: &Rule, subject: &Subject<'_>, day: Day) -> Option<Timestamp> {
+    let by = |when: When, from: Timestamp| after(when, from, day);
     match (subject.standing, rule.expiration) {
         (Standing::Current { modified } | Standing::SoleMarker { modified }, Some(Expiration::When(when))) => Some(by(when, modified)),
         // What was written was at hand. A marker is never read.
@@ -88,7 +92,7 @@ fn due(rule: &Rule, subject: &Subject<'_>, day: Day) -> Option<Timestamp> {
 }
 
 impl Filter {
-    fn concerns(&self, subject: &Subject<'_>) -> bool {
+    pub(super) fn concerns(&self, subject: &Subject<'_>) -> bool {
         self.is_of_key(subject.key)
             && self.larger_than.is_none_or(|size| subject.size > size)
             && self.smaller_than.is_none_or(|size| subject.size < size)

@@ -13,6 +13,7 @@ pub mod ready;
 pub mod stored;
 #[cfg(test)]
 pub mod testing;
+pub mod transitions;
 
 use super::timestamp::Timestamp;
 use pattern::PrefixPattern;
@@ -59,7 +60,7 @@ pub struct Rule {
     pub noncurrent: Option<NoncurrentExpiration>,
     /// Days after which an upload that was not completed is aborted.
     pub abort_uploads: Option<u32>,
-    /// Kept and shown; this gateway moves nothing to another class.
+    /// Carried out for the object that a key shows, where the store has classes; else kept and shown.
     pub transitions: Vec<Transition>,
     pub noncurrent_transitions: Vec<NoncurrentTransition>,
 }

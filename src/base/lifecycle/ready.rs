@@ -10,7 +10,8 @@ use quick_cache::sync::Cache;
 
 use super::day::Day;
 use super::evaluate::{Due, Subject, asks_for_tags, first_due};
-use super::{Configuration, Expiration, Rule};
+use super::transitions::{Lies, Move, due_move};
+use super::{Configuration, Expiration, Rule, TransitionMinimum};
 use crate::base::error::Error;
 use crate::base::names::{BucketName, ObjectKey};
 use crate::base::object::{Bucket, BucketDocument};
@@ -45,6 +46,12 @@ impl Rules {
     /// Whether who evaluates must know the tags.
     pub fn ask_for_tags(&self) -> bool {
         asks_for_tags(self.iter())
+    }
+
+    /// Of an object that its key shows, and that no rule lets go.
+    pub fn due_move(&self, subject: &Subject<'_>, lies: Lies, day: Day, now: Timestamp) -> Option<Move<'_>> {
+        let minimum = self.of_bucket.as_ref().map_or_else(TransitionMinimum::default, |c| c.minimum);
+        due_move(self.iter(), minimum, subject, lies, day, now)
     }
 
     /// Whether who evaluates must know when an object was read.

@@ -124,8 +124,8 @@ pub async fn object(exchange: &mut Exchange<'_>, bucket: &BucketName, key: &Obje
         if stored.content_type.is_empty() {
             stored.content_type = media_type::guess(key.as_str(), &[]).to_owned();
         }
-        // S3 copies metadata, not where a website sends its visitors.
-        stored.website_redirect = fresh.website_redirect.clone();
+        // S3 copies metadata, not where a website sends its visitors, nor the class that the source lies in.
+        (stored.website_redirect, stored.storage_class) = (fresh.website_redirect.clone(), fresh.storage_class.clone());
         let mut known = None;
         let copied = match tags(exchange, given.as_ref(), &source, &found, bucket, key).await {
             Ok(tags) => {

@@ -257,7 +257,7 @@ pub async fn list_parts(exchange: &mut Exchange<'_>, bucket: &BucketName, key: &
     w.leaf("Bucket", bucket).leaf("Key", key).leaf("UploadId", &upload.id);
     exchange.owner(&mut w, "Initiator", upload.initiator());
     exchange.owner(&mut w, "Owner", &upload.owner);
-    w.leaf("StorageClass", "STANDARD").leaf("PartNumberMarker", after);
+    w.leaf("StorageClass", class_of(&upload)).leaf("PartNumberMarker", after);
     w.leaf("NextPartNumberMarker", parts.last().map_or(after, |p| p.number)).leaf("MaxParts", max).leaf("IsTruncated", more);
     if let Some((algorithm, kind)) = upload.checksum {
         w.leaf("ChecksumAlgorithm", algorithm.name()).leaf("ChecksumType", kind.name());
@@ -271,6 +271,10 @@ pub async fn list_parts(exchange: &mut Exchange<'_>, bucket: &BucketName, key: &
         w.close("Part");
     }
     Ok(exchange.coded(respond::xml(w.finish("ListPartsResult"))))
+}
+
+fn class_of(upload: &Upload) -> &str {
+    upload.headers.storage_class.as_deref().unwrap_or("STANDARD")
 }
 
 pub async fn list_uploads(exchange: &mut Exchange<'_>, bucket: &BucketName) -> Result<Answer> {
@@ -304,7 +308,7 @@ pub async fn list_uploads(exchange: &mut Exchange<'_>, bucket: &BucketName) -> R
         w.open("Upload").leaf("Key", name(upload.key.as_str())).leaf("UploadId", &upload.id);
         exchange.owner(&mut w, "Initiator", upload.initiator());
         exchange.owner(&mut w, "Owner", &upload.owner);
-        w.leaf("StorageClass", "STANDARD").leaf("Initiated", upload.initiated.iso8601());
+        w.leaf("StorageClass", class_of(upload)).leaf("Initiated", upload.initiated.iso8601());
         if let Some((algorithm, kind)) = upload.checksum {
             w.leaf("ChecksumAlgorithm", algorithm.name()).leaf("ChecksumType", kind.name());
         }

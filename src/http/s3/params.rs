@@ -30,9 +30,8 @@ const STORAGE_CLASSES: &[&str] = &[
 
 /// What is stored with an object. The content type is empty where the client sent none. Whether it fits is `ops`' to say.
 pub fn object_headers(headers: &HeaderMap) -> Result<ObjectHeaders> {
-    if let Some(class) = text(headers, "x-amz-storage-class")?
-        && !STORAGE_CLASSES.contains(&class)
-    {
+    let class = text(headers, "x-amz-storage-class")?;
+    if let Some(class) = class.filter(|class| !STORAGE_CLASSES.contains(class)) {
         return Err(Error::new(ErrorKind::InvalidStorageClass, "The storage class you specified is not valid.")
             .detail("StorageClassRequested", class));
     }
@@ -45,6 +44,7 @@ pub fn object_headers(headers: &HeaderMap) -> Result<ObjectHeaders> {
         content_language: stored_list(headers, &header::CONTENT_LANGUAGE)?,
         expires: owned(header::EXPIRES)?,
         website_redirect: text(headers, "x-amz-website-redirect-location")?.map(redirect).transpose()?,
+        storage_class: class.map(str::to_owned),
         ..ObjectHeaders::default()
     };
     for (name, value) in headers {

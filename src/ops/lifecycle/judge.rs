@@ -30,8 +30,8 @@ const ROUNDS: usize = 3;
 #[derive(Clone)]
 pub struct Ruled {
     pub bucket: SharedBucket,
-    rules: Rules,
-    asks_for_tags: bool,
+    pub(super) rules: Rules,
+    pub(super) asks_for_tags: bool,
     asks_for_reads: bool,
     /// Some rule aborts uploads.
     pub aborts: bool,
@@ -85,6 +85,7 @@ impl Run {
             size: object.size,
             modified: object.modified,
             is_marker: false,
+            class: object.headers.storage_class.clone(),
             standing: Standing::Current { modified: object.modified },
         };
         match self.judge(ruled, &version).await? {
@@ -145,10 +146,17 @@ impl Run {
     }
 
     pub(super) fn may_be_due(&self, ruled: &Ruled, version: &Version) -> bool {
-        self.due(ruled, version, None, None).is_some_and(|due| due.at <= self.how.now)
+        self.due(ruled, version, None, None).is_some_and(|due| due.at <= self.how.now) || self.may_move(ruled, version)
     }
 
     pub(super) async fn judge(&self, ruled: &Ruled, version: &Version) -> Result<Judged> {
+        match self.judge_end(ruled, version).await? {
+            Judged::Stays(_) if self.may_move(ruled, version) => self.judge_move(ruled, version).await,
+            judged => Ok(judged),
+        }
+    }
+
+    async fn judge_end(&self, ruled: &Ruled, version: &Version) -> Result<Judged> {
         let Some(due) = self.due(ruled, version, None, None) else { return Ok(Judged::Stays(None)) };
         if due.at > self.how.now {
             return Ok(Judged::Stays(Some(due.at)));
@@ -191,7 +199,7 @@ impl Run {
         self.let_go(ruled, &due.rule.id, of, delete, gone).await
     }
 
-    fn named(&self, ruled: &Ruled, version: &Version, exact: bool) -> ObjectName {
+    pub(super) fn named(&self, ruled: &Ruled, version: &Version, exact: bool) -> ObjectName {
         ObjectName { bucket: ruled.bucket.name.clone(), key: version.key.clone(), version: exact.then(|| version.id.clone()) }
     }
 
@@ -213,7 +221,7 @@ impl Run {
         None
     }
 
-    async fn is_replicated(&self, of: &ObjectName, object: &ObjectInfo) -> bool {
+    pub(super) async fn is_replicated(&self, of: &ObjectName, object: &ObjectInfo) -> bool {
         match &self.ops.layers.replicas {
             Some(replicas) => replicas.have(&of.bucket, &of.key, object).await,
             None => true,
@@ -248,7 +256,7 @@ impl Run {
     }
 
     /// Whoever changed it made it what it is now, and the index knows.
-    fn changed(&self) -> Result<Judged> {
+    pub(super) fn changed(&self) -> Result<Judged> {
         self.tally().report.held.changed += 1;
         Ok(Judged::Stays(None))
     }

@@ -10,6 +10,7 @@
 mod by_index;
 mod by_listing;
 mod judge;
+mod moves;
 pub mod reads;
 pub mod report;
 mod standing;
@@ -24,9 +25,11 @@ use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::lifecycle::Rule;
 use crate::base::names::TenantId;
 use crate::base::timestamp::Timestamp;
+use crate::base::versions::Versioning;
 use crate::ops::Ops;
 use crate::queue::view::View;
 use crate::queue::{JobId, NewJob, Payload};
+pub use moves::Unkept;
 use report::{Report, Tally};
 
 /// The kind of the job.
@@ -90,7 +93,9 @@ impl Run {
                     tracing::error!(bucket = %bucket.name, error = %e, "the bucket's lifecycle can't be read: none of its rules is carried out");
                     self.tally().fault(format!("{}: its rules can't be read: {}", bucket.name, e.message()));
                 }
-                let moves = |rule: &&Rule| rule.enabled && !(rule.transitions.is_empty() && rule.noncurrent_transitions.is_empty());
+                let moved = self.ops.origin.has_classes && bucket.versioning() != Versioning::Enabled;
+                let left_out = |rule: &Rule| !moved && !rule.transitions.is_empty() || !rule.noncurrent_transitions.is_empty();
+                let moves = |rule: &&Rule| rule.enabled && left_out(rule);
                 let left_out = lifecycles.of(bucket).map_or(0, |rules| rules.iter().filter(moves).count() as u64);
                 self.tally().report.transitions_left_out += left_out;
             }

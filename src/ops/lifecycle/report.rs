@@ -31,7 +31,8 @@ pub struct Report {
     /// What could not be done, in words; the next run tries again.
     pub faults: Vec<String>,
     pub failed: u64,
-    /// Rules that move objects to another class: kept and shown, and not carried out.
+    /// Rules that move objects to another class and are not, or not wholly, carried out: the store has no classes, the bucket keeps
+    /// versions, or they move noncurrent ones.
     pub transitions_left_out: u64,
 }
 
@@ -58,6 +59,9 @@ pub struct Count {
     pub uploads: u64,
     /// Of what is gone for good.
     pub bytes: u64,
+    /// Objects that lie in a colder storage class now.
+    pub moved: u64,
+    pub moved_bytes: u64,
 }
 
 /// What was due and stayed.
@@ -69,11 +73,19 @@ pub struct Held {
     pub on_its_way: u64,
     /// Old enough, and read not long ago.
     pub read: u64,
+    /// To be moved to another class, and can't be: it is archived, or larger than a copy may be.
+    pub unmovable: u64,
     /// It was replaced or deleted at that moment.
     pub changed: u64,
 }
 
-/// One thing that goes.
+impl Held {
+    pub fn all(&self) -> u64 {
+        self.locked + self.on_its_way + self.read + self.unmovable + self.changed
+    }
+}
+
+/// One thing that goes, or is moved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Gone {
     Object { bytes: u64 },
@@ -81,6 +93,7 @@ pub enum Gone {
     Version { bytes: u64 },
     Marker,
     Upload,
+    Moved { bytes: u64 },
 }
 
 impl Count {
@@ -91,11 +104,12 @@ impl Count {
             Gone::Version { bytes } => (self.versions, self.bytes) = (self.versions + 1, self.bytes + bytes),
             Gone::Marker => self.markers += 1,
             Gone::Upload => self.uploads += 1,
+            Gone::Moved { bytes } => (self.moved, self.moved_bytes) = (self.moved + 1, self.moved_bytes + bytes),
         }
     }
 
     pub fn all(&self) -> u64 {
-        self.objects + self.hidden + self.versions + self.markers + self.uploads
+        self.objects + self.hidden + self.versions + self.markers + self.uploads + self.moved
     }
 }
 

@@ -14,6 +14,8 @@ pub struct Version {
     pub size: u64,
     pub modified: Timestamp,
     pub is_marker: bool,
+    /// None: S3's STANDARD.
+    pub class: Option<String>,
     pub standing: Standing,
 }
 
@@ -29,9 +31,12 @@ pub struct Standings {
 impl Standings {
     /// A common prefix is none, and is passed over.
     pub fn next(&mut self, entry: VersionEntry) -> Option<Version> {
-        let (key, id, size, modified, is_marker, latest) = match entry {
-            VersionEntry::Version(v) => (v.object.key, v.version, v.object.size, v.object.modified, false, v.latest),
-            VersionEntry::Marker(m) => (m.key, m.marker.version, 0, m.marker.modified, true, m.latest),
+        let (key, id, size, modified, class, is_marker, latest) = match entry {
+            VersionEntry::Version(v) => {
+                let object = v.object;
+                (object.key, v.version, object.size, object.modified, object.storage_class, false, v.latest)
+            }
+            VersionEntry::Marker(m) => (m.key, m.marker.version, 0, m.marker.modified, None, true, m.latest),
             VersionEntry::CommonPrefix(_) => return None,
         };
         let newer = self.waiting.take().map(|newer| self.settled(newer, Some(&key)));
@@ -49,7 +54,7 @@ impl Standings {
                 if is_marker { Standing::SoleMarker { modified } } else { Standing::Current { modified } }
             }
         };
-        self.waiting = Some(Version { key, id, size, modified, is_marker, standing });
+        self.waiting = Some(Version { key, id, size, modified, is_marker, class, standing });
         newer
     }
 

@@ -44,6 +44,7 @@ impl Replicas {
             settings: self.0.origin.settings.clone(),
             due: self.0.origin.due.clone(),
             last_reads: self.0.origin.last_reads.clone(),
+            has_classes: self.0.origin.has_classes,
         }
     }
 }
