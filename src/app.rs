@@ -2,7 +2,8 @@
 //!
 //! Not here: arguments and what is printed (`cli`). Called by `cli` and by tests.
 //! Order of a start: what can be checked without side effects first, then the store, then the ports: a port that is
-//! open is served. Order of a stop: no new connections and no new jobs, running requests and jobs, the access log, the store.
+//! open is served. Order of a stop: no new connections and no new jobs, running requests and jobs, the access log,
+//! what is told of events, the store.
 
 pub mod cluster;
 pub mod jobs;
@@ -31,6 +32,7 @@ use crate::files::sys;
 use crate::http::door::Doors;
 use crate::http::edge::site::Site;
 use crate::http::gateway::Gateway;
+use crate::jobs::deliver_events::Couriers;
 use crate::jobs::deliver_log::{self, DeliverLog};
 use crate::local::sealed::Sealing;
 use crate::net::drain::Tracker;
@@ -38,8 +40,9 @@ use crate::net::listen::{Address, Transport};
 use crate::net::server::{self, Server};
 use crate::net::tls::Tls;
 use crate::ops::Ops;
-use crate::ops::changes::Changes;
+use crate::ops::changes::{Changes, Follower};
 use crate::ops::encryption;
+use crate::ops::events::Events;
 use crate::ops::lifecycle::reads::ReadLog;
 use crate::ops::shared_upkeep::SharedUpkeep;
 use crate::ops::shared_usage::SharedUsage;
@@ -69,6 +72,7 @@ pub struct App {
     stores: Vec<stack::Close>,
     queue: Queue,
     jobs: Runner,
+    couriers: Couriers,
     server: Server,
     access_log: Option<line_log::Writer>,
     audit: Option<line_log::Writer>,
@@ -123,7 +127,7 @@ impl App {
         let keys = config.named_keys().map_err(StartError::Faults)?;
         config.store.encryption_keys = keys.clone();
         let (upstream, cache) = (config.upstream_settings(), config.cache_settings(&metrics));
-        let spool = config.bucket_log_settings();
+        let (spool, events_settings) = (config.bucket_log_settings(), config.event_settings());
         let audit_settings = config.audit_settings();
         // Over S3 what is reserved is our own.
         let theirs = config.doors.gateways_above && upstream.is_none();
@@ -139,7 +143,7 @@ impl App {
         } else {
             None
         };
-        let secrets = config.doors.caller_secrets();
+        let secrets = [config.doors.caller_secrets(), events_settings.secrets()].concat();
         reload::load_secrets(&secrets).map_err(StartError::Faults)?;
 
         let variants = VariantSettings {
@@ -160,7 +164,9 @@ impl App {
         let over_s3 = stack.layers.cache.is_some();
         let purges = jobs::purges(Map::new(config.doors.sites.list().iter().filter_map(Site::behind_cdn).collect()), &config.cdn, &queue)?;
         let tracker = Tracker::default();
-        let followers = [purges.follower(), stack.follower(), cluster.follower()].into_iter().flatten().collect();
+        let events = Events::new(events_settings, stack.origin.clone(), queue.clone(), metrics.events.clone())?;
+        let told: Option<Arc<dyn Follower>> = Some(Arc::new(events.clone()));
+        let followers = [purges.follower(), stack.follower(), cluster.follower(), told].into_iter().flatten().collect();
         let changes = Changes::new(followers, queue.clone(), tracker.clone());
         changes.take_up().await?;
         if let Some(replicas) = &stack.layers.replicas {
@@ -171,6 +177,7 @@ impl App {
         let ops = Ops::new(stack.origin, Variants::start(variants)?, queue.clone())
             .with_cdn(purges.cdn())
             .with_changes(changes.clone())
+            .with_events(events.clone())
             .with_layers(stack.layers.clone())
             .with_peers(cluster.peers())
             .with_writers(writers)
@@ -178,11 +185,14 @@ impl App {
             .with_read_log(read_log)
             .with_encryption(encryption)
             .with_usage(usage.clone(), shared_usage(stack.shared.as_ref(), &queue, &usage)?);
+        let follows = jobs::told(&events);
+        let webhooks = events.settings().webhooks.clone();
         let (recurring, leases) =
             jobs::recurring(stack.shared.as_ref(), stack.layers.replicas.as_ref(), &config.cluster, lifecycle.every(), &queue)?;
         let gauges = metrics.lifecycle.clone();
         let parts = jobs::Parts {
             changes,
+            events,
             purges,
             peers: cluster.kind(),
             layers: stack.layers,
@@ -227,7 +237,9 @@ impl App {
         let server = listening
             .serve(tracker, move || Doors::new(service.clone()))
             .map_err(|e| StartError::Failed(format!("the workers can't be started: {e}")))?;
-        let limits = Limits { settings: config.jobs, of_tenant: tenant_limits(auth.clone()), spent: job_seconds(usage.clone()) };
+        let (of_tenant, spent) = (tenant_limits(auth.clone()), job_seconds(usage.clone()));
+        let limits = Limits { settings: config.jobs, of_tenant, spent, follows };
+        let couriers = Couriers::start(&webhooks, &queue, &metrics.events)?;
         let runner = Runner::start(queue.clone(), kinds, limits, leases, metrics.clone())?;
         let reloader = Reloader::new(auth, tls, secrets, metrics, audit);
         Ok(App {
@@ -235,6 +247,7 @@ impl App {
             stores: stack.close,
             queue,
             jobs: runner,
+            couriers,
             server,
             access_log: writer,
             audit: audit_writer,
@@ -313,6 +326,10 @@ impl App {
                 self.bucket_logs.finish();
             }
             None => tracing::warn!("the last lines of access logs may be missing"),
+        }
+        let mut couriers = self.couriers;
+        if let Err(e) = tokio::task::spawn_blocking(move || couriers.stop()).await {
+            tracing::error!(error = %e, "the bringing of events could not be stopped in good order");
         }
         self.queue.close();
         // The workers' counts came with their end.

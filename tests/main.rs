@@ -4,6 +4,7 @@
 
 mod cdn;
 mod edge;
+mod events;
 mod jobs;
 mod life;
 mod moving;

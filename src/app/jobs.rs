@@ -6,9 +6,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::json;
+
 use crate::app::StartError;
 use crate::auth::Auth;
 use crate::base::error::{Error, Result};
+use crate::base::event::EventKind;
 use crate::cdn::cloudfront::Settings;
 use crate::cdn::{CloudFront, Map};
 use crate::cluster::{RecurringNode, Settings as ClusterSettings};
@@ -21,10 +24,13 @@ use crate::jobs::upload::Upload;
 use crate::jobs::warm::Warm;
 use crate::ops::cdn::Cdn;
 use crate::ops::changes::{Changes, Follower};
+use crate::ops::events::{Events, Notice};
+use crate::ops::peers::without_address;
 use crate::ops::replicas::Replicas;
 use crate::ops::shared_upkeep::SharedUpkeep;
 use crate::ops::{Layers, Ops};
-use crate::queue::{Kind, Leases, Queue, Recurring};
+use crate::queue::runner::Follows;
+use crate::queue::{Kind, Leases, Phase, Queue, Recurring};
 use crate::telemetry::lifecycle::Lifecycle as Gauges;
 
 /// Until what could not be recorded is tried again.
@@ -63,6 +69,7 @@ impl Purges {
 /// What jobs need beside `ops`.
 pub struct Parts {
     pub changes: Changes,
+    pub events: Events,
     pub purges: Purges,
     pub peers: Arc<dyn Kind>,
     pub layers: Layers,
@@ -93,7 +100,7 @@ pub fn kinds(parts: Parts, ops: &Ops, auth: &Arc<Auth>) -> Vec<Arc<dyn Kind>> {
     }
     if let Some(replicas) = parts.layers.replicas {
         for (which, name) in replicas.all() {
-            kinds.push(Arc::new(Replicate { replicas: replicas.clone(), which, name, grant: grant.clone() }));
+            kinds.push(Arc::new(Replicate { replicas: replicas.clone(), which, name, events: parts.events.clone(), grant: grant.clone() }));
         }
         kinds.push(Arc::new(Repair { replicas, grant: grant.clone() }));
     }
@@ -101,6 +108,28 @@ pub fn kinds(parts: Parts, ops: &Ops, auth: &Arc<Auth>) -> Vec<Arc<dyn Kind>> {
         kinds.push(Arc::new(Sweep { bucket, grant, keep_usage: parts.keep_usage }));
     }
     kinds
+}
+
+/// Of each job that has ended, who wants to is told. Of what recurs, nobody is: it never ends.
+pub fn told(events: &Events) -> Follows {
+    let events = events.clone();
+    Arc::new(move |job| {
+        let kind = match job.state.phase() {
+            Phase::Done => EventKind::JobDone,
+            Phase::Dead => EventKind::JobFailed,
+            Phase::Waiting | Phase::Running | Phase::Cancelled => return Vec::new(),
+        };
+        // Where the other nodes are is told to nobody outside.
+        let job = without_address(job.clone());
+        let data = json!({
+            "job": job.id.to_string(),
+            "kind": job.kind,
+            "state": job.state.phase().name(),
+            "attempts": job.attempts,
+            "reason": job.reason,
+        });
+        events.letters_of(Notice { kind, tenant: job.tenant, bucket: None, key: None, data })
+    })
 }
 
 /// A disk that takes no writes keeps no gateway from serving: then it is tried again.

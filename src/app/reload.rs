@@ -1,5 +1,5 @@
-//! Takes up changed certificates, policies and secrets of sites' callers while serving: all of a kind or nothing, and the
-//! log says which.
+//! Takes up changed certificates, policies, and secrets of sites' callers and webhooks while serving: all of a kind or nothing,
+//! and the log says which.
 //!
 //! Files are looked at, not watched: that works on every file system and with mounted secrets, and two seconds are soon
 //! enough. A folder is read when it differs from what was loaded and has stopped changing, so that a certificate and its
@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use crate::auth::Auth;
-use crate::http::edge::callers::Secrets;
+use crate::auth::live_secrets::Secrets;
 use crate::net::certificates::{self, FileStamp};
 use crate::net::tls::Tls;
 use crate::telemetry::audit::AuditLog;
@@ -94,7 +94,7 @@ impl Reloader {
         match load_secrets(&self.secrets) {
             Ok(()) => {
                 self.metrics.reloads.of(Reload::CallerSecrets).inc();
-                tracing::info!(headers = self.secrets.len(), "secrets of sites' callers reloaded");
+                tracing::info!(count = self.secrets.len(), "secrets of sites' callers and of webhooks reloaded");
             }
             Err(faults) => self.refuse(Reload::CallerSecrets, &faults),
         }

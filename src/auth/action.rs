@@ -86,7 +86,7 @@ actions! {
         ReplicateObject ReplicateDelete ReplicateTags GetObjectVersionForReplication InitiateReplication
         ObjectOwnerOverrideToBucketOwner;
     "tidegate" Service:
-        ListJobs GetJob CancelJob RetryJob GetUpload PurgeTags GetUsage;
+        ListJobs GetJob CancelJob RetryJob GetUpload PurgeTags GetUsage WatchEvents;
     "tidegate" Object:
         Purge Warm;
 }

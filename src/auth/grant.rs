@@ -1,6 +1,7 @@
 //! The proof that a request may be done. `ops` functions demand one, and only `auth` can make it, so a forgotten check
 //! does not compile.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::auth::action::Action;
@@ -9,8 +10,10 @@ use crate::auth::ownership::Becomes;
 use crate::base::acl::Acl;
 use crate::base::error::{Error, Result};
 use crate::base::names::{BucketName, ObjectKey, TenantId};
+use crate::base::object::SharedBucket;
 use crate::base::object_ref::{ObjectRef, VersionId, VersionSelector};
 use crate::origin::Quota;
+use crate::telemetry::request_id::RequestId;
 
 #[derive(Debug, Clone)]
 pub struct Grant {
@@ -23,6 +26,20 @@ pub struct Grant {
     version: Option<VersionId>,
     /// None: the action makes nothing.
     becomes: Option<Box<Becomes>>,
+    /// None: it changes no object, or no request asked for it.
+    asked: Option<Box<Asked>>,
+}
+
+/// The request that asked for a change of an object, for those who are told of it.
+#[derive(Debug, Clone)]
+pub struct Asked {
+    pub id: RequestId,
+    /// Where it came from.
+    pub address: IpAddr,
+    /// It was a browser's form.
+    pub by_form: bool,
+    /// As it was when this was granted.
+    pub bucket: SharedBucket,
 }
 
 impl Grant {
@@ -36,7 +53,28 @@ impl Grant {
         becomes: Option<Becomes>,
     ) -> Self {
         let (bucket, key, version, becomes) = (bucket.cloned(), key.cloned(), version.id().cloned(), becomes.map(Box::new));
-        Grant { action, tenant: identity.id().clone(), display, bucket, key, version, becomes }
+        Grant { action, tenant: identity.id().clone(), display, bucket, key, version, becomes, asked: None }
+    }
+
+    /// Asked of changes of objects only: a read costs nothing more.
+    pub fn asked_by(self, asked: impl FnOnce() -> Asked) -> Self {
+        use Action::*;
+        match self.action {
+            PutObject
+            | DeleteObject
+            | DeleteObjectVersion
+            | PutObjectAcl
+            | PutObjectVersionAcl
+            | PutObjectTagging
+            | PutObjectVersionTagging
+            | DeleteObjectTagging
+            | DeleteObjectVersionTagging => Grant { asked: Some(Box::new(asked())), ..self },
+            _ => self,
+        }
+    }
+
+    pub fn asked(&self) -> Option<&Asked> {
+        self.asked.as_deref()
     }
 
     /// For tests and benches of what lies above.
@@ -50,6 +88,7 @@ impl Grant {
             key: key.cloned(),
             version: None,
             becomes: Some(Box::new(Becomes::own(tenant))),
+            asked: None,
         }
     }
 

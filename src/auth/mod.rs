@@ -24,6 +24,7 @@ pub mod identity;
 pub mod in_session;
 pub mod keys;
 pub mod limits;
+pub mod live_secrets;
 pub mod log_delivery;
 pub mod operator;
 pub mod ownership;

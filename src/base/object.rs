@@ -146,6 +146,7 @@ listed! {
         Website,
         Encryption,
         Logging,
+        Notification,
     }
 }
 

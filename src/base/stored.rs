@@ -377,6 +377,7 @@ const fn number(document: BucketDocument) -> u32 {
         BucketDocument::Website => 9,
         BucketDocument::Encryption => 10,
         BucketDocument::Logging => 11,
+        BucketDocument::Notification => 12,
     }
 }
 

@@ -6,6 +6,7 @@
 mod admin_client;
 mod backfill;
 mod check;
+mod events;
 mod export;
 mod fsck;
 mod import;
@@ -64,6 +65,9 @@ enum Command {
     Lifecycle(lifecycle::Lifecycle),
     /// What tenants used, for bills: requests, bytes, and what was stored for how long
     Usage(usage::Usage),
+    /// Events that wait for webhooks or were given up: look, bring again, forget
+    #[command(subcommand)]
+    Events(events::EventsCommand),
     /// Prove that bodies, records and index agree, and repair the index; the gateway must not be running
     Fsck(fsck::Fsck),
     /// A link to an object in the operator's name: a presigned URL, CloudFront's URL or cookies, or a path token
@@ -142,6 +146,7 @@ fn carry_out(arguments: Arguments) -> Result<(), Failure> {
             Some(Command::Backfill(command)) => backfill::run(command, config).await,
             Some(Command::Lifecycle(command)) => lifecycle::run(command, config).await,
             Some(Command::Usage(command)) => usage::run(command, config).await,
+            Some(Command::Events(command)) => events::run(command, config).await,
             Some(Command::Fsck(command)) => fsck::run(&command, &config),
             Some(Command::Presign(command)) => presign::run(command, config).await,
             Some(Command::Import(command)) => import::run(command, config).await,

@@ -9,7 +9,8 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::reader::Reader;
-use crate::http::edge::callers::{Callers, Certificate, MAX_SECRETS, SecretHeader, Secrets, Source};
+use crate::auth::live_secrets::{MAX_SECRETS, Secrets, Source};
+use crate::http::edge::callers::{Callers, Certificate, SecretHeader};
 
 /// A list of networks or names longer than this belongs into a firewall.
 const MAX_LIST: usize = 1000;
@@ -66,19 +67,24 @@ fn secret_header(reader: &mut Reader<'_>, key: &str, at: usize, table: &DeTable<
         }
     };
     let header = header_name(reader, &format!("{key}.header"), name, SecretHeader::refusal);
-    let sources = match secrets.get_ref() {
+    let sources = self::secrets(reader, &format!("{key}.secrets"), secrets);
+    Some(SecretHeader { name: header?, secrets: Arc::new(Secrets::new(sources?)) })
+}
+
+/// Where the values of a secret stand. None: a fault was told.
+pub fn secrets(reader: &mut Reader<'_>, key: &str, value: &Spanned<DeValue<'_>>) -> Option<Vec<Source>> {
+    match value.get_ref() {
         DeValue::Array(items) if (1..=MAX_SECRETS).contains(&items.len()) => {
-            let taken = items.iter().enumerate().map(|(n, item)| source(reader, &format!("{key}.secrets[{n}]"), item));
-            taken.collect::<Option<Vec<_>>>()
+            let taken: Vec<_> = items.iter().enumerate().map(|(n, item)| source(reader, &format!("{key}[{n}]"), item)).collect();
+            taken.into_iter().collect()
         }
         _ => {
             let expected =
                 "expected a list of one or two (the value in use and the next one), such as [{ env = \"NAME\" }, { file = \"path\" }]";
-            reader.fault(secrets.span().start, &format!("{key}.secrets"), expected.into());
+            reader.fault(value.span().start, key, expected.into());
             None
         }
-    };
-    Some(SecretHeader { name: header?, secrets: Arc::new(Secrets::new(sources?)) })
+    }
 }
 
 fn source(reader: &mut Reader<'_>, key: &str, value: &Spanned<DeValue<'_>>) -> Option<Source> {

@@ -10,7 +10,7 @@ use super::fault::Fault;
 use super::keys::{Key, keys};
 use super::reader::{Reader, nearest};
 use super::value::Value;
-use super::{Config, DEFAULT_FILE, bucket_limits, buckets, encryption, lifecycle, replicas, shadows, sites};
+use super::{Config, DEFAULT_FILE, bucket_limits, buckets, encryption, lifecycle, replicas, shadows, sites, webhooks};
 use crate::base::names::BucketName;
 use crate::cluster::RecurringNode;
 
@@ -73,6 +73,8 @@ impl Reader<'_> {
                 _ if name == "bucket" => self.config.upstream.adopted = buckets::take(self, content),
                 _ if name == "encryption_key" => self.config.encryption_keys = encryption::take(self, content),
                 _ if name == "replica" => self.config.replicas = replicas::take(self, content),
+                _ if name == "webhook" => self.config.events.webhooks = webhooks::take(self, content),
+                _ if name == "event_rule" => self.config.events.rules = webhooks::take_rules(self, content),
                 _ if name == "shadow" => self.config.shadows = shadows::take(self, content),
                 _ if name == "site" => {
                     if let Some(sites) = sites::take(self, content) {
@@ -84,7 +86,17 @@ impl Reader<'_> {
                     let sections: Vec<&str> = keys
                         .iter()
                         .map(Key::section)
-                        .chain(["site", "bucket", "replica", "shadow", "lifecycle_rule", "encryption_key", "bucket_limit"])
+                        .chain([
+                            "site",
+                            "bucket",
+                            "replica",
+                            "shadow",
+                            "lifecycle_rule",
+                            "encryption_key",
+                            "bucket_limit",
+                            "webhook",
+                            "event_rule",
+                        ])
                         .collect();
                     self.fault(at, name, format!("there is no such section{}", nearest(name, sections.into_iter())));
                 }
@@ -159,8 +171,20 @@ impl Reader<'_> {
         }
     }
 
+    /// Where a webhook has a fault of its own, that is told.
+    fn check_event_rules(&mut self) {
+        if self.faults.iter().any(|fault| fault.key.starts_with("webhook")) {
+            return;
+        }
+        for rule in webhooks::unknown(&self.config.events.rules, &self.config.events.webhooks) {
+            let message = format!("{:?} names the webhook {:?}, which is not there", rule.name, rule.webhook);
+            self.faults.push(Fault { place: self.file.display().to_string(), key: "event_rule".into(), message });
+        }
+    }
+
     /// What no single key can know.
     fn check_together(&mut self) {
+        self.check_event_rules();
         let listens_mutual = !self.config.edge.mutual_tls.is_empty();
         for (at, key) in std::mem::take(&mut self.mutual_tls_users) {
             if !listens_mutual {

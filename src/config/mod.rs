@@ -22,6 +22,7 @@ pub mod shipped;
 pub mod sites;
 pub mod units;
 pub mod value;
+pub mod webhooks;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -36,6 +37,7 @@ use crate::cluster::Settings as ClusterSettings;
 use crate::http::gateway::Settings as DoorSettings;
 use crate::local::Settings as StoreSettings;
 use crate::net::settings::Settings as NetSettings;
+use crate::ops::events::settings::Settings as EventSettings;
 use crate::ops::replicas::Settings as ReplicaSettings;
 use crate::ops::shadow::Settings as ShadowSettings;
 use crate::ops::write_back::Settings as BackSettings;
@@ -87,6 +89,8 @@ pub struct Config {
     /// Its folder is `usage` in the store's.
     pub usage: UsageSettings,
     pub cdn: CdnSettings,
+    /// Who is told of what happens.
+    pub events: EventSettings,
     /// Other nodes of the same bucket.
     pub cluster: ClusterSettings,
     pub log: LogSettings,
@@ -143,6 +147,7 @@ impl Default for Config {
             lifecycle: lifecycle::Lifecycle::default(),
             usage: UsageSettings::default(),
             cdn: CdnSettings::default(),
+            events: EventSettings::default(),
             cluster: ClusterSettings::default(),
             log: LogSettings::default(),
             access_log: AccessLogSettings::default(),
@@ -168,6 +173,10 @@ impl Config {
 
     pub fn bucket_log_settings(&self) -> bucket_logs::Settings {
         bucket_logs::Settings { dir: self.store.dir.join("bucket-logs"), every: self.bucket_log_every }
+    }
+
+    pub fn event_settings(&self) -> EventSettings {
+        EventSettings { region: self.auth.region.clone(), ..self.events.clone() }
     }
 
     pub fn usage_settings(&self) -> UsageSettings {

@@ -89,6 +89,27 @@ const SITES: &str = "\
 # bytes = \"1TB\"
 # objects = 1_000_000                  # with versions and delete markers
 
+# Who can be told of what happens, signed with each of the secrets (the one in use and the next one). Buckets name a webhook in their
+# notification configuration, rules name it here. See docs/events.md.
+# [[webhook]]
+# name = \"pipeline\"
+# url = \"https://hooks.example.com/tidegate\"
+# secrets = [{ env = \"PIPELINE_SECRET\" }, { file = \"secrets/pipeline-next\" }]
+# format = \"s3\"                     # or \"cloudevents\"
+# tenants = [\"acme\"]                # whose events; left out: all
+# timeout = \"15s\"                   # of one delivery
+# give_up = \"24h\"                   # then an event is dead: tidegate events
+# at_once = 8                        # deliveries, of different keys
+# local = false                      # true: plain http:// and addresses of your own network
+
+# [[event_rule]]
+# name = \"deletes\"
+# webhook = \"pipeline\"
+# buckets = [\"media\"]               # left out: all, and what is about no bucket
+# prefix = \"originals/\"
+# suffix = \".glb\"
+# events = [\"s3:ObjectRemoved:*\", \"tidegate:Job:Failed\"]
+
 # What the edge door shows: one table for each site. A request belongs to the site of its host, or to the one for any host.
 [[site]]
 

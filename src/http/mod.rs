@@ -11,7 +11,6 @@ pub mod admin;
 pub mod api;
 pub mod body;
 pub mod coded;
-pub mod compiled;
 pub mod document;
 pub mod door;
 pub mod edge;

@@ -3,12 +3,14 @@
 //! Tags are looked up only where something was refused without them and a policy asks for them: see `Auth::lacks_tags`.
 //! Not here: rights on buckets and uploads (`exchange`), what a policy makes of tags (`auth::policy`).
 
+use crate::auth::grant::Asked;
 use crate::auth::{Action, Grant, TagsOf, Target};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::names::{BucketName, ObjectKey};
 use crate::base::object::{ObjectInfo, SharedBucket, SharedObject};
 use crate::base::object_ref::ObjectRef;
 use crate::base::tags::Tags;
+use crate::http::body::Brought;
 use crate::http::exchange::Exchange;
 use crate::origin::Freshness;
 
@@ -45,7 +47,12 @@ impl Exchange<'_> {
         object: Option<&ObjectInfo>,
     ) -> Result<Grant> {
         let target = Target::Object { bucket, key: of.key, version: of.version, object };
-        self.gateway.auth.authorize(self.caller, action, target, &self.context())
+        Ok(self.gateway.auth.authorize(self.caller, action, target, &self.context())?.asked_by(|| self.asked_in(bucket)))
+    }
+
+    fn asked_in(&self, bucket: &SharedBucket) -> Asked {
+        let by_form = matches!(self.body, Some(Brought::File(_)));
+        Asked { id: self.id, address: self.peer.address.ip(), by_form, bucket: bucket.clone() }
     }
 
     async fn authorize_by_tags(
@@ -66,7 +73,8 @@ impl Exchange<'_> {
         let changed = || Error::new(ErrorKind::OperationAborted, "The object was replaced while it was looked at. Please try again.");
         let (tags, target) =
             (tags.ok_or_else(changed)?, Target::Object { bucket, key: of.key, version: of.version, object: object.as_deref() });
-        self.gateway.auth.authorize(self.caller, action, target, &self.context_with(Some(&tags)))
+        let grant = self.gateway.auth.authorize(self.caller, action, target, &self.context_with(Some(&tags)))?;
+        Ok(grant.asked_by(|| self.asked_in(bucket)))
     }
 
     /// Whether it may have been refused because these tags are not known.

@@ -7,6 +7,7 @@
 //! Not here: the queue and its runner (`queue`). Built and handed over by `app`.
 
 pub mod backfill;
+pub mod deliver_events;
 pub mod deliver_log;
 pub mod lifecycle;
 pub mod peers;

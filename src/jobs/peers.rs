@@ -23,7 +23,7 @@ use crate::cluster::message::{Item, Message, Told, What};
 use crate::cluster::seal::Seals;
 use crate::cluster::{PeerAddress, Settings};
 use crate::ops::cdn::Wanted;
-use crate::ops::changes::{Became, Change, Follower};
+use crate::ops::changes::{Became, Change, Ended, Follower};
 use crate::ops::peers::{KIND, PeerOutcome, PeerPurged, Peers};
 use crate::origin::Pending;
 use crate::queue::job::{MAX_ITEM_BYTES, MAX_ITEMS};
@@ -160,7 +160,7 @@ impl Link {
         let message = Message { what: What::Changed, items: vec![item] };
         let due = Some(Timestamp::now().plus(self.health.wait()));
         let job = NewJob { due, ..job(&TenantId::operator(), &self.peer, message)? };
-        Ok(Following { gathers_under: self.peer.to_string(), job })
+        Ok(Following::Job { gathers_under: self.peer.to_string(), job })
     }
 
     /// What is slow may fail by being slow: only a success says something of the peer.
@@ -220,7 +220,7 @@ impl Follower for Links {
     }
 
     /// What a peer knows is fresh for a while and no longer: it finds out by itself.
-    fn must_hear(&self) -> bool {
+    fn must_hear(&self, _: &Change) -> bool {
         false
     }
 
@@ -228,9 +228,9 @@ impl Follower for Links {
         Ok(())
     }
 
-    fn follow<'a>(&'a self, change: &'a Change, became: Became) -> Pending<'a, Vec<Following>> {
+    fn follow<'a>(&'a self, change: &'a Change, ended: &'a Ended) -> Pending<'a, Vec<Following>> {
         Box::pin(async move {
-            let Some(key) = change.key.as_ref().filter(|_| became != Became::KeptHere) else { return Ok(Vec::new()) };
+            let Some(key) = change.key.as_ref().filter(|_| ended.became != Became::KeptHere) else { return Ok(Vec::new()) };
             let item = Item::key(&change.bucket, key);
             let mut waiting = Vec::with_capacity(self.links.len());
             for (link, inlet) in self.links.iter() {

@@ -21,7 +21,7 @@ use crate::cdn::{CloudFront, Distribution, Map, Refused};
 use crate::jobs::{asker, refused};
 use crate::ops::Ops;
 use crate::ops::cdn::{Cdn, Wanted};
-use crate::ops::changes::{Became, Change, Follower, What};
+use crate::ops::changes::{Change, Ended, Follower, What};
 use crate::origin::Pending;
 use crate::queue::job::MAX_ITEMS;
 use crate::queue::kind::{Backoff, Work};
@@ -102,7 +102,7 @@ impl Follower for Outbox {
             && self.map.shows(change.bucket.as_str(), change.key.as_ref().map(ObjectKey::as_str))
     }
 
-    fn must_hear(&self) -> bool {
+    fn must_hear(&self, _: &Change) -> bool {
         true
     }
 
@@ -111,7 +111,7 @@ impl Follower for Outbox {
     }
 
     /// Also where this node alone shows the change yet: it is asked as any other.
-    fn follow<'a>(&'a self, change: &'a Change, _: Became) -> Pending<'a, Vec<Following>> {
+    fn follow<'a>(&'a self, change: &'a Change, _: &'a Ended) -> Pending<'a, Vec<Following>> {
         Box::pin(async move {
             let mut items = Items::new();
             match &change.key {
@@ -121,7 +121,7 @@ impl Follower for Outbox {
             let jobs = items.into_values().map(|(distribution, items)| {
                 let due = Some(Timestamp::now().plus(distribution.delay));
                 let job = NewJob { due, ..Self::job(&change.tenant, &distribution, None, items)? };
-                Ok(Following { gathers_under: distribution.id, job })
+                Ok(Following::Job { gathers_under: distribution.id, job })
             });
             jobs.collect()
         })

@@ -12,7 +12,10 @@ use tokio::task::JoinSet;
 use tokio::time::interval;
 
 use crate::auth::grant::GatewayGrant;
+use crate::base::event::EventKind;
+use crate::base::names::BucketName;
 use crate::ops::breaker::is_silent;
+use crate::ops::events::Events;
 use crate::ops::replicas::{Brought, Document, REPAIR, Replicas, Scanned, Trouble, VERSION, Which};
 use crate::ops::write_back::is_for_good;
 use crate::queue::kind::{Backoff, Work};
@@ -29,6 +32,7 @@ pub struct Replicate {
     pub replicas: Replicas,
     pub which: Which,
     pub name: &'static str,
+    pub events: Events,
     pub grant: GatewayGrant,
 }
 
@@ -104,6 +108,7 @@ impl Kind for Replicate {
                     ended = running.join_next() => match ended {
                         None => break,
                         Some(Ok((brought, item))) => {
+                            self.tell(&document.bucket, &item, &brought).await;
                             sum.add(&item, brought);
                             done += 1;
                         }
@@ -119,6 +124,20 @@ impl Kind for Replicate {
                 Sum { copied, deleted, .. } => Ok(Some(json!({ "copied": copied, "deleted": deleted }))),
             }
         })
+    }
+}
+
+impl Replicate {
+    /// Of a key that is there now, and of one that the replica refuses for good.
+    async fn tell(&self, bucket: &BucketName, item: &str, brought: &Result<Brought, Trouble>) {
+        let Some(Some(key)) = Replicas::key_of(item) else { return };
+        let (kind, reason) = match brought {
+            Ok(Brought::Copied(_) | Brought::Deleted) => (EventKind::ReplicationDone, None),
+            Err(Trouble::Target(e)) if is_for_good(e) => (EventKind::ReplicationFailed, Some(format!("{:?}: {}", e.kind(), e.message()))),
+            Ok(Brought::Same) | Err(_) => return,
+        };
+        let replica = self.name.strip_prefix("replicate-").unwrap_or(self.name);
+        self.events.tell_of(bucket, key, kind, json!({ "replica": replica, "reason": reason })).await;
     }
 }
 

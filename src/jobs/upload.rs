@@ -82,7 +82,9 @@ impl Upload {
         };
         let (back, grant, of, carried, version) = (self.back.clone(), self.grant.clone(), bucket.clone(), key.clone(), *generation);
         let carry = async move { back.carry(&grant, &turn, &of, &carried, version).await };
-        let change = || Change { tenant: tenant.clone(), bucket: bucket.clone(), key: Some(key.clone()), what: What::Content };
+        let (tenant, bucket, key) = (tenant.clone(), bucket.clone(), Some(key.clone()));
+        // The outside was told when it was kept here.
+        let change = || Change { tenant, bucket, key, what: What::Content, deed: None, seen: None };
         self.changes.carry_out(change, carry).await.map_err(fault)
     }
 }

@@ -8,6 +8,7 @@ use crate::base::bucket_lock::BucketLock;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::limits::MAX_BUCKETS_PER_TENANT;
 use crate::base::names::{BucketName, TenantId};
+use crate::base::notification::Notifications;
 use crate::base::object::{Acl, Bucket, BucketDocument, ListPage, ListQuery, SharedBucket};
 use crate::base::timestamp::Timestamp;
 use crate::base::versions::{Versioning, VersionsPage, VersionsQuery};
@@ -121,6 +122,28 @@ impl Ops {
     pub async fn set_bucket_logging(&self, grant: &Grant, logging: Option<Vec<u8>>) -> Result<()> {
         let (buckets, name) = (self.origin.buckets.clone(), bucket(grant, Action::PutBucketLogging)?.clone());
         self.change(grant, What::Bucket, async move { buckets.set_bucket_document(&name, BucketDocument::Logging, logging).await }).await
+    }
+
+    /// Without any, nobody is told of what happens in the bucket. `owner` is the bucket's; `test`: the id of the request, where each webhook is to be
+    /// told of the configuration itself.
+    pub async fn set_bucket_notifications(
+        &self,
+        grant: &Grant,
+        owner: &TenantId,
+        notifications: Notifications,
+        test: Option<&str>,
+    ) -> Result<()> {
+        let (buckets, name) = (self.origin.buckets.clone(), bucket(grant, Action::PutBucketNotification)?.clone());
+        let events = self.events()?;
+        events.check(owner, &notifications)?;
+        let value = if notifications.0.is_empty() { None } else { Some(notifications.stored()?) };
+        let of = name.clone();
+        let write = async move { buckets.set_bucket_document(&name, BucketDocument::Notification, value).await };
+        self.change(grant, What::Bucket, write).await?;
+        match test {
+            Some(request) => events.send_test(&of, &notifications, request).await,
+            None => Ok(()),
+        }
     }
 
     pub async fn set_bucket_acl(&self, grant: &Grant, acl: Acl) -> Result<()> {

@@ -2,12 +2,12 @@
 //!
 //! 1. The change is on record before its write begins, where a follower must hear of it whatever happens.
 //! 2. The write runs to its end, also if its client goes away.
-//! 3. Each follower does what must be done before the answer, and names the jobs that do the rest at their own pace.
-//! 4. One command takes the record away and makes these jobs. Then the write is answered.
+//! 3. Each follower does what must be done before the answer, and names the jobs and letters that do the rest at their own pace.
+//! 4. One command takes the record away and makes these. Then the write is answered.
 //!
 //! Invariants: a change that may have happened is followed, though the process ends anywhere in between: the next start finds
 //! its record, and followers are told that nobody knows what became of it. Its jobs are made once.
-//! Not here: the records (`queue::changes`), the followers (`jobs::purge`, `jobs::peers`, `ops::replicas`). Built by `app`.
+//! Not here: the records (`queue::changes`), the followers (`jobs::purge`, `jobs::peers`, `ops::replicas`, `ops::events`). Built by `app`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,6 +20,8 @@ use crate::base::names::{BucketName, ObjectKey, TenantId};
 use crate::base::object::{Layer, SharedBucket, SharedObject};
 use crate::net::drain::Tracker;
 use crate::ops::Ops;
+use crate::ops::deed::{Act, Deed, Made};
+use crate::ops::keyed::{Held, Keyed};
 use crate::origin::{Deleted, Pending, Written};
 use crate::queue::{ChangeId, Following, Payload, Queue};
 
@@ -35,6 +37,19 @@ pub struct Change {
     /// None: the bucket itself.
     pub key: Option<ObjectKey>,
     pub what: What,
+    /// What is told of it to the outside. Absent: nothing, or it was told before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deed: Option<Deed>,
+    /// The bucket as the writer saw it. Not on record.
+    #[serde(skip)]
+    pub seen: Option<SharedBucket>,
+}
+
+/// How a change ended.
+#[derive(Debug, Clone)]
+pub struct Ended {
+    pub became: Became,
+    pub made: Made,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,6 +80,10 @@ pub enum Became {
 /// What a write answers says what became of it.
 pub trait Outcome {
     fn became(&self) -> Became;
+
+    fn made(&self) -> Made {
+        Made::Nothing
+    }
 }
 
 impl Outcome for () {
@@ -77,6 +96,10 @@ impl Outcome for () {
 impl Outcome for Deleted {
     fn became(&self) -> Became {
         Became::Stored
+    }
+
+    fn made(&self) -> Made {
+        Made::Gone(self.clone())
     }
 }
 
@@ -93,11 +116,19 @@ impl Outcome for SharedObject {
             Layer::Store | Layer::Replica(_) | Layer::Old => Became::Stored,
         }
     }
+
+    fn made(&self) -> Made {
+        Made::Object(self.clone())
+    }
 }
 
 impl Outcome for Written {
     fn became(&self) -> Became {
         self.object.became()
+    }
+
+    fn made(&self) -> Made {
+        self.object.made()
     }
 }
 
@@ -107,13 +138,18 @@ pub trait Follower: Send + Sync + 'static {
     fn concerns(&self, change: &Change) -> bool;
 
     /// Whether it must hear of a change also where the process ends before it could. That costs each write a record.
-    fn must_hear(&self) -> bool;
+    fn must_hear(&self, change: &Change) -> bool;
+
+    /// Whether it must hear of the changes of a key in the order in which they are made: one then waits for the other.
+    fn in_order(&self) -> bool {
+        false
+    }
 
     /// Asked before the write. Err: it is refused.
     fn require_room(&self, tenant: &TenantId) -> Result<()>;
 
     /// Does what must be done before the write is answered. The rest is left to the jobs. Never told of what became nothing.
-    fn follow<'a>(&'a self, change: &'a Change, became: Became) -> Pending<'a, Vec<Following>>;
+    fn follow<'a>(&'a self, change: &'a Change, ended: &'a Ended) -> Pending<'a, Vec<Following>>;
 }
 
 /// Cheap to clone.
@@ -125,11 +161,13 @@ struct Inner {
     queue: Queue,
     /// The stop waits for what it tracks.
     tracker: Tracker,
+    /// Keys whose changes are followed in order.
+    keys: Keyed,
 }
 
 impl Changes {
     pub fn new(followers: Vec<Arc<dyn Follower>>, queue: Queue, tracker: Tracker) -> Self {
-        Changes(Arc::new(Inner { followers, queue, tracker }))
+        Changes(Arc::new(Inner { followers, queue, tracker, keys: Keyed::default() }))
     }
 
     /// Carries out a write that makes this change. Begun, it runs to its end.
@@ -148,17 +186,19 @@ impl Changes {
         }
         // Afterwards it would be too late to refuse.
         concerned.iter().try_for_each(|follower| follower.require_room(&change.tenant))?;
-        let must_hear = concerned.iter().any(|follower| follower.must_hear());
+        let must_hear = concerned.iter().any(|follower| follower.must_hear(&change));
+        let in_order = concerned.iter().any(|follower| follower.in_order());
         let inner = self.0.clone();
         let followed = self.0.tracker.spawn(async move {
             let record = if must_hear { Some(inner.record(&change).await?) } else { None };
+            let turn = inner.turn(&change, in_order).await;
             let answer = write.await;
-            let became = match &answer {
-                Ok(done) => done.became(),
-                Err(e) if e.side() != Side::Caller => Became::Unknown,
-                Err(_) => Became::Nothing,
+            let ended = match &answer {
+                Ok(done) => Ended { became: done.became(), made: done.made() },
+                Err(e) if e.side() != Side::Caller => Ended::UNKNOWN,
+                Err(_) => Ended { became: Became::Nothing, made: Made::Nothing },
             };
-            inner.end(record, change, became).await;
+            inner.end(record, change, ended, turn).await;
             answer
         });
         followed.await.map_err(Error::internal)?
@@ -183,20 +223,35 @@ impl Changes {
                 }
             };
             let inner = self.0.clone();
-            tokio::spawn(async move { inner.end(Some(id), change, Became::Unknown).await });
+            tokio::spawn(async move {
+                let turn = inner.turn(&change, true).await;
+                inner.end(Some(id), change, Ended::UNKNOWN, turn).await;
+            });
         }
         Ok(())
     }
 }
 
+impl Ended {
+    const UNKNOWN: Self = Ended { became: Became::Unknown, made: Made::Nothing };
+}
+
 impl Inner {
+    /// None: nobody minds the order.
+    async fn turn(&self, change: &Change, in_order: bool) -> Option<Held> {
+        match &change.key {
+            Some(key) if in_order => Some(self.keys.lock(&change.bucket, key).await),
+            _ => None,
+        }
+    }
+
     async fn record(&self, change: &Change) -> Result<ChangeId> {
         self.queue.begin_change(Payload::of(VERSION, change)?).await
     }
 
     /// Where what follows can't be recorded now, it is as soon as it can be: the change stays on record until then.
-    async fn end(self: Arc<Self>, record: Option<ChangeId>, change: Change, became: Became) {
-        let Err(e) = self.follow(record, &change, became).await else { return };
+    async fn end(self: Arc<Self>, record: Option<ChangeId>, change: Change, ended: Ended, turn: Option<Held>) {
+        let Err(e) = self.follow(record, &change, &ended).await else { return };
         if record.is_none() {
             // Only followers that need not hear of it.
             tracing::error!(error = %e, "what follows from a change can't be recorded; it is left out");
@@ -204,23 +259,24 @@ impl Inner {
         }
         tracing::error!(error = %e, "what follows from a change can't be recorded; it is tried again");
         tokio::spawn(async move {
-            while self.follow(record, &change, became).await.is_err() {
+            let _turn = turn;
+            while self.follow(record, &change, &ended).await.is_err() {
                 tokio::time::sleep(AGAIN).await;
             }
         });
     }
 
-    async fn follow(&self, record: Option<ChangeId>, change: &Change, became: Became) -> Result<()> {
-        let mut jobs = Vec::new();
-        if became != Became::Nothing {
+    async fn follow(&self, record: Option<ChangeId>, change: &Change, ended: &Ended) -> Result<()> {
+        let mut all = Vec::new();
+        if ended.became != Became::Nothing {
             for follower in self.followers.iter().filter(|f| f.concerns(change)) {
-                jobs.extend(follower.follow(change, became).await?);
+                all.extend(follower.follow(change, ended).await?);
             }
         }
         match record {
-            Some(id) => self.queue.end_change(id, jobs).await,
-            None if jobs.is_empty() => Ok(()),
-            None => self.queue.gather_all(jobs).await,
+            Some(id) => self.queue.end_change(id, all).await,
+            None if all.is_empty() => Ok(()),
+            None => self.queue.gather_all(all).await,
         }
     }
 }
@@ -237,185 +293,39 @@ impl Ops {
         what: What,
         write: impl Future<Output = Result<T>> + Send + 'static,
     ) -> Result<T> {
+        self.carry_out(grant, what, None, write).await
+    }
+
+    /// The same, of which the outside is told.
+    pub(super) async fn told<T: Outcome + Send + 'static>(
+        &self,
+        grant: &Grant,
+        what: What,
+        act: Act,
+        write: impl Future<Output = Result<T>> + Send + 'static,
+    ) -> Result<T> {
+        self.carry_out(grant, what, Some(act), write).await
+    }
+
+    async fn carry_out<T: Outcome + Send + 'static>(
+        &self,
+        grant: &Grant,
+        what: What,
+        act: Option<Act>,
+        write: impl Future<Output = Result<T>> + Send + 'static,
+    ) -> Result<T> {
         let bucket = grant.bucket().ok_or_else(|| Error::internal("a write of no bucket"))?;
-        let change = || Change { tenant: grant.tenant().clone(), bucket: bucket.clone(), key: grant.key().cloned(), what };
+        let change = || Change {
+            tenant: grant.tenant().clone(),
+            bucket: bucket.clone(),
+            key: grant.key().cloned(),
+            what,
+            deed: act.map(|act| Deed::of(act, grant)),
+            seen: grant.asked().map(|asked| asked.bucket.clone()),
+        };
         self.changes.carry_out(change, write).await
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::path::Path;
-    use std::sync::Mutex;
-    use std::sync::atomic::{AtomicBool, Ordering};
-
-    use tokio::sync::oneshot;
-
-    use super::*;
-    use crate::base::error::ErrorKind;
-    use crate::queue::view::Filter;
-    use crate::queue::{NewJob, Settings};
-
-    #[derive(Default)]
-    struct Heard {
-        changes: Mutex<Vec<(String, Became)>>,
-        fails: AtomicBool,
-        full: AtomicBool,
-    }
-
-    impl Follower for Heard {
-        fn concerns(&self, change: &Change) -> bool {
-            change.key.is_some()
-        }
-
-        fn must_hear(&self) -> bool {
-            true
-        }
-
-        fn require_room(&self, _: &TenantId) -> Result<()> {
-            if self.full.load(Ordering::SeqCst) { Err(Error::new(ErrorKind::SlowDown, "full")) } else { Ok(()) }
-        }
-
-        fn follow<'a>(&'a self, change: &'a Change, became: Became) -> Pending<'a, Vec<Following>> {
-            Box::pin(async move {
-                if self.fails.load(Ordering::SeqCst) {
-                    return Err(Error::internal("not now"));
-                }
-                let item = change.key.as_ref().unwrap().to_string();
-                self.changes.lock().unwrap().push((item.clone(), became));
-                let job = NewJob { items: vec![item], ..NewJob::new(change.tenant.clone(), "follow", Payload::default()) };
-                Ok(vec![Following { gathers_under: "all".into(), job }])
-            })
-        }
-    }
-
-    struct Bench {
-        heard: Arc<Heard>,
-        queue: Queue,
-        tracker: Tracker,
-        changes: Changes,
-    }
-
-    impl Bench {
-        fn open(dir: &Path) -> Self {
-            let queue = Queue::open(Settings { dir: dir.join("queue"), ..Settings::default() }).unwrap();
-            let (heard, tracker) = (Arc::new(Heard::default()), Tracker::default());
-            let changes = Changes::new(vec![heard.clone()], queue.clone(), tracker.clone());
-            Bench { heard, queue, tracker, changes }
-        }
-
-        async fn carry_out(&self, key: &str, write: impl Future<Output = Result<()>> + Send + 'static) -> Result<()> {
-            self.changes.carry_out(|| change(key), write).await
-        }
-
-        fn heard(&self) -> Vec<(String, Became)> {
-            self.heard.changes.lock().unwrap().clone()
-        }
-
-        async fn items_of_jobs(&self) -> u32 {
-            self.queue.list(Filter { max: 10, ..Filter::default() }).await.unwrap().jobs.iter().map(|job| job.items).sum()
-        }
-
-        async fn is_settled(&self) -> bool {
-            self.queue.open_changes().await.unwrap().is_empty()
-        }
-    }
-
-    fn change(key: &str) -> Change {
-        Change {
-            tenant: TenantId::parse("acme").unwrap(),
-            bucket: BucketName::parse("media").unwrap(),
-            key: Some(ObjectKey::parse(key).unwrap()),
-            what: What::Content,
-        }
-    }
-
-    #[tokio::test]
-    async fn who_follows_hears_what_became_of_a_write_before_it_is_answered() {
-        let dir = tempfile::tempdir().unwrap();
-        let bench = Bench::open(dir.path());
-        bench.carry_out("done", async { Ok(()) }).await.unwrap();
-        bench.carry_out("refused", async { Err(Error::new(ErrorKind::PreconditionFailed, "no")) }).await.unwrap_err();
-        bench.carry_out("failed", async { Err(Error::new(ErrorKind::GatewayTimeout, "?")) }).await.unwrap_err();
-        assert_eq!(bench.heard(), [("done".into(), Became::Stored), ("failed".into(), Became::Unknown)]);
-        assert_eq!(bench.items_of_jobs().await, 2);
-        assert!(bench.is_settled().await);
-    }
-
-    #[tokio::test]
-    async fn where_a_follower_has_no_room_nothing_is_written() {
-        let dir = tempfile::tempdir().unwrap();
-        let bench = Bench::open(dir.path());
-        bench.heard.full.store(true, Ordering::SeqCst);
-        let write = async { panic!("written") };
-        assert_eq!(bench.carry_out("k", write).await.unwrap_err().kind(), ErrorKind::SlowDown);
-        assert!(bench.is_settled().await);
-    }
-
-    #[tokio::test]
-    async fn the_stop_waits_for_a_write_whose_client_is_gone() {
-        let dir = tempfile::tempdir().unwrap();
-        let bench = Bench::open(dir.path());
-        let (go, gone) = oneshot::channel::<()>();
-        tokio::select! {
-            biased;
-            _ = bench.carry_out("k", async { gone.await.map_err(Error::internal) }) => panic!("answered before it was written"),
-            () = tokio::task::yield_now() => {}
-        }
-        assert_eq!(bench.tracker.running(), 1);
-        go.send(()).unwrap();
-        bench.tracker.idle().await;
-        assert_eq!(bench.heard(), [("k".into(), Became::Stored)]);
-    }
-
-    #[tokio::test]
-    async fn a_write_that_the_process_did_not_survive_is_followed_at_the_next_start() {
-        let dir = tempfile::tempdir().unwrap();
-        let bench = Bench::open(dir.path());
-        let (begun, has_begun) = oneshot::channel::<()>();
-        let write = async move {
-            begun.send(()).unwrap();
-            std::future::pending().await
-        };
-        tokio::select! {
-            _ = bench.carry_out("k", write) => unreachable!(),
-            told = has_begun => told.unwrap(),
-        }
-        bench.queue.close();
-        let next = Bench::open(dir.path());
-        assert!(!next.is_settled().await);
-        next.changes.take_up().await.unwrap();
-        while !next.is_settled().await {
-            tokio::task::yield_now().await;
-        }
-        assert_eq!(next.heard(), [("k".into(), Became::Unknown)]);
-        assert_eq!(next.items_of_jobs().await, 1);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn what_can_not_be_recorded_now_is_recorded_later() {
-        let dir = tempfile::tempdir().unwrap();
-        let bench = Bench::open(dir.path());
-        bench.heard.fails.store(true, Ordering::SeqCst);
-        bench.carry_out("k", async { Ok(()) }).await.unwrap();
-        assert!(!bench.is_settled().await);
-        bench.heard.fails.store(false, Ordering::SeqCst);
-        while !bench.is_settled().await {
-            tokio::time::sleep(AGAIN).await;
-        }
-        assert_eq!(bench.heard(), [("k".into(), Became::Stored)]);
-    }
-
-    #[tokio::test]
-    async fn a_record_that_cant_be_read_keeps_no_other_change_from_being_followed() {
-        let dir = tempfile::tempdir().unwrap();
-        let bench = Bench::open(dir.path());
-        bench.queue.begin_change(Payload { version: VERSION, document: b"{".to_vec() }).await.unwrap();
-        bench.queue.begin_change(Payload::of(VERSION, &change("k")).unwrap()).await.unwrap();
-        bench.changes.take_up().await.unwrap();
-        while bench.heard().is_empty() {
-            tokio::task::yield_now().await;
-        }
-        assert_eq!(bench.heard(), [("k".into(), Became::Unknown)]);
-    }
-}
+mod tests;

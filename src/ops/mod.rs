@@ -11,7 +11,10 @@ pub mod breaker;
 pub mod buckets;
 pub mod cdn;
 pub mod changes;
+pub mod compiled;
+pub mod deed;
 pub mod encryption;
+pub mod events;
 pub mod jobs;
 pub mod keyed;
 pub mod lifecycle;
@@ -74,6 +77,8 @@ pub struct Ops {
     /// None: this node is alone.
     peers: Option<Arc<dyn peers::Peers>>,
     changes: changes::Changes,
+    /// None: only tests go without.
+    events: Option<events::Events>,
     transfers: transfers::Transfers,
     writers: Writers,
     lifecycles: Arc<Lifecycles>,
@@ -93,7 +98,7 @@ impl Ops {
     pub fn new(origin: Origin, variants: Variants, jobs: Queue) -> Self {
         let changes = changes::Changes::new(Vec::new(), jobs.clone(), Tracker::default());
         let (layers, cdn, peers, transfers, settings) = Default::default();
-        let (lifecycles, read_log, unkept_classes, encryption, usage, shared_usage) = Default::default();
+        let (lifecycles, read_log, unkept_classes, encryption, usage, shared_usage, events) = Default::default();
         let writers = Writers::Clients;
         Ops {
             origin,
@@ -103,6 +108,7 @@ impl Ops {
             cdn,
             peers,
             changes,
+            events,
             transfers,
             writers,
             lifecycles,
@@ -133,6 +139,15 @@ impl Ops {
     /// What holds of the encryption of all buckets.
     pub fn with_encryption(self, encryption: encryption::Rules) -> Self {
         Ops { encryption, ..self }
+    }
+
+    /// Who is told of what happens.
+    pub fn with_events(self, events: events::Events) -> Self {
+        Ops { events: Some(events), ..self }
+    }
+
+    pub fn events(&self) -> Result<&events::Events> {
+        self.events.as_ref().ok_or_else(|| Error::internal("nobody is told of events here"))
     }
 
     pub fn lifecycles(&self) -> &Lifecycles {

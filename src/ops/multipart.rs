@@ -18,6 +18,7 @@ use crate::base::object_ref::ObjectRef;
 use crate::base::timestamp::Timestamp;
 use crate::ingest::Received;
 use crate::ops::changes::What;
+use crate::ops::deed::Act;
 use crate::ops::transfers::End;
 use crate::ops::write::{GrantedLock, NewObject};
 use crate::ops::{Ops, object};
@@ -98,7 +99,8 @@ impl Ops {
         let complete =
             CompleteUpload { bucket, key, upload: id, parts, conditions, checksum, checksum_type, size, default_retention, customer_key };
         let writes = self.origin.writes.clone();
-        let written = self.change(grant, What::Content, async move { writes.complete_upload(complete, quota).await }).await?;
+        let written =
+            self.told(grant, What::Content, Act::CompleteUpload, async move { writes.complete_upload(complete, quota).await }).await?;
         if let Some(upload) = upload {
             self.transfers.end_multipart(&upload, End::Taken(written.object.clone()));
         }

@@ -16,6 +16,7 @@ use crate::base::tags::Tags;
 use crate::base::timestamp::Timestamp;
 use crate::ingest::{Expect, Received, Staging};
 use crate::ops::changes::What;
+use crate::ops::deed::Act;
 use crate::ops::{Ops, object};
 use crate::origin::{Announced, CopyObject, Delete, Deleted, PutObject, Restore, Restored, Written, no_lock_configuration};
 
@@ -112,7 +113,8 @@ impl Ops {
         let headers = self.kept_headers(headers);
         let put = PutObject { bucket, key, owner, acl, headers, tags, encryption, lock, conditions, received };
         let writes = self.origin.writes.clone();
-        self.change(grant, What::Content, async move { writes.put(put, quota).await }).await
+        let act = if grant.asked().is_some_and(|asked| asked.by_form) { Act::Post } else { Act::Put };
+        self.told(grant, What::Content, act, async move { writes.put(put, quota).await }).await
     }
 
     /// `source_grant` is the right to read what is copied; `checksum` is what the copy gets in place of its source's.
@@ -150,7 +152,7 @@ impl Ops {
             conditions,
         };
         let writes = self.origin.writes.clone();
-        self.change(grant, What::Content, async move { writes.copy(copy, quota).await }).await
+        self.told(grant, What::Content, Act::Copy, async move { writes.copy(copy, quota).await }).await
     }
 
     pub async fn restore(&self, grant: &Grant, wanted: Restore) -> Result<Restored> {
@@ -162,7 +164,7 @@ impl Ops {
     pub async fn delete(&self, grant: &Grant, delete: Delete) -> Result<Deleted> {
         let of = object(grant, &[Action::DeleteObject])?.to_owned();
         let writes = self.origin.writes.clone();
-        self.change(grant, What::Content, async move { writes.delete(of.object(), delete).await }).await
+        self.told(grant, What::Content, Act::Delete, async move { writes.delete(of.object(), delete).await }).await
     }
 
     /// `bypass`: the grant's tenant may shorten what GOVERNANCE retains, and wants to.
@@ -186,13 +188,14 @@ impl Ops {
         }
         let of = of.to_owned();
         let writes = self.origin.writes.clone();
-        self.change(grant, What::Rights, async move { writes.set_object_acl(of.object(), acl).await }).await
+        self.told(grant, What::Rights, Act::PutAcl, async move { writes.set_object_acl(of.object(), acl).await }).await
     }
 
     /// None are given by taking all away.
     pub async fn set_tags(&self, grant: &Grant, tags: Tags) -> Result<()> {
         let of = object(grant, &[Action::PutObjectTagging, Action::DeleteObjectTagging])?.to_owned();
         let writes = self.origin.writes.clone();
-        self.change(grant, What::Tags, async move { writes.set_tags(of.object(), tags).await }).await
+        let act = if tags.is_empty() { Act::DeleteTags } else { Act::PutTags };
+        self.told(grant, What::Tags, act, async move { writes.set_tags(of.object(), tags).await }).await
     }
 }

@@ -1,12 +1,13 @@
-//! Changes that are being made, each on record from before its write begins until the jobs that follow from it are on record.
+//! Changes that are being made, each on record from before its write begins until what follows from it is on record.
 //!
-//! One command takes the record away and makes those jobs: none of them is made twice, and none is lost with the process. Not
+//! One command takes the record away and makes the jobs and letters that follow: none of them is made twice, and none is lost with the process. Not
 //! here: what a change is, who follows it (`ops::changes`).
 
 use crate::base::error::Result;
 use crate::index::Walk;
 use crate::queue::Queue;
 use crate::queue::job::{JobId, NewJob, Payload};
+use crate::queue::letter::Letter;
 use crate::queue::machine::Machine;
 use crate::queue::rows::{self, Table};
 
@@ -14,11 +15,15 @@ use crate::queue::rows::{self, Table};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ChangeId(JobId);
 
-/// A job that follows from a change. It gathers: until it is begun, later changes add their items to it.
+/// What follows from a change.
 #[derive(Debug)]
-pub struct Following {
-    pub gathers_under: String,
-    pub job: NewJob,
+pub enum Following {
+    /// It gathers: until it is begun, later changes add their items to it.
+    Job {
+        gathers_under: String,
+        job: NewJob,
+    },
+    Letter(Letter),
 }
 
 impl Queue {
@@ -28,13 +33,13 @@ impl Queue {
     }
 
     /// The write has ended, whatever became of it. Said again it changes nothing.
-    pub async fn end_change(&self, id: ChangeId, jobs: Vec<Following>) -> Result<()> {
-        self.inlet.submit(move |machine| machine.end_change(id, jobs)).await
+    pub async fn end_change(&self, id: ChangeId, all: Vec<Following>) -> Result<()> {
+        self.inlet.submit(move |machine| machine.end_change(id, all)).await
     }
 
-    /// Jobs that follow from a change which is not on record.
-    pub async fn gather_all(&self, jobs: Vec<Following>) -> Result<()> {
-        self.inlet.submit(move |machine| machine.gather_all(jobs)).await
+    /// What follows from a change which is not on record.
+    pub async fn gather_all(&self, all: Vec<Following>) -> Result<()> {
+        self.inlet.submit(move |machine| machine.gather_all(all)).await
     }
 
     /// All that have no end.
@@ -58,18 +63,24 @@ impl Machine<'_, '_> {
         Ok(ChangeId(id))
     }
 
-    pub fn end_change(&mut self, ChangeId(id): ChangeId, jobs: Vec<Following>) -> Result<()> {
+    pub fn end_change(&mut self, ChangeId(id): ChangeId, all: Vec<Following>) -> Result<()> {
         if self.txn.get(Table::Changes, id.bytes())?.is_none() {
             return Ok(());
         }
-        self.gather_all(jobs)?;
+        self.gather_all(all)?;
         self.txn.set((Table::Changes, id.bytes().to_vec(), None));
         Ok(())
     }
 
-    pub fn gather_all(&mut self, jobs: Vec<Following>) -> Result<()> {
+    pub fn gather_all(&mut self, all: Vec<Following>) -> Result<()> {
         // What is refused is refused before anything is changed.
-        jobs.iter().try_for_each(|following| following.job.check())?;
-        jobs.into_iter().try_for_each(|following| self.gather(&following.gathers_under, following.job).map(drop))
+        all.iter().try_for_each(|following| match following {
+            Following::Job { job, .. } => job.check(),
+            Following::Letter(letter) => letter.check(),
+        })?;
+        all.into_iter().try_for_each(|following| match following {
+            Following::Job { gathers_under, job } => self.gather(&gathers_under, job).map(drop),
+            Following::Letter(letter) => self.post(letter),
+        })
     }
 }

@@ -5,6 +5,7 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use crate::base::error::{Error, Result};
+use crate::base::timestamp::Timestamp;
 use crate::follow::input_of;
 use crate::journal::compact::{self as merge, Input};
 use crate::journal::log::{disk_error, sync_dir};
@@ -15,7 +16,7 @@ use crate::journal::{Journal, Position};
 use crate::private;
 use crate::queue::job::{JobId, Phase};
 use crate::queue::rows::{self, Counts, Table};
-use crate::queue::{Queue, Settings, lock_folder, view};
+use crate::queue::{Queue, Settings, letter, lock_folder, view};
 
 /// The journal is compacted when it has this many segments, and they are no less than half of what is live: each byte
 /// is then written at most twice more.
@@ -25,6 +26,8 @@ impl Queue {
     /// What is done from time to time: forgets ended jobs and compacts the journal, where either is due.
     pub async fn upkeep(&self) -> Result<()> {
         self.expire().await?;
+        let kept = self.shared.settings.kept.as_millis() as u64;
+        self.expire_letters(Timestamp::from_millis(self.shared.now().millis().saturating_sub(kept))).await?;
         self.compact().await.map(drop)
     }
 
@@ -35,7 +38,7 @@ impl Queue {
             let (kept, keep) = (settings.kept, settings.kept_jobs);
             let more = self.inlet.submit(move |machine| {
                 let before = machine.now.millis().saturating_sub(kept.as_millis() as u64);
-                machine.expire(crate::base::timestamp::Timestamp::from_millis(before), ended, keep)
+                machine.expire(Timestamp::from_millis(before), ended, keep)
             });
             if !more.await? {
                 return Ok(());
@@ -178,9 +181,11 @@ fn prove(settings: &Settings, report: &mut Report) -> Result<()> {
                 orphans += u64::from(id.is_none_or(|id| !ids.contains(&id)));
             }
             Table::Changes => drop(rows::decode_payload(value)?),
-            Table::Ready | Table::Due | Table::Keys | Table::Gathers | Table::Phases | Table::Ended | Table::Counts | Table::Loads => {
-                return Err(table.misplaced());
-            }
+            Table::Numbers => drop(letter::decode_number(value)?),
+            Table::Letters => drop(letter::decode(value)?),
+            Table::DeadLetters => drop(letter::decode_dead(value)?),
+            Table::Ready | Table::Due | Table::Keys | Table::Gathers | Table::Phases => return Err(table.misplaced()),
+            Table::Ended | Table::Counts | Table::Loads | Table::Boxes => return Err(table.misplaced()),
         }
         Ok(())
     })?;

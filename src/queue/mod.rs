@@ -5,6 +5,8 @@
 //! beside it (`data/queue/index`) follows and can be deleted. Ready jobs stand in the index in the order in which they are
 //! claimed, so memory does not grow with their number.
 //!
+//! What is told to somebody else, in order, waits in boxes of letters (`letters`).
+//!
 //! Work that comes again by itself is a job that waits for its next time (`recurring`), and over a shared bucket one node does it (`lease`).
 //!
 //! Invariants: a job that was accepted is not lost. A job that has ended is not run again by itself. An attempt that was cut
@@ -16,6 +18,8 @@ pub mod job;
 pub mod kind;
 pub mod lanes;
 pub mod lease;
+pub mod letter;
+pub mod letters;
 pub mod machine;
 pub mod recurring;
 pub mod replay;
@@ -39,6 +43,7 @@ pub use changes::{ChangeId, Following};
 pub use job::{Job, JobId, NewJob, Outcome, Payload, Phase, State};
 pub use kind::{Attempt, Fault, Kind};
 pub use lease::Leases;
+pub use letter::Letter;
 pub use machine::Enqueued;
 pub use recurring::Recurring;
 pub use runner::Runner;
@@ -169,8 +174,29 @@ impl Queue {
         self.inlet.submit(claim).await
     }
 
+    #[cfg(test)]
     pub(crate) async fn finish(&self, id: JobId, attempt: u32, outcome: Outcome) -> Result<Job> {
-        self.inlet.submit(move |machine| machine.finish(&id, attempt, outcome)).await
+        self.finish_and(id, attempt, outcome, |_| Vec::new()).await
+    }
+
+    /// The end of an attempt; what `follows` from the job's end is recorded together with it.
+    pub(crate) async fn finish_and(
+        &self,
+        id: JobId,
+        attempt: u32,
+        outcome: Outcome,
+        follows: impl FnOnce(&Job) -> Vec<Following> + Send + 'static,
+    ) -> Result<Job> {
+        let finish = move |machine: &mut Machine<'_, '_>| {
+            let job = machine.finish(&id, attempt, outcome)?;
+            if job.state.phase().has_ended()
+                && let Err(e) = machine.gather_all(follows(&job))
+            {
+                tracing::error!(job = %id, error = %e, "what follows from a job's end can't be recorded");
+            }
+            Ok(job)
+        };
+        self.inlet.submit(finish).await
     }
 
     /// Finishes what was taken up, refuses the rest, and returns when the folder is at rest. Blocks; not for a runtime's thread.

@@ -11,6 +11,7 @@ use crate::journal::OpRef;
 use crate::journal::compact::{self, Input};
 use crate::journal::log::Recovered;
 use crate::queue::job::Job;
+use crate::queue::letter::{self, Boxed};
 use crate::queue::rows::{self, Counts, Table, derive};
 use crate::queue::txn::Txn;
 
@@ -60,17 +61,21 @@ fn fill(index: Index, input: &Input, end: &Applied) -> Result<Index> {
     for (tenant, load) in sums.loads {
         index.load(Table::Loads, tenant.as_str().as_bytes(), rows::encode_load(load).as_deref())?;
     }
+    for (name, counts) in sums.boxes {
+        index.load(Table::Boxes, name.as_bytes(), counts.encode().as_deref())?;
+    }
     // Last: a rebuild that is cut off is not taken for whole.
     index.apply(&[], end)?;
     index.flush()?;
     Ok(index)
 }
 
-/// What a rebuild adds up on its way: as many as there are kinds and tenants.
+/// What a rebuild adds up on its way: as many as there are kinds, tenants and boxes.
 #[derive(Default)]
 struct Sums {
     counts: BTreeMap<String, Counts>,
     loads: BTreeMap<TenantId, u64>,
+    boxes: BTreeMap<String, Boxed>,
 }
 
 fn load(index: &Index, op: &OpRef<'_>, sums: &mut Sums) -> Result<()> {
@@ -79,10 +84,15 @@ fn load(index: &Index, op: &OpRef<'_>, sums: &mut Sums) -> Result<()> {
     match table {
         Table::Jobs => op.value.map_or(Ok(()), |row| load_job(index, &rows::decode_job(row)?, sums)),
         // Nothing follows from them.
-        Table::Payloads | Table::Items | Table::Changes => Ok(()),
-        Table::Ready | Table::Due | Table::Keys | Table::Gathers | Table::Phases | Table::Ended | Table::Counts | Table::Loads => {
-            Err(table.misplaced())
+        Table::Payloads | Table::Items | Table::Changes | Table::Numbers => Ok(()),
+        Table::Letters | Table::DeadLetters => {
+            if op.value.is_some() {
+                sums.boxes.entry(letter::box_of(op.key)?.to_owned()).or_default().add(table, 1);
+            }
+            Ok(())
         }
+        Table::Ready | Table::Due | Table::Keys | Table::Gathers | Table::Phases => Err(table.misplaced()),
+        Table::Ended | Table::Counts | Table::Loads | Table::Boxes => Err(table.misplaced()),
     }
 }
 

@@ -1,6 +1,6 @@
 //! The tables of the queue and the bytes of their rows; which derived rows follow from a change of a job.
 //!
-//! Truth, in the journal and the index: jobs, their payloads and items, changes. The rest is in the index only and follows from the jobs: a
+//! Truth, in the journal and the index: jobs, their payloads and items, changes, letters (`letters`). The rest is in the index only and follows from the jobs: a
 //! rebuild makes it anew. A promoted job (its time has come: a row of `Due` became one of `Ready`) is the one thing that the
 //! index knows and the journal does not, and a rebuild only forgets that it was done already.
 
@@ -27,6 +27,12 @@ listed! {
         Items = 3,
         /// id of a change that has no end yet -> as in `Payloads`.
         Changes = 4,
+        /// box, NUL, number -> when it was posted, the payload.
+        Letters = 5,
+        /// The same -> the version, when and why it was given up, the payload.
+        DeadLetters = 6,
+        /// of what -> the highest number that was given out.
+        Numbers = 7,
         /// lane, rank -> nothing: waiting, and the time has come. In the order in which they are claimed.
         Ready = 10,
         /// time, id -> the key in `Ready`.
@@ -43,6 +49,8 @@ listed! {
         Counts = 16,
         /// tenant -> the load of its jobs that have not ended.
         Loads = 17,
+        /// box -> how many letters wait there, and how many are dead.
+        Boxes = 18,
     }
 }
 
@@ -60,7 +68,9 @@ impl Table {
     pub const fn is_truth(self) -> bool {
         match self {
             Table::Jobs | Table::Payloads | Table::Items | Table::Changes => true,
-            Table::Ready | Table::Due | Table::Keys | Table::Gathers | Table::Phases | Table::Ended | Table::Counts | Table::Loads => false,
+            Table::Letters | Table::DeadLetters | Table::Numbers => true,
+            Table::Ready | Table::Due | Table::Keys | Table::Gathers | Table::Phases => false,
+            Table::Ended | Table::Counts | Table::Loads | Table::Boxes => false,
         }
     }
 

@@ -16,6 +16,7 @@ use tokio::task::JoinSet;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::timestamp::Timestamp;
 use crate::queue::Queue;
+use crate::queue::changes::Following;
 use crate::queue::job::{Job, Outcome};
 use crate::queue::kind::{Attempt, Fault, Kind};
 use crate::queue::lease::{self, Held, Leases, Turn};
@@ -47,6 +48,8 @@ impl Default for Settings {
 pub type TenantLimit = Arc<dyn Fn(&str) -> Option<u32> + Send + Sync>;
 /// Told how long an attempt of a tenant's job took.
 pub type Spent = Arc<dyn Fn(&str, Duration) + Send + Sync>;
+/// What follows from a job that has ended.
+pub type Follows = Arc<dyn Fn(&Job) -> Vec<Following> + Send + Sync>;
 
 #[derive(Clone)]
 pub struct Limits {
@@ -54,6 +57,7 @@ pub struct Limits {
     /// A tenant's own limit, where it has one.
     pub of_tenant: TenantLimit,
     pub spent: Spent,
+    pub follows: Follows,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -274,7 +278,8 @@ impl Crew {
     async fn record(&self, job: &Job, outcome: Outcome, cuts: &mut watch::Receiver<bool>) -> Option<&'static str> {
         let mut tries_left = 1 + HAND_BACK.as_millis() / 100;
         loop {
-            match self.queue.finish(job.id, job.attempts, outcome.clone()).await {
+            let follows = self.limits.follows.clone();
+            match self.queue.finish_and(job.id, job.attempts, outcome.clone(), move |job| follows(job)).await {
                 Ok(now) => {
                     let label = match (&outcome, now.state.phase().name()) {
                         (Outcome::HandedBack, _) => "handed_back",

@@ -14,6 +14,7 @@ use crate::index::{self, Index};
 use crate::journal;
 use crate::queue::job::JobId;
 use crate::queue::replay;
+use crate::queue::txn::Touched;
 
 /// Jobs that are watched at once: long polls and event streams. More are told to come again.
 const MAX_WATCHED: usize = 10_000;
@@ -100,6 +101,8 @@ pub struct Shared {
     pub compacting: tokio::sync::Mutex<()>,
     live: Mutex<HashMap<JobId, Arc<Live>>>,
     watched: Mutex<HashMap<JobId, watch::Sender<()>>>,
+    /// Woken when a letter comes. One for each box that is emptied here.
+    boxes: Mutex<HashMap<String, Arc<Notify>>>,
     /// True: whoever waits for a job should not do so any longer.
     pub stopping: watch::Sender<bool>,
 }
@@ -113,6 +116,7 @@ impl Shared {
             compacting: tokio::sync::Mutex::new(()),
             live: Mutex::default(),
             watched: Mutex::default(),
+            boxes: Mutex::default(),
             stopping: watch::channel(false).0,
         }
     }
@@ -128,9 +132,13 @@ impl Shared {
     }
 
     /// A durable batch is visible.
-    pub fn changed(&self, jobs: &[JobId]) {
+    pub fn changed(&self, touched: &Touched) {
+        if !touched.boxes.is_empty() {
+            let boxes = lock(&self.boxes);
+            touched.boxes.iter().filter_map(|name| boxes.get(name)).for_each(|waits| waits.notify_one());
+        }
         let mut watched = lock(&self.watched);
-        for id in jobs {
+        for id in &touched.jobs {
             // Nobody there any more: the entry goes with the last watcher's job.
             if watched.get(id).is_some_and(|w| w.send(()).is_err()) {
                 watched.remove(id);
@@ -152,6 +160,11 @@ impl Shared {
             return Err(Error::new(ErrorKind::SlowDown, "Too many jobs are being watched. Please try again later."));
         }
         Ok(watched.entry(id).or_insert_with(|| watch::channel(()).0).subscribe())
+    }
+
+    /// For whoever empties that box.
+    pub fn watch_box(&self, name: &str) -> Arc<Notify> {
+        lock(&self.boxes).entry(name.to_owned()).or_default().clone()
     }
 
     pub fn begin(&self, id: JobId, attempt: u32) -> Arc<Live> {

@@ -3,7 +3,7 @@
 //!
 //! Invariant: a row of truth and the rows that follow from it change together (`put`, `remove`).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
 use crate::base::error::{Error, Result};
@@ -11,6 +11,7 @@ use crate::base::names::TenantId;
 use crate::index::{self, Index, Walk};
 use crate::journal::OpRef;
 use crate::queue::job::{Job, JobId, Payload};
+use crate::queue::letter::{self, Boxed};
 use crate::queue::rows::{self, Change, Counts, Table, derive, key};
 
 type Row = (Table, Vec<u8>);
@@ -19,13 +20,21 @@ pub struct Txn<'i> {
     index: &'i Index,
     rows: BTreeMap<Row, Option<Vec<u8>>>,
     bytes: usize,
-    /// Jobs that changed, for those who watch them.
-    touched: Vec<JobId>,
+    /// For those who watch them.
+    touched: Touched,
+}
+
+/// What changed.
+#[derive(Debug, Default)]
+pub struct Touched {
+    pub jobs: Vec<JobId>,
+    /// Where letters were posted.
+    pub boxes: BTreeSet<String>,
 }
 
 impl<'i> Txn<'i> {
     pub fn new(index: &'i Index) -> Self {
-        Txn { index, rows: BTreeMap::new(), bytes: 0, touched: Vec::new() }
+        Txn { index, rows: BTreeMap::new(), bytes: 0, touched: Touched::default() }
     }
 
     pub fn is_empty(&self) -> bool {
@@ -132,7 +141,7 @@ impl<'i> Txn<'i> {
         let mut changes = Vec::new();
         derive(old, new, &mut |change| changes.push(change));
         changes.into_iter().for_each(|change| self.set(change));
-        self.touched.extend(new.or(old).map(|job| job.id));
+        self.touched.jobs.extend(new.or(old).map(|job| job.id));
         self.recount_load(old, new)?;
         self.recount(old, new)
     }
@@ -180,10 +189,10 @@ impl<'i> Txn<'i> {
                 self.follow(old.as_ref(), new.as_ref())?;
             }
             // Nothing follows from them.
-            Table::Payloads | Table::Items | Table::Changes => {}
-            Table::Ready | Table::Due | Table::Keys | Table::Gathers | Table::Phases | Table::Ended | Table::Counts | Table::Loads => {
-                return Err(table.misplaced());
-            }
+            Table::Payloads | Table::Items | Table::Changes | Table::Numbers => {}
+            Table::Letters | Table::DeadLetters => return self.put_letter(table, op.key.to_vec(), op.value.map(<[u8]>::to_vec)),
+            Table::Ready | Table::Due | Table::Keys | Table::Gathers | Table::Phases => return Err(table.misplaced()),
+            Table::Ended | Table::Counts | Table::Loads | Table::Boxes => return Err(table.misplaced()),
         }
         self.set((table, op.key.to_vec(), op.value.map(<[u8]>::to_vec)));
         Ok(())
@@ -205,8 +214,28 @@ impl<'i> Txn<'i> {
         self.rows.keys().any(|(table, _)| table.is_truth())
     }
 
-    /// All rows, in order, and the jobs that changed.
-    pub fn into_changes(self) -> (Vec<index::Change>, Vec<JobId>) {
+    /// A letter that is alive or dead, or goes; and how many are in its box.
+    pub fn put_letter(&mut self, table: Table, key: Vec<u8>, value: Option<Vec<u8>>) -> Result<()> {
+        let name = letter::box_of(&key)?.to_owned();
+        let more = i64::from(value.is_some()) - i64::from(self.get(table, &key)?.is_some());
+        if more != 0 {
+            let mut counts = self.boxed(&name)?;
+            counts.add(table, more);
+            self.set((Table::Boxes, name.clone().into_bytes(), counts.encode()));
+        }
+        if table == Table::Letters && value.is_some() {
+            self.touched.boxes.insert(name);
+        }
+        self.set((table, key, value));
+        Ok(())
+    }
+
+    pub fn boxed(&self, name: &str) -> Result<Boxed> {
+        self.get(Table::Boxes, name.as_bytes())?.map_or(Ok(Boxed::default()), |row| Boxed::decode(&row))
+    }
+
+    /// All rows, in order, and what changed.
+    pub fn into_changes(self) -> (Vec<index::Change>, Touched) {
         let changes = self.rows.into_iter().map(|((table, key), value)| (table.into(), key, value)).collect();
         (changes, self.touched)
     }

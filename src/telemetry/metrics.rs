@@ -12,6 +12,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 
+use super::events::Events;
 use super::gauge::GaugeGuard;
 use super::histogram::Latency;
 use super::jobs::Jobs;
@@ -312,6 +313,7 @@ pub struct Metrics {
     pub shadows: Shadows,
     pub lifecycle: Lifecycle,
     pub usage: Usage,
+    pub events: Events,
 }
 
 impl Metrics {
@@ -369,7 +371,7 @@ impl Metrics {
             access_log_dropped: counter(r, "access_log_dropped", "Access log lines dropped because the disk was too slow"),
             audit_log_dropped: counter(r, "audit_log_dropped", "Audit log lines dropped because the disk was too slow or the log full"),
             bucket_log_dropped: counter(r, "bucket_log_dropped", "Lines of buckets' logs dropped because the disk was too slow or full"),
-            reloads: Counters::register(r, "reloads", "Certificates, policies or secrets of sites' callers reloaded"),
+            reloads: Counters::register(r, "reloads", "Certificates, policies, or secrets of sites' callers and webhooks reloaded"),
             reload_failures: Counters::register(r, "reload_failures", "Reloads refused because something in them was wrong"),
             jobs: Jobs::register(r),
             write_back: WriteBack::register(r),
@@ -377,6 +379,7 @@ impl Metrics {
             shadows: Shadows::register(r),
             lifecycle: Lifecycle::register(r),
             usage: Usage::register(r),
+            events: Events::register(r),
             registry,
         }
     }

@@ -7,6 +7,7 @@ pub mod access_log;
 pub mod audit;
 pub mod bucket_logs;
 pub mod daily_files;
+pub mod events;
 pub mod gauge;
 pub mod histogram;
 pub mod jobs;

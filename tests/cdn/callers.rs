@@ -114,7 +114,7 @@ fn secrets_in_files_change_while_serving() {
 
     place.write("next", NEXT);
     // Without a signal: the file is looked at.
-    running.wait_for_log("secrets of sites' callers reloaded");
+    running.wait_for_log("secrets of sites' callers and of webhooks reloaded");
     assert_eq!((status(&running, NOW), status(&running, NEXT), status(&running, "the-first-value-of-the-file")), (200, 200, 403));
     assert!(!running.log().contains(NEXT));
 }

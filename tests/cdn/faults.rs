@@ -11,7 +11,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::HeaderName;
-use tidegate::http::edge::callers::{Callers, SecretHeader, Secrets, Source};
+use tidegate::auth::live_secrets::{Secrets, Source};
+use tidegate::http::edge::callers::{Callers, SecretHeader};
 use tidegate::http::edge::site::{Site, Sites};
 use tidegate::http::gateway::Settings as DoorSettings;
 use tidegate::telemetry::metrics::Door;

@@ -289,6 +289,8 @@ const SEEN_ELSEWHERE: &[&str] = &[
     "x-amz-object-lock-mode",
     "x-amz-object-lock-retain-until-date",
     "x-amz-transition-default-minimum-object-size",
+    // Of notifications: `events::deliveries`.
+    "x-amz-skip-destination-validation",
     // Of encryption: `s3::encryption`.
     "x-amz-copy-source-server-side-encryption-customer-algorithm",
     "x-amz-copy-source-server-side-encryption-customer-key",

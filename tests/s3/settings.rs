@@ -59,7 +59,7 @@ fn what_was_never_set_is_read_as_on_s3() {
         assert_eq!(listed.text_of("IsTruncated"), Some("false"));
         let payment = sub(&mut client, "GET", "fresh", "requestPayment", "").xml("RequestPaymentConfiguration");
         assert_eq!(payment.text_of("Payer"), Some("BucketOwner"));
-        for query in ["notification", "requestPayment", "accelerate", "replication", "inventory", "metrics"] {
+        for query in ["requestPayment", "accelerate", "replication", "inventory", "metrics"] {
             for method in ["PUT", "DELETE"] {
                 sub(&mut client, method, "fresh", query, "<X/>").refused(501, "NotImplemented");
             }

@@ -15,6 +15,8 @@ use tidegate::net::drain::Tracker;
 use tidegate::net::listen::{Address, Transport};
 use tidegate::net::server::{self, Server};
 use tidegate::net::settings::Settings as NetSettings;
+use tidegate::ops::changes::Changes;
+use tidegate::ops::events::Events;
 use tidegate::ops::lifecycle::How;
 use tidegate::ops::lifecycle::report::Report;
 use tidegate::ops::{Ops, encryption};
@@ -201,7 +203,10 @@ impl Running {
         let writers = if doors.gateways_above && upstream.is_none() { Writers::Gateways } else { Writers::Clients };
         let keys = upstream.is_none().then(|| store.encryption_keys.clone());
         let rules = encryption::Rules { keys, blocks_customer_keys: doors.encryption.block_customer_keys };
+        let events = Events::new(Default::default(), origin.clone(), queue.clone(), metrics.events.clone()).unwrap();
+        let changes = Changes::new(vec![Arc::new(events.clone())], queue.clone(), Tracker::default());
         let ops = Ops::new(origin, variants, queue.clone()).with_writers(writers).with_encryption(rules);
+        let ops = ops.with_changes(changes).with_events(events);
         let (loading, known) = (ops.clone(), auth.clone());
         on_a_runtime(move || async move { loading.load_settings(&known).await.unwrap() });
         let shared = Arc::new(gateway::Gateway {

@@ -15,4 +15,5 @@ pub mod net_server;
 pub mod plain_s3;
 pub mod raw;
 pub mod signer;
+pub mod webhook;
 pub mod wire;

@@ -98,17 +98,28 @@ impl<S: Read + Write> Raw<S> {
     fn chunked(&mut self) -> io::Result<Vec<u8>> {
         let mut body = Vec::new();
         loop {
-            let line = self.line()?;
-            let size = usize::from_str_radix(line.trim(), 16).unwrap();
-            while self.buffered.len() < size + 2 {
-                self.fill()?;
-            }
-            body.extend(self.buffered.drain(..size));
-            self.buffered.drain(..2);
-            if size == 0 {
+            let chunk = self.try_chunk()?;
+            if chunk.is_empty() {
                 return Ok(body);
             }
+            body.extend(chunk);
         }
+    }
+
+    /// The next one of a chunked body; the last is empty.
+    pub fn chunk(&mut self) -> Vec<u8> {
+        self.try_chunk().expect("a chunk")
+    }
+
+    fn try_chunk(&mut self) -> io::Result<Vec<u8>> {
+        let line = self.line()?;
+        let size = usize::from_str_radix(line.trim(), 16).unwrap();
+        while self.buffered.len() < size + 2 {
+            self.fill()?;
+        }
+        let chunk = self.buffered.drain(..size).collect();
+        self.buffered.drain(..2);
+        Ok(chunk)
     }
 
     fn line(&mut self) -> io::Result<String> {

@@ -16,12 +16,17 @@
 //! GET    /-/admin/v1/lifecycle             the report of the last run
 //! POST   /-/admin/v1/usage                 {"tenant": "acme", "month": "2026-11", "by": "day,bucket", "format": "csv"}
 //! POST   /-/admin/v1/stored                {"tenant": "acme", "by": "type"}: what is stored now
+//! GET    /-/admin/v1/events                webhooks, and how many events wait for each or are dead
+//! POST   /-/admin/v1/events/dead           {"webhook": "pipeline", "after": MARK, "max": 100}
+//! POST   /-/admin/v1/events/replay         {"webhook": "pipeline", "numbers": ["…"]}: dead ones are brought again; without numbers, all
+//! POST   /-/admin/v1/events/forget         the same: they are forgotten for good
 //! POST   /-/admin/v1/reload
 //! POST   /-/admin/v1/path-tokens/rotate
 //! POST   /-/admin/v1/presign               as the tenants' /-/v1/presign
 //! POST   /-/admin/v1/peer                  what another node tells, sealed in a way of its own: see `cluster`
 //! ```
 
+mod events;
 mod lifecycle;
 mod route;
 mod usage;
@@ -90,7 +95,7 @@ async fn answer(gateway: &Gateway, visit: &Visit, request: Request<RequestBody>,
 fn no_such_command() -> Error {
     Error::new(
         ErrorKind::NotFound,
-        "There is no such command: keys, snapshot, sync, repair, backfill, lifecycle, usage, stored, reload, path-tokens/rotate and presign are.",
+        "There is no such command: keys, snapshot, sync, repair, backfill, lifecycle, usage, stored, events, reload, path-tokens/rotate and presign are.",
     )
 }
 
@@ -147,6 +152,9 @@ async fn carry_out(exchange: &mut Exchange<'_>, grant: &OperatorGrant, command: 
             Ok(respond::empty(StatusCode::NO_CONTENT))
         }
         Command::Presign => presign::presign(exchange).await,
+        Command::Webhooks | Command::DeadEvents | Command::ReplayEvents | Command::ForgetEvents => {
+            events::carry_out(exchange, grant, command).await
+        }
     }
 }
 

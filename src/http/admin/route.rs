@@ -23,6 +23,10 @@ pub enum Command {
     Reload,
     RotatePathTokens,
     Presign,
+    Webhooks,
+    DeadEvents,
+    ReplayEvents,
+    ForgetEvents,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,6 +68,10 @@ pub fn route<'p>(method: &Method, path: &'p str) -> Operation<'p> {
         (&Method::POST, "reload", "") => Some(Command::Reload),
         (&Method::POST, "path-tokens", "rotate") => Some(Command::RotatePathTokens),
         (&Method::POST, "presign", "") => Some(Command::Presign),
+        (&Method::GET, "events", "") => Some(Command::Webhooks),
+        (&Method::POST, "events", "dead") => Some(Command::DeadEvents),
+        (&Method::POST, "events", "replay") => Some(Command::ReplayEvents),
+        (&Method::POST, "events", "forget") => Some(Command::ForgetEvents),
         _ => None,
     };
     Operation::Command(command, rest)
@@ -93,9 +101,11 @@ impl Operation<'_> {
             Command::MakeKey | Command::ChangeKey | Command::RemoveKey | Command::RotatePathTokens => Kind::Key,
             Command::Reload => Kind::Tenant,
             Command::Snapshot | Command::Sync | Command::Repair | Command::Backfill | Command::Lifecycle => Kind::Setting,
+            Command::ReplayEvents | Command::ForgetEvents => Kind::Setting,
             // What signs a link says so itself.
             Command::Presign => return None,
             Command::ListKeys | Command::LastLifecycle | Command::Usage | Command::Stored => return None,
+            Command::Webhooks | Command::DeadEvents => return None,
         })
     }
 }
@@ -118,6 +128,10 @@ impl Command {
             Command::Reload => ("Reload", "ADMIN.POST.RELOAD"),
             Command::RotatePathTokens => ("RotatePathTokens", "ADMIN.POST.PATH_TOKENS"),
             Command::Presign => ("Presign", "ADMIN.POST.PRESIGN"),
+            Command::Webhooks => ("GetWebhooks", "ADMIN.GET.EVENTS"),
+            Command::DeadEvents => ("ListDeadEvents", "ADMIN.POST.EVENTS_DEAD"),
+            Command::ReplayEvents => ("ReplayEvents", "ADMIN.POST.EVENTS_REPLAY"),
+            Command::ForgetEvents => ("ForgetEvents", "ADMIN.POST.EVENTS_FORGET"),
         }
     }
 }

@@ -23,9 +23,9 @@ use crate::ops::jobs::JobChanges;
 use crate::queue::JobId;
 use crate::queue::shared::became_true;
 
-const HEARTBEAT: Duration = Duration::from_secs(10);
+pub(super) const HEARTBEAT: Duration = Duration::from_secs(10);
 /// An identity is checked when the stream is opened: not for longer than this.
-const LONGEST: Duration = Duration::from_secs(300);
+pub(super) const LONGEST: Duration = Duration::from_secs(300);
 /// Progress may come a thousand times a second; people look less often.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -36,6 +36,11 @@ pub async fn stream(exchange: &Exchange<'_>, id: JobId) -> Result<Answer> {
     // One event on its way, one being made: a client that does not read holds no more.
     let (sender, events) = mpsc::channel(1);
     tokio::spawn(send(ops, grant, id, changes, sender));
+    Ok(answer(events))
+}
+
+/// A stream of events.
+pub(super) fn answer(events: mpsc::Receiver<Bytes>) -> Answer {
     let mut answer = respond::empty(StatusCode::OK);
     let headers = answer.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
@@ -43,7 +48,7 @@ pub async fn stream(exchange: &Exchange<'_>, id: JobId) -> Result<Answer> {
     // nginx would collect the answer otherwise.
     headers.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
     *answer.body_mut() = ResponseBody::Events(events);
-    Ok(answer)
+    answer
 }
 
 /// Ends when the client has gone: nobody takes the next event then.

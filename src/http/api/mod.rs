@@ -12,6 +12,7 @@
 //! GET        /-/v1/uploads/ID          ?wait=30s: how the upload is doing; a request's, a multipart upload's or a job's id
 //! GET        /-/v1/uploads             ?bucket=media&key=acme/a.glb: the same by key
 //! POST       /-/v1/purge               {"bucket": "media", "keys": […], "prefix": "acme/run/", "paths": […], "host": …, "tags": […]}
+//! GET        /-/v1/events              ?bucket=media&prefix=acme/run/: server-sent events of what happens now    (operator: &tenant=acme)
 //! GET        /-/v1/usage               ?month=2026-11&day=2026-11-29&by=day,bucket,type,run&format=csv    (operator: &tenant=acme)
 //! GET        /-/v1/usage/stored        ?by=tenant|type|run: what is stored now
 //! POST       /-/v1/warm                {"bucket": "media", "keys": […], "prefixes": ["acme/run/"]}
@@ -29,6 +30,7 @@ mod purge;
 mod uploads;
 pub mod usage;
 mod warm;
+mod watch;
 
 use http::Method;
 use http::request::Parts;
@@ -63,10 +65,11 @@ enum Operation {
     UploadOfKey,
     Usage,
     Stored,
+    Watch,
 }
 
 /// Labels of metrics, after those of S3's operations, which share the door. STS has the next ones.
-pub const LABELS: usize = 14;
+pub const LABELS: usize = 15;
 
 impl Operation {
     /// Its place among the labels of metrics, its name there, and the access log's word.
@@ -86,6 +89,7 @@ impl Operation {
             Operation::Warm => (11, "Warm", "API.POST.WARM"),
             Operation::Usage => (12, "GetUsage", "API.GET.USAGE"),
             Operation::Stored => (13, "GetStored", "API.GET.STORED"),
+            Operation::Watch => (14, "WatchEvents", "API.GET.EVENTS"),
         }
     }
 }
@@ -105,7 +109,8 @@ impl Operation {
             | Operation::UploadOfKey
             | Operation::Warm
             | Operation::Usage
-            | Operation::Stored => None,
+            | Operation::Stored
+            | Operation::Watch => None,
         }
     }
 }
@@ -150,6 +155,7 @@ async fn answer(gateway: &Gateway, visit: &Visit, parts: Parts, body: RequestBod
         Operation::UploadOfKey => uploads::by_key(&exchange).await,
         Operation::Usage => usage::report(&exchange).await,
         Operation::Stored => usage::stored(&exchange).await,
+        Operation::Watch => watch::stream(&exchange),
     }?;
     Ok(exchange.coded(document))
 }
@@ -167,6 +173,7 @@ fn route(method: &Method, path: &str) -> Result<Operation> {
         ("warm", "") => ("POST", Operation::Warm),
         ("uploads", "") => ("GET", Operation::UploadOfKey),
         ("usage", "") => ("GET", Operation::Usage),
+        ("events", "") => ("GET", Operation::Watch),
         ("usage", "stored") => ("GET", Operation::Stored),
         ("uploads", id) if !id.contains('/') => ("GET", Operation::Upload),
         ("jobs", "") => ("GET", Operation::ListJobs),
@@ -188,7 +195,7 @@ fn route(method: &Method, path: &str) -> Result<Operation> {
 fn nothing_here() -> Error {
     Error::new(
         ErrorKind::NotFound,
-        "There is nothing at this address: presign, url, content/<sha256>, jobs, jobs/<id>, uploads, uploads/<id>, purge and warm are.",
+        "There is nothing at this address: presign, url, content/<sha256>, events, jobs, jobs/<id>, uploads, uploads/<id>, usage, purge and warm are.",
     )
 }
 
@@ -210,6 +217,7 @@ mod tests {
             (Method::GET, "jobs".to_owned(), Operation::ListJobs),
             (Method::GET, "uploads".to_owned(), Operation::UploadOfKey),
             (Method::GET, "usage".to_owned(), Operation::Usage),
+            (Method::GET, "events".to_owned(), Operation::Watch),
             (Method::GET, "usage/stored".to_owned(), Operation::Stored),
             (Method::GET, "uploads/0AF3".to_owned(), Operation::Upload),
             (Method::GET, format!("jobs/{id}"), Operation::GetJob(job)),

@@ -129,6 +129,7 @@ fn changes(operation: Operation) -> bool {
         | DeletePublicAccessBlock
         | PutBucketWebsite
         | PutBucketLogging
+        | PutBucketNotificationConfiguration
         | DeleteBucketWebsite
         | PutBucketEncryption
         | DeleteBucketEncryption
@@ -176,6 +177,7 @@ const BODIES: On = On::These(&[
     PutBucketWebsite,
     PutBucketEncryption,
     PutBucketLogging,
+    PutBucketNotificationConfiguration,
     PutObjectAcl,
     PutObjectTagging,
     RestoreObject,
@@ -340,7 +342,7 @@ pub const ROWS: &[Row] = &[
     elsewhere_refused("x-amz-server-side-encryption-customer-algorithm", UNDER_CUSTOMERS, On::AllBut(&[ListParts, AbortMultipartUpload])),
     elsewhere_refused("x-amz-server-side-encryption-customer-key", UNDER_CUSTOMERS, On::AllBut(&[ListParts, AbortMultipartUpload])),
     elsewhere_refused("x-amz-server-side-encryption-customer-key-md5", UNDER_CUSTOMERS, On::AllBut(&[ListParts, AbortMultipartUpload])),
-    refused("x-amz-skip-destination-validation", ELSEWHERE),
+    honoured("x-amz-skip-destination-validation", On::These(&[PutBucketNotificationConfiguration])),
     honoured("x-amz-source-expected-bucket-owner", COPIES),
     honoured("x-amz-storage-class", NEW),
     honoured("x-amz-tagging", NEW),

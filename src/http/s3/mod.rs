@@ -13,6 +13,7 @@ pub mod lock;
 pub mod logging;
 pub mod multipart;
 pub mod never_set;
+pub mod notification;
 pub mod objects;
 pub mod operation;
 pub mod ownership;
@@ -154,7 +155,8 @@ async fn on_bucket(exchange: &mut Exchange<'_>, operation: OnBucket, bucket: &Bu
         DeleteBucketEncryption => encryption::delete_bucket(exchange, bucket).await,
         GetBucketLogging => logging::get(exchange, bucket).await,
         PutBucketLogging => logging::put(exchange, bucket).await,
-        GetBucketNotificationConfiguration => never_set::get(exchange, bucket, &never_set::NOTIFICATION).await,
+        GetBucketNotificationConfiguration => notification::get(exchange, bucket).await,
+        PutBucketNotificationConfiguration => notification::put(exchange, bucket).await,
         GetBucketRequestPayment => never_set::get(exchange, bucket, &never_set::REQUEST_PAYMENT).await,
         GetBucketAccelerateConfiguration => never_set::get(exchange, bucket, &never_set::ACCELERATE).await,
         GetBucketReplication => never_set::get(exchange, bucket, &never_set::REPLICATION).await,

@@ -45,7 +45,6 @@ pub const REPLICATION: Setting = not_found(
     ErrorKind::ReplicationConfigurationNotFound,
     "The replication configuration was not found",
 );
-pub const NOTIFICATION: Setting = document(Action::GetBucketNotification, "NotificationConfiguration");
 pub const ACCELERATE: Setting = document(Action::GetAccelerateConfiguration, "AccelerateConfiguration");
 pub const REQUEST_PAYMENT: Setting = Setting {
     action: Action::GetBucketRequestPayment,

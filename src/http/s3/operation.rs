@@ -55,7 +55,7 @@ operations! {
         GetBucketLifecycleConfiguration PutBucketLifecycleConfiguration DeleteBucketLifecycle
         PutBucketVersioning GetObjectLockConfiguration PutObjectLockConfiguration
         GetBucketEncryption PutBucketEncryption DeleteBucketEncryption GetBucketLogging PutBucketLogging
-        GetBucketNotificationConfiguration
+        GetBucketNotificationConfiguration PutBucketNotificationConfiguration
         GetBucketRequestPayment GetBucketAccelerateConfiguration GetBucketReplication
         GetBucketWebsite PutBucketWebsite DeleteBucketWebsite
         GetBucketInventoryConfiguration ListBucketInventoryConfigurations
@@ -106,7 +106,7 @@ impl Operation {
             GetBucketLifecycleConfiguration | PutBucketLifecycleConfiguration | DeleteBucketLifecycle => Some("lifecycle"),
             GetBucketEncryption | PutBucketEncryption | DeleteBucketEncryption => Some("encryption"),
             GetBucketLogging | PutBucketLogging => Some("logging"),
-            GetBucketNotificationConfiguration => Some("notification"),
+            GetBucketNotificationConfiguration | PutBucketNotificationConfiguration => Some("notification"),
             GetBucketRequestPayment => Some("requestPayment"),
             GetBucketAccelerateConfiguration => Some("accelerate"),
             GetBucketReplication => Some("replication"),
@@ -165,6 +165,7 @@ impl Operation {
             | PutBucketEncryption
             | DeleteBucketEncryption
             | PutBucketLogging
+            | PutBucketNotificationConfiguration
             | PutBucketWebsite
             | DeleteBucketWebsite
             | PutObjectRetention
@@ -217,6 +218,7 @@ impl Operation {
             GetBucketLogging => "REST.GET.LOGGING_STATUS",
             PutBucketLogging => "REST.PUT.LOGGING_STATUS",
             GetBucketNotificationConfiguration => "REST.GET.NOTIFICATION",
+            PutBucketNotificationConfiguration => "REST.PUT.NOTIFICATION",
             GetBucketRequestPayment => "REST.GET.REQUEST_PAYMENT",
             GetBucketAccelerateConfiguration => "REST.GET.ACCELERATE",
             GetBucketReplication => "REST.GET.REPLICATION",

@@ -59,8 +59,7 @@ const NOT_IMPLEMENTED: &[&str] =
     &["abac", "annotation", "metadataConfiguration", "metadataTable", "renameObject", "select", "session", "torrent"];
 
 /// Settings of a bucket that can be read, as never set, and not be written.
-const NEVER_SET: &[&str] =
-    &["accelerate", "analytics", "intelligent-tiering", "inventory", "metrics", "notification", "replication", "requestPayment"];
+const NEVER_SET: &[&str] = &["accelerate", "analytics", "intelligent-tiering", "inventory", "metrics", "replication", "requestPayment"];
 
 /// The rest of a `/-/…` path: reserved on the base host, since "-" can't be a bucket name.
 pub fn reserved<'p>(parts: &'p Parts, bucket_in_host: Option<&str>) -> Option<&'p str> {
@@ -174,6 +173,7 @@ fn on_bucket(method: &Method, query: &Query) -> Option<OnBucket> {
         Method::GET if query.has("website") => GetBucketWebsite,
         Method::GET if query.has("encryption") => GetBucketEncryption,
         Method::GET if query.has("logging") => GetBucketLogging,
+        Method::GET if query.has("notification") => GetBucketNotificationConfiguration,
         Method::GET if query.names().any(|n| NEVER_SET.contains(&n)) => return never_set(query),
         Method::GET if query.get("list-type") == Some("2") => ListObjectsV2,
         Method::GET => ListObjects,
@@ -190,6 +190,7 @@ fn on_bucket(method: &Method, query: &Query) -> Option<OnBucket> {
         Method::PUT if query.has("website") => PutBucketWebsite,
         Method::PUT if query.has("encryption") => PutBucketEncryption,
         Method::PUT if query.has("logging") => PutBucketLogging,
+        Method::PUT if query.has("notification") => PutBucketNotificationConfiguration,
         Method::PUT => CreateBucket,
         Method::DELETE if query.has("policy") => DeleteBucketPolicy,
         Method::DELETE if query.has("cors") => DeleteBucketCors,
@@ -210,7 +211,6 @@ fn never_set(query: &Query) -> Option<OnBucket> {
     use OnBucket::*;
     let one = query.has("id");
     Some(match query.names().find(|n| NEVER_SET.contains(n))? {
-        "notification" => GetBucketNotificationConfiguration,
         "requestPayment" => GetBucketRequestPayment,
         "accelerate" => GetBucketAccelerateConfiguration,
         "replication" => GetBucketReplication,

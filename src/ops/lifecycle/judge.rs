@@ -15,6 +15,7 @@ use crate::base::timestamp::Timestamp;
 use crate::base::versions::{Versioning, VersionsQuery};
 use crate::ops::Ops;
 use crate::ops::changes::{Change, What};
+use crate::ops::deed::{Act, Deed};
 use crate::ops::lifecycle::Run;
 use crate::ops::lifecycle::report::Gone;
 use crate::ops::lifecycle::standing::{Standings, Version};
@@ -231,8 +232,14 @@ impl Run {
     async fn let_go(&self, ruled: &Ruled, rule: &str, of: ObjectName, delete: Delete, gone: Gone) -> Result<Judged> {
         let (bucket, key) = (of.bucket.clone(), of.key.clone());
         if !self.how.dry_run {
-            let change =
-                || Change { tenant: ruled.bucket.owner.clone(), bucket: of.bucket.clone(), key: Some(of.key.clone()), what: What::Content };
+            let change = || Change {
+                tenant: ruled.bucket.owner.clone(),
+                bucket: of.bucket.clone(),
+                key: Some(of.key.clone()),
+                what: What::Content,
+                deed: Some(Deed::own(Act::Expire, of.version.as_ref().map(ToString::to_string))),
+                seen: Some(ruled.bucket.clone()),
+            };
             let (writes, named) = (self.ops.origin.writes.clone(), of.clone());
             let deleting = async move { writes.delete(named.object(), delete).await };
             match self.ops.changes.carry_out(change, deleting).await {

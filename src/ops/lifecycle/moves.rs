@@ -17,6 +17,7 @@ use crate::base::object_ref::{ObjectName, VersionId};
 use crate::base::tags::Tags;
 use crate::base::versions::Versioning;
 use crate::ops::changes::{Change, What};
+use crate::ops::deed::{Act, Deed};
 use crate::ops::lifecycle::Run;
 use crate::ops::lifecycle::judge::{Judged, Ruled};
 use crate::ops::lifecycle::report::Gone;
@@ -111,7 +112,14 @@ impl Run {
             conditions: Default::default(),
         };
         let tenant = ruled.bucket.owner.clone();
-        let change = || Change { tenant, bucket: of.bucket.clone(), key: Some(of.key.clone()), what: What::Content };
+        let change = || Change {
+            tenant,
+            bucket: of.bucket.clone(),
+            key: Some(of.key.clone()),
+            what: What::Content,
+            deed: Some(Deed::own(Act::Transition, None)),
+            seen: Some(ruled.bucket.clone()),
+        };
         let writes = self.ops.origin.writes.clone();
         // It holds nothing more than before.
         let copying = async move { writes.copy(copy, Quota::default()).await };

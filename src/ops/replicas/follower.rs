@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::base::error::{ErrorKind, Result};
 use crate::base::names::{BucketName, ObjectKey, TenantId};
 use crate::base::timestamp::Timestamp;
-use crate::ops::changes::{Became, Change, Follower};
+use crate::ops::changes::{Became, Change, Ended, Follower};
 use crate::ops::replicas::{Inner, Replicas, Target, VERSION};
 use crate::origin::Pending;
 use crate::queue::{Following, NewJob, Payload};
@@ -33,7 +33,7 @@ impl Follower for Replicas {
         self.0.targets.iter().any(|t| t.covers(&change.bucket, change.key.as_ref()))
     }
 
-    fn must_hear(&self) -> bool {
+    fn must_hear(&self, _: &Change) -> bool {
         true
     }
 
@@ -41,8 +41,8 @@ impl Follower for Replicas {
         Ok(())
     }
 
-    fn follow<'a>(&'a self, change: &'a Change, became: Became) -> Pending<'a, Vec<Following>> {
-        Box::pin(async move { if became == Became::KeptHere { Ok(Vec::new()) } else { self.0.jobs_for(change) } })
+    fn follow<'a>(&'a self, change: &'a Change, ended: &'a Ended) -> Pending<'a, Vec<Following>> {
+        Box::pin(async move { if ended.became == Became::KeptHere { Ok(Vec::new()) } else { self.0.jobs_for(change) } })
     }
 }
 
@@ -55,7 +55,7 @@ impl Inner {
         for target in self.targets.iter().filter(|t| t.covers(bucket, key.as_ref())) {
             if has_room {
                 let job = job(target, bucket, vec![item.to_owned()])?;
-                jobs.push(Following { gathers_under: bucket.to_string(), job });
+                jobs.push(Following::Job { gathers_under: bucket.to_string(), job });
             } else {
                 target.gauges.skipped.inc();
             }

@@ -9,7 +9,7 @@ fn change(name: &str) -> Payload {
 
 fn following(items: &[&str]) -> Vec<Following> {
     let items = items.iter().map(|item| (*item).to_owned()).collect();
-    vec![Following { gathers_under: "x".into(), job: NewJob { items, ..job("a", "k") } }]
+    vec![Following::Job { gathers_under: "x".into(), job: NewJob { items, ..job("a", "k") } }]
 }
 
 async fn open_changes(queue: &Queue) -> Vec<Payload> {

@@ -3,6 +3,7 @@
 mod bulk;
 mod changes;
 mod golden;
+mod letters;
 mod model;
 mod order;
 mod recurring;

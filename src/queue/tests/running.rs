@@ -89,7 +89,12 @@ impl Kind for Actor {
 }
 
 pub fn limits(workers: usize, per_tenant: u32, per_kind: u32) -> Limits {
-    Limits { settings: runner::Settings { workers, per_tenant, per_kind }, of_tenant: Arc::new(|_| None), spent: Arc::new(|_, _| {}) }
+    Limits {
+        settings: runner::Settings { workers, per_tenant, per_kind },
+        of_tenant: Arc::new(|_| None),
+        spent: Arc::new(|_, _| {}),
+        follows: Arc::new(|_| Vec::new()),
+    }
 }
 
 fn start(queue: &Queue, actor: &Arc<Actor>, limits: Limits) -> Runner {

@@ -73,6 +73,7 @@ fn level(operation: Operation) -> Level {
         | GetBucketLogging
         | PutBucketLogging
         | GetBucketNotificationConfiguration
+        | PutBucketNotificationConfiguration
         | GetBucketRequestPayment
         | GetBucketAccelerateConfiguration
         | GetBucketReplication
@@ -233,6 +234,9 @@ fn bucket_rows(operation: Operation, bucket: &'static Bucket) -> Vec<Row> {
         GetBucketLogging => vec![row("", sub("GET", "logging"), manage(OK))],
         PutBucketLogging => vec![changing("", sub("PUT", "logging").body("<BucketLoggingStatus/>"), manage(OK))],
         GetBucketNotificationConfiguration => vec![row("", sub("GET", "notification"), manage(OK))],
+        PutBucketNotificationConfiguration => {
+            vec![changing("", sub("PUT", "notification").body("<NotificationConfiguration/>"), manage(OK))]
+        }
         GetBucketRequestPayment => vec![row("", sub("GET", "requestPayment"), manage(OK))],
         GetBucketAccelerateConfiguration => vec![row("", sub("GET", "accelerate"), manage(OK))],
         GetBucketReplication => vec![row("", sub("GET", "replication"), manage((404, "ReplicationConfigurationNotFoundError")))],
@@ -526,6 +530,7 @@ fn object_rows(operation: Operation, target: &'static Target, world: &World) -> 
         | GetBucketLogging
         | PutBucketLogging
         | GetBucketNotificationConfiguration
+        | PutBucketNotificationConfiguration
         | GetBucketRequestPayment
         | GetBucketAccelerateConfiguration
         | GetBucketReplication

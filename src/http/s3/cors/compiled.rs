@@ -3,8 +3,8 @@
 use std::sync::{Arc, LazyLock};
 
 use crate::base::object::{Bucket, BucketDocument};
-use crate::http::compiled::Compiled;
 use crate::http::s3::cors::rules::Rules;
+use crate::ops::compiled::Compiled;
 
 /// What a new bucket starts with: every page may read, as far as its policy lets anyone, and see what loaders look at.
 const DEFAULT_RULES: &str = "<CORSConfiguration><CORSRule><AllowedHeader>*</AllowedHeader><AllowedMethod>GET</AllowedMethod>\

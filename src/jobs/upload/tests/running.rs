@@ -9,7 +9,12 @@ use crate::queue::runner::{Limits, Settings as RunnerSettings};
 use crate::telemetry::metrics::Metrics;
 
 fn run(world: &World) -> Runner {
-    let limits = Limits { settings: RunnerSettings::default(), of_tenant: Arc::new(|_| None), spent: Arc::new(|_, _| {}) };
+    let limits = Limits {
+        settings: RunnerSettings::default(),
+        of_tenant: Arc::new(|_| None),
+        spent: Arc::new(|_, _| {}),
+        follows: Arc::new(|_| Vec::new()),
+    };
     let changes = Changes::new(Vec::new(), world.node().queue.clone(), Tracker::default());
     let kinds: Vec<Arc<dyn Kind>> = vec![Arc::new(Upload { back: world.back().clone(), grant: GatewayGrant::for_test(), changes })];
     Runner::start(world.node().queue.clone(), kinds, limits, None, Arc::new(Metrics::new())).unwrap()
