@@ -16,6 +16,7 @@ pub mod ingest;
 pub mod jobs;
 pub mod journal;
 pub mod local;
+pub mod media;
 pub mod moving;
 pub mod net;
 pub mod ops;

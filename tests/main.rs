@@ -7,6 +7,7 @@ mod edge;
 mod events;
 mod jobs;
 mod life;
+mod media;
 mod moving;
 mod nodes;
 mod regions;

@@ -26,6 +26,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("queue", 4),
     ("auth", 4),
     ("local", 4),
+    ("media", 4),
     ("upstream", 4),
     ("cache", 4),
     ("variants", 4),

@@ -21,6 +21,7 @@ pub mod fields;
 pub mod hash_name;
 pub mod header;
 pub mod host;
+pub mod inspection;
 pub mod layout;
 pub mod lifecycle;
 pub mod limits;

@@ -10,6 +10,7 @@ mod events;
 mod export;
 mod fsck;
 mod import;
+mod inspect;
 mod key;
 mod lifecycle;
 mod mirror;
@@ -29,6 +30,7 @@ use clap::{Parser, Subcommand};
 
 use crate::config::fault::Fault;
 use crate::config::{Config, load};
+use crate::media::worker;
 
 /// EX_USAGE of sysexits.h: a supervisor need not try again.
 const USAGE: u8 = 64;
@@ -72,12 +74,17 @@ enum Command {
     Fsck(fsck::Fsck),
     /// A link to an object in the operator's name: a presigned URL, CloudFront's URL or cookies, or a path token
     Presign(presign::Presign),
+    /// Look into files of media: what they are, and what is wrong with them
+    Inspect(inspect::Inspect),
     /// Bring a folder into a bucket of a gateway or of any S3; what is there already is not sent again
     Import(import::Import),
     /// Bring a bucket into a folder
     Export(export::Export),
     /// Bring a bucket into another one
     Mirror(mirror::Mirror),
+    /// Look into one file of a media type: started by the gateway for each
+    #[command(hide = true)]
+    MediaWorker,
 }
 
 /// Why a command ends badly.
@@ -111,6 +118,10 @@ pub fn run() -> ExitCode {
             return if e.use_stderr() { ExitCode::from(USAGE) } else { ExitCode::SUCCESS };
         }
     };
+    // Reads neither configuration nor environment: it has no part in what the gateway is.
+    if let Some(Command::MediaWorker) = arguments.command {
+        return worker::run();
+    }
     match carry_out(arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Usage(faults)) => {
@@ -149,11 +160,12 @@ fn carry_out(arguments: Arguments) -> Result<(), Failure> {
             Some(Command::Events(command)) => events::run(command, config).await,
             Some(Command::Fsck(command)) => fsck::run(&command, &config),
             Some(Command::Presign(command)) => presign::run(command, config).await,
+            Some(Command::Inspect(command)) => inspect::run(command, config).await,
             Some(Command::Import(command)) => import::run(command, config).await,
             Some(Command::Export(command)) => export::run(command, config).await,
             Some(Command::Mirror(command)) => mirror::run(command, config).await,
             // Done above, before the faults were taken for an end.
-            Some(Command::Check) => Ok(()),
+            Some(Command::Check | Command::MediaWorker) => Ok(()),
         }
     })
 }

@@ -59,6 +59,7 @@ macro_rules! field {
 }
 
 mod keeping;
+mod media;
 mod upstream;
 mod usage;
 
@@ -73,6 +74,7 @@ pub fn keys() -> Vec<Key> {
         keeping::back(),
         keeping::cache(),
         keeping::variants(),
+        media::media(),
         cluster(),
         jobs(),
         keeping::lifecycle(),

@@ -38,6 +38,7 @@ use crate::http::gateway::Settings as DoorSettings;
 use crate::local::Settings as StoreSettings;
 use crate::net::settings::Settings as NetSettings;
 use crate::ops::events::settings::Settings as EventSettings;
+use crate::ops::media::settings::Settings as MediaSettings;
 use crate::ops::replicas::Settings as ReplicaSettings;
 use crate::ops::shadow::Settings as ShadowSettings;
 use crate::ops::write_back::Settings as BackSettings;
@@ -79,6 +80,7 @@ pub struct Config {
     /// Its folder is `back` in the store's.
     pub back: BackSettings,
     pub variants: VariantSettings,
+    pub media: MediaSettings,
     pub cache: CacheSettings,
     /// None: in the store's folder.
     pub cache_dir: Option<PathBuf>,
@@ -140,6 +142,7 @@ impl Default for Config {
             shadows: Vec::new(),
             back: BackSettings::default(),
             variants: VariantSettings::default(),
+            media: MediaSettings::default(),
             cache: CacheSettings::default(),
             cache_dir: None,
             queue: QueueSettings::default(),

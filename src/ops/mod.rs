@@ -18,6 +18,7 @@ pub mod events;
 pub mod jobs;
 pub mod keyed;
 pub mod lifecycle;
+pub mod media;
 mod merged;
 pub mod multipart;
 pub mod operator;

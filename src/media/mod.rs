@@ -1,0 +1,28 @@
+//! Models, pictures, sound and video: what they are and whether they are whole. Pure transforms, run by a worker.
+//!
+//! ```text
+//! inspect          bytes and what is declared of them -> what was found;  formats/, glb, model, json: how each is read
+//! worker, sandbox  the process that does it: the same binary, without rights
+//! pool, wire       the gateway's side, and what both say to each other
+//! ```
+//! A layer beside `variants`: it takes bodies of an origin, and `ops` decides for whom. No transform reads or writes a file.
+
+pub mod bytes;
+pub mod format;
+mod formats;
+mod found;
+pub mod glb;
+pub mod inspect;
+pub mod json;
+pub mod model;
+pub mod pool;
+#[cfg(feature = "test-util")]
+pub mod samples;
+mod sandbox;
+pub mod settings;
+pub mod wire;
+#[cfg(test)]
+mod tests;
+pub mod worker;
+
+pub use found::INSPECTOR;

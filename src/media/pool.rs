@@ -1,0 +1,216 @@
+//! The gateway's side of the workers: so many at once, each a process for one file, under a deadline. What becomes of one never reaches
+//! whoever serves: a crash, a hang or a flood is a `Failure` with a reason.
+//!
+//! Workers are started by one thread with a runtime of its own, since they end with the thread that started them.
+//! Called by `ops` and the command line. Memory: one piece of the content, and what a worker may answer.
+
+use std::future::poll_fn;
+use std::io;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{ExitStatus, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use tokio::runtime::Handle;
+use tokio::sync::{Semaphore, oneshot};
+use tokio::time::timeout;
+
+use crate::base::error::{Error, Result};
+use crate::media::settings::Settings;
+use crate::media::wire::{FRAME_HEAD, Frame, Order, Task, opening};
+use crate::media::worker::COMMAND;
+use crate::origin::Body;
+
+/// All frames of one answer together.
+const MAX_ANSWER_BYTES: u64 = 8 * 1024 * 1024;
+const PIECE: usize = 64 * 1024;
+
+/// Why there is no result.
+#[derive(Debug)]
+pub enum Failure {
+    /// The file broke the worker, or went past its limits: another attempt would end the same way.
+    OfFile(String),
+    /// The content could not be read, or no worker be started.
+    OfUs(Error),
+}
+
+/// Cheap to clone.
+#[derive(Clone)]
+pub struct Pool(Arc<Inner>);
+
+struct Inner {
+    settings: Settings,
+    slots: Semaphore,
+    runtime: Handle,
+    /// Dropped, the thread ends.
+    _stop: oneshot::Sender<()>,
+}
+
+impl Pool {
+    pub fn start(settings: Settings) -> Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::internal)?;
+        let handle = runtime.handle().clone();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let run = move || {
+            let _ = runtime.block_on(stopped);
+            runtime.shutdown_background();
+        };
+        std::thread::Builder::new().name("media".into()).spawn(run).map_err(Error::internal)?;
+        let slots = Semaphore::new(settings.workers.max(1));
+        Ok(Pool(Arc::new(Inner { settings, slots, runtime: handle, _stop: stop })))
+    }
+
+    pub fn settings(&self) -> &Settings {
+        &self.0.settings
+    }
+
+    /// Waits for a worker, gives it the content and answers its result. Dropped, the worker ends.
+    pub async fn run(&self, task: Task, content: Body, length: u64) -> Result<Vec<u8>, Failure> {
+        let _slot = self.0.slots.acquire().await.map_err(|e| Failure::OfUs(Error::internal(e)))?;
+        let order = Order {
+            memory_bytes: self.0.settings.memory_bytes,
+            cpu_seconds: self.0.settings.cpu.as_secs().max(1),
+            task,
+        };
+        let settings = self.0.settings.clone();
+        let attempt = Ending(self.0.runtime.spawn(async move { attempt(&settings, &order, content, length).await }));
+        attempt.await
+    }
+}
+
+/// A task that ends with whoever waits for it.
+struct Ending(tokio::task::JoinHandle<Result<Vec<u8>, Failure>>);
+
+impl Future for Ending {
+    type Output = Result<Vec<u8>, Failure>;
+
+    fn poll(mut self: std::pin::Pin<&mut Self>, cx: &mut std::task::Context<'_>) -> std::task::Poll<Self::Output> {
+        std::pin::Pin::new(&mut self.0).poll(cx).map(|ended| ended.unwrap_or_else(|e| Err(Failure::OfUs(Error::internal(e)))))
+    }
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+async fn attempt(settings: &Settings, order: &Order, content: Body, length: u64) -> Result<Vec<u8>, Failure> {
+    let of_us = |e: io::Error| Failure::OfUs(Error::internal(format!("no worker for media can be started: {e}")));
+    let opening = opening(order, length).map_err(of_us)?;
+    let mut worker = start(settings).map_err(of_us)?;
+    let pipes = worker.stdin.take().zip(worker.stdout.take());
+    let (input, mut output) = pipes.ok_or_else(|| of_us(io::ErrorKind::BrokenPipe.into()))?;
+    let talk = async { tokio::join!(feed(input, opening, content), hear(&mut output)) };
+    let Ok((fed, heard)) = timeout(settings.time, talk).await else {
+        end(&mut worker).await;
+        return Err(Failure::OfFile(format!("it took longer than media.time ({})", seconds(settings.time))));
+    };
+    if let Err(e) = fed {
+        end(&mut worker).await;
+        return Err(Failure::OfUs(e));
+    }
+    match heard {
+        Ok((Frame::Result, result)) => {
+            end(&mut worker).await;
+            Ok(result)
+        }
+        Ok((_, text)) => {
+            end(&mut worker).await;
+            Err(Failure::OfFile(String::from_utf8_lossy(&text).into_owned()))
+        }
+        Err(Unheard::TooMuch) => {
+            end(&mut worker).await;
+            Err(Failure::OfFile("the worker answered more than it may, or what can't be read".to_owned()))
+        }
+        Err(Unheard::Ended) => match timeout(settings.time, worker.wait()).await {
+            Ok(Ok(status)) => Err(Failure::OfFile(how(status, settings))),
+            Ok(Err(e)) => Err(of_us(e)),
+            Err(_) => {
+                end(&mut worker).await;
+                Err(Failure::OfFile("the worker answered nothing and did not end".to_owned()))
+            }
+        },
+    }
+}
+
+fn start(settings: &Settings) -> io::Result<Child> {
+    let mut command = Command::new(&settings.program);
+    command.arg(COMMAND).env_clear().current_dir("/").kill_on_drop(true);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+    command.spawn()
+}
+
+async fn end(worker: &mut Child) {
+    // It may have ended by itself.
+    let _ = worker.kill().await;
+}
+
+/// Err: the content can't be had. A worker that does not listen to the end has its reason, which it tells.
+async fn feed(mut to: ChildStdin, opening: Vec<u8>, content: Body) -> Result<()> {
+    if to.write_all(&opening).await.is_err() {
+        return Ok(());
+    }
+    match content {
+        Body::Memory(bytes) => {
+            let _ = write(&mut to, bytes).await;
+        }
+        Body::Stream(mut source) => {
+            while let Some(piece) = poll_fn(|cx| source.as_mut().poll_next(cx)).await {
+                if write(&mut to, piece?).await.is_err() {
+                    return Ok(());
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn write(to: &mut ChildStdin, bytes: Bytes) -> io::Result<()> {
+    for piece in bytes.chunks(PIECE) {
+        to.write_all(piece).await?;
+    }
+    Ok(())
+}
+
+enum Unheard {
+    /// Without a last frame.
+    Ended,
+    TooMuch,
+}
+
+/// The last frame.
+async fn hear(from: &mut ChildStdout) -> Result<(Frame, Vec<u8>), Unheard> {
+    let mut left = MAX_ANSWER_BYTES;
+    loop {
+        let mut head = [0; FRAME_HEAD];
+        from.read_exact(&mut head).await.map_err(|_| Unheard::Ended)?;
+        let [kind, length @ ..] = head;
+        let length = u32::from_le_bytes(length);
+        let (frame, most) = Frame::of(kind).ok_or(Unheard::TooMuch)?;
+        left = left.checked_sub(u64::from(length) + FRAME_HEAD as u64).filter(|_| length <= most).ok_or(Unheard::TooMuch)?;
+        let mut payload = vec![0; length as usize];
+        from.read_exact(&mut payload).await.map_err(|_| Unheard::Ended)?;
+        if frame != Frame::Step {
+            return Ok((frame, payload));
+        }
+    }
+}
+
+fn how(status: ExitStatus, settings: &Settings) -> String {
+    match status.signal() {
+        Some(libc::SIGXCPU) => format!("it needed more CPU time than media.cpu ({})", seconds(settings.cpu)),
+        Some(signal @ (libc::SIGABRT | libc::SIGSEGV | libc::SIGBUS | libc::SIGILL | libc::SIGFPE)) => {
+            format!("it broke the worker (signal {signal}), or needed more memory than media.memory ({} bytes)", settings.memory_bytes)
+        }
+        Some(signal) => format!("the worker was ended by signal {signal}"),
+        None => format!("the worker ended without an answer (status {})", status.code().unwrap_or_default()),
+    }
+}
+
+fn seconds(time: Duration) -> String {
+    format!("{}s", time.as_secs())
+}

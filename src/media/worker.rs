@@ -1,0 +1,103 @@
+//! The worker's own life: it reads an order, gives up what it does not need, reads the content, does the work, tells the result, ends.
+//!
+//! The same binary under a hidden command. Nothing of the gateway runs here: no configuration is read and no runtime started. It is
+//! expected to die at any point; its parent makes a failed job of that.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::ExitCode;
+
+use crate::media::inspect::{Declared, inspect};
+use crate::media::sandbox;
+#[cfg(feature = "test-util")]
+use crate::media::wire::Misdeed;
+use crate::media::wire::{Frame, MAX_TEXT_BYTES, Task, read_order, write_frame, write_inspection};
+
+/// The hidden command.
+pub const COMMAND: &str = "media-worker";
+
+pub fn run() -> ExitCode {
+    match work() {
+        Ok(()) => ExitCode::SUCCESS,
+        // Nobody is left to be told.
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+fn work() -> io::Result<()> {
+    let mut out = File::from(sandbox::take_stdout()?);
+    sandbox::die_with_parent()?;
+    // A panic is told as a fault, not as text.
+    std::panic::set_hook(Box::new(|_| {}));
+    let mut input = io::stdin().lock();
+    let (order, length) = read_order(&mut input)?;
+    if let Err(e) = sandbox::enter(&order) {
+        return fault(&mut out, &format!("the worker could not give up its rights: {e}"));
+    }
+    let Some(content) = read(&mut input, length)? else {
+        return fault(&mut out, &format!("its {length} bytes have no room in the memory of a worker (media.memory)"));
+    };
+    let done = catch_unwind(AssertUnwindSafe(|| carry_out(&order.task, &content, &mut out)));
+    match done {
+        Ok(Ok(result)) => write_frame(&mut out, Frame::Result, &result),
+        Ok(Err(text)) => fault(&mut out, &text),
+        Err(_) => fault(&mut out, "the worker came upon something that it can't do (it panicked)"),
+    }
+}
+
+fn fault(out: &mut impl Write, text: &str) -> io::Result<()> {
+    let end = (0..=text.len().min(MAX_TEXT_BYTES as usize)).rev().find(|n| text.is_char_boundary(*n)).unwrap_or(0);
+    write_frame(out, Frame::Fault, &text.as_bytes()[..end])
+}
+
+/// None: there is no room for it.
+fn read(input: &mut impl Read, length: u64) -> io::Result<Option<Vec<u8>>> {
+    let Ok(room) = usize::try_from(length) else { return Ok(None) };
+    let mut content = Vec::new();
+    if content.try_reserve_exact(room).is_err() {
+        return Ok(None);
+    }
+    input.take(length).read_to_end(&mut content)?;
+    if content.len() < room { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(Some(content)) }
+}
+
+fn carry_out(task: &Task, content: &[u8], out: &mut File) -> Result<Vec<u8>, String> {
+    let _ = &out;
+    match task {
+        Task::Inspect { content_type, name } => {
+            write_inspection(inspect(content, &Declared { content_type, name })).map_err(|e| e.to_string())
+        }
+        #[cfg(feature = "test-util")]
+        Task::Misbehave(misdeed) => misbehave(*misdeed, out),
+    }
+}
+
+#[cfg(feature = "test-util")]
+/// What a file might make of a worker that it has taken over.
+fn misbehave(misdeed: Misdeed, out: &mut File) -> Result<Vec<u8>, String> {
+    match misdeed {
+        Misdeed::Abort => std::process::abort(),
+        Misdeed::Hang => loop {
+            std::thread::park();
+        },
+        Misdeed::Spin => loop {
+            std::hint::spin_loop();
+        },
+        Misdeed::TakeMemory => Ok(vec![1; 64 << 30]),
+        Misdeed::Panic => {
+            let nothing: Vec<u8> = Vec::new();
+            Ok(vec![nothing[0]])
+        }
+        Misdeed::OpenFile => File::open("/etc/passwd").map(|_| Vec::new()).map_err(|e| e.to_string()),
+        Misdeed::Connect => std::net::TcpStream::connect("127.0.0.1:9").map(|_| Vec::new()).map_err(|e| e.to_string()),
+        Misdeed::Flood => loop {
+            write_frame(out, Frame::Step, &[b'x'; MAX_TEXT_BYTES as usize]).map_err(|e| e.to_string())?;
+        },
+        Misdeed::Lie => {
+            // A frame that says more than it may.
+            out.write_all(&[Frame::Result.byte(), 0xff, 0xff, 0xff, 0xff]).map_err(|e| e.to_string())?;
+            Ok(Vec::new())
+        }
+    }
+}

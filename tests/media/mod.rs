@@ -1,0 +1,4 @@
+//! Models, pictures, sound and video: the worker that reads them, and what the doors tell of them.
+
+mod commands;
+mod worker;
