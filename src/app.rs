@@ -34,6 +34,7 @@ use crate::http::edge::site::Site;
 use crate::http::gateway::Gateway;
 use crate::jobs::deliver_events::Couriers;
 use crate::jobs::deliver_log::{self, DeliverLog};
+use crate::jobs::inspect::Inspect;
 use crate::local::sealed::Sealing;
 use crate::net::drain::Tracker;
 use crate::net::listen::{Address, Transport};
@@ -44,6 +45,7 @@ use crate::ops::changes::{Changes, Follower};
 use crate::ops::encryption;
 use crate::ops::events::Events;
 use crate::ops::lifecycle::reads::ReadLog;
+use crate::ops::media::{Inspections, Media};
 use crate::ops::shared_upkeep::SharedUpkeep;
 use crate::ops::shared_usage::SharedUsage;
 use crate::private;
@@ -166,7 +168,9 @@ impl App {
         let tracker = Tracker::default();
         let events = Events::new(events_settings, stack.origin.clone(), queue.clone(), metrics.events.clone())?;
         let told: Option<Arc<dyn Follower>> = Some(Arc::new(events.clone()));
-        let followers = [purges.follower(), stack.follower(), cluster.follower(), told].into_iter().flatten().collect();
+        let media = Media::start(&config.media, over_s3, metrics.media.clone())?;
+        let inspections = media.is_some().then(|| Arc::new(Inspections { is_far: over_s3 }) as Arc<dyn Follower>);
+        let followers = [purges.follower(), stack.follower(), cluster.follower(), told, inspections].into_iter().flatten().collect();
         let changes = Changes::new(followers, queue.clone(), tracker.clone());
         changes.take_up().await?;
         if let Some(replicas) = &stack.layers.replicas {
@@ -184,6 +188,7 @@ impl App {
             .with_lifecycles(lifecycles)
             .with_read_log(read_log)
             .with_encryption(encryption)
+            .with_media(media)
             .with_usage(usage.clone(), shared_usage(stack.shared.as_ref(), &queue, &usage)?);
         let follows = jobs::told(&events);
         let webhooks = events.settings().webhooks.clone();
@@ -202,6 +207,7 @@ impl App {
         };
         let (bucket_logs, bucket_log_writer) = start_bucket_logs(&spool, &metrics)?;
         let mut kinds = jobs::kinds(parts, &ops, &auth);
+        kinds.push(Arc::new(Inspect::new(ops.clone(), auth.clone(), &config.media.pool)));
         kinds.push(Arc::new(DeliverLog { ops: ops.clone(), auth: auth.clone(), dir: spool.dir.clone() }));
         jobs::register(&queue, recurring, &kinds).await?;
         ops.load_settings(&auth).await?;

@@ -21,6 +21,7 @@ use crate::base::digest::Sha256;
 use crate::base::encryption::{CustomerKey, Encryption};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::etag::ETag;
+use crate::base::inspection::Inspection;
 use crate::base::lock::{Lock, Retention};
 use crate::base::names::{BucketName, ObjectKey, TenantId, UploadId};
 use crate::base::object::{
@@ -263,6 +264,7 @@ pub struct Origin {
     pub uploads: Arc<dyn Uploads>,
     pub settings: Arc<dyn OwnSettings>,
     pub control: Arc<dyn Control>,
+    pub inspections: Arc<dyn Inspections>,
     /// None: the store keeps no index of what lifecycle rules may concern; who wants to know lists.
     pub due: Option<Arc<dyn DueIndex>>,
     /// None: the store keeps nothing of when objects were read.
@@ -273,7 +275,7 @@ pub struct Origin {
 
 impl Origin {
     /// A store, which is all parts in one.
-    pub fn of<S: Buckets + Reads + Intake + Writes + Uploads + OwnSettings + Control>(store: Arc<S>) -> Self {
+    pub fn of<S: Buckets + Reads + Intake + Writes + Uploads + OwnSettings + Inspections + Control>(store: Arc<S>) -> Self {
         Origin {
             buckets: store.clone(),
             reads: store.clone(),
@@ -281,6 +283,7 @@ impl Origin {
             writes: store.clone(),
             uploads: store.clone(),
             settings: store.clone(),
+            inspections: store.clone(),
             control: store,
             due: None,
             last_reads: None,
@@ -419,6 +422,27 @@ pub trait OwnSettings: Send + Sync + 'static {
     fn set_setting<'a>(&'a self, space: &'a str, name: &'a str, value: Option<Vec<u8>>) -> Pending<'a, ()>;
     /// Where there is none of that name yet. False: there is one, and it stays.
     fn add_setting<'a>(&'a self, space: &'a str, name: &'a str, value: Vec<u8>) -> Pending<'a, bool>;
+}
+
+/// What was found in the bytes of versions, kept beside them and gone with them. As it stands here: by a store that keeps none of it.
+pub trait Inspections: Send + Sync + 'static {
+    /// Of exactly this version, where the object itself does not say it.
+    fn inspection<'a>(&'a self, of: ObjectRef<'a>, object: &'a SharedObject) -> Pending<'a, Option<Arc<Inspection>>> {
+        let _ = (of, object);
+        Box::pin(std::future::ready(Ok(None)))
+    }
+
+    /// Of the version that the key shows. False: it shows another one by now.
+    fn set_inspection<'a>(&'a self, of: ObjectRef<'a>, object: &'a SharedObject, inspection: &'a Inspection) -> Pending<'a, bool> {
+        let _ = (of, object, inspection);
+        Box::pin(std::future::ready(Ok(false)))
+    }
+
+    /// The key shows nothing any more.
+    fn forget_inspection<'a>(&'a self, of: ObjectRef<'a>) -> Pending<'a, ()> {
+        let _ = of;
+        Box::pin(std::future::ready(Ok(())))
+    }
 }
 
 /// The origin as a whole.

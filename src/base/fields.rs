@@ -38,6 +38,8 @@ impl Tag {
     pub const PART_KEYS: Tag = Tag::new(10).needed();
     /// How an object is encrypted elsewhere, as its answers say it.
     pub const ENCRYPTION: Tag = Tag::new(11);
+    /// What was found in the bytes. A copy may be declared otherwise, and is looked into by itself.
+    pub const INSPECTION: Tag = Tag::new(12);
     /// The bucket upstream that a bucket is by itself. Who does not know it would look for its objects in a folder.
     pub const OWN_BUCKET: Tag = Tag::new(16).needed();
 

@@ -186,7 +186,8 @@ impl Inspection {
 
     /// As the API and the command show it.
     pub fn as_json(&self) -> Value {
-        let facts: serde_json::Map<String, Value> = self.known_facts().map(|(fact, value)| (fact.name().to_owned(), json!(value))).collect();
+        let facts: serde_json::Map<String, Value> =
+            self.known_facts().map(|(fact, value)| (fact.name().to_owned(), json!(value))).collect();
         json!({
             "verdict": self.verdict.name(),
             "format": self.format,

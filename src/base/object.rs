@@ -9,6 +9,7 @@ use super::digest::VerifiedSha256;
 use super::encryption::Encryption;
 use super::etag::ETag;
 use super::fields::{Fields, Unknown};
+use super::inspection::Inspection;
 use super::listed::listed;
 use super::lock::Lock;
 use super::names::{BucketName, ObjectKey, TenantId, UploadId};
@@ -100,6 +101,8 @@ pub struct ObjectInfo {
     pub tag_count: Option<u16>,
     /// With the client's key, where it brought one.
     pub encryption: Option<Encryption>,
+    /// What was found in its bytes, where they are of a media type and were looked into.
+    pub inspection: Option<Arc<Inspection>>,
     pub unknown: Unknown,
     /// Where it was found. Never in a record: the way to a version is no part of it.
     pub layer: Layer,

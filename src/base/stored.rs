@@ -23,10 +23,12 @@ use super::timestamp::Timestamp;
 
 mod checksums;
 mod encryption;
+mod inspection;
 
 use checksums::{Algorithm, OfParts};
 pub use checksums::{Checksum, checksum_of, in_slot, take_checksums, with_checksums};
 use encryption::{take_encryption, with_encryption};
+pub use inspection::{inspection_bytes, inspection_of, take_inspection, with_inspection};
 
 listed! {
     #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -232,6 +234,8 @@ impl ObjectInfo {
             // Asked for anew: it changes while the version stays.
             tag_count: _,
             encryption,
+            // The same.
+            inspection: _,
             unknown,
             layer,
         } = info;
@@ -266,6 +270,7 @@ impl ObjectInfo {
             lock,
             tag_count: None,
             encryption,
+            inspection: None,
             unknown,
             layer,
         })

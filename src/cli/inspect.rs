@@ -10,9 +10,9 @@ use serde_json::json;
 use super::Failure;
 use crate::base::inspection::{Inspection, Verdict};
 use crate::config::Config;
+use crate::media::INSPECTOR;
 use crate::media::pool::{self, Pool};
 use crate::media::wire::{Task, read_inspection};
-use crate::media::INSPECTOR;
 use crate::origin::Body;
 
 #[derive(Args)]

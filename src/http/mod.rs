@@ -21,6 +21,7 @@ pub mod gzip;
 pub mod health;
 pub mod isolation;
 pub mod link;
+mod media;
 pub mod negotiate;
 mod object_rights;
 mod pace;

@@ -13,6 +13,7 @@ use crate::base::object::ObjectInfo;
 use crate::base::range::{ByteRange, RangeSpec};
 use crate::base::timestamp::Timestamp;
 use crate::http::body::ResponseBody;
+use crate::http::media;
 use crate::http::ranges::{self, Requested};
 use crate::http::respond::{Answer, value};
 use crate::ops::Ops;
@@ -253,6 +254,9 @@ fn object_headers(headers: &mut HeaderMap, object: &ObjectInfo) {
     put(HeaderName::from_static("x-amz-storage-class"), stored.storage_class.as_deref());
     put(HeaderName::from_static("x-amz-restore"), object.restore.as_deref());
     put(REPLICA, object.layer.replica());
+    if let Some(found) = &object.inspection {
+        media::tell(headers, found);
+    }
     for (name, text) in &stored.user {
         if let (Ok(name), Some(v)) = (HeaderName::try_from(format!("x-amz-meta-{name}")), HeaderValue::from_bytes(text).ok()) {
             headers.insert(name, v);

@@ -9,6 +9,7 @@
 pub mod backfill;
 pub mod deliver_events;
 pub mod deliver_log;
+pub mod inspect;
 pub mod lifecycle;
 pub mod peers;
 pub mod purge;

@@ -92,6 +92,7 @@ fn decide(txn: &mut Txn<'_>, ring: &Ring, complete: &CompleteUpload, quota: &Quo
             sha256: None,
             place: BodyPlace::Parts { manifest },
             parts: Some(PartsRef { manifest, count: parts.len() as u16 }),
+            inspection: None,
             unknown: Fields::default(),
         },
     });
@@ -157,6 +158,7 @@ fn completed_before(txn: &Txn<'_>, complete: &CompleteUpload) -> Result<Option<S
         sha256: None,
         place: BodyPlace::Empty,
         parts: None,
+        inspection: None,
         unknown: Fields::default(),
     };
     Ok(Some(Arc::new(ObjectRow { head, tail }.info(Vec::new()))))

@@ -140,8 +140,21 @@ fn copy_inside(txn: &mut Txn<'_>, ring: &Ring, copy: &CopyObject, checksum: Opti
         && replaced.is_some_and(|row| row.tail.generation == source.tail.generation);
     // Named one by one: whether a copy has it too must be said of each.
     let ObjectHead { size, etag, modified: _, owner, checksum: _ } = source.head.clone();
-    let ObjectTail { generation: old, standing: _, key, envelope, acl: _, headers: _, lock: _, tags: _, sha256, place, parts, unknown } =
-        source.tail.clone();
+    let ObjectTail {
+        generation: old,
+        standing: _,
+        key,
+        envelope,
+        acl: _,
+        headers: _,
+        lock: _,
+        tags: _,
+        sha256,
+        place,
+        parts,
+        inspection: _,
+        unknown,
+    } = source.tail.clone();
     let data_key = match &envelope {
         Some(envelope) => Some(ring.unwrap(envelope, &Place::of_version(&copy.source_bucket, &copy.source_key, old, size), None)?),
         None => None,
@@ -162,6 +175,7 @@ fn copy_inside(txn: &mut Txn<'_>, ring: &Ring, copy: &CopyObject, checksum: Opti
             sha256,
             place,
             parts,
+            inspection: None,
             unknown: if in_place { unknown } else { unknown.of_copy() },
         },
     };

@@ -12,7 +12,8 @@ use crate::base::digest::VerifiedSha256;
 use crate::base::encryption::Encryption;
 use crate::base::error::{Error, Result};
 use crate::base::etag::ETag;
-use crate::base::fields::Fields;
+use crate::base::fields::{Fields, Tag};
+use crate::base::inspection::Inspection;
 use crate::base::lock::Lock;
 use crate::base::names::{BucketName, ObjectKey, TenantId};
 use crate::base::object::{Acl, ObjectHeaders, PartInfo};
@@ -196,6 +197,21 @@ impl Shared {
         self.queue.submit(set).await
     }
 
+    /// False: that version is not there any more. The version stays what it is, and so does its generation.
+    pub async fn set_inspection(&self, of: ObjectRef<'_>, generation: u64, inspection: &Inspection) -> Result<bool> {
+        let (of, inspection) = (of.to_owned(), Arc::new(inspection.clone()));
+        let set = move |txn: &mut Txn<'_>| {
+            let found = txn.object(&of.bucket, &of.key)?.filter(|row| row.tail.generation == generation);
+            let Some(found) = found else { return Ok(false) };
+            let mut row = ObjectRow::clone(&found);
+            row.tail.inspection = Some(inspection);
+            // Of a newer program, which this takes the place of.
+            row.tail.unknown.take(Tag::INSPECTION);
+            versions::rewrite(txn, &of.bucket, &of.key, Arc::new(row)).map(|()| true)
+        };
+        self.queue.submit(set).await
+    }
+
     /// The version stays what it is, and so does its generation.
     pub async fn set_tags(&self, of: ObjectRef<'_>, tags: Tags) -> Result<()> {
         let of = of.to_owned();
@@ -269,6 +285,7 @@ fn decide(txn: &mut Txn<'_>, ring: &Ring, version: &NewVersion, mut bring: Bring
             sha256: Some(version.sha256),
             place,
             parts,
+            inspection: None,
             unknown: version.unknown.clone(),
         },
     });

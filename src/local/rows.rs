@@ -10,6 +10,7 @@ use crate::base::digest::{Sha256, VerifiedSha256};
 use crate::base::error::{Error, Result};
 use crate::base::etag::ETag;
 use crate::base::fields::{Fields, Unknown};
+use crate::base::inspection::Inspection;
 use crate::base::listed::listed;
 use crate::base::lock::Lock;
 use crate::base::names::{BucketName, ObjectKey, TenantId};
@@ -154,6 +155,7 @@ pub struct ObjectTail {
     pub place: BodyPlace,
     /// The parts as `partNumber` shows them; the bytes may have moved elsewhere.
     pub parts: Option<PartsRef>,
+    pub inspection: Option<Arc<Inspection>>,
     pub unknown: Fields,
 }
 
@@ -358,6 +360,7 @@ impl ObjectRow {
             lock: tail.lock,
             tag_count: Some(tail.tags.count()),
             encryption: tail.envelope.as_ref().map(|envelope| envelope.of.clone()),
+            inspection: tail.inspection.clone(),
             unknown: Unknown { fields: tail.unknown.clone(), newer: None },
             layer: Layer::Store,
         }

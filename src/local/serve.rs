@@ -8,6 +8,7 @@ use tokio::task::spawn_blocking;
 use crate::base::digest::Sha256;
 use crate::base::encryption::Encryption;
 use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::inspection::Inspection;
 use crate::base::lock::Retention;
 use crate::base::names::{BucketName, ObjectKey, TenantId, UploadId};
 use crate::base::object::{Acl, Bucket, BucketDocument, ListPage, ListQuery, SharedBucket, SharedObject, Upload, UploadedPart};
@@ -27,9 +28,9 @@ use crate::local::stored;
 use crate::local::txn::no_such_bucket;
 use crate::local::{backup, list, list_versions, usage};
 use crate::origin::{
-    Announced, Body, Buckets, CacheState, CompleteUpload, Control, CopyObject, Dedup, Delete, Deleted, Freshness, Intake, OwnSettings,
-    Pending, Prefetch, PutObject, Quota, ReadBy, Reads, Restore, Restored, Uploads, UploadsPage, UploadsQuery, Usage, Writes, Written,
-    not_archived,
+    Announced, Body, Buckets, CacheState, CompleteUpload, Control, CopyObject, Dedup, Delete, Deleted, Freshness, Inspections, Intake,
+    OwnSettings, Pending, Prefetch, PutObject, Quota, ReadBy, Reads, Restore, Restored, Uploads, UploadsPage, UploadsQuery, Usage, Writes,
+    Written, not_archived,
 };
 
 impl Local {
@@ -76,6 +77,13 @@ impl Buckets for Local {
 
     fn set_bucket_acl<'a>(&'a self, name: &'a BucketName, acl: Acl) -> Pending<'a, ()> {
         Box::pin(self.shared.set_bucket_acl(name, acl))
+    }
+}
+
+/// The object says it itself, and it goes with its row.
+impl Inspections for Local {
+    fn set_inspection<'a>(&'a self, of: ObjectRef<'a>, object: &'a SharedObject, inspection: &'a Inspection) -> Pending<'a, bool> {
+        Box::pin(self.shared.set_inspection(of, object.generation, inspection))
     }
 }
 

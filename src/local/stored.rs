@@ -19,7 +19,10 @@ use crate::base::fields::{Fields, Tag};
 use crate::base::lock::Lock;
 use crate::base::names::{BucketName, ObjectKey, TenantId};
 use crate::base::object::{self, Bucket};
-use crate::base::stored::{self, Acl, Checksum, Headers, acl_and_fields, checksum_of, in_slot, take_acl, take_checksums, with_checksums};
+use crate::base::stored::{
+    self, Acl, Checksum, Headers, acl_and_fields, checksum_of, in_slot, take_acl, take_checksums, take_inspection, with_checksums,
+    with_inspection,
+};
 use crate::base::tags::Tags;
 use crate::base::timestamp::Timestamp;
 use crate::local::rows::{
@@ -213,7 +216,9 @@ struct TailForm {
 
 impl Row for ObjectRow {
     fn encode(&self) -> Result<Vec<u8>> {
-        let ObjectTail { generation, standing, key, envelope, acl, headers, lock, tags, sha256, place, parts, unknown } = self.tail.clone();
+        let ObjectTail { generation, standing, key, envelope, acl, headers, lock, tags, sha256, place, parts, inspection, unknown } =
+            self.tail.clone();
+        let unknown = with_inspection(unknown, inspection.as_deref())?;
         let fields = tags.append_to(lock.append_to(with_standing(with_key(unknown, key), standing)));
         let fields = with_envelope(fields, envelope.as_ref())?;
         let (acl, fields) = acl_and_fields(&acl, fields)?;
@@ -231,9 +236,10 @@ impl Row for ObjectRow {
         take_checksums(&mut unknown, &mut head.checksum, &mut [])?;
         let envelope = take_envelope(&mut unknown)?;
         let (tags, acl) = (Tags::take_from(&mut unknown)?, take_acl(acl, &mut unknown)?);
+        let inspection = take_inspection(&mut unknown);
         unknown.require_known()?;
         let headers = headers.into();
-        let tail = ObjectTail { generation, standing, key, envelope, acl, headers, lock, tags, sha256, place, parts, unknown };
+        let tail = ObjectTail { generation, standing, key, envelope, acl, headers, lock, tags, sha256, place, parts, inspection, unknown };
         Ok(ObjectRow { head, tail })
     }
 }

@@ -43,7 +43,8 @@ impl<'a> Cursor<'a> {
     }
 
     pub fn skip(&mut self, count: u64) -> Looked<()> {
-        let short = || format!("it is cut short: {} at byte {} goes on for {count} bytes and there are {}", self.what, self.at, self.left());
+        let short =
+            || format!("it is cut short: {} at byte {} goes on for {count} bytes and there are {}", self.what, self.at, self.left());
         let count = usize::try_from(count).ok().filter(|n| *n <= self.left()).ok_or_else(short)?;
         self.at += count;
         Ok(())
@@ -89,7 +90,8 @@ impl<'a> Cursor<'a> {
     /// Up to a zero byte, which is taken too.
     pub fn text_to_zero(&mut self, max: usize) -> Looked<&'a [u8]> {
         let within = &self.rest()[..self.left().min(max + 1)];
-        let end = within.iter().position(|b| *b == 0).ok_or_else(|| format!("{} at byte {} has a text without an end", self.what, self.at))?;
+        let end =
+            within.iter().position(|b| *b == 0).ok_or_else(|| format!("{} at byte {} has a text without an end", self.what, self.at))?;
         let text = &within[..end];
         self.at += end + 1;
         Ok(text)

@@ -1,8 +1,6 @@
 //! What an inspection gathers, within bounds, and the verdict that follows from it.
 
-use crate::base::inspection::{
-    Fact, Finding, Inspection, MAX_FINDING_CHARS, MAX_FINDINGS, MAX_NAME_CHARS, MAX_NAMES, Verdict, cut,
-};
+use crate::base::inspection::{Fact, Finding, Inspection, MAX_FINDING_CHARS, MAX_FINDINGS, MAX_NAME_CHARS, MAX_NAMES, Verdict, cut};
 use crate::media::format::Format;
 
 /// Raised whenever an inspector would say something else of the same bytes.

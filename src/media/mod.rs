@@ -20,9 +20,9 @@ pub mod pool;
 pub mod samples;
 mod sandbox;
 pub mod settings;
-pub mod wire;
 #[cfg(test)]
 mod tests;
+pub mod wire;
 pub mod worker;
 
 pub use found::INSPECTOR;

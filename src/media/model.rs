@@ -69,9 +69,13 @@ impl<'a> Model<'a> {
     pub fn new(json: &'a Json, bin: Option<&'a [u8]>) -> Looked<Self> {
         let mut buffers = Vec::new();
         for (n, buffer) in json.list("buffers").iter().enumerate() {
-            let told = length(buffer, "byteLength").map_err(|e| format!("buffer {n}: {e}"))?.ok_or_else(|| format!("buffer {n} says no length"))?;
+            let told = length(buffer, "byteLength")
+                .map_err(|e| format!("buffer {n}: {e}"))?
+                .ok_or_else(|| format!("buffer {n} says no length"))?;
             let there: Option<Cow<'a, [u8]>> = match buffer.get("uri").and_then(Json::text) {
-                Some(uri) if uri.starts_with("data:") => Some(Cow::Owned(data(uri).ok_or_else(|| format!("buffer {n} has a data URI that can't be read"))?)),
+                Some(uri) if uri.starts_with("data:") => {
+                    Some(Cow::Owned(data(uri).ok_or_else(|| format!("buffer {n} has a data URI that can't be read"))?))
+                }
                 Some(_) => None,
                 // What only a reader of an extension looks for.
                 None if n > 0 || bin.is_none() => None,
@@ -113,7 +117,8 @@ impl<'a> Model<'a> {
     }
 
     fn layout_of(&self, found: &Json) -> Looked<Layout> {
-        let component = found.get("componentType").and_then(Json::whole).and_then(Component::of).ok_or("has a component type that there is not")?;
+        let component =
+            found.get("componentType").and_then(Json::whole).and_then(Component::of).ok_or("has a component type that there is not")?;
         let (width, element) = match found.get("type").and_then(Json::text) {
             Some("SCALAR") => (1, component.bytes()),
             Some("VEC2") => (2, 2 * component.bytes()),
@@ -150,7 +155,8 @@ impl<'a> Model<'a> {
     }
 
     fn sparse(&self, sparse: &Json, whole: usize, element: usize) -> Looked<()> {
-        let count = length(sparse, "count")?.filter(|n| (1..=whole).contains(n)).ok_or("is sparse and changes no element, or more than it has")?;
+        let count =
+            length(sparse, "count")?.filter(|n| (1..=whole).contains(n)).ok_or("is sparse and changes no element, or more than it has")?;
         let indices = sparse.get("indices").ok_or("is sparse without indices")?;
         let size = match indices.get("componentType").and_then(Json::whole) {
             Some(5121) => 1,

@@ -70,11 +70,7 @@ impl Pool {
     /// Waits for a worker, gives it the content and answers its result. Dropped, the worker ends.
     pub async fn run(&self, task: Task, content: Body, length: u64) -> Result<Vec<u8>, Failure> {
         let _slot = self.0.slots.acquire().await.map_err(|e| Failure::OfUs(Error::internal(e)))?;
-        let order = Order {
-            memory_bytes: self.0.settings.memory_bytes,
-            cpu_seconds: self.0.settings.cpu.as_secs().max(1),
-            task,
-        };
+        let order = Order { memory_bytes: self.0.settings.memory_bytes, cpu_seconds: self.0.settings.cpu.as_secs().max(1), task };
         let settings = self.0.settings.clone();
         let attempt = Ending(self.0.runtime.spawn(async move { attempt(&settings, &order, content, length).await }));
         attempt.await
@@ -139,7 +135,8 @@ async fn attempt(settings: &Settings, order: &Order, content: Body, length: u64)
 
 fn start(settings: &Settings) -> io::Result<Child> {
     let mut command = Command::new(&settings.program);
-    command.arg(COMMAND).env_clear().current_dir("/").kill_on_drop(true);
+    // Room that the allocator had taken beforehand would be no part of the limit.
+    command.arg(COMMAND).env_clear().env("MIMALLOC_ARENA_RESERVE", "0").current_dir("/").kill_on_drop(true);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
     command.spawn()
 }

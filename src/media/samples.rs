@@ -67,7 +67,8 @@ pub fn png(width: u32, height: u32, chunks: &[(&str, &[u8])]) -> Vec<u8> {
 
 fn jpeg() -> Vec<u8> {
     let frame = b"\xff\xc0\0\x0b\x08\0\x03\0\x02\x01\x01\x11\0";
-    [&b"\xff\xd8\xff\xe0\0\x10JFIF\0\x01\x01\0\0\x01\0\x01\0\0"[..], frame, b"\xff\xda\0\x08\x01\x01\0\0\x3f\0\x55\xff\0\x12\xff\xd9"].concat()
+    [&b"\xff\xd8\xff\xe0\0\x10JFIF\0\x01\x01\0\0\x01\0\x01\0\0"[..], frame, b"\xff\xda\0\x08\x01\x01\0\0\x3f\0\x55\xff\0\x12\xff\xd9"]
+        .concat()
 }
 
 fn webp() -> Vec<u8> {

@@ -42,6 +42,7 @@ pub fn enter(order: &Order) -> io::Result<()> {
     rustix::thread::set_no_new_privs(true)?;
     let limit = |resource, most| setrlimit(resource, Rlimit { current: Some(most), maximum: Some(most) });
     limit(Resource::As, order.memory_bytes)?;
+    limit(Resource::Data, order.memory_bytes)?;
     limit(Resource::Core, 0)?;
     limit(Resource::Fsize, 0)?;
     limit(Resource::Nofile, 0)?;

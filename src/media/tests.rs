@@ -61,7 +61,7 @@ fn a_file_is_what_its_bytes_are() {
             let found = look(&samples::of(format), other.media_type());
             assert_eq!(found.verdict, Verdict::Refused, "{format:?} as {other:?}");
         }
-        refused(page, format.media_type(), if format == Format::Json { "no JSON" } else { "an HTML page" });
+        refused(page, format.media_type(), "an HTML page");
     }
     let by_name = inspect(&samples::of(Format::Png), &Declared { content_type: "image/png", name: "a.jpg" });
     assert_eq!(by_name.verdict, Verdict::Flagged, "{by_name:?}");
@@ -75,12 +75,11 @@ fn what_is_cut_short_is_found() {
         for end in 0..whole.len() {
             let found = look(&whole[..end], format.media_type());
             let half = match format {
-                // Frames, pages and clusters are whole by themselves.
-                Format::Mp3 | Format::Ogg | Format::WebM => end > whole.len() / 3,
+                // Frames are whole by themselves.
+                Format::Mp3 => end >= 417,
                 // Between header and data there is nothing that says how much there is.
                 Format::Exr => end >= whole.len() - 16,
                 Format::Flac => end > whole.len() - 3,
-                Format::Hdr => false,
                 _ => false,
             };
             assert!(half || found.verdict != Verdict::Passed, "{format:?} at {end} of {}: {found:?}", whole.len());
@@ -114,7 +113,10 @@ fn numbers_that_lie_are_found() {
     }
     // 580 bytes that say 18 GB: a sparse accessor without a view of its own.
     let sparse = r#""sparse":{"count":1,"indices":{"bufferView":0,"componentType":5123},"values":{"bufferView":1}}"#;
-    let bomb = triangle_with("{\"bufferView\":1,\"componentType\":5126,\"count\":3", &format!("{{{sparse},\"componentType\":5126,\"count\":1500000000"));
+    let bomb = triangle_with(
+        "{\"bufferView\":1,\"componentType\":5126,\"count\":3",
+        &format!("{{{sparse},\"componentType\":5126,\"count\":1500000000"),
+    );
     refused(&bomb, GLB, "18000000000 bytes");
     let mut outside = samples::buffer();
     outside[4] = 3;
@@ -124,7 +126,7 @@ fn numbers_that_lie_are_found() {
     refused(&super::glb::write(samples::GLTF, &nan).unwrap(), GLB, "numbers that are none");
     let deep = format!("{{\"asset\":{{\"version\":\"2.0\"}},\"extras\":{}{}}}", "[".repeat(100_000), "]".repeat(100_000));
     refused(deep.as_bytes(), "model/gltf+json", "more than 128 levels");
-    refused("[".repeat(100_000).as_bytes(), "application/json", "recursion limit");
+    refused("[".repeat(100_000).as_bytes(), "application/json", "it is no JSON");
 }
 
 #[test]
@@ -138,8 +140,6 @@ fn bombs_are_named() {
     let mut broken = samples::of(Format::Png);
     broken[17] ^= 1;
     refused(&broken, "image/png", "the checksum of its IHDR chunk");
-    let many = triangle_with("\"count\":3,\"type\":\"SCALAR\"", "\"count\":3,\"type\":\"SCALAR\"").len();
-    assert!(many > 0);
 }
 
 #[test]

@@ -11,9 +11,7 @@ use std::io::{self, Read, Write};
 
 use serde::{Deserialize, Serialize};
 
-use crate::base::inspection::{
-    Finding, Inspection, MAX_FINDING_CHARS, MAX_FINDINGS, MAX_NAME_CHARS, MAX_NAMES, Verdict, cut,
-};
+use crate::base::inspection::{Finding, Inspection, MAX_FINDING_CHARS, MAX_FINDINGS, MAX_NAME_CHARS, MAX_NAMES, Verdict, cut};
 
 pub const MAX_ORDER_BYTES: u32 = 64 * 1024;
 pub const MAX_RESULT_BYTES: u32 = 1024 * 1024;

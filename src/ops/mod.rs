@@ -88,6 +88,8 @@ pub struct Ops {
     unkept_classes: lifecycle::Unkept,
     encryption: encryption::Rules,
     usage: Option<Usage>,
+    /// None: nothing is looked into.
+    media: Option<media::Media>,
     /// None: there are no other nodes.
     shared_usage: Option<shared_usage::SharedUsage>,
     /// Held while made keys or secrets are changed, or taken up as they are stored: what is just made must not be lost to an
@@ -99,7 +101,7 @@ impl Ops {
     pub fn new(origin: Origin, variants: Variants, jobs: Queue) -> Self {
         let changes = changes::Changes::new(Vec::new(), jobs.clone(), Tracker::default());
         let (layers, cdn, peers, transfers, settings) = Default::default();
-        let (lifecycles, read_log, unkept_classes, encryption, usage, shared_usage, events) = Default::default();
+        let (lifecycles, read_log, unkept_classes, encryption, usage, shared_usage, events, media) = Default::default();
         let writers = Writers::Clients;
         Ops {
             origin,
@@ -117,6 +119,7 @@ impl Ops {
             unkept_classes,
             encryption,
             usage,
+            media,
             shared_usage,
             settings,
         }

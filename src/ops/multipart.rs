@@ -46,6 +46,7 @@ impl Ops {
         let NewObject { acl, headers, tags, lock, encryption } = new;
         let (owner, _) = grant.becomes(&acl)?;
         self.require_storable(grant, &headers, &tags, &acl).await?;
+        self.require_whole(of, &headers)?;
         let lock = self.lock_of_new(of, &lock, None).await?;
         let initiated = Timestamp::now();
         let upload = Upload {

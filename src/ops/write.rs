@@ -109,12 +109,14 @@ impl Ops {
         let (owner, quota) = grant.becomes(&acl)?;
         self.require_storable(grant, &headers, &tags, &acl).await?;
         let lock = self.lock_of_new(of, &lock, Some(Timestamp::now())).await?;
+        let passed = self.require_passed(of, &headers, encryption.as_ref(), &received).await?;
         let (bucket, key, owner) = (bucket.clone(), key.clone(), owner.clone());
         let headers = self.kept_headers(headers);
         let put = PutObject { bucket, key, owner, acl, headers, tags, encryption, lock, conditions, received };
         let writes = self.origin.writes.clone();
         let act = if grant.asked().is_some_and(|asked| asked.by_form) { Act::Post } else { Act::Put };
-        self.told(grant, What::Content, act, async move { writes.put(put, quota).await }).await
+        let written = self.told(grant, What::Content, act, async move { writes.put(put, quota).await }).await?;
+        Ok(Written { object: self.keep_passed(of, &written.object, passed).await, ..written })
     }
 
     /// `source_grant` is the right to read what is copied; `checksum` is what the copy gets in place of its source's.
@@ -130,6 +132,7 @@ impl Ops {
         let of @ ObjectRef { bucket, key, .. } = object(grant, &[Action::PutObject])?;
         let NewObject { acl, headers, tags, lock, encryption } = new;
         let from = object(source_grant, &[Action::GetObject])?.to_owned();
+        self.require_whole(of, &headers)?;
         self.note_read(&from.bucket, &from.key);
         let (owner, quota) = grant.becomes(&acl)?;
         self.require_storable(grant, &headers, &tags, &acl).await?;

@@ -17,6 +17,7 @@ use super::gauge::GaugeGuard;
 use super::histogram::Latency;
 use super::jobs::Jobs;
 use super::lifecycle::Lifecycle;
+use super::media::Media;
 use super::replicas::Replicas;
 use super::shadows::Shadows;
 use super::tenants::Tenants;
@@ -312,6 +313,7 @@ pub struct Metrics {
     pub replicas: Replicas,
     pub shadows: Shadows,
     pub lifecycle: Lifecycle,
+    pub media: Media,
     pub usage: Usage,
     pub events: Events,
 }
@@ -378,6 +380,7 @@ impl Metrics {
             replicas: Replicas::register(r),
             shadows: Shadows::register(r),
             lifecycle: Lifecycle::register(r),
+            media: Media::register(r),
             usage: Usage::register(r),
             events: Events::register(r),
             registry,

@@ -14,6 +14,7 @@ pub mod jobs;
 pub mod lifecycle;
 pub mod line_log;
 pub mod log;
+pub mod media;
 pub mod metrics;
 pub mod redact;
 pub mod replicas;

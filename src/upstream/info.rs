@@ -266,6 +266,7 @@ impl Inner {
             lock: lock(head),
             tag_count: self.tag_count(head.tag_count()),
             encryption: None,
+            inspection: None,
             unknown: known.map(|k| k.unknown).unwrap_or_default(),
             layer: Layer::Store,
         })

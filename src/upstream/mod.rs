@@ -23,6 +23,7 @@ pub mod cutter;
 pub mod delete;
 pub mod fault;
 pub mod info;
+mod inspections;
 pub mod keeping;
 pub mod known;
 pub mod leases;

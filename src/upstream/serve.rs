@@ -1,12 +1,14 @@
 //! The upstream as an origin: each operation in one line, to where it is done.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use aws_sdk_s3::config::retry::RetryConfig;
 
 use crate::base::digest::Sha256;
 use crate::base::encryption::Encryption;
 use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::inspection::Inspection;
 use crate::base::lock::Retention;
 use crate::base::names::{BucketName, ObjectKey, TenantId, UploadId};
 use crate::base::object::{Acl, Bucket, BucketDocument, ListPage, ListQuery, SharedBucket, SharedObject, Upload, UploadedPart};
@@ -16,8 +18,9 @@ use crate::base::tags::Tags;
 use crate::base::versions::{Marker, VersionsPage, VersionsQuery};
 use crate::ingest::{Received, Staging};
 use crate::origin::{
-    Announced, Body, Buckets, CacheState, CompleteUpload, Control, CopyObject, Dedup, Delete, Deleted, Freshness, Intake, OwnSettings,
-    Pending, Prefetch, PutObject, Quota, ReadBy, Reads, Restore, Restored, Uploads, UploadsPage, UploadsQuery, Usage, Writes, Written,
+    Announced, Body, Buckets, CacheState, CompleteUpload, Control, CopyObject, Dedup, Delete, Deleted, Freshness, Inspections, Intake,
+    OwnSettings, Pending, Prefetch, PutObject, Quota, ReadBy, Reads, Restore, Restored, Uploads, UploadsPage, UploadsQuery, Usage, Writes,
+    Written,
 };
 use crate::upstream::fault;
 use crate::upstream::open::{Inner, Upstream};
@@ -101,6 +104,20 @@ impl Reads for Upstream {
 
     fn cache_state(&self, _: ObjectRef<'_>, _: &SharedObject, _: u64) -> Option<CacheState> {
         None
+    }
+}
+
+impl Inspections for Upstream {
+    fn inspection<'a>(&'a self, of: ObjectRef<'a>, object: &'a SharedObject) -> Pending<'a, Option<Arc<Inspection>>> {
+        Box::pin(self.0.inspection(of, object))
+    }
+
+    fn set_inspection<'a>(&'a self, of: ObjectRef<'a>, object: &'a SharedObject, inspection: &'a Inspection) -> Pending<'a, bool> {
+        Box::pin(self.0.set_inspection(of, object, inspection))
+    }
+
+    fn forget_inspection<'a>(&'a self, of: ObjectRef<'a>) -> Pending<'a, ()> {
+        Box::pin(self.0.forget_inspection(of))
     }
 }
 

@@ -354,6 +354,7 @@ pub fn written(
         lock: Lock::default(),
         tag_count: None,
         encryption: None,
+        inspection: None,
         unknown: known.unknown.clone(),
         layer: Layer::Store,
     }

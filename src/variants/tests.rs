@@ -177,6 +177,7 @@ fn object(body: &[u8]) -> SharedObject {
         checksum: None,
         parts: Vec::new(),
         restore: None,
+        inspection: None,
         unknown: Default::default(),
         layer: Layer::Store,
     })

@@ -1,4 +1,5 @@
 //! Models, pictures, sound and video: the worker that reads them, and what the doors tell of them.
 
 mod commands;
+mod uploads;
 mod worker;

@@ -64,6 +64,7 @@ pub fn object(owner: &str, acl: Acl) -> ObjectInfo {
         checksum: None::<Checksum>,
         parts: Vec::new(),
         restore: None,
+        inspection: None,
         unknown: Default::default(),
         layer: Layer::Store,
     }

@@ -39,6 +39,7 @@ pub fn info_of(md5: Md5, size: u64) -> SharedObject {
         checksum: None,
         parts: Vec::new(),
         restore: None,
+        inspection: None,
         unknown: Default::default(),
         layer: Layer::Store,
     })

@@ -15,12 +15,14 @@
 //! GET        /-/v1/events              ?bucket=media&prefix=acme/run/: server-sent events of what happens now    (operator: &tenant=acme)
 //! GET        /-/v1/usage               ?month=2026-11&day=2026-11-29&by=day,bucket,type,run&format=csv    (operator: &tenant=acme)
 //! GET        /-/v1/usage/stored        ?by=tenant|type|run: what is stored now
+//! GET        /-/v1/assets/media/a.glb  ?wait=30s: what was found in the file
 //! POST       /-/v1/warm                {"bucket": "media", "keys": […], "prefixes": ["acme/run/"]}
 //! ```
 //!
 //! Not here: the operator's API (`admin`). Called by the S3 door for its reserved paths.
 //! Errors are JSON too: `{"code", "message", "request_id"}`, with S3's codes and statuses.
 
+mod assets;
 mod content;
 mod events;
 mod input;
@@ -66,10 +68,11 @@ enum Operation {
     Usage,
     Stored,
     Watch,
+    Asset,
 }
 
 /// Labels of metrics, after those of S3's operations, which share the door. STS has the next ones.
-pub const LABELS: usize = 15;
+pub const LABELS: usize = 16;
 
 impl Operation {
     /// Its place among the labels of metrics, its name there, and the access log's word.
@@ -90,6 +93,7 @@ impl Operation {
             Operation::Usage => (12, "GetUsage", "API.GET.USAGE"),
             Operation::Stored => (13, "GetStored", "API.GET.STORED"),
             Operation::Watch => (14, "WatchEvents", "API.GET.EVENTS"),
+            Operation::Asset => (15, "GetAsset", "API.GET.ASSET"),
         }
     }
 }
@@ -110,7 +114,8 @@ impl Operation {
             | Operation::Warm
             | Operation::Usage
             | Operation::Stored
-            | Operation::Watch => None,
+            | Operation::Watch
+            | Operation::Asset => None,
         }
     }
 }
@@ -156,6 +161,7 @@ async fn answer(gateway: &Gateway, visit: &Visit, parts: Parts, body: RequestBod
         Operation::Usage => usage::report(&exchange).await,
         Operation::Stored => usage::stored(&exchange).await,
         Operation::Watch => watch::stream(&exchange),
+        Operation::Asset => assets::get(&exchange, path.strip_prefix("assets/").unwrap_or_default()).await,
     }?;
     Ok(exchange.coded(document))
 }
@@ -175,6 +181,7 @@ fn route(method: &Method, path: &str) -> Result<Operation> {
         ("usage", "") => ("GET", Operation::Usage),
         ("events", "") => ("GET", Operation::Watch),
         ("usage", "stored") => ("GET", Operation::Stored),
+        ("assets", asset) if !asset.is_empty() => ("GET", Operation::Asset),
         ("uploads", id) if !id.contains('/') => ("GET", Operation::Upload),
         ("jobs", "") => ("GET", Operation::ListJobs),
         ("jobs", job) => match job.split_once('/').unwrap_or((job, "")) {
@@ -195,7 +202,7 @@ fn route(method: &Method, path: &str) -> Result<Operation> {
 fn nothing_here() -> Error {
     Error::new(
         ErrorKind::NotFound,
-        "There is nothing at this address: presign, url, content/<sha256>, events, jobs, jobs/<id>, uploads, uploads/<id>, usage, purge and warm are.",
+        "There is nothing at this address: presign, url, content/<sha256>, events, jobs, jobs/<id>, uploads, uploads/<id>, assets/<bucket>/<key>, usage, purge and warm are.",
     )
 }
 
@@ -219,6 +226,7 @@ mod tests {
             (Method::GET, "usage".to_owned(), Operation::Usage),
             (Method::GET, "events".to_owned(), Operation::Watch),
             (Method::GET, "usage/stored".to_owned(), Operation::Stored),
+            (Method::GET, "assets/media/a/b.glb".to_owned(), Operation::Asset),
             (Method::GET, "uploads/0AF3".to_owned(), Operation::Upload),
             (Method::GET, format!("jobs/{id}"), Operation::GetJob(job)),
             (Method::GET, format!("jobs/{id}/events"), Operation::JobEvents(job)),
@@ -239,6 +247,7 @@ mod tests {
             (Method::POST, "presign/x", ErrorKind::NotFound),
             (Method::GET, "", ErrorKind::NotFound),
             (Method::GET, "content/", ErrorKind::InvalidArgument),
+            (Method::GET, "assets/", ErrorKind::NotFound),
             (Method::GET, "content/abc", ErrorKind::InvalidArgument),
         ] {
             assert_eq!(route(&method, path).unwrap_err().kind(), kind, "{method} {path}");

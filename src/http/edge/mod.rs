@@ -175,8 +175,11 @@ async fn show(
     for attempt in 0..get::ATTEMPTS {
         // What a cache remembered has proven to be gone.
         let freshness = if attempt == 0 { Freshness::Cached } else { Freshness::Current };
-        let (found, object, _prefetch) = exchange.look_up_to_read(bucket, key, freshness, wanted.certain()).await?;
+        let (found, mut object, _prefetch) = exchange.look_up_to_read(bucket, key, freshness, wanted.certain()).await?;
         let grant = exchange.authorize_object(Action::GetObject, &found, exchange.named(bucket, key), Some(&object)).await?;
+        if gateway.ops.asks_for_inspections() {
+            object = Box::pin(gateway.ops.with_inspection(exchange.named(bucket, key), object, wanted.head)).await;
+        }
         if exchange.version.is_none()
             && let Some(website) = website::of(gateway, site, &found)
             && let Some(mut answer) = website::redirect(exchange, &website, asked, &object)

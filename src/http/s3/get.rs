@@ -45,6 +45,9 @@ pub async fn read(exchange: &mut Exchange<'_>, bucket: &BucketName, key: &Object
         }
         let Some(unlocked) = encryption::unlocked(exchange, &grant, object).await? else { continue };
         object = unlocked;
+        if exchange.gateway.ops.asks_for_inspections() {
+            object = Box::pin(exchange.gateway.ops.with_inspection(exchange.named(bucket, key), object, wanted.head)).await;
+        }
         if wanted.part.is_some() {
             object = exchange.gateway.ops.with_parts(&grant, &object).await?;
         }

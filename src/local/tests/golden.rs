@@ -8,6 +8,7 @@ use super::model::copy_tree;
 use super::*;
 use crate::base::etag::ETag;
 use crate::base::fields::Fields;
+use crate::base::inspection::{Fact, Finding, Inspection, Verdict};
 use crate::base::lock::{Lock, Retention, RetentionMode};
 use crate::base::names::UploadId;
 use crate::base::object::{BucketDocument, SharedObject, Upload};
@@ -115,6 +116,7 @@ fn version(noncurrent_since: Option<Timestamp>) -> ObjectRow {
             sha256: None,
             place: BodyPlace::File { id: 9 },
             parts: None,
+            inspection: None,
             unknown: Fields::default(),
         },
     }
@@ -140,6 +142,17 @@ fn rows_of_versions_are_read_and_written_as_they_lie_there() {
     let mut tagged = version(None);
     tagged.tail.tags = tags.clone();
     holds("tagged-version", &tagged);
+    let mut inspected = version(None);
+    inspected.tail.inspection = Some(Arc::new(Inspection {
+        inspector: 1,
+        verdict: Verdict::Flagged,
+        format: "glb".into(),
+        // The second is of a newer inspector.
+        facts: vec![(Fact::Triangles.number(), 60_000), (500, 7)],
+        names: vec!["KHR_materials_unlit".into()],
+        findings: vec![Finding { fault: false, text: "it has 60000 triangles: more than 50000".into() }],
+    }));
+    holds("inspected-version", &inspected);
     let upload = Upload {
         id: UploadId::parse("00112233445566778899aabbccddeeff").unwrap(),
         bucket: bucket_name("media"),

@@ -46,6 +46,7 @@ fn object() -> ObjectRow {
         sha256: None,
         place: BodyPlace::Parts { manifest: 7 },
         parts: Some(PartsRef { manifest: 7, count: 2 }),
+        inspection: None,
         unknown: Fields::default(),
     };
     ObjectRow { head: head(value(ChecksumAlgorithm::Xxhash128, 1, 2)), tail }

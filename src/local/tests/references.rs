@@ -115,6 +115,7 @@ impl Things {
                 sha256,
                 place,
                 parts: None,
+                inspection: None,
                 unknown: Fields::default(),
             },
         })

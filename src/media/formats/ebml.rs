@@ -54,7 +54,10 @@ fn segment(mut at: Cursor<'_>, found: &mut Found) -> Looked<()> {
             INFO => info(at.take(usize::try_from(length).unwrap_or(usize::MAX))?, found)?,
             TRACKS => {
                 has_tracks = true;
-                each(at.take(usize::try_from(length).unwrap_or(usize::MAX))?, |id, body| if id == 0xae { track(body, found) } else { Ok(()) })?;
+                each(
+                    at.take(usize::try_from(length).unwrap_or(usize::MAX))?,
+                    |id, body| if id == 0xae { track(body, found) } else { Ok(()) },
+                )?;
             }
             _ => at.skip(length)?,
         }

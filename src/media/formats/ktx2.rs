@@ -11,7 +11,8 @@ pub fn look(bytes: &[u8], found: &mut Found) -> Looked<()> {
     let mut at = Cursor::new(bytes, "its header");
     at.skip(12)?;
     let (format, _type_size) = (at.u32_le()?, at.u32_le()?);
-    let (width, height, depth, layers, faces, levels) = (at.u32_le()?, at.u32_le()?, at.u32_le()?, at.u32_le()?, at.u32_le()?, at.u32_le()?);
+    let (width, height, depth, layers, faces, levels) =
+        (at.u32_le()?, at.u32_le()?, at.u32_le()?, at.u32_le()?, at.u32_le()?, at.u32_le()?);
     let packing = at.u32_le()?;
     found.size(width, height.max(1));
     found.fact(Fact::Faces, faces);

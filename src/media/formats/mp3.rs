@@ -99,11 +99,12 @@ fn frame(bytes: &[u8]) -> Option<Frame> {
         (false, _) => 4,
     };
     let kbits = u32::from(*KBITS[table].get(usize::from(header[2] >> 4))?);
-    let rate = *RATES.get(usize::from(header[2] >> 2 & 3))? >> match version {
-        3 => 0,
-        2 => 1,
-        _ => 2,
-    };
+    let rate = *RATES.get(usize::from(header[2] >> 2 & 3))?
+        >> match version {
+            3 => 0,
+            2 => 1,
+            _ => 2,
+        };
     if kbits == 0 {
         return None;
     }

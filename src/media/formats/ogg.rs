@@ -28,10 +28,10 @@ pub fn look(bytes: &[u8], found: &mut Found) -> Looked<()> {
         let count = at.u8()?;
         let segments = at.take(usize::from(count))?;
         let body = at.take(segments.iter().map(|s| usize::from(*s)).sum())?;
-        if flags & FIRST != 0 {
-            if let Some((rate, skipped)) = codec(body, found)? {
-                sound.get_or_insert(Sound { serial, rate, skipped });
-            }
+        if flags & FIRST != 0
+            && let Some((rate, skipped)) = codec(body, found)?
+        {
+            sound.get_or_insert(Sound { serial, rate, skipped });
         }
         if sound.is_some_and(|s| s.serial == serial) {
             // All ones: no packet ends on it.
@@ -45,7 +45,10 @@ pub fn look(bytes: &[u8], found: &mut Found) -> Looked<()> {
         found.flag("it has no sound that is known here");
         return Ok(());
     };
-    found.fact(Fact::DurationMs, u64::try_from(u128::from(last.saturating_sub(skipped)) * 1000 / u128::from(rate.max(1))).unwrap_or(u64::MAX));
+    found.fact(
+        Fact::DurationMs,
+        u64::try_from(u128::from(last.saturating_sub(skipped)) * 1000 / u128::from(rate.max(1))).unwrap_or(u64::MAX),
+    );
     if !ended {
         found.flag("its last page does not say that it is the last: it may be cut short");
     }

@@ -42,6 +42,7 @@ impl Replicas {
             uploads: this.clone(),
             control: this,
             settings: self.0.origin.settings.clone(),
+            inspections: self.0.origin.inspections.clone(),
             due: self.0.origin.due.clone(),
             last_reads: self.0.origin.last_reads.clone(),
             has_classes: self.0.origin.has_classes,

@@ -108,6 +108,8 @@ pub fn away() -> Error {
     Error::new(ErrorKind::UpstreamUnavailable, "The upstream can't be reached.")
 }
 
+impl crate::origin::Inspections for Faulty {}
+
 impl Buckets for Faulty {
     fn bucket<'a>(&'a self, name: &'a BucketName) -> Pending<'a, Option<SharedBucket>> {
         Box::pin(self.read(self.inner.bucket(name)))

@@ -113,6 +113,8 @@ macro_rules! elsewhere {
     };
 }
 
+impl crate::origin::Inspections for Far {}
+
 impl Buckets for Far {
     fn bucket<'a>(&'a self, name: &'a BucketName) -> Pending<'a, Option<SharedBucket>> {
         Box::pin(async move {
