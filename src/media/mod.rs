@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! inspect          bytes and what is declared of them -> what was found;  formats/, glb, model, json: how each is read
+//! render           models as pictures, and how alike two look
 //! worker, sandbox  the process that does it: the same binary, without rights
 //! pool, wire       the gateway's side, and what both say to each other
 //! ```
@@ -16,6 +17,7 @@ pub mod inspect;
 pub mod json;
 pub mod model;
 pub mod pool;
+pub mod render;
 #[cfg(feature = "test-util")]
 pub mod samples;
 mod sandbox;
