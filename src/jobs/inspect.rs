@@ -64,8 +64,8 @@ impl Kind for Inspect {
                 self.ops.forget_inspection(&bucket, &key).await.map_err(again)?;
                 return Ok(Some(json!({ "found": "nothing: the object is gone" })));
             };
-            let object = self.ops.with_inspection(of, object, true).await;
-            if !is_media(&object, &key) || object.inspection.as_ref().is_some_and(|i| i.inspector >= INSPECTOR) {
+            let known = self.ops.kept_inspection(of, &object).await.map_err(again)?;
+            if !is_media(&object, &key) || known.is_some_and(|known| known.inspector >= INSPECTOR) {
                 return Ok(None);
             }
             let target = Target::Object { bucket: &found, key: &key, version: VersionSelector::Current, object: Some(&object) };

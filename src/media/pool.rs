@@ -15,16 +15,16 @@ use bytes::Bytes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::runtime::Handle;
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::timeout;
 
 use crate::base::error::{Error, Result};
 use crate::media::settings::Settings;
-use crate::media::wire::{FRAME_HEAD, Frame, Order, Task, opening};
+use crate::media::wire::{FRAME_HEAD, Frame, Order, Task, opening, read_file_payload};
 use crate::media::worker::COMMAND;
 use crate::origin::Body;
 
-/// All frames of one answer together.
+/// All frames of one answer together, without what is made of the content. It bounds what they say, too.
 const MAX_ANSWER_BYTES: u64 = 8 * 1024 * 1024;
 const PIECE: usize = 64 * 1024;
 
@@ -35,6 +35,16 @@ pub enum Failure {
     OfFile(String),
     /// The content could not be read, or no worker be started.
     OfUs(Error),
+}
+
+pub type Steps = mpsc::UnboundedSender<String>;
+pub type Files = Vec<(String, Vec<u8>)>;
+
+#[derive(Debug)]
+pub struct Answer {
+    pub result: Vec<u8>,
+    /// By names that a file may have.
+    pub files: Files,
 }
 
 /// Cheap to clone.
@@ -69,19 +79,24 @@ impl Pool {
 
     /// Waits for a worker, gives it the content and answers its result. Dropped, the worker ends.
     pub async fn run(&self, task: Task, content: Body, length: u64) -> Result<Vec<u8>, Failure> {
+        self.run_telling(task, content, length, None).await.map(|answer| answer.result)
+    }
+
+    /// The same, with the files that it makes, and what it says that it is doing.
+    pub async fn run_telling(&self, task: Task, content: Body, length: u64, steps: Option<Steps>) -> Result<Answer, Failure> {
         let _slot = self.0.slots.acquire().await.map_err(|e| Failure::OfUs(Error::internal(e)))?;
         let order = Order { memory_bytes: self.0.settings.memory_bytes, cpu_seconds: self.0.settings.cpu.as_secs().max(1), task };
         let settings = self.0.settings.clone();
-        let attempt = Ending(self.0.runtime.spawn(async move { attempt(&settings, &order, content, length).await }));
+        let attempt = Ending(self.0.runtime.spawn(async move { attempt(&settings, &order, content, length, steps).await }));
         attempt.await
     }
 }
 
 /// A task that ends with whoever waits for it.
-struct Ending(tokio::task::JoinHandle<Result<Vec<u8>, Failure>>);
+struct Ending(tokio::task::JoinHandle<Result<Answer, Failure>>);
 
 impl Future for Ending {
-    type Output = Result<Vec<u8>, Failure>;
+    type Output = Result<Answer, Failure>;
 
     fn poll(mut self: std::pin::Pin<&mut Self>, cx: &mut std::task::Context<'_>) -> std::task::Poll<Self::Output> {
         std::pin::Pin::new(&mut self.0).poll(cx).map(|ended| ended.unwrap_or_else(|e| Err(Failure::OfUs(Error::internal(e)))))
@@ -94,13 +109,18 @@ impl Drop for Ending {
     }
 }
 
-async fn attempt(settings: &Settings, order: &Order, content: Body, length: u64) -> Result<Vec<u8>, Failure> {
+async fn attempt(settings: &Settings, order: &Order, content: Body, length: u64, steps: Option<Steps>) -> Result<Answer, Failure> {
+    let most = match order.task {
+        // The original at most, twice, and what is said of both.
+        Task::Optimize { .. } => MAX_ANSWER_BYTES.saturating_add(length.saturating_mul(2)),
+        _ => MAX_ANSWER_BYTES,
+    };
     let of_us = |e: io::Error| Failure::OfUs(Error::internal(format!("no worker for media can be started: {e}")));
     let opening = opening(order, length).map_err(of_us)?;
     let mut worker = start(settings).map_err(of_us)?;
     let pipes = worker.stdin.take().zip(worker.stdout.take());
     let (input, mut output) = pipes.ok_or_else(|| of_us(io::ErrorKind::BrokenPipe.into()))?;
-    let talk = async { tokio::join!(feed(input, opening, content), hear(&mut output)) };
+    let talk = async { tokio::join!(feed(input, opening, content), hear(&mut output, most, steps)) };
     let Ok((fed, heard)) = timeout(settings.time, talk).await else {
         end(&mut worker).await;
         return Err(Failure::OfFile(format!("it took longer than media.time ({})", seconds(settings.time))));
@@ -110,11 +130,11 @@ async fn attempt(settings: &Settings, order: &Order, content: Body, length: u64)
         return Err(Failure::OfUs(e));
     }
     match heard {
-        Ok((Frame::Result, result)) => {
+        Ok((Frame::Result, result, files)) => {
             end(&mut worker).await;
-            Ok(result)
+            Ok(Answer { result, files })
         }
-        Ok((_, text)) => {
+        Ok((_, text, _)) => {
             end(&mut worker).await;
             Err(Failure::OfFile(String::from_utf8_lossy(&text).into_owned()))
         }
@@ -179,9 +199,9 @@ enum Unheard {
     TooMuch,
 }
 
-/// The last frame.
-async fn hear(from: &mut ChildStdout) -> Result<(Frame, Vec<u8>), Unheard> {
-    let mut left = MAX_ANSWER_BYTES;
+/// The last frame, and the files before it.
+async fn hear(from: &mut ChildStdout, most: u64, steps: Option<Steps>) -> Result<(Frame, Vec<u8>, Files), Unheard> {
+    let (mut left, mut files) = (most, Vec::new());
     loop {
         let mut head = [0; FRAME_HEAD];
         from.read_exact(&mut head).await.map_err(|_| Unheard::Ended)?;
@@ -191,8 +211,15 @@ async fn hear(from: &mut ChildStdout) -> Result<(Frame, Vec<u8>), Unheard> {
         left = left.checked_sub(u64::from(length) + FRAME_HEAD as u64).filter(|_| length <= most).ok_or(Unheard::TooMuch)?;
         let mut payload = vec![0; length as usize];
         from.read_exact(&mut payload).await.map_err(|_| Unheard::Ended)?;
-        if frame != Frame::Step {
-            return Ok((frame, payload));
+        match frame {
+            Frame::Result | Frame::Fault => return Ok((frame, payload, files)),
+            Frame::File => files.push(read_file_payload(payload).ok_or(Unheard::TooMuch)?),
+            Frame::Step => {
+                if let Some(steps) = &steps {
+                    // Who asked may have gone.
+                    let _ = steps.send(String::from_utf8_lossy(&payload).into_owned());
+                }
+            }
         }
     }
 }

@@ -14,8 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::base::inspection::{Finding, Inspection, MAX_FINDING_CHARS, MAX_FINDINGS, MAX_NAME_CHARS, MAX_NAMES, Verdict, cut};
 
 pub const MAX_ORDER_BYTES: u32 = 64 * 1024;
-/// A poster, as it were noise.
-pub const MAX_RESULT_BYTES: u32 = 6 * 1024 * 1024;
+pub const MAX_RESULT_BYTES: u32 = 1024 * 1024;
 pub const MAX_TEXT_BYTES: u32 = 4096;
 /// As many facts as a form of ours has room for in the future.
 const MAX_FACTS: usize = 256;
@@ -34,15 +33,9 @@ pub enum Task {
         content_type: String,
         name: String,
     },
-    /// A square PNG of a model.
-    Poster {
-        side: u32,
-        /// sRGB. None: clear.
-        background: Option<[u8; 3]>,
-    },
-    /// How alike two models look: the first is so many bytes of the content, the rest is the second.
-    Compare {
-        first: u64,
+    /// Of a model. `name`: what results are called, with what they are.
+    Optimize {
+        name: String,
     },
     /// Does what it says, so that tests see that the limits hold.
     #[cfg(feature = "test-util")]
@@ -73,6 +66,8 @@ pub enum Frame {
     Fault,
     /// What is being done, in words.
     Step,
+    /// A result that is a file: the length of its name in a byte, its name, its content.
+    File,
 }
 
 impl Frame {
@@ -81,6 +76,7 @@ impl Frame {
             Frame::Result => b'r',
             Frame::Fault => b'f',
             Frame::Step => b's',
+            Frame::File => b'o',
         }
     }
 
@@ -90,6 +86,7 @@ impl Frame {
             b'r' => (Frame::Result, MAX_RESULT_BYTES),
             b'f' => (Frame::Fault, MAX_TEXT_BYTES),
             b's' => (Frame::Step, MAX_TEXT_BYTES),
+            b'o' => (Frame::File, u32::MAX),
             _ => return None,
         })
     }
@@ -103,6 +100,31 @@ pub fn write_frame(to: &mut impl Write, frame: Frame, payload: &[u8]) -> io::Res
     to.write_all(&length.to_le_bytes())?;
     to.write_all(payload)?;
     to.flush()
+}
+
+/// A file's name and its content, as one payload.
+pub fn file_payload(name: &str, bytes: &[u8]) -> io::Result<Vec<u8>> {
+    let length = u8::try_from(name.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
+    Ok([&[length], name.as_bytes(), bytes].concat())
+}
+
+/// None: it has no name that a file may have beside others. The worker may have been taken over.
+pub fn read_file_payload(mut payload: Vec<u8>) -> Option<(String, Vec<u8>)> {
+    let length = usize::from(*payload.first()?);
+    let name = std::str::from_utf8(payload.get(1..=length)?).ok()?.to_owned();
+    let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'));
+    if name.is_empty() || name.starts_with('.') || !plain {
+        return None;
+    }
+    payload.drain(..=length);
+    Some((name, payload))
+}
+
+/// A name as `read_file_payload` takes it.
+pub fn plain_name(name: &str) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_') { c } else { '-' };
+    let name: String = name.trim_start_matches('.').chars().map(plain).take(100).collect();
+    if name.is_empty() { "model".to_owned() } else { name }
 }
 
 /// All that goes before the content.
@@ -171,10 +193,21 @@ mod tests {
             assert!(read_order(&mut &bytes[..end]).is_err());
         }
         assert!(read_order(&mut &[0xff; 64][..]).is_err());
-        for frame in [Frame::Result, Frame::Fault, Frame::Step] {
+        for frame in [Frame::Result, Frame::Fault, Frame::Step, Frame::File] {
             assert_eq!(Frame::of(frame.byte()).map(|(f, _)| f), Some(frame));
         }
         assert_eq!(Frame::of(0), None);
+    }
+
+    #[test]
+    fn files_have_plain_names() {
+        let read = |name: &str| read_file_payload(file_payload(name, b"bytes").unwrap());
+        assert_eq!(read("a.draco-0.glb"), Some(("a.draco-0.glb".to_owned(), b"bytes".to_vec())));
+        for name in ["", "../a", "/etc/passwd", ".ssh", "a b", "a\0", "\u{e9}"] {
+            assert_eq!(read(name), None, "{name:?}");
+            assert!(read(&plain_name(name)).is_some(), "{name:?}");
+        }
+        assert_eq!((read_file_payload(Vec::new()), read_file_payload(vec![9, b'a'])), (None, None));
     }
 
     #[test]

@@ -9,11 +9,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 
 use crate::media::inspect::{Declared, inspect};
-use crate::media::render::{self, Background, PROOF_SIDE, Proof};
+use crate::media::optimize::optimize;
 use crate::media::sandbox;
 #[cfg(feature = "test-util")]
 use crate::media::wire::Misdeed;
-use crate::media::wire::{Frame, MAX_TEXT_BYTES, Task, read_order, write_frame, write_inspection};
+use crate::media::wire::{Frame, MAX_TEXT_BYTES, Task, file_payload, plain_name, read_order, write_frame, write_inspection};
 
 /// The hidden command.
 pub const COMMAND: &str = "media-worker";
@@ -64,21 +64,20 @@ fn read(input: &mut impl Read, length: u64) -> io::Result<Option<Vec<u8>>> {
 }
 
 fn carry_out(task: &Task, content: &[u8], out: &mut File) -> Result<Vec<u8>, String> {
-    let _ = &out;
     match task {
+        Task::Optimize { name } => {
+            let files = optimize(content, &plain_name(name), &mut |step| {
+                // Who does not listen is told at the end.
+                let _ = write_frame(out, Frame::Step, step.as_bytes());
+            })?;
+            for file in files {
+                let told = file_payload(&file.name, &file.bytes).and_then(|payload| write_frame(out, Frame::File, &payload));
+                told.map_err(|e| e.to_string())?;
+            }
+            Ok(Vec::new())
+        }
         Task::Inspect { content_type, name } => {
             write_inspection(inspect(content, &Declared { content_type, name })).map_err(|e| e.to_string())
-        }
-        Task::Poster { side, background } => {
-            let background = background.map_or(Background::Clear, Background::Colour);
-            render::opened(content, |model| render::poster(model, *side as usize, background))
-        }
-        Task::Compare { first } => {
-            let both = usize::try_from(*first).ok().and_then(|first| content.split_at_checked(first));
-            let (original, result) = both.ok_or("the first of two models is longer than both")?;
-            let proof = render::opened(original, |model| Proof::of(model, PROOF_SIDE)).map_err(|e| format!("of the original: {e}"))?;
-            let views = render::opened(result, |model| proof.likeness(model)).map_err(|e| format!("of the result: {e}"))?;
-            serde_json::to_vec(&views).map_err(|e| e.to_string())
         }
         #[cfg(feature = "test-util")]
         Task::Misbehave(misdeed) => misbehave(*misdeed, out),

@@ -1,6 +1,6 @@
 //! Models, pictures, sound and video: the worker that reads them, and what the doors tell of them.
 
 mod commands;
-mod pictures;
+mod optimize;
 mod uploads;
 mod worker;

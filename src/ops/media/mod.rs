@@ -75,7 +75,8 @@ type Named = (BucketName, ObjectKey, u64);
 
 struct Known {
     found: Cache<Named, Arc<Inspection>>,
-    nothing: Cache<Named, ()>,
+    /// Nothing, as it was last told; false: it is being asked for.
+    nothing: Cache<Named, bool>,
 }
 
 impl Media {
@@ -186,6 +187,14 @@ impl Ops {
         self.origin.inspections.forget_inspection(ObjectRef::current(bucket, key)).await
     }
 
+    /// As it is kept, whatever is known of it: what was asked too early is remembered for a while.
+    pub async fn kept_inspection(&self, of: ObjectRef<'_>, version: &SharedObject) -> Result<Option<Arc<Inspection>>> {
+        match &version.inspection {
+            Some(found) => Ok(Some(found.clone())),
+            None => self.origin.inspections.inspection(of, version).await,
+        }
+    }
+
     /// Whether objects don't say by themselves what was found in them.
     pub fn asks_for_inspections(&self) -> bool {
         self.media.as_ref().is_some_and(|media| media.known.is_some())
@@ -206,15 +215,18 @@ impl Ops {
         if let Some(found) = known.found.get(&named) {
             return Arc::new(ObjectInfo { inspection: Some(found), ..ObjectInfo::clone(&version) });
         }
-        if known.nothing.contains_key(&named) {
-            return version;
+        match known.nothing.get(&named) {
+            Some(true) => return version,
+            Some(false) if !may_wait => return version,
+            Some(false) | None => known.nothing.insert(named.clone(), false),
         }
-        // Nobody else asks for it meanwhile.
-        known.nothing.insert(named.clone(), ());
         let (known, origin, asked) = (known.clone(), self.origin.clone(), version.clone());
         let look = async move {
             let of = ObjectRef::current(&named.0, &named.1);
-            let found = origin.inspections.inspection(of, &asked).await.ok().flatten()?;
+            let Some(found) = origin.inspections.inspection(of, &asked).await.ok().flatten() else {
+                known.nothing.insert(named, true);
+                return None;
+            };
             known.nothing.invalidate(&named);
             known.found.insert(named, found.clone());
             Some(found)

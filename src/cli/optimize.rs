@@ -1,0 +1,102 @@
+//! `tidegate optimize`: makes a model on this machine smaller, by the worker that looks into uploads and under its limits.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use bytes::Bytes;
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::Value;
+use tokio::sync::mpsc;
+
+use super::Failure;
+use crate::config::Config;
+use crate::media::pool::{self, Answer, Pool};
+use crate::media::wire::Task;
+use crate::origin::Body;
+
+#[derive(Args)]
+pub struct Optimize {
+    /// A binary glTF (.glb), or a document that has its buffers inside
+    file: PathBuf,
+    /// The folder that results and manifest.json are written into
+    #[arg(short, long)]
+    output: PathBuf,
+    /// The manifest in the place of a table
+    #[arg(long)]
+    json: bool,
+}
+
+const MANIFEST: &str = "manifest.json";
+const TURN: Duration = Duration::from_millis(120);
+
+pub async fn run(command: Optimize, config: Config) -> Result<(), Failure> {
+    let content = read(&command.file, config.media.pool.max_bytes)?;
+    let pool = Pool::start(config.media.pool)?;
+    let answer = work(&pool, &command.file, content).await?;
+    let manifest = answer.files.iter().find(|(name, _)| name == MANIFEST).map(|(_, bytes)| bytes.clone()).unwrap_or_default();
+    let shown: Value =
+        serde_json::from_slice(&manifest).map_err(|e| Failure::Failed(format!("the worker's manifest can't be read: {e}")))?;
+    let failed = |path: &Path, e: std::io::Error| Failure::Failed(format!("{}: can't be written: {e}", path.display()));
+    std::fs::create_dir_all(&command.output).map_err(|e| failed(&command.output, e))?;
+    for (name, bytes) in &answer.files {
+        let path = command.output.join(name);
+        std::fs::write(&path, bytes).map_err(|e| failed(&path, e))?;
+    }
+    if command.json {
+        print!("{}", String::from_utf8_lossy(&manifest));
+    } else {
+        print!("{}", table(&command.file, &shown));
+    }
+    Ok(())
+}
+
+fn read(file: &Path, most: u64) -> Result<Vec<u8>, Failure> {
+    let unreadable = |e: std::io::Error| Failure::Failed(format!("{}: can't be read: {e}", file.display()));
+    let mut content = Vec::new();
+    std::fs::File::open(file).map_err(unreadable)?.take(most.saturating_add(1)).read_to_end(&mut content).map_err(unreadable)?;
+    if content.len() as u64 > most {
+        return Err(Failure::Failed(format!("{}: is larger than media.max_size ({most} bytes)", file.display())));
+    }
+    Ok(content)
+}
+
+async fn work(pool: &Pool, file: &Path, content: Vec<u8>) -> Result<Answer, Failure> {
+    let task = Task::Optimize { name: file.file_stem().unwrap_or_default().to_string_lossy().into_owned() };
+    let (tell, mut told) = mpsc::unbounded_channel::<String>();
+    // Shown on a terminal alone.
+    let bar = ProgressBar::new_spinner().with_style(ProgressStyle::default_spinner());
+    bar.enable_steady_tick(TURN);
+    let length = content.len() as u64;
+    let working = pool.run_telling(task, Body::Memory(Bytes::from(content)), length, Some(tell));
+    tokio::pin!(working);
+    let ended = loop {
+        tokio::select! {
+            ended = &mut working => break ended,
+            Some(step) = told.recv() => bar.set_message(step),
+        }
+    };
+    bar.finish_and_clear();
+    ended.map_err(|failure| match failure {
+        pool::Failure::OfFile(why) => Failure::Failed(format!("{}: {why}", file.display())),
+        pool::Failure::OfUs(e) => e.into(),
+    })
+}
+
+fn table(file: &Path, manifest: &Value) -> String {
+    let size = |of: &Value| of["size"].as_u64().unwrap_or_default();
+    let before = size(&manifest["source"]);
+    let name = file.file_name().unwrap_or_default().to_string_lossy();
+    let mut out = format!("{name:<60} {before:>12} bytes  {:>9} triangles\n", manifest["source"]["triangles"]);
+    for source in manifest["sources"].as_array().into_iter().flatten() {
+        let won = before.saturating_sub(size(source)) as f64 * 100.0 / before.max(1) as f64;
+        let url = source["url"].as_str().unwrap_or_default();
+        out.push_str(&format!("{url:<60} {:>12} bytes  {:>9} triangles  {won:>5.1} % less\n", size(source), source["triangles"]));
+    }
+    for skipped in manifest["skipped"].as_array().into_iter().flatten() {
+        let text = |name: &str| skipped[name].as_str().unwrap_or_default();
+        out.push_str(&format!("skipped {} of {}: {}\n", text("step"), text("what"), text("why")));
+    }
+    out
+}
