@@ -391,10 +391,10 @@ fn object_row(n: u64, place: BodyPlace) -> ObjectRow {
             lock: Lock::default(),
             tags: Tags::default(),
             envelope: None,
+            inspection: None,
             sha256: Some(VerifiedSha256::proven(Sha256(sha256))),
             place,
             parts: None,
-            inspection: None,
             unknown: Fields::default(),
         },
     }

@@ -45,14 +45,10 @@ pub async fn run(command: Inspect, config: Config) -> Result<(), Failure> {
 }
 
 async fn look(pool: &Pool, file: &Path, content_type: &str) -> Result<Inspection, Failure> {
-    let unreadable = |e: std::io::Error| Failure::Failed(format!("{}: can't be read: {e}", file.display()));
-    let most = pool.settings().max_bytes;
-    let mut content = Vec::new();
-    // One byte more tells that it is larger.
-    std::fs::File::open(file).map_err(unreadable)?.take(most.saturating_add(1)).read_to_end(&mut content).map_err(unreadable)?;
+    let content = read(pool, file)?;
     let length = content.len() as u64;
-    if length > most {
-        return Ok(Inspection::without_a_look(INSPECTOR, Verdict::Skipped, &format!("it is larger than media.max_size ({most} bytes)")));
+    if length > pool.settings().max_bytes {
+        return Ok(Inspection::without_a_look(INSPECTOR, Verdict::Skipped, &too_large(pool)));
     }
     let task = Task::Inspect { content_type: content_type.to_owned(), name: file.display().to_string() };
     match pool.run(task, Body::Memory(Bytes::from(content)), length).await {
@@ -60,6 +56,37 @@ async fn look(pool: &Pool, file: &Path, content_type: &str) -> Result<Inspection
         Err(pool::Failure::OfFile(why)) => Ok(Inspection::without_a_look(INSPECTOR, Verdict::Failed, &why)),
         Err(pool::Failure::OfUs(e)) => Err(e.into()),
     }
+}
+
+/// One byte more than may be tells that it is larger.
+fn read(pool: &Pool, file: &Path) -> Result<Vec<u8>, Failure> {
+    let unreadable = |e: std::io::Error| Failure::Failed(format!("{}: can't be read: {e}", file.display()));
+    let mut content = Vec::new();
+    let most = pool.settings().max_bytes.saturating_add(1);
+    std::fs::File::open(file).map_err(unreadable)?.take(most).read_to_end(&mut content).map_err(unreadable)?;
+    Ok(content)
+}
+
+fn too_large(pool: &Pool) -> String {
+    format!("it is larger than media.max_size ({} bytes)", pool.settings().max_bytes)
+}
+
+/// A file that a worker is to do something with.
+pub fn read_whole(pool: &Pool, file: &Path) -> Result<Vec<u8>, Failure> {
+    let content = read(pool, file)?;
+    if content.len() as u64 > pool.settings().max_bytes {
+        return Err(Failure::Failed(format!("{}: {}", file.display(), too_large(pool))));
+    }
+    Ok(content)
+}
+
+/// What a worker made of it.
+pub async fn made(pool: &Pool, task: Task, content: Vec<u8>, files: &str) -> Result<Vec<u8>, Failure> {
+    let length = content.len() as u64;
+    pool.run(task, Body::Memory(Bytes::from(content)), length).await.map_err(|failure| match failure {
+        pool::Failure::OfFile(why) => Failure::Failed(format!("{files}: {why}")),
+        pool::Failure::OfUs(e) => e.into(),
+    })
 }
 
 fn text(file: &Path, inspection: &Inspection) -> String {

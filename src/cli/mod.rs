@@ -6,6 +6,7 @@
 mod admin_client;
 mod backfill;
 mod check;
+mod compare;
 mod events;
 mod export;
 mod fsck;
@@ -16,6 +17,7 @@ mod lifecycle;
 mod mirror;
 mod moves;
 mod optimize;
+mod poster;
 mod presign;
 mod repair;
 mod serve;
@@ -77,6 +79,10 @@ enum Command {
     Presign(presign::Presign),
     /// Look into files of media: what they are, and what is wrong with them
     Inspect(inspect::Inspect),
+    /// Draw a model, as a PNG
+    Poster(poster::Poster),
+    /// Tell how alike two models look, from all sides, at rest and moved
+    Compare(compare::Compare),
     /// Make a model smaller: without loss, and under Draco
     Optimize(optimize::Optimize),
     /// Bring a folder into a bucket of a gateway or of any S3; what is there already is not sent again
@@ -164,6 +170,8 @@ fn carry_out(arguments: Arguments) -> Result<(), Failure> {
             Some(Command::Fsck(command)) => fsck::run(&command, &config),
             Some(Command::Presign(command)) => presign::run(command, config).await,
             Some(Command::Inspect(command)) => inspect::run(command, config).await,
+            Some(Command::Poster(command)) => poster::run(command, config).await,
+            Some(Command::Compare(command)) => compare::run(command, config).await,
             Some(Command::Optimize(command)) => optimize::run(command, config).await,
             Some(Command::Import(command)) => import::run(command, config).await,
             Some(Command::Export(command)) => export::run(command, config).await,

@@ -55,6 +55,7 @@ pub fn parse(file: Option<(&Path, &str)>, environment: &[(String, String)]) -> R
         reader.take_file(&keys);
     }
     reader.take_environment(&keys, environment);
+    reader.check_event_rules();
     reader.check_together();
     if reader.faults.is_empty() { Ok(reader.config) } else { Err(reader.faults) }
 }
@@ -184,7 +185,6 @@ impl Reader<'_> {
 
     /// What no single key can know.
     fn check_together(&mut self) {
-        self.check_event_rules();
         let listens_mutual = !self.config.edge.mutual_tls.is_empty();
         for (at, key) in std::mem::take(&mut self.mutual_tls_users) {
             if !listens_mutual {

@@ -63,7 +63,7 @@ impl Couriers {
             .build()
             .map_err(Error::internal)?;
         let couriers: Vec<_> = webhooks.iter().map(|webhook| Courier::new(webhook.clone(), queue.clone(), gauges.clone())).collect();
-        let watch = look(queue.clone(), gauges.clone());
+        let watch = look(queue.clone(), gauges.clone(), webhooks.to_vec());
         let thread = std::thread::Builder::new().name("events".into()).spawn(move || {
             runtime.block_on(async {
                 let mut all = JoinSet::new();
@@ -98,8 +98,17 @@ impl Drop for Couriers {
     }
 }
 
-/// What waits, for the metrics.
-async fn look(queue: Queue, gauges: Gauges) {
+/// What waits, for the metrics. And once, what waits for webhooks that are not there any more.
+async fn look(queue: Queue, gauges: Gauges, webhooks: Vec<Arc<Webhook>>) {
+    for (to, boxed) in queue.boxes().await.unwrap_or_default() {
+        if boxed.waiting > 0 && !webhooks.iter().any(|webhook| webhook.name == to) {
+            tracing::warn!(
+                webhook = to,
+                count = boxed.waiting,
+                "events wait for a webhook that is not in gateway.toml: they stay until it is"
+            );
+        }
+    }
     loop {
         if let Ok(boxes) = queue.boxes().await {
             for (to, boxed) in boxes {
@@ -287,13 +296,46 @@ impl Courier {
             tracing::debug!(webhook = self.webhook.name, event = held.message.id(), reason, "an event was not taken; it is tried again");
             return;
         }
+        self.give_up(number, reason.clone()).await;
+        if self.alone_until.is_some() {
+            self.give_up_the_old(&reason).await;
+        }
+    }
+
+    /// False: not now.
+    async fn give_up(&mut self, number: u64, reason: String) -> bool {
+        let Some(held) = self.window.get(&number) else { return true };
         tracing::warn!(webhook = self.webhook.name, event = held.message.id(), reason, "an event is given up");
         match self.queue.give_up_letter(&self.webhook.name, number, reason).await {
             Ok(()) => {
-                self.gauges.delivered(&self.webhook.name, "given_up", Duration::ZERO);
+                self.gauges.given_up(&self.webhook.name);
                 self.window.remove(&number);
+                true
             }
-            Err(e) => tracing::warn!(webhook = self.webhook.name, error = %e, "an event can't be given up now; it is tried again"),
+            Err(e) => {
+                tracing::warn!(webhook = self.webhook.name, error = %e, "an event can't be given up now; it is tried again");
+                false
+            }
+        }
+    }
+
+    /// The webhook takes nothing at all: what waited behind the one that was tried, and as long, would be tried for nothing.
+    async fn give_up_the_old(&mut self, reason: &str) {
+        loop {
+            let now = Timestamp::now();
+            let is_old = |held: &Held| !held.is_on_its_way && now >= held.posted.plus(self.webhook.give_up);
+            let old: Vec<u64> = self.window.iter().filter(|(_, held)| is_old(held)).map(|(number, _)| *number).collect();
+            if old.is_empty() {
+                return;
+            }
+            for number in old {
+                if !self.give_up(number, reason.to_owned()).await {
+                    return;
+                }
+            }
+            if self.has_more {
+                self.read_on().await;
+            }
         }
     }
 

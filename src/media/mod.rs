@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! inspect          bytes and what is declared of them -> what was found;  formats/, glb, model, json: how each is read
+//! render           models as pictures, and how alike two look
 //! optimize         a model -> smaller ones, and a manifest
 //! worker, sandbox  the process that does it: the same binary, without rights
 //! pool, wire       the gateway's side, and what both say to each other
@@ -18,6 +19,7 @@ pub mod json;
 pub mod model;
 pub mod optimize;
 pub mod pool;
+pub mod render;
 #[cfg(feature = "test-util")]
 pub mod samples;
 mod sandbox;

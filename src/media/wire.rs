@@ -14,7 +14,8 @@ use serde::{Deserialize, Serialize};
 use crate::base::inspection::{Finding, Inspection, MAX_FINDING_CHARS, MAX_FINDINGS, MAX_NAME_CHARS, MAX_NAMES, Verdict, cut};
 
 pub const MAX_ORDER_BYTES: u32 = 64 * 1024;
-pub const MAX_RESULT_BYTES: u32 = 1024 * 1024;
+/// A poster, as it were noise.
+pub const MAX_RESULT_BYTES: u32 = 6 * 1024 * 1024;
 pub const MAX_TEXT_BYTES: u32 = 4096;
 /// As many facts as a form of ours has room for in the future.
 const MAX_FACTS: usize = 256;
@@ -32,6 +33,16 @@ pub enum Task {
     Inspect {
         content_type: String,
         name: String,
+    },
+    /// A square PNG of a model.
+    Poster {
+        side: u32,
+        /// sRGB. None: clear.
+        background: Option<[u8; 3]>,
+    },
+    /// How alike two models look: the first is so many bytes of the content, the rest is the second.
+    Compare {
+        first: u64,
     },
     /// Of a model. `name`: what results are called, with what they are.
     Optimize {

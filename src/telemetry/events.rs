@@ -57,6 +57,10 @@ impl Events {
         self.duration.observe(took);
     }
 
+    pub fn given_up(&self, webhook: &str) {
+        self.deliveries.get_or_create(&[("webhook", webhook.to_owned()), ("outcome", "given_up".to_owned())]).inc();
+    }
+
     /// Counted until the guard goes.
     pub fn begin_stream(&self) -> GaugeGuard {
         GaugeGuard::new(&self.streams)

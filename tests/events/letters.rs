@@ -65,3 +65,25 @@ fn what_is_dead_is_there_after_a_restart() {
     assert_eq!(dead["event"]["event"]["object"]["key"], "k");
     assert!(running.stop().success());
 }
+
+/// Those that wait behind the one that is tried are given up with it: a webhook that is gone for good gathers nothing without end.
+#[test]
+fn what_waits_for_one_that_takes_nothing_is_given_up_together() {
+    let receiver = Receiver::start();
+    receiver.close();
+    let rule = "[[event_rule]]\nname = \"all\"\nwebhook = \"pipeline\"\nevents = [\"s3:ObjectCreated:*\"]\n";
+    let world = World::new(&(hook("pipeline", &receiver, "give_up = \"2s\"\nat_once = 1\n") + rule));
+    let running = world.serve();
+    let mut client = Client::new(running.s3);
+    client.make_bucket(&acme(), "media");
+    for n in 0..100 {
+        client.put(&acme(), "media", "one-key", format!("{n}").as_bytes()).expect(200);
+    }
+    until("all are dead", || world.run(&running, &["events", "dead"]).lines().count() == 100);
+    let back = Receiver::again_at(receiver.address);
+    world.run(&running, &["events", "replay", "--webhook", "pipeline", "--all"]);
+    until("all are told of", || back.taken().len() >= 100);
+    let numbers: Vec<String> = back.taken().iter().map(|call| call.sequencer()).collect();
+    assert!(numbers.is_sorted(), "{numbers:?}");
+    assert!(running.stop().success());
+}

@@ -2,5 +2,6 @@
 
 mod commands;
 mod optimize;
+mod pictures;
 mod uploads;
 mod worker;

@@ -29,25 +29,25 @@ fn inspection() -> Task {
 
 #[tokio::test]
 async fn a_worker_that_misbehaves_is_a_reason() {
-    // Long enough for a second of CPU time on a machine that has others to serve.
-    let patient = pool(Settings { cpu: Duration::from_secs(1), time: Duration::from_secs(120), ..Settings::default() });
-    let hasty = pool(Settings { time: Duration::from_secs(1), ..Settings::default() });
+    // One second of its own may take a busy machine a minute.
+    let pool_of = |time| pool(Settings { cpu: Duration::from_secs(1), time: Duration::from_secs(time), workers: 4, ..Settings::default() });
+    let (pool, impatient) = (pool_of(300), pool_of(6));
+    let misdeed = |misdeed| run(if misdeed == Misdeed::Hang { &impatient } else { &pool }, Task::Misbehave(misdeed), b"x".to_vec());
     for (what, why) in [
         (Misdeed::Abort, "signal 6"),
         (Misdeed::Panic, "it panicked"),
         (Misdeed::TakeMemory, "media.memory"),
         (Misdeed::Spin, "media.cpu (1s)"),
-        (Misdeed::Hang, "media.time (1s)"),
+        (Misdeed::Hang, "media.time (6s)"),
         (Misdeed::OpenFile, "os error"),
         (Misdeed::Connect, "os error"),
         (Misdeed::Flood, "more than it may"),
         (Misdeed::Lie, "more than it may"),
     ] {
-        let pool = if what == Misdeed::Hang { &hasty } else { &patient };
-        let told = run(pool, Task::Misbehave(what), b"x".to_vec()).await.unwrap_err();
+        let told = misdeed(what).await.unwrap_err();
         assert!(told.contains(why), "{what:?}: {told}");
         // The next file is looked into as if nothing had been.
-        let next = run(&patient, inspection(), samples::triangle()).await.unwrap();
+        let next = run(&pool, inspection(), samples::triangle()).await.unwrap();
         assert_eq!(read_inspection(&next).unwrap().verdict, Verdict::Passed);
     }
 }

@@ -1,5 +1,6 @@
 //! Several gateways of the real binary over one bucket of another gateway, told of each other through proxies that can fail.
 
+mod events;
 mod history;
 mod peers;
 mod usage;

@@ -1,0 +1,86 @@
+//! Draws models: a poster for people to see, and the same views of two models for a proof that they look the same.
+//!
+//! ```text
+//! elements, material, scene   a glTF's numbers, surfaces, and where each triangle stands
+//! picture                     pictures and how they are sampled
+//! shade, raster               light, and what covers what
+//! compare                     how alike two pictures are
+//! ```
+//! Pure, in one thread. The same model gives the same picture on the same machine.
+
+mod compare;
+mod elements;
+mod linear;
+mod material;
+mod picture;
+mod raster;
+mod scene;
+mod shade;
+#[cfg(test)]
+mod tests;
+
+pub use compare::{Likeness, SAME};
+use picture::Pixels;
+pub use raster::Background;
+use raster::{Camera, draw};
+use scene::{Pose, Scene};
+
+use crate::media::bytes::Looked;
+use crate::media::glb::Glb;
+use crate::media::json::Json;
+use crate::media::model::Model;
+
+/// A poster's side at most.
+pub const MAX_POSTER_SIDE: usize = 1024;
+/// From where a proof looks, in radians: around the model, and above it.
+const VIEWS: [(f32, f32); 6] = [(0.5, 0.3), (2.1, 0.1), (3.7, 0.3), (5.2, -0.2), (0.5, 1.2), (2.6, -1.2)];
+pub const PROOF_SIDE: usize = 256;
+
+/// The model in a GLB, or in a document that holds its own bytes.
+pub fn opened<T>(bytes: &[u8], what: impl FnOnce(&Model<'_>) -> Looked<T>) -> Looked<T> {
+    let glb = bytes.starts_with(b"glTF").then(|| Glb::parse(bytes)).transpose()?;
+    let document = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    let json = Json::parse(glb.as_ref().map_or(document, |glb| glb.json))?;
+    what(&Model::new(&json, glb.and_then(|glb| glb.bin))?)
+}
+
+/// A square PNG of the model, a little from the right and from above.
+pub fn poster(model: &Model<'_>, side: usize, background: Background) -> Looked<Vec<u8>> {
+    let scene = Scene::new(model, Pose::Rest)?;
+    let (middle, reach) = scene.bounds().ok_or("there is nothing in it to see")?;
+    let camera = Camera { middle, reach, around: 0.5, above: 0.3 };
+    draw(&scene, &camera, side.clamp(1, MAX_POSTER_SIDE), background).to_png()
+}
+
+/// A model from all sides, at rest and with joints and morph targets moved: what others are compared with.
+pub struct Proof {
+    cameras: Vec<(Pose, Camera)>,
+    pictures: Vec<Pixels>,
+}
+
+impl Proof {
+    /// `side`: of each picture, in pixels.
+    pub fn of(original: &Model<'_>, side: usize) -> Looked<Self> {
+        let mut proof = Proof { cameras: Vec::new(), pictures: Vec::new() };
+        for pose in [Pose::Rest, Pose::Bent] {
+            let scene = Scene::new(original, pose)?;
+            let (middle, reach) = scene.bounds().ok_or("there is nothing in it to see")?;
+            for (around, above) in VIEWS {
+                let camera = Camera { middle, reach, around, above };
+                proof.pictures.push(draw(&scene, &camera, side, Background::Clear));
+                proof.cameras.push((pose, camera));
+            }
+        }
+        Ok(proof)
+    }
+
+    /// By view: those at rest first.
+    pub fn likeness(&self, result: &Model<'_>) -> Looked<Vec<Likeness>> {
+        let (rest, bent) = (Scene::new(result, Pose::Rest)?, Scene::new(result, Pose::Bent)?);
+        let views = self.cameras.iter().zip(&self.pictures).map(|((pose, camera), original)| {
+            let scene = if *pose == Pose::Rest { &rest } else { &bent };
+            compare::compare(original, &draw(scene, camera, original.width, Background::Clear))
+        });
+        Ok(views.map(|found| found.unwrap_or(Likeness { psnr: SAME, ssim: 1.0 })).collect())
+    }
+}
