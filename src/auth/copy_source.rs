@@ -38,7 +38,7 @@ impl CopySource {
     }
 
     pub fn object(&self) -> ObjectRef<'_> {
-        ObjectRef { bucket: &self.bucket, key: &self.key, version: self.version.as_ref().into() }
+        ObjectRef { bucket: &self.bucket, key: &self.key, version: self.version.as_ref().into(), unlock: None }
     }
 
     /// As conditions see it: `bucket/key`.

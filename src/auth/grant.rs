@@ -119,7 +119,7 @@ impl Grant {
 
     /// None: it is for a bucket, or for none.
     pub fn object(&self) -> Option<ObjectRef<'_>> {
-        Some(ObjectRef { bucket: self.bucket.as_ref()?, key: self.key.as_ref()?, version: self.version() })
+        Some(ObjectRef { bucket: self.bucket.as_ref()?, key: self.key.as_ref()?, version: self.version(), unlock: None })
     }
 
     /// Whose what is made under this ACL will be, and the limits that it must stay inside. Fails where the bucket takes no such ACL.

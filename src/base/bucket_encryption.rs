@@ -34,6 +34,7 @@ impl BucketEncryption {
         // A name of a key has nothing that XML would want otherwise.
         let default = match &self.default {
             Some(Encryption::S3) => by_default(AES256, "", false),
+            Some(Encryption::Kms(kms)) if kms.key.is_of_store() => by_default(KMS, "", kms.bucket_key),
             Some(Encryption::Kms(kms)) => by_default(KMS, &format!("<KMSMasterKeyID>{}</KMSMasterKeyID>", kms.key), kms.bucket_key),
             Some(Encryption::Customer(_)) | None => String::new(),
         };
@@ -52,7 +53,7 @@ impl BucketEncryption {
             None => None,
             Some(AES256) => Some(Encryption::S3),
             Some(_) => {
-                let key = KeyName::parse(between("<KMSMasterKeyID>", "</KMSMasterKeyID>")?).ok()?;
+                let key = KeyName::told(between("<KMSMasterKeyID>", "</KMSMasterKeyID>").unwrap_or_default()).ok()?;
                 let bucket_key = between("<BucketKeyEnabled>", "</BucketKeyEnabled>") == Some("true");
                 Some(Encryption::Kms(Kms { key, context: None, bucket_key }.into()))
             }

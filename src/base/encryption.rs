@@ -6,6 +6,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use subtle::ConstantTimeEq as _;
 
 use super::crypt::wrap::Secret;
@@ -48,6 +50,13 @@ impl Encryption {
         }
     }
 
+    pub fn kms(&self) -> Option<&Kms> {
+        match self {
+            Encryption::Kms(kms) => Some(kms),
+            Encryption::S3 | Encryption::Customer(_) => None,
+        }
+    }
+
     /// As it is kept: no key of a client's is.
     pub fn without_key(&self) -> Encryption {
         match self {
@@ -78,6 +87,20 @@ impl KeyName {
         Ok(KeyName(text.into()))
     }
 
+    /// The one that an S3 has of its own, where nobody names one.
+    pub fn of_store() -> Self {
+        KeyName("".into())
+    }
+
+    /// As another store tells it.
+    pub fn told(text: &str) -> Result<Self> {
+        if text.is_empty() { Ok(Self::of_store()) } else { Self::parse(text) }
+    }
+
+    pub fn is_of_store(&self) -> bool {
+        self.0.is_empty()
+    }
+
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -103,6 +126,11 @@ impl CustomerKey {
 
     pub fn md5(&self) -> &Md5 {
         &self.md5
+    }
+
+    /// As requests say it, and its MD5: for the S3 that the request is passed on to.
+    pub fn in_base64(&self) -> (String, String) {
+        (STANDARD.encode(&self.secret[..]), STANDARD.encode(self.md5.0))
     }
 }
 

@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use super::encryption::CustomerKey;
 use super::error::{Error, ErrorKind, Result};
 use super::names::{BucketName, ObjectKey};
 
@@ -12,11 +13,13 @@ pub struct ObjectRef<'a> {
     pub bucket: &'a BucketName,
     pub key: &'a ObjectKey,
     pub version: VersionSelector<'a>,
+    /// The client's key, where the request brings one: an S3 below tells nothing of an object under such a key without it.
+    pub unlock: Option<&'a CustomerKey>,
 }
 
 impl<'a> ObjectRef<'a> {
     pub fn current(bucket: &'a BucketName, key: &'a ObjectKey) -> Self {
-        ObjectRef { bucket, key, version: VersionSelector::Current }
+        ObjectRef { bucket, key, version: VersionSelector::Current, unlock: None }
     }
 }
 
@@ -37,7 +40,7 @@ pub struct ObjectName {
 
 impl ObjectName {
     pub fn object(&self) -> ObjectRef<'_> {
-        ObjectRef { bucket: &self.bucket, key: &self.key, version: self.version.as_ref().into() }
+        ObjectRef { bucket: &self.bucket, key: &self.key, version: self.version.as_ref().into(), unlock: None }
     }
 }
 

@@ -27,7 +27,7 @@ mod inspection;
 
 use checksums::{Algorithm, OfParts};
 pub use checksums::{Checksum, checksum_of, in_slot, take_checksums, with_checksums};
-use encryption::{take_encryption, with_encryption};
+pub use encryption::{take_encryption, with_encryption};
 pub use inspection::{inspection_bytes, inspection_of, take_inspection, with_inspection};
 
 listed! {

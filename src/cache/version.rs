@@ -46,7 +46,7 @@ impl ObjectId {
 
 impl Version {
     pub fn new(of: ObjectRef<'_>, info: &SharedObject, block_bytes: u64) -> Self {
-        let ObjectRef { bucket, key, version: asked } = of;
+        let ObjectRef { bucket, key, version: asked, .. } = of;
         let etag = info.etag.to_string();
         let (owner, size, cut) = (info.owner.as_str().as_bytes(), info.size.to_le_bytes(), block_bytes.to_le_bytes());
         let fields = [owner, bucket.as_str().as_bytes(), key.as_str().as_bytes(), etag.as_bytes(), &size, &cut];
@@ -68,7 +68,7 @@ impl Version {
 
     /// As the origin is asked for it.
     pub fn object_ref(&self) -> ObjectRef<'_> {
-        ObjectRef { bucket: &self.bucket, key: &self.key, version: self.asked.as_ref().into() }
+        ObjectRef { bucket: &self.bucket, key: &self.key, version: self.asked.as_ref().into(), unlock: None }
     }
 
     pub fn object(&self) -> ObjectId {

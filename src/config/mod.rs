@@ -190,6 +190,8 @@ impl Config {
     pub fn upstream_settings(&self) -> Option<UpstreamSettings> {
         let mut settings = self.upstream.clone();
         settings.access.path_style = settings.path_style.unwrap_or(settings.access.endpoint.is_some());
+        let is_plain = settings.access.endpoint.as_deref().is_some_and(|endpoint| !endpoint.starts_with("https://"));
+        settings.sends_customer_keys = !is_plain || self.doors.encryption.customer_keys_over_http;
         settings.dir = self.store.dir.join("upstream");
         settings.memory_limit = self.store.inline_limit;
         settings.reserve_bytes = self.store.reserve_bytes;

@@ -14,6 +14,7 @@ use tokio::time::timeout;
 use crate::auth::query::Query;
 use crate::auth::{Action, Caller, Grant, Payload, Reading, RequestFacts, TagFacts, Target};
 use crate::base::conditions::WriteConditions;
+use crate::base::encryption::CustomerKey;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::header;
 use crate::base::host;
@@ -61,6 +62,8 @@ pub struct Exchange<'a> {
     pub given_tags: Option<Tags>,
     /// What the request asks to be locked, from when that was read.
     pub lock: LockAsked,
+    /// The client's key for what is read, over an S3 that needs it to say anything.
+    pub unlock: Option<Arc<CustomerKey>>,
     /// Whether it is told that what is not there is hidden by a delete marker.
     pub tells_markers: bool,
     pub caller: &'a Caller,
@@ -143,6 +146,7 @@ impl<'g> Exchange<'g> {
             version: None,
             given_tags: Some(Tags::default()),
             lock: LockAsked::default(),
+            unlock: None,
             tells_markers: true,
             caller,
             peer,
@@ -278,7 +282,7 @@ impl Exchange<'_> {
 
     /// The object of the request.
     pub fn named<'n>(&'n self, bucket: &'n BucketName, key: &'n ObjectKey) -> ObjectRef<'n> {
-        ObjectRef { bucket, key, version: self.version.as_ref().into() }
+        ObjectRef { bucket, key, version: self.version.as_ref().into(), unlock: self.unlock.as_deref() }
     }
 
     /// The object and the right to do `action` with it.

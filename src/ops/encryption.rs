@@ -10,7 +10,7 @@ use crate::base::crypt::ring::NamedKeys;
 use crate::base::encryption::{Encryption, KeyName, Kms};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::names::TenantId;
-use crate::base::object::{BucketDocument, SharedObject};
+use crate::base::object::{BucketDocument, ObjectInfo, SharedObject};
 use crate::base::range::ByteRange;
 use crate::ops::changes::What;
 use crate::ops::read::Shown;
@@ -33,7 +33,7 @@ pub enum Asked {
 /// What holds for all buckets.
 #[derive(Debug, Clone, Default)]
 pub struct Rules {
-    /// None: the store is an S3, and encrypts as it does.
+    /// None: the store is an S3, and encrypts as it is asked to.
     pub keys: Option<NamedKeys>,
     /// Where a bucket does not say whether objects under customers' keys are refused.
     pub blocks_customer_keys: bool,
@@ -46,15 +46,21 @@ impl Rules {
 }
 
 impl Ops {
-    /// False: an S3 below has ways of its own, which nothing is passed on to.
+    /// False: an S3 below does it, and what is asked is passed on to it.
     pub fn encrypts(&self) -> bool {
         self.encryption.keys.is_some()
     }
 
+    /// Whether other forms of the object, which lie in the clear, would show what its owner had encrypted. What an S3 below encrypts lies in
+    /// the clear in the cache.
+    pub fn seals(&self, object: &ObjectInfo) -> bool {
+        object.encryption.as_ref().is_some_and(|of| self.encrypts() || of.is_customers())
+    }
+
     pub async fn encryption_of_new(&self, grant: &Grant, asked: Asked) -> Result<Option<Encryption>> {
         let of = object(grant, &[Action::PutObject])?;
-        if !self.encrypts() {
-            return if asked == Asked::Nothing { Ok(None) } else { Err(not_here()) };
+        if !self.encrypts() && asked == Asked::Nothing {
+            return Ok(None);
         }
         let found = self.origin.buckets.bucket(of.bucket).await?;
         let set = found.as_ref().map(|bucket| bucket.encryption()).transpose()?.unwrap_or_default();
@@ -64,10 +70,12 @@ impl Ops {
             Asked::With(encryption) => encryption,
             Asked::DefaultKey { context, bucket_key } => match set.default {
                 Some(Encryption::Kms(kms)) => Encryption::Kms(Kms { key: kms.key.clone(), context, bucket_key }.into()),
+                _ if !self.encrypts() => Encryption::Kms(Kms { key: KeyName::of_store(), context, bucket_key }.into()),
                 _ => return Err(no_key_named()),
             },
         };
         match &encryption {
+            Encryption::Kms(_) if !self.encrypts() => {}
             Encryption::Kms(kms) => self.encryption.require(&kms.key, grant.tenant())?,
             Encryption::Customer(_) if set.blocks_customer_keys.unwrap_or(self.encryption.blocks_customer_keys) => {
                 let text = "The bucket blocks server-side encryption with customer-provided keys (SSE-C). PutBucketEncryption with \
@@ -82,10 +90,12 @@ impl Ops {
     /// None: nothing is said any more.
     pub async fn set_bucket_encryption(&self, grant: &Grant, set: Option<BucketEncryption>) -> Result<()> {
         let (buckets, name) = (self.origin.buckets.clone(), bucket(grant, Action::PutEncryptionConfiguration)?.clone());
-        if !self.encrypts() {
-            return Err(not_here());
-        }
-        if let Some(Encryption::Kms(kms)) = set.as_ref().and_then(|set| set.default.as_ref()) {
+        if let Some(Encryption::Kms(kms)) = set.as_ref().and_then(|set| set.default.as_ref())
+            && self.encrypts()
+        {
+            if kms.key.is_of_store() {
+                return Err(no_key_named());
+            }
             self.encryption.require(&kms.key, grant.tenant())?;
         }
         let value = set.map(|set| set.document().into_bytes());
@@ -98,11 +108,6 @@ impl Ops {
         let nothing = ByteRange { start: 0, end: 0 };
         Ok(self.origin.reads.open(of, Shown::stored(version).info, nothing, ReadBy::UserSpace).await?.is_some())
     }
-}
-
-fn not_here() -> Error {
-    let text = "Over an S3 encryption is that S3's own: by the bucket there, or upstream.kms_key. Headers of it are not passed on.";
-    Error::new(ErrorKind::NotImplemented, text)
 }
 
 pub fn no_key_named() -> Error {

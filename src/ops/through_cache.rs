@@ -14,6 +14,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use crate::base::digest::Sha256;
+use crate::base::encryption::Encryption;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::lock::Retention;
 use crate::base::names::{BucketName, ObjectKey, TenantId};
@@ -137,6 +138,8 @@ impl ThroughCache {
         let found = self.origin.reads.stat(of, Freshness::Current).await;
         match &found {
             Ok(found) if is_kept => self.cache.known_keys().learn_version(ticket, bucket, key, found.clone()),
+            // It is there, under a key that was not brought.
+            Err(e) if e.kind() == ErrorKind::InvalidRequest => {}
             Err(e) if is_kept && !e.is_away() => self.cache.known_keys().learn_version(ticket, bucket, key, None),
             Ok(_) | Err(_) => {}
         }
@@ -176,7 +179,7 @@ async fn ask_version(reads: &dyn Reads, cache: &Cache, name: ObjectName) {
     let ticket = cache.known_keys().begin(bucket, key);
     match reads.stat(name.object(), Freshness::Current).await {
         Ok(found) => cache.known_keys().learn_version(ticket, bucket, key, found),
-        Err(e) if e.is_away() => {}
+        Err(e) if e.is_away() || e.kind() == ErrorKind::InvalidRequest => {}
         Err(_) => cache.known_keys().learn_version(ticket, bucket, key, None),
     }
 }
@@ -202,6 +205,10 @@ impl Drop for Changed<'_> {
             self.through.cache.outdate(self.bucket, self.key);
         }
     }
+}
+
+fn is_under_customers_key(object: &SharedObject) -> bool {
+    object.encryption.as_ref().is_some_and(Encryption::is_customers)
 }
 
 fn unreachable() -> Error {
@@ -263,6 +270,10 @@ impl Buckets for ThroughCache {
 
 impl Reads for ThroughCache {
     fn stat<'a>(&'a self, of: ObjectRef<'a>, freshness: Freshness) -> Pending<'a, Option<SharedObject>> {
+        // What lies under a client's key is known to nobody else.
+        if of.unlock.is_some() {
+            return self.origin.reads.stat(of, Freshness::Current);
+        }
         if let VersionSelector::Exact(id) = of.version {
             return Box::pin(self.version(of, id, freshness));
         }
@@ -290,6 +301,10 @@ impl Reads for ThroughCache {
     }
 
     fn open<'a>(&'a self, of: ObjectRef<'a>, object: &'a SharedObject, range: ByteRange, by: ReadBy) -> Pending<'a, Option<Body>> {
+        // Nor are its bytes kept here.
+        if is_under_customers_key(object) {
+            return self.origin.reads.open(of, object, range, by);
+        }
         Box::pin(async move {
             let version = self.cache.version(of, object);
             let opened = self.cache.open(version, range, by, Arc::new(FromOrigin(self.origin.reads.clone()))).await?;
@@ -302,17 +317,23 @@ impl Reads for ThroughCache {
 
     fn prefetch(&self, of: ObjectRef<'_>, range: ByteRange) -> Option<Prefetch> {
         // Of a version by its name the origin is asked one after the other: it may be here.
-        if of.version != VersionSelector::Current || self.cache.knows(of.bucket, of.key) {
+        if of.version != VersionSelector::Current || of.unlock.is_some() || self.cache.knows(of.bucket, of.key) {
             return None;
         }
         self.origin.reads.prefetch(of, self.cache.first_fetch(range))
     }
 
     fn open_hot(&self, of: ObjectRef<'_>, object: &SharedObject, range: ByteRange, _: ReadBy) -> Option<Body> {
+        if is_under_customers_key(object) {
+            return None;
+        }
         self.cache.open_hot(&self.cache.version(of, object), range).map(Body::Memory)
     }
 
     fn cache_state(&self, of: ObjectRef<'_>, object: &SharedObject, offset: u64) -> Option<CacheState> {
+        if is_under_customers_key(object) {
+            return Some(CacheState::Miss);
+        }
         if object.size > 0 && !self.cache.has(&self.cache.version(of, object), offset) {
             return Some(CacheState::Miss);
         }

@@ -15,6 +15,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::base::checksum::ChecksumAlgorithm;
+use crate::base::encryption::Encryption;
 use crate::base::error::{Error, Result};
 use crate::base::lock::Lock;
 use crate::base::media_type;
@@ -36,6 +37,7 @@ pub struct Ahead {
     acl: Acl,
     headers: ObjectHeaders,
     tags: Tags,
+    encryption: Option<Encryption>,
     algorithm: Option<ChecksumAlgorithm>,
     /// Its length was announced, and is over the threshold.
     is_long: bool,
@@ -67,7 +69,9 @@ impl Inner {
         let refused = conditioned && !self.abilities().conditional_completes;
         let known = put.sha256.is_some_and(|sha256| self.may_copy(put.owner, &sha256, put.conditions));
         // How long a version is locked counts from when it is made, and its upload would be told before.
-        if short || refused || known || self.keepings.locks(put.bucket) {
+        // What lies under a client's key goes up when all of it was checked.
+        let is_customers = put.encryption.is_some_and(Encryption::is_customers);
+        if short || refused || known || is_customers || self.keepings.locks(put.bucket) {
             return staging;
         }
         let Ok(runtime) = Handle::try_current() else { return staging };
@@ -82,6 +86,7 @@ impl Inner {
             acl: put.acl.clone(),
             headers: put.headers.clone(),
             tags: put.tags.clone(),
+            encryption: put.encryption.cloned(),
             algorithm,
             is_long: put.length.is_some(),
             runtime,
@@ -147,10 +152,10 @@ impl Ahead {
         }
         let known = Known::new(self.owner.clone(), self.acl.clone(), &headers);
         let (inner, bucket, key, algorithm) = (self.inner.clone(), self.bucket.clone(), self.key.clone(), self.algorithm);
-        let tags = self.tags.clone();
+        let (tags, encryption) = (self.tags.clone(), self.encryption.clone());
         let sent = self.runtime.spawn(async move {
             let (place, key) = inner.writable(&bucket, &key).await?;
-            inner.send_parts(PartedObject { place, key, headers, tags, known, lock: Lock::default(), algorithm }, heard).await
+            inner.send_parts(PartedObject { place, key, headers, tags, encryption, known, lock: Lock::default(), algorithm }, heard).await
         });
         Task { told, sent }
     }

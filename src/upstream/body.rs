@@ -12,6 +12,7 @@ use aws_smithy_types::body::SdkBody;
 use bytes::Bytes;
 use http_body::Body as _;
 
+use crate::base::encryption::CustomerKey;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::etag::ETag;
 use crate::base::object_ref::VersionId;
@@ -20,6 +21,7 @@ use crate::origin::BodySource;
 use crate::upstream::fault;
 use crate::upstream::open::Inner;
 use crate::upstream::records::BROKEN;
+use crate::upstream::sse::with_key;
 
 /// Answers that one body may be made of. Each new one has been tried several times by the SDK.
 const ANSWERS: u8 = 8;
@@ -36,6 +38,8 @@ pub struct Version {
     pub named: Option<VersionId>,
     pub etag: ETag,
     pub size: u64,
+    /// The client's key that it lies under.
+    pub unlock: Option<Arc<CustomerKey>>,
 }
 
 impl Version {
@@ -58,6 +62,7 @@ impl Version {
 
     async fn ask(&self, range: ByteRange) -> Result<Option<GetObjectOutput>> {
         let mut get = self.inner.reader.get_object().bucket(&*self.bucket).key(&*self.key).if_match(self.etag.quoted());
+        get = with_key!(get, self.unlock.as_deref());
         get = get.set_version_id(self.named.as_ref().map(VersionId::to_string));
         if range.start > 0 || range.end < self.size {
             get = get.range(format!("bytes={}-{}", range.start, range.end - 1));

@@ -317,6 +317,9 @@ impl Inner {
         if document == BucketDocument::ObjectLock {
             return self.set_lock(name, value.as_deref()).await;
         }
+        if document == BucketDocument::Encryption {
+            return self.set_encryption(name, value.as_deref()).await;
+        }
         self.change_bucket(name, |bucket| {
             match &value {
                 Some(value) => bucket.documents.insert(document, value.clone()),

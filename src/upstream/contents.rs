@@ -93,6 +93,7 @@ impl Inner {
             headers: sending.headers.clone(),
             tags: Some(sending.tags.clone()),
             lock: sending.lock,
+            encryption: sending.encryption.clone(),
             known,
             checksum: None,
         };
@@ -102,6 +103,6 @@ impl Inner {
         if copied.size != received.size || copied.checksum.as_ref().zip(received.checksum.as_ref()).is_some_and(differs) {
             return Ok(None);
         }
-        Ok(Some(sending.info(Made { etag: copied.etag, version: copied.version })))
+        Ok(Some(sending.info(Made { etag: copied.etag, version: copied.version, encryption: copied.encryption })))
     }
 }

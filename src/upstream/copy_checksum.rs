@@ -52,7 +52,8 @@ impl Inner {
 
     async fn hashed(self: &Arc<Self>, copy: &CopyObject, algorithm: ChecksumAlgorithm) -> Result<Digests> {
         let whole = ByteRange { start: 0, end: copy.source.size };
-        let from = ObjectRef { bucket: &copy.source_bucket, key: &copy.source_key, version: copy.source_version.as_ref().into() };
+        let from =
+            ObjectRef { bucket: &copy.source_bucket, key: &copy.source_key, version: copy.source_version.as_ref().into(), unlock: None };
         let body = self.open(from, &copy.source, whole).await?.ok_or_else(source_replaced)?;
         let hashes = Hashes { checksum: ChecksumHasher::new(algorithm), md5: Md5Hasher::new(), sha256: sha2::Sha256::new() };
         let hashes = match body {

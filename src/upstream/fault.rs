@@ -22,6 +22,10 @@ pub fn code<E: ProvideErrorMetadata>(e: &SdkError<E, HttpResponse>) -> Option<&s
     e.as_service_error().and_then(ProvideErrorMetadata::code)
 }
 
+pub fn message<E: ProvideErrorMetadata>(e: &SdkError<E, HttpResponse>) -> Option<&str> {
+    e.as_service_error().and_then(ProvideErrorMetadata::message)
+}
+
 /// There is no such object. A bucket that is not there is another thing: somebody took it away under us.
 pub fn is_no_such_key<E: ProvideErrorMetadata>(e: &SdkError<E, HttpResponse>) -> bool {
     status(e) == Some(404) && code(e).is_none_or(|c| matches!(c, "NoSuchKey" | "NotFound"))
@@ -177,6 +181,8 @@ fn judge_answer(status: u16, code: &str) -> (ErrorKind, &'static str) {
             );
         }
         "InvalidStorageClass" => return (InvalidStorageClass, "The storage behind this gateway does not know that storage class."),
+        "KMS.NotFoundException" => return (KmsNotFound, "The storage behind this gateway has no key of that name."),
+        "KMS.DisabledException" => return (KmsDisabled, "The key that the object is encrypted with is not available at the moment."),
         "InvalidTag" => return (InvalidTag, "The storage behind this gateway does not take one of the tags."),
         "NotImplemented" => return (NotImplemented, "The storage behind this gateway does not implement this."),
         "SlowDown"

@@ -8,13 +8,14 @@
 use std::collections::BTreeMap;
 
 use aws_sdk_s3::operation::head_object::HeadObjectOutput;
-use aws_sdk_s3::types::{ObjectLockLegalHoldStatus, ServerSideEncryption, StorageClass};
+use aws_sdk_s3::types::{ObjectLockLegalHoldStatus, StorageClass};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use sha2::{Digest as _, Sha256};
 
 use crate::base::checksum::{ChecksumAlgorithm, ChecksumType};
 use crate::base::digest::VerifiedSha256;
+use crate::base::encryption::Encryption;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::etag::ETag;
 use crate::base::lock::{Lock, Retention, RetentionMode};
@@ -25,6 +26,7 @@ use crate::base::storable::{ENCODED, SEALED, is_plain};
 use crate::base::timestamp::Timestamp;
 use crate::upstream::known::Known;
 use crate::upstream::open::Inner;
+use crate::upstream::sse::told;
 use crate::upstream::stored;
 
 /// Where a value belongs. An object that goes up in parts has no size yet when its metadata are sent.
@@ -152,14 +154,20 @@ macro_rules! with_headers {
 
 /// How objects are kept, on a request that writes one.
 macro_rules! with_keeping {
-    ($request:expr, $settings:expr, $headers:expr) => {{
+    ($request:expr, $settings:expr, $headers:expr, $encryption:expr) => {{
         let settings: &$crate::upstream::settings::Settings = $settings;
         let headers: &$crate::base::object::ObjectHeaders = $headers;
         let class = headers.storage_class.as_deref().or(settings.storage_class.as_deref());
-        let kms = settings.kms_key.clone();
-        $request
-            .set_server_side_encryption(kms.as_ref().map(|_| aws_sdk_s3::types::ServerSideEncryption::AwsKms))
-            .set_ssekms_key_id(kms)
+        let asked: Option<&$crate::base::encryption::Encryption> = $encryption;
+        let by_setting = settings.kms_key.clone().filter(|_| asked.is_none());
+        let kms = asked.and_then(|asked| asked.kms());
+        let named = kms.filter(|kms| !kms.key.is_of_store()).map(|kms| kms.key.to_string());
+        let request = $request
+            .set_server_side_encryption($crate::upstream::sse::algorithm(asked, by_setting.is_some()))
+            .set_ssekms_key_id(by_setting.or(named))
+            .set_ssekms_encryption_context(kms.and_then(|kms| kms.context.clone()))
+            .set_bucket_key_enabled(kms.filter(|kms| kms.bucket_key).map(|_| true));
+        $crate::upstream::sse::with_key!(request, asked.and_then(|asked| asked.customer_key()).map(|key| &**key))
             .set_storage_class(class.map(aws_sdk_s3::types::StorageClass::from))
     }};
 }
@@ -239,8 +247,10 @@ impl Inner {
             storage_class: head.storage_class().filter(|c| **c != StorageClass::Standard).map(|c| c.as_str().to_owned()),
             user,
         };
-        let by_kms = matches!(head.server_side_encryption(), Some(ServerSideEncryption::AwsKms | ServerSideEncryption::AwsKmsDsse));
-        let same_bytes = |k: &&Known| !by_kms && k.md5.is_some() && etag.parts().is_none() && k.md5.as_ref() == etag.md5();
+        let encryption = told!(head);
+        let same_bytes = |k: &&Known| {
+            Encryption::shows_md5(encryption.as_ref()) && k.md5.is_some() && etag.parts().is_none() && k.md5.as_ref() == etag.md5()
+        };
         let proven = known.as_ref().filter(same_bytes);
         let upstreams = checksum_of!(head);
         // One of the whole that the upstream itself computed and kept.
@@ -265,7 +275,7 @@ impl Inner {
             version: version(head.version_id()),
             lock: lock(head),
             tag_count: self.tag_count(head.tag_count()),
-            encryption: None,
+            encryption,
             inspection: None,
             unknown: known.map(|k| k.unknown).unwrap_or_default(),
             layer: Layer::Store,

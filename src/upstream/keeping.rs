@@ -1,4 +1,4 @@
-//! What a bucket upstream keeps of what is replaced or deleted there, as it said last, and a bucket with that among its documents.
+//! What a bucket upstream keeps of what is replaced or deleted there, and how it encrypts, as it said last, and a bucket with that among its documents.
 //!
 //! Not here: how it is asked and told (`versioning`).
 
@@ -8,6 +8,7 @@ use std::time::Instant;
 use quick_cache::sync::Cache;
 use sha2::{Digest as _, Sha256};
 
+use crate::base::bucket_encryption::BucketEncryption;
 use crate::base::bucket_lock::BucketLock;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::names::BucketName;
@@ -22,10 +23,12 @@ pub struct Keeping {
     pub versioning: Versioning,
     /// None: it locks nothing.
     pub lock: Option<BucketLock>,
+    /// What new objects get there.
+    pub encryption: BucketEncryption,
 }
 
 /// What of a bucket's documents is not recorded, since its bucket upstream says it.
-const SAID_UPSTREAM: [BucketDocument; 2] = [BucketDocument::Versioning, BucketDocument::ObjectLock];
+const SAID_UPSTREAM: [BucketDocument; 3] = [BucketDocument::Versioning, BucketDocument::ObjectLock, BucketDocument::Encryption];
 
 pub fn without_keeping(mut bucket: Bucket) -> Bucket {
     bucket.documents.retain(|document, _| !SAID_UPSTREAM.contains(document));
@@ -34,6 +37,9 @@ pub fn without_keeping(mut bucket: Bucket) -> Bucket {
 
 /// For a bucket that is to be a folder.
 pub fn require_no_keeping(bucket: &Bucket) -> Result<()> {
+    if bucket.documents.contains_key(&BucketDocument::Encryption) {
+        return Err(of_a_folder("encrypts what is written"));
+    }
     match bucket.documents.keys().any(|document| SAID_UPSTREAM.contains(document)) {
         true => Err(of_a_folder("locks versions")),
         false => Ok(()),
@@ -44,7 +50,9 @@ impl Keeping {
     fn documents(&self) -> impl Iterator<Item = (BucketDocument, Vec<u8>)> {
         let versioning = self.versioning.name().map(|name| (BucketDocument::Versioning, name.as_bytes().to_vec()));
         let lock = self.lock.map(|lock| (BucketDocument::ObjectLock, lock.document().into_bytes()));
-        versioning.into_iter().chain(lock)
+        let encryption =
+            (self.encryption != BucketEncryption::default()).then(|| (BucketDocument::Encryption, self.encryption.document().into_bytes()));
+        versioning.into_iter().chain(lock).chain(encryption)
     }
 }
 

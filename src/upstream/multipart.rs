@@ -14,6 +14,7 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use sha2::{Digest as _, Sha256};
 
 use crate::base::checksum::{Checksum, ChecksumAlgorithm, ChecksumType};
+use crate::base::encryption::{CustomerKey, Encryption, needs_customer_key};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::fields::Fields;
 use crate::base::names::{BucketName, ObjectKey, UploadId, no_such_upload};
@@ -29,6 +30,7 @@ use crate::upstream::known::Known;
 use crate::upstream::open::Inner;
 use crate::upstream::place::Place;
 use crate::upstream::records::Over;
+use crate::upstream::sse::{told, with_key};
 use crate::upstream::stored::{self, Recorded};
 use crate::upstream::sweep::{FOLDER, is_mark};
 use crate::upstream::write::{Made, busy, insert_raw, part_of_file, written};
@@ -71,6 +73,7 @@ impl Inner {
             );
             return Err(Error::new(ErrorKind::NotImplemented, text).detail("Header", "x-amz-checksum-algorithm"));
         }
+        self.require_sendable(upload.encryption.as_ref())?;
         let (place, key) = self.writable(&upload.bucket, &upload.key).await?;
         let tagging = self.tagging(&upload.tags)?;
         let known = Known::new(upload.owner.clone(), upload.acl.clone(), &upload.headers);
@@ -79,7 +82,7 @@ impl Inner {
         let create = with_headers!(create, &upload.headers).set_metadata(Some(info::metadata(&upload.headers, &sealed)));
         let (algorithm, kind) = upload.checksum.unwrap_or((ChecksumAlgorithm::Crc64Nvme, ChecksumType::FullObject));
         let given = self.abilities().checksums;
-        let create = with_keeping!(create, &self.settings, &upload.headers)
+        let create = with_keeping!(create, &self.settings, &upload.headers, upload.encryption.as_ref())
             .set_checksum_algorithm(given.then(|| UpstreamAlgorithm::from(algorithm.name())))
             .set_checksum_type(given.then(|| UpstreamType::from(kind.name())))
             .set_tagging(tagging);
@@ -88,6 +91,8 @@ impl Inner {
         let created = create.customize().mutate_request(move |r| insert_raw(r, &raw)).send().await.map_err(fault::of_lock)?;
         let id = created.upload_id().unwrap_or_default().to_owned();
         upload.id = public_id(&id)?;
+        // No key of a client's is kept.
+        upload.encryption = upload.encryption.map(|of| of.without_key()).or_else(|| told!(&created));
         let recorded = Recorded { upload: upload.clone(), known, sealed, unknown: Fields::default() };
         let text = stored::write_upload(&recorded)?;
         let path = record_path(&upload.bucket, &upload.key, &upload.id);
@@ -124,6 +129,9 @@ impl Inner {
         };
         let send = self.client.upload_part().bucket(&*place.bucket).key(key).upload_id(upstream_id(&upload.id)?);
         let send = send.part_number(i32::from(number)).body(body);
+        self.require_sendable(upload.encryption.as_ref())?;
+        let unlock = upload.encryption.as_ref().and_then(Encryption::customer_key);
+        let send = with_key!(send, unlock.map(|key| &**key));
         // In the algorithm of the upload: another one is refused upstream, and with none some refuse the part.
         let algorithm = upload.checksum.map_or(ChecksumAlgorithm::Crc64Nvme, |(a, _)| a);
         // None: its MD5 vouches.
@@ -132,8 +140,11 @@ impl Inner {
             Some(checksum) => with_checksum!(send, checksum),
             None => send.set_content_md5(received.md5.map(|md5| STANDARD.encode(md5.0))),
         };
-        let sent =
-            send.customize().config_override(client::sending(received.size)).disable_payload_signing().send().await.map_err(fault::of)?;
+        let sent = send.customize().config_override(client::sending(received.size)).disable_payload_signing().send().await;
+        let sent = sent.map_err(|e| match fault::status(&e) {
+            Some(400 | 403) if unlock.is_some() => other_key().caused_by(fault::of(e)),
+            _ => fault::of(e),
+        })?;
         Ok(UploadedPart {
             number,
             size: received.size,
@@ -193,12 +204,13 @@ impl Inner {
             other => other?,
         }
         let list = completed_parts(&complete, &recorded.upload, self.abilities().checksums)?;
+        let unlock = customer_key_of(&complete, &recorded.upload)?;
         for _ in 0..LOOKS {
             let held = self.held(&complete.conditions, &place.bucket, &key).await?;
             self.can_complete(&held)?;
             let request =
                 self.client.complete_multipart_upload().bucket(&*place.bucket).key(&key).upload_id(&id).multipart_upload(list.clone());
-            let request = request
+            let request = with_key!(request, unlock)
                 .set_if_match(held.if_match.clone())
                 .set_if_none_match(held.if_none_match.clone())
                 .set_mpu_object_size(complete.size.and_then(|n| i64::try_from(n).ok()))
@@ -208,11 +220,11 @@ impl Inner {
                 None => request,
             };
             match request.send().await {
-                Ok(done) => return self.completed(&place, &key, &recorded, Made::of(done.e_tag(), done.version_id())?).await,
+                Ok(done) => return self.completed(&place, &key, &recorded, Made::of(done.e_tag(), done.version_id())?, unlock).await,
                 // The same request again, by the client or because an answer was lost.
                 Err(e) if matches!(fault::status(&e), Some(404 | 409 | 412)) => {
-                    if let Some(made) = self.was_it_this(&place, &key, &recorded.sealed).await? {
-                        return self.completed(&place, &key, &recorded, made).await;
+                    if let Some(made) = self.was_it_this(&place, &key, &recorded.sealed, unlock).await? {
+                        return self.completed(&place, &key, &recorded, made, unlock).await;
                     }
                     let failed = conditions::of_answer(&held, &e).unwrap_or_else(|| fault::of(e));
                     if held.is_outdated(&failed) {
@@ -230,10 +242,17 @@ impl Inner {
         Err(busy())
     }
 
-    async fn completed(&self, place: &Place, key: &str, recorded: &Recorded, made: Made) -> Result<SharedObject> {
+    async fn completed(
+        &self,
+        place: &Place,
+        key: &str,
+        recorded: &Recorded,
+        made: Made,
+        unlock: Option<&CustomerKey>,
+    ) -> Result<SharedObject> {
         let upload = &recorded.upload;
         let of = if made.version == VersionId::Null { VersionSelector::Current } else { VersionSelector::Exact(&made.version) };
-        if let Some(head) = self.look_at(&place.bucket, key, of).await?.object() {
+        if let Some(head) = self.look_at_under(&place.bucket, key, of, unlock).await?.object() {
             let info = self.info(&place.bucket, key, &upload.owner, &head)?;
             if info.etag == made.etag {
                 return Ok(Arc::new(info));
@@ -280,6 +299,19 @@ impl Inner {
                 return Ok(());
             }
         }
+    }
+}
+
+fn other_key() -> Error {
+    Error::new(ErrorKind::InvalidRequest, "The provided encryption parameters did not match the ones used originally.")
+}
+
+/// As on S3: an upload under a client's key is completed with it.
+fn customer_key_of<'c>(complete: &'c CompleteUpload, upload: &Upload) -> Result<Option<&'c CustomerKey>> {
+    let is_customers = upload.encryption.as_ref().is_some_and(Encryption::is_customers);
+    match complete.customer_key.as_deref() {
+        None if is_customers => Err(needs_customer_key()),
+        key => Ok(key.filter(|_| is_customers)),
     }
 }
 

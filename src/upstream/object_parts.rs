@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use aws_sdk_s3::types::ObjectAttributes;
 
+use crate::base::encryption::{CustomerKey, Encryption};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::object::{ObjectInfo, PartInfo, SharedObject};
 use crate::base::object_ref::{ObjectRef, VersionId, VersionSelector};
@@ -11,6 +12,7 @@ use crate::upstream::conditions::no_such_key;
 use crate::upstream::fault;
 use crate::upstream::info::checksum_of;
 use crate::upstream::open::Inner;
+use crate::upstream::sse::with_key;
 
 /// Parts of different sizes that the upstream does not list are asked for one by one, if they are not more.
 const ASKED_SINGLY: u16 = 100;
@@ -21,6 +23,13 @@ struct Asked<'a> {
     key: &'a str,
     version: Option<String>,
     object: &'a ObjectInfo,
+}
+
+impl Asked<'_> {
+    /// The client's key that it lies under.
+    fn unlock(&self) -> Option<&CustomerKey> {
+        self.object.encryption.as_ref().and_then(Encryption::customer_key).map(|key| &**key)
+    }
 }
 
 impl Inner {
@@ -58,6 +67,7 @@ impl Inner {
         }
         loop {
             let ask = self.reader.get_object_attributes().bucket(at.bucket).key(at.key).set_version_id(at.version.clone());
+            let ask = with_key!(ask, at.unlock());
             let ask = ask.object_attributes(ObjectAttributes::ObjectParts).object_attributes(ObjectAttributes::Etag);
             let got = match ask.set_part_number_marker(after.take()).send().await {
                 Ok(got) => got,
@@ -101,6 +111,7 @@ impl Inner {
 
     async fn part_size(&self, at: &Asked<'_>, number: u16) -> Result<Option<u64>> {
         let head = self.reader.head_object().bucket(at.bucket).key(at.key).set_version_id(at.version.clone());
+        let head = with_key!(head, at.unlock());
         let head = head.part_number(i32::from(number)).if_match(at.object.etag.quoted());
         match head.send().await {
             Ok(head) => Ok(head.content_length().and_then(|n| u64::try_from(n).ok())),

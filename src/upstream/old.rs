@@ -100,7 +100,7 @@ impl OldStore {
         }
         let full = self.place.key(key)?.into();
         let (inner, bucket) = (self.inner.clone(), self.place.bucket.clone());
-        let version = Version { inner, bucket, key: full, named: None, etag: object.etag, size: object.size };
+        let version = Version { inner, bucket, key: full, named: None, etag: object.etag, size: object.size, unlock: None };
         let first = version.get(range).await?;
         Ok(first.map(|first| Body::Stream(Box::pin(UpstreamBody::new(version, range, first)))))
     }

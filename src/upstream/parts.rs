@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use aws_sdk_s3::operation::complete_multipart_upload::CompleteMultipartUploadOutput;
 use aws_sdk_s3::types::{ChecksumType as UpstreamType, CompletedMultipartUpload, CompletedPart};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -15,6 +16,7 @@ use tokio::task::{JoinHandle, JoinSet, spawn_blocking};
 
 use crate::base::checksum::{Checksum, ChecksumAlgorithm};
 use crate::base::conditions::WriteConditions;
+use crate::base::encryption::{CustomerKey, Encryption};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::limits::{MAX_PARTS, MAX_PUT_BYTES, MIN_PART_BYTES};
 use crate::base::lock::Lock;
@@ -31,6 +33,7 @@ use crate::upstream::info::{self, seal_place, with_checksum, with_headers, with_
 use crate::upstream::known::Known;
 use crate::upstream::open::Inner;
 use crate::upstream::place::Place;
+use crate::upstream::sse::{encryption_of, with_key};
 use crate::upstream::write::{Made, Sending, busy, insert_raw, part_of_file};
 
 const _: () = assert!(MAX_PUT_BYTES / MIN_PART_BYTES < MAX_PARTS as u64, "a PUT never has too many parts");
@@ -42,6 +45,7 @@ pub struct PartedObject {
     pub key: String,
     pub headers: ObjectHeaders,
     pub tags: Tags,
+    pub encryption: Option<Encryption>,
     pub known: Known,
     pub lock: Lock,
     pub algorithm: Option<ChecksumAlgorithm>,
@@ -165,7 +169,7 @@ impl Inner {
         let PartedObject { place, key, headers, tags, algorithm, .. } = object;
         let create = self.client.create_multipart_upload().bucket(&*place.bucket).key(key);
         let create = with_headers!(create, headers).set_metadata(Some(info::metadata(headers, sealed)));
-        let create = with_keeping!(create, &self.settings, headers)
+        let create = with_keeping!(create, &self.settings, headers, object.encryption.as_ref())
             .set_checksum_algorithm(algorithm.map(|a| a.name().into()))
             .set_checksum_type(algorithm.map(|_| UpstreamType::FullObject))
             .set_tagging(self.tagging(tags)?);
@@ -184,7 +188,8 @@ impl Inner {
         let sealed = self.sealed(&object.known, &seal_place(&object.place.bucket, &object.key, None))?;
         let mut guard = self.begin(&object, &sealed).await?;
         let mut sending = JoinSet::new();
-        let parts = self.send_told(&guard, &mut sending, &mut told).await;
+        let unlock = object.encryption.as_ref().and_then(Encryption::customer_key).cloned();
+        let parts = self.send_told(&guard, unlock, &mut sending, &mut told).await;
         // None of them may reach the upstream after the abort.
         sending.shutdown().await;
         if parts.is_err() {
@@ -196,6 +201,7 @@ impl Inner {
     async fn send_told(
         self: &Arc<Self>,
         guard: &Guard,
+        unlock: Option<Arc<CustomerKey>>,
         sending: &mut JoinSet<Result<SentPart>>,
         told: &mut UnboundedReceiver<Told>,
     ) -> Result<Vec<SentPart>> {
@@ -213,9 +219,10 @@ impl Inner {
                             return Err(given_up());
                         }
                         let (inner, bucket, key, id) = (self.clone(), guard.bucket.clone(), guard.key.clone(), guard.id().to_owned());
+                        let unlock = unlock.clone();
                         sending.spawn(async move {
                             let _turn = turn;
-                            inner.send_part(&bucket, &key, &id, part).await
+                            inner.send_part(&bucket, &key, &id, part, unlock.as_deref()).await
                         });
                     }
                 },
@@ -228,10 +235,11 @@ impl Inner {
         Ok(sent)
     }
 
-    async fn send_part(&self, bucket: &str, key: &str, id: &str, part: FilePart) -> Result<SentPart> {
+    async fn send_part(&self, bucket: &str, key: &str, id: &str, part: FilePart, unlock: Option<&CustomerKey>) -> Result<SentPart> {
         let FilePart { path, offset, length, number, checksum, md5 } = part;
         let body = part_of_file(&path, offset, length).await?;
         let send = self.client.upload_part().bucket(bucket).key(key).upload_id(id).part_number(number).body(body);
+        let send = with_key!(send, unlock);
         let send = match &checksum {
             Some(checksum) => with_checksum!(send, checksum),
             None => send.set_content_md5(md5.map(|m| STANDARD.encode(m.0))),
@@ -267,7 +275,7 @@ impl Inner {
         let list = CompletedMultipartUpload::builder().set_parts(Some(listed.collect())).build();
         for _ in 0..LOOKS {
             let complete = self.client.complete_multipart_upload().bucket(&*guard.bucket).key(&guard.key).upload_id(guard.id());
-            let complete = complete.multipart_upload(list.clone());
+            let complete = with_key!(complete.multipart_upload(list.clone()), object.unlock());
             let complete = complete.set_if_match(held.if_match.clone()).set_if_none_match(held.if_none_match.clone());
             let complete = match &whole {
                 Some(whole) => with_checksum!(complete, whole).checksum_type(UpstreamType::FullObject),
@@ -276,11 +284,11 @@ impl Inner {
             match complete.send().await {
                 Ok(done) => {
                     guard.id = None;
-                    return Made::of(done.e_tag(), done.version_id());
+                    return Ok(Made { encryption: told_completed(&done), ..Made::of(done.e_tag(), done.version_id())? });
                 }
                 // An answer that was lost, and the same request again.
                 Err(e) if matches!(fault::status(&e), Some(404 | 409 | 412)) => {
-                    if let Some(made) = self.was_it_this(&object.place, &object.key, sealed).await? {
+                    if let Some(made) = self.was_it_this(&object.place, &object.key, sealed, object.unlock()).await? {
                         guard.id = None;
                         return Ok(made);
                     }
@@ -299,18 +307,27 @@ impl Inner {
 
 impl PartedObject {
     fn of(sending: &Sending, algorithm: Option<ChecksumAlgorithm>) -> Self {
-        let Sending { place, key, headers, tags, known, lock, .. } = sending;
+        let Sending { place, key, headers, tags, encryption, known, lock, .. } = sending;
         let known = Known::new(known.owner.clone(), known.acl.clone(), headers);
         let (place, key, headers, tags) = (place.clone(), key.clone(), headers.clone(), tags.clone());
-        PartedObject { place, key, headers, tags, known, lock: *lock, algorithm }
+        PartedObject { place, key, headers, tags, encryption: encryption.clone(), known, lock: *lock, algorithm }
+    }
+
+    fn unlock(&self) -> Option<&CustomerKey> {
+        self.encryption.as_ref().and_then(Encryption::customer_key).map(|key| &**key)
     }
 
     fn is_of(&self, sending: &Sending) -> bool {
         let (mine, theirs) = (&self.known, &sending.known);
         (&self.place, &self.key, &self.headers, &self.tags) == (&sending.place, &sending.key, &sending.headers, &sending.tags)
-            && self.lock == sending.lock
+            && (self.lock, &self.encryption) == (sending.lock, &sending.encryption)
             && (&mine.owner, &mine.acl) == (&theirs.owner, &theirs.acl)
     }
+}
+
+/// An answer that tells nothing of clients' keys.
+pub fn told_completed(done: &CompleteMultipartUploadOutput) -> Option<Encryption> {
+    encryption_of(done.server_side_encryption(), done.ssekms_key_id(), done.bucket_key_enabled(), None)
 }
 
 /// CRCs are linear: that of the whole follows from those of the parts and their lengths.

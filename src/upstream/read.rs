@@ -9,7 +9,8 @@ use aws_smithy_types::DateTime;
 use aws_smithy_types::date_time::Format;
 use bytes::Bytes;
 
-use crate::base::error::Result;
+use crate::base::encryption::{CustomerKey, Encryption, needs_customer_key, not_applicable};
+use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::object::{SharedBucket, SharedObject};
 use crate::base::object_ref::{ObjectRef, VersionId, VersionSelector, invalid, no_such_version, only_null};
 use crate::base::range::ByteRange;
@@ -22,6 +23,7 @@ use crate::upstream::buckets::no_such_bucket;
 use crate::upstream::fault;
 use crate::upstream::info;
 use crate::upstream::open::Inner;
+use crate::upstream::sse::with_key;
 
 /// What the upstream says of a key, or of a version of it.
 pub enum Looked {
@@ -58,12 +60,12 @@ impl Inner {
             return Ok((bucket, of));
         }
         only_null(of)?;
-        Ok((bucket, ObjectRef::current(of.bucket, of.key)))
+        Ok((bucket, ObjectRef { version: VersionSelector::Current, ..of }))
     }
 
     pub async fn stat(&self, of: ObjectRef<'_>) -> Result<Option<SharedObject>> {
         let (described, of) = self.meant(of).await?;
-        let ObjectRef { bucket, key, version } = of;
+        let ObjectRef { bucket, key, version, .. } = of;
         let place = self.place(bucket).await?;
         let nothing = || if version == VersionSelector::Current { Ok(None) } else { Err(no_such_version(of)) };
         // Too long for a key upstream: it can't be there.
@@ -71,7 +73,8 @@ impl Inner {
         if self.hidden_folder(&place, &full).await?.is_some() {
             return nothing();
         }
-        let head = match self.look_at(&place.bucket, &full, version).await? {
+        of.unlock.map_or(Ok(()), |key| self.require_key_sendable(key))?;
+        let head = match self.look_at_under(&place.bucket, &full, version, of.unlock).await? {
             Looked::Object(head) => head,
             Looked::Marker { .. } => return Ok(None),
             Looked::Nothing => return nothing(),
@@ -85,8 +88,10 @@ impl Inner {
         if info.sha256.is_none() && info.etag.parts().is_some() && is_ours(&head) {
             info.sha256 = self.proven(&place.bucket, &full, &info).await;
         }
+        let is_customers = info.encryption.as_ref().is_some_and(Encryption::is_customers);
         if let Some(sha256) = &info.sha256
             && version == VersionSelector::Current
+            && !is_customers
         {
             self.contents.remember(&info.owner, sha256, bucket, key, info.etag);
         }
@@ -99,13 +104,31 @@ impl Inner {
     }
 
     pub async fn look_at(&self, bucket: &str, key: &str, version: VersionSelector<'_>) -> Result<Looked> {
+        self.look_at_under(bucket, key, version, None).await
+    }
+
+    /// `unlock`: the client's key, without which nothing is told of what lies under it.
+    pub async fn look_at_under(
+        &self,
+        bucket: &str,
+        key: &str,
+        version: VersionSelector<'_>,
+        unlock: Option<&CustomerKey>,
+    ) -> Result<Looked> {
         let head = self.reader.head_object().bucket(bucket).key(key).checksum_mode(ChecksumMode::Enabled);
+        let head = with_key!(head, unlock);
         let e = match head.set_version_id(version.id().map(VersionId::to_string)).send().await {
             // An upstream that knows of no versions may send what there is now.
             Ok(head) if version.is_named() && head.version_id() != version.id().map(VersionId::as_str) => return Ok(Looked::Nothing),
             Ok(head) => return Ok(Looked::Object(Box::new(head))),
             Err(e) => e,
         };
+        match (fault::status(&e), unlock) {
+            (Some(400), Some(_)) => return Err(not_applicable()),
+            (Some(403), Some(_)) => return Err(Error::new(ErrorKind::AccessDenied, "Access Denied").caused_by(fault::of(e))),
+            (Some(400), None) if self.wants_key(bucket, key, version).await => return Err(needs_customer_key()),
+            _ => {}
+        }
         let is_marker = fault::header(&e, "x-amz-delete-marker") == Some("true");
         let is_named = version != VersionSelector::Current;
         match fault::status(&e) {
@@ -165,8 +188,13 @@ impl Inner {
             return Ok(None);
         }
         let named = of.version.id().cloned();
-        let version = Version { inner: self.clone(), bucket: place.bucket, key: full.into(), named, etag: object.etag, size: object.size };
+        let unlock = object.encryption.as_ref().and_then(Encryption::customer_key).cloned();
+        let (bucket, key) = (place.bucket, full.into());
+        let is_locked = unlock.is_some();
+        let version = Version { inner: self.clone(), bucket, key, named, etag: object.etag, size: object.size, unlock };
         let prefetched = match of.version {
+            // It was asked for without a key.
+            _ if is_locked => None,
             VersionSelector::Current => self.prefetched(of.bucket, of.key, object.size, range).await,
             VersionSelector::Exact(_) => None,
         };

@@ -68,8 +68,8 @@ impl Reads for Upstream {
 
     fn prefetch(&self, of: ObjectRef<'_>, range: ByteRange) -> Option<Prefetch> {
         match of.version {
-            VersionSelector::Current => self.0.prefetch(of.bucket, of.key, range),
-            VersionSelector::Exact(_) => None,
+            VersionSelector::Current if of.unlock.is_none() => self.0.prefetch(of.bucket, of.key, range),
+            VersionSelector::Current | VersionSelector::Exact(_) => None,
         }
     }
 

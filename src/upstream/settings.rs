@@ -30,6 +30,8 @@ pub struct Settings {
     pub owner: Option<TenantId>,
     /// Objects are encrypted with this KMS key.
     pub kms_key: Option<String>,
+    /// Clients' own keys go there with the requests that need them.
+    pub sends_customer_keys: bool,
     pub storage_class: Option<String>,
     /// Parts on their way up at once.
     pub concurrency: usize,
@@ -80,6 +82,7 @@ impl Default for Settings {
             bucket_prefix: String::new(),
             owner: None,
             kms_key: None,
+            sends_customer_keys: true,
             storage_class: None,
             concurrency: 8,
             multipart_threshold: 16 * 1024 * 1024,

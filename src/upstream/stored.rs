@@ -15,7 +15,10 @@ use crate::base::lock::Lock;
 use crate::base::names::TenantId;
 use crate::base::object::{Bucket, CannedAcl, Upload};
 use crate::base::storable::{SEALED, SEALED_BYTES};
-use crate::base::stored::{self, Acl, Checksum, acl_and_fields, checksum_of, in_slot, take_checksums, take_grants, with_checksums};
+use crate::base::stored::{
+    self, Acl, Checksum, acl_and_fields, checksum_of, in_slot, take_checksums, take_encryption, take_grants, with_checksums,
+    with_encryption,
+};
 use crate::base::timestamp::Timestamp;
 use crate::upstream::known::{Known, SourceVersion};
 
@@ -188,6 +191,7 @@ struct UploadRecord {
 
 pub fn write_upload(recorded: &Recorded) -> Result<Vec<u8>> {
     let Recorded { upload, known, sealed, unknown } = recorded.clone();
+    let encryption = upload.encryption.clone();
     // Its lock is the upstream's to keep; so are its tags, which are here for who asks for the upload.
     let (upload, initiator, _, fields) = stored::Upload::of(upload)?;
     let Known { owner, acl, sha256, md5, checksum, encoded, source: _, unknown: _ } = known;
@@ -201,7 +205,7 @@ pub fn write_upload(recorded: &Recorded) -> Result<Vec<u8>> {
         Some(initiator) => extended(text, &initiator)?,
         None => text,
     };
-    unknown.and(fields).append(text)
+    with_encryption(unknown.and(fields), encryption.as_ref()).append(text)
 }
 
 /// With the marks that stand behind it. `is_mark`: one mark and nothing else, which is shorter than any field.
@@ -214,7 +218,8 @@ pub fn read_upload(text: &[u8], is_mark: impl Fn(&[u8]) -> bool) -> Result<(Reco
     }
     let (mut unknown, marks) = if is_mark(behind) { (Fields::default(), behind) } else { Fields::parse(behind)? };
     let mut known = rest.onto(seal.known())?;
-    let upload = upload.begun_by(initiator, Lock::default(), &mut unknown)?;
+    let encryption = take_encryption(&mut unknown)?;
+    let upload = Upload { encryption, ..upload.begun_by(initiator, Lock::default(), &mut unknown)? };
     known.acl = upload.acl.clone();
     Ok((Recorded { upload, known, sealed, unknown }, marks))
 }

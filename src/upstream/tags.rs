@@ -5,6 +5,7 @@
 use aws_sdk_s3::operation::get_object_tagging::GetObjectTaggingOutput;
 use aws_sdk_s3::types::{Tag, Tagging, TaggingDirective};
 
+use crate::base::encryption::Encryption;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::names::TenantId;
 use crate::base::object::ObjectInfo;
@@ -59,7 +60,8 @@ impl Inner {
             return Ok(None);
         }
         let Some(tags) = self.tags_at(&place.bucket, &full, of.version).await? else { return Ok(None) };
-        let Some(head) = self.look_at(&place.bucket, &full, of.version).await?.object() else { return Ok(None) };
+        let unlock = object.encryption.as_ref().and_then(Encryption::customer_key).map(|key| &**key).or(of.unlock);
+        let Some(head) = self.look_at_under(&place.bucket, &full, of.version, unlock).await?.object() else { return Ok(None) };
         let now = self.info(&place.bucket, &full, &TenantId::operator(), &head)?;
         Ok((now.generation == object.generation).then_some(tags))
     }

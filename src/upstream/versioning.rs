@@ -42,13 +42,13 @@ impl Inner {
     }
 
     pub async fn ask_keeping(&self, bucket: &str) -> Result<Arc<Keeping>> {
-        let versioning = self.ask_versioning(bucket).await?;
+        let (versioning, encryption) = tokio::try_join!(self.ask_versioning(bucket), self.ask_encryption(bucket))?;
         let lock = match versioning {
             // What locks keeps versions for good.
             Versioning::Enabled => self.ask_lock(bucket).await?,
             Versioning::Never | Versioning::Suspended => None,
         };
-        let keeping = Arc::new(Keeping { versioning, lock });
+        let keeping = Arc::new(Keeping { versioning, lock, encryption });
         self.keepings.hear(bucket, keeping.clone());
         Ok(keeping)
     }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use aws_sdk_s3::config::http::HttpRequest;
+use aws_sdk_s3::operation::copy_object::builders::CopyObjectFluentBuilder;
 use aws_sdk_s3::primitives::{ByteStream, Length};
 use aws_sdk_s3::types::{ChecksumAlgorithm as UpstreamAlgorithm, MetadataDirective};
 use base64::Engine as _;
@@ -12,6 +13,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use crate::base::checksum::{Checksum, ChecksumAlgorithm};
 use crate::base::conditions::WriteConditions;
 use crate::base::digest::VerifiedSha256;
+use crate::base::encryption::{AES256, CustomerKey, Encryption};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::etag::ETag;
 use crate::base::limits::MAX_PUT_BYTES;
@@ -33,6 +35,7 @@ use crate::upstream::info::{self, seal_place, with_checksum, with_headers, with_
 use crate::upstream::known::{Known, SourceVersion};
 use crate::upstream::open::Inner;
 use crate::upstream::place::Place;
+use crate::upstream::sse::told;
 
 /// Read from a staged file at once.
 const BUFFER: usize = 256 * 1024;
@@ -45,6 +48,7 @@ pub struct Sending {
     pub key: String,
     pub headers: ObjectHeaders,
     pub tags: Tags,
+    pub encryption: Option<Encryption>,
     pub known: Known,
     pub lock: Lock,
     pub sealed: String,
@@ -56,11 +60,13 @@ pub struct Sending {
 pub struct Made {
     pub etag: ETag,
     pub version: VersionId,
+    /// As the answer tells it. None: it does not.
+    pub encryption: Option<Encryption>,
 }
 
 impl Made {
     pub fn of(etag: Option<&str>, version: Option<&str>) -> Result<Self> {
-        Ok(Made { etag: info::etag(etag)?, version: info::version(version) })
+        Ok(Made { etag: info::etag(etag)?, version: info::version(version), encryption: None })
     }
 }
 
@@ -84,6 +90,7 @@ impl Inner {
     /// `source`: the version of the origin that a replica's copy is.
     pub async fn put_as(self: &Arc<Self>, put: PutObject, source: Option<SourceVersion>) -> Result<Written> {
         self.tagging(&put.tags)?;
+        self.require_sendable(put.encryption.as_ref())?;
         let (place, key) = self.writable(&put.bucket, &put.key).await?;
         let received = put.received;
         let known = Known {
@@ -94,9 +101,11 @@ impl Inner {
             ..Known::new(put.owner, put.acl, &put.headers)
         };
         let sealed = self.sealed(&known, &seal_place(&place.bucket, &key, Some(received.size)))?;
-        let sending = Sending { place, key, headers: put.headers, tags: put.tags, known, lock: put.lock, sealed, received };
+        let PutObject { headers, tags, encryption, .. } = put;
+        let sending = Sending { place, key, headers, tags, encryption, known, lock: put.lock, sealed, received };
         let ahead = Ahead::of(&sending.received);
         let copied = match ahead {
+            None if sending.is_under_customers_key() => None,
             None => self.put_by_copy(&sending, &put.conditions).await,
             Some(_) => None,
         };
@@ -109,7 +118,9 @@ impl Inner {
             }
             None => (sending.info(self.put_whole(&sending, &put.conditions).await?), Dedup::Miss),
         };
-        self.contents.remember(&object.owner, &sending.received.sha256, &put.bucket, &put.key, object.etag);
+        if !sending.is_under_customers_key() {
+            self.contents.remember(&object.owner, &sending.received.sha256, &put.bucket, &put.key, object.etag);
+        }
         Ok(Written { object: Arc::new(object), dedup })
     }
 
@@ -131,7 +142,7 @@ impl Inner {
         };
         let put = self.client.put_object().bucket(&*sending.place.bucket).key(&sending.key).body(body);
         let put = with_headers!(put, &sending.headers).set_metadata(Some(info::metadata(&sending.headers, &sending.sealed)));
-        let put = with_keeping!(put, &self.settings, &sending.headers)
+        let put = with_keeping!(put, &self.settings, &sending.headers, sending.encryption.as_ref())
             .set_if_match(held.if_match.clone())
             .set_if_none_match(held.if_none_match.clone());
         let put = put.set_tagging(self.tagging(&sending.tags)?);
@@ -145,11 +156,11 @@ impl Inner {
         let put = put.customize().config_override(client::sending(sending.received.size));
         let put = put.disable_payload_signing().mutate_request(move |r| insert_raw(r, &raw));
         match put.send().await {
-            Ok(put) => Made::of(put.e_tag(), put.version_id()),
+            Ok(put) => Ok(Made { encryption: told!(&put), ..Made::of(put.e_tag(), put.version_id())? }),
             Err(e) if fault::is_no_such_key(&e) && held.if_match.is_some() => Err(conditions::no_such_key()),
             Err(e) if held.is_any() && (fault::is_precondition_failed(&e) || fault::is_conflict(&e)) => {
                 let conflict = fault::is_conflict(&e);
-                match self.was_it_this(&sending.place, &sending.key, &sending.sealed).await? {
+                match self.was_it_this(&sending.place, &sending.key, &sending.sealed, sending.unlock()).await? {
                     Some(made) => Ok(made),
                     None if conflict => Err(fault::of(e)),
                     None => Err(conditions::failed(held)),
@@ -160,14 +171,18 @@ impl Inner {
     }
 
     /// A first try whose answer was lost makes the condition of the second one fail. No two seals are alike.
-    pub async fn was_it_this(&self, place: &Place, key: &str, sealed: &str) -> Result<Option<Made>> {
-        let Some(head) = self.head(&place.bucket, key).await? else { return Ok(None) };
+    pub async fn was_it_this(&self, place: &Place, key: &str, sealed: &str, unlock: Option<&CustomerKey>) -> Result<Option<Made>> {
+        let looked = self.look_at_under(&place.bucket, key, VersionSelector::Current, unlock).await?;
+        let Some(head) = looked.object() else { return Ok(None) };
         let there = head.metadata().and_then(|m| m.get(SEALED));
         if there.is_some_and(|there| there == sealed) { Made::of(head.e_tag(), head.version_id()).map(Some) } else { Ok(None) }
     }
 
     pub async fn copy(self: &Arc<Self>, copy: CopyObject) -> Result<Written> {
-        let from = ObjectRef { bucket: &copy.source_bucket, key: &copy.source_key, version: copy.source_version.as_ref().into() };
+        let from =
+            ObjectRef { bucket: &copy.source_bucket, key: &copy.source_key, version: copy.source_version.as_ref().into(), unlock: None };
+        self.require_sendable(copy.encryption.as_ref())?;
+        self.require_sendable(copy.source.encryption.as_ref())?;
         let version = self.meant(from).await?.1.version.id().cloned();
         let source_place = self.place(&copy.source_bucket).await?;
         let source_key = source_place.key(&copy.source_key)?;
@@ -179,9 +194,9 @@ impl Inner {
         let unknown = if is_same { copy.source.unknown.clone() } else { copy.source.unknown.of_copy() };
         let known = Known { unknown, ..known_of_copy(&copy.source, copy.owner.clone(), copy.acl.clone(), &copy.headers) };
         let (known, checksum) = self.with_checksum_of_copy(&copy, known).await?;
-        let CopyObject { source: object, headers, tags, lock, conditions, .. } = copy;
+        let CopyObject { source: object, headers, tags, lock, conditions, encryption, .. } = copy;
         let source = CopySource { place: source_place, key: source_key, version };
-        let copying = Copying { source, known, checksum, object, to: (place, key), headers, lock, tags: Some(tags) };
+        let copying = Copying { source, known, checksum, object, to: (place, key), headers, lock, tags: Some(tags), encryption };
         for _ in 0..LOOKS {
             let held = self.held(&conditions, &copying.to.0.bucket, &copying.to.1).await?;
             match self.copy_once(&copying, &held).await {
@@ -202,7 +217,8 @@ impl Inner {
         let request = self.client.copy_object().bucket(&*place.bucket).key(key).copy_source(source.header());
         let request = request.copy_source_if_match(object.etag.quoted()).metadata_directive(MetadataDirective::Replace);
         let request = with_headers!(request, &copying.headers).set_metadata(Some(info::metadata(&copying.headers, &sealed)));
-        let request = with_keeping!(request, &self.settings, &copying.headers);
+        let request = with_keeping!(request, &self.settings, &copying.headers, copying.encryption.as_ref());
+        let request = copying.with_source_key(request);
         let request = request.set_if_match(held.if_match.clone()).set_if_none_match(held.if_none_match.clone());
         let request = request.set_checksum_algorithm(copying.checksum.map(|a| UpstreamAlgorithm::from(a.name())));
         let (directive, tagging) = self.tagging_of_copy(copying)?;
@@ -214,8 +230,9 @@ impl Inner {
             Ok(done) => done,
             Err(e) if fault::is_no_such_version(&e) || fault::is_precondition_failed(&e) => {
                 // Which of the two was it?
-                let Some(made) = self.was_it_this(place, key, &sealed).await? else {
-                    let there = self.look_at(&source.place.bucket, &source.key, source.version.as_ref().into()).await?.object();
+                let Some(made) = self.was_it_this(place, key, &sealed, copying.unlock()).await? else {
+                    let of = VersionSelector::from(source.version.as_ref());
+                    let there = self.look_at_under(&source.place.bucket, &source.key, of, copying.source_unlock()).await?.object();
                     let same = there.and_then(|h| h.e_tag().and_then(ETag::of_upstream)) == Some(object.etag);
                     return Err(if same && held.is_any() { conditions::failed(held) } else { source_replaced() });
                 };
@@ -232,7 +249,8 @@ impl Inner {
         let (place, key) = &copying.to;
         let known = copying.known.clone();
         let of = if version == VersionId::Null { VersionSelector::Current } else { VersionSelector::Exact(&version) };
-        let Some(head) = self.look_at(&place.bucket, key, of).await?.object() else { return Err(source_replaced()) };
+        let looked = self.look_at_under(&place.bucket, key, of, copying.unlock()).await?;
+        let Some(head) = looked.object() else { return Err(source_replaced()) };
         let mut info = self.info(&place.bucket, key, &known.owner, &head)?;
         if let Some(etag) = etag.filter(|e| *e != info.etag) {
             // Written over meanwhile: what is answered is what was written.
@@ -269,6 +287,7 @@ impl Inner {
                 checksum: None,
                 tags: None,
                 lock: object.lock,
+                encryption: object.encryption.clone(),
                 object,
                 to: (place, full),
             };
@@ -306,9 +325,31 @@ pub struct Copying {
     /// None: those of the source, whatever they are.
     pub tags: Option<Tags>,
     pub lock: Lock,
+    pub encryption: Option<Encryption>,
     pub known: Known,
     /// Which the upstream is to compute of it. None: the source's stays, or `known` has one.
     pub checksum: Option<ChecksumAlgorithm>,
+}
+
+impl Copying {
+    fn unlock(&self) -> Option<&CustomerKey> {
+        customer_key(self.encryption.as_ref())
+    }
+
+    fn source_unlock(&self) -> Option<&CustomerKey> {
+        customer_key(self.object.encryption.as_ref())
+    }
+
+    fn with_source_key(&self, request: CopyObjectFluentBuilder) -> CopyObjectFluentBuilder {
+        let (key, md5) = self.source_unlock().map(CustomerKey::in_base64).unzip();
+        let algorithm = key.as_ref().map(|_| AES256.to_owned());
+        let request = request.set_copy_source_sse_customer_algorithm(algorithm);
+        request.set_copy_source_sse_customer_key(key).set_copy_source_sse_customer_key_md5(md5)
+    }
+}
+
+fn customer_key(of: Option<&Encryption>) -> Option<&CustomerKey> {
+    of.and_then(Encryption::customer_key).map(|key| &**key)
 }
 
 fn known_of_copy(source: &ObjectInfo, owner: TenantId, acl: Acl, headers: &ObjectHeaders) -> Known {
@@ -322,10 +363,19 @@ fn known_of_copy(source: &ObjectInfo, owner: TenantId, acl: Acl, headers: &Objec
 }
 
 impl Sending {
+    pub fn unlock(&self) -> Option<&CustomerKey> {
+        customer_key(self.encryption.as_ref())
+    }
+
+    fn is_under_customers_key(&self) -> bool {
+        self.encryption.as_ref().is_some_and(Encryption::is_customers)
+    }
+
     pub fn info(&self, made: Made) -> ObjectInfo {
         let (size, sha256, checksum) = (self.received.size, Some(self.received.sha256), self.received.checksum.clone());
         let written = written(made.etag, size, &self.known, self.headers.clone(), sha256, checksum);
-        ObjectInfo { version: made.version, lock: self.lock, tag_count: Some(self.tags.count()), ..written }
+        let encryption = made.encryption.or_else(|| self.encryption.as_ref().map(Encryption::without_key));
+        ObjectInfo { version: made.version, lock: self.lock, tag_count: Some(self.tags.count()), encryption, ..written }
     }
 }
 

@@ -1,8 +1,10 @@
 //! Several gateways of the real binary over one bucket of another gateway, told of each other through proxies that can fail.
 
+mod encryption;
 mod events;
 mod history;
 mod peers;
+mod sessions;
 mod usage;
 mod versions;
 mod warm;
@@ -46,7 +48,7 @@ impl World {
     /// `settings`: more of each node's gateway.toml.
     pub fn new(count: usize, settings: &str) -> Self {
         let below = Place::new();
-        below.write("gateway.toml", "[s3]\ngateways_above = true\n[store]\nreserve = \"0B\"\n");
+        below.write("gateway.toml", "[s3]\ngateways_above = true\n[store]\nreserve = \"0B\"\n[encryption]\ncustomer_keys_over_http = true\nblock_customer_keys = false\n");
         let upstream = below.serve();
         Client::new(upstream.s3).make_bucket(&operator(), HOME);
         // Nobody listens there until the node is told where it is.

@@ -13,10 +13,10 @@ use tidegate::telemetry::metrics::Door;
 use crate::support::client::{Answer, Client, Request, Sign, complete_document};
 use crate::support::gateway::{Gateway, Setup, acme, bravo};
 
-const SSE: &str = "x-amz-server-side-encryption";
-const KEY_ID: &str = "x-amz-server-side-encryption-aws-kms-key-id";
+pub const SSE: &str = "x-amz-server-side-encryption";
+pub const KEY_ID: &str = "x-amz-server-side-encryption-aws-kms-key-id";
 
-fn keys() -> NamedKeys {
+pub fn keys() -> NamedKeys {
     let key = |byte: u8, tenants: Option<&str>| {
         let mut versions = Versions::default();
         versions.add(1, [byte; 32]);
@@ -37,12 +37,12 @@ fn gateway(over_http: bool) -> (Gateway, Client) {
     (gateway, client)
 }
 
-fn with(request: Request, headers: &[(&str, String)]) -> Request {
+pub fn with(request: Request, headers: &[(&str, String)]) -> Request {
     headers.iter().fold(request, |request, (name, value)| request.header(name, value))
 }
 
 /// The three headers of a customer's key.
-fn customer(byte: u8, prefix: &'static str) -> Vec<(&'static str, String)> {
+pub fn customer(byte: u8, prefix: &'static str) -> Vec<(&'static str, String)> {
     let name = |rest: &str| -> &'static str { format!("{prefix}server-side-encryption-customer-{rest}").leak() };
     let key = [byte; 32];
     vec![
@@ -52,54 +52,59 @@ fn customer(byte: u8, prefix: &'static str) -> Vec<(&'static str, String)> {
     ]
 }
 
-fn send(client: &mut Client, request: &Request) -> Answer {
+pub fn send(client: &mut Client, request: &Request) -> Answer {
     client.send(request, Sign::Header(&acme()))
 }
 
-fn put(key: &str) -> Request {
+pub fn put(key: &str) -> Request {
     Request::on("PUT", "media", key)
 }
 
-fn get(key: &str) -> Request {
+pub fn get(key: &str) -> Request {
     Request::on("GET", "media", key)
 }
 
 #[test]
 fn sse_s3_and_kms_are_told_wherever_an_object_is() {
     let (_gateway, mut client) = gateway(false);
+    is_told_wherever_an_object_is(&mut client, "acmes");
+}
+
+/// `key_name`: of `keys`. The bucket is `media`.
+pub fn is_told_wherever_an_object_is(client: &mut Client, key_name: &str) {
     let body: Vec<u8> = (0..300_000_u32).map(|i| i as u8).collect();
     for (n, headers) in
-        [vec![(SSE, "AES256".to_owned())], vec![(SSE, "aws:kms".to_owned()), (KEY_ID, "acmes".to_owned())]].into_iter().enumerate()
+        [vec![(SSE, "AES256".to_owned())], vec![(SSE, "aws:kms".to_owned()), (KEY_ID, key_name.to_owned())]].into_iter().enumerate()
     {
         let says = |answer: &Answer| {
             headers.iter().for_each(|(name, value)| assert_eq!(answer.header(name), Some(value.as_str()), "{name}"));
         };
         let key = format!("k{n}");
-        let made = send(&mut client, &with(put(&key).body(body.clone()), &headers)).expect(200);
+        let made = send(client, &with(put(&key).body(body.clone()), &headers)).expect(200);
         says(&made);
         assert_eq!(made.etag() == hex::encode(Md5Hasher::digest(&body).0), n == 0);
         for request in [get(&key), Request::on("HEAD", "media", &key), get(&key).header("range", "bytes=65000-66000")] {
-            let answer = send(&mut client, &request);
+            let answer = send(client, &request);
             says(&answer);
             assert_eq!(answer.header("etag"), made.header("etag"));
         }
-        assert_eq!(send(&mut client, &get(&key)).body, body);
-        assert_eq!(send(&mut client, &get(&key).header("range", "bytes=65000-66000")).expect(206).body, body[65000..=66000]);
+        assert_eq!(send(client, &get(&key)).body, body);
+        assert_eq!(send(client, &get(&key).header("range", "bytes=65000-66000")).expect(206).body, body[65000..=66000]);
         // A read that speaks of encryption is refused, as on S3.
-        send(&mut client, &get(&key).header(SSE, "AES256")).refused(400, "InvalidRequest");
-        send(&mut client, &with(get(&key), &customer(1, "x-amz-"))).refused(400, "InvalidRequest");
+        send(client, &get(&key).header(SSE, "AES256")).refused(400, "InvalidRequest");
+        send(client, &with(get(&key), &customer(1, "x-amz-"))).refused(400, "InvalidRequest");
         let copy = with(put(&format!("copy{n}")).header("x-amz-copy-source", &format!("/media/{key}")), &headers);
-        says(&send(&mut client, &copy).expect(200));
-        assert_eq!(send(&mut client, &get(&format!("copy{n}"))).expect(200).body, body);
+        says(&send(client, &copy).expect(200));
+        assert_eq!(send(client, &get(&format!("copy{n}"))).expect(200).body, body);
         let create = with(Request::on("POST", "media", "parts").query("uploads", ""), &headers);
-        let begun = send(&mut client, &create).expect(200);
+        let begun = send(client, &create).expect(200);
         says(&begun);
         let upload = begun.xml("InitiateMultipartUploadResult").text_of("UploadId").unwrap().to_owned();
         let part = client.upload_part(&acme(), "media", "parts", &upload, 1, &body).expect(200);
         says(&part);
         let done = client.complete(&acme(), "media", "parts", &upload, &[(1, part.etag())]).expect(200);
         says(&done);
-        assert_eq!(send(&mut client, &get("parts")).expect(200).body, body);
+        assert_eq!(send(client, &get("parts")).expect(200).body, body);
     }
 }
 
@@ -143,48 +148,52 @@ fn what_can_not_be_is_refused() {
 #[test]
 fn customers_keys() {
     let (gateway, mut client) = gateway(true);
+    open_what_lies_under_them(&gateway, &mut client);
+}
+
+pub fn open_what_lies_under_them(gateway: &Gateway, client: &mut Client) {
     let mine = customer(1, "x-amz-");
     for size in [0_usize, 1000, 200_000] {
         let body = vec![7; size];
-        let made = send(&mut client, &with(put("k").body(body.clone()), &mine)).expect(200);
+        let made = send(client, &with(put("k").body(body.clone()), &mine)).expect(200);
         assert_eq!(made.header(mine[2].0), Some(mine[2].1.as_str()));
         assert_eq!(made.header(mine[1].0), None, "the key is in no answer");
         for method in ["GET", "HEAD"] {
             let ask = |headers: &[(&'static str, String)]| with(Request::on(method, "media", "k"), headers);
-            assert_eq!(send(&mut client, &ask(&[])).status, 400, "{method}");
-            assert_eq!(send(&mut client, &ask(&customer(2, "x-amz-"))).status, 403, "{method}");
-            let answer = send(&mut client, &ask(&mine)).expect(200);
+            assert_eq!(send(client, &ask(&[])).status, 400, "{method}");
+            assert_eq!(send(client, &ask(&customer(2, "x-amz-"))).status, 403, "{method}");
+            let answer = send(client, &ask(&mine)).expect(200);
             assert_eq!(answer.header(mine[2].0), Some(mine[2].1.as_str()));
         }
-        assert_eq!(send(&mut client, &with(get("k"), &mine)).expect(200).body, body);
+        assert_eq!(send(client, &with(get("k"), &mine)).expect(200).body, body);
     }
     let attributes = get("k").query("attributes", "").header("x-amz-object-attributes", "ObjectSize");
-    send(&mut client, &attributes.clone()).refused(400, "InvalidRequest");
-    send(&mut client, &with(attributes, &mine)).expect(200);
+    send(client, &attributes.clone()).refused(400, "InvalidRequest");
+    send(client, &with(attributes, &mine)).expect(200);
     // The edge door has no way to bring a key.
     let mut edge = Client::new(gateway.address(Door::Edge));
     assert_ne!(edge.send(&get("k"), Sign::Header(&acme())).status, 200);
     // Copies: from the key, to another.
     let copy = |to: &str| put(to).header("x-amz-copy-source", "/media/k");
-    send(&mut client, &copy("c")).refused(400, "InvalidRequest");
+    send(client, &copy("c")).refused(400, "InvalidRequest");
     let source = customer(1, "x-amz-copy-source-");
-    send(&mut client, &with(copy("plain"), &source)).expect(200);
-    assert_eq!(send(&mut client, &get("plain")).expect(200).body, vec![7; 200_000]);
-    send(&mut client, &with(with(copy("other"), &source), &customer(3, "x-amz-"))).expect(200);
-    assert_eq!(send(&mut client, &with(get("other"), &customer(3, "x-amz-"))).expect(200).body, vec![7; 200_000]);
+    send(client, &with(copy("plain"), &source)).expect(200);
+    assert_eq!(send(client, &get("plain")).expect(200).body, vec![7; 200_000]);
+    send(client, &with(with(copy("other"), &source), &customer(3, "x-amz-"))).expect(200);
+    assert_eq!(send(client, &with(get("other"), &customer(3, "x-amz-"))).expect(200).body, vec![7; 200_000]);
     // Parts, all under the one key.
     let create = with(Request::on("POST", "media", "parts").query("uploads", ""), &mine);
-    let upload = send(&mut client, &create).expect(200).xml("InitiateMultipartUploadResult").text_of("UploadId").unwrap().to_owned();
+    let upload = send(client, &create).expect(200).xml("InitiateMultipartUploadResult").text_of("UploadId").unwrap().to_owned();
     let part = |body: &str| Request::on("PUT", "media", "parts").query("partNumber", "1").query("uploadId", &upload).body(body);
-    send(&mut client, &part("x")).refused(400, "InvalidRequest");
-    send(&mut client, &with(part("x"), &customer(2, "x-amz-"))).refused(400, "InvalidRequest");
-    let sent = send(&mut client, &with(part("part"), &mine)).expect(200);
-    assert_eq!(send(&mut client, &with(part("part"), &mine)).expect(200).etag(), sent.etag(), "sent again");
+    send(client, &part("x")).refused(400, "InvalidRequest");
+    send(client, &with(part("x"), &customer(2, "x-amz-"))).refused(400, "InvalidRequest");
+    let sent = send(client, &with(part("part"), &mine)).expect(200);
+    assert_eq!(send(client, &with(part("part"), &mine)).expect(200).etag(), sent.etag(), "sent again");
     let complete = Request::on("POST", "media", "parts").query("uploadId", &upload).body(complete_document(&[(1, sent.etag())]));
-    send(&mut client, &complete.clone()).refused(400, "InvalidRequest");
-    let done = send(&mut client, &with(complete, &mine)).expect(200);
+    send(client, &complete.clone()).refused(400, "InvalidRequest");
+    let done = send(client, &with(complete, &mine)).expect(200);
     assert_eq!(done.header(mine[2].0), Some(mine[2].1.as_str()));
-    assert_eq!(send(&mut client, &with(get("parts"), &mine)).expect(200).body, b"part");
+    assert_eq!(send(client, &with(get("parts"), &mine)).expect(200).body, b"part");
 }
 
 #[test]

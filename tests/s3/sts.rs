@@ -58,8 +58,12 @@ fn session(answer: Answer, action: &str) -> (Key, String) {
     (Key::new(&text("AccessKeyId"), &text("SecretAccessKey")), text("SessionToken"))
 }
 
-fn with_token(request: Request, token: &str) -> Request {
+pub fn with_token(request: Request, token: &str) -> Request {
     request.header("x-amz-security-token", token)
+}
+
+pub fn get_session_token(client: &mut Client, key: &Key) -> (Key, String) {
+    session(sts(client, Sign::Header(key), &[("Action", "GetSessionToken"), ("DurationSeconds", "900")]), "GetSessionToken")
 }
 
 fn get(client: &mut Client, (key, token): &(Key, String)) -> Answer {

@@ -29,7 +29,7 @@ pub fn take_encryption(fields: &mut Fields) -> Result<Option<Encryption>> {
         Some(AES256) => Encryption::S3,
         Some(CUSTOMER) => Encryption::Customer(None),
         Some(KMS | KMS_DSSE) => {
-            let key = KeyName::parse(words.next().ok_or_else(unreadable)?)?;
+            let key = KeyName::told(words.next().ok_or_else(unreadable)?)?;
             Encryption::Kms(Kms { key, context: None, bucket_key: words.next() == Some("1") }.into())
         }
         _ => return Err(unreadable()),
@@ -43,7 +43,9 @@ mod tests {
     #[test]
     fn what_another_store_told_comes_back() {
         let kms = Kms { key: KeyName::parse("arn:aws:kms:eu-west-1:1:key/a-b").unwrap(), context: None, bucket_key: true };
-        for of in [None, Some(Encryption::S3), Some(Encryption::Customer(None)), Some(Encryption::Kms(kms.into()))] {
+        let stores = Kms { key: KeyName::of_store(), context: None, bucket_key: false };
+        let kinds = [Encryption::S3, Encryption::Customer(None), Encryption::Kms(kms.into()), Encryption::Kms(stores.into())];
+        for of in std::iter::once(None).chain(kinds.into_iter().map(Some)) {
             let mut fields = with_encryption(Fields::default(), of.as_ref());
             assert_eq!(fields.is_empty(), of.is_none());
             assert_eq!(take_encryption(&mut fields).unwrap(), of);

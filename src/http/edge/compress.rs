@@ -117,13 +117,12 @@ pub struct Choice {
     pub change: Option<Change>,
 }
 
-/// `altered`: the request itself says what the answer's headers are.
+/// `altered`: the request itself says what the answer's headers are, or another form of the object would lie in the clear.
 pub fn choose(rules: &Rules, headers: &HeaderMap, key: &ObjectKey, object: &ObjectInfo, read: &Read, altered: bool) -> Choice {
     let as_is = |varies| Choice { varies, change: None };
     // RFC 9110 7.7 means proxies by it; a writer that sets it means everyone.
     let fixed = object.headers.cache_control.as_deref().is_some_and(|c| c.to_ascii_lowercase().contains("no-transform"));
-    // Another form of it would lie in the clear.
-    if fixed || altered || object.encryption.is_some() {
+    if fixed || altered {
         return as_is(false);
     }
     let stored = trim(object.headers.content_encoding.as_deref().unwrap_or_default());

@@ -194,7 +194,7 @@ async fn show(
             );
             return Ok(answer);
         }
-        let altered = exchange.query.get("response-content-encoding").is_some();
+        let altered = exchange.query.get("response-content-encoding").is_some() || gateway.ops.seals(&object);
         let choice = compress::choose(&site.compress, &exchange.parts.headers, key, &object, &wanted, altered);
         let form = match choice.change {
             Some(change) => gateway.ops.variant(&grant, &object, change).await?,

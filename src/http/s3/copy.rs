@@ -54,7 +54,9 @@ impl Source {
 
     /// The source as it is now, with the right to read it, if the conditions hold.
     async fn find(&self, exchange: &Exchange<'_>) -> Result<Found> {
-        let (grant, bucket, object) = exchange.readable_source(self.of.object()).await.map_err(no_marker)?;
+        let key = encryption::brought(exchange, true);
+        let of = ObjectRef { unlock: key.as_deref(), ..self.of.object() };
+        let (grant, bucket, object) = exchange.readable_source(of).await.map_err(no_marker)?;
         let failed = match self.conditions.evaluate(&object) {
             Verdict::Proceed => {
                 let version = versions::shown(&bucket, &object).cloned();
@@ -145,7 +147,7 @@ pub async fn object(exchange: &mut Exchange<'_>, bucket: &BucketName, key: &Obje
         let mut w = Writer::document("CopyObjectResult");
         result(&mut w, &written.object);
         let mut answer = respond::xml(w.finish("CopyObjectResult"));
-        encryption::tell_made(answer.headers_mut(), encryption.as_ref());
+        encryption::tell_made(answer.headers_mut(), encryption.as_ref(), written.object.encryption.as_ref());
         tell_dedup(answer.headers_mut(), &grant, &written);
         lifecycle::tell_written(exchange, ObjectRef::current(bucket, key), &written.object, known, answer.headers_mut()).await;
         versions::tell_written(answer.headers_mut(), &written.object);

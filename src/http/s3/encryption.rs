@@ -23,7 +23,7 @@ use crate::http::exchange::Exchange;
 use crate::http::respond::{self, Answer, value};
 use crate::http::xml::Element;
 use crate::ingest::md5::Md5Hasher;
-use crate::ops::encryption::{Asked, no_key_named};
+use crate::ops::encryption::Asked;
 
 const ALGORITHM: HeaderName = HeaderName::from_static("x-amz-server-side-encryption");
 const KEY_ID: HeaderName = HeaderName::from_static("x-amz-server-side-encryption-aws-kms-key-id");
@@ -139,6 +139,13 @@ fn customer_key(exchange: &Exchange<'_>, names: &[HeaderName; 3]) -> Result<Opti
     Ok(Some(Arc::new(CustomerKey::new(secret, computed))))
 }
 
+/// The key for looking at what is to be read, where an S3 below wants it for that. What is wrong with it is told by `unlocked`.
+pub fn brought(exchange: &Exchange<'_>, source: bool) -> Option<Arc<CustomerKey>> {
+    let names = if source { &SOURCE } else { &CUSTOMER };
+    let needed = !exchange.gateway.ops.encrypts() && exchange.parts.headers.contains_key(&names[1]);
+    if needed { customer_key(exchange, names).ok().flatten() } else { None }
+}
+
 /// The object as whoever asks may read it: with his key, where it needs one. None: it was replaced meanwhile; look again.
 /// Nothing is waited for, or made, where neither the object nor the request has to do with it.
 pub async fn unlocked(exchange: &Exchange<'_>, grant: &Grant, object: SharedObject) -> Result<Option<SharedObject>> {
@@ -198,7 +205,7 @@ pub fn tell(headers: &mut HeaderMap, of: Option<&Encryption>) {
         Some(Encryption::S3) => drop(headers.insert(ALGORITHM, HeaderValue::from_static(AES256))),
         Some(Encryption::Kms(kms)) => {
             headers.insert(ALGORITHM, HeaderValue::from_static(KMS));
-            if let Some(key) = value(kms.key.as_str()) {
+            if let Some(key) = value(kms.key.as_str()).filter(|_| !kms.key.is_of_store()) {
                 headers.insert(KEY_ID, key);
             }
             if kms.bucket_key {
@@ -222,9 +229,11 @@ pub fn tell_completed(headers: &mut HeaderMap, of: Option<&Encryption>, key: Opt
     }
 }
 
-/// The same of what was just made, with the context that it was made with. `asked`: with the key, where that is the client's.
-pub fn tell_made(headers: &mut HeaderMap, asked: Option<&Encryption>) {
-    tell(headers, asked);
+/// The same of what was just made, with the context that it was made with. `asked`: with the key, where that is the client's; `made`: as
+/// the store has it, which may have a default of its own.
+pub fn tell_made(headers: &mut HeaderMap, asked: Option<&Encryption>, made: Option<&Encryption>) {
+    let by_store = asked.is_none_or(|asked| asked.kms().is_some_and(|kms| kms.key.is_of_store()));
+    tell(headers, made.filter(|_| by_store).or(asked));
     if let Some(Encryption::Kms(kms)) = asked
         && let Some(context) = kms.context.as_deref().and_then(value)
     {
@@ -274,7 +283,7 @@ fn configuration(document: &[u8]) -> Result<BucketEncryption> {
                 ));
             }
             (Some(KMS), Some(key)) => Some(Encryption::Kms(Kms { key: KeyName::parse(key)?, context: None, bucket_key }.into())),
-            (Some(KMS), None) => return Err(no_key_named()),
+            (Some(KMS), None) => Some(Encryption::Kms(Kms { key: KeyName::of_store(), context: None, bucket_key }.into())),
             (Some(KMS_DSSE), _) => {
                 return Err(Error::new(
                     ErrorKind::NotImplemented,
@@ -317,7 +326,8 @@ mod tests {
         for wrong in [blocked(&kind("SSE-S3")), blocked(""), blocked(&kind("NONE").repeat(2)), of(""), of("<Rule/><Rule/>")] {
             assert_eq!(wrong, Err(ErrorKind::MalformedXml));
         }
-        assert_eq!(by_default("<SSEAlgorithm>aws:kms</SSEAlgorithm>"), Err(ErrorKind::KmsNotFound));
+        let of_store = by_default("<SSEAlgorithm>aws:kms</SSEAlgorithm>").unwrap();
+        assert_eq!(BucketEncryption::read(of_store.document().as_bytes()), Some(of_store));
         assert_eq!(by_default("<SSEAlgorithm>aws:kms:dsse</SSEAlgorithm>"), Err(ErrorKind::NotImplemented));
         assert_eq!(by_default("<SSEAlgorithm>AES256</SSEAlgorithm><KMSMasterKeyID>k</KMSMasterKeyID>"), Err(ErrorKind::InvalidArgument));
         let kms = by_default("<SSEAlgorithm>aws:kms</SSEAlgorithm><KMSMasterKeyID>k</KMSMasterKeyID>").unwrap();

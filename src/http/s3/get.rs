@@ -37,6 +37,7 @@ const OVERRIDES: [(&str, HeaderName); 6] = [
 
 pub async fn read(exchange: &mut Exchange<'_>, bucket: &BucketName, key: &ObjectKey, head: bool) -> Result<Answer> {
     let wanted = wanted(exchange, head)?;
+    exchange.unlock = encryption::brought(exchange, false);
     for _ in 0..ATTEMPTS {
         let (found, mut object, _prefetch) = exchange.look_up_to_read(bucket, key, Freshness::Current, wanted.certain()).await?;
         let grant = exchange.authorize_object(Action::GetObject, &found, exchange.named(bucket, key), Some(&object)).await?;
@@ -138,6 +139,7 @@ pub async fn attributes(exchange: &mut Exchange<'_>, bucket: &BucketName, key: &
             Error::new(ErrorKind::InvalidArgument, "Invalid attribute name specified.").detail("ArgumentName", "x-amz-object-attributes")
         );
     }
+    exchange.unlock = encryption::brought(exchange, false);
     exchange.readable(Action::GetObject, bucket, key).await?;
     let (grant, object) = exchange.readable(Action::GetObjectAttributes, bucket, key).await?;
     let mut object = encryption::unlocked(exchange, &grant, object).await?.ok_or_else(replaced_too_often)?;

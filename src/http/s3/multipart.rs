@@ -79,7 +79,7 @@ pub async fn create(exchange: &mut Exchange<'_>, bucket: &BucketName, key: &Obje
     let mut w = Writer::document("InitiateMultipartUploadResult");
     w.leaf("Bucket", bucket).leaf("Key", key).leaf("UploadId", &upload.id);
     let mut answer = respond::xml(w.finish("InitiateMultipartUploadResult"));
-    encryption::tell_made(answer.headers_mut(), encrypted.as_ref());
+    encryption::tell_made(answer.headers_mut(), encrypted.as_ref(), upload.encryption.as_ref());
     if let Some((algorithm, kind)) = checksum {
         answer.headers_mut().insert("x-amz-checksum-algorithm", HeaderValue::from_static(algorithm.name()));
         answer.headers_mut().insert("x-amz-checksum-type", HeaderValue::from_static(kind.name()));

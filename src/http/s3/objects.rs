@@ -56,7 +56,7 @@ pub async fn put_with(
     exchange.record.saw_object(written.object.clone());
     let mut answer = respond::empty(StatusCode::OK);
     written_headers(answer.headers_mut(), &written.object);
-    encryption::tell_made(answer.headers_mut(), encrypted.as_ref());
+    encryption::tell_made(answer.headers_mut(), encrypted.as_ref(), written.object.encryption.as_ref());
     tell_dedup(answer.headers_mut(), &grant, &written);
     lifecycle::tell_written(exchange, ObjectRef::current(bucket, key), &written.object, tags, answer.headers_mut()).await;
     Ok((answer, written.object))
@@ -211,7 +211,7 @@ fn understood<T>(text: Option<String>, why: &str, parse: impl Fn(&str) -> Option
 async fn delete_one(exchange: &Exchange<'_>, bucket: &SharedBucket, wanted: &Wanted) -> Result<Deleted> {
     let key = ObjectKey::parse(&wanted.key)?;
     let version = wanted.version.as_deref().map(VersionId::parse).transpose()?;
-    let of = ObjectRef { bucket: &bucket.name, key: &key, version: version.as_ref().into() };
+    let of = ObjectRef { bucket: &bucket.name, key: &key, version: version.as_ref().into(), unlock: None };
     let grant = exchange.authorize_object(Action::DeleteObject, bucket, of, None).await?;
     // Clients say it with every batch, also where nothing can be locked.
     let bypass = bucket.object_lock()?.is_some() && exchange.bypasses(bucket, of)?;

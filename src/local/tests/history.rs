@@ -294,7 +294,7 @@ impl World {
     async fn copy(&mut self, from: At, nth: usize, to: At) {
         let Some((_, Version { id, body: Some(body), .. })) = self.nth(from, nth) else { return };
         let ((source_bucket, source_key), (bucket, key)) = (name(from), name(to));
-        let of = ObjectRef { bucket: &source_bucket, key: &source_key, version: VersionSelector::Exact(&id) };
+        let of = ObjectRef { bucket: &source_bucket, key: &source_key, version: VersionSelector::Exact(&id), unlock: None };
         let source = self.local.stat(of, Freshness::Current).await.unwrap().unwrap();
         let copy = CopyObject {
             source_bucket,
@@ -349,7 +349,7 @@ impl World {
     async fn delete_version(&mut self, at: At, nth: usize, bypass: bool) {
         let Some((n, version)) = self.nth(at, nth) else { return };
         let (bucket, key) = name(at);
-        let of = ObjectRef { bucket: &bucket, key: &key, version: VersionSelector::Exact(&version.id) };
+        let of = ObjectRef { bucket: &bucket, key: &key, version: VersionSelector::Exact(&version.id), unlock: None };
         let deleted = self.local.delete(of, Delete { bypass, ..Delete::default() }).await;
         let may_go = self.may_go(&version, bypass);
         assert!(may_go.is_none_or(|may_go| may_go == deleted.is_ok()), "{version:?} {:?}: {deleted:?}", self.now());
@@ -365,7 +365,7 @@ impl World {
     async fn retain(&mut self, at: At, nth: usize, lock: Lock, bypass: bool) {
         let Some((n, version)) = self.nth(at, nth).filter(|(_, v)| v.body.is_some()) else { return };
         let (bucket, key) = name(at);
-        let of = ObjectRef { bucket: &bucket, key: &key, version: VersionSelector::Exact(&version.id) };
+        let of = ObjectRef { bucket: &bucket, key: &key, version: VersionSelector::Exact(&version.id), unlock: None };
         let set = self.local.set_retention(of, lock.retention, bypass).await;
         let ended = Version { lock: Lock { legal_hold: false, ..version.lock }, ..version.clone() };
         let prolongs = version.lock.retention.zip(lock.retention).is_some_and(|(old, new)| new.mode == old.mode && new.until >= old.until);
@@ -383,7 +383,7 @@ impl World {
     async fn hold(&mut self, at: At, nth: usize, on: bool) {
         let Some((n, version)) = self.nth(at, nth) else { return };
         let (bucket, key) = name(at);
-        let of = ObjectRef { bucket: &bucket, key: &key, version: VersionSelector::Exact(&version.id) };
+        let of = ObjectRef { bucket: &bucket, key: &key, version: VersionSelector::Exact(&version.id), unlock: None };
         let set = self.local.set_legal_hold(of, on).await;
         if version.body.is_none() {
             assert_eq!(set.unwrap_err().kind(), ErrorKind::MethodNotAllowed, "a marker is never locked");
@@ -466,7 +466,7 @@ impl World {
         let marker = self.local.marker(ObjectRef::current(&bucket, &key)).await.unwrap();
         assert_eq!(marker.map(|marker| marker.version), hides, "{at:?}");
         for version in versions {
-            let of = ObjectRef { bucket: &bucket, key: &key, version: VersionSelector::Exact(&version.id) };
+            let of = ObjectRef { bucket: &bucket, key: &key, version: VersionSelector::Exact(&version.id), unlock: None };
             let object = self.local.stat(of, Freshness::Current).await.unwrap();
             let Some(body) = &version.body else {
                 assert!(object.is_none());
@@ -507,7 +507,7 @@ impl World {
         for (at, versions) in &self.keys {
             let (bucket, key) = name(*at);
             for version in versions.iter().filter(|v| v.body.is_some()) {
-                let of = ObjectRef { bucket: &bucket, key: &key, version: VersionSelector::Exact(&version.id) };
+                let of = ObjectRef { bucket: &bucket, key: &key, version: VersionSelector::Exact(&version.id), unlock: None };
                 while self.local.stat(of, Freshness::Current).await.unwrap().unwrap().sha256.is_none() {
                     tokio::time::sleep(Duration::from_millis(2)).await;
                 }

@@ -56,7 +56,7 @@ impl Store {
 
     async fn delete(&self, key: &str, id: &VersionId, bypass: bool) -> Result<(), ErrorKind> {
         let (bucket, key) = (bucket_name("media"), object_key(key));
-        let of = ObjectRef { bucket: &bucket, key: &key, version: VersionSelector::Exact(id) };
+        let of = ObjectRef { bucket: &bucket, key: &key, version: VersionSelector::Exact(id), unlock: None };
         self.local.delete(of, Delete { bypass, ..Delete::default() }).await.map(drop).map_err(|e| e.kind())
     }
 }

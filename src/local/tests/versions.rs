@@ -27,7 +27,7 @@ pub async fn put_id(local: &Local, key: &str, body: &[u8]) -> VersionId {
 
 pub async fn delete_of(local: &Local, key: &str, id: Option<&VersionId>) -> Result<Deleted> {
     let (bucket, key) = (bucket_name("media"), object_key(key));
-    local.delete(ObjectRef { bucket: &bucket, key: &key, version: id.into() }, Delete::default()).await
+    local.delete(ObjectRef { bucket: &bucket, key: &key, version: id.into(), unlock: None }, Delete::default()).await
 }
 
 async fn mark(local: &Local, key: &str) -> VersionId {
@@ -39,7 +39,7 @@ async fn mark(local: &Local, key: &str) -> VersionId {
 /// What a version is and its bytes; the current one where no id is given.
 pub async fn read(local: &Arc<Local>, key: &str, id: Option<&VersionId>) -> Option<(SharedObject, Vec<u8>)> {
     let (bucket, key) = (bucket_name("media"), object_key(key));
-    let of = ObjectRef { bucket: &bucket, key: &key, version: id.into() };
+    let of = ObjectRef { bucket: &bucket, key: &key, version: id.into(), unlock: None };
     let object = local.stat(of, Freshness::Current).await.unwrap()?;
     let range = ByteRange { start: 0, end: object.size };
     let body = match local.open_hot(of, &object, range, ReadBy::UserSpace) {
@@ -95,7 +95,7 @@ async fn what_is_replaced_stays_under_its_id_and_what_is_deleted_under_a_marker(
     assert_eq!(body(&local, "k", Some(&gone)).await, None);
     let (bucket, key) = (bucket_name("media"), object_key("k"));
     let marker = async |id: Option<&VersionId>| {
-        local.marker(ObjectRef { bucket: &bucket, key: &key, version: id.into() }).await.unwrap().map(|marker| marker.version)
+        local.marker(ObjectRef { bucket: &bucket, key: &key, version: id.into(), unlock: None }).await.unwrap().map(|marker| marker.version)
     };
     assert_eq!(marker(None).await, Some(gone.clone()));
     assert_eq!(marker(Some(&gone)).await, Some(gone.clone()));
@@ -207,7 +207,7 @@ async fn conditions_are_those_of_the_current_version() {
     let new = put_if(unless(&[&old])).await.unwrap();
     let (bucket, key) = (bucket_name("media"), object_key("k"));
     let delete_if = async |conditions: WriteConditions, id: Option<&VersionId>| {
-        let of = ObjectRef { bucket: &bucket, key: &key, version: id.into() };
+        let of = ObjectRef { bucket: &bucket, key: &key, version: id.into(), unlock: None };
         local.delete(of, Delete { conditions, bypass: false }).await.map_err(|e| e.kind())
     };
     assert_eq!(delete_if(etag(&old), None).await.unwrap_err(), ErrorKind::PreconditionFailed);
@@ -253,7 +253,7 @@ async fn copies_between_versions_and_acls_of_one() {
     assert_eq!((other.dedup, other.object.owner.as_str()), (Dedup::Miss, "other"));
     assert_eq!(body(&local, "k", Some(&old.version)).await.unwrap(), bytes_of(1, 700));
     let (bucket, key) = (bucket_name("media"), object_key("k"));
-    let exact = |id| ObjectRef { bucket: &bucket, key: &key, version: VersionSelector::Exact(id) };
+    let exact = |id| ObjectRef { bucket: &bucket, key: &key, version: VersionSelector::Exact(id), unlock: None };
     local.set_object_acl(exact(&old.version), CannedAcl::PublicRead.into()).await.unwrap();
     assert_eq!(read(&local, "k", Some(&old.version)).await.unwrap().0.acl, CannedAcl::PublicRead);
     assert_eq!(read(&local, "k", None).await.unwrap().0.acl, CannedAcl::Private);

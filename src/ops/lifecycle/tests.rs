@@ -472,7 +472,8 @@ async fn a_marker_over_versions_stays_and_one_alone_goes() {
     let query = VersionsQuery { prefix: "a".into(), max: 10, ..VersionsQuery::default() };
     let page = world.local.list_versions(&bucket_name("media"), &query).await.unwrap();
     let Some(VersionEntry::Version(version)) = page.entries.last() else { panic!("{page:?}") };
-    let of = ObjectRef { bucket: &bucket_name("media"), key: &object_key("a"), version: VersionSelector::Exact(&version.version) };
+    let of =
+        ObjectRef { bucket: &bucket_name("media"), key: &object_key("a"), version: VersionSelector::Exact(&version.version), unlock: None };
     world.local.delete(of, Delete::default()).await.unwrap();
     assert_eq!(world.run(false, Timestamp::now()).await.total.markers, 1);
     assert_eq!(world.versions("a").await, "");

@@ -20,6 +20,11 @@ impl Overlay {
             let _settled = self.settled_if_waiting(&put.bucket, &put.key).await?;
             return self.upstream.writes.put(put, quota).await;
         }
+        if put.encryption.is_some() {
+            let text = "This bucket is answered before its objects are upstream (back.buckets), which encrypts them: what asks for an \
+                        encryption of its own can't wait here.";
+            return Err(Error::new(ErrorKind::NotImplemented, text));
+        }
         let overlay = self.clone();
         let kept = tokio::spawn(async move {
             let _lock = overlay.locks.lock(&put.bucket, &put.key).await;
