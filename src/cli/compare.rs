@@ -8,7 +8,7 @@ use super::Failure;
 use super::inspect::{made, read_whole};
 use crate::config::Config;
 use crate::media::pool::Pool;
-use crate::media::render::Likeness;
+use crate::media::render::{Likeness, VIEWS};
 use crate::media::wire::Task;
 
 #[derive(Args)]
@@ -16,6 +16,9 @@ pub struct Compare {
     original: PathBuf,
     /// What was made of it
     result: PathBuf,
+    /// Width and height of the views in pixels
+    #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u32).range(16..=1024))]
+    size: u32,
     /// Fail where a view is less alike than so many decibels
     #[arg(long, value_name = "DB")]
     psnr: Option<f64>,
@@ -28,13 +31,13 @@ pub struct Compare {
 }
 
 pub async fn run(command: Compare, config: Config) -> Result<(), Failure> {
-    let Compare { original, result, psnr, ssim, json } = command;
+    let Compare { original, result, size, psnr, ssim, json } = command;
     let pool = Pool::start(config.media.pool)?;
     let mut both = read_whole(&pool, &original)?;
     let first = both.len() as u64;
     both.extend(read_whole(&pool, &result)?);
     let files = format!("{} and {}", original.display(), result.display());
-    let told = made(&pool, Task::Compare { first }, both, &files).await?;
+    let told = made(&pool, Task::Compare { first, side: size }, both, &files).await?;
     let views: Vec<Likeness> =
         serde_json::from_slice(&told).map_err(|_| Failure::Failed("the worker answered what can't be read".into()))?;
     let least = |of: fn(&Likeness) -> f64| views.iter().map(of).fold(f64::INFINITY, f64::min);
@@ -43,8 +46,8 @@ pub async fn run(command: Compare, config: Config) -> Result<(), Failure> {
         println!("{}", serde_json::json!({ "psnr": worst.psnr, "ssim": worst.ssim, "views": views }));
     } else {
         for (n, Likeness { psnr, ssim }) in views.iter().enumerate() {
-            let pose = if n < views.len() / 2 { "at rest" } else { "moved" };
-            println!("view {:<2} {pose:<8} {psnr:6.2} dB   SSIM {ssim:.4}", n % (views.len() / 2).max(1) + 1);
+            let pose = if n < VIEWS.len() { "at rest" } else { "moved" };
+            println!("view {:<2} {pose:<8} {psnr:6.2} dB   SSIM {ssim:.4}", n % VIEWS.len() + 1);
         }
         println!("least            {:6.2} dB   SSIM {:.4}", worst.psnr, worst.ssim);
     }

@@ -43,6 +43,7 @@ pub enum Task {
     /// How alike two models look: the first is so many bytes of the content, the rest is the second.
     Compare {
         first: u64,
+        side: u32,
     },
     /// Of a model. `name`: what results are called, with what they are.
     Optimize {

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 
 use crate::media::inspect::{Declared, inspect};
 use crate::media::optimize::optimize;
-use crate::media::render::{self, Background, PROOF_SIDE, Proof};
+use crate::media::render::{self, Background, Proof};
 use crate::media::sandbox;
 #[cfg(feature = "test-util")]
 use crate::media::wire::Misdeed;
@@ -84,10 +84,10 @@ fn carry_out(task: &Task, content: &[u8], out: &mut File) -> Result<Vec<u8>, Str
             let background = background.map_or(Background::Clear, Background::Colour);
             render::opened(content, |model| render::poster(model, *side as usize, background))
         }
-        Task::Compare { first } => {
+        Task::Compare { first, side } => {
             let both = usize::try_from(*first).ok().and_then(|first| content.split_at_checked(first));
             let (original, result) = both.ok_or("the first of two models is longer than both")?;
-            let proof = render::opened(original, |model| Proof::of(model, PROOF_SIDE)).map_err(|e| format!("of the original: {e}"))?;
+            let proof = render::opened(original, |model| Proof::of(model, *side as usize)).map_err(|e| format!("of the original: {e}"))?;
             let views = render::opened(result, |model| proof.likeness(model)).map_err(|e| format!("of the result: {e}"))?;
             serde_json::to_vec(&views).map_err(|e| e.to_string())
         }

@@ -21,12 +21,12 @@ fn a_model_is_drawn_and_compared() {
     let png = std::fs::read(place.path("a.png")).unwrap();
     assert_eq!((&png[..8], &png[16..24]), (&b"\x89PNG\r\n\x1a\n"[..], &[0, 0, 0, 32, 0, 0, 0, 32][..]));
 
-    let (alike, shown, _) = run(&["compare", "a.glb", "a.glb", "--psnr", "90"]);
+    let (alike, shown, _) = run(&["compare", "a.glb", "a.glb", "--psnr", "90", "--size", "32"]);
     assert!(alike && shown.ends_with("least             99.00 dB   SSIM 1.0000\n"), "{shown}");
-    let (alike, shown, told) = run(&["compare", "a.glb", "b.glb", "--ssim", "0.999", "--json"]);
+    let (alike, shown, told) = run(&["compare", "a.glb", "b.glb", "--ssim", "0.999", "--json", "--size", "32"]);
     let shown: serde_json::Value = serde_json::from_str(&shown).unwrap();
     assert!(!alike && shown["psnr"].as_f64().unwrap() < 30.0 && told.contains("does not look enough like the original"), "{shown} {told}");
-    assert_eq!(shown["views"].as_array().unwrap().len(), 12);
+    assert_eq!(shown["views"].as_array().unwrap().len(), 6, "it can't move");
 }
 
 #[test]

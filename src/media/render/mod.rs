@@ -33,8 +33,7 @@ use crate::media::model::Model;
 /// A poster's side at most.
 pub const MAX_POSTER_SIDE: usize = 1024;
 /// From where a proof looks, in radians: around the model, and above it.
-const VIEWS: [(f32, f32); 6] = [(0.5, 0.3), (2.1, 0.1), (3.7, 0.3), (5.2, -0.2), (0.5, 1.2), (2.6, -1.2)];
-pub const PROOF_SIDE: usize = 256;
+pub const VIEWS: [(f32, f32); 6] = [(0.5, 0.3), (2.1, 0.1), (3.7, 0.3), (5.2, -0.2), (0.5, 1.2), (2.6, -1.2)];
 
 /// The model in a GLB, or in a document that holds its own bytes.
 pub fn opened<T>(bytes: &[u8], what: impl FnOnce(&Model<'_>) -> Looked<T>) -> Looked<T> {
@@ -52,6 +51,10 @@ pub fn poster(model: &Model<'_>, side: usize, background: Background) -> Looked<
     draw(&scene, &camera, side.clamp(1, MAX_POSTER_SIDE), background).to_png()
 }
 
+fn has_targets(json: &Json) -> bool {
+    json.list("meshes").iter().flat_map(|mesh| mesh.list("primitives")).any(|primitive| !primitive.list("targets").is_empty())
+}
+
 /// A model from all sides, at rest and with joints and morph targets moved: what others are compared with.
 pub struct Proof {
     cameras: Vec<(Pose, Camera)>,
@@ -62,7 +65,8 @@ impl Proof {
     /// `side`: of each picture, in pixels.
     pub fn of(original: &Model<'_>, side: usize) -> Looked<Self> {
         let mut proof = Proof { cameras: Vec::new(), pictures: Vec::new() };
-        for pose in [Pose::Rest, Pose::Bent] {
+        let moves = !original.json.list("skins").is_empty() || has_targets(original.json);
+        for pose in [Pose::Rest, Pose::Bent].into_iter().take(if moves { 2 } else { 1 }) {
             let scene = Scene::new(original, pose)?;
             let (middle, reach) = scene.bounds().ok_or("there is nothing in it to see")?;
             for (around, above) in VIEWS {
@@ -74,7 +78,7 @@ impl Proof {
         Ok(proof)
     }
 
-    /// By view: those at rest first.
+    /// By view: those at rest first, then those moved, where the original can move.
     pub fn likeness(&self, result: &Model<'_>) -> Looked<Vec<Likeness>> {
         let (rest, bent) = (Scene::new(result, Pose::Rest)?, Scene::new(result, Pose::Bent)?);
         let views = self.cameras.iter().zip(&self.pictures).map(|((pose, camera), original)| {
