@@ -1,4 +1,4 @@
-//! How the gateway is seen from outside: log, metrics, access log, request ids.
+//! How the gateway is seen from outside: log, metrics, access log, audit log, request ids.
 //!
 //! Not here: what is worth a line or a count; the modules above decide that and call in.
 //! Invariants: nothing here waits, and nothing here fails a request. What can't be written is dropped and counted.
