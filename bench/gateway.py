@@ -6,6 +6,8 @@ ROOT = os.path.dirname(HERE)
 SIZES = {"4k": 4096, "64k": 65536, "1m": 1 << 20, "100m": 100 << 20}
 BINARY = os.path.join(os.environ.get("CARGO_TARGET_DIR", f"{ROOT}/target"), "dist/tidegate")
 ACCESS, SECRET = "BENCHACCESSKEY", "bench-secret-key"
+# A command that runs the gateway, as `valgrind` does.
+BEFORE = []
 
 
 def sign(method, host, path, query="", body=b"", headers=None, digest=None):
@@ -73,7 +75,7 @@ data = "data"
 dir = "policies"
 {settings}""")
     env = dict(os.environ, TIDEGATE_ROOT_ACCESS_KEY=ACCESS, TIDEGATE_ROOT_SECRET_KEY=SECRET, **(environment or {}))
-    server = subprocess.Popen([BINARY, "serve", "--config", f"{folder}/gateway.toml"], stdout=subprocess.PIPE, env=env, text=True)
+    server = subprocess.Popen([*BEFORE, BINARY, "serve", "--config", f"{folder}/gateway.toml"], stdout=subprocess.PIPE, env=env, text=True)
     line = server.stdout.readline()
     doors = dict(re.findall(r"(\w+)=(\S+)", line))
     if "s3" not in doors:
