@@ -29,12 +29,14 @@ use crate::base::timestamp::Timestamp;
 use crate::cdn::Map;
 use crate::config::{Config, Listen};
 use crate::files::sys;
+use crate::http::console::{Console, S3Port};
 use crate::http::door::Doors;
 use crate::http::edge::site::Site;
 use crate::http::gateway::Gateway;
 use crate::jobs::deliver_events::Couriers;
 use crate::jobs::deliver_log::{self, DeliverLog};
 use crate::jobs::inspect::Inspect;
+use crate::jobs::optimize::Optimize;
 use crate::local::sealed::Sealing;
 use crate::net::drain::Tracker;
 use crate::net::listen::{Address, Transport};
@@ -45,7 +47,8 @@ use crate::ops::changes::{Changes, Follower};
 use crate::ops::encryption;
 use crate::ops::events::Events;
 use crate::ops::lifecycle::reads::ReadLog;
-use crate::ops::media::{Inspections, Media};
+use crate::ops::media::Media;
+use crate::ops::renditions::Renditions;
 use crate::ops::shared_upkeep::SharedUpkeep;
 use crate::ops::shared_usage::SharedUsage;
 use crate::private;
@@ -156,12 +159,15 @@ impl App {
         };
         let queue = open_queue(queue_settings)?;
         let usage = open_usage(usage, &metrics)?;
-        let cluster = cluster::start(&config.cluster, &secret, &queue, cache.freshness.if_error)?;
+        let generation = jobs::open_generation(config.generate, &config.fetch, &usage)?;
+        let cluster = cluster::start(&config.cluster, &secret, &queue, cache.freshness.if_error, &metrics.peers)?;
         let lifecycle = config.lifecycle.clone();
         config.store.lifecycles = lifecycle.rules();
         let lifecycles = config.store.lifecycles.clone();
         let settings = stack::Settings { local: config.store, upstream, shadows, cache, replicas, back: config.back };
-        let stack = stack::open(settings, &stack::Tools { secret: &secret, queue: &queue, metrics: &metrics }).await?;
+        let neighbours = cluster.neighbours();
+        let stack =
+            stack::open(settings, &stack::Tools { secret: &secret, queue: &queue, usage: &usage, neighbours, metrics: &metrics }).await?;
         // Over a remote S3 other nodes may stand too.
         let over_s3 = stack.layers.cache.is_some();
         let purges = jobs::purges(Map::new(config.doors.sites.list().iter().filter_map(Site::behind_cdn).collect()), &config.cdn, &queue)?;
@@ -169,8 +175,10 @@ impl App {
         let events = Events::new(events_settings, stack.origin.clone(), queue.clone(), metrics.events.clone())?;
         let told: Option<Arc<dyn Follower>> = Some(Arc::new(events.clone()));
         let media = Media::start(&config.media, over_s3, metrics.media.clone())?;
-        let inspections = media.is_some().then(|| Arc::new(Inspections { is_far: over_s3 }) as Arc<dyn Follower>);
-        let followers = [purges.follower(), stack.follower(), cluster.follower(), told, inspections].into_iter().flatten().collect();
+        let renditions = media.as_ref().map(|media| Renditions::new(&config.media.renditions, media.pool().clone(), metrics.media.clone()));
+        let (inspections, follow) = jobs::media_followers(renditions.as_ref(), &stack.origin, over_s3).await;
+        let followers =
+            [purges.follower(), stack.follower(), cluster.follower(), told, inspections, follow].into_iter().flatten().collect();
         let changes = Changes::new(followers, queue.clone(), tracker.clone());
         changes.take_up().await?;
         if let Some(replicas) = &stack.layers.replicas {
@@ -189,11 +197,16 @@ impl App {
             .with_read_log(read_log)
             .with_encryption(encryption)
             .with_media(media)
+            .with_renditions(renditions)
+            .with_fetch(config.fetch.clone())
+            .with_generation(generation.clone())
             .with_usage(usage.clone(), shared_usage(stack.shared.as_ref(), &queue, &usage)?);
         let follows = jobs::told(&events);
         let webhooks = events.settings().webhooks.clone();
+        let recount = stack.layers.tally.as_ref().map(|_| usage.settings().recount);
         let (recurring, leases) =
-            jobs::recurring(stack.shared.as_ref(), stack.layers.replicas.as_ref(), &config.cluster, lifecycle.every(), &queue)?;
+            jobs::recurring(stack.shared.as_ref(), stack.layers.replicas.as_ref(), &config.cluster, lifecycle.every(), recount, &queue)?;
+        let telling = stack.layers.tally.clone().map(|tally| tokio::spawn(tally.keep_telling(usage.settings().tell)));
         let gauges = metrics.lifecycle.clone();
         let parts = jobs::Parts {
             changes,
@@ -203,17 +216,21 @@ impl App {
             layers: stack.layers,
             shared: stack.shared,
             lifecycle: gauges,
+            fetch: config.fetch,
+            generation,
             keep_usage: usage.settings().keep_days,
         };
         let (bucket_logs, bucket_log_writer) = start_bucket_logs(&spool, &metrics)?;
         let mut kinds = jobs::kinds(parts, &ops, &auth);
         kinds.push(Arc::new(Inspect::new(ops.clone(), auth.clone(), &config.media.pool)));
+        kinds.push(Arc::new(Optimize::new(ops.clone(), auth.clone(), &config.media.pool)));
         kinds.push(Arc::new(DeliverLog { ops: ops.clone(), auth: auth.clone(), dir: spool.dir.clone() }));
         jobs::register(&queue, recurring, &kinds).await?;
         ops.load_settings(&auth).await?;
         let mut usage_tasks =
             vec![tokio::spawn(ops.clone().keep_measuring(metrics.usage.clone())), tokio::spawn(ops.clone().keep_sharing())];
-        usage_tasks.extend(read_task);
+        usage_tasks.push(tokio::spawn(ops.clone().keep_watching_limits(auth.clone(), f64::from(config.limit_near) / 100.0)));
+        usage_tasks.extend(read_task.into_iter().chain(telling));
         let settings_watch = over_s3.then(|| tokio::spawn(settings_watch::run(ops.clone(), auth.clone())));
         let log_watch = tokio::spawn(deliver_log::watch(spool.dir, queue.clone()));
         tokio::spawn(look_for_logged_buckets(ops.clone(), auth.gateway(), bucket_logs.wanted.clone()));
@@ -222,6 +239,9 @@ impl App {
         let listening = server::listen(config.net, &addresses, tls.clone(), metrics.clone())
             .map_err(|(address, e)| StartError::Failed(format!("can't listen on {address}: {e}")))?;
         let addresses = listening.addresses();
+        let s3 = addresses.iter().filter(|a| a.door == Door::S3).min_by_key(|a| a.transport != Transport::Plain);
+        let s3 = s3.map(|a| S3Port { secure: a.transport != Transport::Plain, port: a.address.port() });
+        let console = Console::open(&config.doors.console, s3).map_err(StartError::Failed)?;
         let (log, writer) = start_access_log(&config.access_log, &metrics)?;
         let (audit, audit_writer) = start_audit_log(&audit_settings, &metrics)?;
         let gateway = Arc::new(Gateway {
@@ -238,6 +258,7 @@ impl App {
             documents: Default::default(),
             provider_keys: Default::default(),
             usage: Some(usage.clone()),
+            console,
         });
         let service = gateway.clone();
         let server = listening

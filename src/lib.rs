@@ -28,3 +28,4 @@ pub mod telemetry;
 pub mod upstream;
 pub mod usage;
 pub mod variants;
+pub mod vault;

@@ -9,6 +9,7 @@
 //! Called by `ops` and by nothing above it.
 
 mod body;
+mod quota;
 
 use std::future::Future;
 use std::path::Path;
@@ -18,7 +19,7 @@ use std::sync::Arc;
 use crate::base::checksum::{Checksum, ChecksumAlgorithm, ChecksumType};
 use crate::base::conditions::WriteConditions;
 use crate::base::digest::Sha256;
-use crate::base::encryption::{CustomerKey, Encryption};
+use crate::base::encryption::{CustomerKey, Encryption, KeyStates};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::etag::ETag;
 use crate::base::inspection::Inspection;
@@ -31,11 +32,12 @@ use crate::base::object_ref::{ObjectRef, VersionId};
 use crate::base::range::ByteRange;
 use crate::base::tags::Tags;
 use crate::base::timestamp::Timestamp;
-use crate::base::usage::{StoredPage, StoredQuery};
+use crate::base::usage::{RunDays, RunDaysQuery, StoredPage, StoredQuery};
 use crate::base::versions::{Marker, VersionsPage, VersionsQuery};
 use crate::ingest::{Received, Staging};
 
 pub use body::{Body, BodySource, ReadBy};
+pub use quota::{Quota, Usage};
 
 pub type Pending<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'a>>;
 
@@ -222,38 +224,6 @@ pub struct UploadsPage {
     pub next: Option<(String, String)>,
 }
 
-/// How much a tenant holds: what its limits are checked against.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Usage {
-    pub bytes: u64,
-    pub objects: u64,
-}
-
-/// Limits that a write must stay inside; checked where the write is decided, so that racing writers can't pass together.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Quota {
-    pub bytes: Option<u64>,
-    pub objects: Option<u64>,
-}
-
-impl Quota {
-    pub fn is_some(&self) -> bool {
-        self.bytes.is_some() || self.objects.is_some()
-    }
-
-    /// Refuses what takes the usage past the limits: `bytes` and `objects` are what would be added.
-    pub fn check(&self, usage: Usage, bytes: i128, objects: i128) -> Result<()> {
-        let over = |limit: Option<u64>, used: u64, more: i128| more > 0 && limit.is_some_and(|l| i128::from(used) + more > i128::from(l));
-        if over(self.bytes, usage.bytes, bytes) {
-            return Err(Error::new(ErrorKind::QuotaExceeded, "The tenant's limit of stored bytes would be exceeded."));
-        }
-        if over(self.objects, usage.objects, objects) {
-            return Err(Error::new(ErrorKind::QuotaExceeded, "The tenant's limit of objects would be exceeded."));
-        }
-        Ok(())
-    }
-}
-
 /// What holds the objects: the embedded store, an S3, or a layer over one. Cheap to clone.
 #[derive(Clone)]
 pub struct Origin {
@@ -269,6 +239,8 @@ pub struct Origin {
     pub due: Option<Arc<dyn DueIndex>>,
     /// None: the store keeps nothing of when objects were read.
     pub last_reads: Option<Arc<dyn LastReads>>,
+    /// None: the store encrypts with keys of somebody else.
+    pub encryption_keys: Option<Arc<dyn EncryptionKeys>>,
     /// Objects lie in storage classes, as their writers ask.
     pub has_classes: bool,
 }
@@ -287,6 +259,7 @@ impl Origin {
             control: store,
             due: None,
             last_reads: None,
+            encryption_keys: None,
             has_classes: false,
         }
     }
@@ -331,9 +304,20 @@ pub trait LastReads: Send + Sync + 'static {
     fn forget_reads<'a>(&'a self, before: Timestamp, after: &'a [u8], max: usize) -> Pending<'a, Option<Vec<u8>>>;
 }
 
+/// The keys that a store encrypts with.
+pub trait EncryptionKeys: Send + Sync + 'static {
+    fn key_states(&self) -> Pending<'_, KeyStates>;
+    /// Gives the store's own key a version, which wraps from now on; answers its number. What lies under older ones follows.
+    fn rotate_own(&self) -> Pending<'_, u32>;
+}
+
 /// Buckets, and what is attached to them.
 pub trait Buckets: Send + Sync + 'static {
     fn bucket<'a>(&'a self, name: &'a BucketName) -> Pending<'a, Option<SharedBucket>>;
+    /// The same, if it is known without waiting: the way of a hot read. None: ask `bucket`.
+    fn bucket_hot(&self, _name: &BucketName) -> Option<SharedBucket> {
+        None
+    }
     /// All buckets, by name, from `after` on: at most `max`.
     fn buckets<'a>(&'a self, owner: Option<&'a TenantId>, prefix: &'a str, after: &'a str, max: usize) -> Pending<'a, Vec<SharedBucket>>;
     /// Fails with BucketAlreadyExists / BucketAlreadyOwnedByYou.
@@ -451,10 +435,20 @@ pub trait Control: Send + Sync + 'static {
     /// beside it; only when that is done too does the copy count as whole.
     fn snapshot<'a>(&'a self, directory: &'a Path, rest: Pending<'a, ()>) -> Pending<'a, ()>;
     fn usage<'a>(&'a self, tenant: &'a TenantId) -> Pending<'a, Usage>;
+    /// Of all tenants in the bucket. None: it is not counted with each write.
+    fn usage_of_bucket<'a>(&'a self, bucket: &'a BucketName) -> Pending<'a, Option<Usage>> {
+        let _ = bucket;
+        Box::pin(std::future::ready(Ok(None)))
+    }
     /// What is stored, by place. None: it is not counted with each write.
     fn stored(&self, query: StoredQuery) -> Pending<'_, Option<StoredPage>> {
         drop(query);
         Box::pin(async { Ok(None) })
+    }
+    /// How long how much of each run was stored, by day: where the history of what is stored does not tell it by itself.
+    fn run_days(&self, query: RunDaysQuery) -> Pending<'_, Vec<RunDays>> {
+        drop(query);
+        Box::pin(async { Ok(Vec::new()) })
     }
     /// Ok: reads and writes can be served now. Err says what is wrong (disk, index, upstream).
     fn ready(&self) -> Pending<'_, ()>;

@@ -42,6 +42,24 @@ pub fn write(path: &Path, content: &[u8]) -> io::Result<()> {
     create(path)?.write_all(content)
 }
 
+/// Err: this user can write nothing there, and what to do. A folder that is not there yet is made later; other troubles are told of where
+/// they are met.
+pub fn check_writable(folder: &Path) -> Result<(), String> {
+    let probe = folder.join(format!(".writable-{}", std::process::id()));
+    match create_new(&probe) {
+        Err(e) if e.kind() == io::ErrorKind::PermissionDenied && folder.is_dir() => {
+            let (user, group) = (rustix::process::getuid().as_raw(), rustix::process::getgid().as_raw());
+            let folder = folder.display();
+            Err(format!(
+                "{folder} belongs to somebody else: this process runs as user {user} and can't write there. Give it the folder, on the host where \
+                 it is mounted from there: chown -R {user}:{group} {folder}"
+            ))
+        }
+        Err(_) => Ok(()),
+        Ok(_) => std::fs::remove_file(&probe).map_err(|e| format!("{}: {e}", probe.display())),
+    }
+}
+
 /// Takes from others what an older version, or somebody's hand, gave them: a file, or a folder and what is in it. Links are
 /// not followed below `root`. Returns how many were open; one that is not ours to change is told of and left.
 pub fn tighten(root: &Path) -> io::Result<usize> {

@@ -2,9 +2,12 @@
 
 #![allow(clippy::expect_used, clippy::panic, clippy::unreachable, clippy::unwrap_used, reason = "a test that panics has failed")]
 
+mod api;
 mod cdn;
 mod edge;
 mod events;
+mod fetch;
+mod generate;
 mod jobs;
 mod life;
 mod media;

@@ -16,8 +16,12 @@ use crate::cdn::cloudfront::Settings;
 use crate::cdn::{CloudFront, Map};
 use crate::cluster::{RecurringNode, Settings as ClusterSettings};
 use crate::jobs::backfill::Backfill;
+use crate::jobs::fetch::Fetch;
+use crate::jobs::generate;
+use crate::jobs::landing::Hands;
 use crate::jobs::lifecycle::{self, Lifecycle};
 use crate::jobs::purge::{Outbox, Purge};
+use crate::jobs::recount::{self, Recount};
 use crate::jobs::replicate::{Repair, Replicate};
 use crate::jobs::sweep::{self, Sweep};
 use crate::jobs::upload::Upload;
@@ -25,13 +29,20 @@ use crate::jobs::warm::Warm;
 use crate::ops::cdn::Cdn;
 use crate::ops::changes::{Changes, Follower};
 use crate::ops::events::{Events, Notice};
+use crate::ops::fetch::Settings as FetchSettings;
+use crate::ops::generate::{Generation, Settings as GenerateSettings};
+use crate::ops::media::Inspections;
 use crate::ops::peers::without_address;
+use crate::ops::renditions::noted::Noted;
+use crate::ops::renditions::{Follow, Renditions};
 use crate::ops::replicas::Replicas;
 use crate::ops::shared_upkeep::SharedUpkeep;
 use crate::ops::{Layers, Ops};
+use crate::origin::Origin;
 use crate::queue::runner::Follows;
 use crate::queue::{Kind, Leases, Phase, Queue, Recurring};
 use crate::telemetry::lifecycle::Lifecycle as Gauges;
+use crate::usage::Usage;
 
 /// Until what could not be recorded is tried again.
 const AGAIN: Duration = Duration::from_secs(30);
@@ -66,6 +77,21 @@ impl Purges {
     }
 }
 
+/// Who makes jobs of uploads of media, where they are looked into at all.
+pub async fn media_followers(
+    renditions: Option<&Renditions>,
+    origin: &Origin,
+    is_far: bool,
+) -> (Option<Arc<dyn Follower>>, Option<Arc<dyn Follower>>) {
+    let Some(renditions) = renditions else { return (None, None) };
+    let noted = Noted::new(origin.clone(), is_far);
+    if let Err(e) = noted.load().await {
+        tracing::info!(error = %e, "which buckets have renditions is looked up later");
+    }
+    let follow = Follow { rules: renditions.rules(), noted, origin: origin.clone(), is_far };
+    (Some(Arc::new(Inspections { is_far })), Some(Arc::new(follow)))
+}
+
 /// What jobs need beside `ops`.
 pub struct Parts {
     pub changes: Changes,
@@ -75,6 +101,8 @@ pub struct Parts {
     pub layers: Layers,
     pub shared: Option<SharedUpkeep>,
     pub lifecycle: Gauges,
+    pub fetch: FetchSettings,
+    pub generation: Generation,
     /// How long usage is kept.
     pub keep_usage: Duration,
 }
@@ -88,6 +116,9 @@ pub fn kinds(parts: Parts, ops: &Ops, auth: &Arc<Auth>) -> Vec<Arc<dyn Kind>> {
     if parts.layers.cache.is_some() {
         kinds.push(Arc::new(Warm { ops: ops.clone(), auth: auth.clone() }));
     }
+    let hands = Hands { ops: ops.clone(), auth: auth.clone() };
+    kinds.extend(generate::kinds(&hands, &parts.generation, &parts.fetch));
+    kinds.push(Arc::new(Fetch { hands, settings: parts.fetch }));
     // The gateway's own.
     let grant = auth.gateway();
     kinds.push(parts.peers);
@@ -104,10 +135,20 @@ pub fn kinds(parts: Parts, ops: &Ops, auth: &Arc<Auth>) -> Vec<Arc<dyn Kind>> {
         }
         kinds.push(Arc::new(Repair { replicas, grant: grant.clone() }));
     }
+    if let Some(tally) = parts.layers.tally {
+        kinds.push(Arc::new(Recount { tally, grant: grant.clone() }));
+    }
     if let Some(bucket) = parts.shared {
         kinds.push(Arc::new(Sweep { bucket, grant, keep_usage: parts.keep_usage }));
     }
     kinds
+}
+
+/// On a thread of its own: it reads what was spent.
+pub fn open_generation(settings: GenerateSettings, fetch: &FetchSettings, usage: &Usage) -> Result<Generation, StartError> {
+    let (reach, usage) = (fetch.reach(), usage.clone());
+    let opened = std::thread::spawn(move || Generation::open(settings, reach, usage)).join();
+    opened.map_err(|_| StartError::Failed("the book of what was spent panicked while it was read".into()))?.map_err(StartError::Faults)
 }
 
 /// Of each job that has ended, who wants to is told. Of what recurs, nobody is: it never ends.
@@ -154,6 +195,7 @@ pub fn recurring(
     replicas: Option<&Replicas>,
     cluster: &ClusterSettings,
     lifecycle_every: Duration,
+    recount_every: Option<Duration>,
     queue: &Queue,
 ) -> Result<(Vec<Recurring>, Option<Leases>)> {
     let mut all = replicas.map_or(Ok(Vec::new()), Replicas::recurring)?;
@@ -161,6 +203,7 @@ pub fn recurring(
     // An embedded store has no other nodes.
     let Some(shared) = shared else { return Ok((all, None)) };
     all.push(sweep::recurring()?);
+    all.extend(recount_every.map(recount::recurring).transpose()?);
     match cluster.recurring {
         RecurringNode::Lease if shared.has_leases() => Ok((all, Some(Leases::new(Arc::new(shared.clone()), queue.node()?)))),
         RecurringNode::Lease if cluster.peers.is_empty() => Ok((all, None)),

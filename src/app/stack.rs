@@ -9,12 +9,14 @@ use std::sync::Arc;
 use crate::app::StartError;
 use crate::auth::keys::Secret;
 use crate::cache::{Cache, settings::Settings as CacheSettings};
+use crate::cluster::blocks::Neighbours;
 use crate::local::{Local, Settings as LocalSettings, hot};
 use crate::ops::Layers;
 use crate::ops::changes::Follower;
 use crate::ops::replicas::{Replicas, Settings as ReplicaSettings};
 use crate::ops::shadow::{Settings as ShadowSettings, Shadows};
 use crate::ops::shared_upkeep::SharedUpkeep;
+use crate::ops::tally::Tally;
 use crate::ops::through_cache::ThroughCache;
 use crate::ops::write_back::{Settings as BackSettings, WriteBack};
 use crate::origin::Origin;
@@ -22,6 +24,7 @@ use crate::private;
 use crate::queue::Queue;
 use crate::telemetry::metrics::Metrics;
 use crate::upstream::{Settings as UpstreamSettings, Upstream};
+use crate::usage::Usage;
 
 /// In the data folder.
 const REPLICAS_FOLDER: &str = "replicas";
@@ -46,6 +49,9 @@ pub struct Tools<'t> {
     /// The operator's.
     pub secret: &'t Secret,
     pub queue: &'t Queue,
+    pub usage: &'t Usage,
+    /// The nodes that keep blocks of the cache beside this one.
+    pub neighbours: Option<Arc<Neighbours>>,
     pub metrics: &'t Arc<Metrics>,
 }
 
@@ -65,13 +71,13 @@ pub async fn open(settings: Settings, tools: &Tools<'_>) -> Result<Stack, StartE
     let Settings { local, upstream, shadows, cache, replicas, back } = settings;
     let is_far = upstream.is_some();
     let mut stack = match upstream {
-        Some(upstream) => Stack::over_upstream(upstream, tools).await?,
+        Some(upstream) => Stack::over_upstream(upstream, &local, tools).await?,
         None => Stack::over_local(local.clone(), tools)?,
     };
     // Under the cache: what is read from an old store is far away too.
     stack.put_shadows(shadows, tools).await?;
     if is_far {
-        stack.put_cache(cache)?;
+        stack.put_cache(cache, tools.neighbours.clone())?;
     }
     // Under write-back: what waits there is not yet what is to be copied.
     stack.put_replicas(replicas, &local, tools)?;
@@ -88,16 +94,25 @@ impl Stack {
     fn over_local(settings: LocalSettings, tools: &Tools<'_>) -> Result<Self, StartError> {
         let store = Local::open(LocalSettings { metrics: tools.metrics.clone(), ..settings })?;
         let closed = store.clone();
-        let origin = Origin { due: Some(store.clone()), last_reads: Some(store.clone()), ..Origin::of(store) };
+        let origin =
+            Origin { due: Some(store.clone()), last_reads: Some(store.clone()), encryption_keys: Some(store.clone()), ..Origin::of(store) };
         Ok(Stack::over(origin, Box::new(move || closed.close())))
     }
 
-    async fn over_upstream(settings: UpstreamSettings, tools: &Tools<'_>) -> Result<Self, StartError> {
+    async fn over_upstream(settings: UpstreamSettings, store: &LocalSettings, tools: &Tools<'_>) -> Result<Self, StartError> {
         let upstream = Upstream::start(settings, tools.secret.expose().as_bytes()).await?;
-        let (closed, shared) = (upstream.clone(), Some(SharedUpkeep::new(upstream.clone())));
-        let origin = Origin { has_classes: true, ..Origin::of(Arc::new(upstream)) };
+        let (closed, shared) = (upstream.clone(), SharedUpkeep::new(upstream.clone()));
+        let mut origin = Origin { has_classes: true, ..Origin::of(Arc::new(upstream.clone())) };
+        let mut layers = Layers::default();
+        if tools.usage.settings().count_upstream {
+            let (node, usage, limits) = (tools.queue.node()?, tools.usage.clone(), store.bucket_limits.clone());
+            let tally = Tally::open(node, usage, Arc::new(shared.clone()), origin.clone(), limits).await?;
+            upstream.count_by(Arc::new(tally.clone()));
+            origin = tally.clone().over(origin);
+            layers.tally = Some(tally);
+        }
         let stack = Stack::over(origin, Box::new(move || closed.close()));
-        Ok(Stack { shared, ..stack })
+        Ok(Stack { shared: Some(shared), layers, ..stack })
     }
 
     async fn put_shadows(&mut self, settings: Vec<ShadowSettings>, tools: &Tools<'_>) -> Result<(), StartError> {
@@ -113,11 +128,12 @@ impl Stack {
         Ok(())
     }
 
-    fn put_cache(&mut self, settings: CacheSettings) -> Result<(), StartError> {
+    fn put_cache(&mut self, settings: CacheSettings, neighbours: Option<Arc<Neighbours>>) -> Result<(), StartError> {
         let cache = Cache::start(settings).map_err(|e| StartError::Failed(format!("the cache's folder can't be used: {e}")))?;
-        let through = ThroughCache::new(self.origin.clone(), cache.clone());
-        self.origin = Arc::new(through).origin();
+        let through = Arc::new(ThroughCache::new(self.origin.clone(), cache.clone(), neighbours));
+        self.origin = through.origin();
         self.layers.cache = Some(cache);
+        self.layers.blocks = Some(through);
         Ok(())
     }
 
@@ -157,7 +173,7 @@ impl Stack {
         let buckets: HashSet<_> = settings.buckets.iter().cloned().collect();
         let mode = Arc::new(move |bucket: &_| buckets.contains(bucket));
         let (queue, gauges) = (tools.queue.clone(), tools.metrics.write_back.clone());
-        let back = WriteBack::open(local, self.origin.clone(), queue, mode, settings.limit, gauges).await?;
+        let back = WriteBack::open(local, (self.origin.clone(), self.layers.tally.clone()), queue, mode, settings.limit, gauges).await?;
         let unaccounted = back.clone();
         tokio::spawn(async move {
             if let Err(e) = unaccounted.take_up().await {

@@ -88,7 +88,7 @@ actions! {
     "tidegate" Service:
         ListJobs GetJob CancelJob RetryJob GetUpload PurgeTags GetUsage WatchEvents;
     "tidegate" Object:
-        Purge Warm;
+        Purge Warm Fetch Generate;
 }
 
 const _: () = assert!(Action::ALL.len() < 128, "ActionSet has 128 bits");

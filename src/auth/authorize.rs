@@ -53,7 +53,7 @@ impl Auth {
             return false;
         }
         let env = self.environment(caller, target, Some(context));
-        let question = Question { action, resource: target.resource(), env };
+        let question = Question { action, resource: target.resource(), env: &env };
         let of_bucket = target.bucket().is_some_and(|bucket| match &self.rules.of(bucket).policy {
             Stored::Policy(policy) => question.lacks_tags(&policy.statements, of),
             Stored::None | Stored::Unreadable => false,
@@ -136,7 +136,7 @@ impl Auth {
 
     fn allows(&self, action: Action, target: Target<'_>, env: &Environment<'_>, caller: &Caller) -> bool {
         let (identity, bucket) = (&caller.identity, target.bucket());
-        let question = Question { action, resource: target.resource(), env: *env };
+        let question = Question { action, resource: target.resource(), env };
         if !within_session(caller, &question) {
             return false;
         }
@@ -201,6 +201,7 @@ impl Auth {
             Via::CloudFront { carrier: Carrier::Query, .. } => (Some("REST-QUERY-STRING"), Some("CLOUDFRONT"), None),
             Via::CloudFront { carrier: Carrier::Cookie, .. } => (Some("COOKIE"), Some("CLOUDFRONT"), None),
             Via::PathToken { .. } => (Some("PATH"), Some("TIDEGATE-TOKEN"), None),
+            Via::Bearer { .. } => (Some("BEARER"), Some("TIDEGATE-BEARER"), None),
         };
         Environment {
             subject: Subject {

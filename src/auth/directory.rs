@@ -1,46 +1,25 @@
 //! All tenants and access keys at one moment: immutable, replaced whole.
 //!
-//! Three sources come together: the operator's key, the `policies` folder (tenants, and keys that sign URLs), and keys made by `tidegate key` (which the caller
-//! stores). A made key works only while a file names its tenant: taking the file away shuts the tenant out at once.
+//! Three sources come together: the operator's key, the `policies` folder (tenants, and keys that sign URLs), and what was made while serving: tenants by
+//! `tidegate tenant` and keys by `tidegate key` (which the caller stores). A made key works only while its tenant is there: taking its file away, or
+//! disabling it, shuts the tenant out at once. So does a made tenant's policy that is missing: fewer statements could allow more.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
-
 use crate::auth::fault::Fault;
 use crate::auth::identity::{Identity, Reach, Tenant};
 use crate::auth::keys::{AccessKey, Holder, Secret};
-use crate::auth::limits::{ByteRate, RateLimiter, Slots};
+use crate::auth::limits::Meters;
+use crate::auth::made::{Made, StoredTenant};
 use crate::auth::operator::OperatorKey;
+use crate::auth::policy::Policy;
 use crate::auth::role::{Provider, Role};
 use crate::auth::tenants::{Folder, TenantFile};
 use crate::auth::url_key::UrlKey;
+use crate::base::limited::Scope;
 use crate::base::names::{AccessKeyId, TenantId};
-use crate::base::timestamp::Timestamp;
-
-/// A key made by `tidegate key`, as it is stored. `tenant` may be `operator`.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct StoredKey {
-    pub access_key: AccessKeyId,
-    pub secret: String,
-    pub tenant: TenantId,
-    pub enabled: bool,
-    pub created: Timestamp,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub expires: Option<Timestamp>,
-}
-
-impl std::fmt::Debug for StoredKey {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("StoredKey")
-            .field("access_key", &self.access_key)
-            .field("tenant", &self.tenant)
-            .field("enabled", &self.enabled)
-            .finish_non_exhaustive()
-    }
-}
 
 pub struct Entry {
     pub key: Arc<AccessKey>,
@@ -73,6 +52,17 @@ pub struct Source {
     pub folder: Folder,
     pub operator: OperatorKey,
     pub dir: PathBuf,
+}
+
+impl Source {
+    /// The first of its policies that this node does not have.
+    pub fn missing_policy(&self, tenant: &StoredTenant) -> Option<String> {
+        tenant.policies.iter().find(|name| !self.folder.policies.contains_key(*name)).cloned()
+    }
+
+    fn policies_of(&self, tenant: &StoredTenant) -> Option<Vec<Arc<Policy>>> {
+        tenant.policies.iter().map(|name| self.folder.policies.get(name).cloned()).collect()
+    }
 }
 
 impl Directory {
@@ -109,14 +99,12 @@ impl Directory {
     }
 
     /// `before` gives its running meters to the tenants that stay.
-    pub fn build(source: &Source, made: &BTreeMap<AccessKeyId, StoredKey>, before: &Directory) -> Result<Directory, Vec<Fault>> {
+    pub fn build(source: &Source, made: &Made, before: &Directory) -> Result<Directory, Vec<Fault>> {
         let mut new = Directory::default();
         let mut faults = Vec::new();
         new.add(AccessKey::new(source.operator.access_key.clone(), source.operator.secret.clone(), Holder::Operator));
         for file in &source.folder.tenants {
-            let tenant = Arc::new(tenant(file, before.tenants.get(&file.id)));
-            new.limits_out |= tenant.bytes_out.is_some() || tenant.limits.egress_per_month.is_some();
-            new.tenants.insert(file.id.clone(), tenant);
+            new.take_in(file, before);
             for (i, k) in file.keys.iter().enumerate() {
                 if new.keys.contains_key(k.id.as_str()) {
                     let message = format!("{} is the operator's access key", k.id);
@@ -126,6 +114,12 @@ impl Directory {
                 let mut key = AccessKey::new(k.id.clone(), k.secret.clone(), Holder::Tenant(file.id.clone()));
                 (key.enabled, key.expires) = (k.enabled, k.expires);
                 new.add(key);
+            }
+        }
+        // A file counts more than what was made.
+        for made in made.tenants.values().filter(|t| t.enabled) {
+            if let (Some(policies), false) = (source.policies_of(made), new.tenants.contains_key(&made.tenant)) {
+                new.take_in(&as_file(made, policies), before);
             }
         }
         for file in source.folder.url_keys.iter().filter(|f| f.enabled) {
@@ -139,7 +133,7 @@ impl Directory {
         }
         new.roles = source.folder.roles.iter().map(|role| (role.name.clone(), Arc::clone(role))).collect();
         new.providers = source.folder.providers.iter().map(|p| (p.issuer.clone(), Arc::clone(p))).collect();
-        for stored in made.values() {
+        for stored in made.keys.values() {
             if new.keys.contains_key(stored.access_key.as_str()) {
                 let message = format!("the access key {} was made by `tidegate key` and is in a file as well", stored.access_key);
                 faults.push(Fault::new(&source.dir, "", message));
@@ -151,6 +145,12 @@ impl Directory {
             new.add(key);
         }
         if faults.is_empty() { Ok(new) } else { Err(faults) }
+    }
+
+    fn take_in(&mut self, file: &TenantFile, before: &Directory) {
+        let tenant = Arc::new(tenant(file, before.tenants.get(&file.id)));
+        self.limits_out |= tenant.limits.bytes_out_per_second.is_some() || tenant.limits.egress_per_month.is_some();
+        self.tenants.insert(file.id.clone(), tenant);
     }
 
     fn add(&mut self, key: AccessKey) {
@@ -166,30 +166,26 @@ impl Directory {
     }
 }
 
+/// As if a file said it.
+fn as_file(made: &StoredTenant, policies: Vec<Arc<Policy>>) -> TenantFile {
+    TenantFile {
+        file: PathBuf::new(),
+        id: made.tenant.clone(),
+        display: made.display.clone(),
+        policies,
+        limits: made.limits.clone(),
+        keys: Vec::new(),
+        tokens_valid_after: None,
+    }
+}
+
 fn tenant(file: &TenantFile, before: Option<&Arc<Tenant>>) -> Tenant {
-    let rate = file.limits.requests_per_second.map(|per_second| {
-        let running = before.and_then(|t| t.rate.clone()).filter(|r| r.per_second() == per_second.max(1));
-        running.unwrap_or_else(|| Arc::new(RateLimiter::new(per_second)))
-    });
-    let bytes = |per_second: Option<u64>, running: Option<&Arc<ByteRate>>| {
-        per_second.map(|per_second| match running.filter(|r| r.per_second() == per_second.max(1)) {
-            Some(running) => running.clone(),
-            None => Arc::new(ByteRate::new(per_second)),
-        })
-    };
-    let uploads = file.limits.uploads.map(|most| {
-        let running = before.and_then(|t| t.uploads.clone()).filter(|slots| slots.most() == most);
-        running.unwrap_or_else(|| Arc::new(Slots::new(most)))
-    });
     Tenant {
         id: file.id.clone(),
         display: file.display.as_deref().unwrap_or(file.id.as_str()).into(),
         limits: file.limits.clone(),
         policies: file.policies.clone(),
         tokens_valid_after: file.tokens_valid_after,
-        rate,
-        bytes_in: bytes(file.limits.bytes_in_per_second, before.and_then(|t| t.bytes_in.as_ref())),
-        bytes_out: bytes(file.limits.bytes_out_per_second, before.and_then(|t| t.bytes_out.as_ref())),
-        uploads,
+        meters: Meters::new(Scope::Tenant, &file.limits, before.map(|tenant| &tenant.meters)),
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::{Arc, LazyLock};
 
 use crate::auth::in_session::InSession;
-use crate::auth::limits::{ByteRate, Limits, RateLimiter, Slots};
+use crate::auth::limits::{Limits, Meters};
 use crate::auth::payload::Payload;
 use crate::auth::policy::Policy;
 use crate::base::names::{AccessKeyId, BucketName, ObjectKey, TenantId};
@@ -20,12 +20,7 @@ pub struct Tenant {
     pub(super) policies: Vec<Arc<Policy>>,
     /// Sessions that began before are ended.
     pub(super) tokens_valid_after: Option<Timestamp>,
-    /// Outlives reloads, or each one would hand out a fresh second of requests.
-    pub(super) rate: Option<Arc<RateLimiter>>,
-    /// The same.
-    pub(super) bytes_in: Option<Arc<ByteRate>>,
-    pub(super) bytes_out: Option<Arc<ByteRate>>,
-    pub(super) uploads: Option<Arc<Slots>>,
+    pub meters: Meters,
 }
 
 #[derive(Debug, Clone)]
@@ -92,6 +87,10 @@ pub enum Via {
     PathToken {
         expires: Timestamp,
     },
+    /// Temporary credentials by themselves, where a client can't sign.
+    Bearer {
+        expires: Timestamp,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,6 +105,11 @@ impl Via {
         matches!(self, Via::Query { .. } | Via::SigV2Query { .. })
     }
 
+    /// Whether the caller showed its own credentials with this very request, and has not got a link of somebody's.
+    pub fn is_own(self) -> bool {
+        matches!(self, Via::Header { .. } | Via::Bearer { .. })
+    }
+
     /// Good for reading objects, whatever else the tenant may.
     pub fn only_reads(self) -> bool {
         matches!(self, Via::CloudFront { .. } | Via::PathToken { .. })
@@ -115,7 +119,7 @@ impl Via {
     pub fn covers_versions(self) -> bool {
         match self {
             Via::Anonymous | Via::Header { .. } | Via::Query { .. } | Via::SigV2Query { .. } => true,
-            Via::Form { .. } | Via::SigV2Form { .. } => true,
+            Via::Form { .. } | Via::SigV2Form { .. } | Via::Bearer { .. } => true,
             Via::CloudFront { one_url, .. } => one_url,
             Via::PathToken { .. } => false,
         }
@@ -130,7 +134,8 @@ impl Via {
             | Via::Form { expires, .. }
             | Via::SigV2Form { expires }
             | Via::CloudFront { expires, .. }
-            | Via::PathToken { expires } => Some(expires),
+            | Via::PathToken { expires }
+            | Via::Bearer { expires } => Some(expires),
         }
     }
 }

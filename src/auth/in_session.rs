@@ -21,6 +21,8 @@ pub struct Session {
     /// The key that asked for it. None: a token of another provider did.
     pub(super) by: Option<AccessKeyId>,
     pub(super) key: Arc<AccessKey>,
+    /// As requests carry it: links in the session's name do too.
+    pub(super) token: Box<str>,
     /// Which of the shared secrets it is sealed under.
     pub(super) secret: u8,
 }

@@ -1,23 +1,39 @@
-//! What a tenant may use, and the meter for its requests per second.
+//! What a tenant may use, or what may happen in a bucket, and the meters that hold it to that.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
+use crate::base::error::Result;
+use crate::base::limited::{Limited, Scope};
+use crate::base::names::BucketName;
 use crate::origin::Quota;
 
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+/// Stored and shown by their names; what is not limited is left out.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Limits {
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub bytes: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub objects: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub requests_per_second: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub jobs: Option<u32>,
     /// Of bodies. They are slowed down, never cut.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub bytes_in_per_second: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub bytes_out_per_second: Option<u64>,
     /// Bodies of objects and parts that arrive at once.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub uploads: Option<u32>,
     /// Bytes that go out in a month of UTC.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub egress_per_month: Option<u64>,
 }
 
@@ -25,6 +41,95 @@ impl Limits {
     /// What is checked where a write is decided.
     pub fn quota(&self) -> Quota {
         Quota { bytes: self.bytes, objects: self.objects }
+    }
+}
+
+/// The running meters of a tenant or of a bucket. They outlive reloads, or each one would hand out a fresh second.
+#[derive(Debug)]
+pub struct Meters {
+    scope: Scope,
+    rate: Option<Arc<RateLimiter>>,
+    bytes_in: Option<Arc<ByteRate>>,
+    bytes_out: Option<Arc<ByteRate>>,
+    uploads: Option<Arc<Slots>>,
+}
+
+impl Meters {
+    /// `before`: those that run under the limits of before.
+    pub fn new(scope: Scope, limits: &Limits, before: Option<&Meters>) -> Self {
+        let bytes = |per_second: Option<u64>, running: Option<&Arc<ByteRate>>| {
+            per_second.map(|per_second| match running.filter(|r| r.per_second() == per_second.max(1)) {
+                Some(running) => running.clone(),
+                None => Arc::new(ByteRate::new(per_second)),
+            })
+        };
+        let rate = limits.requests_per_second.map(|per_second| {
+            let running = before.and_then(|b| b.rate.clone()).filter(|r| r.per_second() == per_second.max(1));
+            running.unwrap_or_else(|| Arc::new(RateLimiter::new(per_second)))
+        });
+        let uploads = limits.uploads.map(|most| {
+            let running = before.and_then(|b| b.uploads.clone()).filter(|slots| slots.most() == most);
+            running.unwrap_or_else(|| Arc::new(Slots::new(most)))
+        });
+        Meters {
+            scope,
+            rate,
+            bytes_in: bytes(limits.bytes_in_per_second, before.and_then(|b| b.bytes_in.as_ref())),
+            bytes_out: bytes(limits.bytes_out_per_second, before.and_then(|b| b.bytes_out.as_ref())),
+            uploads,
+        }
+    }
+
+    /// One request of this second's.
+    pub fn take_token(&self, now_nanos: u64) -> Result<()> {
+        match &self.rate {
+            Some(rate) if !rate.take(now_nanos) => Err(Limited::RequestsPerSecond.exceeded(self.scope)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Room for one more body, for as long as the slot is held. None: as many as there are.
+    pub fn take_slot(&self) -> Result<Option<Slot>> {
+        let Some(slots) = &self.uploads else { return Ok(None) };
+        slots.take().map(Some).ok_or_else(|| Limited::Uploads.exceeded(self.scope))
+    }
+
+    pub fn bytes_in(&self) -> Option<&Arc<ByteRate>> {
+        self.bytes_in.as_ref()
+    }
+
+    pub fn bytes_out(&self) -> Option<&Arc<ByteRate>> {
+        self.bytes_out.as_ref()
+    }
+
+    /// The most bodies that arrived at once since this was asked last.
+    pub fn most_uploads(&self) -> Option<u32> {
+        self.uploads.as_ref().map(|slots| slots.most_taken())
+    }
+
+    #[cfg(test)]
+    pub fn rate(&self) -> Option<&Arc<RateLimiter>> {
+        self.rate.as_ref()
+    }
+}
+
+/// Of `[[bucket_limit]]`: limits of a bucket hold beside those of tenants.
+#[derive(Debug, Default)]
+pub struct BucketLimits(BTreeMap<BucketName, (Limits, Meters)>);
+
+impl BucketLimits {
+    pub fn new(limits: &BTreeMap<BucketName, Limits>) -> Self {
+        let metered = |(name, limits): (&BucketName, &Limits)| (name.clone(), (limits.clone(), Meters::new(Scope::Bucket, limits, None)));
+        BucketLimits(limits.iter().map(metered).collect())
+    }
+
+    /// None: the bucket has no limits of its own.
+    pub fn of(&self, bucket: &BucketName) -> Option<&(Limits, Meters)> {
+        if self.0.is_empty() { None } else { self.0.get(bucket) }
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (&BucketName, &Limits, &Meters)> {
+        self.0.iter().map(|(name, (limits, meters))| (name, limits, meters))
     }
 }
 
@@ -95,6 +200,8 @@ impl ByteRate {
 pub struct Slots {
     most: u32,
     taken: AtomicU32,
+    /// The most since somebody asked.
+    high: AtomicU32,
 }
 
 /// Given back when it is dropped.
@@ -103,7 +210,7 @@ pub struct Slot(Arc<Slots>);
 
 impl Slots {
     pub fn new(most: u32) -> Self {
-        Slots { most, taken: AtomicU32::new(0) }
+        Slots { most, taken: AtomicU32::new(0), high: AtomicU32::new(0) }
     }
 
     pub fn most(&self) -> u32 {
@@ -113,7 +220,14 @@ impl Slots {
     /// None: all are taken.
     pub fn take(self: &Arc<Self>) -> Option<Slot> {
         let taken = self.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |taken| (taken < self.most).then_some(taken + 1));
-        taken.is_ok().then(|| Slot(self.clone()))
+        let before = taken.ok()?;
+        self.high.fetch_max(before + 1, Ordering::Relaxed);
+        Some(Slot(self.clone()))
+    }
+
+    fn most_taken(&self) -> u32 {
+        let now = self.taken.load(Ordering::Relaxed);
+        self.high.swap(now, Ordering::Relaxed).max(now)
     }
 }
 

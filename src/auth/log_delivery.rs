@@ -51,7 +51,7 @@ impl Auth {
             version: None,
             trusted_proxies: &[],
         };
-        let question = Question { action: Action::PutObject, resource: to.resource(), env };
+        let question = Question { action: Action::PutObject, resource: to.resource(), env: &env };
         match &self.rules.of(target).policy {
             Stored::Policy(policy) => question.ask(&policy.statements),
             Stored::None => Verdict::Silent,

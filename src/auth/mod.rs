@@ -1,6 +1,6 @@
 //! Who is calling, and may they. Every request is made by a known tenant, allowed to anyone by a policy, or refused.
 //!
-//! Not here: XML, responses, storage. Keys made by `tidegate key` are stored by the caller, which hands them in.
+//! Not here: XML, responses, storage. Keys and tenants that are made while serving are stored by the caller, which hands them in.
 //! Called by the doors (`authenticate`, then `authorize`), by jobs (`for_jobs`) and by the command line (`presign`).
 //! Invariants: only this folder makes a `Grant`; secrets show in no log, error or `Debug`; a reload replaces everything or
 //! nothing; what one tenant's policy says never opens another tenant's bucket.
@@ -9,6 +9,7 @@ pub mod acl;
 pub mod action;
 pub mod authenticate;
 pub mod authorize;
+pub mod bearer;
 pub mod candidates;
 pub mod canonical;
 pub mod cloudfront;
@@ -23,9 +24,12 @@ pub mod grant;
 pub mod identity;
 pub mod in_session;
 pub mod keys;
+pub mod limit_values;
 pub mod limits;
 pub mod live_secrets;
 pub mod log_delivery;
+pub mod made;
+pub mod made_tenants;
 pub mod operator;
 pub mod ownership;
 pub mod path_token;
@@ -52,7 +56,6 @@ pub mod web_identity;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -60,11 +63,11 @@ use std::time::Instant;
 use arc_swap::{ArcSwap, ArcSwapOption};
 
 pub use action::Action;
-pub use directory::StoredKey;
 pub use facts::{Reading, RequestFacts, TagFacts};
 pub use fault::Fault;
 pub use grant::Grant;
 pub use identity::{Caller, Carrier, Identity, Reach, Tenant, Via, Within};
+pub use made::{StoredKey, StoredTenant};
 pub use operator::OperatorKey;
 pub use path_token::{PathToken, TokenSecrets};
 pub use payload::Payload;
@@ -78,7 +81,8 @@ use crate::base::names::{AccessKeyId, BucketName, TenantId};
 use crate::base::object::Bucket;
 use crate::origin::Quota;
 use directory::{Directory, Source};
-use limits::{ByteRate, Slot};
+use limits::{BucketLimits, ByteRate, Meters};
+use made::Made;
 use rules::RulesCache;
 
 pub struct Auth {
@@ -92,11 +96,12 @@ pub struct Auth {
     sources: Mutex<Sources>,
     /// For the meters: a clock that only goes forward.
     started: Instant,
+    bucket_limits: BucketLimits,
 }
 
 struct Sources {
     source: Source,
-    made: BTreeMap<AccessKeyId, StoredKey>,
+    made: Made,
 }
 
 /// What a reload found.
@@ -114,17 +119,19 @@ impl Auth {
     /// Reads the folder; Err holds every fault in it.
     pub fn new(settings: Settings, policies_dir: PathBuf, operator: OperatorKey) -> Result<Auth, Vec<Fault>> {
         settings.check()?;
+        let bucket_limits = BucketLimits::new(&settings.bucket_limits);
         let folder = tenants::read(&policies_dir, &environment, roles::read)?;
         let source = Source { folder, operator, dir: policies_dir };
-        let directory = Directory::build(&source, &BTreeMap::new(), &Directory::default())?;
+        let directory = Directory::build(&source, &Made::default(), &Directory::default())?;
         Ok(Auth {
             settings,
             directory: ArcSwap::from_pointee(directory),
             rules: RulesCache::default(),
             token_secrets: ArcSwapOption::empty(),
             sessions: session::Opened::default(),
-            sources: Mutex::new(Sources { source, made: BTreeMap::new() }),
+            sources: Mutex::new(Sources { source, made: Made::default() }),
             started: Instant::now(),
+            bucket_limits,
         })
     }
 
@@ -145,16 +152,23 @@ impl Auth {
         let sources = self.sources();
         let (tenants, keys) = self.directory.load().counts();
         let mut warnings = sources.source.folder.warnings.clone();
-        let orphans = sources.made.len() - self.made_in_use(&sources);
+        let orphans = sources.made.keys.len() - self.made_in_use(&sources);
         if orphans > 0 {
-            warnings.push(format!("{orphans} keys made by `tidegate key` are of tenants that have no file: they open nothing"));
+            warnings.push(format!(
+                "{orphans} keys made by `tidegate key` are of tenants that are not there, or are disabled: they open nothing"
+            ));
         }
-        Summary { tenants, keys, policies: sources.source.folder.policies, warnings, changes: Vec::new() }
+        for tenant in sources.made.tenants.values().filter(|tenant| tenant.enabled) {
+            if let Some(name) = sources.source.missing_policy(tenant) {
+                warnings.push(format!("the tenant {} needs the policy {name:?}, which is not there: it opens nothing", tenant.tenant));
+            }
+        }
+        Summary { tenants, keys, policies: sources.source.folder.policies.len(), warnings, changes: Vec::new() }
     }
 
     fn made_in_use(&self, sources: &Sources) -> usize {
         let directory = self.directory.load();
-        sources.made.keys().filter(|id| directory.key(id.as_str()).is_some()).count()
+        sources.made.keys.keys().filter(|id| directory.key(id.as_str()).is_some()).count()
     }
 
     /// Changes when a reload may find something new. Cheap enough to ask every second.
@@ -166,22 +180,20 @@ impl Auth {
         tenants::fingerprint(&dir, &secret_files)
     }
 
-    /// All keys made by `tidegate key`, as the caller stored them: at start, and when another node changed them.
-    pub fn set_keys(&self, keys: Vec<StoredKey>) -> Result<(), Vec<Fault>> {
-        self.change_made(|made| *made = keys.into_iter().map(|k| (k.access_key.clone(), k)).collect())
-    }
-
-    /// Whether the made keys are these already.
-    pub fn has_keys(&self, keys: &[StoredKey]) -> bool {
-        let sources = self.sources();
-        keys.len() == sources.made.len() && keys.iter().all(|k| sources.made.get(&k.access_key) == Some(k))
+    /// All that was made, as the caller stored it: at start, and when another node changed something. What is derived from keys in use
+    /// is not made anew where nothing changed.
+    pub fn set_made(&self, now: Made) -> Result<(), Vec<Fault>> {
+        if self.sources().made == now {
+            return Ok(());
+        }
+        self.change_made(|made| *made = now)
     }
 
     /// Adds a key, or replaces the one of that id (to disable it, or to give it an end). Store it first.
     pub fn add_key(&self, key: StoredKey) -> Result<()> {
         self.check_new_key(&key)?;
         self.change_made(|made| {
-            made.insert(key.access_key.clone(), key);
+            made.keys.insert(key.access_key.clone(), key);
         })
         .map_err(|_| Error::new(ErrorKind::InvalidArgument, "The key can't be added: its id is in use."))
     }
@@ -189,11 +201,14 @@ impl Auth {
     /// What `add_key` would refuse, before the key is stored.
     pub fn check_new_key(&self, key: &StoredKey) -> Result<()> {
         if !key.tenant.is_operator() && self.directory.load().tenant(&key.tenant).is_none() {
-            let message = format!("There is no tenant {0}: write policies/tenants/{0}.toml first.", key.tenant);
+            let message = format!(
+                "There is no tenant {0}: make one by `tidegate tenant add {0}`, or write policies/tenants/{0}.toml, first.",
+                key.tenant
+            );
             return Err(Error::new(ErrorKind::InvalidArgument, message));
         }
         let taken = self.directory.load().key(key.access_key.as_str()).is_some();
-        if taken && !self.sources().made.contains_key(&key.access_key) {
+        if taken && !self.sources().made.keys.contains_key(&key.access_key) {
             return Err(Error::new(ErrorKind::InvalidArgument, "The access key is in use already, in a file or as the operator's."));
         }
         Ok(())
@@ -203,16 +218,16 @@ impl Auth {
     pub fn remove_key(&self, id: &AccessKeyId) -> bool {
         let mut found = false;
         // Taking one away can make no fault.
-        let _ = self.change_made(|made| found = made.remove(id).is_some());
+        let _ = self.change_made(|made| found = made.keys.remove(id).is_some());
         found
     }
 
     /// Without secrets being looked at by more than who asks: for `tidegate key list`.
     pub fn made_keys(&self) -> Vec<StoredKey> {
-        self.sources().made.values().cloned().collect()
+        self.sources().made.keys.values().cloned().collect()
     }
 
-    fn change_made(&self, change: impl FnOnce(&mut BTreeMap<AccessKeyId, StoredKey>)) -> Result<(), Vec<Fault>> {
+    fn change_made(&self, change: impl FnOnce(&mut Made)) -> Result<(), Vec<Fault>> {
         let mut sources = self.sources();
         let mut made = sources.made.clone();
         change(&mut made);
@@ -257,36 +272,37 @@ impl Auth {
     /// One request of the tenant's allowance for this second.
     pub fn take_token(&self, caller: &Caller) -> Result<()> {
         let Identity::Tenant(tenant) = &caller.identity else { return Ok(()) };
-        let Some(rate) = &tenant.rate else { return Ok(()) };
-        if rate.take(self.started.elapsed().as_nanos() as u64) {
-            return Ok(());
-        }
-        Err(Error::new(ErrorKind::SlowDown, "Please reduce your request rate: the tenant's limit of requests per second is reached."))
+        tenant.meters.take_token(self.nanos())
     }
 
-    /// Room for one more body of an object or a part, for as long as the slot is held. None: as many as there are.
-    pub fn take_slot(&self, caller: &Caller) -> Result<Option<Slot>> {
-        let Identity::Tenant(tenant) = &caller.identity else { return Ok(None) };
-        let Some(slots) = &tenant.uploads else { return Ok(None) };
-        let refused = || Error::new(ErrorKind::SlowDown, "Please reduce your uploads: the tenant's limit of uploads at once is reached.");
-        slots.take().map(Some).ok_or_else(refused)
+    /// One request of the bucket's.
+    pub fn take_token_of(&self, bucket: &BucketName) -> Result<()> {
+        self.bucket_limits.of(bucket).map_or(Ok(()), |(_, meters)| meters.take_token(self.nanos()))
     }
 
-    /// How fast the caller's bodies may come in.
-    pub fn rate_in(&self, caller: &Caller) -> Option<Arc<ByteRate>> {
-        let Identity::Tenant(tenant) = &caller.identity else { return None };
-        tenant.bytes_in.clone()
+    /// Those that the caller's bodies are held to, sent into this bucket.
+    pub fn meters<'m>(&'m self, caller: &'m Caller, bucket: Option<&BucketName>) -> impl Iterator<Item = &'m Meters> + use<'m> {
+        let of_tenant = match &caller.identity {
+            Identity::Tenant(tenant) => Some(&tenant.meters),
+            Identity::Operator | Identity::Anonymous => None,
+        };
+        let of_bucket = bucket.and_then(|bucket| self.bucket_limits.of(bucket)).map(|(_, meters)| meters);
+        of_tenant.into_iter().chain(of_bucket)
+    }
+
+    pub fn bucket_limits(&self) -> &BucketLimits {
+        &self.bucket_limits
     }
 
     /// How fast a body may go out to the caller; where nobody signed, by the limit of the tenant whose object it is.
     pub fn rate_out(&self, caller: Option<&Caller>, owner: Option<&TenantId>) -> Option<Arc<ByteRate>> {
         match caller.map(|caller| &caller.identity) {
-            Some(Identity::Tenant(tenant)) => tenant.bytes_out.clone(),
+            Some(Identity::Tenant(tenant)) => tenant.meters.bytes_out().cloned(),
             Some(Identity::Operator) => None,
             Some(Identity::Anonymous) | None => {
                 let directory = self.directory.load();
                 let owner = owner.filter(|_| directory.limits_out)?;
-                directory.tenant(owner)?.bytes_out.clone()
+                directory.tenant(owner)?.meters.bytes_out().cloned()
             }
         }
     }

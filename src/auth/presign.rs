@@ -7,6 +7,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use crate::auth::Auth;
 use crate::auth::canonical::{ALGORITHM, Part, Request, Rewrite, encode_plain, string_to_sign};
+use crate::auth::identity::Caller;
+use crate::auth::in_session::InSession;
 use crate::auth::keys::{Secret, SigningKey};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::host::host_of;
@@ -33,8 +35,19 @@ pub struct Presign<'a> {
 }
 
 impl Auth {
+    /// A presigned URL in the caller's name: by the key that it showed, or by its session's, whose token is a parameter then.
+    pub fn presign_for(&self, caller: &Caller, request: &Presign<'_>) -> Result<String> {
+        let Some(InSession { session, .. }) = &caller.session else {
+            let access_key = caller.access_key.as_ref().ok_or_else(|| Error::internal("a link for a request without a key"))?;
+            return self.presign(access_key, request);
+        };
+        let query: Vec<(&str, &str)> = request.query.iter().copied().chain([("X-Amz-Security-Token", &*session.token)]).collect();
+        let credentials = Credentials { access_key: &session.key.id, secret: &session.key.secret, region: &self.settings.region };
+        presign(&credentials, &Presign { query: &query, method: request.method.clone(), ..*request })
+    }
+
     /// A presigned URL in the name of a key that this gateway knows.
-    pub fn presign(&self, access_key: &AccessKeyId, request: &Presign<'_>) -> Result<String> {
+    fn presign(&self, access_key: &AccessKeyId, request: &Presign<'_>) -> Result<String> {
         let directory = self.directory.load();
         let entry = super::sigv4::known_key(directory.key(access_key.as_str()), access_key.as_str(), request.now)?;
         presign(&Credentials { access_key, secret: &entry.key.secret, region: &self.settings.region }, request)

@@ -49,6 +49,11 @@ impl Query {
         Ok(query)
     }
 
+    /// Of what is asked without one, as if it were.
+    pub fn of<const N: usize>(pairs: [(&str, String); N]) -> Self {
+        Query { pairs: pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(), ..Query::default() }
+    }
+
     pub fn form(&self) -> QueryForm {
         self.form
     }

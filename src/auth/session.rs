@@ -173,10 +173,10 @@ fn open(secrets: &TokenSecrets, access_key: &str, token: &str) -> Option<Session
     let Sealed { tenant, role, name, issued, expires, policy, by } = serde_json::from_slice(&text).ok()?;
     // What can't be read would be left out of what is held against the session.
     let policy = policy.map(|text| Policy::compile(Path::new(""), text.as_bytes())).transpose().ok()?;
-    let access_key = AccessKeyId::parse(access_key).ok()?;
+    let (access_key, token) = (AccessKeyId::parse(access_key).ok()?, token.into());
     let key = AccessKey::new(access_key.clone(), secret_of(secret, &access_key), Holder::Tenant(tenant.clone()));
     let (role, name) = (role.map(Into::into), name.into());
-    Some(Session { tenant, role, name, issued, expires, policy, by, key: Arc::new(key), secret: id })
+    Some(Session { tenant, role, name, issued, expires, policy, by, key: Arc::new(key), token, secret: id })
 }
 
 fn secret_of(shared: &str, access_key: &AccessKeyId) -> Secret {

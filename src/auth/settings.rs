@@ -1,10 +1,12 @@
 //! What an operator can set of identity and policy, with the shipped defaults.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use http::HeaderMap;
 
 use crate::auth::fault::Fault;
+use crate::auth::limits::Limits;
 use crate::base::host::Host;
 use crate::base::names::BucketName;
 use crate::base::network::Network;
@@ -30,6 +32,8 @@ pub struct Settings {
     /// What a proxy takes off the front of the path, such as `/s3`. Its first segment must not be a possible bucket name, or a
     /// signature for that bucket could be taken for one with the prefix.
     pub path_prefix: Option<String>,
+    /// Of buckets, whoever uses them; without what a store holds them to.
+    pub bucket_limits: BTreeMap<BucketName, Limits>,
 }
 
 impl Default for Settings {
@@ -43,6 +47,7 @@ impl Default for Settings {
             public_hosts: Vec::new(),
             trusted_proxies: Vec::new(),
             path_prefix: None,
+            bucket_limits: BTreeMap::new(),
         }
     }
 }

@@ -79,6 +79,7 @@ const REFUSED: &[&str] = &[
     "tagging",
     "torrent",
     "uploads",
+    "variant",
     "versioning",
     "versions",
     "website",

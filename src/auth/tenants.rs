@@ -13,6 +13,7 @@ use toml::{Table, Value};
 
 use crate::auth::fault::Fault;
 use crate::auth::keys::Secret;
+use crate::auth::limit_values::{NAMES, expected, is_size, parse_bytes};
 use crate::auth::limits::Limits;
 use crate::auth::policy::Policy;
 use crate::auth::role::{Provider, Role};
@@ -33,11 +34,6 @@ pub const IDENTITY_PROVIDERS: &str = "identity-providers";
 
 /// What else stands in the folder, read with it.
 pub type More = fn(&mut Reader<'_>, &Path, &BTreeMap<String, Arc<Policy>>);
-
-const LIMITS: [&str; 8] =
-    ["bytes", "objects", "requests_per_second", "jobs", "bytes_in_per_second", "bytes_out_per_second", "uploads", "egress_per_month"];
-/// Of them, those that can be written with a unit.
-const SIZES: [&str; 4] = ["bytes", "bytes_in_per_second", "bytes_out_per_second", "egress_per_month"];
 
 pub struct TenantFile {
     pub file: PathBuf,
@@ -64,7 +60,7 @@ pub struct Folder {
     pub url_keys: Vec<UrlKeyFile>,
     pub roles: Vec<Arc<Role>>,
     pub providers: Vec<Arc<Provider>>,
-    pub policies: usize,
+    pub policies: BTreeMap<String, Arc<Policy>>,
     /// Not wrong, but the operator should know.
     pub warnings: Vec<String>,
     /// Secrets and keys in files of their own: their change is a change of the folder.
@@ -154,7 +150,7 @@ impl Reader<'_> {
                 Err(faults) => self.faults.extend(faults),
             }
         }
-        self.folder.policies = policies.len();
+        self.folder.policies = policies.clone();
         policies
     }
 
@@ -277,32 +273,21 @@ impl Reader<'_> {
                 return Limits::default();
             }
         };
-        self.unknown_names(file, "limits.", table, &LIMITS);
-        let mut count = |name: &str, max: u64| {
-            let value = table.get(name)?;
-            let parsed = match value {
+        self.unknown_names(file, "limits.", table, &NAMES);
+        let mut limits = Limits::default();
+        for name in NAMES {
+            let Some(value) = table.get(name) else { continue };
+            let number = match value {
                 Value::Integer(n) => u64::try_from(*n).ok(),
-                Value::String(s) if SIZES.contains(&name) => parse_bytes(s),
+                Value::String(text) if is_size(name) => parse_bytes(text),
                 _ => None,
             };
-            let parsed = parsed.filter(|n| *n <= max);
-            if parsed.is_none() {
-                let expected = if SIZES.contains(&name) { "a size such as \"1TB\" or \"500 MiB\"" } else { "a number" };
+            let set = number.ok_or_else(|| expected(name)).and_then(|number| limits.set(name, Some(number)));
+            if let Err(expected) = set {
                 self.fault(file, format!("limits.{name}"), format!("{expected} is needed here"));
             }
-            parsed
-        };
-        let small = u64::from(u32::MAX);
-        Limits {
-            bytes: count("bytes", u64::MAX),
-            objects: count("objects", u64::MAX),
-            requests_per_second: count("requests_per_second", small).map(|n| n as u32),
-            jobs: count("jobs", small).map(|n| n as u32),
-            bytes_in_per_second: count("bytes_in_per_second", u64::MAX),
-            bytes_out_per_second: count("bytes_out_per_second", u64::MAX),
-            uploads: count("uploads", small).map(|n| n as u32),
-            egress_per_month: count("egress_per_month", u64::MAX),
         }
+        limits
     }
 
     /// Each with whether its secret stands in the file itself.
@@ -464,20 +449,6 @@ fn read_limited(file: &Path, max: u64) -> Result<String, String> {
 fn readable_by_others(file: &Path) -> bool {
     use std::os::unix::fs::PermissionsExt as _;
     std::fs::metadata(file).is_ok_and(|m| m.permissions().mode() & 0o044 != 0)
-}
-
-/// `1TB`, `500 MiB`, `10`: decimal units by 1000, those with an `i` by 1024.
-fn parse_bytes(s: &str) -> Option<u64> {
-    let s = s.trim();
-    let digits = s.bytes().take_while(u8::is_ascii_digit).count();
-    let number: u64 = s[..digits].parse().ok()?;
-    let unit = s[digits..].trim().to_ascii_lowercase();
-    let (base, prefix) = match unit.strip_suffix('b').unwrap_or(&unit) {
-        p if p.ends_with('i') => (1024u64, &p[..p.len() - 1]),
-        p => (1000, p),
-    };
-    let power = ["", "k", "m", "g", "t", "p"].iter().position(|p| *p == prefix)?;
-    number.checked_mul(base.checked_pow(power as u32)?)
 }
 
 pub(super) fn article(value: &Value) -> &'static str {

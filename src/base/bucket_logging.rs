@@ -5,9 +5,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::acl::{Acl, Grantee, Grants, Permission};
 use super::error::{Error, ErrorKind, Result};
 use super::fields::newer;
-use super::names::{BucketName, ObjectKey};
+use super::names::{BucketName, ObjectKey, TenantId};
 use super::object::{Bucket, BucketDocument};
 use super::timestamp::Timestamp;
 
@@ -18,6 +19,8 @@ pub struct BucketLogging {
     pub target: BucketName,
     pub prefix: String,
     pub format: KeyFormat,
+    /// Who may do what with the log objects, beside the owner of their bucket.
+    pub grants: Grants,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,6 +58,9 @@ struct Stored {
     /// None: simple.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     partitioned_by: Option<String>,
+    /// Grantee (a tenant, or the URI of a group) and permission.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    grants: Vec<(String, String)>,
 }
 
 impl DateSource {
@@ -77,7 +83,12 @@ impl BucketLogging {
             KeyFormat::Simple => None,
             KeyFormat::Partitioned(source) => Some(source.name().to_owned()),
         };
-        let stored = Stored { version: VERSION, target: self.target.to_string(), prefix: self.prefix.clone(), partitioned_by };
+        let grantee = |grantee: &Grantee| match grantee {
+            Grantee::Tenant(tenant) => tenant.to_string(),
+            group => group.uri().unwrap_or_default().to_owned(),
+        };
+        let grants = self.grants.iter().map(|(to, permission)| (grantee(to), permission.name().to_owned())).collect();
+        let stored = Stored { version: VERSION, target: self.target.to_string(), prefix: self.prefix.clone(), partitioned_by, grants };
         serde_json::to_vec(&stored).map_err(Error::internal)
     }
 
@@ -93,7 +104,20 @@ impl BucketLogging {
             None => KeyFormat::Simple,
             Some(source) => KeyFormat::Partitioned(source.ok_or_else(|| newer(what))?),
         };
-        Ok(Some(BucketLogging { target: BucketName::parse(&stored.target)?, prefix: stored.prefix, format }))
+        let grant = |(to, permission): (String, String)| {
+            let grantee = Grantee::group(&to).or_else(|| TenantId::parse(&to).ok().map(Grantee::Tenant));
+            Some((grantee?, Permission::parse(&permission)?))
+        };
+        let grants = stored.grants.into_iter().map(grant).collect::<Option<Vec<_>>>().and_then(Grants::of).ok_or_else(|| newer(what))?;
+        Ok(Some(BucketLogging { target: BucketName::parse(&stored.target)?, prefix: stored.prefix, format, grants }))
+    }
+
+    /// Of the log objects, which are this tenant's.
+    pub fn acl(&self, owner: &TenantId) -> Acl {
+        let own = (Grantee::Tenant(owner.clone()), Permission::FullControl);
+        let all = self.grants.iter().map(|(grantee, permission)| (grantee.clone(), permission)).chain([own]);
+        // One grant more than S3 takes is none of its clients'.
+        Grants::of(all).map(|grants| Acl::from(grants).in_short(owner, owner)).unwrap_or_default()
     }
 
     /// As S3 calls it: `PREFIXyyyy-mm-dd-hh-mm-ss-UNIQUE`, in the partitioned format under `PREFIXowner/region/bucket/yyyy/mm/dd/`.
@@ -158,7 +182,8 @@ mod tests {
         let requests = Timestamp::from_secs(1_549_411_238);
         let file = LogFile { source: &source, region: "eu-west-1", requests, delivery: Timestamp::from_secs(1_549_500_000), unique: "0A" };
         let key = |format| {
-            let logging = BucketLogging { target: BucketName::parse("logs").unwrap(), prefix: "log/".into(), format };
+            let logging =
+                BucketLogging { target: BucketName::parse("logs").unwrap(), prefix: "log/".into(), format, grants: Grants::default() };
             logging.key(&file).unwrap().to_string()
         };
         let [simple, event, delivery] = FORMATS.map(key);
@@ -172,11 +197,28 @@ mod tests {
         let mut source = bucket();
         assert_eq!(BucketLogging::of(&source).unwrap(), None);
         for format in FORMATS {
-            let logging = BucketLogging { target: BucketName::parse("logs").unwrap(), prefix: "a b/\"".into(), format };
+            let reader = (Grantee::Tenant(TenantId::parse("bravo").unwrap()), Permission::Read);
+            let grants = Grants::of([reader, (Grantee::AllUsers, Permission::FullControl)]).unwrap();
+            let logging = BucketLogging { target: BucketName::parse("logs").unwrap(), prefix: "a b/\"".into(), format, grants };
             source.documents.insert(BucketDocument::Logging, logging.stored().unwrap());
             assert_eq!(BucketLogging::of(&source).unwrap(), Some(logging));
         }
-        for newer in [r#"{"version":2,"target":"logs","prefix":""}"#, r#"{"version":1,"target":"logs","prefix":"","x":1}"#] {
+        // As it was written before there were grants.
+        let old = r#"{"version":1,"target":"logs","prefix":"a/"}"#;
+        let logging = BucketLogging {
+            target: BucketName::parse("logs").unwrap(),
+            prefix: "a/".into(),
+            format: KeyFormat::Simple,
+            grants: Grants::default(),
+        };
+        assert_eq!(logging.stored().unwrap(), old.as_bytes());
+        source.documents.insert(BucketDocument::Logging, old.into());
+        assert_eq!(BucketLogging::of(&source).unwrap(), Some(logging));
+        for newer in [
+            r#"{"version":2,"target":"logs","prefix":""}"#,
+            r#"{"version":1,"target":"logs","prefix":"","x":1}"#,
+            r#"{"version":1,"target":"logs","prefix":"","grants":[["acme","LOOK"]]}"#,
+        ] {
             source.documents.insert(BucketDocument::Logging, newer.into());
             assert!(BucketLogging::of(&source).is_err(), "{newer}");
         }

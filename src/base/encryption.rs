@@ -112,6 +112,44 @@ impl fmt::Display for KeyName {
     }
 }
 
+/// A version of a key that a store has, or that something in it needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyVersion {
+    pub number: u32,
+    pub is_there: bool,
+    /// How many versions of objects, and uploads, can't be read without it.
+    pub needed_by: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyState {
+    /// None: the store's own.
+    pub name: Option<KeyName>,
+    /// From the oldest to the newest; the newest that is there wraps what is new.
+    pub versions: Vec<KeyVersion>,
+}
+
+impl KeyState {
+    pub fn newest(&self) -> Option<u32> {
+        self.versions.iter().filter(|version| version.is_there).map(|version| version.number).max()
+    }
+
+    /// How many data keys are still to be wrapped under the newest version.
+    pub fn stale(&self) -> u64 {
+        let newest = self.newest();
+        self.versions.iter().filter(|version| version.is_there && Some(version.number) != newest).map(|version| version.needed_by).sum()
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyStates {
+    pub keys: Vec<KeyState>,
+    /// Data keys are being wrapped anew at the moment.
+    pub is_wrapping: bool,
+    /// Data keys that did not open when that was tried last: they are damaged.
+    pub unreadable: u64,
+}
+
 /// A key that a client brings with each request, and that is nowhere kept.
 pub struct CustomerKey {
     pub(super) secret: Secret,

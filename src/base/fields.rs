@@ -43,6 +43,9 @@ impl Tag {
     /// The bucket upstream that a bucket is by itself. Who does not know it would look for its objects in a folder.
     pub const OWN_BUCKET: Tag = Tag::new(16).needed();
 
+    /// How much of a run was stored on which day. Who does not know it measures from the meter's time on.
+    pub const METER_DAYS: Tag = Tag::new(17);
+
     pub const fn new(number: u32) -> Self {
         Tag(number << 2)
     }

@@ -65,14 +65,21 @@ pub fn members<N: AsHeaderName + AsRef<str> + Copy>(headers: &HeaderMap, name: N
 
 /// Refuses what `text` would, in every header of S3's own, asked for or not: a handler that only looks whether one is there, and
 /// one that nobody knows yet, give no other reading.
-pub fn check(headers: &HeaderMap) -> Result<()> {
-    for name in headers.keys() {
-        let name = name.as_str();
-        if name.starts_with(S3) && !name.starts_with(METADATA) && name != LIST {
+/// Whether there is any.
+pub fn check(headers: &HeaderMap) -> Result<bool> {
+    let mut found = false;
+    for name in headers.keys().map(|name| name.as_str()).filter(|name| is_s3(name)) {
+        found = true;
+        if !name.starts_with(METADATA) && name != LIST {
             one(headers, name)?;
         }
     }
-    Ok(())
+    Ok(found)
+}
+
+/// Whether the name is of a header of S3's own.
+pub fn is_s3(name: &str) -> bool {
+    name.starts_with(S3)
 }
 
 /// Whether a value of that name may stand in a header, as `check` sees it.

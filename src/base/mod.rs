@@ -24,6 +24,7 @@ pub mod host;
 pub mod inspection;
 pub mod layout;
 pub mod lifecycle;
+pub mod limited;
 pub mod limits;
 pub mod listed;
 pub mod lock;

@@ -12,7 +12,7 @@ use tokio::task::spawn_blocking;
 use crate::cache::fetch::Run;
 use crate::cache::fill::{Audience, End, Fill, Interest};
 use crate::cache::version::{BlockId, Version};
-use crate::cache::{SMALL, Shared, Source};
+use crate::cache::{Giver, SMALL, Shared, Source};
 use crate::files::Span;
 use crate::telemetry::metrics::CacheTier;
 
@@ -104,10 +104,11 @@ impl Shared {
     }
 
     /// Blocking: a whole block, to where it belongs.
-    pub(super) fn keep(&self, version: &Arc<Version>, number: u32, pieces: Vec<Bytes>) {
+    pub(super) fn keep(&self, version: &Arc<Version>, number: u32, pieces: Vec<Bytes>, giver: Giver) {
         let len: usize = pieces.iter().map(Bytes::len).sum();
         let current = self.known_keys.shows(version);
-        let on_disk = self.disk.keep(version, number, &pieces, current).is_ok();
+        // What another node keeps takes no room on this one's disk.
+        let on_disk = giver == Giver::Upstream && self.disk.keep(version, number, &pieces, current).is_ok();
         if len as u64 <= SMALL || !on_disk {
             let mut bytes = BytesMut::with_capacity(len);
             pieces.iter().for_each(|p| bytes.extend_from_slice(p));

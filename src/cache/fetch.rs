@@ -16,7 +16,7 @@ use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::range::ByteRange;
 use crate::cache::fill::{End, Fill, interrupted};
 use crate::cache::version::Version;
-use crate::cache::{Shared, Source};
+use crate::cache::{Giver, Shared, Source};
 use crate::origin::Body;
 
 /// How often a body that broke is asked for again without any progress in between.
@@ -33,6 +33,8 @@ pub struct Run {
     pub source: Arc<dyn Source>,
     /// The first of these that is not whole yet.
     at: usize,
+    /// Who gives what comes now.
+    giver: Giver,
     keeping: Option<JoinHandle<()>>,
 }
 
@@ -52,7 +54,7 @@ impl From<Error> for Stop {
 
 impl Run {
     pub fn new(shared: Arc<Shared>, version: Arc<Version>, fills: Vec<Arc<Fill>>, source: Arc<dyn Source>) -> Self {
-        Run { shared, version, fills, source, at: 0, keeping: None }
+        Run { shared, version, fills, source, at: 0, giver: Giver::Upstream, keeping: None }
     }
 
     pub async fn go(mut self, permit: Option<OwnedSemaphorePermit>) {
@@ -103,15 +105,17 @@ impl Run {
             if wanted.start == wanted.end {
                 return Ok(());
             }
-            self.shared.metrics().cache_fetches.inc();
-            let fault = match self.once(wanted).await {
-                Ok(()) => return Ok(()),
+            let fault = match self.once(self.source.reach(&self.version, wanted)).await {
+                Ok(()) => {
+                    resumes = 0;
+                    continue;
+                }
                 Err(Stop::Failed(e)) => e,
                 Err(stop) => return Err(stop),
             };
             let arrived = self.arrived();
-            // What could not be begun was tried often enough by the upstream's client.
-            if arrived == 0 {
+            // What could not be begun was tried often enough by the upstream's client. A peer that failed is not asked again.
+            if arrived == 0 && self.giver == Giver::Upstream {
                 return Err(Stop::Failed(fault));
             }
             resumes = if arrived > before { 1 } else { resumes + 1 };
@@ -137,22 +141,28 @@ impl Run {
     }
 
     async fn once(&mut self, wanted: ByteRange) -> Result<(), Stop> {
-        let opened = timeout(STALL, self.source.open(&self.version, wanted)).await.map_err(|_| stalled())??;
-        match opened {
-            None => return Err(Stop::Gone),
-            Some(Body::Memory(bytes)) => self.take(bytes).await?,
-            Some(Body::Stream(mut body)) => {
+        let opened = timeout(STALL, self.source.open(&self.version, wanted)).await.map_err(|_| stalled())?;
+        let giver = opened.as_ref().ok().and_then(Option::as_ref).map_or(Giver::Upstream, |(giver, _)| *giver);
+        match giver {
+            Giver::Upstream => self.shared.metrics().cache_fetches.inc(),
+            Giver::Peer => self.shared.metrics().cache_peer_fetches.inc(),
+        };
+        self.giver = giver;
+        match opened?.ok_or(Stop::Gone)?.1 {
+            Body::Memory(bytes) => self.take(bytes).await?,
+            Body::Stream(mut body) => {
                 while let Some(piece) = timeout(STALL, poll_fn(|cx| body.as_mut().poll_next(cx))).await.map_err(|_| stalled())? {
                     self.take(piece?).await?;
                 }
             }
         }
-        let rest = self.rest();
-        if rest.start < rest.end { Err(broken("the upstream sent less than it should have").into()) } else { Ok(()) }
+        if self.rest().start < wanted.end { Err(broken("the upstream sent less than it should have").into()) } else { Ok(()) }
     }
 
     async fn take(&mut self, mut piece: Bytes) -> Result<(), Stop> {
-        self.shared.metrics().cache_fetched_bytes.inc_by(piece.len() as u64);
+        let metrics = self.shared.metrics();
+        let fetched = if self.giver == Giver::Peer { &metrics.cache_peer_bytes } else { &metrics.cache_fetched_bytes };
+        fetched.inc_by(piece.len() as u64);
         while !piece.is_empty() {
             let Some(fill) = self.fills.get(self.at).cloned() else {
                 return Err(broken("the upstream sent more than it should have").into());
@@ -173,10 +183,10 @@ impl Run {
         if let Some(keeping) = self.keeping.take() {
             let _ = keeping.await;
         }
-        let ending = Ending(self.shared.clone(), self.version.clone(), fill);
+        let (ending, giver) = (Ending(self.shared.clone(), self.version.clone(), fill), self.giver);
         self.keeping = Some(spawn_blocking(move || {
             let Ending(shared, version, fill) = &ending;
-            shared.keep(version, fill.number, fill.pieces());
+            shared.keep(version, fill.number, fill.pieces(), giver);
             shared.end(version, fill, End::Kept);
         }));
         let rest = self.fills.get(self.at..).unwrap_or_default();

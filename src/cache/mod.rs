@@ -63,8 +63,18 @@ const TRAILS: usize = 4096;
 
 /// Where the bytes of versions come from.
 pub trait Source: Send + Sync + 'static {
-    /// `range` of exactly this version. None: it is not there any more.
-    fn open<'a>(&'a self, version: &'a Version, range: ByteRange) -> Pending<'a, Option<Body>>;
+    /// `range` of exactly this version, from one place. None: it is not there any more.
+    fn open<'a>(&'a self, version: &'a Version, range: ByteRange) -> Pending<'a, Option<(Giver, Body)>>;
+    /// As much of the range as is to be had from one place: all of it, or its beginning.
+    fn reach(&self, version: &Version, range: ByteRange) -> ByteRange;
+}
+
+/// Who gave bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Giver {
+    Upstream,
+    /// Another node, which keeps them: here they stay in memory, as long as they are asked for.
+    Peer,
 }
 
 #[derive(Clone)]
@@ -163,10 +173,26 @@ impl Cache {
         if let Some(bytes) = self.open_hot(&version, range) {
             return Ok(Some(Body::Memory(bytes)));
         }
+        let further = self.0.step(&version, range);
+        self.open_further(version, range, further, by, source).await
+    }
+
+    /// The same, and no block beyond it, however its reader goes on.
+    pub async fn open_alone(&self, version: Version, range: ByteRange, by: ReadBy, source: Arc<dyn Source>) -> Result<Option<Body>> {
+        self.open_further(version, range, 0, by, source).await
+    }
+
+    async fn open_further(
+        &self,
+        version: Version,
+        range: ByteRange,
+        further: u32,
+        by: ReadBy,
+        source: Arc<dyn Source>,
+    ) -> Result<Option<Body>> {
         if !self.0.disk.is_scanned() {
             self.0.disk.scanned(SCAN_PATIENCE).await;
         }
-        let further = self.0.step(&version, range);
         let mut body = CacheBody::new(self.0.clone(), Arc::new(version), source, by, range, further);
         if !poll_fn(|cx| body.poll_first(cx)).await? {
             return Ok(None);

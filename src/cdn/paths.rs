@@ -91,6 +91,11 @@ impl Map {
         self.add(|s| s.wildcard(bucket, prefix).into_iter().collect(), items);
     }
 
+    /// All that is shown under the key with `?variant=`.
+    pub fn variants(&self, bucket: &str, key: &str, items: &mut Items) {
+        self.add(|s| s.path(bucket, key).map(|path| format!("{path}?variant=*")).into_iter().collect(), items);
+    }
+
     /// A tag is one of the gateway's, whatever distribution holds what bears it.
     pub fn tag(&self, tag: &str, items: &mut Items) {
         self.add(|_| vec![format!("#{tag}")], items);
@@ -145,6 +150,7 @@ mod tests {
         let paths: &[&str] = &["/a%20b/%C3%A9%2A.glb", "/public/a%20b/%C3%A9%2A.glb"];
         assert_eq!(found, expected(&[("E1", paths), ("E2", &["/media/public/a%20b/%C3%A9%2A.glb"])]));
         assert_eq!(items(|m, i| m.key("other", "x", i)), expected(&[("E2", &["/other/x"])]));
+        assert_eq!(items(|m, i| m.variants("other", "x*", i)), expected(&[("E2", &["/other/x%2A?variant=*"])]));
     }
 
     #[test]

@@ -6,6 +6,7 @@ use crate::auth::Auth;
 use crate::auth::operator::OperatorKey;
 use crate::config::fault::Fault;
 use crate::config::{Config, DEFAULT_FILE, load};
+use crate::local::needed_keys;
 use crate::net::tls::Tls;
 
 pub fn run(loaded: Result<Config, Vec<Fault>>, environment: &[(String, String)]) -> Result<(), Failure> {
@@ -28,6 +29,33 @@ pub fn run(loaded: Result<Config, Vec<Fault>>, environment: &[(String, String)])
     if faults.is_empty() { Ok(()) } else { Err(Failure::Usage(faults)) }
 }
 
+/// No key goes, and no version of one, that something stored needs.
+fn check_encryption_keys(config: &Config, faults: &mut Vec<String>) {
+    let keys = match config.named_keys() {
+        Ok(keys) => keys,
+        Err(found) => return faults.extend(found),
+    };
+    // An S3 encrypts with keys of its own.
+    if config.upstream_settings().is_some() {
+        return;
+    }
+    let needed = match needed_keys::read(&config.store.dir) {
+        Ok(needed) => needed,
+        Err(e) => return faults.push(format!("which encryption keys {} needs can't be read: {e}", config.store.dir.display())),
+    };
+    for needed in needed_keys::missing(needed, &keys) {
+        let which =
+            format!("version {} of the encryption key {:?} is not there, and something stored needs it", needed.version, needed.key);
+        match config.store.allow_missing_keys {
+            true => println!("warning: {which}: it can't be read"),
+            false => faults.push(format!(
+                "{which}: bring it back in [[encryption_key]]. `tidegate encryption keys` shows how much needs it; encryption.allow_missing_keys = \
+                 true does without"
+            )),
+        }
+    }
+}
+
 /// What was found, unless the policies are faulty.
 fn check_folders(config: &Config, faults: &mut Vec<String>) -> Option<String> {
     if config.wants_tls()
@@ -44,9 +72,7 @@ fn check_folders(config: &Config, faults: &mut Vec<String>) -> Option<String> {
     if let Err(found) = config.shadow_settings() {
         faults.extend(found);
     }
-    if let Err(found) = config.named_keys() {
-        faults.extend(found);
-    }
+    check_encryption_keys(config, faults);
     // Only stands in: checking must not make the operator's key.
     let operator = OperatorKey::from_strings("tidegate-check", "stands-in").map_err(|e| faults.push(e)).ok()?;
     match Auth::new(config.auth.clone(), config.policies.clone(), operator) {

@@ -7,6 +7,9 @@ mod admin_client;
 mod backfill;
 mod check;
 mod compare;
+mod completions;
+mod doctor;
+mod encryption;
 mod events;
 mod export;
 mod fsck;
@@ -14,22 +17,26 @@ mod import;
 mod inspect;
 mod key;
 mod lifecycle;
+mod man;
+mod mcp;
 mod mirror;
 mod moves;
 mod optimize;
 mod poster;
 mod presign;
+mod providers;
 mod repair;
 mod serve;
 mod side;
 mod snapshot;
 mod sync;
+mod tenant;
 mod usage;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::config::fault::Fault;
 use crate::config::{Config, load};
@@ -55,6 +62,11 @@ enum Command {
     Serve,
     /// Read the configuration, policies, tenants and certificates, and name everything that is wrong
     Check,
+    /// Ask a running gateway as its users do, and say what is right and what to do
+    Doctor(doctor::Doctor),
+    /// Tenants without a file
+    #[command(subcommand)]
+    Tenant(tenant::TenantCommand),
     /// Tenants' access keys
     #[command(subcommand)]
     Key(key::KeyCommand),
@@ -73,17 +85,23 @@ enum Command {
     /// Events that wait for webhooks or were given up: look, bring again, forget
     #[command(subcommand)]
     Events(events::EventsCommand),
+    /// Keys that the store encrypts with: what there is, what is needed, a new version of the store's own
+    #[command(subcommand)]
+    Encryption(encryption::EncryptionCommand),
     /// Prove that bodies, records and index agree, and repair the index; the gateway must not be running
     Fsck(fsck::Fsck),
     /// A link to an object in the operator's name: a presigned URL, CloudFront's URL or cookies, or a path token
     Presign(presign::Presign),
+    /// Files of providers of generated media
+    #[command(subcommand)]
+    Providers(providers::ProvidersCommand),
     /// Look into files of media: what they are, and what is wrong with them
     Inspect(inspect::Inspect),
-    /// Draw a model, as a PNG
+    /// Draw a model, as a PNG or a WebP
     Poster(poster::Poster),
     /// Tell how alike two models look, from all sides, at rest and moved
     Compare(compare::Compare),
-    /// Make a model smaller: without loss, and under Draco
+    /// Make a model smaller: without loss, and under Draco where it looks the same
     Optimize(optimize::Optimize),
     /// Bring a folder into a bucket of a gateway or of any S3; what is there already is not sent again
     Import(import::Import),
@@ -91,6 +109,12 @@ enum Command {
     Export(export::Export),
     /// Bring a bucket into another one
     Mirror(mirror::Mirror),
+    /// Print what completes this command's words in a shell
+    Completions(completions::Completions),
+    /// Write the manual pages into a folder
+    Man(man::Man),
+    /// Speak MCP over stdio for an agent, with a gateway and its key in AWS_ENDPOINT_URL_S3, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY
+    Mcp(mcp::Mcp),
     /// Look into one file of a media type: started by the gateway for each
     #[command(hide = true)]
     MediaWorker,
@@ -131,7 +155,14 @@ pub fn run() -> ExitCode {
     if let Some(Command::MediaWorker) = arguments.command {
         return worker::run();
     }
-    match carry_out(arguments) {
+    let done = match &arguments.command {
+        Some(Command::Completions(command)) => completions::run(command, Arguments::command()),
+        Some(Command::Man(command)) => man::run(command, Arguments::command()),
+        // The gateway that it speaks with is somewhere: no configuration stands where an agent starts it.
+        Some(Command::Mcp(command)) => mcp::run(command),
+        _ => carry_out(arguments),
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Usage(faults)) => {
             faults.iter().for_each(|f| eprintln!("tidegate: {f}"));
@@ -160,6 +191,8 @@ fn carry_out(arguments: Arguments) -> Result<(), Failure> {
         match arguments.command {
             None | Some(Command::Serve) => serve::run(config, &environment).await,
             Some(Command::Key(command)) => key::run(command, config).await,
+            Some(Command::Tenant(command)) => tenant::run(command, config).await,
+            Some(Command::Doctor(command)) => doctor::run(command, config).await,
             Some(Command::Snapshot(command)) => snapshot::run(command, config).await,
             Some(Command::Sync(command)) => sync::run(command, config).await,
             Some(Command::Repair(command)) => repair::run(command, config).await,
@@ -167,9 +200,11 @@ fn carry_out(arguments: Arguments) -> Result<(), Failure> {
             Some(Command::Lifecycle(command)) => lifecycle::run(command, config).await,
             Some(Command::Usage(command)) => usage::run(command, config).await,
             Some(Command::Events(command)) => events::run(command, config).await,
+            Some(Command::Encryption(command)) => encryption::run(command, config).await,
             Some(Command::Fsck(command)) => fsck::run(&command, &config),
             Some(Command::Presign(command)) => presign::run(command, config).await,
             Some(Command::Inspect(command)) => inspect::run(command, config).await,
+            Some(Command::Providers(command)) => providers::run(command, config),
             Some(Command::Poster(command)) => poster::run(command, config).await,
             Some(Command::Compare(command)) => compare::run(command, config).await,
             Some(Command::Optimize(command)) => optimize::run(command, config).await,
@@ -177,7 +212,7 @@ fn carry_out(arguments: Arguments) -> Result<(), Failure> {
             Some(Command::Export(command)) => export::run(command, config).await,
             Some(Command::Mirror(command)) => mirror::run(command, config).await,
             // Done above, before the faults were taken for an end.
-            Some(Command::Check | Command::MediaWorker) => Ok(()),
+            Some(Command::Check | Command::Completions(_) | Command::Man(_) | Command::MediaWorker | Command::Mcp(_)) => Ok(()),
         }
     })
 }

@@ -12,6 +12,8 @@ use tokio::sync::mpsc;
 
 use super::Failure;
 use crate::config::Config;
+use crate::media::optimize::manifest::MANIFEST;
+use crate::media::optimize::recipe::{Bounds, Lods, Poster, Recipe, Step, parse_colour};
 use crate::media::pool::{self, Answer, Pool};
 use crate::media::wire::Task;
 use crate::origin::Body;
@@ -23,18 +25,44 @@ pub struct Optimize {
     /// The folder that results and manifest.json are written into
     #[arg(short, long)]
     output: PathBuf,
+    /// What to make [default: lossless and draco]
+    #[arg(long, value_name = "STEPS", value_delimiter = ',', value_parser = step, default_values = ["lossless", "draco"], hide_default_value = true)]
+    steps: Vec<Step>,
+    /// Use nothing that looks less like the original, from any side, than so many decibels
+    #[arg(long, value_name = "DB", default_value_t = Bounds::default().psnr)]
+    psnr: f64,
+    /// Nor than this SSIM
+    #[arg(long, value_name = "SSIM", default_value_t = Bounds::default().ssim)]
+    ssim: f64,
+    /// How far lod1 may lie from the original, in parts of its longest side; lod2 twice, lod3 four times
+    #[arg(long, value_name = "PART", default_value_t = Lods::default().error)]
+    lod_error: f64,
+    /// As --psnr, of levels of detail
+    #[arg(long, value_name = "DB", default_value_t = Lods::default().bounds.psnr)]
+    lod_psnr: f64,
+    /// As --ssim, of levels of detail
+    #[arg(long, value_name = "SSIM", default_value_t = Lods::default().bounds.ssim)]
+    lod_ssim: f64,
+    /// Pack by KHR_meshopt_compression, which fewer programs read than EXT_meshopt_compression
+    #[arg(long)]
+    khr_meshopt: bool,
+    /// Of the poster: width and height in pixels
+    #[arg(long, default_value_t = Poster::default().side, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    size: u32,
+    /// What is behind the model on its poster, as #rrggbb [default: nothing: it is clear]
+    #[arg(long, value_name = "COLOUR", value_parser = parse_colour)]
+    background: Option<[u8; 3]>,
     /// The manifest in the place of a table
     #[arg(long)]
     json: bool,
 }
 
-const MANIFEST: &str = "manifest.json";
 const TURN: Duration = Duration::from_millis(120);
 
 pub async fn run(command: Optimize, config: Config) -> Result<(), Failure> {
     let content = read(&command.file, config.media.pool.max_bytes)?;
     let pool = Pool::start(config.media.pool)?;
-    let answer = work(&pool, &command.file, content).await?;
+    let answer = work(&pool, &command, content).await?;
     let manifest = answer.files.iter().find(|(name, _)| name == MANIFEST).map(|(_, bytes)| bytes.clone()).unwrap_or_default();
     let shown: Value =
         serde_json::from_slice(&manifest).map_err(|e| Failure::Failed(format!("the worker's manifest can't be read: {e}")))?;
@@ -52,6 +80,11 @@ pub async fn run(command: Optimize, config: Config) -> Result<(), Failure> {
     Ok(())
 }
 
+fn step(text: &str) -> Result<Step, String> {
+    let all = || Step::ALL.map(Step::name).join(", ");
+    Step::parse(text).ok_or_else(|| format!("expected some of {}", all()))
+}
+
 fn read(file: &Path, most: u64) -> Result<Vec<u8>, Failure> {
     let unreadable = |e: std::io::Error| Failure::Failed(format!("{}: can't be read: {e}", file.display()));
     let mut content = Vec::new();
@@ -62,8 +95,13 @@ fn read(file: &Path, most: u64) -> Result<Vec<u8>, Failure> {
     Ok(content)
 }
 
-async fn work(pool: &Pool, file: &Path, content: Vec<u8>) -> Result<Answer, Failure> {
-    let task = Task::Optimize { name: file.file_stem().unwrap_or_default().to_string_lossy().into_owned() };
+async fn work(pool: &Pool, command: &Optimize, content: Vec<u8>) -> Result<Answer, Failure> {
+    let file = &command.file;
+    let poster = Poster { side: command.size, background: command.background, ..Poster::default() };
+    let mut recipe = Recipe::new(command.steps.clone(), Bounds { psnr: command.psnr, ssim: command.ssim }, poster);
+    recipe.lods = Lods { error: command.lod_error, bounds: Bounds { psnr: command.lod_psnr, ssim: command.lod_ssim } };
+    recipe.khr_meshopt = command.khr_meshopt;
+    let task = Task::Optimize { name: file.file_stem().unwrap_or_default().to_string_lossy().into_owned(), recipe };
     let (tell, mut told) = mpsc::unbounded_channel::<String>();
     // Shown on a terminal alone.
     let bar = ProgressBar::new_spinner().with_style(ProgressStyle::default_spinner());
@@ -92,7 +130,17 @@ fn table(file: &Path, manifest: &Value) -> String {
     for source in manifest["sources"].as_array().into_iter().flatten() {
         let won = before.saturating_sub(size(source)) as f64 * 100.0 / before.max(1) as f64;
         let url = source["url"].as_str().unwrap_or_default();
-        out.push_str(&format!("{url:<60} {:>12} bytes  {:>9} triangles  {won:>5.1} % less\n", size(source), source["triangles"]));
+        out.push_str(&format!("{url:<60} {:>12} bytes", size(source)));
+        if source["triangles"].is_u64() {
+            out.push_str(&format!("  {:>9} triangles  {won:>5.1} % less", source["triangles"]));
+        }
+        if let Some(psnr) = source["psnr"].as_f64() {
+            out.push_str(&format!("  {psnr:>5.1} dB"));
+        }
+        if let Some(error) = source["error"].as_f64() {
+            out.push_str(&format!("  error {error:.5}"));
+        }
+        out.push('\n');
     }
     for skipped in manifest["skipped"].as_array().into_iter().flatten() {
         let text = |name: &str| skipped[name].as_str().unwrap_or_default();

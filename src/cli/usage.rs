@@ -27,6 +27,9 @@ pub struct Usage {
     /// What is stored now instead; by is tenant, type or run
     #[arg(long, conflicts_with_all = ["month", "day"])]
     stored: bool,
+    /// Over an S3: counts anew what is stored, by listing it, and waits for the end of that
+    #[arg(long, conflicts_with_all = ["month", "day", "tenant", "by", "stored"])]
+    recount: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -38,12 +41,18 @@ enum Format {
 
 const USAGE: &str = "/-/admin/v1/usage";
 const STORED: &str = "/-/admin/v1/stored";
+const RECOUNT: &str = "/-/admin/v1/recount";
 
 pub async fn run(command: Usage, config: Config) -> Result<(), Failure> {
     if command.stored && command.format == Format::Csv {
         return Err(Failure::Usage(vec!["--stored is shown as a table or as JSON".into()]));
     }
     let client = AdminClient::reach(config).await?;
+    if command.recount {
+        let counted = recount(&client).await;
+        client.close().await;
+        return counted;
+    }
     let answer = ask(&command, &client).await;
     client.close().await;
     let answer = answer?;
@@ -56,6 +65,24 @@ pub async fn run(command: Usage, config: Config) -> Result<(), Failure> {
     Ok(())
 }
 
+async fn recount(client: &AdminClient) -> Result<(), Failure> {
+    let read =
+        |answer: String| serde_json::from_str::<Value>(&answer).map_err(|e| Failure::Failed(format!("no answer that can be read: {e}")));
+    let begun = read(client.ask(Method::POST, RECOUNT, Some(json!({}))).await?)?;
+    loop {
+        let told = read(client.ask(Method::POST, RECOUNT, Some(json!({ "job": begun["job"], "wait": 20 }))).await?)?;
+        match told["state"].as_str() {
+            Some("done") => {
+                let result = |name: &str| text(&told["result"][name]);
+                println!("{} versions were counted, {} counts were set right", result("versions"), result("set_right"));
+                return Ok(());
+            }
+            Some("waiting" | "running") => eprintln!("{}", text(&told["note"])),
+            _ => return Err(Failure::Failed(format!("the recount has failed: {}", text(&told["reason"])))),
+        }
+    }
+}
+
 async fn ask(command: &Usage, client: &AdminClient) -> Result<String, Failure> {
     let Usage { month, day, tenant, by, format, .. } = command;
     if command.stored {
@@ -66,7 +93,7 @@ async fn ask(command: &Usage, client: &AdminClient) -> Result<String, Failure> {
     client.ask(Method::POST, USAGE, Some(asked)).await
 }
 
-const COLUMNS: [(&str, &[&str]); 11] = [
+const COLUMNS: [(&str, &[&str]); 12] = [
     ("put", &["requests", "put"]),
     ("get", &["requests", "get"]),
     ("list", &["requests", "list"]),
@@ -76,6 +103,7 @@ const COLUMNS: [(&str, &[&str]); 11] = [
     ("out s3", &["bytes_out", "s3"]),
     ("out edge", &["bytes_out", "edge"]),
     ("out cdn", &["bytes_out", "cdn"]),
+    ("job ms", &["job_milliseconds"]),
     ("byte hours", &["byte_hours"]),
     ("cost", &["cost"]),
 ];
@@ -94,7 +122,7 @@ fn table(report: &Value) -> String {
     format!("{period}, as of {}{currency}\n{}", text(&report["at"]), aligned(&rows, by.len()))
 }
 
-const PLACES: [&str; 11] = [
+const PLACES: [&str; 12] = [
     "tenant",
     "bucket",
     "type",
@@ -106,6 +134,7 @@ const PLACES: [&str; 11] = [
     "versions",
     "delete_markers",
     "shared_bytes",
+    "byte_hours",
 ];
 
 fn stored(document: &Value) -> String {

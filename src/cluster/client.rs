@@ -18,6 +18,14 @@ use crate::cluster::{PATH, PeerAddress};
 /// Counts, or an error's document.
 const MAX_ANSWER_BYTES: usize = 64 * 1024;
 
+pub async fn connect(peer: &PeerAddress) -> Result<SendRequest<Full<Bytes>>, String> {
+    let tcp = TcpStream::connect((peer.host.as_str(), peer.port)).await.map_err(|e| e.to_string())?;
+    tcp.set_nodelay(true).map_err(|e| e.to_string())?;
+    let (sender, connection) = handshake(TokioIo::new(tcp)).await.map_err(|e| e.to_string())?;
+    tokio::spawn(connection);
+    Ok(sender)
+}
+
 pub struct Client {
     pub peer: PeerAddress,
     seals: Seals,
@@ -47,18 +55,10 @@ impl Client {
             *connection = Some(kept);
             return told;
         }
-        let mut fresh = self.connect().await?;
+        let mut fresh = connect(&self.peer).await?;
         let told = self.send(&mut fresh, body).await?;
         *connection = Some(fresh);
         told
-    }
-
-    async fn connect(&self) -> Result<SendRequest<Full<Bytes>>, String> {
-        let tcp = TcpStream::connect((self.peer.host.as_str(), self.peer.port)).await.map_err(|e| e.to_string())?;
-        tcp.set_nodelay(true).map_err(|e| e.to_string())?;
-        let (sender, connection) = handshake(TokioIo::new(tcp)).await.map_err(|e| e.to_string())?;
-        tokio::spawn(connection);
-        Ok(sender)
     }
 
     /// Err: the connection broke. Ok(Err): the peer refuses.

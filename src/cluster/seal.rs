@@ -13,14 +13,17 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
+use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
+use crate::base::crypt::DataKey;
+use crate::base::crypt::chunks::BodyId;
 use crate::base::error::{Error, ErrorKind, Result};
-use crate::cluster::message::Message;
 
 const SCHEME: &str = "TIDEGATE-PEER ";
 const PURPOSE: &[u8] = b"tidegate: messages between nodes, version 1";
+const ANSWER: &[u8] = b"answer";
 /// By how much the clocks of two nodes may differ, and how long a message may be on its way.
 const WINDOW_MICROS: u64 = 60_000_000;
 /// Connections of runs of nodes within twice that time. Only who has the key can make more.
@@ -43,10 +46,10 @@ pub struct Opened {
 }
 
 /// A message that is genuine as a whole.
-pub struct FromPeer(Message);
+pub struct FromPeer<T>(T);
 
-impl FromPeer {
-    pub fn message(&self) -> &Message {
+impl<T> FromPeer<T> {
+    pub fn message(&self) -> &T {
         &self.0
     }
 }
@@ -99,13 +102,18 @@ impl Seals {
         Ok(Opened { sha256 })
     }
 
+    /// Under which the bytes go that answer the message of this seal: both sides make it of what they know, and no other answer has it.
+    pub fn answer_key(&self, authorization: &str, answer: BodyId) -> Result<DataKey> {
+        DataKey::derived(answer, hmac(&self.key, &[ANSWER, &answer, authorization.as_bytes()].concat()))
+    }
+
     fn mac(&self, sender: &Sender, time: u64, sha256: &[u8; 32]) -> [u8; 32] {
         hmac(&self.key, &[&sender[..], &time.to_be_bytes(), sha256].concat())
     }
 }
 
 impl Opened {
-    pub fn message(&self, body: &[u8]) -> Result<FromPeer> {
+    pub fn message<T: DeserializeOwned>(&self, body: &[u8]) -> Result<FromPeer<T>> {
         if Sha256::digest(body)[..] != self.sha256 {
             return Err(refused("its body is not what was sealed"));
         }
@@ -145,6 +153,7 @@ fn now() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cluster::message::Message;
 
     const BODY: &[u8] = br#"{"what":"changed","items":["kmedia/a"]}"#;
 
@@ -156,7 +165,7 @@ mod tests {
     fn a_message_arrives_once() {
         let (from, to) = two();
         let (first, second) = (from.seal(BODY), from.seal(BODY));
-        assert_eq!(to.open(&first).unwrap().message(BODY).unwrap().message().items, ["kmedia/a"]);
+        assert_eq!(to.open(&first).unwrap().message::<Message>(BODY).unwrap().message().items, ["kmedia/a"]);
         assert!(to.open(&first).is_err());
         assert!(to.open(&second).is_ok());
         assert!(to.open(&second).is_err());
@@ -176,7 +185,7 @@ mod tests {
         for other in ["", "TIDEGATE-PEER ", "TIDEGATE-PEER sender=", &format!("{sealed}, x=1"), &sealed[1..]] {
             assert!(to.open(other).is_err(), "{other}");
         }
-        assert!(to.open(&sealed).unwrap().message(b"{}").is_err());
+        assert!(to.open(&sealed).unwrap().message::<Message>(b"{}").is_err());
         assert!(to.open(&Seals::new(b"another").unwrap().seal(BODY)).is_err());
     }
 

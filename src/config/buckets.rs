@@ -95,8 +95,16 @@ mod tests {
         let twice = config(&format!("{over}{}", peers(r#"["http://b:9001", "http://b:9001/"]"#)), &[]).unwrap_err();
         assert!(twice[0].contains("cluster.peers: names a node twice"), "{twice:?}");
         assert!(config(&peers(r#""http://b:9001""#), &[]).unwrap_err()[0].contains("without upstream.bucket"));
+        let this = |url: &str| format!("{over}{}this = \"{url}\"\n", peers(r#"["http://a:9001", "http://b:9001"]"#));
+        let others = config(&this("http://b:9001"), &[]).unwrap().cluster.peers;
+        assert_eq!(others.iter().map(ToString::to_string).collect::<Vec<_>>(), ["http://a:9001"]);
+        assert!(config(&this("http://c:9001"), &[]).unwrap_err()[0].contains("cluster.this: expected one of cluster.peers"));
         let odd = config(&format!("{over}{}", peers(r#""10.0.0.2:9001""#)), &[]).unwrap_err();
         assert!(odd[0].contains("cluster.peers: expected the address"), "{odd:?}");
+        let shared =
+            |more: &str| config(&format!("{over}{}share_cache = true\n{more}", peers(r#"["http://a:9001", "http://b:9001"]"#)), &[]);
+        assert!(shared("this = \"http://b:9001\"\n").unwrap().cluster.share_cache);
+        assert!(shared("").unwrap_err()[0].contains("cluster.share_cache: expected cluster.this"));
     }
 
     #[test]

@@ -60,6 +60,7 @@ macro_rules! field {
 
 mod keeping;
 mod media;
+mod outward;
 mod upstream;
 mod usage;
 
@@ -68,6 +69,7 @@ pub fn keys() -> Vec<Key> {
         s3(),
         s3_clients(),
         edge_and_admin(),
+        console(),
         folders(),
         keeping::store(),
         upstream::keys(),
@@ -77,6 +79,8 @@ pub fn keys() -> Vec<Key> {
         media::media(),
         cluster(),
         jobs(),
+        outward::fetch(),
+        outward::generate(),
         keeping::lifecycle(),
         keeping::encryption(),
         usage::usage(),
@@ -231,6 +235,24 @@ fn edge_and_admin() -> Vec<Key> {
     ]
 }
 
+fn console() -> Vec<Key> {
+    vec![
+        field!(
+            "console.s3_door",
+            "The console, a page that signs requests in the browser, is shown under /-/console/ on the S3 door too; the admin door always has it.",
+            doors.console.s3_door,
+            |v: &bool| v.to_string(),
+            flag
+        ),
+        key!(
+            "console.viewer",
+            "The folder with its viewer of models, as console/viewer/build.sh makes it; empty: models are shown by their posters.",
+            |c| format!("{:?}", c.doors.console.viewer.as_ref().map(|f| f.display().to_string()).unwrap_or_default()),
+            |c, v| v.optional_path().map(|p| c.doors.console.viewer = p)
+        ),
+    ]
+}
+
 fn folders() -> Vec<Key> {
     vec![
         key!(
@@ -285,6 +307,20 @@ fn cluster() -> Vec<Key> {
             cluster.peers,
             |v: &Vec<_>| show_list(v),
             list("the address of another node's admin door such as \"http://10.0.0.2:9001\", or a list of them")
+        ),
+        field!(
+            "cluster.this",
+            "Which of cluster.peers this node is itself, so that all nodes can have the same list. Empty: none of them.",
+            cluster.this,
+            |v: &Option<_>| v.as_ref().map_or_else(|| "\"\"".to_owned(), |v| format!("\"{v}\"")),
+            optional_parsed("one of cluster.peers, such as \"http://10.0.0.1:9001\", or \"\"")
+        ),
+        field!(
+            "cluster.share_cache",
+            "Each stretch of an object is fetched and kept by one of the nodes, which the others ask for it; false: each node fetches and keeps all that it shows. Needs cluster.this.",
+            cluster.share_cache,
+            |v: &bool| v.to_string(),
+            flag
         ),
         field!(
             "cluster.recurring",

@@ -7,7 +7,7 @@ use std::time::Duration;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::reader::{Reader, nearest, tables};
+use super::reader::{Reader, tables};
 use super::value::{Taken, Value};
 use crate::base::layout::ARTIFACT_TYPES;
 use crate::base::lifecycle::day::Day;
@@ -96,18 +96,7 @@ struct Said {
 /// None: a fault was told.
 fn take_one(reader: &mut Reader<'_>, key: &str, at: usize, fields: &DeTable<'_>) -> Option<ConfiguredRule> {
     let (mut said, faults) = (Said::default(), reader.faults.len());
-    for (field, value) in fields {
-        let (inner, name) = (format!("{key}.{}", field.get_ref()), field.get_ref().as_ref());
-        if !KEYS.contains(&name) {
-            let hint = nearest(name, KEYS.into_iter());
-            reader.fault(field.span().start, &inner, format!("there is no such key{hint}"));
-            continue;
-        }
-        let base = reader.base().to_owned();
-        if let Err(message) = said.take(name, &Value::File { value: value.get_ref(), base: &base }) {
-            reader.fault(value.span().start, &inner, message);
-        }
-    }
+    reader.take_fields(key, fields, &KEYS, |name, value| said.take(name, value));
     let has_name = reader.has_all(key, at, fields, &["name"]);
     if said.keep.is_some() && said.noncurrent.is_none() {
         reader.fault(at, &format!("{key}.keep_noncurrent"), "expected noncurrent_days beside it".into());

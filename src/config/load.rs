@@ -10,9 +10,8 @@ use super::fault::Fault;
 use super::keys::{Key, keys};
 use super::reader::{Reader, nearest};
 use super::value::Value;
-use super::{Config, DEFAULT_FILE, bucket_limits, buckets, encryption, lifecycle, replicas, shadows, sites, webhooks};
+use super::{Config, DEFAULT_FILE, bucket_limits, buckets, encryption, lifecycle, optimize, replicas, shadows, sites, webhooks};
 use crate::base::names::BucketName;
-use crate::cluster::RecurringNode;
 
 /// What platforms switch their storage by; false: the embedded store, whatever else is set.
 const USE_S3: &str = "USE_S3";
@@ -70,11 +69,17 @@ impl Reader<'_> {
             let (name, at) = (section.get_ref().as_ref(), section.span().start);
             match content.get_ref() {
                 _ if name == "lifecycle_rule" => self.config.lifecycle.configured = lifecycle::take(self, content),
-                _ if name == "bucket_limit" => self.config.store.bucket_limits = Arc::new(bucket_limits::take(self, content)),
+                _ if name == "bucket_limit" => {
+                    let limits = bucket_limits::take(self, content);
+                    let stored = limits.iter().map(|(bucket, limits)| (bucket.to_string(), limits.quota())).filter(|(_, q)| q.is_some());
+                    self.config.store.bucket_limits = Arc::new(stored.collect());
+                    self.config.auth.bucket_limits = limits;
+                }
                 _ if name == "bucket" => self.config.upstream.adopted = buckets::take(self, content),
                 _ if name == "encryption_key" => self.config.encryption_keys = encryption::take(self, content),
                 _ if name == "replica" => self.config.replicas = replicas::take(self, content),
                 _ if name == "webhook" => self.config.events.webhooks = webhooks::take(self, content),
+                _ if name == "optimize_rule" => self.config.media.renditions.rules = optimize::take(self, content),
                 _ if name == "event_rule" => self.config.events.rules = webhooks::take_rules(self, content),
                 _ if name == "shadow" => self.config.shadows = shadows::take(self, content),
                 _ if name == "site" => {
@@ -97,6 +102,7 @@ impl Reader<'_> {
                             "bucket_limit",
                             "webhook",
                             "event_rule",
+                            "optimize_rule",
                         ])
                         .collect();
                     self.fault(at, name, format!("there is no such section{}", nearest(name, sections.into_iter())));
@@ -183,8 +189,21 @@ impl Reader<'_> {
         }
     }
 
+    /// The nodes over one bucket, of which this one leaves itself out.
+    fn check_cluster(&mut self) {
+        let mut add = |key: &str, message: String| {
+            self.faults.push(Fault { place: self.file.display().to_string(), key: key.to_owned(), message });
+        };
+        for (key, message) in self.config.cluster.faults(!self.config.upstream.bucket.is_empty()) {
+            add(key, message.into());
+        }
+        let cluster = &mut self.config.cluster;
+        cluster.peers.retain(|peer| Some(peer) != cluster.this.as_ref());
+    }
+
     /// What no single key can know.
     fn check_together(&mut self) {
+        self.check_cluster();
         let listens_mutual = !self.config.edge.mutual_tls.is_empty();
         for (at, key) in std::mem::take(&mut self.mutual_tls_users) {
             if !listens_mutual {
@@ -224,17 +243,6 @@ impl Reader<'_> {
         }
         if let Some(message) = self.config.lifecycle.expected_of_store(!self.config.upstream.bucket.is_empty()) {
             add("lifecycle_rule.unread_days", message);
-        }
-        let mut peers = self.config.cluster.peers.clone();
-        peers.sort();
-        if peers.windows(2).any(|two| matches!(two, [a, b] if a == b)) {
-            add("cluster.peers", "names a node twice".into());
-        }
-        if !peers.is_empty() && self.config.upstream.bucket.is_empty() {
-            add("cluster.peers", "expected none without upstream.bucket: nodes with an embedded store share nothing".into());
-        }
-        if self.config.cluster.recurring != RecurringNode::Lease && self.config.upstream.bucket.is_empty() {
-            add("cluster.recurring", "expected \"lease\" without upstream.bucket: a node with an embedded store is alone".into());
         }
         if let Err(expected) = self.config.cdn.check() {
             add("cdn.endpoint", expected);

@@ -14,6 +14,7 @@ pub mod fault;
 pub mod keys;
 pub mod lifecycle;
 pub mod load;
+pub mod optimize;
 pub mod reader;
 pub mod remote;
 pub mod replicas;
@@ -38,6 +39,8 @@ use crate::http::gateway::Settings as DoorSettings;
 use crate::local::Settings as StoreSettings;
 use crate::net::settings::Settings as NetSettings;
 use crate::ops::events::settings::Settings as EventSettings;
+use crate::ops::fetch::Settings as FetchSettings;
+use crate::ops::generate::Settings as GenerateSettings;
 use crate::ops::media::settings::Settings as MediaSettings;
 use crate::ops::replicas::Settings as ReplicaSettings;
 use crate::ops::shadow::Settings as ShadowSettings;
@@ -87,9 +90,13 @@ pub struct Config {
     /// Its folder is the store's, and `queue` in it.
     pub queue: QueueSettings,
     pub jobs: JobSettings,
+    pub fetch: FetchSettings,
+    pub generate: GenerateSettings,
     pub lifecycle: lifecycle::Lifecycle,
     /// Its folder is `usage` in the store's.
     pub usage: UsageSettings,
+    /// Per cent of a limit, from which on it is near.
+    pub limit_near: u32,
     pub cdn: CdnSettings,
     /// Who is told of what happens.
     pub events: EventSettings,
@@ -147,8 +154,11 @@ impl Default for Config {
             cache_dir: None,
             queue: QueueSettings::default(),
             jobs: JobSettings::default(),
+            fetch: FetchSettings::default(),
+            generate: GenerateSettings::default(),
             lifecycle: lifecycle::Lifecycle::default(),
             usage: UsageSettings::default(),
+            limit_near: 80,
             cdn: CdnSettings::default(),
             events: EventSettings::default(),
             cluster: ClusterSettings::default(),
@@ -183,7 +193,9 @@ impl Config {
     }
 
     pub fn usage_settings(&self) -> UsageSettings {
-        UsageSettings { dir: self.store.dir.join("usage"), ..self.usage.clone() }
+        let limits = self.auth.bucket_limits.iter().filter(|(_, limits)| limits.egress_per_month.is_some());
+        let limited_buckets = limits.map(|(bucket, _)| bucket.to_string()).collect();
+        UsageSettings { dir: self.store.dir.join("usage"), limited_buckets, ..self.usage.clone() }
     }
 
     /// None: the store is the embedded one.

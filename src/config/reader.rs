@@ -10,6 +10,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::Config;
 use super::fault::Fault;
+use super::value::{Taken, Value};
 
 pub struct Reader<'t> {
     pub(super) file: &'t Path,
@@ -34,6 +35,26 @@ impl Reader<'_> {
             self.fault(at, &format!("{table}.{name}"), "is missing".into());
         }
         missing.is_empty()
+    }
+
+    /// Each key of a table that is known goes to `take`; of one that is not, and of what `take` did not expect, a fault is told.
+    pub fn take_fields(
+        &mut self,
+        table: &str,
+        fields: &DeTable<'_>,
+        known: &[&'static str],
+        mut take: impl FnMut(&str, &Value<'_>) -> Taken<()>,
+    ) {
+        let base = self.base().to_owned();
+        for (field, value) in fields {
+            let (key, name) = (format!("{table}.{}", field.get_ref()), field.get_ref().as_ref());
+            if !known.contains(&name) {
+                let hint = nearest(name, known.iter().copied());
+                self.fault(field.span().start, &key, format!("there is no such key{hint}"));
+            } else if let Err(message) = take(name, &Value::File { value: value.get_ref(), base: &base }) {
+                self.fault(value.span().start, &key, message);
+            }
+        }
     }
 
     /// What relative paths in the file start from.

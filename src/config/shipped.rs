@@ -83,11 +83,36 @@ const SITES: &str = "\
 # keep_noncurrent = 3                 # of these, the newest stay
 # abort_uploads_days = 1
 
-# What a bucket may hold, whosever it is (embedded store). Beyond it writes are refused with QuotaExceeded. See docs/usage.md.
+# Models that are made smaller by themselves, once they passed inspection; what looks different is not used. The first rule that fits
+# counts. See docs/assets.md.
+# [[optimize_rule]]
+# name = \"cars\"
+# bucket = \"media\"                   # or a list; left out: all
+# prefix = \"*/runs/\"                # a * stands for anything but a slash
+# artifact = \"model_3d\"             # the third part of tenant/run/type/file, or a list
+# tag = \"optimize=yes\"             # that the object has when it is written
+# max_size = \"64MiB\"
+# steps = [\"draco\", \"poster\"]     # left out: lossless, draco, poster. Others: meshopt, lod1, lod2, lod3
+# psnr = 45.0                         # decibels that a result must have, seen from every side
+# ssim = 0.99                         # and this
+# lod_error = 0.01                    # how far lod1 may lie from the original, in parts of its longest side; lod2 twice, lod3 four times
+# lod_psnr = 24.0                     # as psnr, of levels of detail: that they are others is seen
+# lod_ssim = 0.8
+# khr_meshopt = false                 # true: KHR_meshopt_compression, which fewer programs read than EXT_meshopt_compression
+# poster_size = 512
+# poster_background = \"#20242a\"    # left out: clear
+# poster_format = \"webp\"            # or \"png\"
+
+# What a bucket may hold and what may happen in it, whosever it is; as limits of tenants, which hold beside these. See docs/usage.md.
 # [[bucket_limit]]
 # bucket = \"media\"
 # bytes = \"1TB\"
 # objects = 1_000_000                  # with versions and delete markers
+# requests_per_second = 2000
+# bytes_in_per_second = \"50MB\"
+# bytes_out_per_second = \"100MB\"
+# uploads = 64                         # at once
+# egress_per_month = \"10TB\"
 
 # Who can be told of what happens, signed with each of the secrets (the one in use and the next one). Buckets name a webhook in their
 # notification configuration, rules name it here. See docs/events.md.

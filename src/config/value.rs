@@ -71,6 +71,17 @@ impl Value<'_> {
         T::try_from(n).ok().filter(|_| n > 0).ok_or_else(|| self.unexpected("a whole number, 1 or more"))
     }
 
+    /// A number that need not be whole.
+    pub fn decimal(&self) -> Taken<f64> {
+        let found = match self {
+            Value::File { value: DeValue::Float(n), .. } => n.as_str().parse().ok(),
+            Value::File { value: DeValue::Integer(n), .. } => n.as_str().parse().ok(),
+            Value::File { .. } => None,
+            Value::Environment(text) => text.parse().ok(),
+        };
+        found.filter(|n: &f64| n.is_finite()).ok_or_else(|| self.unexpected("a number"))
+    }
+
     pub fn size<T: TryFrom<u64>>(&self) -> Taken<T> {
         let found = self.text().ok().and_then(|t| parse_size(&t)).and_then(|n| T::try_from(n).ok());
         found.ok_or_else(|| self.unexpected("a size such as \"64MiB\", \"1GB\" or \"0B\""))
@@ -99,6 +110,11 @@ impl Value<'_> {
 
     pub fn parsed<T: FromStr>(&self, expected: &str) -> Taken<T> {
         self.text().ok().and_then(|t| t.parse().ok()).ok_or_else(|| self.unexpected(expected))
+    }
+
+    /// Empty: none.
+    pub fn optional_parsed<T: FromStr>(&self, expected: &str) -> Taken<Option<T>> {
+        if self.text().is_ok_and(|text| text.is_empty()) { Ok(None) } else { self.parsed(expected).map(Some) }
     }
 
     /// One address, or a list of them; empty: none.

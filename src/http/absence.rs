@@ -21,6 +21,7 @@ impl Exchange<'_> {
         if !self.may_know_absence(bucket, of) {
             return Ok(Error::new(ErrorKind::AccessDenied, "Access Denied"));
         }
+        self.metered(&bucket.name, ())?;
         let keeps_versions = bucket.versioning() != Versioning::Never;
         let marker = match self.tells_markers && keeps_versions {
             true => self.gateway.ops.marker_for_decision(of).await?,

@@ -8,6 +8,7 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
+use crate::auth::Auth;
 use crate::base::error::{Error, Result};
 use crate::base::object::BucketDocument;
 use crate::http::body::ResponseBody;
@@ -83,6 +84,15 @@ impl Drop for Account {
     }
 }
 
+/// By what the caller may get, and what may go out of the bucket.
+fn throttle(auth: &Auth, record: &Record) -> Option<Throttle> {
+    let of_tenant = auth.rate_out(record.caller(), record.object().as_ref().map(|object| &object.owner));
+    // What is refused is no part of what the bucket shows.
+    let bucket = record.resource().filter(|_| record.is_success()).and_then(Resource::bucket);
+    let of_bucket = bucket.and_then(|bucket| auth.bucket_limits().of(bucket)).and_then(|(_, meters)| meters.bytes_out().cloned());
+    Throttle::new(of_tenant.into_iter().chain(of_bucket), || auth.nanos())
+}
+
 /// An answer's body together with its account.
 pub struct Accounted {
     body: ResponseBody,
@@ -94,9 +104,7 @@ pub struct Accounted {
 impl Accounted {
     pub fn new(body: ResponseBody, account: Account) -> Self {
         let (auth, record) = (&account.gateway.auth, &account.record);
-        let rate =
-            if body.is_empty() { None } else { auth.rate_out(record.caller(), record.object().as_ref().map(|object| &object.owner)) };
-        let throttle = rate.map(|rate| Throttle::new(rate, auth.nanos()));
+        let throttle = if body.is_empty() { None } else { throttle(auth, record) };
         Accounted { body, account, throttle }
     }
 

@@ -26,19 +26,25 @@ impl Doors {
 impl Service for Doors {
     type Body = Accounted;
 
-    async fn call(&self, mut request: Request<RequestBody>, from: Peer) -> Response<Accounted> {
+    // Boxes: hyper moves the future of a request around, and this one is small then.
+    fn call(&self, mut request: Request<RequestBody>, mut from: Peer) -> impl Future<Output = Response<Accounted>> {
         let gateway: &Gateway = &self.0;
-        let addressed = address::settle(&mut request);
+        let addressed = address::settle(&mut request).and_then(|()| match from.door {
+            Door::Admin => admin::turn_to_s3_door(gateway, &mut request, &mut from),
+            Door::S3 | Door::Edge => Ok(()),
+        });
         let mut visit = Visit::open(self.0.clone(), &request, &from);
-        if let Err(error) = addressed {
-            let answer = visit.failed(gateway, &error, request.uri().path(), request.method() == Method::HEAD);
-            return visit.close(answer);
+        async move {
+            if let Err(error) = addressed {
+                let answer = visit.failed(gateway, &error, request.uri().path(), request.method() == Method::HEAD);
+                return visit.close(answer);
+            }
+            let answer = match from.door {
+                Door::S3 => Box::pin(s3::handle(gateway, &visit, request, from)).await,
+                Door::Edge => Box::pin(edge::handle(gateway, &mut visit, request, from)).await,
+                Door::Admin => Box::pin(admin::handle(gateway, &visit, request, from)).await,
+            };
+            visit.close(answer)
         }
-        let answer = match from.door {
-            Door::S3 => s3::handle(gateway, &visit, request, from).await,
-            Door::Edge => edge::handle(gateway, &mut visit, request, from).await,
-            Door::Admin => Box::pin(admin::handle(gateway, &visit, request, from)).await,
-        };
-        visit.close(answer)
     }
 }

@@ -1,6 +1,7 @@
 //! One request after it was authenticated, on any door: what its handlers ask of it. Rights come from here (`on_bucket`,
 //! `on_object`, `authorize_*`), the objects that it is about (`look_up`, `readable`), and its body.
 
+use std::cell::Cell;
 use std::pin::pin;
 use std::sync::Arc;
 
@@ -34,6 +35,7 @@ use crate::http::gateway::Gateway;
 use crate::http::record::Record;
 use crate::http::respond::Answer;
 use crate::http::s3::params;
+use crate::http::s3::route::Resource;
 use crate::http::throttle::Throttle;
 use crate::http::visit::Visit;
 use crate::http::xml::Writer;
@@ -55,6 +57,8 @@ pub struct Exchange<'a> {
     pub gateway: &'a Gateway,
     pub id: RequestId,
     pub parts: Parts,
+    /// There may be headers of S3's own. A plain reader sends none, and then nobody looks for each of them.
+    pub says_s3: bool,
     pub query: Query,
     /// Which version of its object the request is about.
     pub version: Option<VersionId>,
@@ -75,6 +79,8 @@ pub struct Exchange<'a> {
     pub body: Option<Brought>,
     /// What a large document takes, until the request is done with what was in it.
     room: Option<OwnedSemaphorePermit>,
+    /// The bucket's limit of requests was asked.
+    pub(super) metered: Cell<bool>,
 }
 
 impl<'g> Exchange<'g> {
@@ -82,6 +88,11 @@ impl<'g> Exchange<'g> {
     /// become headers here, after the signature was checked over the request as it came.
     pub fn open(gateway: &'g Gateway, visit: &'g Visit, parts: Parts, query: Query, body: RequestBody, peer: Peer) -> Result<Self> {
         Self::open_by(gateway, visit, parts, query, Brought::Body(body), peer, |facts| gateway.auth.authenticate(facts))
+    }
+
+    /// As `open`, where temporary credentials may come as a bearer as well.
+    pub fn open_bearer(gateway: &'g Gateway, visit: &'g Visit, parts: Parts, query: Query, body: RequestBody, peer: Peer) -> Result<Self> {
+        Self::open_by(gateway, visit, parts, query, Brought::Body(body), peer, |facts| gateway.auth.authenticate_with_bearer(facts))
     }
 
     /// As `open`, of the file in a form whose fields were read and are the headers of `parts` now. They said who is calling.
@@ -122,7 +133,7 @@ impl<'g> Exchange<'g> {
         who: impl FnOnce(&RequestFacts<'_>) -> Result<Caller>,
     ) -> Result<Self> {
         let now = Timestamp::now();
-        header::check(&parts.headers)?;
+        let mut says_s3 = header::check(&parts.headers)?;
         let caller = who(&RequestFacts {
             parts: &parts,
             query: &query,
@@ -136,12 +147,14 @@ impl<'g> Exchange<'g> {
         gateway.auth.take_token(caller)?;
         if caller.via.is_presigned() {
             query.unhoist(&mut parts.headers)?;
+            says_s3 = true;
         }
         Ok(Exchange {
             gateway,
             id: visit.id(),
             record: visit.record(),
             parts,
+            says_s3,
             query,
             version: None,
             given_tags: Some(Tags::default()),
@@ -153,6 +166,7 @@ impl<'g> Exchange<'g> {
             now,
             body: Some(body),
             room: None,
+            metered: Cell::new(false),
         })
     }
 }
@@ -164,6 +178,9 @@ impl Exchange<'_> {
     }
 
     pub fn header<N: AsHeaderName + AsRef<str> + Copy>(&self, name: N) -> Result<Option<&str>> {
+        if !self.says_s3 && header::is_s3(name.as_ref()) {
+            return Ok(None);
+        }
         header::text(&self.parts.headers, name)
     }
 
@@ -244,13 +261,13 @@ impl Exchange<'_> {
     pub async fn on_bucket(&self, action: Action, name: &BucketName) -> Result<Grant> {
         let bucket = self.gateway.ops.bucket_for_decision(name).await?;
         let bucket = self.existing(bucket, name)?;
-        self.gateway.auth.authorize(self.caller, action, Target::Bucket(&bucket), &self.context())
+        self.metered(name, self.gateway.auth.authorize(self.caller, action, Target::Bucket(&bucket), &self.context())?)
     }
 
     /// Whether the caller may do it with any key of the bucket: asked before a body that names keys is read. Each of them is
     /// decided for itself then.
     pub fn may_with_some_key(&self, action: Action, bucket: &SharedBucket) -> Result<()> {
-        self.gateway.auth.may_with_some_key(self.caller, action, bucket, &self.context())
+        self.metered(&bucket.name, self.gateway.auth.may_with_some_key(self.caller, action, bucket, &self.context())?)
     }
 
     /// The right to act on a key of an existing bucket, whether or not there is an object.
@@ -275,7 +292,7 @@ impl Exchange<'_> {
             None => None,
         };
         let target = Target::Upload { bucket: &found, key, upload: upload.as_ref() };
-        self.gateway.auth.authorize(self.caller, action, target, &self.context())
+        self.metered(bucket, self.gateway.auth.authorize(self.caller, action, target, &self.context())?)
     }
 
     // What is there
@@ -327,10 +344,21 @@ impl Exchange<'_> {
         freshness: Freshness,
         range: Option<ByteRange>,
     ) -> Result<(SharedBucket, SharedObject, Option<Prefetch>)> {
-        let ops = &self.gateway.ops;
-        if let Some(object) = ops.hot_object_for_decision(of, freshness) {
+        if let Some(object) = self.gateway.ops.hot_object_for_decision(of, freshness) {
             return Ok((found, object, None));
         }
+        Box::pin(self.look_up_further(found, of, freshness, range)).await
+    }
+
+    /// What is not at hand. In a box: it is no part of what a hot read is.
+    async fn look_up_further(
+        &self,
+        found: SharedBucket,
+        of: ObjectRef<'_>,
+        freshness: Freshness,
+        range: Option<ByteRange>,
+    ) -> Result<(SharedBucket, SharedObject, Option<Prefetch>)> {
+        let ops = &self.gateway.ops;
         // Where it depends on the object whether he may, nothing is asked for before that is known.
         let granted = range.and_then(|range| Some((self.authorize_without_tags(Action::GetObject, &found, of, None).ok()?, range)));
         let prefetch = granted.map_or(Ok(None), |(grant, range)| ops.prefetch(&grant, range))?;
@@ -407,9 +435,11 @@ impl Exchange<'_> {
     ) -> Result<Received> {
         let body = self.body.take().ok_or_else(|| Error::internal("a body was asked for twice"))?;
         // An empty body is not polled by hyper, so it sends no interim answer of its own; clients that asked wait for one.
-        let auth = &self.gateway.auth;
-        let _slot = auth.take_slot(self.caller)?;
-        let throttle = auth.rate_in(self.caller).map(|rate| Throttle::new(rate, auth.nanos()));
+        let (auth, bucket) = (&self.gateway.auth, self.record.resource().and_then(Resource::bucket));
+        let meters = || auth.meters(self.caller, bucket);
+        let slots: Result<Vec<_>> = meters().filter_map(|meters| meters.take_slot().transpose()).collect();
+        let _slots = slots.inspect_err(|e| self.gateway.ops.note_limit(e, Some(self.caller.identity.id()), bucket))?;
+        let throttle = Throttle::new(meters().filter_map(|meters| meters.bytes_in().cloned()), || auth.nanos());
         let counted = |body| Counted { body, record: self.record, transfer, throttle };
         match body {
             Brought::Body(body) => receive(pin!(counted(body)), decoder, &expect, staging).await,

@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use crate::auth::Auth;
 use crate::auth::live_secrets::Secrets;
-use crate::base::error::{Error, ErrorKind, Result};
-use crate::base::names::TenantId;
+use crate::base::error::Result;
+use crate::base::limited::{Limited, Scope};
+use crate::base::names::{BucketName, TenantId};
 use crate::base::object::Ownership;
 use crate::cluster::seal::Seals;
+use crate::http::console::{self, Console};
 use crate::http::document::Room;
 use crate::http::edge::site::Sites;
 use crate::http::s3::cors::rules::Rules;
@@ -41,6 +43,7 @@ pub struct Settings {
     pub link_max: Duration,
     /// How long a link works, where the request for it says nothing.
     pub presign_expires: Duration,
+    pub console: console::Settings,
 }
 
 /// What is set of server-side encryption.
@@ -71,6 +74,7 @@ impl Default for Settings {
             gateways_above: false,
             link_max: Duration::from_secs(7 * 24 * 3600),
             presign_expires: Duration::from_secs(3600),
+            console: console::Settings::default(),
         }
     }
 }
@@ -101,17 +105,30 @@ pub struct Gateway {
     pub provider_keys: ProviderKeys,
     /// None: only tests go without.
     pub usage: Option<Usage>,
+    pub console: Console,
 }
 
 impl Gateway {
-    /// Whether bytes of the tenant's may still go out this month.
-    pub fn require_egress(&self, tenant: &TenantId) -> Result<()> {
-        let Some(limit) = self.auth.egress_limit(tenant) else { return Ok(()) };
-        if self.usage.as_ref().is_some_and(|usage| usage.egress(tenant.as_str()) >= limit) {
-            let text = "The tenant's limit of bytes that go out in a month is reached. It begins anew with the next month of UTC.";
-            return Err(Error::new(ErrorKind::QuotaExceeded, text));
+    /// Whether bytes of the tenant's may still go out of the bucket this month.
+    pub fn require_egress(&self, tenant: &TenantId, bucket: &BucketName) -> Result<()> {
+        let (of_tenant, of_bucket) = (self.auth.egress_limit(tenant), self.auth.bucket_limits().of(bucket));
+        if of_tenant.is_none() && of_bucket.is_none() {
+            return Ok(());
         }
-        Ok(())
+        let Some(usage) = &self.usage else { return Ok(()) };
+        let scope = if of_tenant.is_some_and(|limit| usage.egress(tenant.as_str()) >= limit) {
+            Scope::Tenant
+        } else if of_bucket
+            .and_then(|(limits, _)| limits.egress_per_month)
+            .is_some_and(|limit| usage.egress_of_bucket(bucket.as_str()) >= limit)
+        {
+            Scope::Bucket
+        } else {
+            return Ok(());
+        };
+        let e = Limited::EgressPerMonth.exceeded(scope);
+        self.ops.note_limit(&e, Some(tenant), Some(bucket));
+        Err(e)
     }
 }
 

@@ -65,7 +65,8 @@ pub fn of_part(content_type: &str) -> &str {
 /// On the S3 door, where buckets share a host name (path style). Types stay as they were stored, as on S3.
 pub fn apply_shared(headers: &mut HeaderMap) {
     let Some(kind) = headers.get(CONTENT_TYPE) else { return };
-    if showing(kind.as_bytes()) != Showing::Free {
+    // A page of the gateway's own brings its policy; what was stored never does.
+    if showing(kind.as_bytes()) != Showing::Free && !headers.contains_key(CONTENT_SECURITY_POLICY) {
         headers.insert(CONTENT_SECURITY_POLICY, SANDBOX);
         headers.insert(X_CONTENT_TYPE_OPTIONS, NO_SNIFF);
     }

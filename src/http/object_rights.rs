@@ -12,6 +12,7 @@ use crate::base::object_ref::ObjectRef;
 use crate::base::tags::Tags;
 use crate::http::body::Brought;
 use crate::http::exchange::Exchange;
+use crate::http::s3::route::Resource;
 use crate::origin::Freshness;
 
 impl Exchange<'_> {
@@ -24,18 +25,20 @@ impl Exchange<'_> {
         object: Option<&SharedObject>,
     ) -> Result<Grant> {
         let refused = match self.authorize_without_tags(action, bucket, of, object.map(|o| &**o)) {
-            Ok(grant) => return Ok(grant),
+            Ok(grant) => return self.metered(&bucket.name, grant),
             Err(e) => e,
         };
         if !self.lacks_tags(TagsOf::Existing, action, bucket, of) {
             self.record.saw_bucket(bucket.clone());
             return Err(refused);
         }
-        let decided = Box::pin(self.authorize_by_tags(action, bucket, of, object)).await;
-        if decided.is_err() {
-            self.record.saw_bucket(bucket.clone());
+        match Box::pin(self.authorize_by_tags(action, bucket, of, object)).await {
+            Ok(grant) => self.metered(&bucket.name, grant),
+            Err(refused) => {
+                self.record.saw_bucket(bucket.clone());
+                Err(refused)
+            }
         }
-        decided
     }
 
     /// What may be done whatever the tags of the object are; all of what tags have no say in.
@@ -48,6 +51,18 @@ impl Exchange<'_> {
     ) -> Result<Grant> {
         let target = Target::Object { bucket, key: of.key, version: of.version, object };
         Ok(self.gateway.auth.authorize(self.caller, action, target, &self.context())?.asked_by(|| self.asked_in(bucket)))
+    }
+
+    /// One request of those that the bucket of this one takes in a second. Who may do nothing there takes none away.
+    pub(super) fn metered<T>(&self, bucket: &BucketName, right: T) -> Result<T> {
+        let auth = &self.gateway.auth;
+        if auth.bucket_limits().of(bucket).is_some()
+            && self.record.resource().and_then(Resource::bucket) == Some(bucket)
+            && !self.metered.replace(true)
+        {
+            auth.take_token_of(bucket)?;
+        }
+        Ok(right)
     }
 
     fn asked_in(&self, bucket: &SharedBucket) -> Asked {

@@ -179,6 +179,10 @@ impl Record {
         self.first_byte = self.started.elapsed();
     }
 
+    pub fn is_success(&self) -> bool {
+        self.status < 400
+    }
+
     /// Once, when the answer has ended.
     pub fn finished(&self) -> Finished {
         let total = self.started.elapsed();
@@ -252,5 +256,6 @@ fn how_shown(via: Via) -> (Option<&'static str>, Option<&'static str>) {
         Via::CloudFront { carrier: Carrier::Query, .. } => (Some("CloudFront"), Some("QueryString")),
         Via::CloudFront { carrier: Carrier::Cookie, .. } => (Some("CloudFront"), Some("Cookie")),
         Via::PathToken { .. } => (Some("PathToken"), Some("Path")),
+        Via::Bearer { .. } => (Some("Bearer"), Some("AuthHeader")),
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Errors are `private, no-store` so that no CDN keeps them; a fault of ours carries Retry-After and is never a 4xx.
 
+use bytes::Bytes;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 
@@ -209,13 +210,19 @@ pub fn sts_error(error: &Error, request_id: &str) -> Answer {
 pub fn json(value: &impl serde::Serialize) -> Result<Answer> {
     let mut text = serde_json::to_string_pretty(value).map_err(Error::internal)?;
     text.push('\n');
+    Ok(json_text(text))
+}
+
+/// The same of what is JSON already.
+pub fn json_text(text: impl Into<Bytes>) -> Answer {
+    let text = text.into();
     let mut response = Response::new(ResponseBody::Empty);
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(CONTENT_LENGTH, HeaderValue::from(text.len()));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
-    *response.body_mut() = ResponseBody::text(text);
-    Ok(response)
+    *response.body_mut() = ResponseBody::Full(text);
+    response
 }
 
 /// 200 with an XML document.

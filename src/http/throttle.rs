@@ -1,7 +1,7 @@
-//! Slows a body down to what its tenant may send or get in a second. It is never cut: whoever is over waits.
+//! Slows a body down to what its tenant may send or get in a second, and its bucket. It is never cut: whoever is over waits.
 //!
-//! One meter for all bodies of a tenant. A piece goes when those before it are paid for, so no more than a second's worth and one piece
-//! for each body is ever ahead.
+//! One meter for all bodies of a tenant, or of a bucket. A piece goes when those before it are paid for at each of its meters, so no more
+//! than a second's worth and one piece for each body is ever ahead.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -17,7 +17,8 @@ use crate::auth::limits::ByteRate;
 const SMALLEST_PIECE: usize = 16 * 1024;
 
 pub struct Throttle {
-    rate: Arc<ByteRate>,
+    /// One or two.
+    rates: Vec<Arc<ByteRate>>,
     /// When the meter's clock began.
     started: Instant,
     waiting: Option<Pin<Box<Sleep>>>,
@@ -28,11 +29,15 @@ pub struct Throttle {
 }
 
 impl Throttle {
-    /// `nanos`: what the meter's clock shows now.
-    pub fn new(rate: Arc<ByteRate>, nanos: u64) -> Self {
+    /// `nanos`: what the meters' clock shows now. None: nothing slows it down.
+    pub fn new(rates: impl Iterator<Item = Arc<ByteRate>>, nanos: impl FnOnce() -> u64) -> Option<Self> {
+        let rates: Vec<_> = rates.collect();
+        if rates.is_empty() {
+            return None;
+        }
         let now = Instant::now();
-        let started = now.checked_sub(Duration::from_nanos(nanos)).unwrap_or(now);
-        Throttle { rate, started, waiting: None, asked: false, rest: Bytes::new() }
+        let started = now.checked_sub(Duration::from_nanos(nanos())).unwrap_or(now);
+        Some(Throttle { rates, started, waiting: None, asked: false, rest: Bytes::new() })
     }
 
     /// Until the next piece may go.
@@ -50,7 +55,8 @@ impl Throttle {
 
     /// The part of `data` that goes at once, an eighth of a second's worth. The rest comes next (`rest`).
     pub fn cut(&mut self, mut data: Bytes) -> Bytes {
-        let piece = usize::try_from(self.rate.per_second() / 8).unwrap_or(usize::MAX).max(SMALLEST_PIECE);
+        let slowest = self.rates.iter().map(|rate| rate.per_second()).min().unwrap_or(u64::MAX);
+        let piece = usize::try_from(slowest / 8).unwrap_or(usize::MAX).max(SMALLEST_PIECE);
         if data.len() > piece {
             self.rest = data.split_off(piece);
         }
@@ -67,7 +73,8 @@ impl Throttle {
     }
 
     pub fn went(&mut self, bytes: u64) {
-        let wait = self.rate.took(self.started.elapsed().as_nanos() as u64, bytes);
+        let now = self.started.elapsed().as_nanos() as u64;
+        let wait = self.rates.iter().map(|rate| rate.took(now, bytes)).max().unwrap_or_default();
         self.waiting = (!wait.is_zero()).then(|| Box::pin(tokio::time::sleep(wait)));
     }
 }

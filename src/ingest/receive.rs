@@ -71,6 +71,14 @@ pub struct Received {
 }
 
 impl Received {
+    /// As far as they can be had: they were just written.
+    pub fn first_bytes(&self, most: usize) -> Vec<u8> {
+        match &self.content {
+            Content::Memory(bytes) => bytes.get(..most.min(bytes.len())).unwrap_or_default().to_vec(),
+            Content::File(file) => file.body().and_then(|body| body.read(0, most)).unwrap_or_default(),
+        }
+    }
+
     /// For a store that names bodies by it: its `Staging` says so.
     pub fn named_md5(&self) -> Result<Md5> {
         self.md5.ok_or_else(|| Error::internal("a body came without the MD5 that its store needs"))

@@ -113,7 +113,9 @@ impl DeliverLog {
         let expect = Expect { length: Some(length), max: length, compute: Some(ChecksumAlgorithm::Crc64Nvme), ..Expect::default() };
         let received = receive(pin!(Reading(Body::Memory(content))), None, &expect, &self.ops.staging(&grant)).await?;
         let headers = ObjectHeaders { content_type: "text/plain".into(), ..ObjectHeaders::default() };
-        self.ops.put(&grant, NewObject { headers, ..NewObject::default() }, Default::default(), received).await?;
+        // Where ACLs do not count any more, or not such ones, the log is its owner's alone.
+        let acl = Some(logging.acl(&target.owner)).filter(|acl| grant.becomes(acl).is_ok()).unwrap_or_default();
+        self.ops.put(&grant, NewObject { headers, acl, ..NewObject::default() }, Default::default(), received).await?;
         Ok(Some(format!("{}/{key}", target.name)))
     }
 }

@@ -1,6 +1,6 @@
 //! One file for each kind of background work. Each may be begun again after its last step was done, and says why that is safe.
 //!
-//! A kind acts in the name of the tenant who asked (`warm`, and the purges that a tenant asks for), by grants that are made when the
+//! A kind acts in the name of the tenant who asked (`warm`, `fetch`, what is generated, and the purges that a tenant asks for), by grants that are made when the
 //! job is claimed; or for the gateway, and then what it calls in `ops` demands a `GatewayGrant`: that work follows from what was
 //! acknowledged, and goes on whatever becomes of the tenant.
 //!
@@ -9,10 +9,15 @@
 pub mod backfill;
 pub mod deliver_events;
 pub mod deliver_log;
+pub mod fetch;
+pub mod generate;
 pub mod inspect;
+pub mod landing;
 pub mod lifecycle;
+pub mod optimize;
 pub mod peers;
 pub mod purge;
+pub mod recount;
 pub mod replicate;
 pub mod sweep;
 pub mod upload;

@@ -10,6 +10,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use prometheus_client::metrics::gauge::Gauge;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::sync::{mpsc, oneshot};
@@ -29,6 +30,7 @@ use crate::origin::Pending;
 use crate::queue::job::{MAX_ITEM_BYTES, MAX_ITEMS};
 use crate::queue::kind::{Backoff, Work};
 use crate::queue::{Attempt, Fault, Following, Kind, NewJob, Payload, Queue};
+use crate::telemetry::peers::Peers as Gauges;
 
 const VERSION: u16 = 1;
 /// A write waits so long for a peer; twice as long if a message was on its way already.
@@ -60,10 +62,10 @@ struct News {
 }
 
 /// What is known of whether a peer can be reached.
-#[derive(Default)]
 struct Health {
     /// Since when it could not be, and when that was found out last.
     failing: Mutex<Option<(Instant, Instant)>>,
+    up: Gauge,
 }
 
 impl Health {
@@ -82,11 +84,13 @@ impl Health {
             (Ok(_), None) => {}
             (Ok(_), Some((since, _))) => {
                 tracing::info!(%peer, after = ?since.elapsed(), "a peer can be reached again");
+                self.up.set(1);
                 *failing = None;
             }
             (Err(_), Some((since, _))) => *failing = Some((since, Instant::now())),
             (Err(e), None) => {
                 tracing::warn!(%peer, error = e, "a peer can't be told of changes now; jobs go on with that");
+                self.up.set(0);
                 *failing = Some((Instant::now(), Instant::now()));
             }
         }
@@ -118,10 +122,11 @@ pub struct Links {
 
 impl Links {
     /// Inside a runtime that lives as long as writes do.
-    pub fn start(settings: &Settings, operator_secret: &[u8], queue: &Queue, useful: Duration) -> Result<Self> {
+    pub fn start(settings: &Settings, operator_secret: &[u8], queue: &Queue, useful: Duration, gauges: &Gauges) -> Result<Self> {
         let start = |peer: &PeerAddress| {
             let client = || Ok::<_, Error>(Client::new(peer.clone(), Seals::new(operator_secret)?));
-            let (quick, slow, health, queue) = (client()?, client()?, Health::default(), queue.clone());
+            let health = Health { failing: Mutex::default(), up: gauges.of(peer.to_string()) };
+            let (quick, slow, queue) = (client()?, client()?, queue.clone());
             let link = Arc::new(Link { peer: peer.clone(), quick, slow, health, queue });
             let (inlet, news) = mpsc::channel(WAITING);
             tokio::spawn(link.clone().run(news));

@@ -22,6 +22,7 @@ use crate::jobs::{asker, refused};
 use crate::ops::Ops;
 use crate::ops::cdn::{Cdn, Wanted};
 use crate::ops::changes::{Change, Ended, Follower, What};
+use crate::ops::renditions::source_of_manifest;
 use crate::origin::Pending;
 use crate::queue::job::MAX_ITEMS;
 use crate::queue::kind::{Backoff, Work};
@@ -115,7 +116,12 @@ impl Follower for Outbox {
         Box::pin(async move {
             let mut items = Items::new();
             match &change.key {
-                Some(key) => self.map.key(change.bucket.as_str(), key.as_str(), &mut items),
+                Some(key) => {
+                    self.map.key(change.bucket.as_str(), key.as_str(), &mut items);
+                    if let Some(source) = source_of_manifest(key.as_str()) {
+                        self.map.variants(change.bucket.as_str(), source, &mut items);
+                    }
+                }
                 None => self.map.prefix(change.bucket.as_str(), "", &mut items),
             }
             let jobs = items.into_values().map(|(distribution, items)| {

@@ -7,6 +7,7 @@
 //!   blobs/<scope>/<run>/<id>      truth: parts
 //!   staging/                      bodies on their way in; emptied at start
 //!   placing/<scope>.<folder>         notes of folders that may have files without a record; looked into at start
+//!   needed-keys.json              derived: which named keys of encryption are needed
 //!   index/                        derived
 //!
 //! A file's name ends in a number that is used once: the name of a file that is being dropped can't come back. Numbers that
@@ -70,6 +71,10 @@ impl Layout {
 
     pub fn format_file(&self) -> PathBuf {
         self.root.join("FORMAT")
+    }
+
+    pub fn needed_keys(&self) -> PathBuf {
+        self.root.join("needed-keys.json")
     }
 
     pub fn folder(&self, scope: &Scope, id: Id) -> PathBuf {

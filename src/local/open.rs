@@ -18,6 +18,7 @@ use crate::local::hot::Hot;
 use crate::local::ids::Ids;
 use crate::local::inline::Segments;
 use crate::local::layout::{Layout, Lock};
+use crate::local::needed_keys::NeededKeys;
 use crate::local::own_key;
 use crate::local::placing::Orphans;
 use crate::local::replay;
@@ -72,6 +73,7 @@ impl Local {
             known => (index, known?),
         };
         let Known { starts, last_time, stale, meters, buckets, ring } = known;
+        let needed_keys = NeededKeys::open(&layout, &index)?;
         let (queue, messages) = Queue::new();
         let health = Arc::new(Health::new());
         let room = {
@@ -97,10 +99,11 @@ impl Local {
             hold: Default::default(),
             journal_read: Default::default(),
             rebuilds: Default::default(),
+            rewrap: Default::default(),
             layout,
             settings,
         });
-        let writer = Writer::new(shared.clone(), journal, messages);
+        let writer = Writer::new(shared.clone(), journal, messages, needed_keys);
         let writer = std::thread::Builder::new().name("store-writer".into()).spawn(move || writer.run()).map_err(Error::internal)?;
         let local = Local { shared, threads: Mutex::new(vec![writer]), lock: Mutex::new(Some(lock)) };
         let first_write = move |txn: &mut Txn<'_>| {
@@ -169,7 +172,7 @@ impl Known {
         // The first start.
         if own.newest_number().is_none() {
             let (number, secret, row) = own_key::another(&own, &settings.sealing)?;
-            own.add(number, secret);
+            own.add(number, *secret);
             stale.push((own_key::row_key(number), row));
         }
         let ring = Ring { own, named: settings.encryption_keys.clone() };

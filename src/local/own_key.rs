@@ -74,8 +74,9 @@ pub fn uses(index: &Index) -> Result<Vec<(String, u32, u64)>> {
 }
 
 /// Another version of those that there are: its number, its secret, and its row.
-pub fn another(versions: &Versions, sealing: &Sealing) -> Result<(u32, [u8; 32], Vec<u8>)> {
+pub fn another(versions: &Versions, sealing: &Sealing) -> Result<(u32, wrap::Secret, Vec<u8>)> {
     let number = versions.newest_number().unwrap_or(0).checked_add(1).ok_or_else(|| Error::internal("too many versions of a key"))?;
-    let secret: [u8; 32] = wrap::random()?;
-    Ok((number, secret, sealing.seal(&row_key(number), &secret)?))
+    let secret = wrap::Secret::new(wrap::random()?);
+    let row = sealing.seal(&row_key(number), &*secret)?;
+    Ok((number, secret, row))
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::task::spawn_blocking;
 
 use crate::base::digest::Sha256;
-use crate::base::encryption::Encryption;
+use crate::base::encryption::{Encryption, KeyStates};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::inspection::Inspection;
 use crate::base::lock::Retention;
@@ -15,22 +15,22 @@ use crate::base::object::{Acl, Bucket, BucketDocument, ListPage, ListQuery, Shar
 use crate::base::object_ref::{ObjectRef, VersionSelector};
 use crate::base::range::ByteRange;
 use crate::base::tags::Tags;
-use crate::base::usage::{StoredPage, StoredQuery};
+use crate::base::usage::{RunDays, RunDaysQuery, StoredPage, StoredQuery};
 use crate::base::versions::{Marker, VersionsPage, VersionsQuery};
 use crate::index::{Index, Walk};
 use crate::ingest::{Received, Staging};
 use crate::local::layout::Layout;
 use crate::local::open::{Local, STARTS};
-use crate::local::rows::{HashRow, Table, UsageRow, key};
+use crate::local::rows::{HashRow, Table, key};
 use crate::local::scope::{KeyId, Scope};
 use crate::local::shared::Shared;
 use crate::local::stored;
 use crate::local::txn::no_such_bucket;
 use crate::local::{backup, list, list_versions, usage};
 use crate::origin::{
-    Announced, Body, Buckets, CacheState, CompleteUpload, Control, CopyObject, Dedup, Delete, Deleted, Freshness, Inspections, Intake,
-    OwnSettings, Pending, Prefetch, PutObject, Quota, ReadBy, Reads, Restore, Restored, Uploads, UploadsPage, UploadsQuery, Usage, Writes,
-    Written, not_archived,
+    Announced, Body, Buckets, CacheState, CompleteUpload, Control, CopyObject, Dedup, Delete, Deleted, EncryptionKeys, Freshness,
+    Inspections, Intake, OwnSettings, Pending, Prefetch, PutObject, Quota, ReadBy, Reads, Restore, Restored, Uploads, UploadsPage,
+    UploadsQuery, Usage, Writes, Written, not_archived,
 };
 
 impl Local {
@@ -57,6 +57,10 @@ impl Local {
 impl Buckets for Local {
     fn bucket<'a>(&'a self, name: &'a BucketName) -> Pending<'a, Option<SharedBucket>> {
         Box::pin(std::future::ready(Ok(self.shared.buckets.get(name.as_str()))))
+    }
+
+    fn bucket_hot(&self, name: &BucketName) -> Option<SharedBucket> {
+        self.shared.buckets.get(name.as_str())
     }
 
     fn buckets<'a>(&'a self, owner: Option<&'a TenantId>, prefix: &'a str, after: &'a str, max: usize) -> Pending<'a, Vec<SharedBucket>> {
@@ -290,6 +294,18 @@ impl OwnSettings for Local {
     }
 }
 
+impl EncryptionKeys for Local {
+    fn key_states(&self) -> Pending<'_, KeyStates> {
+        let shared = self.shared.clone();
+        Box::pin(async move { spawn_blocking(move || shared.key_states()).await.map_err(Error::internal)? })
+    }
+
+    fn rotate_own(&self) -> Pending<'_, u32> {
+        let shared = self.shared.clone();
+        Box::pin(async move { spawn_blocking(move || shared.rotate_own()).await.map_err(Error::internal)? })
+    }
+}
+
 impl Control for Local {
     fn snapshot<'a>(&'a self, directory: &'a Path, rest: Pending<'a, ()>) -> Pending<'a, ()> {
         let (shared, copy) = (self.shared.clone(), Layout::new(directory.to_path_buf()));
@@ -304,17 +320,22 @@ impl Control for Local {
     }
 
     fn usage<'a>(&'a self, tenant: &'a TenantId) -> Pending<'a, Usage> {
-        let row_key = tenant.as_str().as_bytes().to_vec();
-        Box::pin(self.shared.read(move |index| {
-            let row: Option<UsageRow> = index.get(Table::Usage, &row_key)?.map(|b| stored::decode(&b)).transpose()?;
-            let row = row.unwrap_or_default();
-            Ok(Usage { bytes: row.bytes, objects: row.objects })
-        }))
+        let place = tenant.as_str().as_bytes().to_vec();
+        Box::pin(self.shared.read(move |index| usage::at(index, &place)))
+    }
+
+    fn usage_of_bucket<'a>(&'a self, bucket: &'a BucketName) -> Pending<'a, Option<Usage>> {
+        let place = usage::bucket_place(bucket.as_str());
+        Box::pin(async move { self.shared.read(move |index| usage::at(index, &place)).await.map(Some) })
     }
 
     fn stored(&self, query: StoredQuery) -> Pending<'_, Option<StoredPage>> {
         let now = self.shared.clock.now();
         Box::pin(async move { self.shared.read(move |index| usage::stored(index, &query, now)).await.map(Some) })
+    }
+
+    fn run_days(&self, query: RunDaysQuery) -> Pending<'_, Vec<RunDays>> {
+        Box::pin(self.shared.read(move |index| usage::run_days(index, &query)))
     }
 
     fn ready(&self) -> Pending<'_, ()> {

@@ -53,6 +53,7 @@ pub struct Shared {
     /// `hold`: a backup may take hours, and without an index nothing is served.
     pub journal_read: Mutex<()>,
     pub rebuilds: Rebuilds,
+    pub rewrap: Rewrap,
 }
 
 impl Shared {
@@ -80,6 +81,22 @@ impl Shared {
             self.rebuilds.wait_for_another(seen);
             self.index()
         })
+    }
+}
+
+/// How far the wrapping of data keys under newer versions is, and when it is worth beginning again.
+#[derive(Default)]
+pub struct Rewrap {
+    pub running: AtomicBool,
+    pub unreadable: AtomicU64,
+    rests_until: Mutex<Option<Instant>>,
+    /// One rotation at a time.
+    pub rotating: Mutex<()>,
+}
+
+impl Rewrap {
+    pub fn rests(&self) -> std::sync::MutexGuard<'_, Option<Instant>> {
+        self.rests_until.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -47,12 +47,12 @@ pub fn decode<T: Row>(bytes: &[u8]) -> Result<T> {
     T::decode(bytes)
 }
 
-fn write(form: &impl Serialize) -> Result<Vec<u8>> {
+pub fn write(form: &impl Serialize) -> Result<Vec<u8>> {
     postcard::to_extend(form, vec![VERSION]).map_err(Error::internal)
 }
 
 /// The form, and what stands behind it.
-fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<(T, &[u8])> {
+pub fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<(T, &[u8])> {
     match bytes.split_first() {
         Some((&VERSION, body)) => postcard::take_from_bytes(body).map_err(Error::internal),
         Some((v, _)) => Err(Error::internal(format!("a row has form {v}: it was written by a newer tidegate"))),
@@ -61,7 +61,7 @@ fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<(T, &[u8])> {
 }
 
 /// All that stands behind a form. Who takes none of it asks that nothing there must be known.
-fn behind(bytes: &[u8]) -> Result<Fields> {
+pub fn behind(bytes: &[u8]) -> Result<Fields> {
     let (found, rest) = Fields::parse(bytes)?;
     if rest.is_empty() { Ok(found) } else { Err(Error::internal("a row is longer than its form")) }
 }

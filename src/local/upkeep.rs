@@ -11,6 +11,7 @@ use crate::local::gc::Collector;
 use crate::local::rows::{CompletedRow, Table};
 use crate::local::shared::Shared;
 use crate::local::stored;
+use crate::local::usage::{self, StaleRuns};
 
 /// Time between passes is at least this many times the last one's: upkeep takes 5 % of a core at most.
 const REST: u32 = 20;
@@ -61,6 +62,7 @@ impl Signal {
 pub fn run(shared: Arc<Shared>) {
     let mut passes = Collector::default();
     let (mut next_pass, mut next_expiry) = (Instant::now(), Instant::now());
+    log("measuring of runs", shared.measure_runs());
     // At once: a restart may have left hashes to be computed.
     loop {
         // Whoever finds it broken has it rebuilt, but the first who does may have been the last who asked; and a rebuild may fail.
@@ -69,9 +71,10 @@ pub fn run(shared: Arc<Shared>) {
         }
         let done = shared.hash_multipart();
         log("a multipart object's hash", done);
-        log("wrapping data keys anew", shared.rewrap());
+        log("wrapping data keys anew", shared.rewrap_if_due());
         if Instant::now() >= next_expiry {
             log("expiry of completed uploads", shared.expire_completed());
+            log("expiry of meters", shared.forget_runs());
             next_expiry = Instant::now() + EXPIRY_INTERVAL;
         }
         if Instant::now() >= next_pass {
@@ -93,6 +96,28 @@ fn log(what: &'static str, result: Result<()>) {
 }
 
 impl Shared {
+    /// Runs of before there were meters of runs, and of an older program, are measured from now on.
+    fn measure_runs(&self) -> Result<()> {
+        let mut from = Some(b"\x01".to_vec());
+        while let Some(start) = from.filter(|_| !self.signal.stopped()) {
+            let StaleRuns { runs, next } = usage::stale_runs(&*self.index()?, &start)?;
+            if !runs.is_empty() {
+                self.queue.submit_blocking(move |txn| usage::turn_runs(txn, &runs))?;
+            }
+            from = next;
+        }
+        Ok(())
+    }
+
+    /// For how long what was stored of runs that are long gone.
+    fn forget_runs(&self) -> Result<()> {
+        let forget = usage::forgotten_runs(&*self.index()?, self.clock.now())?;
+        if forget.is_empty() {
+            return Ok(());
+        }
+        self.queue.submit_blocking(move |txn| forget.into_iter().try_for_each(|row_key| txn.del_row(Table::Meta, row_key)))
+    }
+
     fn expire_completed(&self) -> Result<()> {
         let now = self.clock.now();
         let (mut old, mut count) = (Vec::new(), 0usize);

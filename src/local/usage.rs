@@ -4,25 +4,36 @@
 //! The counts are derived (table `Usage`), and a rebuild counts them anew. How long something was stored can't be counted once it is
 //! gone, so these meters are truth: rows of `Meta`, written with each batch that changes what they measure.
 //! Called by `derive` for each change, by `open`, and by `serve` for whoever asks.
-//! Limits: a row for each run that has objects, on the disk; a meter for each tenant, bucket and artifact type.
+//! Limits: a row for each run that has objects, on the disk, and a meter of its own, with its days (`run_days`), until a while after the last
+//! of them is gone; a meter for each tenant, bucket and artifact type. Only these are read again and again: runs are too many.
 
-use crate::base::error::{Error, ErrorKind, Result};
+use std::collections::BTreeMap;
+
+use crate::base::error::{Error, Result};
 use crate::base::layout;
+use crate::base::limited::Scope;
 use crate::base::names::{BucketName, TenantId};
 use crate::base::timestamp::Timestamp;
-use crate::base::usage::{Amount, Stored, StoredBy, StoredPage, StoredQuery};
+use crate::base::usage::{Amount, RunDays, RunDaysQuery, Stored, StoredBy, StoredPage, StoredQuery};
 use crate::index::{Index, Walk};
 use crate::local::rows::{MeterRow, Table, UsageRow, VersionRow, key};
+use crate::local::run_days::RunMeterRow;
 use crate::local::stored;
 use crate::local::txn::{Txn, Value};
 use crate::origin::{Quota, Usage};
 
 /// What keys of meters begin with in `Meta`.
 const METER: &[u8] = b"meter\0";
+/// The same of a run.
+const RUN_METER: &[u8] = b"runmeter\0";
 /// A meter at nothing for so long was read by whoever keeps the history.
 const FORGET_AFTER: u64 = 7 * 24 * 3600 * 1000;
+/// A run that is gone can be billed for so long: for all of this month and the one before.
+const FORGET_RUN_AFTER: u64 = 62 * 24 * 3600 * 1000;
 /// Meters that a start looks at in one batch.
 const AT_ONCE: usize = 10_000;
+/// The same in the background.
+const RUNS_AT_ONCE: usize = 1000;
 
 /// How a change of a row changes what is stored.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -107,17 +118,24 @@ impl Places {
     }
 }
 
-fn bucket_place(bucket: &str) -> Vec<u8> {
+/// Of all tenants in it.
+pub fn bucket_place(bucket: &str) -> Vec<u8> {
     ["\0", bucket].concat().into_bytes()
+}
+
+/// What is stored at a place now.
+pub fn at(index: &Index, place: &[u8]) -> Result<Usage> {
+    let row: UsageRow = index.get(Table::Usage, place)?.map(|row| stored::decode(&row)).transpose()?.unwrap_or_default();
+    Ok(Usage { bytes: row.bytes, objects: row.objects })
 }
 
 impl MeterRow {
     /// Up to `now`; what there is from then on is `bytes`.
-    fn turned(self, now: Timestamp, bytes: u64) -> Self {
+    pub fn turned(self, now: Timestamp, bytes: u64) -> Self {
         MeterRow { at: self.at.max(now.millis()), byte_millis: self.total(now), bytes }
     }
 
-    fn total(self, now: Timestamp) -> u128 {
+    pub fn total(self, now: Timestamp) -> u128 {
         let since = now.millis().saturating_sub(self.at);
         self.byte_millis.saturating_add(u128::from(self.bytes) * u128::from(since))
     }
@@ -141,19 +159,12 @@ impl Txn<'_> {
         quota.check(Usage { bytes: used, objects: there }, bytes, objects)
     }
 
-    /// Of all tenants in a bucket.
-    pub fn usage_of_bucket(&self, bucket: &BucketName) -> Result<UsageRow> {
-        self.usage_at(&bucket_place(bucket.as_str()))
-    }
-
     /// Refuses what takes the bucket past its limits: `bytes` and `objects` are what would be added. Parts of uploads are in no bucket yet.
     pub fn check_bucket_limit(&self, bucket: &BucketName, bytes: i128, objects: i128) -> Result<()> {
         let Some(limit) = self.bucket_limit(bucket) else { return Ok(()) };
-        let UsageRow { bytes: used, objects: there, .. } = self.usage_of_bucket(bucket)?;
-        limit.check(Usage { bytes: used, objects: there }, bytes, objects).map_err(|_| {
-            let text = "The bucket's limit of stored bytes or objects would be exceeded.";
-            Error::new(ErrorKind::QuotaExceeded, text).detail("BucketName", bucket.to_string())
-        })
+        let UsageRow { bytes: used, objects: there, .. } = self.usage_at(&bucket_place(bucket.as_str()))?;
+        let checked = limit.check_of(Scope::Bucket, Usage { bytes: used, objects: there }, bytes, objects);
+        checked.map_err(|e| e.detail("BucketName", bucket.to_string()))
     }
 
     /// Under the key of an object (its row key), or, without one, in parts of uploads.
@@ -162,12 +173,16 @@ impl Txn<'_> {
             return Ok(());
         }
         let places = Places::of(owner, object)?;
-        let meter = places.meter.clone();
+        let (meter, run) = (places.meter.clone(), places.run.clone());
         for place in places.into_all() {
             self.add_at(place, more)?;
         }
         // In a replay the log has the meter's own row.
-        if self.is_replay() { Ok(()) } else { self.turn_meter(&meter) }
+        if self.is_replay() {
+            return Ok(());
+        }
+        self.turn_meter(&meter)?;
+        run.map_or(Ok(()), |run| self.turn_run_meter(&run))
     }
 
     /// The disk holds it once for several versions.
@@ -186,8 +201,19 @@ impl Txn<'_> {
         let row_key = [METER, place].concat();
         let bytes = self.usage_at(place)?.bytes;
         let before: Option<MeterRow> = self.get_row(Table::Meta, &row_key)?;
-        let begin = MeterRow { at: self.now().millis(), ..MeterRow::default() };
-        self.set_row(Table::Meta, row_key, &before.unwrap_or(begin).turned(self.now(), bytes))
+        self.set_row(Table::Meta, row_key, &before.unwrap_or(self.new_meter()).turned(self.now(), bytes))
+    }
+
+    fn turn_run_meter(&mut self, place: &[u8]) -> Result<()> {
+        let row_key = [RUN_METER, place].concat();
+        let bytes = self.usage_at(place)?.bytes;
+        let before: Option<RunMeterRow> = self.get_row(Table::Meta, &row_key)?;
+        let before = before.unwrap_or_else(|| RunMeterRow { meter: self.new_meter(), days: Vec::new() });
+        self.set_row(Table::Meta, row_key, &before.turned(self.now(), bytes))
+    }
+
+    fn new_meter(&self) -> MeterRow {
+        MeterRow { at: self.now().millis(), ..MeterRow::default() }
     }
 }
 
@@ -196,17 +222,12 @@ impl Txn<'_> {
 pub fn stale_meters(index: &Index, now: Timestamp) -> Result<Stale> {
     let mut stale = Stale::default();
     index.scan(Table::Usage, b"\x01", &mut |place, row| {
-        if place.iter().filter(|b| **b == 0).count() != 2 {
-            return Ok(Walk::Next);
-        }
-        let meter = index.get(Table::Meta, &[METER, place].concat())?.map(|row| stored::decode::<MeterRow>(&row)).transpose()?;
-        let bytes = stored::decode::<UsageRow>(row)?.bytes;
-        if meter.is_none_or(|meter| meter.bytes != bytes) {
+        if parts(place) == 2 && !shows(index, METER, place, row)? {
             stale.turn.push(place.to_vec());
         }
         Ok(if stale.turn.len() < AT_ONCE { Walk::Next } else { Walk::Stop })
     })?;
-    each_meter(index, METER, &mut |place, meter| {
+    each_meter(index, METER, b"", &mut |place, meter: MeterRow| {
         let is_gone = index.get(Table::Usage, place)?.is_none();
         if is_gone && meter.bytes > 0 {
             stale.turn.push(place.to_vec());
@@ -216,6 +237,58 @@ pub fn stale_meters(index: &Index, now: Timestamp) -> Result<Stale> {
         Ok(if stale.turn.len() + stale.forget.len() < 2 * AT_ONCE { Walk::Next } else { Walk::Stop })
     })?;
     Ok(stale)
+}
+
+/// The NULs in it: 2 in a place that has a meter, 3 in a run.
+fn parts(place: &[u8]) -> usize {
+    place.iter().filter(|b| **b == 0).count()
+}
+
+/// Whether the place's meter shows what its row of `Usage` says.
+fn shows(index: &Index, of: &[u8], place: &[u8], row: &[u8]) -> Result<bool> {
+    let meter = index.get(Table::Meta, &[of, place].concat())?.map(|row| stored::decode::<MeterRow>(&row)).transpose()?;
+    let bytes = stored::decode::<UsageRow>(row)?.bytes;
+    Ok(meter.is_some_and(|meter| meter.bytes == bytes))
+}
+
+/// Runs whose meter does not show what is stored, as `stale_meters` has it of other places: some from a place on, and where to go on.
+pub fn stale_runs(index: &Index, from: &[u8]) -> Result<StaleRuns> {
+    let (mut runs, mut next) = (Vec::new(), None);
+    index.scan(Table::Usage, from, &mut |place, row| {
+        if runs.len() >= RUNS_AT_ONCE {
+            next = Some(place.to_vec());
+            return Ok(Walk::Stop);
+        }
+        if parts(place) == 3 && !shows(index, RUN_METER, place, row)? {
+            runs.push(place.to_vec());
+        }
+        Ok(Walk::Next)
+    })?;
+    Ok(StaleRuns { runs, next })
+}
+
+/// Places of runs.
+pub struct StaleRuns {
+    pub runs: Vec<Vec<u8>>,
+    /// None: those were all.
+    pub next: Option<Vec<u8>>,
+}
+
+pub fn turn_runs(txn: &mut Txn<'_>, runs: &[Vec<u8>]) -> Result<()> {
+    runs.iter().try_for_each(|run| txn.turn_run_meter(run))
+}
+
+/// Keys of meters of runs that nobody needs any more, some of them.
+pub fn forgotten_runs(index: &Index, now: Timestamp) -> Result<Vec<Vec<u8>>> {
+    let mut forget = Vec::new();
+    each_meter(index, RUN_METER, b"", &mut |place, meter: MeterRow| {
+        let is_old = now.millis().saturating_sub(meter.at) > FORGET_RUN_AFTER;
+        if is_old && index.get(Table::Usage, place)?.is_none() {
+            forget.push([RUN_METER, place].concat());
+        }
+        Ok(if forget.len() < RUNS_AT_ONCE { Walk::Next } else { Walk::Stop })
+    })?;
+    Ok(forget)
 }
 
 #[derive(Debug, Clone, Default)]
@@ -231,8 +304,9 @@ impl Stale {
     }
 }
 
-fn each_meter(index: &Index, from: &[u8], each: &mut dyn FnMut(&[u8], MeterRow) -> Result<Walk>) -> Result<()> {
-    index.scan(Table::Meta, from, &mut |row_key, row| match row_key.strip_prefix(METER) {
+/// From a place on.
+fn each_meter<M: stored::Row>(index: &Index, of: &[u8], from: &[u8], each: &mut dyn FnMut(&[u8], M) -> Result<Walk>) -> Result<()> {
+    index.scan(Table::Meta, &[of, from].concat(), &mut |row_key, row| match row_key.strip_prefix(of) {
         Some(place) => each(place, stored::decode(row)?),
         None => Ok(Walk::Stop),
     })
@@ -249,42 +323,73 @@ pub fn stored(index: &Index, query: &StoredQuery, now: Timestamp) -> Result<Stor
         page.places.push(shown(place, row, byte_millis)?);
         Ok(Walk::Next)
     };
-    let of = query.tenant.as_ref().map(|tenant| [tenant.as_str(), "\0"].concat().into_bytes()).unwrap_or_default();
+    let of = places_of(query.tenant.as_ref());
+    let meters = if query.by == StoredBy::Run { RUN_METER } else { METER };
     match (query.by, &query.tenant) {
         (StoredBy::Tenant, Some(tenant)) => {
             let row = index.get(Table::Usage, tenant.as_str().as_bytes())?.map(|row| stored::decode(&row)).transpose()?;
             take(tenant.as_str().as_bytes(), row.unwrap_or_default(), 0)?;
         }
         // Those of meters too: one that shows nothing now did so before.
-        (StoredBy::Type, _) => each_meter(index, &[METER, &of].concat(), &mut |place, meter| {
+        (StoredBy::Type | StoredBy::Run, _) => each_meter(index, meters, &of, &mut |place, meter: MeterRow| {
             if !place.starts_with(&of) {
                 return Ok(Walk::Stop);
             }
             let row = index.get(Table::Usage, place)?.map(|row| stored::decode::<UsageRow>(&row)).transpose()?;
             take(place, row.unwrap_or_default(), meter.total(now))
         })?,
-        (by, _) => index.scan(Table::Usage, if of.is_empty() { b"\x01" } else { &of }, &mut |place, row| {
-            let parts = place.iter().filter(|b| **b == 0).count();
-            match (by, parts) {
-                _ if !place.starts_with(&of) => Ok(Walk::Stop),
-                (StoredBy::Tenant, 0) | (StoredBy::Run, 3) => take(place, stored::decode(row)?, 0),
-                // All that a tenant has is behind its own row.
-                (StoredBy::Tenant, 1..) => {
-                    let tenant = place.split(|b| *b == 0).next().unwrap_or_default();
-                    Ok(Walk::Seek([tenant, b"\x01"].concat()))
-                }
-                _ => Ok(Walk::Next),
-            }
+        (StoredBy::Tenant, None) => index.scan(Table::Usage, b"\x01", &mut |place, row| match place.iter().position(|b| *b == 0) {
+            None => take(place, stored::decode(row)?, 0),
+            // All that a tenant has is behind its own row.
+            Some(end) => Ok(Walk::Seek([place.get(..end).unwrap_or_default(), b"\x01"].concat())),
         })?,
     }
     Ok(page)
 }
 
+/// What the places of a tenant begin with, or those of all.
+fn places_of(tenant: Option<&TenantId>) -> Vec<u8> {
+    tenant.map(|tenant| [tenant.as_str(), "\0"].concat().into_bytes()).unwrap_or_default()
+}
+
+/// For how long how much of each run was stored.
+pub fn run_days(index: &Index, query: &RunDaysQuery) -> Result<Vec<RunDays>> {
+    let of = places_of(query.tenant.as_ref());
+    let (mut days, mut beyond): (Vec<RunDays>, BTreeMap<_, u128>) = (Vec::new(), BTreeMap::new());
+    each_meter(index, RUN_METER, &of, &mut |place, meter: RunMeterRow| {
+        if !place.starts_with(&of) {
+            return Ok(Walk::Stop);
+        }
+        let [tenant, bucket, artifact, run] = names(place)?;
+        meter.asked(query, &mut |day, byte_millis| {
+            if days.len() < query.max {
+                let (tenant, bucket, artifact) = (tenant.to_owned(), bucket.to_owned(), artifact.to_owned());
+                days.push(RunDays { tenant, bucket, artifact, run: Some(run.to_owned()), day, byte_millis });
+            } else {
+                *beyond.entry(([tenant, bucket, artifact].map(str::to_owned), day)).or_default() += byte_millis;
+            }
+        });
+        Ok(Walk::Next)
+    })?;
+    days.extend(beyond.into_iter().map(|(([tenant, bucket, artifact], day), byte_millis)| RunDays {
+        tenant,
+        bucket,
+        artifact,
+        run: None,
+        day,
+        byte_millis,
+    }));
+    Ok(days)
+}
+
+/// Tenant, bucket, type and run.
+fn names(place: &[u8]) -> Result<[&str; 4]> {
+    let mut parts = std::str::from_utf8(place).map_err(Error::internal)?.splitn(4, '\0');
+    Ok([(); 4].map(|()| parts.next().unwrap_or_default()))
+}
+
 fn shown(place: &[u8], row: UsageRow, byte_millis: u128) -> Result<Stored> {
-    let text = std::str::from_utf8(place).map_err(Error::internal)?;
-    let mut parts = text.splitn(4, '\0');
-    let mut next = || parts.next().unwrap_or_default();
-    let (tenant, bucket, artifact, run) = (next(), next(), next(), next());
+    let [tenant, bucket, artifact, run] = names(place)?;
     Ok(Stored {
         tenant: TenantId::parse(tenant)?,
         bucket: (!bucket.is_empty()).then(|| BucketName::parse(bucket)).transpose()?,

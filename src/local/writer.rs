@@ -15,6 +15,7 @@ use crate::base::error::{Error, ErrorKind, Result};
 use crate::follow;
 use crate::index::{Applied, Index};
 use crate::journal::Journal;
+use crate::local::needed_keys::NeededKeys;
 use crate::local::replay;
 use crate::local::rows::{Table, key};
 use crate::local::shared::Shared;
@@ -137,12 +138,13 @@ pub struct Writer {
     shared: Arc<Shared>,
     journal: Journal,
     queue: mpsc::Receiver<Message>,
+    needed_keys: NeededKeys,
     rebuilding: bool,
 }
 
 impl Writer {
-    pub fn new(shared: Arc<Shared>, journal: Journal, queue: mpsc::Receiver<Message>) -> Self {
-        Writer { shared, journal, queue, rebuilding: false }
+    pub fn new(shared: Arc<Shared>, journal: Journal, queue: mpsc::Receiver<Message>, needed_keys: NeededKeys) -> Self {
+        Writer { shared, journal, queue, needed_keys, rebuilding: false }
     }
 
     /// Until told to stop. What was taken from the queue before is finished.
@@ -222,9 +224,11 @@ impl Writer {
     }
 
     fn commit(&mut self, index: &Arc<Index>, mut txn: Txn<'_>) -> Fate {
-        if let Err(e) = txn.keep_time() {
+        if let Err(e) = txn.keep_time().and_then(|()| self.needed_keys.before(&txn)) {
+            tracing::error!(error = %e, "a batch could not be begun; its writers are told to try again");
             return Fate::Failed(e.kind());
         }
+        let let_go = NeededKeys::let_go_by(&txn);
         let mut places = Vec::new();
         let begun = Instant::now();
         let written = self.journal.append(txn.contents(), &mut |at| {
@@ -256,6 +260,7 @@ impl Writer {
             // Durable, but not to be seen yet: the caller may try again, and finds its own write then.
             return Fate::Failed(ErrorKind::LocalUnavailable);
         }
+        self.needed_keys.let_go(&let_go);
         Fate::Durable
     }
 
@@ -306,7 +311,12 @@ impl Writer {
     /// Nothing was written meanwhile, so the new index is where the journal ends.
     fn take_over(&mut self, index: Result<Index>) {
         self.rebuilding = false;
-        match index.and_then(|index| self.shared.buckets.load(&index).map(|()| index)) {
+        let ready = |index: Index| {
+            self.shared.buckets.load(&index)?;
+            self.needed_keys.renew(&index)?;
+            Ok(index)
+        };
+        match index.and_then(ready) {
             Ok(index) => {
                 tracing::info!("the index was rebuilt");
                 self.shared.index.store(Some(Arc::new(index)));

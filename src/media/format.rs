@@ -93,6 +93,10 @@ impl Format {
         }
     }
 
+    pub const fn is_model(self) -> bool {
+        matches!(self, Format::Glb | Format::Gltf)
+    }
+
     pub fn media_type(self) -> &'static str {
         self.media_types().first().copied().unwrap_or_default()
     }

@@ -3,7 +3,9 @@
 //! ```text
 //! inspect          bytes and what is declared of them -> what was found;  formats/, glb, model, json: how each is read
 //! render           models as pictures, and how alike two look
-//! optimize         a model -> smaller ones, and a manifest
+//! optimize         a model -> smaller ones that look the same, its poster, and a manifest
+//! unpack           geometry that an extension keeps, as plain accessors
+//! mesh_codec       the codecs and the simplifier of meshoptimizer, safely
 //! worker, sandbox  the process that does it: the same binary, without rights
 //! pool, wire       the gateway's side, and what both say to each other
 //! ```
@@ -16,6 +18,7 @@ mod found;
 pub mod glb;
 pub mod inspect;
 pub mod json;
+mod mesh_codec;
 pub mod model;
 pub mod optimize;
 pub mod pool;
@@ -26,6 +29,7 @@ mod sandbox;
 pub mod settings;
 #[cfg(test)]
 mod tests;
+mod unpack;
 pub mod wire;
 pub mod worker;
 

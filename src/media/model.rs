@@ -111,6 +111,11 @@ impl<'a> Model<'a> {
         Ok(self.buffers.get(buffer).and_then(Option::as_ref).and_then(|b| b.get(offset..offset + bytes)))
     }
 
+    /// Bytes of a buffer. None: there are none, or they lie outside the file.
+    pub fn part(&self, buffer: usize, offset: usize, bytes: usize) -> Option<&[u8]> {
+        self.buffers.get(buffer)?.as_ref()?.get(offset..offset.checked_add(bytes)?)
+    }
+
     pub fn layout(&self, accessor: usize) -> Looked<Layout> {
         let found = self.json.list("accessors").get(accessor).ok_or_else(|| format!("there is no accessor {accessor}"))?;
         self.layout_of(found).map_err(|e| format!("accessor {accessor} {e}"))

@@ -85,8 +85,11 @@ impl Pool {
     /// The same, with the files that it makes, and what it says that it is doing.
     pub async fn run_telling(&self, task: Task, content: Body, length: u64, steps: Option<Steps>) -> Result<Answer, Failure> {
         let _slot = self.0.slots.acquire().await.map_err(|e| Failure::OfUs(Error::internal(e)))?;
-        let order = Order { memory_bytes: self.0.settings.memory_bytes, cpu_seconds: self.0.settings.cpu.as_secs().max(1), task };
-        let settings = self.0.settings.clone();
+        let mut settings = self.0.settings.clone();
+        if matches!(task, Task::Optimize { .. }) {
+            (settings.cpu, settings.time) = (settings.optimize_cpu, settings.optimize_time);
+        }
+        let order = Order { memory_bytes: settings.memory_bytes, cpu_seconds: settings.cpu.as_secs().max(1), task };
         let attempt = Ending(self.0.runtime.spawn(async move { attempt(&settings, &order, content, length, steps).await }));
         attempt.await
     }
@@ -110,9 +113,9 @@ impl Drop for Ending {
 }
 
 async fn attempt(settings: &Settings, order: &Order, content: Body, length: u64, steps: Option<Steps>) -> Result<Answer, Failure> {
-    let most = match order.task {
-        // The original at most, twice, and what is said of both.
-        Task::Optimize { .. } => MAX_ANSWER_BYTES.saturating_add(length.saturating_mul(2)),
+    let most = match &order.task {
+        // The original at most, for each step, and what is said of all.
+        Task::Optimize { recipe, .. } => MAX_ANSWER_BYTES.saturating_add(length.saturating_mul(recipe.steps().len() as u64)),
         _ => MAX_ANSWER_BYTES,
     };
     let of_us = |e: io::Error| Failure::OfUs(Error::internal(format!("no worker for media can be started: {e}")));
@@ -123,7 +126,7 @@ async fn attempt(settings: &Settings, order: &Order, content: Body, length: u64,
     let talk = async { tokio::join!(feed(input, opening, content), hear(&mut output, most, steps)) };
     let Ok((fed, heard)) = timeout(settings.time, talk).await else {
         end(&mut worker).await;
-        return Err(Failure::OfFile(format!("it took longer than media.time ({})", seconds(settings.time))));
+        return Err(Failure::OfFile(format!("it took longer than {} ({})", order.task.limits().1, seconds(settings.time))));
     };
     if let Err(e) = fed {
         end(&mut worker).await;
@@ -143,7 +146,7 @@ async fn attempt(settings: &Settings, order: &Order, content: Body, length: u64,
             Err(Failure::OfFile("the worker answered more than it may, or what can't be read".to_owned()))
         }
         Err(Unheard::Ended) => match timeout(settings.time, worker.wait()).await {
-            Ok(Ok(status)) => Err(Failure::OfFile(how(status, settings))),
+            Ok(Ok(status)) => Err(Failure::OfFile(how(status, &order.task, settings))),
             Ok(Err(e)) => Err(of_us(e)),
             Err(_) => {
                 end(&mut worker).await;
@@ -224,9 +227,9 @@ async fn hear(from: &mut ChildStdout, most: u64, steps: Option<Steps>) -> Result
     }
 }
 
-fn how(status: ExitStatus, settings: &Settings) -> String {
+fn how(status: ExitStatus, task: &Task, settings: &Settings) -> String {
     match status.signal() {
-        Some(libc::SIGXCPU) => format!("it needed more CPU time than media.cpu ({})", seconds(settings.cpu)),
+        Some(libc::SIGXCPU) => format!("it needed more CPU time than {} ({})", task.limits().0, seconds(settings.cpu)),
         Some(signal @ (libc::SIGABRT | libc::SIGSEGV | libc::SIGBUS | libc::SIGILL | libc::SIGFPE)) => {
             format!("it broke the worker (signal {signal}), or needed more memory than media.memory ({} bytes)", settings.memory_bytes)
         }

@@ -12,6 +12,7 @@ use std::io::{self, Read, Write};
 use serde::{Deserialize, Serialize};
 
 use crate::base::inspection::{Finding, Inspection, MAX_FINDING_CHARS, MAX_FINDINGS, MAX_NAME_CHARS, MAX_NAMES, Verdict, cut};
+use crate::media::optimize::recipe::{Poster, Recipe};
 
 pub const MAX_ORDER_BYTES: u32 = 64 * 1024;
 /// A poster, as it were noise.
@@ -34,24 +35,31 @@ pub enum Task {
         content_type: String,
         name: String,
     },
-    /// A square PNG of a model.
-    Poster {
-        side: u32,
-        /// sRGB. None: clear.
-        background: Option<[u8; 3]>,
-    },
+    /// Of a model.
+    Poster(Poster),
     /// How alike two models look: the first is so many bytes of the content, the rest is the second.
     Compare {
         first: u64,
         side: u32,
     },
-    /// Of a model. `name`: what results are called, with what they are.
+    /// Of a model. `name`: what results are called, before what they are; empty: by that alone.
     Optimize {
         name: String,
+        recipe: Recipe,
     },
     /// Does what it says, so that tests see that the limits hold.
     #[cfg(feature = "test-util")]
     Misbehave(Misdeed),
+}
+
+impl Task {
+    /// Which keys of the configuration say how much CPU time and how much time it has.
+    pub fn limits(&self) -> (&'static str, &'static str) {
+        match self {
+            Task::Optimize { .. } => ("media.optimize_cpu", "media.optimize_time"),
+            _ => ("media.cpu", "media.time"),
+        }
+    }
 }
 
 #[cfg(feature = "test-util")]

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 
 use crate::media::inspect::{Declared, inspect};
 use crate::media::optimize::optimize;
-use crate::media::render::{self, Background, Proof};
+use crate::media::render::{self, Proof};
 use crate::media::sandbox;
 #[cfg(feature = "test-util")]
 use crate::media::wire::Misdeed;
@@ -66,8 +66,9 @@ fn read(input: &mut impl Read, length: u64) -> io::Result<Option<Vec<u8>>> {
 
 fn carry_out(task: &Task, content: &[u8], out: &mut File) -> Result<Vec<u8>, String> {
     match task {
-        Task::Optimize { name } => {
-            let files = optimize(content, &plain_name(name), &mut |step| {
+        Task::Optimize { name, recipe } => {
+            let name = if name.is_empty() { String::new() } else { plain_name(name) };
+            let files = optimize(content, &name, recipe, &mut |step| {
                 // Who does not listen is told at the end.
                 let _ = write_frame(out, Frame::Step, step.as_bytes());
             })?;
@@ -80,10 +81,7 @@ fn carry_out(task: &Task, content: &[u8], out: &mut File) -> Result<Vec<u8>, Str
         Task::Inspect { content_type, name } => {
             write_inspection(inspect(content, &Declared { content_type, name })).map_err(|e| e.to_string())
         }
-        Task::Poster { side, background } => {
-            let background = background.map_or(Background::Clear, Background::Colour);
-            render::opened(content, |model| render::poster(model, *side as usize, background))
-        }
+        Task::Poster(poster) => render::opened(content, |model| render::poster(model, poster)),
         Task::Compare { first, side } => {
             let both = usize::try_from(*first).ok().and_then(|first| content.split_at_checked(first));
             let (original, result) = both.ok_or("the first of two models is longer than both")?;

@@ -13,7 +13,10 @@ use crate::origin::Freshness;
 
 impl Ops {
     pub async fn bucket_for_decision(&self, name: &BucketName) -> Result<Option<SharedBucket>> {
-        self.origin.buckets.bucket(name).await
+        match self.origin.buckets.bucket_hot(name) {
+            Some(bucket) => Ok(Some(bucket)),
+            None => self.origin.buckets.bucket(name).await,
+        }
     }
 
     /// None also where the version that is named never was: who may know that is decided with the rest.

@@ -34,7 +34,8 @@ impl Ops {
         let there =
             self.origin.reads.stat(ObjectRef::current(bucket, key), Freshness::Current).await?.filter(|there| there.owner == *owner);
         let (bytes, objects) = there.map_or((0, 0), |there| (there.size, 1));
-        quota.check(usage, i128::from(size) - i128::from(bytes), 1 - objects)
+        let checked = quota.check(usage, i128::from(size) - i128::from(bytes), 1 - objects);
+        checked.inspect_err(|e| self.note_limit(e, Some(owner), Some(bucket)))
     }
 
     /// The same for a part.
@@ -46,7 +47,8 @@ impl Ops {
         }
         let (there, _) = self.origin.uploads.parts(upload, number.saturating_sub(1), 1).await?;
         let bytes = there.first().filter(|part| part.number == number).map_or(0, |part| part.size);
-        quota.check(usage, i128::from(size) - i128::from(bytes), 0)
+        let checked = quota.check(usage, i128::from(size) - i128::from(bytes), 0);
+        checked.inspect_err(|e| self.note_limit(e, Some(&upload.owner), Some(&upload.bucket)))
     }
 
     /// None: there is nothing to stay inside.

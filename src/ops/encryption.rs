@@ -4,10 +4,10 @@
 //! taken in, so that the body is staged as it will lie.
 
 use crate::auth::action::Action;
-use crate::auth::grant::Grant;
+use crate::auth::grant::{Grant, OperatorGrant};
 use crate::base::bucket_encryption::BucketEncryption;
 use crate::base::crypt::ring::NamedKeys;
-use crate::base::encryption::{Encryption, KeyName, Kms};
+use crate::base::encryption::{Encryption, KeyName, KeyStates, Kms};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::names::TenantId;
 use crate::base::object::{BucketDocument, ObjectInfo, SharedObject};
@@ -15,7 +15,7 @@ use crate::base::range::ByteRange;
 use crate::ops::changes::What;
 use crate::ops::read::Shown;
 use crate::ops::{Ops, bucket, object};
-use crate::origin::ReadBy;
+use crate::origin::{EncryptionKeys, ReadBy};
 
 /// What is asked of a new object, as far as its request says it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -100,6 +100,20 @@ impl Ops {
         }
         let value = set.map(|set| set.document().into_bytes());
         self.change(grant, What::Bucket, async move { buckets.set_bucket_document(&name, BucketDocument::Encryption, value).await }).await
+    }
+
+    pub async fn key_states(&self, _: &OperatorGrant) -> Result<KeyStates> {
+        self.own_keys()?.key_states().await
+    }
+
+    /// Answers the number of the new version.
+    pub async fn rotate_own_key(&self, _: &OperatorGrant) -> Result<u32> {
+        self.own_keys()?.rotate_own().await
+    }
+
+    fn own_keys(&self) -> Result<&dyn EncryptionKeys> {
+        let text = "This gateway stands over an S3, which encrypts with keys of its own: look at them and rotate them there.";
+        self.origin.encryption_keys.as_deref().ok_or_else(|| Error::new(ErrorKind::NotImplemented, text))
     }
 
     /// Whether whoever looks at the version has brought the key that it is encrypted with. False: it was replaced meanwhile; stat again.

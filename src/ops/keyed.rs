@@ -1,6 +1,7 @@
 //! One at a time for each key: mutexes that are there only while somebody holds them or waits for them.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::OwnedMutexGuard;
@@ -10,34 +11,48 @@ use crate::base::names::{BucketName, ObjectKey};
 type Name = (BucketName, ObjectKey);
 type One = Arc<tokio::sync::Mutex<()>>;
 
-#[derive(Default, Clone)]
-pub struct Keyed(Arc<Mutex<HashMap<Name, One>>>);
+/// `N`: what it is that is held.
+#[derive(Clone)]
+pub struct Keyed<N: Eq + Hash = Name>(Arc<Mutex<HashMap<N, One>>>);
 
 /// The key is the holder's until this goes. Also the place in line of one who still waits.
-pub struct Held {
-    all: Keyed,
-    name: Name,
+pub struct Held<N: Eq + Hash = Name> {
+    all: Keyed<N>,
+    name: N,
     one: Option<One>,
     guard: Option<OwnedMutexGuard<()>>,
 }
 
+impl<N: Eq + Hash> Default for Keyed<N> {
+    fn default() -> Self {
+        Keyed(Arc::default())
+    }
+}
+
 impl Keyed {
     pub async fn lock(&self, bucket: &BucketName, key: &ObjectKey) -> Held {
-        let name = (bucket.clone(), key.clone());
+        self.lock_named((bucket.clone(), key.clone())).await
+    }
+}
+
+impl<N: Eq + Hash + Clone> Keyed<N> {
+    pub async fn lock_named(&self, name: N) -> Held<N> {
         let one = self.locks().entry(name.clone()).or_default().clone();
         // Made before the wait, so that one who gives up waiting leaves nothing behind.
         let mut held = Held { all: self.clone(), name, one: Some(one.clone()), guard: None };
         held.guard = Some(one.lock_owned().await);
         held
     }
+}
 
-    fn locks(&self) -> MutexGuard<'_, HashMap<Name, One>> {
+impl<N: Eq + Hash> Keyed<N> {
+    fn locks(&self) -> MutexGuard<'_, HashMap<N, One>> {
         // Each change is one call on the map: a panic leaves it whole.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Drop for Held {
+impl<N: Eq + Hash> Drop for Held<N> {
     fn drop(&mut self) {
         self.guard = None;
         self.one = None;
@@ -56,7 +71,7 @@ mod tests {
 
     #[tokio::test]
     async fn one_at_a_time_and_nothing_stays() {
-        let keyed = Keyed::default();
+        let keyed: Keyed = Keyed::default();
         let (bucket, a, b) = (BucketName::parse("media").unwrap(), ObjectKey::parse("a").unwrap(), ObjectKey::parse("b").unwrap());
         let first = keyed.lock(&bucket, &a).await;
         let other = keyed.lock(&bucket, &b).await;

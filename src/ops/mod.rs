@@ -15,9 +15,12 @@ pub mod compiled;
 pub mod deed;
 pub mod encryption;
 pub mod events;
+pub mod fetch;
+pub mod generate;
 pub mod jobs;
 pub mod keyed;
 pub mod lifecycle;
+pub mod limits;
 pub mod media;
 mod merged;
 pub mod multipart;
@@ -25,10 +28,13 @@ pub mod operator;
 pub mod peers;
 pub mod read;
 pub mod reading;
+pub mod renditions;
 pub mod replicas;
 pub mod shadow;
 pub mod shared_upkeep;
 pub mod shared_usage;
+pub mod tally;
+pub mod tenants;
 pub mod through_cache;
 pub mod transfers;
 pub mod upload_status;
@@ -59,12 +65,16 @@ use crate::variants::Variants;
 pub struct Layers {
     /// None: nothing is far away.
     pub cache: Option<Cache>,
+    /// The same, with what it stands over: for peers that want blocks.
+    pub blocks: Option<Arc<through_cache::ThroughCache>>,
     /// None: no bucket has an old store.
     pub shadows: Option<shadow::Shadows>,
     /// None: there are no replicas.
     pub replicas: Option<replicas::Replicas>,
     /// None: every write is answered by the origin itself.
     pub back: Option<write_back::WriteBack>,
+    /// None: what is stored is counted by the store itself, or by nobody.
+    pub tally: Option<tally::Tally>,
 }
 
 #[derive(Clone)]
@@ -88,8 +98,15 @@ pub struct Ops {
     unkept_classes: lifecycle::Unkept,
     encryption: encryption::Rules,
     usage: Option<Usage>,
+    /// Limits that something was refused by.
+    refused: Arc<limits::Refused>,
     /// None: nothing is looked into.
     media: Option<media::Media>,
+    /// None: nothing is made of models.
+    renditions: Option<renditions::Renditions>,
+    fetch: Arc<fetch::Settings>,
+    /// None: nothing is generated.
+    generation: Option<generate::Generation>,
     /// None: there are no other nodes.
     shared_usage: Option<shared_usage::SharedUsage>,
     /// Held while made keys or secrets are changed, or taken up as they are stored: what is just made must not be lost to an
@@ -101,7 +118,9 @@ impl Ops {
     pub fn new(origin: Origin, variants: Variants, jobs: Queue) -> Self {
         let changes = changes::Changes::new(Vec::new(), jobs.clone(), Tracker::default());
         let (layers, cdn, peers, transfers, settings) = Default::default();
-        let (lifecycles, read_log, unkept_classes, encryption, usage, shared_usage, events, media) = Default::default();
+        let (lifecycles, read_log, unkept_classes, encryption, usage, refused, shared_usage, events, media, renditions) =
+            Default::default();
+        let (fetch, generation) = Default::default();
         let writers = Writers::Clients;
         Ops {
             origin,
@@ -119,7 +138,11 @@ impl Ops {
             unkept_classes,
             encryption,
             usage,
+            refused,
             media,
+            renditions,
+            fetch,
+            generation,
             shared_usage,
             settings,
         }

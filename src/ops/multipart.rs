@@ -77,7 +77,8 @@ impl Ops {
 
     pub async fn put_part(&self, grant: &Grant, auth: &Auth, upload: &Upload, number: u16, received: Received) -> Result<UploadedPart> {
         object(grant, &[Action::PutObject])?;
-        self.origin.uploads.put_part(upload, number, received, auth.quota_of(&upload.owner)).await
+        let put = self.origin.uploads.put_part(upload, number, received, auth.quota_of(&upload.owner)).await;
+        put.inspect_err(|e| self.note_limit(e, Some(&upload.owner), Some(&upload.bucket)))
     }
 
     pub async fn list_parts(&self, grant: &Grant, upload: &Upload, after: u16, max: usize) -> Result<(Vec<UploadedPart>, bool)> {
@@ -101,7 +102,9 @@ impl Ops {
             CompleteUpload { bucket, key, upload: id, parts, conditions, checksum, checksum_type, size, default_retention, customer_key };
         let writes = self.origin.writes.clone();
         let written =
-            self.told(grant, What::Content, Act::CompleteUpload, async move { writes.complete_upload(complete, quota).await }).await?;
+            self.told(grant, What::Content, Act::CompleteUpload, async move { writes.complete_upload(complete, quota).await }).await;
+        let owner = upload.as_ref().map(|upload| &upload.owner);
+        let written = written.inspect_err(|e| self.note_limit(e, owner, grant.bucket()))?;
         if let Some(upload) = upload {
             self.transfers.end_multipart(&upload, End::Taken(written.object.clone()));
         }

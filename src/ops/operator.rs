@@ -7,6 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::auth::grant::OperatorGrant;
+use crate::auth::made::Made;
 use crate::auth::operator::generate_pair;
 use crate::auth::{Auth, StoredKey, TokenSecrets};
 use crate::base::error::{Error, ErrorKind, Result};
@@ -24,25 +25,21 @@ const PATH_TOKENS: &str = "path-tokens";
 const MAX_MADE_KEYS: usize = 100_000;
 
 impl Ops {
-    /// At start, and again where other nodes may have changed them: hands the stored keys and secrets to `auth`.
+    /// At start, and again where other nodes may have changed them: hands the stored keys, tenants and secrets to `auth`.
     pub async fn load_settings(&self, auth: &Auth) -> Result<()> {
         let _alone = self.settings.lock().await;
-        self.load_keys(auth).await?;
+        self.load_made(auth).await?;
         self.load_token_secrets(auth).await
     }
 
-    async fn load_keys(&self, auth: &Auth) -> Result<()> {
+    async fn load_made(&self, auth: &Auth) -> Result<()> {
         let stored = self.origin.settings.settings(KEYS).await?;
         let keys = stored
             .iter()
             .map(|(_, document)| serde_json::from_slice(document))
             .collect::<Result<Vec<StoredKey>, _>>()
             .map_err(Error::internal)?;
-        // What is derived from the keys in use is not made anew every time.
-        if auth.has_keys(&keys) {
-            return Ok(());
-        }
-        auth.set_keys(keys).map_err(|faults| {
+        auth.set_made(Made::new(keys, self.stored_tenants().await?)).map_err(|faults| {
             let text: Vec<String> = faults.iter().map(ToString::to_string).collect();
             Error::new(ErrorKind::InvalidArgument, format!("the stored access keys don't fit the tenants: {}", text.join("; ")))
         })

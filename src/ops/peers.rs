@@ -2,14 +2,15 @@
 //! changed. `jobs::peers` implements both.
 //! And the other side: what a peer tells is done here.
 
-use crate::base::error::Result;
+use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::names::TenantId;
 use crate::cache::purge::Purged;
+use crate::cluster::blocks;
 use crate::cluster::message::{Item, Message, Told, What};
 use crate::cluster::seal::FromPeer;
 use crate::ops::Ops;
 use crate::ops::cdn::Wanted;
-use crate::origin::Pending;
+use crate::origin::{Body, Pending};
 use crate::queue::JobId;
 use crate::queue::job::Job;
 
@@ -80,7 +81,7 @@ impl Wanted {
 
 impl Ops {
     /// Does what a peer said. It is done when this ends, and a restart would know it too.
-    pub async fn told_by_peer(&self, from: &FromPeer) -> Result<Told> {
+    pub async fn told_by_peer(&self, from: &FromPeer<Message>) -> Result<Told> {
         let Message { what, items } = from.message();
         let wanted = Wanted::of_items(items)?;
         let Some(cache) = &self.layers.cache else { return Ok(Told::default()) };
@@ -93,5 +94,12 @@ impl Ops {
             What::Soften => self.purge_cache(&wanted, true).await.unwrap_or_default(),
         };
         Ok(Told { objects: purged.objects, blocks: purged.blocks })
+    }
+
+    /// Blocks that a peer asks for. It was decided on its doors who reads them.
+    pub async fn give_to_peer(&self, from: &FromPeer<blocks::Wanted>) -> Result<Body> {
+        let nothing = || Error::new(ErrorKind::PreconditionFailed, "This node has none of that version.");
+        let keeper = self.layers.blocks.as_ref().ok_or_else(nothing)?;
+        keeper.give(from).await?.ok_or_else(nothing)
     }
 }

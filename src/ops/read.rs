@@ -4,6 +4,7 @@ use crate::auth::action::Action;
 use crate::auth::grant::Grant;
 use crate::base::error::Result;
 
+use crate::base::names::ObjectKey;
 use crate::base::object::SharedObject;
 use crate::base::object_ref::ObjectRef;
 use crate::base::range::ByteRange;
@@ -18,15 +19,26 @@ pub struct Shown<'a> {
     /// A variant is described like an object of its own: see `Variant::describe`.
     pub info: &'a SharedObject,
     variant: Option<&'a Variant>,
+    /// Of an object beside the one that the grant is for: see `ops::renditions`.
+    beside: Option<&'a ObjectKey>,
 }
 
 impl<'a> Shown<'a> {
     pub fn stored(object: &'a SharedObject) -> Self {
-        Shown { info: object, variant: None }
+        Shown { info: object, variant: None, beside: None }
     }
 
     pub fn variant(info: &'a SharedObject, variant: &'a Variant) -> Self {
-        Shown { info, variant: Some(variant) }
+        Shown { info, variant: Some(variant), beside: None }
+    }
+
+    /// A result that was made of the object, which whoever may read that may read.
+    pub(super) fn beside(info: &'a SharedObject, key: &'a ObjectKey) -> Self {
+        Shown { info, variant: None, beside: Some(key) }
+    }
+
+    fn place<'r>(&'r self, of: ObjectRef<'r>) -> ObjectRef<'r> {
+        self.beside.map_or(of, |key| ObjectRef::current(of.bucket, key))
     }
 }
 
@@ -58,7 +70,7 @@ impl Ops {
 
     /// What a cache has of what is shown, from `offset` on. None: nothing stands behind one.
     pub fn cache_state(&self, grant: &Grant, shown: Shown<'_>, offset: u64) -> Result<Option<CacheState>> {
-        let of = object(grant, &[Action::GetObject])?;
+        let of = shown.place(object(grant, &[Action::GetObject])?);
         let state = self.origin.reads.cache_state(of, shown.info, offset);
         // A variant is at hand.
         Ok(if shown.variant.is_some() { state.and(Some(CacheState::Hit)) } else { state })
@@ -75,6 +87,7 @@ impl Ops {
     pub async fn open(&self, grant: &Grant, shown: Shown<'_>, range: ByteRange, by: ReadBy) -> Result<Option<Body>> {
         let of = object(grant, &[Action::GetObject])?;
         self.note_read(of.bucket, of.key);
+        let of = shown.place(of);
         if let Some(variant) = shown.variant {
             return self.variants.open(variant, range, by).await;
         }

@@ -17,6 +17,7 @@ use crate::base::timestamp::Timestamp;
 use crate::ops::shared_upkeep::SharedUpkeep;
 use crate::usage::Usage;
 use crate::usage::period::{self, Month};
+use crate::usage::report::egress;
 
 pub const SHARE_EVERY: Duration = Duration::from_secs(60);
 /// A start tells once more what the process before may not have told.
@@ -31,7 +32,11 @@ struct Inner {
     node: String,
     usage: Usage,
     told: Mutex<Told>,
+    heard: Mutex<Heard>,
 }
+
+/// Records of others of this month: their ETag, and what went out by them, by tenant.
+type Heard = HashMap<String, (String, HashMap<String, u64>)>;
 
 #[derive(Default)]
 struct Told {
@@ -43,7 +48,7 @@ struct Told {
 
 impl SharedUsage {
     pub fn new(bucket: SharedUpkeep, node: String, usage: Usage) -> Self {
-        SharedUsage(Arc::new(Inner { bucket, node, usage, told: Mutex::default() }))
+        SharedUsage(Arc::new(Inner { bucket, node, usage, told: Mutex::default(), heard: Mutex::default() }))
     }
 
     /// Tells the others what this node used, where that has changed.
@@ -69,9 +74,39 @@ impl SharedUsage {
         Ok(())
     }
 
-    /// What the other nodes told of a month.
-    pub async fn of_others(&self, month: Month) -> Result<Vec<Vec<u8>>> {
+    /// What the other nodes sent this month, as they told it: limits of egress are held against that too.
+    pub async fn hear(&self, now: Timestamp) -> Result<()> {
+        let inner = &self.0;
+        let mut heard = inner.heard.lock().await;
+        let month = Month::of_day(period::day(now));
+        let own = format!("-{}-", inner.node);
+        let mut all = HashMap::new();
+        for (name, etag) in inner.bucket.usage_names(&month.to_string()).await? {
+            if name.contains(&own) {
+                continue;
+            }
+            let known = heard.remove(&name).filter(|(of, _)| *of == etag && !etag.is_empty());
+            let sums = match known {
+                Some((_, sums)) => sums,
+                None => match inner.bucket.usage_record(&month.to_string(), &name).await? {
+                    Some(record) => egress(&record)?,
+                    None => continue,
+                },
+            };
+            all.insert(name, (etag, sums));
+        }
+        let mut sums: HashMap<String, u64> = HashMap::new();
+        for (tenant, bytes) in all.values().flat_map(|(_, sums)| sums) {
+            *sums.entry(tenant.clone()).or_default() += bytes;
+        }
+        inner.usage.set_egress_elsewhere(month, sums);
+        *heard = all;
+        Ok(())
+    }
+
+    /// What the other nodes told of a month, but for one record.
+    pub async fn of_others(&self, month: Month, but: Option<String>) -> Result<Vec<Vec<u8>>> {
         let own = format!("-{}-", self.0.node);
-        self.0.bucket.usage(&month.to_string(), move |name| !name.contains(&own)).await
+        self.0.bucket.usage(&month.to_string(), move |name| !name.contains(&own) && but.as_deref() != Some(name)).await
     }
 }

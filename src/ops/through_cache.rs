@@ -26,7 +26,9 @@ use crate::base::versions::{Marker, VersionsPage, VersionsQuery};
 use crate::cache::flights::{Flight, Flights};
 use crate::cache::known::Known;
 use crate::cache::version::Version;
-use crate::cache::{Cache, Source};
+use crate::cache::{Cache, Giver, Source};
+use crate::cluster::blocks::{Neighbours, Wanted};
+use crate::cluster::seal::FromPeer;
 use crate::origin::{
     Body, Buckets, CacheState, CompleteUpload, CopyObject, Delete, Deleted, Freshness, Origin, Pending, Prefetch, PutObject, Quota, ReadBy,
     Reads, Restore, Restored, Writes, Written,
@@ -44,29 +46,80 @@ pub struct ThroughCache {
     origin: Origin,
     cache: Cache,
     flights: Flights,
+    /// The other nodes that keep blocks.
+    neighbours: Option<Arc<Neighbours>>,
     /// As they were told of last, for as long as they may be shown without being asked for.
     buckets: moka::sync::Cache<BucketName, SharedBucket>,
 }
 
-/// Blocks come from the origin.
-struct FromOrigin(Arc<dyn Reads>);
+/// Blocks come from the node that keeps them, and there from the origin.
+struct Blocks {
+    reads: Arc<dyn Reads>,
+    /// None: no other node is asked.
+    neighbours: Option<Arc<Neighbours>>,
+}
 
-impl Source for FromOrigin {
-    fn open<'a>(&'a self, version: &'a Version, range: ByteRange) -> Pending<'a, Option<Body>> {
-        // The cache hashes and writes what comes.
-        self.0.open(version.object_ref(), &version.info, range, ReadBy::UserSpace)
+impl Source for Blocks {
+    fn open<'a>(&'a self, version: &'a Version, range: ByteRange) -> Pending<'a, Option<(Giver, Body)>> {
+        Box::pin(async move {
+            let of = version.object_ref();
+            if let Some(keeper) = self.neighbours.as_ref().and_then(|all| all.keeper(of.bucket, of.key, range.start))
+                && let Some(body) = keeper.ask(&wanted(version, range)).await
+            {
+                return Ok(Some((Giver::Peer, body)));
+            }
+            // The cache hashes and writes what comes.
+            let opened = self.reads.open(of, &version.info, range, ReadBy::UserSpace).await?;
+            Ok(opened.map(|body| (Giver::Upstream, body)))
+        })
+    }
+
+    fn reach(&self, _: &Version, range: ByteRange) -> ByteRange {
+        if self.neighbours.is_some() { Neighbours::within_stretch(range) } else { range }
+    }
+}
+
+fn wanted(version: &Version, range: ByteRange) -> Wanted {
+    let of = version.object_ref();
+    Wanted {
+        bucket: of.bucket.to_string(),
+        key: of.key.as_str().to_owned(),
+        version: of.version.id().map(VersionId::to_string),
+        etag: version.info.etag.to_string(),
+        size: version.info.size,
+        start: range.start,
+        end: range.end,
     }
 }
 
 impl ThroughCache {
-    pub fn new(origin: Origin, cache: Cache) -> Self {
+    pub fn new(origin: Origin, cache: Cache, neighbours: Option<Arc<Neighbours>>) -> Self {
         let buckets = moka::sync::Cache::builder().max_capacity(BUCKETS).time_to_live(cache.freshness().if_error).build();
-        ThroughCache { origin, cache, flights: Flights::default(), buckets }
+        ThroughCache { origin, cache, flights: Flights::default(), neighbours, buckets }
     }
 
     /// What it stands over, with what it changes.
     pub fn origin(self: &Arc<Self>) -> Origin {
         Origin { buckets: self.clone(), reads: self.clone(), writes: self.clone(), ..self.origin.clone() }
+    }
+
+    /// What a peer wants that takes this node for its keeper. None: it is not there, or is another version by now.
+    pub async fn give(&self, from: &FromPeer<Wanted>) -> Result<Option<Body>> {
+        let wanted = from.message();
+        let (bucket, key) = (BucketName::parse(&wanted.bucket)?, ObjectKey::parse(&wanted.key)?);
+        let id = wanted.version.as_deref().map(VersionId::parse).transpose()?;
+        let of = ObjectRef { bucket: &bucket, key: &key, version: id.as_ref().into(), unlock: None };
+        let is_it = |found: &SharedObject| wanted.is_of(&found.etag, found.size) && !is_under_customers_key(found);
+        // What is known here may be older than what the peer saw.
+        let found = match self.stat(of, Freshness::Cached).await?.filter(is_it) {
+            Some(found) => Some(found),
+            None => self.stat(of, Freshness::Current).await?.filter(is_it),
+        };
+        let range = ByteRange { start: wanted.start, end: wanted.end };
+        let Some(found) = found.filter(|found| range.start < range.end && range.end <= found.size) else { return Ok(None) };
+        self.cache.metrics().cache_given.inc();
+        let source = Blocks { reads: self.origin.reads.clone(), neighbours: None };
+        self.cache.open_alone(self.cache.version(of, &found), range, ReadBy::UserSpace, Arc::new(source)).await
     }
 
     /// For purges.
@@ -307,7 +360,8 @@ impl Reads for ThroughCache {
         }
         Box::pin(async move {
             let version = self.cache.version(of, object);
-            let opened = self.cache.open(version, range, by, Arc::new(FromOrigin(self.origin.reads.clone()))).await?;
+            let source = Blocks { reads: self.origin.reads.clone(), neighbours: self.neighbours.clone() };
+            let opened = self.cache.open(version, range, by, Arc::new(source)).await?;
             if opened.is_none() {
                 self.cache.outdate(of.bucket, of.key);
             }
@@ -318,6 +372,10 @@ impl Reads for ThroughCache {
     fn prefetch(&self, of: ObjectRef<'_>, range: ByteRange) -> Option<Prefetch> {
         // Of a version by its name the origin is asked one after the other: it may be here.
         if of.version != VersionSelector::Current || of.unlock.is_some() || self.cache.knows(of.bucket, of.key) {
+            return None;
+        }
+        // Who keeps it fetches it, and once for all who ask meanwhile.
+        if self.neighbours.is_some() {
             return None;
         }
         self.origin.reads.prefetch(of, self.cache.first_fetch(range))

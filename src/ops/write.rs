@@ -112,10 +112,12 @@ impl Ops {
         let passed = self.require_passed(of, &headers, encryption.as_ref(), &received).await?;
         let (bucket, key, owner) = (bucket.clone(), key.clone(), owner.clone());
         let headers = self.kept_headers(headers);
+        let paying = owner.clone();
         let put = PutObject { bucket, key, owner, acl, headers, tags, encryption, lock, conditions, received };
         let writes = self.origin.writes.clone();
         let act = if grant.asked().is_some_and(|asked| asked.by_form) { Act::Post } else { Act::Put };
-        let written = self.told(grant, What::Content, act, async move { writes.put(put, quota).await }).await?;
+        let written = self.told(grant, What::Content, act, async move { writes.put(put, quota).await }).await;
+        let written = written.inspect_err(|e| self.note_limit(e, Some(&paying), grant.bucket()))?;
         Ok(Written { object: self.keep_passed(of, &written.object, passed).await, ..written })
     }
 
@@ -155,7 +157,8 @@ impl Ops {
             conditions,
         };
         let writes = self.origin.writes.clone();
-        self.told(grant, What::Content, Act::Copy, async move { writes.copy(copy, quota).await }).await
+        let written = self.told(grant, What::Content, Act::Copy, async move { writes.copy(copy, quota).await }).await;
+        written.inspect_err(|e| self.note_limit(e, Some(owner), grant.bucket()))
     }
 
     pub async fn restore(&self, grant: &Grant, wanted: Restore) -> Result<Restored> {

@@ -22,6 +22,16 @@ pub trait Kind: Send + Sync + 'static {
         u32::MAX
     }
 
+    /// Its attempts do nothing but wait for somebody else most of their time: they take no worker, and count for no limit but its own.
+    fn waits(&self) -> bool {
+        false
+    }
+
+    /// Attempts of one tenant at once, beside what the configuration allows.
+    fn of_tenant(&self) -> u32 {
+        u32::MAX
+    }
+
     /// An attempt that neither ends nor reports progress for this long is cut off, and counts as failed.
     fn patience(&self) -> Duration {
         Duration::from_secs(300)
@@ -43,6 +53,8 @@ pub enum Fault {
     Retry { reason: String, after: Option<Duration> },
     /// Another attempt would fail the same way.
     Dead { reason: String },
+    /// It stopped where it can go on later, and does not count.
+    NotNow { after: Duration },
 }
 
 impl Fault {

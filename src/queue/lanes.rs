@@ -56,8 +56,10 @@ struct Candidate {
 /// How many jobs may run at once.
 pub struct Room<'r> {
     pub of_tenant: &'r dyn Fn(&str) -> u32,
-    /// 0: nobody here can run that kind.
+    /// 0: nobody here can run that kind, or this is not about it: what runs of it then takes no room of its tenant.
     pub of_kind: &'r dyn Fn(&str) -> u32,
+    /// Of that kind, for one tenant.
+    pub of_both: &'r dyn Fn(&str) -> u32,
 }
 
 impl Lanes {
@@ -158,13 +160,14 @@ impl Lanes {
         let mut best: Option<Candidate> = None;
         let mut idle = Vec::new();
         for (name, tenant) in &mut self.tenants {
-            let turn = (tenant.running, tenant.served);
-            if best.as_ref().is_some_and(|b| b.turn <= turn) || tenant.running >= (room.of_tenant)(name) {
+            let running = tenant.lanes.iter().filter(|(kind, _)| (room.of_kind)(kind) > 0).map(|(_, lane)| lane.running).sum();
+            let turn = (running, tenant.served);
+            if best.as_ref().is_some_and(|b| b.turn <= turn) || running >= (room.of_tenant)(name) {
                 continue;
             }
             let mut first: Option<(&String, &Vec<u8>)> = None;
             for (kind, lane) in &mut tenant.lanes {
-                if self.running_by_kind.get(kind).copied().unwrap_or(0) >= (room.of_kind)(kind) {
+                if self.running_by_kind.get(kind).copied().unwrap_or(0) >= (room.of_kind)(kind) || lane.running >= (room.of_both)(kind) {
                     continue;
                 }
                 if lane.head == Head::Unknown {

@@ -166,9 +166,10 @@ impl Queue {
         max: usize,
         of_tenant: impl Fn(&str) -> u32 + Send + 'static,
         of_kind: impl Fn(&str) -> u32 + Send + 'static,
+        of_both: impl Fn(&str) -> u32 + Send + 'static,
     ) -> Result<(Vec<Job>, Option<crate::base::timestamp::Timestamp>)> {
         let claim = move |machine: &mut Machine<'_, '_>| {
-            let claimed = machine.claim(max, &Room { of_tenant: &of_tenant, of_kind: &of_kind })?;
+            let claimed = machine.claim(max, &Room { of_tenant: &of_tenant, of_kind: &of_kind, of_both: &of_both })?;
             Ok((claimed, machine.next_due()?))
         };
         self.inlet.submit(claim).await

@@ -27,6 +27,8 @@ use crate::telemetry::metrics::Metrics;
 const UPKEEP: Duration = Duration::from_secs(5);
 /// The queue can't be written (a full disk): how long until it is tried again.
 const PAUSE: Duration = Duration::from_secs(1);
+/// Attempts that take no worker, over all tenants: some kilobytes each.
+const MOST_THAT_WAIT: usize = 4096;
 /// Handing back is one write; a disk that does not take it keeps the stop no longer than this.
 const HAND_BACK: Duration = Duration::from_secs(2);
 
@@ -132,28 +134,23 @@ struct Crew {
 impl Crew {
     async fn run(self: Arc<Self>, mut stages: watch::Receiver<Stage>) -> usize {
         let (cut, cuts) = watch::channel(false);
-        let mut tasks: JoinSet<bool> = JoinSet::new();
+        let (mut tasks, mut waiting): (JoinSet<bool>, JoinSet<bool>) = Default::default();
+        let some_wait = self.kinds.values().any(|kind| kind.waits());
         let upkeep = tokio::spawn(self.clone().upkeep());
         let mut wait = Duration::ZERO;
         loop {
             let free = self.limits.settings.workers.saturating_sub(tasks.len());
             if free > 0 {
-                match self.claim(free).await {
-                    Ok((jobs, next)) => {
-                        wait = next;
-                        for job in jobs {
-                            tasks.spawn(self.clone().attend(job, cuts.clone()));
-                        }
-                    }
-                    Err(e) => {
-                        tracing::warn!(error = %e, "no job can be claimed at the moment");
-                        wait = PAUSE;
-                    }
-                }
+                wait = self.begin(free, false, &mut tasks, &cuts).await;
+            }
+            let free = MOST_THAT_WAIT.saturating_sub(waiting.len());
+            if some_wait && free > 0 {
+                wait = self.begin(free, true, &mut waiting, &cuts).await.min(wait);
             }
             tokio::select! {
                 () = self.queue.shared.work.notified() => {}
                 Some(_) = tasks.join_next() => {}
+                Some(_) = waiting.join_next() => {}
                 () = tokio::time::sleep(wait) => {}
                 _ = stages.changed() => {}
             }
@@ -162,6 +159,10 @@ impl Crew {
             }
         }
         upkeep.abort();
+        tasks.spawn(async move {
+            while waiting.join_next().await.is_some() {}
+            false
+        });
         loop {
             let stage = *stages.borrow_and_update();
             let Stage::Draining(deadline) = stage else { break };
@@ -179,21 +180,43 @@ impl Crew {
         handed_back
     }
 
+    /// Begins as many attempts as there is room for. Answers how long to wait where nothing happens.
+    async fn begin(self: &Arc<Self>, free: usize, that_wait: bool, tasks: &mut JoinSet<bool>, cuts: &watch::Receiver<bool>) -> Duration {
+        match self.claim(free, that_wait).await {
+            Ok((jobs, next)) => {
+                for job in jobs {
+                    tasks.spawn(self.clone().attend(job, cuts.clone()));
+                }
+                next
+            }
+            Err(e) => {
+                tracing::warn!(error = %e, "no job can be claimed at the moment");
+                PAUSE
+            }
+        }
+    }
+
     /// The claimed jobs, and how long to wait where nothing happens.
-    async fn claim(&self, free: usize) -> Result<(Vec<Job>, Duration)> {
-        let (limits, at_once) = (self.limits.clone(), self.at_once());
+    async fn claim(&self, free: usize, that_wait: bool) -> Result<(Vec<Job>, Duration)> {
+        let (limits, at_once) = (self.limits.clone(), self.at_once(that_wait));
         let or_all = |n: u32| if n == 0 { u32::MAX } else { n };
-        let of_tenant = move |tenant: &str| (limits.of_tenant)(tenant).unwrap_or(u32::MAX).min(or_all(limits.settings.per_tenant));
+        let of_tenant = move |tenant: &str| match that_wait {
+            true => u32::MAX,
+            false => (limits.of_tenant)(tenant).unwrap_or(u32::MAX).min(or_all(limits.settings.per_tenant)),
+        };
         let of_kind = move |kind: &str| at_once.get(kind).copied().unwrap_or(0);
-        let (jobs, due) = self.queue.claim(free, of_tenant, of_kind).await?;
+        let own: BTreeMap<&'static str, u32> = self.kinds.iter().map(|(name, kind)| (*name, kind.of_tenant())).collect();
+        let of_both = move |kind: &str| own.get(kind).copied().unwrap_or(0);
+        let (jobs, due) = self.queue.claim(free, of_tenant, of_kind, of_both).await?;
         // A clock may be set back: looked at anew in a while, whatever it said.
         let wait = due.map_or(UPKEEP, |due| due.since(self.queue.shared.now()).clamp(Duration::from_millis(1), UPKEEP));
         Ok((jobs, wait))
     }
 
-    fn at_once(&self) -> BTreeMap<&'static str, u32> {
-        let configured = if self.limits.settings.per_kind == 0 { u32::MAX } else { self.limits.settings.per_kind };
-        self.kinds.iter().map(|(name, kind)| (*name, kind.at_once().min(configured))).collect()
+    fn at_once(&self, that_wait: bool) -> BTreeMap<&'static str, u32> {
+        let configured = if self.limits.settings.per_kind == 0 || that_wait { u32::MAX } else { self.limits.settings.per_kind };
+        let kinds = self.kinds.iter().filter(|(_, kind)| kind.waits() == that_wait);
+        kinds.map(|(name, kind)| (*name, kind.at_once().min(configured))).collect()
     }
 
     async fn upkeep(self: Arc<Self>) {
@@ -353,6 +376,7 @@ async fn watch_over(
                 Ok(Ok(result)) => Outcome::Done(result.map(|r| r.to_string())),
                 Ok(Err(Fault::Retry { reason, after })) => retry_at(rules.as_ref(), number, reason, after),
                 Ok(Err(Fault::Dead { reason })) => Outcome::Dead { reason },
+                Ok(Err(Fault::NotNow { after })) => Outcome::NotNow { after },
                 Err(e) => retry_at(rules.as_ref(), number, panic_text(e), None),
             }),
             () = &mut lost => break Some(Outcome::NotNow { after: lease::TTL }),

@@ -18,6 +18,7 @@ use super::histogram::Latency;
 use super::jobs::Jobs;
 use super::lifecycle::Lifecycle;
 use super::media::Media;
+use super::peers::Peers;
 use super::replicas::Replicas;
 use super::shadows::Shadows;
 use super::tenants::Tenants;
@@ -299,6 +300,11 @@ pub struct Metrics {
     pub cache_fetches: Counter,
     pub cache_fetched_bytes: Counter,
     pub cache_resumes: Counter,
+    /// Requests to peers that keep blocks.
+    pub cache_peer_fetches: Counter,
+    pub cache_peer_bytes: Counter,
+    /// Requests of peers for blocks.
+    pub cache_given: Counter,
     pub cache_evictions: Counter,
     /// Blocks whose files were damaged.
     pub cache_faults: Counter,
@@ -311,6 +317,7 @@ pub struct Metrics {
     pub jobs: Jobs,
     pub write_back: WriteBack,
     pub replicas: Replicas,
+    pub peers: Peers,
     pub shadows: Shadows,
     pub lifecycle: Lifecycle,
     pub media: Media,
@@ -356,17 +363,16 @@ impl Metrics {
             variants_unfit: counter(r, "variants_unfit", "Variants found not worth making, or impossible to make"),
             variants_evicted: counter(r, "variants_evicted", "Variants deleted to keep their folder inside its limit"),
             variants_dropped: counter(r, "variants_dropped", "Variants not made because too many were waiting"),
-            variants_bytes: {
-                let gauge = Gauge::default();
-                r.register("variants_bytes", "Disk space of the kept variants", gauge.clone());
-                gauge
-            },
+            variants_bytes: gauge(r, "variants_bytes", "Disk space of the kept variants"),
             cache_hits: Counters::register(r, "cache_hits", "Blocks of the cache that readers found"),
             cache_misses: counter(r, "cache_misses", "Blocks that were not in the cache"),
             cache_joined: counter(r, "cache_joined", "Blocks that were being fetched already when a reader came"),
             cache_fetches: counter(r, "cache_fetches", "Requests to the upstream for blocks"),
             cache_fetched_bytes: counter(r, "cache_fetched_bytes", "Bytes of blocks received from the upstream"),
             cache_resumes: counter(r, "cache_resumes", "Bodies from the upstream that broke and were asked for again"),
+            cache_peer_fetches: counter(r, "cache_peer_fetches", "Requests for blocks that another node answered"),
+            cache_peer_bytes: counter(r, "cache_peer_bytes", "Bytes of blocks received from other nodes"),
+            cache_given: counter(r, "cache_given", "Requests for blocks by other nodes that were answered"),
             cache_evictions: counter(r, "cache_evictions", "Blocks deleted to keep the cache inside its limit"),
             cache_faults: counter(r, "cache_faults", "Blocks whose files were of no use"),
             cache_bytes: gauge(r, "cache_bytes", "Disk space of the cached blocks"),
@@ -378,6 +384,7 @@ impl Metrics {
             jobs: Jobs::register(r),
             write_back: WriteBack::register(r),
             replicas: Replicas::register(r),
+            peers: Peers::register(r),
             shadows: Shadows::register(r),
             lifecycle: Lifecycle::register(r),
             media: Media::register(r),
@@ -390,6 +397,12 @@ impl Metrics {
     /// A request was refused; `code` is one of the fixed S3 error codes.
     pub fn refused(&self, code: &'static str) {
         self.refusals.get_or_create(&[("code", code)]).inc();
+    }
+
+    /// Everything that was registered, with its name and unit, as its `Debug` has it: a scrape leaves out families without a series.
+    #[cfg(test)]
+    pub fn registered(&self) -> String {
+        format!("{:?}", self.registry)
     }
 
     /// The text that Prometheus scrapes (OpenMetrics 1.0).

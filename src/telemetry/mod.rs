@@ -16,6 +16,7 @@ pub mod line_log;
 pub mod log;
 pub mod media;
 pub mod metrics;
+pub mod peers;
 pub mod redact;
 pub mod replicas;
 pub mod request_id;
@@ -24,3 +25,6 @@ pub mod shadows;
 pub mod tenants;
 pub mod usage;
 pub mod write_back;
+
+#[cfg(test)]
+mod tests;

@@ -16,7 +16,7 @@ use crate::base::etag::ETag;
 use crate::base::names::{BucketName, ObjectKey, TenantId};
 use crate::base::object::ObjectInfo;
 use crate::ingest::Content;
-use crate::upstream::conditions::Held;
+use crate::upstream::counting::Watch;
 use crate::upstream::open::Inner;
 use crate::upstream::write::{CopySource, Copying, Made, Sending, written};
 
@@ -61,14 +61,14 @@ impl Inner {
     }
 
     /// None: the body must be sent.
-    pub async fn put_by_copy(&self, sending: &Sending, conditions: &WriteConditions) -> Option<ObjectInfo> {
+    pub async fn put_by_copy(&self, sending: &Sending, watch: &Watch<'_>) -> Option<ObjectInfo> {
         let (owner, sha256) = (&sending.known.owner, sending.received.sha256);
         // Sending what fits memory costs no more than copying it.
-        if matches!(sending.received.content, Content::Memory(_)) || !self.may_copy(owner, sha256.digest(), conditions) {
+        if matches!(sending.received.content, Content::Memory(_)) || !self.may_copy(owner, sha256.digest(), watch.conditions) {
             return None;
         }
         let there = self.contents.get(owner, sha256.digest())?;
-        match self.copy_content(sending, &there).await {
+        match self.copy_content(sending, watch, &there).await {
             Ok(copied) => copied,
             Err(e) => {
                 tracing::debug!(error = %e, "content that was upstream once is sent again");
@@ -78,7 +78,7 @@ impl Inner {
         }
     }
 
-    async fn copy_content(&self, sending: &Sending, there: &KnownCopy) -> Result<Option<ObjectInfo>> {
+    async fn copy_content(&self, sending: &Sending, watch: &Watch<'_>, there: &KnownCopy) -> Result<Option<ObjectInfo>> {
         let place = self.place(&there.bucket).await?;
         let key = place.key(&there.key)?;
         if self.hidden_folder(&place, &key).await?.is_some() {
@@ -97,7 +97,8 @@ impl Inner {
             known,
             checksum: None,
         };
-        let copied = self.copy_once(&copying, &Held::default()).await?;
+        let (held, ticket) = self.watched(watch).await?;
+        let copied = ticket.end(self.copy_once(&copying, &held).await)?;
         // A copy has its source's checksum: where the client chose another, only the body itself gets it.
         let differs = |(its, ours): (&Checksum, &Checksum)| its.algorithm != ours.algorithm || its.parts == 0 && its != ours;
         if copied.size != received.size || copied.checksum.as_ref().zip(received.checksum.as_ref()).is_some_and(differs) {

@@ -21,9 +21,10 @@ use crate::base::names::{BucketName, ObjectKey, UploadId, no_such_upload};
 use crate::base::object::{ObjectInfo, SharedObject, Upload, UploadedPart};
 use crate::base::object_ref::{VersionId, VersionSelector};
 use crate::ingest::{Content, Received};
-use crate::origin::{CompleteUpload, other_checksum};
+use crate::origin::{CompleteUpload, Quota, other_checksum};
 use crate::upstream::client;
 use crate::upstream::conditions::{self, LOOKS};
+use crate::upstream::counting::Watch;
 use crate::upstream::fault;
 use crate::upstream::info::{self, checksum_of, seal_place, with_checksum, with_headers, with_keeping, with_lock};
 use crate::upstream::known::Known;
@@ -35,6 +36,8 @@ use crate::upstream::stored::{self, Recorded};
 use crate::upstream::sweep::{FOLDER, is_mark};
 use crate::upstream::write::{Made, busy, insert_raw, part_of_file, written};
 
+/// Of parts, by S3.
+const MAX_LISTED: usize = 1000;
 /// Before an id that the upstream made in characters which ours do not have.
 const ENCODED: &str = "~";
 
@@ -190,7 +193,7 @@ impl Inner {
         Ok((parts, more))
     }
 
-    pub async fn complete_upload(&self, mut complete: CompleteUpload) -> Result<SharedObject> {
+    pub async fn complete_upload(&self, mut complete: CompleteUpload, quota: Quota) -> Result<SharedObject> {
         let (place, key) = self.writable(&complete.bucket, &complete.key).await?;
         if complete.parts.windows(2).any(|pair| matches!(pair, [a, b] if a.number >= b.number)) {
             let text = "The list of parts was not in ascending order. The parts list must be specified in order by part number.";
@@ -205,8 +208,22 @@ impl Inner {
         }
         let list = completed_parts(&complete, &recorded.upload, self.abilities().checksums)?;
         let unlock = customer_key_of(&complete, &recorded.upload)?;
+        let abilities = self.abilities();
+        let watch = Watch {
+            bucket: &complete.bucket,
+            key: &complete.key,
+            place: &place,
+            full: &key,
+            owner: &recorded.upload.owner,
+            size: self.size_to_count(&complete, &recorded.upload).await,
+            unlock,
+            conditions: &complete.conditions,
+            quota,
+            sealed: Some(&recorded.sealed),
+            is_conditional: abilities.conditional_writes && abilities.conditional_completes,
+        };
         for _ in 0..LOOKS {
-            let held = self.held(&complete.conditions, &place.bucket, &key).await?;
+            let (held, ticket) = self.watched(&watch).await?;
             self.can_complete(&held)?;
             let request =
                 self.client.complete_multipart_upload().bucket(&*place.bucket).key(&key).upload_id(&id).multipart_upload(list.clone());
@@ -219,27 +236,46 @@ impl Inner {
                 Some(checksum) => with_checksum!(request, checksum),
                 None => request,
             };
-            match request.send().await {
-                Ok(done) => return self.completed(&place, &key, &recorded, Made::of(done.e_tag(), done.version_id())?, unlock).await,
+            let done = match request.send().await {
+                Ok(done) => Made::of(done.e_tag(), done.version_id()),
                 // The same request again, by the client or because an answer was lost.
                 Err(e) if matches!(fault::status(&e), Some(404 | 409 | 412)) => {
-                    if let Some(made) = self.was_it_this(&place, &key, &recorded.sealed, unlock).await? {
-                        return self.completed(&place, &key, &recorded, made, unlock).await;
-                    }
                     let failed = conditions::of_answer(&held, &e).unwrap_or_else(|| fault::of(e));
-                    if held.is_outdated(&failed) {
-                        continue;
-                    }
-                    return Err(failed);
+                    self.was_it_this(&place, &key, &recorded.sealed, unlock).await.and_then(|made| made.ok_or(failed))
                 }
-                Err(e) if promises(&complete) && fault::code(&e) == Some("BadDigest") => return Err(broken_promise(ErrorKind::BadDigest)),
+                Err(e) if promises(&complete) && fault::code(&e) == Some("BadDigest") => Err(broken_promise(ErrorKind::BadDigest)),
                 Err(e) if promises(&complete) && fault::code(&e) == Some("InvalidRequest") => {
-                    return Err(broken_promise(ErrorKind::InvalidRequest));
+                    Err(broken_promise(ErrorKind::InvalidRequest))
                 }
-                Err(e) => return Err(fault::of(e)),
+                Err(e) => Err(fault::of(e)),
+            };
+            match done {
+                Err(e) if held.is_outdated(&e) => drop(ticket.end::<()>(Err(e))),
+                Err(e) => return ticket.end(Err(e)),
+                Ok(made) => {
+                    let object = self.completed(&place, &key, &recorded, made, unlock).await;
+                    let size = object.as_ref().ok().map(|object| object.size).filter(|_| watch.size.is_none());
+                    ticket.end_as(Ok(()), size)?;
+                    return object;
+                }
             }
         }
         Err(busy())
+    }
+
+    /// What the parts come to. None: nobody asks, or it can't be told before.
+    async fn size_to_count(&self, complete: &CompleteUpload, upload: &Upload) -> Option<u64> {
+        self.counter()?;
+        let (mut after, mut sizes) = (0, BTreeMap::new());
+        loop {
+            let (parts, more) = self.parts(upload, after, MAX_LISTED).await.ok()?;
+            sizes.extend(parts.iter().map(|part| (part.number, part.size)));
+            match parts.last() {
+                Some(last) if more => after = last.number,
+                _ => break,
+            }
+        }
+        complete.parts.iter().map(|part| sizes.get(&part.number).copied()).sum()
     }
 
     async fn completed(

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::os::fd::AsRawFd as _;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use aws_sdk_s3::Client;
 use quick_cache::sync::Cache;
@@ -19,6 +19,7 @@ use crate::private;
 use crate::upstream::buckets::Buckets;
 use crate::upstream::client;
 use crate::upstream::contents::Contents;
+use crate::upstream::counting::Counter;
 use crate::upstream::keeping::Keepings;
 use crate::upstream::place::Map;
 use crate::upstream::prefetch::Prefetches;
@@ -54,6 +55,8 @@ pub struct Inner {
     pub contents: Contents,
     pub prefetches: Prefetches,
     pub keepings: Keepings,
+    /// None: nobody counts what is stored.
+    pub counter: OnceLock<Arc<dyn Counter>>,
     /// When the gateway first stood over this bucket: since then its configured buckets are there.
     pub since: Timestamp,
     abilities: Abilities,
@@ -97,6 +100,7 @@ impl Inner {
             contents: Contents::default(),
             prefetches: Prefetches::default(),
             keepings: Keepings::default(),
+            counter: OnceLock::new(),
             since: Timestamp::from_millis(0),
             abilities: Abilities::default(),
             lock: Mutex::new(lock),

@@ -15,7 +15,6 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::{JoinHandle, JoinSet, spawn_blocking};
 
 use crate::base::checksum::{Checksum, ChecksumAlgorithm};
-use crate::base::conditions::WriteConditions;
 use crate::base::encryption::{CustomerKey, Encryption};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::limits::{MAX_PARTS, MAX_PUT_BYTES, MIN_PART_BYTES};
@@ -27,6 +26,7 @@ use crate::ingest::{Content, StagedFile};
 use crate::upstream::ahead::Ahead;
 use crate::upstream::client;
 use crate::upstream::conditions::{self, Held, LOOKS};
+use crate::upstream::counting::Watch;
 use crate::upstream::cutter::{Cutter, FilePart, Told, cut_file};
 use crate::upstream::fault;
 use crate::upstream::info::{self, seal_place, with_checksum, with_headers, with_keeping, with_lock};
@@ -119,22 +119,16 @@ impl Inner {
     }
 
     /// `ahead`: what went up while the body arrived.
-    pub async fn put_in_parts(
-        self: &Arc<Self>,
-        sending: &Sending,
-        conditions: &WriteConditions,
-        ahead: Option<Arc<Ahead>>,
-    ) -> Result<Made> {
+    pub async fn put_in_parts(self: &Arc<Self>, sending: &Sending, watch: &Watch<'_>, ahead: Option<Arc<Ahead>>) -> Result<Made> {
         let Content::File(file) = &sending.received.content else {
             return Err(Error::internal("a body in memory is larger than the threshold of uploads in parts"));
         };
         // Decided before anything more is sent, and by the upstream again when it is completed.
-        let held =
-            self.held(conditions, &sending.place.bucket, &sending.key).await.and_then(|held| self.can_complete(&held).map(|()| held));
+        let held = self.held(watch.conditions, &sending.place.bucket, &sending.key).await.and_then(|held| self.can_complete(&held));
         if let (Err(_), Some(ahead)) = (&held, &ahead) {
             ahead.give_up().await;
         }
-        let held = held?;
+        held?;
         let went = match ahead {
             Some(ahead) => match ahead.finish(file.path()).await {
                 Ok(sent) if sent.object.is_of(sending) => Some(sent),
@@ -151,7 +145,7 @@ impl Inner {
             Some(sent) => sent,
             None => self.send_file(sending, file).await?,
         };
-        let done = self.finish(&mut sent, conditions, held).await;
+        let done = self.finish(&mut sent, watch).await;
         sent.guard.settle().await;
         done
     }
@@ -262,7 +256,9 @@ impl Inner {
         sent
     }
 
-    async fn finish(&self, sent: &mut Sent, conditions: &WriteConditions, mut held: Held) -> Result<Made> {
+    async fn finish(&self, sent: &mut Sent, watch: &Watch<'_>) -> Result<Made> {
+        let is_conditional = watch.is_conditional && self.abilities().conditional_completes;
+        let watch = Watch { is_conditional, ..*watch };
         let Sent { guard, sealed, object, parts } = sent;
         let whole = object.algorithm.and_then(|a| combined(a, parts));
         let listed = parts.iter().map(|p| {
@@ -274,6 +270,7 @@ impl Inner {
         });
         let list = CompletedMultipartUpload::builder().set_parts(Some(listed.collect())).build();
         for _ in 0..LOOKS {
+            let (held, ticket) = self.watched(&watch).await?;
             let complete = self.client.complete_multipart_upload().bucket(&*guard.bucket).key(&guard.key).upload_id(guard.id());
             let complete = with_key!(complete.multipart_upload(list.clone()), object.unlock());
             let complete = complete.set_if_match(held.if_match.clone()).set_if_none_match(held.if_none_match.clone());
@@ -281,24 +278,22 @@ impl Inner {
                 Some(whole) => with_checksum!(complete, whole).checksum_type(UpstreamType::FullObject),
                 None => complete,
             };
-            match complete.send().await {
-                Ok(done) => {
-                    guard.id = None;
-                    return Ok(Made { encryption: told_completed(&done), ..Made::of(done.e_tag(), done.version_id())? });
-                }
+            let done = match complete.send().await {
+                Ok(done) => Made::of(done.e_tag(), done.version_id()).map(|made| Made { encryption: told_completed(&done), ..made }),
                 // An answer that was lost, and the same request again.
                 Err(e) if matches!(fault::status(&e), Some(404 | 409 | 412)) => {
-                    if let Some(made) = self.was_it_this(&object.place, &object.key, sealed, object.unlock()).await? {
-                        guard.id = None;
-                        return Ok(made);
-                    }
                     let failed = conditions::of_answer(&held, &e).unwrap_or_else(|| fault::of(e));
-                    if !held.is_outdated(&failed) {
-                        return Err(failed);
-                    }
-                    held = self.held(conditions, &object.place.bucket, &object.key).await?;
+                    self.was_it_this(&object.place, &object.key, sealed, object.unlock()).await.and_then(|made| made.ok_or(failed))
                 }
-                Err(e) => return Err(fault::of(e)),
+                Err(e) => Err(fault::of(e)),
+            };
+            match ticket.end(done) {
+                Err(e) if held.is_outdated(&e) => continue,
+                Ok(made) => {
+                    guard.id = None;
+                    return Ok(made);
+                }
+                failed => return failed,
             }
         }
         Err(busy())

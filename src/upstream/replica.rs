@@ -9,7 +9,7 @@ use crate::base::names::{BucketName, ObjectKey, TenantId};
 use crate::base::object::{Bucket, SharedObject};
 use crate::base::storable::SEALED;
 use crate::base::tags::Tags;
-use crate::origin::{Pending, PutObject, Written};
+use crate::origin::{Pending, PutObject, Quota, Written};
 use crate::upstream::Upstream;
 use crate::upstream::known::SourceVersion;
 
@@ -41,7 +41,7 @@ impl Upstream {
         if !self.0.abilities().tags {
             put.tags = Tags::default();
         }
-        Box::pin(self.0.put_as(put, Some(source)))
+        Box::pin(self.0.put_as(put, Quota::default(), Some(source)))
     }
 
     pub fn keeps_tags(&self) -> bool {

@@ -143,12 +143,12 @@ impl Intake for Upstream {
 }
 
 impl Writes for Upstream {
-    fn put(&self, put: PutObject, _: Quota) -> Pending<'_, Written> {
-        Box::pin(self.0.put(put))
+    fn put(&self, put: PutObject, quota: Quota) -> Pending<'_, Written> {
+        Box::pin(self.0.put(put, quota))
     }
 
-    fn copy(&self, copy: CopyObject, _: Quota) -> Pending<'_, Written> {
-        Box::pin(self.0.copy(copy))
+    fn copy(&self, copy: CopyObject, quota: Quota) -> Pending<'_, Written> {
+        Box::pin(self.0.copy(copy, quota))
     }
 
     fn delete<'a>(&'a self, of: ObjectRef<'a>, delete: Delete) -> Pending<'a, Deleted> {
@@ -175,8 +175,8 @@ impl Writes for Upstream {
         Box::pin(self.0.restore(of, wanted))
     }
 
-    fn complete_upload(&self, complete: CompleteUpload, _: Quota) -> Pending<'_, Written> {
-        Box::pin(async move { Ok(Written { object: self.0.complete_upload(complete).await?, dedup: Dedup::Miss }) })
+    fn complete_upload(&self, complete: CompleteUpload, quota: Quota) -> Pending<'_, Written> {
+        Box::pin(async move { Ok(Written { object: self.0.complete_upload(complete, quota).await?, dedup: Dedup::Miss }) })
     }
 }
 
@@ -239,7 +239,7 @@ impl Control for Upstream {
         Box::pin(std::future::ready(Err(Error::new(ErrorKind::NotImplemented, text))))
     }
 
-    /// Not counted: the bucket has other writers.
+    /// Not counted here: see `counting`.
     fn usage<'a>(&'a self, _: &'a TenantId) -> Pending<'a, Usage> {
         Box::pin(std::future::ready(Ok(Usage::default())))
     }

@@ -30,6 +30,15 @@ impl Upstream {
         Ok(found)
     }
 
+    /// Names and ETags of those of a month.
+    pub async fn usage_names(&self, month: &str) -> Result<Vec<(String, String)>> {
+        self.0.record_names(&format!("{FOLDER}{month}/")).await
+    }
+
+    pub async fn usage_record(&self, month: &str, name: &str) -> Result<Option<Vec<u8>>> {
+        Ok(self.0.record(&format!("{FOLDER}{month}/{name}")).await?.map(|record| record.text))
+    }
+
     pub async fn put_usage_record(&self, month: &str, name: &str, text: &[u8]) -> Result<()> {
         self.0.put_record(&format!("{FOLDER}{month}/{name}"), text, Over::Anything).await.map(drop)
     }

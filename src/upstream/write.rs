@@ -26,10 +26,11 @@ use crate::base::tags::Tags;
 use crate::base::timestamp::Timestamp;
 use crate::base::versions::Versioning;
 use crate::ingest::{Content, Received};
-use crate::origin::{CopyObject, Dedup, PutObject, Written};
+use crate::origin::{CopyObject, Dedup, PutObject, Quota, Written};
 use crate::upstream::ahead::Ahead;
 use crate::upstream::client;
 use crate::upstream::conditions::{self, Held, LOOKS};
+use crate::upstream::counting::Watch;
 use crate::upstream::fault;
 use crate::upstream::info::{self, seal_place, with_checksum, with_headers, with_keeping, with_lock};
 use crate::upstream::known::{Known, SourceVersion};
@@ -83,12 +84,12 @@ impl Inner {
         Ok((place, full))
     }
 
-    pub async fn put(self: &Arc<Self>, put: PutObject) -> Result<Written> {
-        self.put_as(put, None).await
+    pub async fn put(self: &Arc<Self>, put: PutObject, quota: Quota) -> Result<Written> {
+        self.put_as(put, quota, None).await
     }
 
     /// `source`: the version of the origin that a replica's copy is.
-    pub async fn put_as(self: &Arc<Self>, put: PutObject, source: Option<SourceVersion>) -> Result<Written> {
+    pub async fn put_as(self: &Arc<Self>, put: PutObject, quota: Quota, source: Option<SourceVersion>) -> Result<Written> {
         self.tagging(&put.tags)?;
         self.require_sendable(put.encryption.as_ref())?;
         let (place, key) = self.writable(&put.bucket, &put.key).await?;
@@ -103,20 +104,33 @@ impl Inner {
         let sealed = self.sealed(&known, &seal_place(&place.bucket, &key, Some(received.size)))?;
         let PutObject { headers, tags, encryption, .. } = put;
         let sending = Sending { place, key, headers, tags, encryption, known, lock: put.lock, sealed, received };
+        let watch = Watch {
+            bucket: &put.bucket,
+            key: &put.key,
+            place: &sending.place,
+            full: &sending.key,
+            owner: &sending.known.owner,
+            size: Some(sending.received.size),
+            unlock: sending.unlock(),
+            conditions: &put.conditions,
+            quota,
+            sealed: None,
+            is_conditional: self.abilities().conditional_writes,
+        };
         let ahead = Ahead::of(&sending.received);
         let copied = match ahead {
             None if sending.is_under_customers_key() => None,
-            None => self.put_by_copy(&sending, &put.conditions).await,
+            None => self.put_by_copy(&sending, &watch).await,
             Some(_) => None,
         };
         let (object, dedup) = match copied {
             Some(copied) => (copied, Dedup::Hit),
             None if sending.received.size > self.settings.multipart_threshold => {
-                let object = sending.info(self.put_in_parts(&sending, &put.conditions, ahead).await?);
+                let object = sending.info(self.put_in_parts(&sending, &watch, ahead).await?);
                 self.prove(&sending.place.bucket, &sending.key, &object).await;
                 (object, Dedup::Miss)
             }
-            None => (sending.info(self.put_whole(&sending, &put.conditions).await?), Dedup::Miss),
+            None => (sending.info(self.put_whole(&sending, &watch).await?), Dedup::Miss),
         };
         if !sending.is_under_customers_key() {
             self.contents.remember(&object.owner, &sending.received.sha256, &put.bucket, &put.key, object.etag);
@@ -124,10 +138,10 @@ impl Inner {
         Ok(Written { object: Arc::new(object), dedup })
     }
 
-    async fn put_whole(&self, sending: &Sending, conditions: &WriteConditions) -> Result<Made> {
+    async fn put_whole(&self, sending: &Sending, watch: &Watch<'_>) -> Result<Made> {
         for _ in 0..LOOKS {
-            let held = self.held(conditions, &sending.place.bucket, &sending.key).await?;
-            match self.put_once(sending, &held).await {
+            let (held, ticket) = self.watched(watch).await?;
+            match ticket.end(self.put_once(sending, &held).await) {
                 Err(e) if held.is_outdated(&e) => continue,
                 other => return other,
             }
@@ -178,7 +192,7 @@ impl Inner {
         if there.is_some_and(|there| there == sealed) { Made::of(head.e_tag(), head.version_id()).map(Some) } else { Ok(None) }
     }
 
-    pub async fn copy(self: &Arc<Self>, copy: CopyObject) -> Result<Written> {
+    pub async fn copy(self: &Arc<Self>, copy: CopyObject, quota: Quota) -> Result<Written> {
         let from =
             ObjectRef { bucket: &copy.source_bucket, key: &copy.source_key, version: copy.source_version.as_ref().into(), unlock: None };
         self.require_sendable(copy.encryption.as_ref())?;
@@ -194,12 +208,13 @@ impl Inner {
         let unknown = if is_same { copy.source.unknown.clone() } else { copy.source.unknown.of_copy() };
         let known = Known { unknown, ..known_of_copy(&copy.source, copy.owner.clone(), copy.acl.clone(), &copy.headers) };
         let (known, checksum) = self.with_checksum_of_copy(&copy, known).await?;
-        let CopyObject { source: object, headers, tags, lock, conditions, encryption, .. } = copy;
+        let CopyObject { source: object, headers, tags, lock, conditions, encryption, bucket, key: name, .. } = copy;
         let source = CopySource { place: source_place, key: source_key, version };
         let copying = Copying { source, known, checksum, object, to: (place, key), headers, lock, tags: Some(tags), encryption };
+        let watch = copying.watch(&bucket, &name, &conditions, quota, self.abilities().conditional_writes);
         for _ in 0..LOOKS {
-            let held = self.held(&conditions, &copying.to.0.bucket, &copying.to.1).await?;
-            match self.copy_once(&copying, &held).await {
+            let (held, ticket) = self.watched(&watch).await?;
+            match ticket.end(self.copy_once(&copying, &held).await) {
                 Err(e) if held.is_outdated(&e) => continue,
                 other => return other.map(|object| Written { object: Arc::new(object), dedup: Dedup::Hit }),
             }
@@ -291,8 +306,11 @@ impl Inner {
                 object,
                 to: (place, full),
             };
-            match self.copy_once(&copying, &Held::default()).await {
-                Err(e) if e.kind() == ErrorKind::OperationAborted => continue,
+            let nothing = WriteConditions::default();
+            let watch = copying.watch(of.bucket, of.key, &nothing, Quota::default(), self.abilities().conditional_writes);
+            let (held, ticket) = self.watched(&watch).await?;
+            match ticket.end(self.copy_once(&copying, &held).await) {
+                Err(e) if e.kind() == ErrorKind::OperationAborted || held.is_outdated(&e) => continue,
                 other => return other.map(drop),
             }
         }
@@ -332,6 +350,19 @@ pub struct Copying {
 }
 
 impl Copying {
+    fn watch<'w>(
+        &'w self,
+        bucket: &'w BucketName,
+        key: &'w ObjectKey,
+        conditions: &'w WriteConditions,
+        quota: Quota,
+        is_conditional: bool,
+    ) -> Watch<'w> {
+        let (place, full) = &self.to;
+        let (owner, size, unlock) = (&self.known.owner, Some(self.object.size), self.unlock());
+        Watch { bucket, key, place, full, owner, size, unlock, conditions, quota, sealed: None, is_conditional }
+    }
+
     fn unlock(&self) -> Option<&CustomerKey> {
         customer_key(self.encryption.as_ref())
     }

@@ -74,7 +74,7 @@ impl Ledger {
                 self.meters.insert(place, total);
                 return;
             }
-            Row::Hour(..) | Row::Day(..) | Row::Measured(_) => return,
+            Row::Hour(..) | Row::Day(..) | Row::Measured(_) | Row::Tally(..) | Row::Spent(..) => return,
         };
         *self.used.entry(period).or_default() += 1;
         self.rows.insert((period, place), Kept { counts, changed: false });

@@ -25,6 +25,7 @@ pub use settings::{Clock, Settings};
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -40,7 +41,9 @@ use crate::private;
 use crate::telemetry::usage::Usage as Gauges;
 use count::{Counts, Place};
 use egress::Egress;
-use report::{Query, Report};
+use period::Month;
+use report::{Beside, Query, Report};
+use rows::Row;
 use writer::{Message, Writer};
 
 /// Sheets that wait for the thread.
@@ -73,7 +76,7 @@ impl Usage {
         let (journal, _) = Journal::open(journal)?;
         let (inlet, messages) = sync_channel(WAITING);
         let (reading, turn) = (Arc::new(Mutex::new(())), tokio::sync::Semaphore::new(1));
-        let egress = Arc::new(Egress::new((settings.clock.0)()));
+        let egress = Arc::new(Egress::new((settings.clock.0)(), settings.limited_buckets.clone()));
         let parts = writer::Parts { settings: settings.clone(), reading: reading.clone(), gauges: gauges.clone(), egress: egress.clone() };
         let writer = Writer::open(journal, messages, inlet.clone(), parts)?;
         let writer = std::thread::Builder::new().name("usage-writer".into()).spawn(move || writer.run()).map_err(Error::internal)?;
@@ -91,6 +94,11 @@ impl Usage {
 
     pub fn settings(&self) -> &Settings {
         &self.0.settings
+    }
+
+    /// By its own clock, which tests may hurry.
+    pub fn now(&self) -> Timestamp {
+        (self.0.settings.clock.0)()
     }
 
     /// Takes what was counted. False, and nothing is taken: the thread is behind; the counts wait where they are.
@@ -127,9 +135,55 @@ impl Usage {
         answer.recv().map_err(|_| closed())?
     }
 
-    /// What went out of the tenant's this month, by this node.
+    /// Rows of the tally, in order. Blocks.
+    pub fn tally(&self) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
+        let _reading = self.0.reading.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut rows = Vec::new();
+        compact::merge(&self.input()?.0, &mut |op| {
+            if let Some(Row::Tally(key, value)) = Row::parse(op)? {
+                rows.push((key, value));
+            }
+            Ok(())
+        })?;
+        Ok(rows)
+    }
+
+    /// Changes rows of the tally, in one batch; durable when it is answered. Blocks.
+    pub fn keep_tally(&self, changes: &[(Vec<u8>, Option<Vec<u8>>)]) -> Result<()> {
+        let (sender, answer) = sync_channel(1);
+        self.0.inlet.send(Message::Keep(rows::tally(changes)?, sender)).map_err(|_| closed())?;
+        answer.recv().map_err(|_| closed())?
+    }
+
+    /// What was spent on providers in these days, as `keep_spent` was given it. Blocks.
+    pub fn spent(&self, days: std::ops::Range<u32>, each: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
+        let _reading = self.0.reading.lock().unwrap_or_else(PoisonError::into_inner);
+        compact::merge(&self.input()?.0, &mut |op| match Row::parse(op)? {
+            Some(Row::Spent(_, value)) if rows::period_of(op).is_some_and(|(_, day)| days.contains(&day)) => each(&value),
+            _ => Ok(()),
+        })
+    }
+
+    /// `key` begins with the day. Durable when it is answered. Blocks.
+    pub fn keep_spent(&self, key: &[u8], value: &[u8]) -> Result<()> {
+        let (sender, answer) = sync_channel(1);
+        self.0.inlet.send(Message::Keep(rows::spent(key, value)?, sender)).map_err(|_| closed())?;
+        answer.recv().map_err(|_| closed())?
+    }
+
+    /// What went out of the tenant's this month, with what other nodes told of theirs.
     pub fn egress(&self, tenant: &str) -> u64 {
-        self.0.egress.of(tenant, (self.0.settings.clock.0)())
+        self.0.egress.of(tenant, self.now())
+    }
+
+    /// The same of a bucket that has a limit of it.
+    pub fn egress_of_bucket(&self, bucket: &str) -> u64 {
+        self.0.egress.of_bucket(bucket, self.now())
+    }
+
+    /// What other nodes told of that month, by tenant.
+    pub fn set_egress_elsewhere(&self, month: Month, sums: HashMap<String, u64>) {
+        self.0.egress.set_elsewhere(month, sums);
     }
 
     /// To be held by whoever asks for a report.
@@ -138,11 +192,10 @@ impl Usage {
     }
 
     /// Of what came before. Blocks.
-    /// `others`: records of other nodes, as `days_since` makes them.
-    pub fn report(&self, query: &Query, others: &[Vec<u8>]) -> Result<Report> {
+    pub fn report(&self, query: &Query, beside: Beside) -> Result<Report> {
         self.flush()?;
         let _reading = self.0.reading.lock().unwrap_or_else(PoisonError::into_inner);
-        report::read(&self.input()?.0, others, query, (self.0.settings.clock.0)(), &self.0.settings)
+        report::read(&self.input()?.0, beside, query, self.now(), &self.0.settings)
     }
 
     /// The rows of that day and those after: the day, the number of the record among the day's, and the record. Blocks.

@@ -3,17 +3,13 @@
 use time::{Date, Month as TimeMonth, OffsetDateTime};
 
 use crate::base::timestamp::Timestamp;
+pub use crate::base::usage::{DAY, day};
 
 pub const HOUR: u64 = 3_600_000;
-pub const DAY: u64 = 24 * HOUR;
 
 /// Since the epoch.
 pub fn hour(at: Timestamp) -> u32 {
     u32::try_from(at.millis() / HOUR).unwrap_or(u32::MAX)
-}
-
-pub fn day(at: Timestamp) -> u32 {
-    u32::try_from(at.millis() / DAY).unwrap_or(u32::MAX)
 }
 
 /// `2026-11-29`

@@ -1,17 +1,21 @@
 //! What was used: the rows of a month or a day, added up by what is asked for, with what they cost.
 //!
 //! The journal is read through once, in bounded memory but for the lines of the answer. Called by `Usage::report`.
+//! What was stored of each run an embedded store tells itself (`RunDays`): lines of runs take it from the line that has what is told of no run,
+//! and never more than that has. So lines add up to the same, however finely they are told apart.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
 
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::listed::listed;
 use crate::base::names::TenantId;
 use crate::base::timestamp::Timestamp;
+use crate::base::usage::RunDays;
 use crate::journal::OpRef;
 use crate::journal::compact::{self, Input};
 use crate::journal::op::parse_ops;
-use crate::usage::count::{Counts, Place};
+use crate::usage::count::{Counts, OTHER, Place};
 use crate::usage::period::{self, Month};
 use crate::usage::prices::Money;
 use crate::usage::rows::{self, Row, Table};
@@ -48,6 +52,26 @@ pub struct Query {
     /// None: all of the month.
     pub day: Option<u32>,
     pub by: Vec<By>,
+}
+
+impl Query {
+    pub fn days(&self) -> Range<u32> {
+        let first = self.day.unwrap_or(self.month.first_day());
+        first..first.saturating_add(self.day.map_or(self.month.days(), |_| 1))
+    }
+
+    /// What is stored is told by run, but not by hour.
+    pub fn wants_runs(&self) -> bool {
+        self.by.contains(&By::Run) && !self.by.contains(&By::Hour)
+    }
+}
+
+/// What is told beside this node's own journal.
+#[derive(Debug, Default)]
+pub struct Beside {
+    /// Records of other nodes, as `days` makes them.
+    pub others: Vec<Vec<u8>>,
+    pub runs: Vec<RunDays>,
 }
 
 /// As it is asked for.
@@ -118,13 +142,10 @@ pub struct Report {
     pub at: Timestamp,
 }
 
-pub fn read(input: &Input, others: &[Vec<u8>], query: &Query, now: Timestamp, settings: &Settings) -> Result<Report> {
+pub fn read(input: &Input, beside: Beside, query: &Query, now: Timestamp, settings: &Settings) -> Result<Report> {
     let mut sums: BTreeMap<Vec<String>, Counts> = BTreeMap::new();
     let kept = Kept::at(now, settings);
-    let days = match query.day {
-        Some(day) => day..day.saturating_add(1),
-        None => query.month.first_day()..query.month.first_day() + query.month.days(),
-    };
+    let days = query.days();
     let by_hour = query.by.contains(&By::Hour);
     let mut add = |op: &OpRef<'_>| {
         if !kept.keeps(rows::period_of(op)) {
@@ -139,17 +160,13 @@ pub fn read(input: &Input, others: &[Vec<u8>], query: &Query, now: Timestamp, se
             return Ok(());
         }
         let names = names(&query.by, hour, day, place);
-        if sums.len() >= MAX_LINES && !sums.contains_key(&names) {
-            let text = format!("That is more than {MAX_LINES} lines. Ask for one tenant, for one day, or by less.");
-            return Err(Error::new(ErrorKind::InvalidRequest, text));
-        }
-        sums.entry(names).or_default().add(&counts);
-        Ok(())
+        line(&mut sums, names).map(|sum| sum.add(&counts))
     };
     compact::merge(input, &mut add)?;
-    for record in others {
+    for record in &beside.others {
         parse_ops(record).ok_or_else(unreadable)?.iter().try_for_each(&mut add)?;
     }
+    tell_runs(&mut sums, beside.runs, &query.by)?;
     let prices = &settings.prices;
     let mut total = Line { cost: (!prices.currency.is_empty()).then(Money::default), ..Line::default() };
     let lines = sums.into_iter().map(|(names, counts)| {
@@ -161,6 +178,34 @@ pub fn read(input: &Input, others: &[Vec<u8>], query: &Query, now: Timestamp, se
     let lines = lines.collect();
     let (by, currency) = (query.by.clone(), prices.currency.clone());
     Ok(Report { month: query.month, day: query.day, by, currency, lines, total, at: now })
+}
+
+fn line(sums: &mut BTreeMap<Vec<String>, Counts>, names: Vec<String>) -> Result<&mut Counts> {
+    if sums.len() >= MAX_LINES && !sums.contains_key(&names) {
+        let text = format!("That is more than {MAX_LINES} lines. Ask for one tenant, for one day, or by less.");
+        return Err(Error::new(ErrorKind::InvalidRequest, text));
+    }
+    Ok(sums.entry(names).or_default())
+}
+
+/// Each takes what it has from what was counted of all runs together.
+fn tell_runs(sums: &mut BTreeMap<Vec<String>, Counts>, runs: Vec<RunDays>, by: &[By]) -> Result<()> {
+    for RunDays { tenant, bucket, artifact, run, day, byte_millis } in runs {
+        let all = Place { tenant, bucket, artifact, run: String::new() };
+        let of_run = Place { run: run.unwrap_or_else(|| OTHER.to_owned()), ..all.clone() };
+        // Where days are together their name is not asked for.
+        let day = day.unwrap_or_default();
+        let all = names(by, None, day, all);
+        let Some(from) = sums.get_mut(&all) else { continue };
+        let part = byte_millis.min(from.byte_millis);
+        from.byte_millis -= part;
+        if *from == Counts::default() {
+            sums.remove(&all);
+        }
+        let to = line(sums, names(by, None, day, of_run))?;
+        to.byte_millis = to.byte_millis.saturating_add(part);
+    }
+    Ok(())
 }
 
 fn names(by: &[By], hour: Option<u32>, day: u32, place: Place) -> Vec<String> {
@@ -196,6 +241,18 @@ pub fn days(input: &Input, since: u32) -> Result<Vec<(u32, usize, Vec<u8>)>> {
         if is_whole { Ok(()) } else { Err(unreadable()) }
     })?;
     Ok(records)
+}
+
+/// What went out of each tenant's, by a record of another node.
+pub fn egress(record: &[u8]) -> Result<HashMap<String, u64>> {
+    let mut sums: HashMap<String, u64> = HashMap::new();
+    for op in parse_ops(record).ok_or_else(unreadable)? {
+        if let Some(Row::Day(_, place, counts)) = Row::parse(&op)? {
+            *sums.entry(place.tenant).or_default() += counts.all_bytes_out();
+        }
+    }
+    sums.retain(|_, bytes| *bytes > 0);
+    Ok(sums)
 }
 
 fn unreadable() -> Error {

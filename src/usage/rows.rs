@@ -24,6 +24,10 @@ listed! {
         Meters = 3,
         /// nothing -> when the meters were read last.
         Measured = 4,
+        /// What is stored over an S3: the keys and values of `ops/tally`.
+        Tally = 5,
+        /// What was spent on providers: the keys, which begin with the day, and values of `ops/generate`.
+        Spent = 6,
     }
 }
 
@@ -51,6 +55,8 @@ pub enum Row {
     Day(u32, Place, Counts),
     Meter(Place, u128),
     Measured(Timestamp),
+    Tally(Vec<u8>, Vec<u8>),
+    Spent(Vec<u8>, Vec<u8>),
 }
 
 impl Row {
@@ -68,6 +74,8 @@ impl Row {
             }
             Table::Meters => Row::Meter(parse_place(op.key)?, read::<u128>(value)?),
             Table::Measured => Row::Measured(Timestamp::from_millis(read(value)?)),
+            Table::Tally => Row::Tally(op.key.to_vec(), value.to_vec()),
+            Table::Spent => Row::Spent(op.key.to_vec(), value.to_vec()),
         }))
     }
 
@@ -78,6 +86,8 @@ impl Row {
             Row::Day(day, place, counts) => (Table::Days, period_key(*day, place), encode_counts(counts)?),
             Row::Meter(place, total) => (Table::Meters, place_key(place), write(total)?),
             Row::Measured(at) => (Table::Measured, Vec::new(), write(&at.millis())?),
+            Row::Tally(key, value) => (Table::Tally, key.clone(), value.clone()),
+            Row::Spent(key, value) => (Table::Spent, key.clone(), value.clone()),
         };
         push(out, &OpRef { table: table as u8, key: &key, value: Some(&value) })
     }
@@ -88,9 +98,23 @@ pub fn forget_meter(out: &mut Vec<u8>, place: &Place) -> Result<()> {
     push(out, &OpRef { table: Table::Meters as u8, key: &place_key(place), value: None })
 }
 
+/// A batch of `Tally`: what is set, and what is not there any more.
+pub fn tally(changes: &[(Vec<u8>, Option<Vec<u8>>)]) -> Result<Vec<u8>> {
+    let mut out = Vec::new();
+    changes.iter().try_for_each(|(key, value)| push(&mut out, &OpRef { table: Table::Tally as u8, key, value: value.as_deref() }))?;
+    Ok(out)
+}
+
+/// What was spent under this key, which begins with the day.
+pub fn spent(key: &[u8], value: &[u8]) -> Result<Vec<u8>> {
+    let mut out = Vec::new();
+    push(&mut out, &OpRef { table: Table::Spent as u8, key, value: Some(value) })?;
+    Ok(out)
+}
+
 /// The hour or day of a row that has one.
 pub fn period_of(op: &OpRef<'_>) -> Option<(Table, u32)> {
-    let table = Table::of(op.table).filter(|t| matches!(t, Table::Hours | Table::Days))?;
+    let table = Table::of(op.table).filter(|t| matches!(t, Table::Hours | Table::Days | Table::Spent))?;
     Some((table, split_period(op.key).ok()?.0))
 }
 
@@ -98,11 +122,12 @@ fn push(out: &mut Vec<u8>, op: &OpRef<'_>) -> Result<()> {
     if op.encode(out) { Ok(()) } else { Err(Error::internal("a row is too long for the journal of usage")) }
 }
 
-fn write(form: &impl Serialize) -> Result<Vec<u8>> {
+/// A form as all rows have it: its version, itself, its fields.
+pub fn write(form: &impl Serialize) -> Result<Vec<u8>> {
     postcard::to_extend(form, vec![VERSION]).map_err(Error::internal)
 }
 
-fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
+pub fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
     let body = match bytes.split_first() {
         Some((&VERSION, body)) => body,
         _ => return Err(Error::internal("a row of usage was written by a newer tidegate")),

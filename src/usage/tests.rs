@@ -14,6 +14,7 @@ use super::report::{Asked, By};
 use super::rows::Row;
 use super::sheet::{Counted, Sheet};
 use super::*;
+use crate::base::usage::RunDays;
 use crate::journal::op::parse_ops;
 use crate::journal::{Fault, Step as DiskStep};
 
@@ -244,7 +245,11 @@ impl Folder {
     }
 
     fn ask_with(&self, usage: &Usage, asked: &Asked, others: &[Vec<u8>]) -> Report {
-        usage.report(&asked.query(Timestamp::from_millis(self.clock.load(Ordering::SeqCst))).unwrap(), others).unwrap()
+        self.ask_beside(usage, asked, Beside { others: others.to_vec(), ..Beside::default() })
+    }
+
+    fn ask_beside(&self, usage: &Usage, asked: &Asked, beside: Beside) -> Report {
+        usage.report(&asked.query(Timestamp::from_millis(self.clock.load(Ordering::SeqCst))).unwrap(), beside).unwrap()
     }
 }
 
@@ -466,4 +471,39 @@ fn rows_are_read_and_written_as_they_lie_there() {
         bytes[n] ^= 0x55;
         parse_ops(&bytes).into_iter().flatten().for_each(|op| drop(Row::parse(&op)));
     }
+}
+
+#[test]
+fn what_was_stored_of_runs_is_taken_from_what_is_told_of_none() {
+    let folder = Folder::new();
+    let usage = folder.open();
+    let all = Place { run: String::new(), ..place(0) };
+    usage.measured(usage.now(), vec![(all.clone(), 0)]);
+    folder.clock.fetch_add(1000, Ordering::SeqCst);
+    usage.measured(usage.now(), vec![(all, 100)]);
+    count(&usage, 0, 5);
+    let today = period::day(usage.now());
+    let stored = |run: Option<&str>, byte_millis| RunDays {
+        tenant: "t0".into(),
+        bucket: "media".into(),
+        artifact: "image".into(),
+        run: run.map(str::to_owned),
+        day: Some(today),
+        byte_millis,
+    };
+    let asked = |by: &str| Asked { by: Some(by.into()), ..Asked::default() };
+    let shown = |runs| {
+        let report = folder.ask_beside(&usage, &asked("day,run"), Beside { runs, ..Beside::default() });
+        assert_eq!((report.total.counts.byte_millis, report.total.counts.all_requests()), (100, 1));
+        let line = |line: report::Line| (line.names[1].clone(), line.counts.byte_millis);
+        report.lines.into_iter().map(line).collect::<Vec<_>>()
+    };
+    let line = |run: &str, byte_millis| (run.to_owned(), byte_millis);
+    assert_eq!(shown(Vec::new()), [line("", 100), line("r0", 0)]);
+    let runs = vec![stored(Some("r0"), 30), stored(Some("r1"), 10), stored(None, 5)];
+    assert_eq!(shown(runs), [line("", 55), line(OTHER, 5), line("r0", 30), line("r1", 10)]);
+    // Never more than there was.
+    assert_eq!(shown(vec![stored(Some("r0"), 70), stored(Some("r1"), 70)]), [line("r0", 70), line("r1", 30)]);
+    let total = folder.ask(&usage, "tenant").lines;
+    assert_eq!((total.len(), total[0].counts.byte_millis), (1, 100));
 }

@@ -31,6 +31,8 @@ pub enum Message {
     Counted(Vec<(Place, Counts)>),
     Measured(Timestamp, Vec<(Place, u128)>),
     Flush(SyncSender<Result<()>>),
+    /// A batch of its own, durable when it is answered.
+    Keep(Vec<u8>, SyncSender<Result<()>>),
     /// All of the journal, as it is now.
     Input(SyncSender<(Input, Stamp)>),
     /// From the thread that compacts.
@@ -79,7 +81,7 @@ impl Writer {
         compact::merge(&input, &mut |op| {
             let Some(row) = Row::parse(op)? else { return Ok(()) };
             if let Row::Day(day, place, counts) = &row {
-                egress.add(*day, &place.tenant, counts.all_bytes_out());
+                egress.add(*day, place, counts.all_bytes_out());
             }
             ledger.load(row);
             Ok(())
@@ -122,7 +124,7 @@ impl Writer {
                 let now = (self.settings.clock.0)();
                 for (place, counts) in &counted {
                     self.ledger.count(now, place, counts);
-                    self.egress.add(period::day(now), &place.tenant, counts.all_bytes_out());
+                    self.egress.add(period::day(now), place, counts.all_bytes_out());
                     self.gauges.counted(&place.tenant, counts.all_requests(), counts.bytes_in, counts.all_bytes_out());
                 }
                 self.changed |= !counted.is_empty();
@@ -134,10 +136,20 @@ impl Writer {
                 self.changed = true;
             }
             Message::Flush(answer) => drop(answer.send(self.flush())),
+            Message::Keep(batch, answer) => drop(answer.send(self.keep(&batch))),
             Message::Input(answer) => drop(answer.send((input_of(&self.journal), self.stamp()))),
             Message::Compacted(snapshot) => self.compacted(snapshot),
             Message::Stop => {}
         }
+    }
+
+    fn keep(&mut self, batch: &[u8]) -> Result<()> {
+        self.journal.append(&[], &mut |_| Ok(batch.to_vec())).inspect_err(|_| {
+            self.gauges.failures.inc();
+        })?;
+        self.remove_superseded();
+        self.compact_if_long((self.settings.clock.0)());
+        Ok(())
     }
 
     fn flush(&mut self) -> Result<()> {
@@ -240,7 +252,7 @@ impl Kept {
     pub fn keeps(self, period: Option<(Table, u32)>) -> bool {
         match period {
             Some((Table::Hours, hour)) => hour >= self.hour,
-            Some((Table::Days, day)) => day >= self.day,
+            Some((Table::Days | Table::Spent, day)) => day >= self.day,
             _ => true,
         }
     }

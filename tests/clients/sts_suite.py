@@ -1,5 +1,6 @@
-"""Temporary credentials by the SDKs' own providers: boto3, aws-cli and the JavaScript SDK find a token file and a role in their environment, as
-in a CI job or a pod, and get their sessions from a gateway of its own; boto3's sts client asks for the others. Called by tests/run:
+"""Temporary credentials by the SDKs' own providers: boto3, aws-cli, the JavaScript and the Rust SDK find a token file and a role in their environment, as
+in a CI job or a pod, and get their sessions from a gateway of its own; boto3's sts client asks for the others. The Rust SDK is the one that
+`tidegate import` and `tidegate export` are made with. Called by tests/run:
 
     python sts_suite.py [--binary PATH]
 
@@ -119,7 +120,7 @@ def main():
     server = None
     try:
         server = gateway.Gateway(asked.binary or gateway.find_binary(), settings, folder / "gateway.log").wait_until_open()
-        run(provider, folder, f"http://127.0.0.1:{server.ports['s3']}")
+        run(provider, folder, f"http://127.0.0.1:{server.ports['s3']}", asked.binary or gateway.find_binary())
         if server.stop() != 0:
             raise SystemExit("the gateway did not end well")
         log = (folder / "gateway.log").read_text(errors="replace")
@@ -135,7 +136,7 @@ def main():
 SECRETS = []
 
 
-def run(provider, folder, endpoint):
+def run(provider, folder, endpoint, binary):
     lasting = dict(region_name="us-east-1", aws_access_key_id=gateway.TENANTS["alice"][0], aws_secret_access_key=gateway.TENANTS["alice"][1])
     s3 = boto3.client("s3", endpoint_url=endpoint, **lasting)
     sts = boto3.client("sts", endpoint_url=endpoint, **lasting)
@@ -189,7 +190,7 @@ def run(provider, folder, endpoint):
     }
 
     def told(*command):
-        done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=120)
+        done = subprocess.run(command, env=env, cwd=folder, capture_output=True, text=True, timeout=120)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
@@ -202,6 +203,18 @@ def run(provider, folder, endpoint):
         check("aws-cli copies with it", lambda: told(aws, "s3", "cp", str(folder / "file"), "s3://alice-media/ci/cli"))
     if os.environ.get("JS_MODULES"):
         check("the JavaScript SDK finds its token file and role", lambda: same(told("node", "-e", JS).split("\n")[:2], ["by js", "AccessDenied"]))
+
+    def by_rust():
+        (folder / "there").mkdir()
+        (folder / "there/note").write_text("by aws-sdk-rust")
+        told(binary, "import", str(folder / "there"), "s3://alice-media/ci/rust", "--endpoint", endpoint)
+        same(s3.get_object(Bucket="alice-media", Key="ci/rust/note")["Body"].read(), b"by aws-sdk-rust")
+        told(binary, "export", "s3://alice-media/ci/rust", str(folder / "back"), "--endpoint", endpoint)
+        same((folder / "back/note").read_text(), "by aws-sdk-rust")
+        other = subprocess.run([binary, "import", str(folder / "there"), "s3://alice-media/other", "--endpoint", endpoint], env=env, cwd=folder / "there", capture_output=True, text=True, timeout=120)
+        assert other.returncode != 0 and "AccessDenied" in other.stdout + other.stderr, other
+
+    check("the Rust SDK finds its token file and role", by_rust)
 
 
 main()

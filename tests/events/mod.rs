@@ -4,6 +4,7 @@ mod deliveries;
 mod examples;
 mod kills;
 mod letters;
+mod limits;
 mod troubles;
 mod watching;
 

@@ -93,7 +93,7 @@ pub fn denied(answer: &Answer, status: u16, code: &str) {
 /// Without what recurs: it waits for its next time, whatever a test does.
 pub fn jobs(running: &Running, key: &Key, query: &[(&str, &str)]) -> Vec<Value> {
     let mut all = json(&api(running, key, "GET", "/-/v1/jobs", query, "").expect(200))["jobs"].as_array().unwrap().clone();
-    all.retain(|job| job["kind"] != "lifecycle");
+    all.retain(|job| job["recurring"].is_null() && job["kind"] != "lifecycle");
     all
 }
 

@@ -80,3 +80,29 @@ fn each_line_is_brought_once_though_the_process_is_killed() {
     until("no file is left", || spooled() == 0);
     drop(running);
 }
+
+#[test]
+fn who_is_granted_logs_reads_them() {
+    let place = Place::new();
+    let (running, mut client) = serve(&place, "1s");
+    for bucket in ["media", "logs"] {
+        send(&mut client, &Request::new("PUT", &format!("/{bucket}")).header("x-amz-object-ownership", "ObjectWriter")).expect(200);
+    }
+    send(&mut client, &Request::new("PUT", "/logs").query("policy", "").body(POLICY)).expect(204);
+    // Else a public grant would be refused, or count for nothing.
+    send(&mut client, &Request::new("DELETE", "/logs").query("publicAccessBlock", "")).expect(204);
+    let grant = "<TargetGrants><Grant><Grantee xmlns:xsi=\"http://www.w3.org/2001/XMLSchema-instance\" xsi:type=\"Group\">\
+                 <URI>http://acs.amazonaws.com/groups/global/AllUsers</URI></Grantee><Permission>READ</Permission></Grant></TargetGrants>";
+    let logging = LOGGING.replace("</LoggingEnabled>", &format!("{grant}</LoggingEnabled>"));
+    send(&mut client, &Request::new("PUT", "/media").query("logging", "").body(logging)).expect(200);
+    send(&mut client, &Request::on("PUT", "media", "key").body("x")).expect(200);
+    let mut key = String::new();
+    until("a log came", || {
+        let listed = send(&mut client, &Request::new("GET", "/logs")).expect(200).xml("ListBucketResult");
+        key = listed.children.iter().find_map(|c| c.text_of("Key").map(str::to_owned)).unwrap_or_default();
+        !key.is_empty()
+    });
+    let log = Request::on("GET", "logs", &key);
+    assert!(client.send(&log, Sign::No).expect(200).text().contains("media"));
+    assert!(running.stop().success());
+}

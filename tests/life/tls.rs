@@ -29,9 +29,19 @@ pub(super) fn authority() -> Authority {
 }
 
 impl Authority {
+    pub(super) fn pem(&self) -> String {
+        self.certificate.pem()
+    }
+
     pub(super) fn issue(&self, dir: &Path, file: &str, names: &[&str]) {
+        self.issue_until(dir, file, names, 10_000);
+    }
+
+    /// It ends so many days from now.
+    pub(super) fn issue_until(&self, dir: &Path, file: &str, names: &[&str], days: i64) {
         let key = rcgen::KeyPair::generate().unwrap();
-        let params = rcgen::CertificateParams::new(names.iter().map(|n| n.to_string()).collect::<Vec<_>>()).unwrap();
+        let mut params = rcgen::CertificateParams::new(names.iter().map(|n| n.to_string()).collect::<Vec<_>>()).unwrap();
+        params.not_after = time::OffsetDateTime::now_utc() + time::Duration::days(days);
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
         std::fs::write(dir.join(format!("{file}.crt")), certificate.pem()).unwrap();
         std::fs::write(dir.join(format!("{file}.key")), key.serialize_pem()).unwrap();

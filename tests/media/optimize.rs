@@ -11,17 +11,22 @@ use crate::support::binary::Place;
 const SIDE: u32 = 40;
 
 /// A wavy grid with positions and texture coordinates, each of its two meshes with accessors of its own of the same content.
-fn grid(change: impl FnOnce(&mut Value)) -> Vec<u8> {
+pub fn grid(change: impl FnOnce(&mut Value)) -> Vec<u8> {
+    grid_of(SIDE, change)
+}
+
+/// With so many vertices on each side.
+pub fn grid_of(side: u32, change: impl FnOnce(&mut Value)) -> Vec<u8> {
     let (mut positions, mut coordinates, mut indices) = (Vec::new(), Vec::new(), Vec::new());
-    for y in 0..SIDE {
-        for x in 0..SIDE {
-            let (u, v) = (x as f32 / (SIDE - 1) as f32, y as f32 / (SIDE - 1) as f32);
+    for y in 0..side {
+        for x in 0..side {
+            let (u, v) = (x as f32 / (side - 1) as f32, y as f32 / (side - 1) as f32);
             positions.extend([u, (u * 9.0).sin() * (v * 7.0).cos() * 0.1, v].iter().flat_map(|f| f.to_le_bytes()));
             coordinates.extend([u, v].iter().flat_map(|f| f.to_le_bytes()));
-            if x + 1 < SIDE && y + 1 < SIDE {
-                let at = y * SIDE + x;
-                let corners = [at, at + SIDE, at + 1, at + 1, at + SIDE, at + SIDE + 1];
-                indices.extend(corners.iter().flat_map(|n| (*n as u16).to_le_bytes()));
+            if x + 1 < side && y + 1 < side {
+                let at = y * side + x;
+                let corners = [at, at + side, at + 1, at + 1, at + side, at + side + 1];
+                indices.extend(corners.iter().flat_map(|n| n.to_le_bytes()));
             }
         }
     }
@@ -31,14 +36,14 @@ fn grid(change: impl FnOnce(&mut Value)) -> Vec<u8> {
         views.push(json!({ "buffer": 0, "byteOffset": bin.len(), "byteLength": part.len() }));
         bin.extend_from_slice(part);
     }
-    let (vertices, corners) = (SIDE * SIDE, (SIDE - 1) * (SIDE - 1) * 6);
+    let (vertices, corners) = (side * side, (side - 1) * (side - 1) * 6);
     let accessors: Vec<Value> = [0, 3]
         .into_iter()
         .flat_map(|view| {
             [
                 json!({ "bufferView": view, "componentType": 5126, "count": vertices, "type": "VEC3", "min": [0, -0.1, 0], "max": [1, 0.1, 1] }),
                 json!({ "bufferView": view + 1, "componentType": 5126, "count": vertices, "type": "VEC2" }),
-                json!({ "bufferView": view + 2, "componentType": 5123, "count": corners, "type": "SCALAR" }),
+                json!({ "bufferView": view + 2, "componentType": 5125, "count": corners, "type": "SCALAR" }),
             ]
         })
         .collect();
@@ -59,9 +64,13 @@ fn grid(change: impl FnOnce(&mut Value)) -> Vec<u8> {
 }
 
 fn optimized(place: &Place, name: &str, bytes: &[u8]) -> (Value, BTreeMap<String, Vec<u8>>) {
+    optimized_with(place, name, bytes, &[])
+}
+
+pub fn optimized_with(place: &Place, name: &str, bytes: &[u8], more: &[&str]) -> (Value, BTreeMap<String, Vec<u8>>) {
     std::fs::write(place.path(name), bytes).unwrap();
-    let out = format!("{name}.out");
-    let done = place.run(&["optimize", name, "-o", &out, "--json"]);
+    let out = format!("{name}{}.out", more.join(""));
+    let done = place.run(&[&["optimize", name, "-o", &out, "--json"][..], more].concat());
     assert!(done.status.success(), "{done:?}");
     let files = std::fs::read_dir(place.path(&out)).unwrap().map(|entry| {
         let entry = entry.unwrap();
@@ -73,7 +82,7 @@ fn optimized(place: &Place, name: &str, bytes: &[u8]) -> (Value, BTreeMap<String
     (manifest, files)
 }
 
-fn document(bytes: &[u8]) -> Value {
+pub fn document(bytes: &[u8]) -> Value {
     serde_json::from_slice(glb::Glb::parse(bytes).unwrap().json).unwrap()
 }
 
@@ -111,6 +120,31 @@ fn a_model_gets_smaller_and_stays_whole() {
     assert_eq!(optimized(&place, "grid.glb", &original).1, files);
     let table = place.run(&["optimize", "grid.glb", "-o", "again"]);
     assert!(String::from_utf8(table.stdout).unwrap().contains("% less"));
+}
+
+#[test]
+fn what_loses_something_is_proved_to_look_the_same() {
+    let place = Place::new();
+    let (manifest, files) = optimized(&place, "grid.glb", &grid(|_| {}));
+    let (lossless, draco) = (&manifest["sources"][0], &manifest["sources"][1]);
+    assert!(lossless["psnr"].is_null() && draco["psnr"].as_f64().unwrap() > 40.0 && draco["ssim"].as_f64().unwrap() > 0.98, "{draco}");
+    // What `compare` says of the two files.
+    let name = draco["url"].as_str().unwrap();
+    std::fs::write(place.path(name), &files[name]).unwrap();
+    let told = place.run(&["compare", "grid.glb", name, "--json"]);
+    let told: Value = serde_json::from_slice(&told.stdout).unwrap();
+    assert!((told["psnr"].as_f64().unwrap() - draco["psnr"].as_f64().unwrap()).abs() < 0.01, "{told} {draco}");
+    // What must look the very same can't be quantized.
+    let (manifest, files) = optimized_with(&place, "grid.glb", &grid(|_| {}), &["--psnr", "99", "--steps", "draco,poster"]);
+    assert_eq!((&manifest["sources"][0]["variant"], manifest["sources"].as_array().unwrap().len(), files.len()), (&json!("poster"), 1, 2));
+    let refused = &manifest["refused"][0];
+    assert_eq!((&refused["looks"]["psnr"], &refused["bounds"]["psnr"]), (&draco["psnr"], &json!(99.0)), "{manifest}");
+    assert!(manifest["skipped"].to_string().contains("it looks different"), "{manifest}");
+    // What can't be drawn proves nothing: this has no triangle that is seen from anywhere.
+    let flat = |d: &mut Value| d["nodes"] = json!([{ "mesh": 0, "scale": [0, 0, 0] }, { "mesh": 1, "scale": [0, 0, 0] }]);
+    let (manifest, _) = optimized(&place, "flat.glb", &grid(flat));
+    assert!(manifest["skipped"].to_string().contains("the original can't be drawn"), "{manifest}");
+    assert_eq!(manifest["sources"].as_array().unwrap().len(), 1, "{manifest}");
 }
 
 #[test]

@@ -15,7 +15,9 @@ fn each_node_tells_of_what_it_wrote() {
         "[[webhook]]\nname = \"pipeline\"\nurl = \"{}\"\nsecrets = [{{ file = {file:?} }}]\nlocal = true\ntimeout = \"1s\"\n",
         receiver.url()
     );
-    let mut world = World::new(2, &table);
+    let limit = "[[bucket_limit]]\nbucket = \"media\"\nobjects = 50\n[usage]\nlimit_near = 10\n";
+    let rule = "[[event_rule]]\nname = \"limits\"\nwebhook = \"pipeline\"\nevents = [\"tidegate:Limit:Near\"]\n";
+    let mut world = World::new(2, &format!("{table}{rule}{limit}"));
     let events = ["s3:ObjectCreated:*", "s3:ObjectRemoved:*"].map(|event| format!("<Event>{event}</Event>")).concat();
     let document = format!(
         "<NotificationConfiguration><TopicConfiguration><Id>all</Id><Topic>arn:aws:sns:::pipeline</Topic>{events}</TopicConfiguration>\
@@ -40,10 +42,16 @@ fn each_node_tells_of_what_it_wrote() {
     let taken = |receiver: &Receiver| {
         let mut taken = receiver.taken();
         let mut seen = std::collections::HashSet::new();
-        taken.retain(|call| seen.insert(call.header("webhook-id").to_owned()));
+        taken.retain(|call| call.name().starts_with("Object") && seen.insert(call.header("webhook-id").to_owned()));
         taken
     };
     until("all are told of", || taken(&receiver).len() >= 21);
+    until("the bucket's limit is near", || {
+        receiver.taken().iter().any(|call| {
+            let data = &call.record()["tidegate"]["data"];
+            call.name() == "tidegate:Limit:Near" && (&data["limit"], &data["of"]) == (&"objects".into(), &50.into())
+        })
+    });
     for node in 0..2 {
         for key in 0..3 {
             let key = format!("n{node}-{key}");

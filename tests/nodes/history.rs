@@ -20,8 +20,8 @@ const WRITERS: usize = 3;
 const KEYS_PER_WRITER: usize = 6;
 const READERS: usize = 4;
 const LIMIT: u64 = 2 << 20;
-/// Small enough that blocks come and go, and windows that a run of seconds shows.
-const SETTINGS: &str = "[cache]\nsize = \"2MiB\"\nmemory = \"1MiB\"\nblock = \"64KiB\"\nfresh = \"2s\"\n\
+/// Blocks are kept for each other. Small enough that they come and go, and windows that a run of seconds shows.
+const SETTINGS: &str = "this = \"HERE\"\nshare_cache = true\n[cache]\nsize = \"2MiB\"\nmemory = \"1MiB\"\nblock = \"64KiB\"\nfresh = \"2s\"\n\
                         stale_while_revalidate = \"1s\"\nnegative = \"2s\"\nstale_if_error = \"10s\"\n";
 /// `fresh` and `stale_while_revalidate`: what docs/cluster.md promises where a peer could not be told.
 const WINDOW: Duration = Duration::from_secs(3);

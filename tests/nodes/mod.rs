@@ -1,13 +1,17 @@
 //! Several gateways of the real binary over one bucket of another gateway, told of each other through proxies that can fail.
 
+mod blocks;
 mod encryption;
 mod events;
 mod history;
 mod peers;
 mod sessions;
+mod stored;
+mod tenants;
 mod usage;
 mod versions;
 mod warm;
+mod week;
 
 use std::time::{Duration, Instant};
 
@@ -41,20 +45,20 @@ pub struct World {
     settings: String,
     upstream: Running,
     /// Goes last.
-    _below: Place,
+    below: Place,
 }
 
 impl World {
-    /// `settings`: more of each node's gateway.toml.
+    /// `settings`: more of each node's gateway.toml, from its `[cluster]` on. `HERE` in it is the node's address.
     pub fn new(count: usize, settings: &str) -> Self {
         let below = Place::new();
-        below.write("gateway.toml", "[s3]\ngateways_above = true\n[store]\nreserve = \"0B\"\n[encryption]\ncustomer_keys_over_http = true\nblock_customer_keys = false\n");
+        below.write("gateway.toml", "[s3]\ngateways_above = true\n[store]\nreserve = \"0B\"\n[encryption]\ncustomer_keys_over_http = true\nblock_customer_keys = false\n[log]\naccess_file = \"access.log\"\naccess_format = \"json\"\n");
         let upstream = below.serve();
         Client::new(upstream.s3).make_bucket(&operator(), HOME);
         // Nobody listens there until the node is told where it is.
         let nobody = "127.0.0.1:1".parse().unwrap();
         let node = |_| Node { place: Place::new(), running: None, proxy: FaultProxy::start(nobody) };
-        let mut world = World { nodes: (0..count).map(node).collect(), settings: settings.into(), upstream, _below: below };
+        let mut world = World { nodes: (0..count).map(node).collect(), settings: settings.into(), upstream, below };
         (0..count).for_each(|n| world.start(n));
         let mut client = world.client(0);
         client.make_bucket(&operator(), MEDIA);
@@ -73,7 +77,7 @@ impl World {
             .nodes
             .iter()
             .enumerate()
-            .filter(|(other, _)| *other != n)
+            .filter(|(other, _)| *other != n || self.settings.contains("HERE"))
             .map(|(_, o)| format!("\"http://{}\"", o.proxy.address))
             .collect();
         let node = &mut self.nodes[n];
@@ -84,7 +88,7 @@ impl World {
                  [cluster]\npeers = [{}]\n{}",
                 self.upstream.s3,
                 peers.join(", "),
-                self.settings
+                self.settings.replace("HERE", &format!("http://{}", node.proxy.address))
             ),
         );
         let mut command = node.place.command(&["serve"]);

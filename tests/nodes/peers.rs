@@ -50,10 +50,14 @@ fn a_peer_that_is_away_is_told_when_it_is_back() {
     world.start(0);
     world.nodes[1].proxy.set(Fault::Answer503);
     world.put(0, "a", "three");
+    let gauge = |up: u8| format!("tidegate_peer_up{{peer=\"http://{}\"}} {up}\n", world.nodes[1].proxy.address);
+    let metrics = || Client::new(world.node(0).admin).send(&Request::new("GET", "/metrics"), Sign::No).expect(200).text();
+    assert!(metrics().contains(&gauge(0)));
     world.nodes[1].proxy.set(Fault::None);
     until("the peer is told", || world.shown(1, "a").text() == "three" && world.shown(1, "b").text() == "two");
     until("the jobs are done", || world.jobs(0, "peer").iter().all(|job| job["state"] == "done"));
     assert!(!world.jobs(0, "peer").is_empty());
+    assert!(metrics().contains(&gauge(1)));
 }
 
 #[test]

@@ -59,3 +59,38 @@ fn a_target_must_let_logs_in() {
     assert!(!read(&mut client).contains("LoggingEnabled"));
     client.send(&Request::new("DELETE", "/media").query("logging", ""), Sign::Header(&acme())).refused(405, "MethodNotAllowed");
 }
+
+#[test]
+fn grants_of_logs_are_kept_where_acls_count() {
+    let gateway = Gateway::start();
+    let mut client = gateway.client();
+    for bucket in ["media", "logs"] {
+        client.make_bucket(&acme(), bucket);
+    }
+    allow(&mut client, "logs", "media");
+    let grants = |who: &str, permission: &str| {
+        let kind = if who.starts_with("<ID>") { "CanonicalUser" } else { "Group" };
+        format!(
+            "<TargetGrants><Grant><Grantee xmlns:xsi=\"http://www.w3.org/2001/XMLSchema-instance\" xsi:type=\"{kind}\">{who}</Grantee>\
+             <Permission>{permission}</Permission></Grant></TargetGrants>"
+        )
+    };
+    put(&mut client, "media", logging("logs", &grants("<ID>bravo</ID>", "READ"))).expect(200);
+    let said = read(&mut client);
+    assert!(said.contains("<TargetGrants><Grant>") && said.contains("<ID>bravo</ID>") && said.contains("READ"), "{said}");
+    put(&mut client, "media", logging("logs", &grants("<ID>nobody</ID>", "READ"))).refused(400, "InvalidArgument");
+    put(&mut client, "media", logging("logs", &grants("<ID>bravo</ID>", "WRITE_ACP"))).refused(400, "MalformedACLError");
+    put(&mut client, "media", logging("logs", &grants("", "READ"))).refused(400, "MalformedACLError");
+    let everyone = grants("<URI>http://acs.amazonaws.com/groups/global/AllUsers</URI>", "READ");
+    put(&mut client, "media", logging("logs", &everyone)).expect(200);
+    let blocked = "<PublicAccessBlockConfiguration><BlockPublicAcls>true</BlockPublicAcls></PublicAccessBlockConfiguration>";
+    let block = Request::new("PUT", "/logs").query("publicAccessBlock", "").body(blocked).content_md5();
+    client.send(&block, Sign::Header(&acme())).expect(200);
+    put(&mut client, "media", logging("logs", &everyone)).refused(403, "AccessDenied");
+    let enforced = "<OwnershipControls><Rule><ObjectOwnership>BucketOwnerEnforced</ObjectOwnership></Rule></OwnershipControls>";
+    let own = Request::new("PUT", "/logs").query("ownershipControls", "").body(enforced).content_md5();
+    client.send(&own, Sign::Header(&acme())).expect(200);
+    put(&mut client, "media", logging("logs", &grants("<ID>bravo</ID>", "READ"))).refused(400, "AccessControlListNotSupported");
+    put(&mut client, "media", logging("logs", "")).expect(200);
+    assert!(!read(&mut client).contains("TargetGrants"));
+}

@@ -9,6 +9,7 @@ pub mod encryption;
 mod forms;
 mod grants;
 mod headers;
+mod keys;
 mod lifecycle;
 mod limits;
 mod links;

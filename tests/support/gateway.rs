@@ -7,6 +7,7 @@ use std::time::Duration;
 use tidegate::auth::{self, Auth, OperatorKey};
 use tidegate::base::storable::Writers;
 use tidegate::base::timestamp::Timestamp;
+use tidegate::http::console::Console;
 use tidegate::http::door::Doors;
 use tidegate::http::gateway;
 use tidegate::local::sealed::Sealing;
@@ -189,7 +190,7 @@ impl Running {
             None => {
                 let sealing = Sealing::new(secret.as_bytes(), None).unwrap();
                 let local = Local::open(StoreSettings { sealing, ..store.clone() }).unwrap();
-                (Origin::of(local.clone()), Box::new(move || local.close()))
+                (Origin { encryption_keys: Some(local.clone()), ..Origin::of(local.clone()) }, Box::new(move || local.close()))
             }
             Some(settings) => {
                 let settings = upstream::Settings { dir: store.dir.join("upstream"), ..settings.clone() };
@@ -227,6 +228,7 @@ impl Running {
             websites: Default::default(),
             documents: Default::default(),
             provider_keys: Default::default(),
+            console: Console::open(&Default::default(), None).unwrap(),
             usage: None,
         });
         let any = |door| Address { door, address: "127.0.0.1:0".parse().unwrap(), transport: Transport::Plain };

@@ -15,5 +15,8 @@ pub mod net_server;
 pub mod plain_s3;
 pub mod raw;
 pub mod signer;
+pub mod standin;
+pub mod stored;
+pub mod traffic;
 pub mod webhook;
 pub mod wire;

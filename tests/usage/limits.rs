@@ -153,3 +153,148 @@ fn a_month_has_so_much_egress() {
     Client::new(running.s3).get(&key, "media", "x").refused(403, "QuotaExceeded");
     assert!(running.stop().success());
 }
+
+/// Two tenants who share a bucket share what it takes.
+fn limited(limits: &str) -> Place {
+    let place = place();
+    let config = std::fs::read_to_string(place.path("gateway.toml")).unwrap();
+    place.write("gateway.toml", &format!("{config}[[bucket_limit]]\nbucket = \"media\"\n{limits}\n"));
+    place
+}
+
+fn told(answer: &Answer, limit: &str) {
+    let e = answer.xml("Error");
+    assert_eq!((e.text_of("Limit"), e.text_of("LimitOf")), (Some(limit), Some("bucket")), "{}", answer.text());
+}
+
+#[test]
+fn racing_clients_never_get_more_requests_of_a_bucket() {
+    let place = limited("requests_per_second = 20");
+    let running = place.serve();
+    let mut client = Client::new(running.s3);
+    client.make_bucket(&operator(), "media");
+    client.make_bucket(&operator(), "other");
+    client.put(&acme(), "media", "acme/x", b"x").expect(200);
+    client.put(&bravo(), "media", "bravo/x", b"x").expect(200);
+    let begun = Instant::now();
+    let clients: Vec<_> = (0..64)
+        .map(|n| {
+            let address = running.s3;
+            std::thread::spawn(move || {
+                let (key, tenant) = if n % 2 == 0 { (acme(), "acme") } else { (bravo(), "bravo") };
+                let mut client = Client::new(address);
+                let mut done = 0;
+                for _ in 0..10 {
+                    let answer = client.get(&key, "media", &format!("{tenant}/x"));
+                    assert!(answer.status == 200 || answer.code() == "SlowDown", "{}", answer.text());
+                    done += usize::from(answer.status == 200);
+                    // Whoever may do nothing there takes none away.
+                    let stranger = client.send(&Request::on("GET", "media", "x"), Sign::No);
+                    stranger.refused(403, "AccessDenied");
+                }
+                done
+            })
+        })
+        .collect();
+    let done: usize = clients.into_iter().map(|client| client.join().unwrap()).sum();
+    let most = 20.0 + 20.0 * begun.elapsed().as_secs_f64();
+    assert!(done >= 15 && done as f64 <= most, "{done} of at most {most}");
+    // Until one is refused: the bucket's is told, and another bucket knows of no limit.
+    let refused = (0..500).map(|_| client.get(&operator(), "media", "x")).find(|answer| answer.status == 503).unwrap();
+    assert_eq!(refused.header("retry-after"), Some("1"));
+    told(&refused, "requests_per_second");
+    client.get(&operator(), "other", "x").expect(404);
+    assert!(running.stop().success());
+}
+
+#[test]
+fn bodies_of_a_bucket_share_its_rates() {
+    let place = limited("bytes_in_per_second = \"400000 B\"\nbytes_out_per_second = \"300000 B\"");
+    let running = place.serve();
+    let mut client = Client::new(running.s3);
+    client.make_bucket(&operator(), "media");
+    client.make_bucket(&operator(), "other");
+    let body: Vec<u8> = (0..600_000u32).map(|n| (n % 251) as u8).collect();
+    let both = |work: fn(&mut Client, &Key, &str, &[u8])| {
+        let begun = Instant::now();
+        let threads = [(acme(), "acme/big"), (bravo(), "bravo/big")].map(|(key, name)| {
+            let (address, body) = (running.s3, body.clone());
+            std::thread::spawn(move || work(&mut Client::new(address), &key, name, &body))
+        });
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
+        begun.elapsed()
+    };
+    // 1.2 MB, less a second's worth, and less what may be ahead.
+    let written = both(|client, key, name, body| drop(client.put(key, "media", name, body).expect(200)));
+    assert!(written >= Duration::from_millis(1500), "{written:?}");
+    let read = both(|client, key, name, body| assert!(client.get(key, "media", name).expect(200).body == body));
+    assert!(read >= Duration::from_secs(2), "{read:?}");
+    let begun = Instant::now();
+    client.put(&operator(), "other", "big", &body).expect(200);
+    client.get(&operator(), "other", "big").expect(200);
+    assert!(begun.elapsed() < written + read, "{:?}", begun.elapsed());
+    assert!(running.stop().success());
+}
+
+#[test]
+fn racing_uploads_never_get_more_slots_of_a_bucket() {
+    let place = limited("uploads = 8");
+    let running = place.serve();
+    let mut client = Client::new(running.s3);
+    client.make_bucket(&operator(), "media");
+    // None of them ends before all were answered or wait for the rest of their bodies.
+    let mut open: Vec<_> = (0..64)
+        .map(|n| {
+            let (key, tenant) = if n % 2 == 0 { (acme(), "acme") } else { (bravo(), "bravo") };
+            let request = Request::on("PUT", "media", &format!("{tenant}/{n}")).body(vec![b'x'; 100_000]);
+            let (head, _) = request.head(&running.s3.to_string(), Sign::Header(&key));
+            let mut connection = connect(running.s3);
+            connection.try_send([head.as_bytes(), &request.body[..50_000]].concat()).unwrap();
+            connection
+        })
+        .collect();
+    let begun = Instant::now();
+    let refused = || std::fs::read_to_string(place.path("access.log")).unwrap_or_default().matches("SlowDown").count();
+    while refused() < 64 - 8 {
+        assert!(begun.elapsed() < Duration::from_secs(20), "{}", refused());
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    told(&client.put(&operator(), "media", "more", b"x"), "uploads");
+    let mut taken = 0;
+    for connection in &mut open {
+        // A refused one may be closed before all of it was sent.
+        let _ = connection.try_send([b'x'; 50_000]);
+        taken += usize::from(connection.try_head().is_ok_and(|head| head.status == 200));
+    }
+    assert_eq!(taken, 8);
+    assert!(running.stop().success());
+}
+
+#[test]
+fn a_bucket_has_so_much_egress_in_a_month() {
+    let place = limited("egress_per_month = \"200000 B\"");
+    let running = place.serve();
+    let mut client = Client::new(running.s3);
+    client.make_bucket(&operator(), "media");
+    client.put(&acme(), "media", "acme/x", &[b'x'; 60_000]).expect(200);
+    let mut read = 0;
+    let refused = loop {
+        let answer = client.get(&[acme(), operator()][read % 2], "media", "acme/x");
+        if answer.status != 200 {
+            break answer;
+        }
+        read += 1;
+        assert!(read < 20, "what went out is known in a second");
+        std::thread::sleep(Duration::from_millis(300));
+    };
+    assert!(read >= 4, "{read}");
+    told(&refused, "egress_per_month");
+    refused.refused(403, "QuotaExceeded");
+    client.make_bucket(&acme(), "other");
+    client.put(&acme(), "other", "x", b"x").expect(200);
+    client.get(&acme(), "other", "x").expect(200);
+    assert!(running.stop().success());
+    let running = place.serve();
+    Client::new(running.s3).get(&acme(), "media", "acme/x").refused(403, "QuotaExceeded");
+    assert!(running.stop().success());
+}

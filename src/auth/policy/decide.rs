@@ -25,7 +25,7 @@ pub struct Question<'a> {
     pub action: Action,
     /// `bucket` or `bucket/key`; empty for the service.
     pub resource: Text<'a>,
-    pub env: Environment<'a>,
+    pub env: &'a Environment<'a>,
 }
 
 impl<'a> Question<'a> {
@@ -105,6 +105,6 @@ impl<'a> Question<'a> {
         if self.env.any_key && condition.is_of_the_key() {
             return effect == Effect::Allow;
         }
-        condition.holds(&self.env, known).unwrap_or(effect == Effect::Deny)
+        condition.holds(self.env, known).unwrap_or(effect == Effect::Deny)
     }
 }

@@ -5,6 +5,7 @@ use http::Method;
 use super::*;
 use crate::auth::StoredKey;
 use crate::auth::identity::{Identity, Via};
+use crate::auth::made::Made;
 use crate::auth::payload::Payload;
 use crate::base::error::{Error, ErrorKind};
 
@@ -323,7 +324,7 @@ fn made_keys_need_a_tenant_and_an_id_of_their_own() {
     auth.add_key(key("AKOPS", "operator")).unwrap();
     assert_eq!(auth.made_keys().len(), 2);
     // At start a key whose tenant's file is gone opens nothing, and is told.
-    auth.set_keys(vec![key("AKNEW", "gone")]).unwrap();
+    auth.set_made(Made::new(vec![key("AKNEW", "gone")], Vec::new())).unwrap();
     assert!(auth.summary().warnings.iter().any(|w| w.contains("open nothing")));
 }
 
@@ -339,7 +340,7 @@ fn the_rate_of_a_tenant_is_metered() {
     auth.reload().unwrap();
     let again = ask(&auth, &sign(get("/b/k"), &[])).unwrap();
     let meter = |c: &Caller| match &c.identity {
-        Identity::Tenant(t) => t.rate.clone().unwrap(),
+        Identity::Tenant(t) => t.meters.rate().unwrap().clone(),
         _ => panic!("not a tenant"),
     };
     assert!(std::sync::Arc::ptr_eq(&meter(&caller), &meter(&again)));

@@ -44,6 +44,11 @@ impl DataKey {
         Self::of(random()?, Secret::new(random()?))
     }
 
+    /// Of a secret that somebody else can make too.
+    pub fn derived(id: BodyId, secret: [u8; 32]) -> Result<Self> {
+        Self::of(id, Secret::new(secret))
+    }
+
     pub(super) fn of(id: BodyId, secret: Secret) -> Result<Self> {
         let key = UnboundKey::new(&AES_256_GCM, &*secret).map(LessSafeKey::new);
         Ok(DataKey { id, secret, key: key.map_err(|_| Error::internal("a data key could not be made"))? })

@@ -209,7 +209,7 @@ impl BodySource for Sending {
 }
 
 impl Source for Served {
-    fn open<'a>(&'a self, version: &'a Version, range: ByteRange) -> Pending<'a, Option<Body>> {
+    fn open<'a>(&'a self, version: &'a Version, range: ByteRange) -> Pending<'a, Option<(crate::cache::Giver, Body)>> {
         let seed = seed_of(&version.info);
         let up = &self.0;
         up.fetches.lock().unwrap().push((seed, range));
@@ -220,10 +220,15 @@ impl Source for Served {
                 let more = u64::from(up.too_long.load(Ordering::Relaxed));
                 let left = ByteRange { start: range.start, end: range.end + more };
                 let break_at = up.breaks.lock().unwrap().pop();
-                Ok(Some(Body::Stream(Box::pin(Sending { upstream: up.clone(), seed, left, break_at, waiting: None, waits: false }))))
+                let body = Sending { upstream: up.clone(), seed, left, break_at, waiting: None, waits: false };
+                Ok(Some((crate::cache::Giver::Upstream, Body::Stream(Box::pin(body)))))
             }
         };
         Box::pin(std::future::ready(answer))
+    }
+
+    fn reach(&self, _: &Version, range: ByteRange) -> ByteRange {
+        range
     }
 }
 

@@ -29,5 +29,14 @@ pub fn media() -> Vec<Key> {
         field!("media.cpu", "CPU time that one file may take.", media.pool.cpu, show_time, duration),
         field!("media.time", "Time that one file may take.", media.pool.time, show_time, duration),
         field!("media.max_size", "Larger files are not looked into.", media.pool.max_bytes, |v: &u64| quoted_size(*v), size),
+        field!("media.optimize_cpu", "CPU time that one model may take to be optimized.", media.pool.optimize_cpu, show_time, duration),
+        field!("media.optimize_time", "Time that it may take.", media.pool.optimize_time, show_time, duration),
+        field!(
+            "media.optimize_max_size",
+            "Larger models are not optimized, but where an [[optimize_rule]] says more.",
+            media.renditions.max_bytes,
+            |v: &u64| quoted_size(*v),
+            size
+        ),
     ]
 }

@@ -3,12 +3,34 @@
 use super::{Key, show_time};
 use crate::usage::count::{Class, Way};
 use crate::usage::prices::Price;
+use crate::usage::settings::{Clock, ShortDays};
 
 pub fn usage() -> Vec<Key> {
     vec![
         field!("usage.keep_hours", "How long usage is kept by the hour.", usage.keep_hours, show_time, duration),
         field!("usage.keep_days", "How long it is kept by the day: bills can be made of so much.", usage.keep_days, show_time, duration),
         field!("usage.measure", "How often it is read what is stored, and for how long.", usage.measure, show_time, duration),
+        field!(
+            "usage.count_upstream",
+            "Over an S3: count what is stored, by a look before each write, so that limits of bytes and objects hold. Costs a HEAD for each write.",
+            usage.count_upstream,
+            |v: &bool| v.to_string(),
+            flag
+        ),
+        field!(
+            "usage.recount",
+            "Over an S3: how often all is listed to set right what other writers changed, on one of the nodes.",
+            usage.recount,
+            show_time,
+            duration
+        ),
+        field!(
+            "usage.tell",
+            "Over an S3: how often nodes tell each other what they stored, and give back room under limits that they do not use.",
+            usage.tell,
+            show_time,
+            duration
+        ),
         field!(
             "usage.hour_rows",
             "Rows that one hour has, by tenant, bucket, artifact type and run. What comes beyond counts as (other), by tenant.",
@@ -17,6 +39,31 @@ pub fn usage() -> Vec<Key> {
             positive
         ),
         field!("usage.day_rows", "The same for one day.", usage.caps.day, |v: &usize| v.to_string(), positive),
+        key!(
+            "usage.day",
+            "For tests, over an S3: \"3@1764500000\" makes days of usage three seconds long, from that moment (seconds since the epoch) and the beginning of its month on. Empty: days.",
+            |c| format!("{:?}", c.usage.short_days.map(|short| short.to_string()).unwrap_or_default()),
+            |c, v| {
+                c.usage.short_days = match v.optional_text()? {
+                    None => None,
+                    Some(_) => Some(v.parsed("seconds and a moment such as \"3@1764500000\"")?),
+                };
+                c.usage.clock = c.usage.short_days.map_or_else(Clock::default, ShortDays::clock);
+                Ok(())
+            }
+        ),
+        key!(
+            "usage.limit_near",
+            "A limit of a tenant or bucket is near from so many per cent on: tidegate:Limit:Near is told then.",
+            |c| c.limit_near.to_string(),
+            |c, v| match v.number()? {
+                percent @ 1..=100 => {
+                    c.limit_near = percent;
+                    Ok(())
+                }
+                _ => Err("must be 1 to 100".into()),
+            }
+        ),
     ]
 }
 

@@ -3,10 +3,15 @@
 //!
 //! ```text
 //! GET    /metrics
+//! GET    /-/console/                      the page, as on the S3 door; what it asks of that door goes by /-/s3/
 //! GET    /-/admin/v1/keys
 //! POST   /-/admin/v1/keys                 {"tenant": "acme", "expires": "2027-01-01T00:00:00Z"}
 //! PATCH  /-/admin/v1/keys/ACCESS_KEY      {"enabled": false}
 //! DELETE /-/admin/v1/keys/ACCESS_KEY
+//! GET    /-/admin/v1/tenants              those of files, and those that were made
+//! POST   /-/admin/v1/tenants              {"tenant": "acme", "display": "Acme Inc.", "policies": ["tenant-default"], "limits": {"bytes": "1TB"}}
+//! PATCH  /-/admin/v1/tenants/ID           {"limits": {"bytes": null}, "enabled": false}: what is left out stays
+//! DELETE /-/admin/v1/tenants/ID
 //! POST   /-/admin/v1/snapshot             {"dir": "/backup/2026-11-21"}
 //! POST   /-/admin/v1/sync                 {"retry": true, "wait": 20}: until all that was written back is upstream
 //! POST   /-/admin/v1/repair               {"replica": "west"}: the job that compares it with the origin from the beginning
@@ -16,19 +21,25 @@
 //! GET    /-/admin/v1/lifecycle             the report of the last run
 //! POST   /-/admin/v1/usage                 {"tenant": "acme", "month": "2026-11", "by": "day,bucket", "format": "csv"}
 //! POST   /-/admin/v1/stored                {"tenant": "acme", "by": "type"}: what is stored now
+//! POST   /-/admin/v1/recount               the job that counts anew what is stored over an S3; with {"job": "JOB", "wait": 20}: how far it is
 //! GET    /-/admin/v1/events                webhooks, and how many events wait for each or are dead
 //! POST   /-/admin/v1/events/dead           {"webhook": "pipeline", "after": MARK, "max": 100}
 //! POST   /-/admin/v1/events/replay         {"webhook": "pipeline", "numbers": ["…"]}: dead ones are brought again; without numbers, all
 //! POST   /-/admin/v1/events/forget         the same: they are forgotten for good
+//! GET    /-/admin/v1/encryption            keys, their versions, and how much needs each
+//! POST   /-/admin/v1/encryption/rotate     the store's own key gets a new version
 //! POST   /-/admin/v1/reload
 //! POST   /-/admin/v1/path-tokens/rotate
 //! POST   /-/admin/v1/presign               as the tenants' /-/v1/presign
 //! POST   /-/admin/v1/peer                  what another node tells, sealed in a way of its own: see `cluster`
+//! POST   /-/admin/v1/peer/blocks           blocks of the cache for another node, sealed in the same way
 //! ```
 
+mod encryption;
 mod events;
 mod lifecycle;
 mod route;
+mod tenants;
 mod usage;
 
 use std::path::PathBuf;
@@ -48,6 +59,7 @@ use crate::http::admin::route::{Command, Operation};
 use crate::http::api::jobs::MAX_WAIT_SECONDS;
 use crate::http::api::presign;
 use crate::http::coded;
+use crate::http::console;
 use crate::http::exchange::Exchange;
 use crate::http::gateway::Gateway;
 use crate::http::health;
@@ -56,11 +68,21 @@ use crate::http::respond::{self, Answer};
 use crate::http::visit::Visit;
 use crate::net::request_body::RequestBody;
 use crate::net::service::Peer;
-use crate::telemetry::metrics::{self, Label, Reload};
+use crate::telemetry::metrics::{self, Door, Label, Reload};
 
 pub async fn handle(gateway: &Gateway, visit: &Visit, request: Request<RequestBody>, peer: Peer) -> Answer {
     let (head, uri) = (request.method() == Method::HEAD, request.uri().clone());
     answer(gateway, visit, request, peer).await.unwrap_or_else(|e| visit.failed(gateway, &e, uri.path(), head))
+}
+
+/// What the console asks of the S3 door through this one. Whoever calls this door by a name that is not its own gets no further.
+pub fn turn_to_s3_door<B>(gateway: &Gateway, request: &mut Request<B>, from: &mut Peer) -> Result<()> {
+    if let Some(uri) = console::uri_on_s3_door(request.uri()) {
+        check_host(&gateway.settings.admin_hosts, Host::of(request.headers()))?;
+        *request.uri_mut() = uri;
+        from.door = Door::S3;
+    }
+    Ok(())
 }
 
 async fn answer(gateway: &Gateway, visit: &Visit, request: Request<RequestBody>, peer: Peer) -> Result<Answer> {
@@ -70,16 +92,21 @@ async fn answer(gateway: &Gateway, visit: &Visit, request: Request<RequestBody>,
     if let Some((index, name, log_name)) = operation.names() {
         visit.record().routed(metrics::Operation { index, name }, log_name, operation.audited());
     }
-    if operation != Operation::HearPeer {
+    if !matches!(operation, Operation::HearPeer | Operation::GiveToPeer) {
         check_host(&gateway.settings.admin_hosts, Host::of(&parts.headers))?;
     }
     match operation {
         Operation::HearPeer => peer::told(gateway, visit.record(), &parts, body).await,
+        Operation::GiveToPeer => peer::give(gateway, visit.record(), &parts, body).await,
         Operation::Metrics => {
             let metrics = health::text(gateway.metrics.encode(), "application/openmetrics-text; version=1.0.0; charset=utf-8");
             Ok(coded::for_client(metrics, parts.version, &parts.headers))
         }
+        Operation::Console(path) => gateway.console.answer(&parts, peer.door, path),
         Operation::Health | Operation::Ready | Operation::Nothing => {
+            if let Some(answer) = gateway.console.front(&parts, peer.door) {
+                return Ok(answer);
+            }
             health::answer(gateway, path.strip_prefix("/-/").unwrap_or(&path)).await
         }
         Operation::Command(command, about) => {
@@ -95,11 +122,11 @@ async fn answer(gateway: &Gateway, visit: &Visit, request: Request<RequestBody>,
 fn no_such_command() -> Error {
     Error::new(
         ErrorKind::NotFound,
-        "There is no such command: keys, snapshot, sync, repair, backfill, lifecycle, usage, stored, events, reload, path-tokens/rotate and presign are.",
+        "There is no such command: keys, tenants, snapshot, sync, repair, backfill, lifecycle, usage, stored, recount, events, encryption, reload, path-tokens/rotate and presign are.",
     )
 }
 
-/// `id`: of the access key that the command is about.
+/// `id`: of the access key, or the tenant, that the command is about.
 async fn carry_out(exchange: &mut Exchange<'_>, grant: &OperatorGrant, command: Command, id: &str) -> Result<Answer> {
     let (ops, auth) = (&exchange.gateway.ops, &exchange.gateway.auth);
     match command {
@@ -146,6 +173,7 @@ async fn carry_out(exchange: &mut Exchange<'_>, grant: &OperatorGrant, command: 
         Command::LastLifecycle => lifecycle::last(exchange.gateway, grant).await,
         Command::Usage => usage::report(exchange, grant).await,
         Command::Stored => usage::stored(exchange, grant).await,
+        Command::Recount => usage::recount(exchange, grant).await,
         Command::Reload => reload(exchange),
         Command::RotatePathTokens => {
             ops.rotate_token_secret(grant, auth).await?;
@@ -154,6 +182,11 @@ async fn carry_out(exchange: &mut Exchange<'_>, grant: &OperatorGrant, command: 
         Command::Presign => presign::presign(exchange).await,
         Command::Webhooks | Command::DeadEvents | Command::ReplayEvents | Command::ForgetEvents => {
             events::carry_out(exchange, grant, command).await
+        }
+        Command::EncryptionKeys => encryption::keys(exchange, grant).await,
+        Command::RotateEncryption => encryption::rotate(exchange, grant).await,
+        Command::ListTenants | Command::MakeTenant | Command::ChangeTenant | Command::RemoveTenant => {
+            tenants::carry_out(exchange, grant, command, id).await
         }
     }
 }

@@ -20,6 +20,7 @@ pub enum Command {
     LastLifecycle,
     Usage,
     Stored,
+    Recount,
     Reload,
     RotatePathTokens,
     Presign,
@@ -27,15 +28,25 @@ pub enum Command {
     DeadEvents,
     ReplayEvents,
     ForgetEvents,
+    EncryptionKeys,
+    RotateEncryption,
+    ListTenants,
+    MakeTenant,
+    ChangeTenant,
+    RemoveTenant,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Operation<'p> {
     /// What another node tells, sealed in a way of its own.
     HearPeer,
+    /// Another node wants blocks of the cache, which is sealed in the same way.
+    GiveToPeer,
     Metrics,
     Health,
     Ready,
+    /// With what follows its name.
+    Console(&'p str),
     /// With what follows its name: the access key that it is about. None: there is no such command.
     Command(Option<Command>, &'p str),
     /// Nothing that the door has.
@@ -45,9 +56,11 @@ pub enum Operation<'p> {
 pub fn route<'p>(method: &Method, path: &'p str) -> Operation<'p> {
     let command = match path {
         cluster::PATH => return Operation::HearPeer,
+        cluster::BLOCKS_PATH => return Operation::GiveToPeer,
         "/metrics" => return Operation::Metrics,
         "/-/health" => return Operation::Health,
         "/-/ready" => return Operation::Ready,
+        path if path.starts_with("/-/console") => return Operation::Console(path.strip_prefix("/-/console").unwrap_or_default()),
         path => path.strip_prefix("/-/admin/v1/"),
     };
     let Some(command) = command else { return Operation::Nothing };
@@ -65,6 +78,7 @@ pub fn route<'p>(method: &Method, path: &'p str) -> Operation<'p> {
         (&Method::GET, "lifecycle", "") => Some(Command::LastLifecycle),
         (&Method::POST, "usage", "") => Some(Command::Usage),
         (&Method::POST, "stored", "") => Some(Command::Stored),
+        (&Method::POST, "recount", "") => Some(Command::Recount),
         (&Method::POST, "reload", "") => Some(Command::Reload),
         (&Method::POST, "path-tokens", "rotate") => Some(Command::RotatePathTokens),
         (&Method::POST, "presign", "") => Some(Command::Presign),
@@ -72,6 +86,12 @@ pub fn route<'p>(method: &Method, path: &'p str) -> Operation<'p> {
         (&Method::POST, "events", "dead") => Some(Command::DeadEvents),
         (&Method::POST, "events", "replay") => Some(Command::ReplayEvents),
         (&Method::POST, "events", "forget") => Some(Command::ForgetEvents),
+        (&Method::GET, "encryption", "") => Some(Command::EncryptionKeys),
+        (&Method::POST, "encryption", "rotate") => Some(Command::RotateEncryption),
+        (&Method::GET, "tenants", "") => Some(Command::ListTenants),
+        (&Method::POST, "tenants", "") => Some(Command::MakeTenant),
+        (&Method::PATCH, "tenants", _) => Some(Command::ChangeTenant),
+        (&Method::DELETE, "tenants", _) => Some(Command::RemoveTenant),
         _ => None,
     };
     Operation::Command(command, rest)
@@ -82,14 +102,15 @@ impl Operation<'_> {
     pub fn names(self) -> Option<(usize, &'static str, &'static str)> {
         Some(match self {
             Operation::HearPeer => (0, "HearPeer", "ADMIN.POST.PEER"),
-            Operation::Metrics => (1, "Metrics", "ADMIN.GET.METRICS"),
-            Operation::Health => (2, "Health", "ADMIN.GET.HEALTH"),
-            Operation::Ready => (3, "Ready", "ADMIN.GET.READY"),
+            Operation::GiveToPeer => (1, "GiveToPeer", "ADMIN.POST.BLOCKS"),
+            Operation::Metrics => (2, "Metrics", "ADMIN.GET.METRICS"),
+            Operation::Health => (3, "Health", "ADMIN.GET.HEALTH"),
+            Operation::Ready => (4, "Ready", "ADMIN.GET.READY"),
             Operation::Command(Some(command), _) => {
                 let (name, log_name) = command.names();
-                (4 + command as usize, name, log_name)
+                (5 + command as usize, name, log_name)
             }
-            Operation::Command(None, _) | Operation::Nothing => return None,
+            Operation::Command(None, _) | Operation::Console(_) | Operation::Nothing => return None,
         })
     }
 }
@@ -98,14 +119,16 @@ impl Operation<'_> {
     pub fn audited(self) -> Option<Kind> {
         let Operation::Command(command, _) = self else { return None };
         Some(match command? {
-            Command::MakeKey | Command::ChangeKey | Command::RemoveKey | Command::RotatePathTokens => Kind::Key,
-            Command::Reload => Kind::Tenant,
-            Command::Snapshot | Command::Sync | Command::Repair | Command::Backfill | Command::Lifecycle => Kind::Setting,
+            Command::MakeKey | Command::ChangeKey | Command::RemoveKey | Command::RotatePathTokens | Command::RotateEncryption => Kind::Key,
+            Command::Reload | Command::MakeTenant | Command::ChangeTenant | Command::RemoveTenant => Kind::Tenant,
+            Command::Snapshot | Command::Sync | Command::Repair | Command::Backfill | Command::Lifecycle | Command::Recount => {
+                Kind::Setting
+            }
             Command::ReplayEvents | Command::ForgetEvents => Kind::Setting,
             // What signs a link says so itself.
             Command::Presign => return None,
-            Command::ListKeys | Command::LastLifecycle | Command::Usage | Command::Stored => return None,
-            Command::Webhooks | Command::DeadEvents => return None,
+            Command::ListKeys | Command::ListTenants | Command::LastLifecycle | Command::Usage | Command::Stored => return None,
+            Command::Webhooks | Command::DeadEvents | Command::EncryptionKeys => return None,
         })
     }
 }
@@ -125,6 +148,7 @@ impl Command {
             Command::LastLifecycle => ("LastLifecycle", "ADMIN.GET.LIFECYCLE"),
             Command::Usage => ("GetUsage", "ADMIN.POST.USAGE"),
             Command::Stored => ("GetStored", "ADMIN.POST.STORED"),
+            Command::Recount => ("Recount", "ADMIN.POST.RECOUNT"),
             Command::Reload => ("Reload", "ADMIN.POST.RELOAD"),
             Command::RotatePathTokens => ("RotatePathTokens", "ADMIN.POST.PATH_TOKENS"),
             Command::Presign => ("Presign", "ADMIN.POST.PRESIGN"),
@@ -132,6 +156,12 @@ impl Command {
             Command::DeadEvents => ("ListDeadEvents", "ADMIN.POST.EVENTS_DEAD"),
             Command::ReplayEvents => ("ReplayEvents", "ADMIN.POST.EVENTS_REPLAY"),
             Command::ForgetEvents => ("ForgetEvents", "ADMIN.POST.EVENTS_FORGET"),
+            Command::EncryptionKeys => ("GetEncryptionKeys", "ADMIN.GET.ENCRYPTION"),
+            Command::RotateEncryption => ("RotateEncryptionKey", "ADMIN.POST.ENCRYPTION_ROTATE"),
+            Command::ListTenants => ("ListTenants", "ADMIN.GET.TENANTS"),
+            Command::MakeTenant => ("MakeTenant", "ADMIN.POST.TENANTS"),
+            Command::ChangeTenant => ("ChangeTenant", "ADMIN.PATCH.TENANT"),
+            Command::RemoveTenant => ("RemoveTenant", "ADMIN.DELETE.TENANT"),
         }
     }
 }
@@ -144,6 +174,7 @@ mod tests {
     fn paths_to_operations() {
         let all = [
             (Method::POST, cluster::PATH, Operation::HearPeer),
+            (Method::POST, cluster::BLOCKS_PATH, Operation::GiveToPeer),
             (Method::GET, "/metrics", Operation::Metrics),
             (Method::GET, "/-/health", Operation::Health),
             (Method::GET, "/-/ready", Operation::Ready),
@@ -159,9 +190,20 @@ mod tests {
             (Method::GET, "/-/admin/v1/lifecycle", Operation::Command(Some(Command::LastLifecycle), "")),
             (Method::POST, "/-/admin/v1/usage", Operation::Command(Some(Command::Usage), "")),
             (Method::POST, "/-/admin/v1/stored", Operation::Command(Some(Command::Stored), "")),
+            (Method::POST, "/-/admin/v1/recount", Operation::Command(Some(Command::Recount), "")),
             (Method::POST, "/-/admin/v1/reload", Operation::Command(Some(Command::Reload), "")),
             (Method::POST, "/-/admin/v1/path-tokens/rotate", Operation::Command(Some(Command::RotatePathTokens), "rotate")),
             (Method::POST, "/-/admin/v1/presign", Operation::Command(Some(Command::Presign), "")),
+            (Method::GET, "/-/admin/v1/events", Operation::Command(Some(Command::Webhooks), "")),
+            (Method::POST, "/-/admin/v1/events/dead", Operation::Command(Some(Command::DeadEvents), "dead")),
+            (Method::POST, "/-/admin/v1/events/replay", Operation::Command(Some(Command::ReplayEvents), "replay")),
+            (Method::POST, "/-/admin/v1/events/forget", Operation::Command(Some(Command::ForgetEvents), "forget")),
+            (Method::GET, "/-/admin/v1/encryption", Operation::Command(Some(Command::EncryptionKeys), "")),
+            (Method::POST, "/-/admin/v1/encryption/rotate", Operation::Command(Some(Command::RotateEncryption), "rotate")),
+            (Method::GET, "/-/admin/v1/tenants", Operation::Command(Some(Command::ListTenants), "")),
+            (Method::POST, "/-/admin/v1/tenants", Operation::Command(Some(Command::MakeTenant), "")),
+            (Method::PATCH, "/-/admin/v1/tenants/acme", Operation::Command(Some(Command::ChangeTenant), "acme")),
+            (Method::DELETE, "/-/admin/v1/tenants/acme", Operation::Command(Some(Command::RemoveTenant), "acme")),
         ];
         for (n, (method, path, operation)) in all.iter().enumerate() {
             assert_eq!(route(method, path), *operation, "{path}");

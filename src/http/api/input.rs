@@ -21,6 +21,12 @@ pub async fn parse<T: DeserializeOwned>(exchange: &mut Exchange<'_>) -> Result<T
     read_json(&exchange.document().await?)
 }
 
+/// As `parse`, where a body that is empty says nothing.
+pub async fn parse_or_default<T: DeserializeOwned + Default>(exchange: &mut Exchange<'_>) -> Result<T> {
+    let document = exchange.document().await?;
+    if document.is_empty() { Ok(T::default()) } else { read_json(&document) }
+}
+
 /// As `parse`, of a body that lists many keys.
 pub async fn parse_large<T: DeserializeOwned + Send + 'static>(exchange: &mut Exchange<'_>) -> Result<T> {
     let document = exchange.large_document().await?;

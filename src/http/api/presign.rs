@@ -14,7 +14,7 @@ use crate::auth::cloudfront::mint::Wanted;
 use crate::auth::cloudfront::statement::Statement;
 use crate::auth::presign::Presign;
 use crate::auth::url_key::Hash;
-use crate::auth::{Action, Grant, PathToken, Via, Within};
+use crate::auth::{Action, Grant, PathToken, Within};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::host::host_of;
 use crate::base::limits::MAX_PRESIGN_SECONDS;
@@ -33,7 +33,7 @@ use crate::telemetry::audit::Kind;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Request {
+pub struct Request {
     bucket: BucketName,
     key: ObjectKey,
     #[serde(default)]
@@ -53,43 +53,61 @@ struct Request {
     hash: Option<String>,
 }
 
+impl Request {
+    /// To read it.
+    pub fn to_read(bucket: &BucketName, key: &ObjectKey, expires: Option<u64>) -> Self {
+        let (form, method, starts, prefix, source_ip, base, hash) = Default::default();
+        Request { bucket: bucket.clone(), key: key.clone(), form, method, expires, starts, prefix, source_ip, base, hash }
+    }
+}
+
 #[derive(Serialize)]
-struct Link {
-    url: String,
+pub struct Link {
+    pub url: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     form: Option<Form>,
     /// Anyone may read it, with no signature.
-    public: bool,
+    pub public: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
-    expires: Option<String>,
+    pub expires: Option<String>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     cookies: BTreeMap<&'static str, String>,
 }
 
 pub async fn presign(exchange: &mut Exchange<'_>) -> Result<Answer> {
     let request: Request = parse(exchange).await?;
-    let subject = Subject::of(exchange, &request).await?;
-    respond::json(&subject.link(exchange, &request, request.form.unwrap_or_default())?)
+    respond::json(&signed(exchange, &request).await?)
+}
+
+/// In the form that is asked for.
+pub async fn signed(exchange: &Exchange<'_>, request: &Request) -> Result<Link> {
+    let subject = Subject::of(exchange, request).await?;
+    subject.link(exchange, request, request.form.unwrap_or_default())
 }
 
 pub async fn url(exchange: &mut Exchange<'_>) -> Result<Answer> {
     let request: Request = parse(exchange).await?;
+    respond::json(&fitting(exchange, &request).await?)
+}
+
+/// The one that fits the object.
+pub async fn fitting(exchange: &Exchange<'_>, request: &Request) -> Result<Link> {
     if request.method.as_deref().is_some_and(|m| m != "GET") {
         return Err(invalid("method", "An object's URL is for GET."));
     }
-    let subject = Subject::of(exchange, &request).await?;
+    let subject = Subject::of(exchange, request).await?;
     let place = exchange.gateway.settings.place_of(&request.bucket, &request.key);
     let public = subject.object.as_ref().is_some_and(|o| exchange.is_for_anyone(&subject.grant, &subject.bucket, o));
     if public && request.form.is_none() {
         let shown = place.as_ref().filter(|p| p.base.is_some() || request.base.is_some());
-        let base = subject.base(exchange, &request, shown)?;
+        let base = subject.base(exchange, request, shown)?;
         // What nobody named a site's address of is public on the S3 door as well.
         let path = shown.map_or_else(|| OnSite::on_s3_door(&request.bucket, &request.key), |p| p.path.clone());
-        let link = Link { url: format!("{base}{path}"), form: None, public, expires: None, cookies: BTreeMap::new() };
-        return respond::json(&link);
+        return Ok(Link { url: format!("{base}{path}"), form: None, public, expires: None, cookies: BTreeMap::new() });
     }
-    let form = request.form.or(place.as_ref().map(|p| p.form)).unwrap_or_default();
-    respond::json(&subject.link(exchange, &request, form)?)
+    // What opens a folder would open more than a session may.
+    let of_site = place.as_ref().map(|p| p.form).filter(|_| exchange.caller.session.is_none());
+    subject.link(exchange, request, request.form.or(of_site).unwrap_or_default())
 }
 
 /// What a link is made for, and that the caller may do it.
@@ -105,9 +123,7 @@ struct Subject {
 
 impl Subject {
     async fn of(exchange: &Exchange<'_>, request: &Request) -> Result<Self> {
-        if !matches!(exchange.caller.via, Via::Header { .. }) {
-            return Err(Error::new(ErrorKind::AccessDenied, "Links are made for requests that are signed in their Authorization header."));
-        }
+        require_own(exchange)?;
         let (method, action) = match request.method.as_deref().unwrap_or("GET") {
             "GET" => (Method::GET, Action::GetObject),
             "HEAD" => (Method::HEAD, Action::GetObject),
@@ -123,6 +139,7 @@ impl Subject {
         let source = request.source_ip.as_deref().map(network).transpose()?;
         let settings = &exchange.gateway.settings;
         let seconds = request.expires.unwrap_or(settings.presign_expires.min(settings.link_max).as_secs());
+        let seconds = within_session(exchange, seconds);
         let expires = Timestamp::from_secs(exchange.now.secs()).plus(Duration::from_secs(seconds));
         Ok(Subject { bucket, object, method, grant, expires, seconds, source })
     }
@@ -137,6 +154,9 @@ impl Subject {
         }
         let (url, cookies) = match form {
             Form::S3 => (self.s3_url(exchange, request)?, BTreeMap::new()),
+            _ if exchange.caller.session.is_some() => {
+                return Err(invalid("form", "Temporary credentials make links of the form s3 alone."));
+            }
             _ if !matches!(self.method, Method::GET | Method::HEAD) => {
                 return Err(invalid("method", "Only links of the form s3 can write."));
             }
@@ -155,7 +175,6 @@ impl Subject {
         if request.prefix.is_some() || request.source_ip.is_some() || request.starts.is_some() || request.hash.is_some() {
             return Err(invalid("form", "A presigned URL of S3 has no prefix, source_ip, starts or hash: use another form."));
         }
-        let access_key = exchange.caller.access_key.as_ref().ok_or_else(|| Error::internal("a signed request without a key"))?;
         let own = exchange.base_url();
         let presign = Presign {
             method: self.method.clone(),
@@ -166,7 +185,7 @@ impl Subject {
             now: exchange.now,
             query: &[],
         };
-        exchange.gateway.auth.presign(access_key, &presign)
+        exchange.gateway.auth.presign_for(exchange.caller, &presign)
     }
 
     fn cloudfront(&self, exchange: &Exchange<'_>, request: &Request, form: Form) -> Result<(String, BTreeMap<&'static str, String>)> {
@@ -239,6 +258,18 @@ impl Subject {
             }),
         }
     }
+}
+
+/// A request that came by a link makes no other.
+pub fn require_own(exchange: &Exchange<'_>) -> Result<()> {
+    let text = "Links are made for requests that are signed in their Authorization header.";
+    if exchange.caller.via.is_own() { Ok(()) } else { Err(Error::new(ErrorKind::AccessDenied, text)) }
+}
+
+/// A link that is signed by a session ends with it.
+pub fn within_session(exchange: &Exchange<'_>, seconds: u64) -> u64 {
+    let ends = exchange.caller.session.as_ref().map(|of| of.session.expires.secs());
+    ends.map_or(seconds, |ends| seconds.min(ends.saturating_sub(exchange.now.secs())))
 }
 
 /// All of the key up to its last slash.

@@ -5,11 +5,11 @@ use serde_json::{Value, json};
 use crate::auth::action::Action;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::names::TenantId;
-use crate::base::timestamp::Timestamp;
 use crate::base::usage::{Stored, StoredBy, StoredPage};
 use crate::http::exchange::Exchange;
 use crate::http::health;
 use crate::http::respond::{self, Answer};
+use crate::usage::period::HOUR;
 use crate::usage::prices::stored_now;
 use crate::usage::report::{Asked, Report};
 use crate::usage::show;
@@ -22,7 +22,7 @@ pub async fn report(exchange: &Exchange<'_>) -> Result<Answer> {
     let value = |name| exchange.query.value(name).map(str::to_owned);
     let asked = Asked { tenant: value("tenant"), month: value("month"), day: value("day"), by: value("by"), format: value("format") };
     let csv = asked.wants_csv()?;
-    show_report(&exchange.gateway.ops.usage(grant, asked.query(Timestamp::now())?).await?, csv)
+    show_report(&exchange.gateway.ops.usage(grant, asked.query(exchange.gateway.ops.usage_clock())?).await?, csv)
 }
 
 pub async fn stored(exchange: &Exchange<'_>) -> Result<Answer> {
@@ -58,6 +58,10 @@ fn place(place: &Stored) -> Value {
     });
     for (name, count) in stored_now(&place.amount) {
         shown[name] = json!(count);
+    }
+    if place.byte_millis > 0 {
+        shown["byte_milliseconds"] = json!(place.byte_millis.to_string());
+        shown["byte_hours"] = json!((place.byte_millis / u128::from(HOUR)).to_string());
     }
     shown
 }

@@ -1,7 +1,7 @@
 //! The edge door: GET, HEAD and OPTIONS for browsers and CDNs. `handle` is the whole of it, top to bottom.
 //!
 //! A `site` says which objects a host shows and `callers` whose requests it takes; `compress` in which form they are shown;
-//! `website` shows a bucket's website, where it is one; `tags` name what a CDN keeps;
+//! `rendition` shows what was made of a model; `website` a bucket's website, where it is one; `tags` name what a CDN keeps;
 //! `cache` and `cors` write the headers that make an answer good for a CDN and a page on another
 //! origin, `http::isolation` those that keep its documents apart; `multirange` answers several ranges at once.
 //! Not here: who may read (the same identity and Grant as on the S3 door), what a read is (`http::read`).
@@ -12,6 +12,7 @@ pub mod callers;
 pub mod compress;
 pub mod cors;
 pub mod multirange;
+mod rendition;
 pub mod site;
 pub mod tags;
 pub mod website;
@@ -47,28 +48,37 @@ use crate::ops::read::Shown;
 use crate::origin::Freshness;
 use crate::variants::Lookup;
 
-/// One request from its head to its answer.
-pub async fn handle(gateway: &Gateway, visit: &mut Visit, request: Request<RequestBody>, peer: Peer) -> Answer {
+/// One request from its head to its answer. What needs no waiting is done before there is a future, as on the S3 door.
+pub fn handle<'a>(
+    gateway: &'a Gateway,
+    visit: &'a mut Visit,
+    request: Request<RequestBody>,
+    peer: Peer,
+) -> impl Future<Output = Answer> + use<'a> {
     let (mut parts, body) = request.into_parts();
-    let (uri, head) = (parts.uri.clone(), parts.method == Method::HEAD);
+    let (uri, method) = (parts.uri.clone(), parts.method.clone());
     let origin = parts.headers.get(ORIGIN).cloned();
     let (site, rules) = gateway.settings.sites.of_request(&parts.headers);
+    let admitted = admit(visit, site, &mut parts, &peer);
+    let visit: &Visit = visit;
 
-    let answered = match (admit(visit, site, &mut parts, &peer), &parts.method) {
-        (Err(refused), _) => Err(refused),
-        (Ok(_), &Method::OPTIONS) => Ok(cors::preflight()),
-        (Ok(proven), &Method::GET | &Method::HEAD) => match site {
-            Some(site) => read(gateway, visit, site, proven, parts, body, peer).await,
-            None => Err(nothing_here()),
-        },
-        _ => Err(read_only()),
-    };
+    async move {
+        let answered = match (admitted, &method) {
+            (Err(refused), _) => Err(refused),
+            (Ok(_), &Method::OPTIONS) => Ok(cors::preflight()),
+            (Ok(proven), &Method::GET | &Method::HEAD) => match site {
+                Some(site) => read(gateway, visit, site, proven, parts, body, peer).await,
+                None => Err(nothing_here()),
+            },
+            _ => Err(read_only()),
+        };
 
-    let mut answer = answered.unwrap_or_else(|e| visit.failed(gateway, &e, uri.path(), head));
-    rules.cors.apply(answer.headers_mut(), origin);
-    let status = answer.status();
-    isolation::apply(answer.headers_mut(), status, rules.sandbox, rules.coep);
-    answer
+        let mut answer = answered.unwrap_or_else(|e| visit.failed(gateway, &e, uri.path(), method == Method::HEAD));
+        rules.cors.apply(answer.headers_mut(), origin);
+        let status = answer.status();
+        isolation::apply(answer.headers_mut(), status, rules.sandbox, rules.coep);
+        answer
+    }
 }
 
 /// Whether the site takes requests of this caller, and whether he proved to be its CDN.
@@ -91,37 +101,39 @@ fn read_only() -> Error {
 }
 
 /// GET or HEAD of what the site shows at this path.
-async fn read(
-    gateway: &Gateway,
-    visit: &Visit,
-    site: &Site,
+fn read<'a>(
+    gateway: &'a Gateway,
+    visit: &'a Visit,
+    site: &'a Site,
     proven: Option<ProvenCdn>,
     parts: Parts,
     body: RequestBody,
     peer: Peer,
-) -> Result<Answer> {
+) -> impl Future<Output = Result<Answer>> + use<'a> {
     let uri = parts.uri.clone();
-    let (token, path) = site.split_token(uri.path());
-    let operation = if parts.method == Method::HEAD { Operation::HeadObject } else { Operation::GetObject };
-    let (bucket, key, folder) = &locate(gateway, site, path).await?;
-    let record = visit.record();
-    record.names(Resource::Object(bucket.clone(), key.clone()));
-    let query = Query::parse(uri.query())?;
-    let version = route::version_of(&query)?;
-    record.routed(operation.label(), operation.log_name(), operation.audited());
+    // Not `async fn`: that would keep its arguments beside what becomes of them.
+    async move {
+        let (token, path) = site.split_token(uri.path());
+        let operation = if parts.method == Method::HEAD { Operation::HeadObject } else { Operation::GetObject };
+        let (bucket, key, folder) = &locate(gateway, site, path).await?;
+        let record = visit.record();
+        record.names(Resource::Object(bucket.clone(), key.clone()));
+        let query = Query::parse(uri.query())?;
+        let version = route::version_of(&query)?;
+        record.routed(operation.label(), operation.log_name(), operation.audited());
 
-    let is_site = |host: Host<'_>| gateway.settings.sites.is_named_by(site, host);
-    let reading = Reading { known_as: site.url.as_deref(), path_token: token, is_site: &is_site };
-    let mut exchange = Exchange::open_for_reading(gateway, visit, parts, query, body, peer, reading)?;
-    exchange.version = version;
-    check_meaning(&exchange, bucket, key)?;
-    let asked = folder.as_deref().unwrap_or(key.as_str());
-    match show(&exchange, visit, site, proven, exchange.named(bucket, key), asked).await {
-        Err(failed) if matches!(failed.kind(), ErrorKind::NoSuchKey | ErrorKind::AccessDenied) => {
-            // Rarely needed, and then large: no part of every read's future.
-            Box::pin(refused(&exchange, visit, site, exchange.named(bucket, key), asked, failed)).await
-        }
-        shown => shown,
+        let is_site = |host: Host<'_>| gateway.settings.sites.is_named_by(site, host);
+        let reading = Reading { known_as: site.url.as_deref(), path_token: token, is_site: &is_site };
+        let mut exchange = Exchange::open_for_reading(gateway, visit, parts, query, body, peer, reading)?;
+        exchange.version = version;
+        check_meaning(&exchange, bucket, key)?;
+        let asked = folder.as_deref().unwrap_or(key.as_str());
+        let failed = match show(&exchange, visit, site, proven, exchange.named(bucket, key), asked).await {
+            Err(failed) if matches!(failed.kind(), ErrorKind::NoSuchKey | ErrorKind::AccessDenied) => failed,
+            shown => return shown,
+        };
+        // Rarely needed, and then large: no part of every read's future.
+        Box::pin(refused(&exchange, visit, site, exchange.named(bucket, key), asked, failed)).await
     }
 }
 
@@ -177,6 +189,11 @@ async fn show(
         let freshness = if attempt == 0 { Freshness::Cached } else { Freshness::Current };
         let (found, mut object, _prefetch) = exchange.look_up_to_read(bucket, key, freshness, wanted.certain()).await?;
         let grant = exchange.authorize_object(Action::GetObject, &found, exchange.named(bucket, key), Some(&object)).await?;
+        if let Some(variant) = exchange.query.value("variant") {
+            let read = rendition::Rendered { site, proven, found: &found, key, object: &object, grant: &grant, freshness };
+            let Some(answer) = Box::pin(rendition::show(exchange, &read, variant, &mut wanted)).await? else { continue };
+            return Ok(answer);
+        }
         if gateway.ops.asks_for_inspections() {
             object = Box::pin(gateway.ops.with_inspection(exchange.named(bucket, key), object, wanted.head)).await;
         }
@@ -197,7 +214,7 @@ async fn show(
         let altered = exchange.query.get("response-content-encoding").is_some() || gateway.ops.seals(&object);
         let choice = compress::choose(&site.compress, &exchange.parts.headers, key, &object, &wanted, altered);
         let form = match choice.change {
-            Some(change) => gateway.ops.variant(&grant, &object, change).await?,
+            Some(change) => Box::pin(gateway.ops.variant(&grant, &object, change)).await?,
             None => Lookup::Never,
         };
         let described = if let Lookup::Ready(variant) = &form { Some((variant.describe(&object), variant)) } else { None };
@@ -246,7 +263,7 @@ fn wanted(exchange: &Exchange<'_>, head: bool) -> Result<Read> {
 fn check_meaning(exchange: &Exchange<'_>, bucket: &BucketName, key: &ObjectKey) -> Result<()> {
     let bucket_in_host = exchange.gateway.auth.settings().bucket_in_host(&exchange.parts.headers);
     let named_as_on_s3 = match exchange.caller.via {
-        Via::SigV2Query { .. } | Via::Form { .. } | Via::SigV2Form { .. } => true,
+        Via::SigV2Query { .. } | Via::Form { .. } | Via::SigV2Form { .. } | Via::Bearer { .. } => true,
         Via::Header { .. } | Via::Query { .. } => bucket_in_host.is_some(),
         Via::Anonymous | Via::CloudFront { .. } | Via::PathToken { .. } => false,
     };
@@ -263,15 +280,15 @@ fn check_meaning(exchange: &Exchange<'_>, bucket: &BucketName, key: &ObjectKey) 
 
 /// None: what is shown was replaced meanwhile.
 async fn answer(gateway: &Gateway, grant: &Grant, shown: Shown<'_>, wanted: &mut Read) -> Result<Option<Answer>> {
-    if !wanted.head {
-        gateway.require_egress(&shown.info.owner)?;
+    if let (false, Some(bucket)) = (wanted.head, grant.bucket()) {
+        gateway.require_egress(&shown.info.owner, bucket)?;
     }
     let Requested::Several(specs) = &wanted.range else { return read::answer(&gateway.ops, grant, shown, wanted).await };
     if !wanted.may_be_partial(shown.info) {
         return read::answer(&gateway.ops, grant, shown, wanted).await;
     }
     match multirange::choose(specs, shown.info.size) {
-        Chosen::Several(ranges) => multirange::answer(&gateway.ops, grant, shown, wanted, &ranges).await,
+        Chosen::Several(ranges) => Box::pin(multirange::answer(&gateway.ops, grant, shown, wanted, &ranges)).await,
         Chosen::Plain(range) => {
             let asked = std::mem::replace(&mut wanted.range, range);
             let answered = read::answer(&gateway.ops, grant, shown, wanted).await;

@@ -148,31 +148,48 @@ fn parse(document: &[u8], owner: &TenantId, known: impl Fn(&TenantId) -> bool) -
     let listed = root.child("AccessControlList").ok_or_else(|| malformed("It has no AccessControlList."))?;
     let mut list = Vec::new();
     for grant in &listed.children {
-        let grantee = grant.child("Grantee").filter(|_| grant.name == "Grant").ok_or_else(|| malformed("A Grant has a Grantee."))?;
-        let permission = grant.text_of("Permission").and_then(Permission::parse);
-        let permission = permission.ok_or_else(|| malformed("A Permission is READ, WRITE, READ_ACP, WRITE_ACP or FULL_CONTROL."))?;
-        let grantee = match (grantee.text_of("ID"), grantee.text_of("URI"), grantee.text_of("EmailAddress")) {
-            // It has its own, whether or not it is still a tenant.
-            (Some(id), None, None) if id == owner.as_str() => Grantee::Tenant(owner.clone()),
-            (Some(id), None, None) => user(id, &known)?,
-            (None, Some(uri), None) => group(uri)?,
-            (None, None, Some(email)) => return Err(unresolvable(email)),
-            _ => return Err(malformed("A Grantee has an ID or a URI.")),
-        };
-        list.push((grantee, permission));
+        // It has its own, whether or not it is still a tenant.
+        list.push(one(grant, |id| id == owner || known(id))?);
     }
     grants_of(list)
+}
+
+/// What a bucket says of the log objects that are made of its requests.
+pub fn target_grants(exchange: &Exchange<'_>, listed: &Element) -> Result<Grants> {
+    let of_logs = |grant: &Element| {
+        let (grantee, permission) = one(grant, |id| known(exchange, id))?;
+        match permission {
+            Permission::Read | Permission::Write | Permission::FullControl => Ok((grantee, permission)),
+            Permission::ReadAcp | Permission::WriteAcp => Err(malformed("A Permission of TargetGrants is READ, WRITE or FULL_CONTROL.")),
+        }
+    };
+    grants_of(listed.children.iter().map(of_logs).collect::<Result<_>>()?)
+}
+
+/// One `Grant`.
+fn one(grant: &Element, known: impl Fn(&TenantId) -> bool) -> Result<(Grantee, Permission)> {
+    let grantee = grant.child("Grantee").filter(|_| grant.name == "Grant").ok_or_else(|| malformed("A Grant has a Grantee."))?;
+    let permission = grant.text_of("Permission").and_then(Permission::parse);
+    let permission = permission.ok_or_else(|| malformed("A Permission is READ, WRITE, READ_ACP, WRITE_ACP or FULL_CONTROL."))?;
+    let grantee = match (grantee.text_of("ID"), grantee.text_of("URI"), grantee.text_of("EmailAddress")) {
+        (Some(id), None, None) => user(id, known)?,
+        (None, Some(uri), None) => group(uri)?,
+        (None, None, Some(email)) => return Err(unresolvable(email)),
+        _ => return Err(malformed("A Grantee has an ID or a URI.")),
+    };
+    Ok((grantee, permission))
 }
 
 fn document(exchange: &Exchange<'_>, grants: &Grants, owner: &TenantId) -> String {
     let mut w = Writer::document("AccessControlPolicy");
     exchange.owner(&mut w, "Owner", owner);
-    list(&mut w, grants, |w, tenant| exchange.grantee(w, tenant));
+    list(&mut w, "AccessControlList", grants, |w, tenant| exchange.grantee(w, tenant));
     w.finish("AccessControlPolicy")
 }
 
-fn list(w: &mut Writer, grants: &Grants, user: impl Fn(&mut Writer, &TenantId)) {
-    w.open("AccessControlList");
+/// Inside an element of this name.
+pub fn list(w: &mut Writer, name: &'static str, grants: &Grants, user: impl Fn(&mut Writer, &TenantId)) {
+    w.open(name);
     for (grantee, permission) in grants.iter() {
         w.open("Grant");
         match grantee {
@@ -183,7 +200,7 @@ fn list(w: &mut Writer, grants: &Grants, user: impl Fn(&mut Writer, &TenantId)) 
         }
         w.leaf("Permission", permission.name()).close("Grant");
     }
-    w.close("AccessControlList");
+    w.close(name);
 }
 
 #[cfg(test)]
@@ -199,7 +216,7 @@ mod tests {
     fn written(grants: &Grants, owner: &TenantId) -> String {
         let mut w = Writer::document("AccessControlPolicy");
         w.open("Owner").leaf("ID", owner).close("Owner");
-        list(&mut w, grants, |w, tenant| {
+        list(&mut w, "AccessControlList", grants, |w, tenant| {
             w.open_typed("Grantee", "CanonicalUser").leaf("ID", tenant).close("Grantee");
         });
         w.finish("AccessControlPolicy")

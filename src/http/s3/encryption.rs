@@ -149,12 +149,12 @@ pub fn brought(exchange: &Exchange<'_>, source: bool) -> Option<Arc<CustomerKey>
 /// The object as whoever asks may read it: with his key, where it needs one. None: it was replaced meanwhile; look again.
 /// Nothing is waited for, or made, where neither the object nor the request has to do with it.
 pub async fn unlocked(exchange: &Exchange<'_>, grant: &Grant, object: SharedObject) -> Result<Option<SharedObject>> {
-    let headers = &exchange.parts.headers;
-    if headers.contains_key(&ALGORITHM) {
+    let says = |name: &HeaderName| exchange.says_s3 && exchange.parts.headers.contains_key(name);
+    if says(&ALGORITHM) {
         return Err(not_applicable());
     }
     if !matches!(object.encryption, Some(Encryption::Customer(_))) {
-        let speaks = CUSTOMER.iter().any(|name| headers.contains_key(name));
+        let speaks = CUSTOMER.iter().any(says);
         return if speaks { Err(not_applicable()) } else { Ok(Some(object)) };
     }
     let object = with_key(&object, customer_key(exchange, &CUSTOMER)?)?;

@@ -6,7 +6,7 @@ use http::header::{
     RANGE,
 };
 
-use crate::auth::Action;
+use crate::auth::{Action, Grant};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::header;
 use crate::base::names::{BucketName, ObjectKey};
@@ -42,45 +42,74 @@ pub async fn read(exchange: &mut Exchange<'_>, bucket: &BucketName, key: &Object
         let (found, mut object, _prefetch) = exchange.look_up_to_read(bucket, key, Freshness::Current, wanted.certain()).await?;
         let grant = exchange.authorize_object(Action::GetObject, &found, exchange.named(bucket, key), Some(&object)).await?;
         if !wanted.head {
-            exchange.gateway.require_egress(&object.owner)?;
+            exchange.gateway.require_egress(&object.owner, bucket)?;
         }
         let Some(unlocked) = encryption::unlocked(exchange, &grant, object).await? else { continue };
         object = unlocked;
+        if let Some(variant) = exchange.query.value("variant") {
+            match Box::pin(rendition(exchange, &grant, &object, variant, &wanted)).await? {
+                Some(answer) => {
+                    exchange.record.saw_bucket(found);
+                    exchange.record.saw_object(object);
+                    return Ok(answer);
+                }
+                None => continue,
+            }
+        }
         if exchange.gateway.ops.asks_for_inspections() {
             object = Box::pin(exchange.gateway.ops.with_inspection(exchange.named(bucket, key), object, wanted.head)).await;
         }
         if wanted.part.is_some() {
             object = exchange.gateway.ops.with_parts(&grant, &object).await?;
         }
-        if let Some(mut answer) = read::answer(&exchange.gateway.ops, &grant, Shown::stored(&object), &wanted).await? {
-            apply_overrides(exchange, &mut answer)?;
-            if exchange.gateway.ops.lifecycles().may_concern(&found) {
-                // In a box: it is no part of what a hot read is.
-                Box::pin(lifecycle::tell(exchange, &found, exchange.named(bucket, key), &object, answer.headers_mut())).await;
-            }
-            if object.encryption.is_some() {
-                encryption::tell(answer.headers_mut(), object.encryption.as_ref());
-            }
-            versions::tell_read(answer.headers_mut(), &found, &object);
-            exchange.tell_lock(answer.headers_mut(), &found, exchange.named(bucket, key), &object);
-            if object.tag_count.is_some_and(|count| count > 0) {
-                Box::pin(tell_tag_count(exchange, &found, exchange.named(bucket, key), &object, &mut answer)).await;
-            }
-            exchange.record.saw_bucket(found);
-            exchange.record.saw_object(object);
-            return Ok(answer);
-        }
+        let Some(answer) = read::answer(&exchange.gateway.ops, &grant, Shown::stored(&object), &wanted).await? else { continue };
+        let answer = told(exchange, &found, exchange.named(bucket, key), &object, answer)?;
+        let has_tags = object.tag_count.is_some_and(|count| count > 0);
+        let answer = if has_tags || exchange.gateway.ops.lifecycles().may_concern(&found) {
+            // In a box: it is no part of what a hot read is.
+            Box::pin(looked_up(exchange, &found, exchange.named(bucket, key), &object, answer)).await
+        } else {
+            answer
+        };
+        exchange.record.saw_bucket(found);
+        exchange.record.saw_object(object);
+        return Ok(answer);
     }
     Err(replaced_too_often())
 }
 
-/// How many tags what is read has: for who may read the tags, too.
-async fn tell_tag_count(exchange: &Exchange<'_>, found: &SharedBucket, of: ObjectRef<'_>, object: &SharedObject, answer: &mut Answer) {
-    if let Some(count) = object.tag_count
+/// A result that was made of the object. None: it was replaced.
+async fn rendition(exchange: &Exchange<'_>, grant: &Grant, object: &SharedObject, variant: &str, wanted: &Read) -> Result<Option<Answer>> {
+    let ops = &exchange.gateway.ops;
+    let found = ops.rendition(grant, object, variant, Freshness::Current).await?;
+    let Some(mut answer) = read::answer(ops, grant, found.shown(), wanted).await? else { return Ok(None) };
+    apply_overrides(exchange, &mut answer)?;
+    encryption::tell(answer.headers_mut(), found.shown().info.encryption.as_ref());
+    Ok(Some(answer))
+}
+
+/// The answer with what else is known of the object.
+fn told(exchange: &Exchange<'_>, found: &SharedBucket, of: ObjectRef<'_>, object: &SharedObject, mut answer: Answer) -> Result<Answer> {
+    apply_overrides(exchange, &mut answer)?;
+    if object.encryption.is_some() {
+        encryption::tell(answer.headers_mut(), object.encryption.as_ref());
+    }
+    versions::tell_read(answer.headers_mut(), found, object);
+    exchange.tell_lock(answer.headers_mut(), found, of, object);
+    Ok(answer)
+}
+
+/// The answer with what has to be looked up for it: when the object expires, and how many tags it has, for who may read those.
+async fn looked_up(exchange: &Exchange<'_>, found: &SharedBucket, of: ObjectRef<'_>, object: &SharedObject, mut answer: Answer) -> Answer {
+    if exchange.gateway.ops.lifecycles().may_concern(found) {
+        lifecycle::tell(exchange, found, of, object, answer.headers_mut()).await;
+    }
+    if let Some(count) = object.tag_count.filter(|count| *count > 0)
         && exchange.authorize_object(Action::GetObjectTagging, found, of, Some(object)).await.is_ok()
     {
         answer.headers_mut().insert("x-amz-tagging-count", HeaderValue::from(count));
     }
+    answer
 }
 
 /// What of the object is asked for, in headers and query.

@@ -170,7 +170,7 @@ pub async fn v2(exchange: &mut Exchange<'_>, bucket: &BucketName) -> Result<Answ
     w.leaf("KeyCount", page.entries.len()).leaf("IsTruncated", page.next.is_some());
     w.leaf_if("ContinuationToken", token);
     if let Some(next) = &page.next {
-        w.leaf("NextContinuationToken", URL_SAFE_NO_PAD.encode(next));
+        w.leaf("NextContinuationToken", token_of(next));
     }
     if !start_after.is_empty() {
         w.leaf("StartAfter", listing.name(start_after));
@@ -180,8 +180,12 @@ pub async fn v2(exchange: &mut Exchange<'_>, bucket: &BucketName) -> Result<Answ
     Ok(answer(exchange, w, &page))
 }
 
+pub fn token_of(next: &str) -> String {
+    URL_SAFE_NO_PAD.encode(next)
+}
+
 /// A token is the place where the page before ended; opaque to clients.
-fn from_token(token: &str) -> Result<String> {
+pub fn from_token(token: &str) -> Result<String> {
     let decoded = URL_SAFE_NO_PAD.decode(token).ok().and_then(|b| String::from_utf8(b).ok()).filter(|s| !s.is_empty());
     decoded.ok_or_else(|| {
         Error::new(ErrorKind::InvalidArgument, "The continuation token provided is incorrect").detail("ArgumentName", "continuation-token")

@@ -6,12 +6,14 @@ use http::StatusCode;
 
 use crate::auth::action::Action;
 use crate::auth::log_delivery;
+use crate::base::acl::Grants;
 use crate::base::bucket_logging::{BucketLogging, DateSource, KeyFormat};
 use crate::base::error::{Error, ErrorKind, Result};
-use crate::base::names::BucketName;
+use crate::base::names::{BucketName, TenantId};
 use crate::base::object::Bucket;
 use crate::http::exchange::Exchange;
 use crate::http::respond::{self, Answer};
+use crate::http::s3::acl;
 use crate::http::xml::{Element, Writer};
 
 const ROOT: &str = "BucketLoggingStatus";
@@ -20,12 +22,13 @@ pub async fn get(exchange: &mut Exchange<'_>, name: &BucketName) -> Result<Answe
     exchange.on_bucket(Action::GetBucketLogging, name).await?;
     let bucket = exchange.gateway.ops.bucket_for_decision(name).await?;
     let logging = BucketLogging::of(&*exchange.existing(bucket, name)?)?;
-    Ok(respond::xml(document(logging.as_ref())))
+    Ok(respond::xml(document(logging.as_ref(), |w, tenant| exchange.grantee(w, tenant))))
 }
 
 pub async fn put(exchange: &mut Exchange<'_>, name: &BucketName) -> Result<Answer> {
     let grant = exchange.on_bucket(Action::PutBucketLogging, name).await?;
-    let logging = parse(&exchange.document().await?)?;
+    let document = exchange.document().await?;
+    let logging = parse(&document, |grants| acl::target_grants(exchange, grants))?;
     if let Some(logging) = &logging {
         let source = exchange.gateway.ops.bucket_for_decision(name).await?;
         require_may(exchange, &*exchange.existing(source, name)?, logging).await?;
@@ -44,17 +47,26 @@ async fn require_may(exchange: &Exchange<'_>, source: &Bucket, logging: &BucketL
     let key = logging.key_like(source, exchange.region())?;
     // As if it were not there: whose other buckets are is not told.
     let target = exchange.gateway.ops.bucket_for_decision(&logging.target).await?.ok_or_else(log_delivery::refused)?;
-    exchange.gateway.auth.may_deliver_log(source, &target, logging, &key)?;
+    let grant = exchange.gateway.auth.grant_for_log(source, &target, logging, &key)?;
+    if logging.grants != Grants::default() && grant.require_acls().is_err() {
+        let text = "Target grants not allowed for bucket owner enforced buckets: say in the target's policy who reads the logs.";
+        return Err(Error::new(ErrorKind::AccessControlListNotSupported, text));
+    }
+    grant.becomes(&logging.acl(&target.owner))?;
     if BucketLogging::of(&target)?.is_some() {
         return wrong("The target bucket is logged itself: a log must not go where logs are made.");
     }
     Ok(())
 }
 
-fn document(logging: Option<&BucketLogging>) -> String {
+fn document(logging: Option<&BucketLogging>, user: impl Fn(&mut Writer, &TenantId)) -> String {
     let mut w = Writer::document(ROOT);
-    if let Some(BucketLogging { target, prefix, format }) = logging {
-        w.open("LoggingEnabled").leaf("TargetBucket", target).leaf("TargetPrefix", prefix).open("TargetObjectKeyFormat");
+    if let Some(BucketLogging { target, prefix, format, grants }) = logging {
+        w.open("LoggingEnabled").leaf("TargetBucket", target).leaf("TargetPrefix", prefix);
+        if *grants != Grants::default() {
+            acl::list(&mut w, "TargetGrants", grants, user);
+        }
+        w.open("TargetObjectKeyFormat");
         match format {
             KeyFormat::Simple => w.open("SimplePrefix").close("SimplePrefix"),
             KeyFormat::Partitioned(source) => {
@@ -66,20 +78,17 @@ fn document(logging: Option<&BucketLogging>) -> String {
     w.finish(ROOT)
 }
 
-/// None: logging ends.
-fn parse(document: &[u8]) -> Result<Option<BucketLogging>> {
+/// None: logging ends. `grants` reads those of log objects.
+fn parse(document: &[u8], grants: impl Fn(&Element) -> Result<Grants>) -> Result<Option<BucketLogging>> {
     let root = Element::parse(document, ROOT)?;
     let Some(enabled) = root.child("LoggingEnabled") else {
         return if root.children.is_empty() { Ok(None) } else { Err(malformed("its one element is LoggingEnabled")) };
     };
-    if enabled.child("TargetGrants").is_some_and(|grants| !grants.children.is_empty()) {
-        let text = "TargetGrants are not implemented: who reads the logs is said by the policy of the target bucket.";
-        return Err(Error::new(ErrorKind::NotImplemented, text));
-    }
+    let grants = enabled.child("TargetGrants").map(grants).transpose()?.unwrap_or_default();
     let target = enabled.text_of("TargetBucket").ok_or_else(|| malformed("TargetBucket is missing"))?;
     let prefix = enabled.text_of("TargetPrefix").ok_or_else(|| malformed("TargetPrefix is missing; it may be empty"))?;
     let target = BucketName::parse(target).map_err(|_| log_delivery::refused())?;
-    Ok(Some(BucketLogging { target, prefix: prefix.to_owned(), format: key_format(enabled.child("TargetObjectKeyFormat"))? }))
+    Ok(Some(BucketLogging { target, prefix: prefix.to_owned(), format: key_format(enabled.child("TargetObjectKeyFormat"))?, grants }))
 }
 
 fn key_format(format: Option<&Element>) -> Result<KeyFormat> {
@@ -102,28 +111,34 @@ fn malformed(why: &str) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::acl::{Grantee, Permission};
+
+    fn grants(_: &Element) -> Result<Grants> {
+        Ok(Grants::of([(Grantee::AllUsers, Permission::Read)]).unwrap())
+    }
 
     #[test]
     fn reads_what_it_writes() {
-        assert_eq!(parse(document(None).as_bytes()).unwrap(), None);
+        assert_eq!(parse(document(None, |_, _| ()).as_bytes(), grants).unwrap(), None);
         for format in [KeyFormat::Simple, KeyFormat::Partitioned(DateSource::Event), KeyFormat::Partitioned(DateSource::Delivery)] {
             for prefix in ["", "a/<&>\"", "logs/"] {
-                let logging = BucketLogging { target: BucketName::parse("logs").unwrap(), prefix: prefix.into(), format };
-                assert_eq!(parse(document(Some(&logging)).as_bytes()).unwrap(), Some(logging));
+                for grants in [Grants::default(), Grants::of([(Grantee::AllUsers, Permission::Read)]).unwrap()] {
+                    let logging = BucketLogging { target: BucketName::parse("logs").unwrap(), prefix: prefix.into(), format, grants };
+                    assert_eq!(parse(document(Some(&logging), |_, _| ()).as_bytes(), self::grants).unwrap(), Some(logging));
+                }
             }
         }
     }
 
     #[test]
     fn refuses_the_rest() {
-        let of = |content: &str| parse(format!("<{ROOT}>{content}</{ROOT}>").as_bytes()).unwrap_err().kind();
+        let of = |content: &str| parse(format!("<{ROOT}>{content}</{ROOT}>").as_bytes(), grants).unwrap_err().kind();
         assert_eq!(of("<Other/>"), ErrorKind::MalformedXml);
         assert_eq!(of("<LoggingEnabled><TargetPrefix/></LoggingEnabled>"), ErrorKind::MalformedXml);
         assert_eq!(of("<LoggingEnabled><TargetBucket>logs</TargetBucket></LoggingEnabled>"), ErrorKind::MalformedXml);
         let with = |rest: &str| {
             of(&format!("<LoggingEnabled><TargetBucket>logs</TargetBucket><TargetPrefix>a</TargetPrefix>{rest}</LoggingEnabled>"))
         };
-        assert_eq!(with("<TargetGrants><Grant/></TargetGrants>"), ErrorKind::NotImplemented);
         assert_eq!(with("<TargetObjectKeyFormat/>"), ErrorKind::MalformedXml);
         let wrong = "<PartitionedPrefix><PartitionDateSource>Now</PartitionDateSource></PartitionedPrefix>";
         assert_eq!(with(&format!("<TargetObjectKeyFormat>{wrong}</TargetObjectKeyFormat>")), ErrorKind::MalformedXml);

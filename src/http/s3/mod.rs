@@ -29,6 +29,9 @@ pub mod tagging;
 pub mod versions;
 pub mod website;
 
+use std::future::ready;
+use std::pin::Pin;
+
 use http::header::AUTHORIZATION;
 use http::request::Parts;
 use http::{Method, Request};
@@ -41,6 +44,7 @@ use crate::http::exchange::Exchange;
 use crate::http::gateway::Gateway;
 use crate::http::health;
 use crate::http::isolation;
+use crate::http::mcp;
 use crate::http::respond::Answer;
 use crate::http::s3::operation::{OnBucket, OnForm, OnObject, OnService};
 use crate::http::s3::route::{Resource, Routed};
@@ -49,71 +53,110 @@ use crate::http::visit::Visit;
 use crate::net::request_body::RequestBody;
 use crate::net::service::Peer;
 
-/// One request from its head to its answer.
-pub async fn handle(gateway: &Gateway, visit: &Visit, request: Request<RequestBody>, peer: Peer) -> Answer {
+/// One request from its head to its answer. What needs no waiting is done before there is a future, and has no place in it: a
+/// future is copied on its way to where it runs.
+pub fn handle<'a>(
+    gateway: &'a Gateway,
+    visit: &'a Visit,
+    request: Request<RequestBody>,
+    peer: Peer,
+) -> impl Future<Output = Answer> + use<'a> {
     let (parts, body) = request.into_parts();
     let (uri, head) = (parts.uri.clone(), parts.method == Method::HEAD);
     let asked = cors::Asked::of(&parts);
     let unsigned = !parts.headers.contains_key(AUTHORIZATION);
+    let mut begun = begin(gateway, visit, parts, body, peer);
 
-    let answered = answer(gateway, visit, parts, body, peer).await;
-
-    let mut answer = answered.unwrap_or_else(|e| visit.failed(gateway, &e, uri.path(), head));
-    cors::apply(gateway, visit.record(), asked, answer.headers_mut()).await;
-    // What is signed in a header is no address that a browser opens.
-    if unsigned && !visit.bucket_in_host.get() {
-        isolation::apply_shared(answer.headers_mut());
+    async move {
+        let answered = match &mut begun {
+            Begun::Routed(exchange, routed) => dispatch(exchange, routed).await,
+            Begun::Elsewhere(answered) => answered.await,
+        };
+        let mut answer = answered.unwrap_or_else(|e| visit.failed(gateway, &e, uri.path(), head));
+        cors::apply(gateway, visit.record(), asked, answer.headers_mut()).await;
+        // What is signed in a header is no address that a browser opens.
+        if unsigned && !visit.bucket_in_host.get() {
+            isolation::apply_shared(answer.headers_mut());
+        }
+        answer
     }
-    answer
 }
 
-async fn answer(gateway: &Gateway, visit: &Visit, parts: Parts, body: RequestBody, peer: Peer) -> Result<Answer> {
+/// What a request's head led to.
+#[expect(clippy::large_enum_variant, reason = "a box would cost each request an allocation")]
+enum Begun<'a> {
+    Routed(Exchange<'a>, Routed<'a>),
+    /// Refused, or answered by what is no operation of S3 on a bucket or an object.
+    Elsewhere(Pin<Box<dyn Future<Output = Result<Answer>> + 'a>>),
+}
+
+fn begin<'a>(gateway: &'a Gateway, visit: &'a Visit, parts: Parts, body: RequestBody, peer: Peer) -> Begun<'a> {
+    route(gateway, visit, parts, body, peer).unwrap_or_else(|e| at_hand(Err(e)))
+}
+
+fn at_hand<'a>(answer: Result<Answer>) -> Begun<'a> {
+    Begun::Elsewhere(Box::pin(ready(answer)))
+}
+
+fn route<'a>(gateway: &'a Gateway, visit: &'a Visit, parts: Parts, body: RequestBody, peer: Peer) -> Result<Begun<'a>> {
     let bucket_in_host = gateway.auth.settings().bucket_in_host(&parts.headers);
     visit.bucket_in_host.set(bucket_in_host.is_some());
     if bucket_in_host.is_none() {
         isolation::refuse_service_worker(&parts.headers)?;
     }
     if let Some(reserved) = route::reserved(&parts, bucket_in_host) {
-        return match reserved.to_owned().strip_prefix("v1/") {
-            Some(path) => Ok(api::handle(gateway, visit, parts, body, peer, path).await),
-            None => health::answer(gateway, reserved).await,
-        };
+        if let Some(path) = reserved.strip_prefix("console") {
+            return Ok(at_hand(gateway.console.answer(&parts, peer.door, path)));
+        }
+        let reserved = reserved.to_owned();
+        return Ok(Begun::Elsewhere(Box::pin(async move {
+            match reserved.strip_prefix("v1/") {
+                Some(path) => Ok(api::handle(gateway, visit, parts, body, peer, path).await),
+                None if reserved == mcp::PATH => Ok(mcp::handle(gateway, visit, parts, body, peer).await),
+                None => health::answer(gateway, &reserved).await,
+            }
+        })));
     }
     let resource = route::resource(bucket_in_host, parts.uri.path())?;
     if parts.method == Method::OPTIONS {
-        return cors::preflight(gateway, &resource, &parts).await;
+        return Ok(Begun::Elsewhere(Box::pin(async move { cors::preflight(gateway, &resource, &parts).await })));
     }
     let resource = visit.record().names(resource);
     let query = Query::parse(parts.uri.query())?;
     if *resource == Resource::Service && sts::is_asked(&parts, &query) {
-        return Ok(Box::pin(sts::handle(gateway, visit, parts, query, body, peer)).await);
+        return Ok(Begun::Elsewhere(Box::pin(async move { Ok(sts::handle(gateway, visit, parts, query, body, peer).await) })));
+    }
+    if *resource == Resource::Service
+        && let Some(answer) = gateway.console.front(&parts, peer.door)
+    {
+        return Ok(at_hand(Ok(answer)));
     }
     let routed = route::route(&parts.method, resource, &query, &parts.headers)?;
     let operation = routed.operation();
     visit.record().routed(operation.label(), operation.log_name(), operation.audited());
 
     if let Routed::Form(OnForm::PostObject, bucket) = routed {
-        return Box::pin(post::object(gateway, visit, parts, query, body, peer, bucket)).await;
+        return Ok(Begun::Elsewhere(Box::pin(post::object(gateway, visit, parts, query, body, peer, bucket))));
     }
-    let mut exchange = Exchange::open(gateway, visit, parts, query, body, peer)?;
+    let exchange = Exchange::open(gateway, visit, parts, query, body, peer)?;
     headers::check(operation, &exchange.parts.headers)?;
-    dispatch(&mut exchange, routed).await
+    Ok(Begun::Routed(exchange, routed))
 }
 
 /// Carries out one routed operation. Each function asks for the grants that it needs.
 /// Reads of objects are what a hot request is made of. The state of all others goes into a box: in place it would make every
-/// request's future as large as the largest of them, and a future is copied on its way to where it runs.
-async fn dispatch(exchange: &mut Exchange<'_>, routed: Routed<'_>) -> Result<Answer> {
-    match routed {
-        Routed::Object(read @ (OnObject::GetObject | OnObject::HeadObject), bucket, key, version) => {
-            exchange.version = version;
+/// request's future as large as the largest of them.
+async fn dispatch(exchange: &mut Exchange<'_>, routed: &mut Routed<'_>) -> Result<Answer> {
+    match *routed {
+        Routed::Object(read @ (OnObject::GetObject | OnObject::HeadObject), bucket, key, ref mut version) => {
+            exchange.version = version.take();
             get::read(exchange, bucket, key, read == OnObject::HeadObject).await
         }
         Routed::Service(OnService::ListBuckets) => Box::pin(buckets::list(exchange)).await,
         Routed::Form(..) => Err(Error::internal("a form was taken for a request that says in its head who asks")),
         Routed::Bucket(operation, bucket) => Box::pin(on_bucket(exchange, operation, bucket)).await,
-        Routed::Object(operation, bucket, key, version) => {
-            exchange.version = version;
+        Routed::Object(operation, bucket, key, ref mut version) => {
+            exchange.version = version.take();
             Box::pin(on_object(exchange, operation, bucket, key)).await
         }
     }

@@ -19,7 +19,6 @@ use crate::http::pace::Pace;
 use crate::http::respond::{self, Answer, code_and_status, value};
 use crate::http::s3::{acl, encryption, lifecycle, lock, params, versions};
 use crate::http::xml::{Reader, Writer};
-use crate::ingest::{Content, Received};
 use crate::ops::write::NewObject;
 use crate::origin::{Dedup, Delete, Deleted, Written};
 
@@ -48,7 +47,7 @@ pub async fn put_with(
     exchange.require_sum(&expect, exchange.lock.lock(), "Put Object")?;
     let (received, running) = exchange.receive_object(&grant, expect, &new, &conditions).await?;
     if new.headers.content_type.is_empty() {
-        new.headers.content_type = media_type::guess(key.as_str(), &first_bytes(&received)).to_owned();
+        new.headers.content_type = media_type::guess(key.as_str(), &received.first_bytes(media_type::SNIFF_BYTES)).to_owned();
     }
     let (tags, encrypted) = (Some(new.tags.clone()), new.encryption.clone());
     let written = exchange.gateway.ops.put(&grant, new, conditions, received).await?;
@@ -77,14 +76,6 @@ pub fn written_headers(headers: &mut http::HeaderMap, object: &ObjectInfo) {
     }
     versions::tell_written(headers, object);
     crate::http::read::checksum_headers(headers, object);
-}
-
-pub fn first_bytes(received: &Received) -> Vec<u8> {
-    match &received.content {
-        Content::Memory(bytes) => bytes.get(..media_type::SNIFF_BYTES.min(bytes.len())).unwrap_or_default().to_vec(),
-        // Just written: these bytes are in memory. If they can't be had, the name decides alone.
-        Content::File(file) => file.body().and_then(|body| body.read(0, media_type::SNIFF_BYTES)).unwrap_or_default(),
-    }
 }
 
 pub async fn delete(exchange: &mut Exchange<'_>, bucket: &BucketName, key: &ObjectKey) -> Result<Answer> {

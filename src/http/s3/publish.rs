@@ -21,16 +21,31 @@ use crate::http::exchange::Exchange;
 use crate::http::respond::{self, Answer, value};
 use crate::http::s3::acl;
 use crate::http::s3::encryption;
-use crate::http::s3::objects::{first_bytes, written_headers};
+use crate::http::s3::objects::written_headers;
 use crate::http::s3::{params, route};
 use crate::http::site::OnSite;
+use crate::ingest::Received;
 use crate::ops::write::{GrantedLock, NewObject};
 use crate::origin::Freshness;
 
 /// Digits of the SHA-256 in a name: nobody can make two contents that share 32.
-const DIGITS: usize = 32;
+pub const DIGITS: usize = 32;
+
+/// What lies under the name of its content now.
+pub struct Published {
+    pub grant: Grant,
+    pub object: SharedObject,
+    /// It was there already.
+    pub existed: bool,
+}
 
 pub async fn put(exchange: &mut Exchange<'_>, bucket: &BucketName, asked: &ObjectKey) -> Result<Answer> {
+    let published = take_in(exchange, bucket, asked).await?;
+    Ok(answer(exchange, &published))
+}
+
+/// The body of the request.
+pub async fn take_in(exchange: &mut Exchange<'_>, bucket: &BucketName, asked: &ObjectKey) -> Result<Published> {
     let headers = &exchange.parts.headers;
     refuse_what_does_not_fit(exchange)?;
     let (stored, acl, tags) = (params::object_headers(headers)?, acl::asked(exchange)?, params::tags(headers)?);
@@ -39,13 +54,23 @@ pub async fn put(exchange: &mut Exchange<'_>, bucket: &BucketName, asked: &Objec
     let provisional = exchange.on_new_object(bucket, &such_a_name, &tags).await?;
     let acl = provisional.acl_asked(acl)?;
     let encryption = exchange.gateway.ops.encryption_of_new(&provisional, encryption::asked(exchange)?).await?;
-    let mut new = NewObject { acl, headers: stored, tags, lock: GrantedLock::default(), encryption };
+    let new = NewObject { acl, headers: stored, tags, lock: GrantedLock::default(), encryption };
     // Whether there is room is seen when it is known whether it is there already.
     exchange.gateway.ops.require_storable(&provisional, &new.headers, &new.tags, &new.acl).await?;
     exchange.require_sum(&expect, Lock::default(), "Put Object")?;
     let staging = exchange.gateway.ops.staging_encrypted(&provisional, &new);
     let received = exchange.receive(expect, &staging).await?;
+    keep(exchange, bucket, asked, new, received).await
+}
 
+/// What has arrived.
+pub async fn keep(
+    exchange: &mut Exchange<'_>,
+    bucket: &BucketName,
+    asked: &ObjectKey,
+    mut new: NewObject,
+    received: Received,
+) -> Result<Published> {
     let digits = received.sha256.digest().hex();
     let key = named(asked, digits.get(..DIGITS).unwrap_or_default())?;
     let grant = exchange.on_new_object(bucket, &key, &new.tags).await?;
@@ -53,20 +78,20 @@ pub async fn put(exchange: &mut Exchange<'_>, bucket: &BucketName, asked: &Objec
     let (owner, _) = grant.becomes(&new.acl)?;
     let same = |o: &&SharedObject| o.owner == *owner && o.sha256 == Some(received.sha256);
     if let Some(object) = there.as_ref().filter(same) {
-        return Ok(answer(exchange, &grant, object, true));
+        return Ok(Published { object: object.clone(), grant, existed: true });
     }
     // What was looked at is what may be replaced: two who publish the same at once write it once.
     let conditions = WriteConditions::only_over(there.as_ref().map(|other| other.etag));
     if new.headers.content_type.is_empty() {
-        new.headers.content_type = media_type::guess(asked.as_str(), &first_bytes(&received)).to_owned();
+        new.headers.content_type = media_type::guess(asked.as_str(), &received.first_bytes(media_type::SNIFF_BYTES)).to_owned();
     }
     let sha256 = received.sha256;
     match exchange.gateway.ops.put(&grant, new, conditions, received).await {
-        Ok(written) => Ok(answer(exchange, &grant, &written.object, false)),
+        Ok(written) => Ok(Published { object: written.object, grant, existed: false }),
         Err(e) if e.kind() == ErrorKind::PreconditionFailed => {
             let now = exchange.gateway.ops.object_for_decision(ObjectRef::current(bucket, &key), Freshness::Current).await?;
             match now.filter(|o| o.owner == *owner && o.sha256 == Some(sha256)) {
-                Some(object) => Ok(answer(exchange, &grant, &object, true)),
+                Some(object) => Ok(Published { object, grant, existed: true }),
                 None => Err(Error::new(ErrorKind::OperationAborted, "The name is being written by somebody else. Please try again.")),
             }
         }
@@ -91,8 +116,12 @@ fn refuse_what_does_not_fit(exchange: &Exchange<'_>) -> Result<()> {
     Ok(())
 }
 
+pub fn name_of(published: &Published, asked: &ObjectKey) -> ObjectKey {
+    published.grant.key().unwrap_or(asked).clone()
+}
+
 /// `prefix/name-<digits>.ext`
-fn named(asked: &ObjectKey, digits: &str) -> Result<ObjectKey> {
+pub fn named(asked: &ObjectKey, digits: &str) -> Result<ObjectKey> {
     let (folder, file) = match asked.as_str().rfind('/') {
         Some(at) => asked.as_str().split_at(at + 1),
         None => ("", asked.as_str()),
@@ -107,7 +136,8 @@ fn named(asked: &ObjectKey, digits: &str) -> Result<ObjectKey> {
     ObjectKey::parse(&format!("{folder}{name}-{digits}{extension}"))
 }
 
-fn answer(exchange: &Exchange<'_>, grant: &Grant, object: &SharedObject, existed: bool) -> Answer {
+fn answer(exchange: &Exchange<'_>, published: &Published) -> Answer {
+    let Published { grant, object, existed } = published;
     exchange.record.saw_object(object.clone());
     let mut answer = respond::empty(StatusCode::OK);
     let headers = answer.headers_mut();
@@ -126,7 +156,7 @@ fn answer(exchange: &Exchange<'_>, grant: &Grant, object: &SharedObject, existed
     {
         put(HeaderName::from_static("x-tidegate-url"), &format!("{base}{}", place.path));
     }
-    headers.insert("x-tidegate-existed", HeaderValue::from_static(if existed { "true" } else { "false" }));
+    headers.insert("x-tidegate-existed", HeaderValue::from_static(if *existed { "true" } else { "false" }));
     answer
 }
 

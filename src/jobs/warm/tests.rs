@@ -50,7 +50,7 @@ impl World {
         let cache = Cache::start(CacheSettings { dir: dir.path().join("cache"), ..CacheSettings::default() }).unwrap();
         let queue = Queue::open(QueueSettings { dir: dir.path().join("queue"), ..QueueSettings::default() }).unwrap();
         let variants = Variants::start(VariantSettings { dir: dir.path().join("variants"), ..VariantSettings::default() }).unwrap();
-        let through = Arc::new(ThroughCache::new(Origin::of(local.clone()), cache.clone()));
+        let through = Arc::new(ThroughCache::new(Origin::of(local.clone()), cache.clone(), None));
         let ops = Ops::new(through.origin(), variants, queue.clone()).with_layers(Layers { cache: Some(cache), ..Layers::default() });
         World { kind: Warm { ops, auth: Arc::new(auth) }, queue, local, dir }
     }
@@ -71,7 +71,7 @@ impl World {
 
     /// One attempt of the job that waits, and the job as its tenant sees it.
     async fn run(&self) -> Job {
-        let (jobs, _) = self.queue.claim(1, |_| u32::MAX, |_| u32::MAX).await.unwrap();
+        let (jobs, _) = self.queue.claim(1, |_| u32::MAX, |_| u32::MAX, |_| u32::MAX).await.unwrap();
         let job = &jobs[0];
         assert_eq!(job.tenant, tenant("acme"));
         let live = self.queue.shared.begin(job.id, job.attempts);
@@ -80,6 +80,7 @@ impl World {
             Ok(result) => Outcome::Done(result.map(|r| r.to_string())),
             Err(Fault::Retry { reason, .. }) => Outcome::Retry { reason, after: Duration::ZERO },
             Err(Fault::Dead { reason }) => Outcome::Dead { reason },
+            Err(Fault::NotNow { after }) => Outcome::NotNow { after },
         };
         self.queue.shared.end(&job.id);
         self.queue.finish(job.id, job.attempts, outcome).await.unwrap()

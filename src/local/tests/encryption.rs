@@ -17,7 +17,7 @@ use crate::base::object_ref::ObjectRef;
 use crate::ingest::{Expect, Staging, receive};
 use crate::local::fsck::{self, Options};
 use crate::local::sealed::Sealing;
-use crate::origin::{Announced, CopyObject};
+use crate::origin::{Announced, CopyObject, EncryptionKeys};
 
 const MIB: usize = 1024 * 1024;
 
@@ -445,4 +445,80 @@ async fn keys_are_rotated_and_a_lost_one_is_told() {
     put_as(&lost, "again", &bytes_of(1, 10_000), &kms("k1")).await;
     assert_eq!(whole(&lost, "again", &kms("k1")).await, bytes_of(1, 10_000));
     lost.close();
+}
+
+/// The one that only damages what its object needs.
+#[tokio::test]
+async fn a_damaged_data_key_holds_up_no_other() {
+    let dir = tempfile::tempdir().unwrap();
+    let interval = std::time::Duration::from_millis(20);
+    let local = Local::open(Settings { upkeep_interval: interval, ..store(dir.path()) }).unwrap();
+    make_bucket(&local, "media").await;
+    for n in 0..100 {
+        put_as(&local, &format!("k{n:02}"), &bytes_of(n, 300), &Encryption::S3).await;
+    }
+    let damage = |txn: &mut crate::local::txn::Txn<'_>| {
+        let (bucket, key) = (bucket_name("media"), object_key("k00"));
+        let mut row = crate::local::rows::ObjectRow::clone(&*txn.object(&bucket, &key)?.unwrap());
+        let mut bytes = row.tail.envelope.unwrap().encode()?;
+        *bytes.last_mut().unwrap() ^= 1;
+        row.tail.envelope = Some(crate::base::crypt::Envelope::decode(&bytes)?);
+        txn.set_object(&bucket, &key, Arc::new(row))
+    };
+    local.shared.queue.submit(damage).await.unwrap();
+    assert_eq!(local.rotate_own().await.unwrap(), 2);
+    loop {
+        let states = local.key_states().await.unwrap();
+        let own = states.keys.iter().find(|key| key.name.is_none()).unwrap();
+        assert_eq!((own.newest(), own.versions.iter().map(|v| v.needed_by).sum::<u64>()), (Some(2), 100));
+        if own.stale() == 1 && states.unreadable == 1 && !states.is_wrapping {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    // What is whole is read, and what is damaged is told.
+    assert_eq!(whole(&local, "k99", &Encryption::S3).await, bytes_of(99, 300));
+    let object = seen(&local, "k00", &Encryption::S3).await;
+    assert!(read(&local, "k00", &object, ByteRange { start: 0, end: 5 }).await.is_err());
+    local.close();
+}
+
+#[tokio::test]
+async fn a_key_is_on_record_before_anything_needs_it() {
+    use crate::local::needed_keys::{Needed, read};
+    let dir = tempfile::tempdir().unwrap();
+    let local = Local::open(store(dir.path())).unwrap();
+    make_bucket(&local, "media").await;
+    let folder = dir.path().join("data");
+    let of = |key: &str| Needed { key: key.into(), version: 1 };
+    put_as(&local, "own", b"x", &Encryption::S3).await;
+    assert_eq!(read(&folder).unwrap(), []);
+    put_as(&local, "a", b"x", &kms("k1")).await;
+    let upload = Upload { encryption: Some(kms("k22")), ..upload_of("b", "b", None) };
+    local.create_upload(upload.clone()).await.unwrap();
+    assert_eq!(read(&folder).unwrap(), [of("k1"), of("k22")]);
+    delete(&local, "media", "a").await.unwrap();
+    assert_eq!(read(&folder).unwrap(), [of("k22")]);
+    local.close();
+    // It is derived.
+    std::fs::write(folder.join("needed-keys.json"), "damaged").unwrap();
+    let local = Local::open(store(dir.path())).unwrap();
+    assert_eq!(read(&folder).unwrap(), [of("k22")]);
+    // What can't be noted is not written.
+    std::fs::create_dir(folder.join("needed-keys.tmp")).unwrap();
+    let put = put_of(&local, "media", "c", b"x");
+    let refused = local.put(PutObject { encryption: Some(kms("k1")), ..put }, Quota::default()).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::LocalUnavailable);
+    assert!(get(&local, "media", "c").await.unwrap().is_none());
+    std::fs::remove_dir(folder.join("needed-keys.tmp")).unwrap();
+    put_as(&local, "c", b"x", &kms("k1")).await;
+    assert_eq!(read(&folder).unwrap(), [of("k1"), of("k22")]);
+    delete(&local, "media", "c").await.unwrap();
+    local.abort_upload(&upload.bucket, &upload.key, &upload.id).await.unwrap();
+    local.close();
+    // Also where nothing is needed.
+    std::fs::write(folder.join("needed-keys.json"), "damaged").unwrap();
+    let local = Local::open(store(dir.path())).unwrap();
+    assert_eq!(read(&folder).unwrap(), []);
+    local.close();
 }

@@ -19,7 +19,7 @@ use crate::base::layout::run_and_type;
 use crate::base::lock::{Lock, Retention, RetentionMode};
 use crate::base::object::BucketDocument;
 use crate::base::object_ref::{VersionId, VersionSelector};
-use crate::base::usage::{Amount, StoredBy, StoredQuery};
+use crate::base::usage::{Amount, DAY, RunDays, RunDaysQuery, StoredBy, StoredQuery};
 use crate::base::versions::{VersionEntry, Versioning, VersionsQuery};
 use crate::local::clock::Source;
 use crate::local::fsck::{self, Options};
@@ -441,21 +441,32 @@ impl World {
             for place in page.places {
                 let bucket = place.bucket.map(|b| b.to_string()).unwrap_or_default();
                 let at = (bucket, place.artifact, place.run);
-                if by == StoredBy::Type {
-                    let total = self.meters.total(&at, now, expected.get(&at).map_or(0, |amount| amount.bytes));
-                    // What parts of uploads took came and went in one moment.
-                    assert_eq!(place.byte_millis, total, "{at:?}");
-                }
+                let total = self.meters.total(&at, now, expected.get(&at).map_or(0, |amount| amount.bytes));
+                // What parts of uploads took came and went in one moment.
+                assert_eq!(place.byte_millis, total, "{at:?}");
                 if place.amount != Amount::default() {
                     counted.insert(at, place.amount);
                 }
             }
             assert_eq!(counted, expected);
         }
+        self.check_days(now).await;
         let query = StoredQuery { tenant: None, by: StoredBy::Tenant, max: 1000 };
         let all = self.local.stored(query).await.unwrap().unwrap().places;
         let bytes = recount(StoredBy::Type).values().map(|amount| amount.bytes).sum::<u64>();
         assert_eq!(all.iter().map(|place| place.amount.bytes).sum::<u64>(), bytes);
+    }
+
+    /// So is each day of each run.
+    async fn check_days(&self, now: Timestamp) {
+        let query = RunDaysQuery { tenant: Some(tenant("acme")), days: 0..u32::MAX, by_day: true, at: now, max: 10_000 };
+        let mut told: BTreeMap<Place, BTreeMap<u32, u128>> = BTreeMap::new();
+        for RunDays { bucket, artifact, run, day, byte_millis, .. } in self.local.run_days(query).await.unwrap() {
+            told.entry((bucket, artifact, run.unwrap())).or_default().insert(day.unwrap(), byte_millis);
+        }
+        let runs = self.meters.0.keys().filter(|(_, _, run)| !run.is_empty());
+        let expected: BTreeMap<_, _> = runs.map(|place| (place.clone(), self.meters.days(place, now))).collect();
+        assert_eq!(told, expected.into_iter().filter(|(_, days)| !days.is_empty()).collect());
     }
 
     async fn check_key(&self, at: At, versions: &[Version]) {
@@ -529,18 +540,36 @@ fn settings_of(dir: &std::path::Path, machine: &Arc<Mutex<Machine>>) -> Settings
     Settings { clock: Source(Arc::new(clocks)), ..small(dir) }
 }
 
+type Place = (String, String, String);
+
 /// The model's side of the meters: what each place held since when.
 #[derive(Default)]
-struct Meters(BTreeMap<(String, String, String), (u64, u128, u64)>);
+struct Meters(BTreeMap<Place, Vec<(u64, u64)>>);
 
 impl Meters {
-    fn total(&mut self, place: &(String, String, String), now: Timestamp, bytes: u64) -> u128 {
-        let (at, sum, before) = self.0.entry(place.clone()).or_insert((now.millis(), 0, 0));
-        let total = *sum + u128::from(*before) * u128::from(now.millis().saturating_sub(*at));
-        if bytes != *before {
-            (*at, *sum, *before) = ((*at).max(now.millis()), total, bytes);
+    fn total(&mut self, place: &Place, now: Timestamp, bytes: u64) -> u128 {
+        let held = self.0.entry(place.clone()).or_insert_with(|| vec![(now.millis(), 0)]);
+        let (at, before) = *held.last().unwrap();
+        if bytes != before {
+            held.push((at.max(now.millis()), bytes));
         }
-        total
+        self.days(place, now).into_values().sum()
+    }
+
+    fn days(&self, place: &Place, now: Timestamp) -> BTreeMap<u32, u128> {
+        let mut days: BTreeMap<u32, u128> = BTreeMap::new();
+        let held = &self.0[place];
+        for (n, (since, bytes)) in held.iter().enumerate() {
+            let until = held.get(n + 1).map_or(now.millis(), |(next, _)| *next);
+            let mut at = *since;
+            while at < until {
+                let end = ((at / DAY + 1) * DAY).min(until);
+                *days.entry((at / DAY) as u32).or_default() += u128::from(*bytes) * u128::from(end - at);
+                at = end;
+            }
+        }
+        days.retain(|_, byte_millis| *byte_millis > 0);
+        days
     }
 }
 

@@ -71,11 +71,7 @@ pub fn encode(scene: &mut Scene, skipped: &mut Vec<Skipped>) -> Result<Option<Do
     if !some {
         return Ok(None);
     }
-    for list in ["extensionsUsed", "extensionsRequired"] {
-        if !scene.json.list(list).iter().any(|name| name.text() == Some(NAME)) {
-            scene.add(list, Json::Text(NAME.to_owned()));
-        }
-    }
+    scene.require(NAME);
     Ok(Some(Done { position_error }))
 }
 
@@ -135,12 +131,7 @@ fn one(scene: &mut Scene, made: &Made, position_error: &mut f64) -> Result<Resul
     }
     let named = made.1.and_then(|n| scene.json.list("accessors").get(n)?.get("name").cloned());
     let indices = scene.add("accessors", shown(ComponentType::U32.to_gltf(), encoding.index_count(), "SCALAR", named));
-    let view = Json::Object(vec![
-        ("buffer".to_owned(), Json::number(0u64)),
-        ("byteLength".to_owned(), Json::number(encoding.bytes().len() as u64)),
-    ]);
-    let view = scene.add("bufferViews", view);
-    scene.views.push(encoding.bytes().to_vec());
+    let view = scene.add_view(encoding.bytes().to_vec(), None);
     let ids = encoding.extension(view as usize).attributes().map(|(name, id)| (name.to_owned(), Json::number(id))).collect();
     let extension = Json::Object(vec![("bufferView".to_owned(), Json::number(view)), ("attributes".to_owned(), Json::Object(ids))]);
     Ok(Ok(Encoded { attributes, indices, extension }))

@@ -2,7 +2,7 @@
 //! one place that knows where a document leads to them.
 //!
 //! Everything else of the document stays as it was written. A document with an extension that may lead to views or accessors by a way
-//! that is not known here is not taken apart.
+//! that is not known here is not taken apart. Views that EXT_meshopt_compression keeps are decoded on the way in.
 
 use std::collections::HashMap;
 
@@ -10,7 +10,11 @@ use sha2::{Digest as _, Sha256};
 
 use crate::media::glb::{self, Glb};
 use crate::media::json::Json;
-use crate::media::model::{Layout, Model};
+use crate::media::mesh_codec::{Filter, Mode, decode};
+use crate::media::model::{Layout, Model, length};
+
+pub const EXT_MESHOPT: &str = "EXT_meshopt_compression";
+pub const KHR_MESHOPT: &str = "KHR_meshopt_compression";
 
 /// Extensions that lead to neither, or by ways that `Scene::each_way` goes. By their beginning.
 const KNOWN: &[&str] = &[
@@ -51,6 +55,7 @@ impl Way {
     }
 }
 
+#[derive(Clone)]
 pub struct Scene {
     pub json: Json,
     pub views: Vec<Vec<u8>>,
@@ -64,18 +69,22 @@ impl Scene {
         } else {
             (Json::parse(bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes))?, None)
         };
-        let buffers = json.list("buffers");
-        if buffers.len() > 1 && buffers.iter().any(|b| b.get("extras").is_some() || b.get("extensions").is_some()) {
+        let said = |b: &Json| b.get("extras").is_some() || b.get("extensions").is_some();
+        let buffers = || json.list("buffers").iter().filter(|buffer| packed_by(buffer).is_none());
+        if buffers().count() > 1 && buffers().any(said) {
             return Err("it has several buffers, and more is said of them than their length".to_owned());
         }
         let model = Model::new(&json, bin)?;
         let mut views = Vec::new();
-        for view in 0..json.list("bufferViews").len() {
-            let bytes = model.view(view)?.ok_or("its buffers lie in other files: put it into one (.glb) first")?;
-            views.push(bytes.to_vec());
+        for (n, view) in json.list("bufferViews").iter().enumerate() {
+            views.push(match packed_by(view) {
+                Some(packed) => unpacked(&model, view, packed).map_err(|e| format!("buffer view {n} {e}"))?,
+                None => model.view(n)?.ok_or("its buffers lie in other files: put it into one (.glb) first")?.to_vec(),
+            });
         }
         let mut scene = Scene { json, views };
         scene.lay_apart();
+        scene.forget(&[EXT_MESHOPT, KHR_MESHOPT]);
         Ok(scene)
     }
 
@@ -84,9 +93,11 @@ impl Scene {
         for view in self.json.get_mut("bufferViews").map_or(&mut [][..], Json::items_mut) {
             view.set("buffer", Json::number(0u64));
             view.remove("byteOffset");
+            forget_in(view, &[EXT_MESHOPT, KHR_MESHOPT]);
         }
-        let mut buffer = match self.json.list("buffers") {
-            [one] => one.clone(),
+        let mut own = self.json.list("buffers").iter().filter(|buffer| packed_by(buffer).is_none());
+        let mut buffer = match (own.next(), own.next()) {
+            (Some(one), None) => one.clone(),
             _ => Json::Object(Vec::new()),
         };
         buffer.remove("uri");
@@ -233,23 +244,83 @@ impl Scene {
         items.len() as u64 - 1
     }
 
+    /// Its number. `stride`: of vertices.
+    pub fn add_view(&mut self, bytes: Vec<u8>, stride: Option<usize>) -> u64 {
+        let mut view = vec![("buffer".to_owned(), Json::number(0u64)), ("byteLength".to_owned(), Json::number(bytes.len() as u64))];
+        view.extend(stride.map(|stride| ("byteStride".to_owned(), Json::number(stride as u64))));
+        self.views.push(bytes);
+        self.add("bufferViews", Json::Object(view))
+    }
+
+    /// Says that who reads the document must know the extension.
+    pub fn require(&mut self, name: &str) {
+        for list in ["extensionsUsed", "extensionsRequired"] {
+            if !self.json.list(list).iter().any(|known| known.text() == Some(name)) {
+                self.add(list, Json::Text(name.to_owned()));
+            }
+        }
+    }
+
+    /// Takes extensions off both lists.
+    pub fn forget(&mut self, names: &[&str]) {
+        for list in ["extensionsUsed", "extensionsRequired"] {
+            if let Some(Json::Array(known)) = self.json.get_mut(list) {
+                known.retain(|name| !name.text().is_some_and(|name| names.contains(&name)));
+                // An empty array is not allowed.
+                if known.is_empty() {
+                    self.json.remove(list);
+                }
+            }
+        }
+    }
+
     /// As one binary file.
     pub fn write(&self) -> Result<Vec<u8>, String> {
         let mut json = self.json.clone();
-        let mut bin = Vec::new();
+        let (mut bin, mut unpacked) = (Vec::new(), Unpacked::default());
         for (view, bytes) in json.get_mut("bufferViews").map_or(&mut [][..], Json::items_mut).iter_mut().zip(&self.views) {
             bin.resize(bin.len().next_multiple_of(4), 0);
-            view.set("buffer", Json::number(0u64));
-            view.set("byteOffset", Json::number(bin.len() as u64));
+            unpacked.place(view, bin.len());
             bin.extend_from_slice(bytes);
         }
         match json.get_mut("buffers").and_then(|buffers| buffers.items_mut().first_mut()).filter(|_| !bin.is_empty()) {
             Some(buffer) => buffer.set("byteLength", Json::number(bin.len() as u64)),
             None => drop(json.remove("buffers")),
         }
+        unpacked.write(&mut json);
         let mut text = String::new();
         json.write(&mut text);
         glb::write(&text, &bin).ok_or_else(|| "it is larger than a binary glTF can be".to_owned())
+    }
+}
+
+/// The buffer that streams are decoded into: its bytes are in no file.
+#[derive(Default)]
+struct Unpacked {
+    extension: Option<String>,
+    bytes: usize,
+}
+
+impl Unpacked {
+    /// `offset`: where the bytes of the view lie in the file.
+    fn place(&mut self, view: &mut Json, offset: usize) {
+        view.set("buffer", Json::number(0u64));
+        view.set("byteOffset", Json::number(offset as u64));
+        let Some(name) = packed_by(view).map(str::to_owned) else { return };
+        if let Some(packed) = view.get_mut("extensions").and_then(|e| e.get_mut(&name)) {
+            packed.set("byteOffset", Json::number(offset as u64));
+        }
+        self.bytes = self.bytes.next_multiple_of(4);
+        view.set("buffer", Json::number(1u64));
+        view.set("byteOffset", Json::number(self.bytes as u64));
+        self.bytes += view.get("byteLength").and_then(Json::whole).unwrap_or_default() as usize;
+        self.extension = Some(name);
+    }
+
+    fn write(self, json: &mut Json) {
+        let (Some(name), Some(Json::Array(buffers))) = (self.extension, json.get_mut("buffers")) else { return };
+        let fallback = Json::Object(vec![(name, Json::Object(vec![("fallback".to_owned(), Json::Bool(true))]))]);
+        buffers.push(Json::Object(vec![("byteLength".to_owned(), Json::number(self.bytes as u64)), ("extensions".to_owned(), fallback)]));
     }
 }
 
@@ -267,9 +338,42 @@ impl Views<'_> {
     /// Its elements without gaps. None: they do not lie in one view.
     pub fn tight(&self, accessor: usize) -> Result<Option<Vec<u8>>, String> {
         let layout = self.layout(accessor)?;
-        let Some(view) = layout.view.filter(|_| !layout.sparse).and_then(|view| self.views.get(view)) else { return Ok(None) };
+        let is_plain = |view: &usize| !layout.sparse && self.model.json.list("bufferViews").get(*view).and_then(packed_by).is_none();
+        let Some(view) = layout.view.filter(is_plain).and_then(|view| self.views.get(view)) else { return Ok(None) };
         let elements = view.get(layout.offset..).unwrap_or_default().chunks(layout.stride).take(layout.count);
         Ok(Some(elements.filter_map(|e| e.get(..layout.element)).flatten().copied().collect()))
+    }
+}
+
+/// The extension that keeps the bytes of a view packed, or whose buffer it is that they are unpacked into.
+pub fn packed_by(of: &Json) -> Option<&'static str> {
+    let extensions = of.get("extensions")?;
+    [EXT_MESHOPT, KHR_MESHOPT].into_iter().find(|name| extensions.get(name).is_some())
+}
+
+fn unpacked(model: &Model<'_>, view: &Json, by: &str) -> Result<Vec<u8>, String> {
+    let packed = view.get("extensions").and_then(|e| e.get(by)).ok_or("is packed by nothing")?;
+    let need = |name: &str| length(packed, name)?.ok_or_else(|| format!("is packed, and says no {name}"));
+    let (buffer, bytes, stride, count) = (need("buffer")?, need("byteLength")?, need("byteStride")?, need("count")?);
+    let offset = length(packed, "byteOffset")?.unwrap_or(0);
+    let text = |name: &str| packed.get(name).and_then(Json::text);
+    let mode = text("mode").and_then(Mode::parse).ok_or("is packed in a mode that is not known here")?;
+    let filter = text("filter").map_or(Some(Filter::None), Filter::parse).ok_or("is packed with a filter that is not known here")?;
+    let packed = model.part(buffer, offset, bytes).ok_or("is packed, and lies outside the file")?;
+    let said = length(view, "byteLength")?.unwrap_or_default();
+    if count.checked_mul(stride) != Some(said) {
+        return Err(format!("has {said} bytes, and is packed as {count} elements of {stride}"));
+    }
+    decode(mode, filter, count, stride, packed)
+}
+
+/// Takes extensions out of what is said of one thing.
+fn forget_in(of: &mut Json, names: &[&str]) {
+    if let Some(extensions) = of.get_mut("extensions") {
+        names.iter().for_each(|name| drop(extensions.remove(name)));
+        if extensions.members().is_empty() {
+            of.remove("extensions");
+        }
     }
 }
 

@@ -21,34 +21,50 @@ mod tests;
 
 pub use compare::{Likeness, SAME};
 use picture::Pixels;
-pub use raster::Background;
-use raster::{Camera, draw};
+use raster::{Background, Camera, draw};
 use scene::{Pose, Scene};
 
 use crate::media::bytes::Looked;
 use crate::media::glb::Glb;
 use crate::media::json::Json;
 use crate::media::model::Model;
+use crate::media::optimize::recipe::{Picture, Poster};
+use crate::media::unpack::{is_packed, unpacked};
 
 /// A poster's side at most.
-pub const MAX_POSTER_SIDE: usize = 1024;
+pub const MAX_POSTER_SIDE: u32 = 1024;
 /// From where a proof looks, in radians: around the model, and above it.
 pub const VIEWS: [(f32, f32); 6] = [(0.5, 0.3), (2.1, 0.1), (3.7, 0.3), (5.2, -0.2), (0.5, 1.2), (2.6, -1.2)];
 
 /// The model in a GLB, or in a document that holds its own bytes.
 pub fn opened<T>(bytes: &[u8], what: impl FnOnce(&Model<'_>) -> Looked<T>) -> Looked<T> {
+    let (json, bin) = document(bytes)?;
+    if !is_packed(&json) {
+        return what(&Model::new(&json, bin)?);
+    }
+    let plain = unpacked(bytes)?;
+    let (json, bin) = document(&plain)?;
+    what(&Model::new(&json, bin)?)
+}
+
+fn document(bytes: &[u8]) -> Looked<(Json, Option<&[u8]>)> {
     let glb = bytes.starts_with(b"glTF").then(|| Glb::parse(bytes)).transpose()?;
     let document = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     let json = Json::parse(glb.as_ref().map_or(document, |glb| glb.json))?;
-    what(&Model::new(&json, glb.and_then(|glb| glb.bin))?)
+    Ok((json, glb.and_then(|glb| glb.bin)))
 }
 
-/// A square PNG of the model, a little from the right and from above.
-pub fn poster(model: &Model<'_>, side: usize, background: Background) -> Looked<Vec<u8>> {
+/// A square picture of the model, a little from the right and from above.
+pub fn poster(model: &Model<'_>, poster: &Poster) -> Looked<Vec<u8>> {
     let scene = Scene::new(model, Pose::Rest)?;
     let (middle, reach) = scene.bounds().ok_or("there is nothing in it to see")?;
     let camera = Camera { middle, reach, around: 0.5, above: 0.3 };
-    draw(&scene, &camera, side.clamp(1, MAX_POSTER_SIDE), background).to_png()
+    let background = poster.background.map_or(Background::Clear, Background::Colour);
+    let pixels = draw(&scene, &camera, poster.side.clamp(1, MAX_POSTER_SIDE) as usize, background);
+    match poster.picture {
+        Picture::Png => pixels.to_png(),
+        Picture::WebP => pixels.to_webp(),
+    }
 }
 
 fn has_targets(json: &Json) -> bool {

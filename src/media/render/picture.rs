@@ -62,6 +62,16 @@ impl Pixels {
         writer.finish().map_err(|e| e.to_string())?;
         Ok(out)
     }
+
+    /// Without loss.
+    pub fn to_webp(&self) -> Looked<Vec<u8>> {
+        let mut out = Vec::new();
+        let size = |n: usize| u32::try_from(n).map_err(|e| e.to_string());
+        let encoder = image_webp::WebPEncoder::new(&mut out);
+        let encoded = encoder.encode(&self.rgba, size(self.width)?, size(self.height)?, image_webp::ColorType::Rgba8);
+        encoded.map_err(|e| e.to_string())?;
+        Ok(out)
+    }
 }
 
 fn check(width: usize, height: usize) -> Looked<()> {

@@ -129,7 +129,7 @@ impl Bin {
     }
 }
 
-fn picture(side: usize, of: impl Fn(usize, usize) -> [u8; 3]) -> Pixels {
+fn square(side: usize, of: impl Fn(usize, usize) -> [u8; 3]) -> Pixels {
     let rgba = (0..side * side).flat_map(|n| {
         let [r, g, b] = of(n % side, n / side);
         [r, g, b, 255]
@@ -138,12 +138,12 @@ fn picture(side: usize, of: impl Fn(usize, usize) -> [u8; 3]) -> Pixels {
 }
 
 fn checks() -> Pixels {
-    picture(64, |x, y| if (x / 8 + y / 8) % 2 == 0 { [220, (x * 4) as u8, 40] } else { [30, 80, (y * 4) as u8] })
+    square(64, |x, y| if (x / 8 + y / 8) % 2 == 0 { [220, (x * 4) as u8, 40] } else { [30, 80, (y * 4) as u8] })
 }
 
 /// Ridges along one side, as a normal map.
 fn ridges() -> Pixels {
-    picture(64, |x, _| if x % 8 < 4 { [178, 128, 217] } else { [78, 128, 217] })
+    square(64, |x, _| if x % 8 < 4 { [178, 128, 217] } else { [78, 128, 217] })
 }
 
 /// Where it is least alike.
@@ -182,7 +182,7 @@ fn what_is_kept_looks_the_same() {
 fn sabotage_is_seen() {
     type Sabotage = fn(&mut Ball);
     let all: [(&str, Sabotage); 9] = [
-        ("another picture", |b| b.colours = picture(64, |_, _| [128; 3])),
+        ("another picture", |b| b.colours = square(64, |_, _| [128; 3])),
         ("pictures swapped", |b| std::mem::swap(&mut b.colours, &mut b.bumps)),
         ("normals flipped", |b| b.normals.iter_mut().flatten().for_each(|v| *v = -*v)),
         ("the morph target dropped", |b| b.pull.fill([0.0; 3])),
@@ -210,16 +210,22 @@ fn sabotage_is_seen() {
     }
 }
 
+fn wanted(side: u32, background: Option<[u8; 3]>) -> Poster {
+    Poster { side, background, picture: Picture::Png }
+}
+
 #[test]
 fn a_poster_is_a_picture_of_the_model_and_the_same_each_time() {
     let ball = Ball::new().draw();
-    let png = poster(&ball.model(), 64, Background::Clear).unwrap();
-    assert_eq!(png, poster(&ball.model(), 64, Background::Clear).unwrap());
+    let png = poster(&ball.model(), &wanted(64, None)).unwrap();
+    assert_eq!(png, poster(&ball.model(), &wanted(64, None)).unwrap());
     let pixels = Pixels::decode(&png).unwrap();
     let alpha = |x: usize, y: usize| pixels.rgba[(y * 64 + x) * 4 + 3];
     assert_eq!((pixels.width, alpha(0, 0), alpha(32, 32)), (64, 0, 255));
-    let coloured = Pixels::decode(&poster(&ball.model(), 64, Background::Colour([10, 20, 30])).unwrap()).unwrap();
+    let coloured = Pixels::decode(&poster(&ball.model(), &wanted(64, Some([10, 20, 30]))).unwrap()).unwrap();
     assert_eq!(coloured.rgba[..4], [10, 20, 30, 255]);
+    let webp = poster(&ball.model(), &Poster { picture: Picture::WebP, ..wanted(64, None) }).unwrap();
+    assert!(webp.starts_with(b"RIFF") && Pixels::decode(&webp).unwrap() == pixels);
 }
 
 #[test]
@@ -227,7 +233,7 @@ fn through_glass_and_holes_is_seen_what_is_behind() {
     let seen = |material: &'static str| {
         let mut ball = Ball::new();
         ball.material = material;
-        let pixels = Pixels::decode(&poster(&ball.draw().model(), 64, Background::Clear).unwrap()).unwrap();
+        let pixels = Pixels::decode(&poster(&ball.draw().model(), &wanted(64, None)).unwrap()).unwrap();
         pixels.rgba[(32 * 64 + 32) * 4 + 3]
     };
     assert_eq!(seen(r#"{"alphaMode":"BLEND","pbrMetallicRoughness":{"baseColorFactor":[1,1,1,0.5]}}"#), 128);
@@ -244,7 +250,7 @@ fn what_can_not_be_drawn_is_told() {
         assert!(text.contains(from), "{from} in {text}");
         let json = Json::parse(text.replacen(from, to, 1).as_bytes()).unwrap();
         let model = Model::new(&json, Some(&ball.bin)).unwrap();
-        poster(&model, 32, Background::Clear).err().unwrap_or_default()
+        poster(&model, &wanted(32, None)).err().unwrap_or_default()
     };
     let draco = r#""extensions":{"KHR_draco_mesh_compression":{"bufferView":0,"attributes":{}}},"targets""#;
     assert!(with("\"targets\"", draco).contains("KHR_draco_mesh_compression"));

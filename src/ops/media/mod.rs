@@ -93,6 +93,11 @@ impl Media {
         Ok(Some(Media { pool: Pool::start(settings.pool.clone())?, before, counts, known }))
     }
 
+    /// What else has work for the same workers.
+    pub fn pool(&self) -> &Pool {
+        &self.pool
+    }
+
     async fn look(&self, declared: (&str, &str), content: Body, length: u64) -> Result<Inspection> {
         let (content_type, name) = declared;
         let task = Task::Inspect { content_type: content_type.to_owned(), name: name.to_owned() };
@@ -201,7 +206,7 @@ impl Ops {
     }
 
     /// Until the job has ended, or `patience` has.
-    pub async fn wait_for_inspection(&self, job: JobId, patience: Duration) -> Result<()> {
+    pub async fn wait_for_media_job(&self, job: JobId, patience: Duration) -> Result<()> {
         self.jobs.wait(job, patience).await.map(drop)
     }
 

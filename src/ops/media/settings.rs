@@ -2,6 +2,7 @@
 
 use crate::base::names::BucketName;
 use crate::media::settings::Settings as PoolSettings;
+use crate::ops::renditions::settings::Settings as RenditionSettings;
 
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -10,10 +11,11 @@ pub struct Settings {
     /// Buckets whose writers are answered only when their upload passed.
     pub before: Vec<BucketName>,
     pub pool: PoolSettings,
+    pub renditions: RenditionSettings,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Settings { inspect: true, before: Vec::new(), pool: PoolSettings::default() }
+        Settings { inspect: true, before: Vec::new(), pool: PoolSettings::default(), renditions: RenditionSettings::default() }
     }
 }

@@ -12,7 +12,7 @@ use crate::base::object::{Acl, Bucket, BucketDocument, Layer, ListPage, ListQuer
 use crate::base::object_ref::ObjectRef;
 use crate::base::range::ByteRange;
 use crate::base::tags::Tags;
-use crate::base::usage::{StoredPage, StoredQuery};
+use crate::base::usage::{RunDays, RunDaysQuery, StoredPage, StoredQuery};
 use crate::base::versions::{Marker, VersionsPage, VersionsQuery};
 use crate::ingest::{Received, Staging};
 use crate::ops::replicas::{Inner, Replicas};
@@ -45,6 +45,7 @@ impl Replicas {
             inspections: self.0.origin.inspections.clone(),
             due: self.0.origin.due.clone(),
             last_reads: self.0.origin.last_reads.clone(),
+            encryption_keys: self.0.origin.encryption_keys.clone(),
             has_classes: self.0.origin.has_classes,
         }
     }
@@ -235,8 +236,16 @@ impl Control for Replicas {
         self.0.origin.control.usage(tenant)
     }
 
+    fn usage_of_bucket<'a>(&'a self, bucket: &'a BucketName) -> Pending<'a, Option<Usage>> {
+        self.0.origin.control.usage_of_bucket(bucket)
+    }
+
     fn stored(&self, query: StoredQuery) -> Pending<'_, Option<StoredPage>> {
         self.0.origin.control.stored(query)
+    }
+
+    fn run_days(&self, query: RunDaysQuery) -> Pending<'_, Vec<RunDays>> {
+        self.0.origin.control.run_days(query)
     }
 
     fn ready(&self) -> Pending<'_, ()> {

@@ -63,6 +63,10 @@ impl Buckets for Shadows {
         self.0.origin.buckets.bucket(name)
     }
 
+    fn bucket_hot(&self, name: &BucketName) -> Option<SharedBucket> {
+        if self.0.is_hidden(name) { None } else { self.0.origin.buckets.bucket_hot(name) }
+    }
+
     fn buckets<'a>(&'a self, owner: Option<&'a TenantId>, prefix: &'a str, after: &'a str, max: usize) -> Pending<'a, Vec<SharedBucket>> {
         Box::pin(self.0.buckets(owner, prefix, after, max))
     }

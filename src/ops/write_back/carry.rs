@@ -124,7 +124,7 @@ impl Overlay {
                         received,
                     };
                     // Decided when the write was taken in.
-                    self.upstream.writes.put(put, Quota::default()).await.map(|written| Some(written.object))
+                    self.upstream.writes.put(put, Quota::DECIDED).await.map(|written| Some(written.object))
                 }
             };
             match done {
@@ -155,6 +155,7 @@ impl Overlay {
         if current.is_some_and(|c| c.row().generation == entry.row().generation) {
             self.local.delete(ObjectRef::current(bucket, key), Delete::default()).await?;
             self.waiting.gone(bucket, entry.row().size);
+            self.waits_no_more(bucket, entry);
         }
         Ok(())
     }

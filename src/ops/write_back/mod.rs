@@ -30,6 +30,7 @@ use crate::base::object_ref::ObjectRef;
 use crate::base::versions::Versioning;
 use crate::local::Local;
 use crate::ops::keyed::Keyed;
+use crate::ops::tally::Tally;
 use crate::origin::{Buckets, Freshness, Origin, Reads};
 use crate::queue::{JobId, NewJob, Payload, Queue};
 use crate::telemetry::write_back::WriteBack as Gauges;
@@ -85,6 +86,8 @@ struct Overlay {
     queue: Queue,
     mode: Mode,
     waiting: Waiting,
+    /// None: nobody counts what is stored upstream.
+    tally: Option<Tally>,
     /// Held by whoever brings a key's entry upstream.
     turns: Keyed,
     /// Held by whoever decides about a key's entry.
@@ -101,13 +104,21 @@ struct Overlay {
 
 impl WriteBack {
     /// Counts what is there. `take_up` must follow, so that all of it has its job.
-    pub async fn open(local: Arc<Local>, upstream: Origin, queue: Queue, mode: Mode, limit: u64, gauges: Gauges) -> Result<WriteBack> {
+    pub async fn open(
+        local: Arc<Local>,
+        (upstream, tally): (Origin, Option<Tally>),
+        queue: Queue,
+        mode: Mode,
+        limit: u64,
+        gauges: Gauges,
+    ) -> Result<WriteBack> {
         let overlay = Overlay {
             local,
             upstream,
             queue,
             mode,
             waiting: Waiting::new(limit, gauges),
+            tally,
             turns: Keyed::default(),
             locks: Keyed::default(),
             known: Mutex::default(),
@@ -119,7 +130,12 @@ impl WriteBack {
             let mut after = Some(String::new());
             while let Some(from) = after {
                 let (entries, next) = overlay.entries(&bucket, "", from).await?;
-                entries.iter().for_each(|entry| overlay.waiting.found(&bucket, entry.size));
+                for listed in &entries {
+                    overlay.waiting.found(&bucket, listed.size);
+                    if let Some(entry) = overlay.entry(&bucket, &listed.key).await?.filter(|_| overlay.tally.is_some()) {
+                        overlay.waits(&bucket, &entry);
+                    }
+                }
                 after = next;
             }
         }

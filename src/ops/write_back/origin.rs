@@ -12,7 +12,7 @@ use crate::base::object::{Acl, Bucket, BucketDocument, ListPage, ListQuery, Shar
 use crate::base::object_ref::ObjectRef;
 use crate::base::range::ByteRange;
 use crate::base::tags::Tags;
-use crate::base::usage::{StoredPage, StoredQuery};
+use crate::base::usage::{RunDays, RunDaysQuery, StoredPage, StoredQuery};
 use crate::base::versions::{Marker, Versioning, VersionsPage, VersionsQuery};
 use crate::ingest::Staging;
 use crate::ops::write_back::entry::{Entry, is_ours};
@@ -327,8 +327,17 @@ impl Control for WriteBack {
     }
 
     /// What waits here is counted where it goes.
+    fn usage_of_bucket<'a>(&'a self, bucket: &'a BucketName) -> Pending<'a, Option<Usage>> {
+        self.0.upstream.control.usage_of_bucket(bucket)
+    }
+
+    /// The same.
     fn stored(&self, query: StoredQuery) -> Pending<'_, Option<StoredPage>> {
         self.0.upstream.control.stored(query)
+    }
+
+    fn run_days(&self, query: RunDaysQuery) -> Pending<'_, Vec<RunDays>> {
+        self.0.upstream.control.run_days(query)
     }
 
     fn ready(&self) -> Pending<'_, ()> {

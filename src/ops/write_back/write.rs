@@ -9,10 +9,14 @@ use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::names::{BucketName, ObjectKey, TenantId};
 use crate::base::object::{Bucket, CannedAcl, SharedObject};
 use crate::base::object_ref::{ObjectRef, VersionSelector};
+use crate::base::usage::Load;
 use crate::ops::keyed::Held;
+use crate::ops::tally::allow::Admitted;
+use crate::ops::tally::flows::Room;
 use crate::ops::write_back::entry::{Entry, delete_of, is_ours, shown};
 use crate::ops::write_back::{Overlay, WriteBack};
 use crate::origin::{Buckets, CopyObject, Dedup, Delete, Deleted, Freshness, PutObject, Quota, Writes, Written};
+use crate::upstream::counting::{Change, Share};
 
 impl Overlay {
     pub(super) async fn put(self: &Arc<Self>, put: PutObject, quota: Quota) -> Result<Written> {
@@ -30,7 +34,7 @@ impl Overlay {
             let _lock = overlay.locks.lock(&put.bucket, &put.key).await;
             let old = overlay.entry(&put.bucket, &put.key).await?;
             overlay.check(&put.conditions, &put.bucket, &put.key, old.as_ref()).await?;
-            overlay.check_quota(&put.owner, quota, put.received.size, old.as_ref()).await?;
+            let _room = overlay.admit(&put, quota, old.as_ref()).await?;
             overlay.keep(put, old).await
         });
         kept.await.map_err(Error::internal)?
@@ -110,6 +114,31 @@ impl Overlay {
         conditions.check(current.as_deref())
     }
 
+    /// Room for it, until it waits.
+    async fn admit(&self, put: &PutObject, quota: Quota, old: Option<&Entry>) -> Result<Option<Admitted>> {
+        let Some(tally) = &self.tally else {
+            self.check_quota(&put.owner, quota, put.received.size, old).await?;
+            return Ok(None);
+        };
+        let share = |owner: &TenantId, size| Share { owner: owner.clone(), load: Load::object(size) };
+        let comes = Some(share(&put.owner, put.received.size));
+        let goes = old.map(|old| share(&old.row().owner, old.row().size));
+        let change = Change { bucket: put.bucket.clone(), key: put.key.clone(), comes, goes, is_sure: true };
+        tally.admit(&change, quota).await.map(Some)
+    }
+
+    pub(super) fn waits(&self, bucket: &BucketName, entry: &Entry) {
+        if let Some(tally) = &self.tally {
+            tally.waits(&entry.row().owner, bucket, room_of(entry));
+        }
+    }
+
+    pub(super) fn waits_no_more(&self, bucket: &BucketName, entry: &Entry) {
+        if let Some(tally) = &self.tally {
+            tally.waits(&entry.row().owner, bucket, Room::default().minus(room_of(entry)));
+        }
+    }
+
     /// By what is here and upstream together. What replaces an object upstream counts twice until it is stored.
     async fn check_quota(&self, owner: &TenantId, quota: Quota, size: u64, old: Option<&Entry>) -> Result<()> {
         if !quota.is_some() {
@@ -129,10 +158,13 @@ impl Overlay {
         let put = PutObject { conditions: WriteConditions::default(), ..put };
         let written = self.local.put(put, Quota::default()).await?;
         charge.keep();
+        let entry = Entry::of_row(written.object.clone());
+        self.waits(&bucket, &entry);
         if let Some(old) = old {
             self.waiting.gone(&bucket, old.row().size);
+            self.waits_no_more(&bucket, &old);
         }
-        self.enqueue(&bucket, &key, &Entry::of_row(written.object.clone())).await?;
+        self.enqueue(&bucket, &key, &entry).await?;
         if self.missed.load(Ordering::Acquire) {
             // The queue takes jobs again.
             let back = WriteBack(self.clone());
@@ -165,6 +197,11 @@ impl Overlay {
             _ => Ok(()),
         }
     }
+}
+
+/// A delete that waits takes none: what it deletes is counted where it is.
+fn room_of(entry: &Entry) -> Room {
+    Room { bytes: i64::try_from(entry.row().size).unwrap_or(i64::MAX), objects: i64::from(!entry.is_delete()) }
 }
 
 fn source_changed() -> Error {

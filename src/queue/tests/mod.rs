@@ -68,7 +68,7 @@ fn job(of: &str, kind: &'static str) -> NewJob {
 }
 
 async fn claim(queue: &Queue, max: usize) -> Vec<Job> {
-    queue.claim(max, |_| u32::MAX, |_| u32::MAX).await.unwrap().0
+    queue.claim(max, |_| u32::MAX, |_| u32::MAX, |_| u32::MAX).await.unwrap().0
 }
 
 async fn add(queue: &Queue, new: NewJob) -> JobId {

@@ -174,7 +174,7 @@ impl Run {
                 }
             }
             Command::Claim(n) => {
-                let (claimed, _) = self.queue().claim(n, |_| PER_TENANT, |_| PER_KIND).await.unwrap();
+                let (claimed, _) = self.queue().claim(n, |_| PER_TENANT, |_| PER_KIND, |_| u32::MAX).await.unwrap();
                 let mut given_up = BTreeSet::new();
                 for expected in self.model.jobs.values().filter(|e| !e.job.state.phase().has_ended()) {
                     let job = self.queue().get(expected.job.id).await.unwrap().unwrap().job;

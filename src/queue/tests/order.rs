@@ -71,7 +71,7 @@ async fn limits_hold_for_tenants_and_kinds() {
     }
     let room = |queue: &Queue| {
         let queue = queue.clone();
-        async move { queue.claim(100, |t| if t == "c" { 1 } else { 3 }, |k| if k == "rare" { 2 } else { 100 }).await.unwrap().0 }
+        async move { queue.claim(100, |t| if t == "c" { 1 } else { 3 }, |k| if k == "rare" { 2 } else { 100 }, |_| u32::MAX).await.unwrap().0 }
     };
     let claimed = room(&queue).await;
     let count = |of: &str| claimed.iter().filter(|j| j.tenant.as_str() == of).count();
@@ -84,7 +84,7 @@ async fn limits_hold_for_tenants_and_kinds() {
     assert_eq!(next.iter().map(|j| j.tenant.as_str()).collect::<Vec<_>>(), ["a"]);
     // A kind that nobody here can run stays where it is. Of the others at least one job runs, whichever was finished above.
     add(&queue, job("d", "unknown")).await;
-    assert!(queue.claim(9, |_| 9, |k| if k == "unknown" { 0 } else { 1 }).await.unwrap().0.is_empty());
+    assert!(queue.claim(9, |_| 9, |k| if k == "unknown" { 0 } else { 1 }, |_| u32::MAX).await.unwrap().0.is_empty());
 }
 
 #[tokio::test]
@@ -177,7 +177,7 @@ async fn a_disk_that_fails_leaves_nothing_half_done() {
     failing.store(true, Ordering::SeqCst);
     let refused = queue.enqueue(job("t", "k")).await.unwrap_err();
     assert_eq!(refused.kind(), crate::base::error::ErrorKind::StorageFull);
-    assert!(queue.claim(1, |_| 9, |_| 9).await.is_err());
+    assert!(queue.claim(1, |_| 9, |_| 9, |_| 9).await.is_err());
     failing.store(false, Ordering::SeqCst);
     // The claim that failed took nothing from the line.
     let claimed = claim(&queue, 9).await;

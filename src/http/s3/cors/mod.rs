@@ -80,11 +80,15 @@ impl Asked {
 pub async fn apply(gateway: &Gateway, record: &Record, asked: Option<Asked>, headers: &mut HeaderMap) {
     headers.insert(CROSS_ORIGIN_RESOURCE_POLICY, HeaderValue::from_static("cross-origin"));
     let Some(name) = record.resource().and_then(Resource::bucket) else { return };
-    let Ok(Some(bucket)) = gateway.ops.bucket_for_decision(name).await else { return };
-    if !record.knows_bucket() {
-        // Of a request that was refused before anybody looked.
-        record.saw_bucket(bucket.clone());
-    }
+    let bucket = match record.bucket() {
+        Some(bucket) => bucket.clone(),
+        // A request that was refused before anybody looked.
+        None => match gateway.ops.bucket_for_decision(name).await {
+            Ok(Some(bucket)) => bucket,
+            Ok(None) | Err(_) => return,
+        },
+    };
+    record.saw_bucket(bucket.clone());
     if !bucket.documents.contains_key(&BucketDocument::Cors) {
         return;
     }

@@ -69,7 +69,8 @@ impl World {
         let settings = QueueSettings { dir: self.root.path().join("queue"), index_cache_bytes: 1 << 20, ..QueueSettings::default() };
         let queue = Queue::open(settings).unwrap();
         let mode = Arc::new(|bucket: &BucketName| bucket.as_str() == "media");
-        let back = WriteBack::open(local.clone(), Origin::of(self.upstream.clone()), queue.clone(), mode, self.limit, Default::default());
+        let back =
+            WriteBack::open(local.clone(), (Origin::of(self.upstream.clone()), None), queue.clone(), mode, self.limit, Default::default());
         self.node = Some(Node { local, queue, back: back.await.unwrap() });
     }
 
@@ -124,13 +125,14 @@ impl World {
             changes: Changes::new(Vec::new(), queue.clone(), Tracker::default()),
         };
         let mut outcomes = Vec::new();
-        for job in queue.claim(1000, |_| u32::MAX, |_| u32::MAX).await.unwrap().0 {
+        for job in queue.claim(1000, |_| u32::MAX, |_| u32::MAX, |_| u32::MAX).await.unwrap().0 {
             let live = queue.shared.begin(job.id, job.attempts);
             let attempt = queue.attempt(job.id, job.attempts, live).await.unwrap().unwrap();
             let outcome = match kind.run(&attempt).await {
                 Ok(result) => Outcome::Done(result.map(|r| r.to_string())),
                 Err(Fault::Retry { reason, .. }) => Outcome::Retry { reason, after: Duration::ZERO },
                 Err(Fault::Dead { reason }) => Outcome::Dead { reason },
+                Err(Fault::NotNow { after }) => Outcome::NotNow { after },
             };
             queue.shared.end(&job.id);
             queue.finish(job.id, job.attempts, outcome.clone()).await.unwrap();

@@ -298,7 +298,7 @@ impl World {
             freshness: freshness.clone(),
             ..Settings::default()
         };
-        Arc::new(ThroughCache::new(Origin::of(far.clone()), Cache::start(settings).unwrap()))
+        Arc::new(ThroughCache::new(Origin::of(far.clone()), Cache::start(settings).unwrap(), None))
     }
 
     fn restart(&mut self) {
