@@ -28,6 +28,7 @@ pub mod limited;
 pub mod limits;
 pub mod listed;
 pub mod lock;
+pub mod mapped_file;
 pub mod media_type;
 pub mod names;
 pub mod network;

@@ -13,6 +13,7 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 
 use crate::base::error::{Error, Result};
+use crate::base::mapped_file::MappedFile;
 use crate::base::range::ByteRange;
 use crate::cache::blocks::Hand;
 use crate::cache::fill::{End, Fill, Given, Interest, again};
@@ -290,7 +291,7 @@ impl BodySource for CacheBody {
         first + if let Now::Files(body) = &self.now { body.at_hand() } else { 0 }
     }
 
-    fn costs_memory(&self) -> bool {
-        if let Now::Files(body) = &self.now { !body.is_mapped() } else { true }
+    fn mapped(&self) -> Option<MappedFile> {
+        if let Now::Files(body) = &self.now { body.mapped() } else { None }
     }
 }

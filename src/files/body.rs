@@ -13,6 +13,7 @@ use bytes::Bytes;
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use crate::base::error::{Error, Result};
+use crate::base::mapped_file::MappedFile;
 use crate::files::open::{Files, OpenFile, unreadable};
 use crate::files::sys;
 
@@ -90,9 +91,10 @@ impl FileBody {
         if let State::Reading(_, len) = &self.state { *len } else { 0 }
     }
 
-    /// Whether the piece that came last is a slice of a map.
-    pub fn is_mapped(&self) -> bool {
-        self.mapped && self.current.as_ref().is_some_and(|(file, _)| file.map().is_some())
+    /// The file that the piece which came last is a slice of.
+    pub fn mapped(&self) -> Option<MappedFile> {
+        let (file, _) = self.current.as_ref().filter(|_| self.mapped)?;
+        Some(MappedFile::new(file.clone(), file.map()?.bytes()))
     }
 
     pub fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes>>> {

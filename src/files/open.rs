@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
@@ -33,6 +34,12 @@ impl OpenFile {
     /// None: it can't be mapped (address space, limits); read it instead.
     pub fn map(&self) -> Option<&Map> {
         self.map.get_or_init(|| if self.len == 0 { None } else { Map::new(&self.file).ok() }).as_ref()
+    }
+}
+
+impl AsFd for OpenFile {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
     }
 }
 

@@ -10,6 +10,7 @@ use http_body::{Body, Frame, SizeHint};
 
 use crate::auth::Auth;
 use crate::base::error::{Error, Result};
+use crate::base::mapped_file::MappedFile;
 use crate::base::object::BucketDocument;
 use crate::http::body::ResponseBody;
 use crate::http::gateway::WorkersGateway;
@@ -160,7 +161,7 @@ impl Pulled for Accounted {
         self.body.at_hand()
     }
 
-    fn costs_memory(&self) -> bool {
-        self.body.costs_memory()
+    fn mapped(&self) -> Option<MappedFile> {
+        self.body.mapped()
     }
 }

@@ -12,6 +12,7 @@ use http_body::{Frame, SizeHint};
 use tokio::sync::mpsc;
 
 use crate::base::error::{Error, Result};
+use crate::base::mapped_file::MappedFile;
 use crate::http::form::File;
 use crate::http::gzip::Coded;
 use crate::http::record::Record;
@@ -131,8 +132,8 @@ impl Pulled for ResponseBody {
         }
     }
 
-    fn costs_memory(&self) -> bool {
-        if let ResponseBody::Stream { source, .. } = self { source.costs_memory() } else { true }
+    fn mapped(&self) -> Option<MappedFile> {
+        if let ResponseBody::Stream { source, .. } = self { source.mapped() } else { None }
     }
 }
 

@@ -17,6 +17,7 @@ use super::client_certificate::ClientCertificate;
 use super::line_ends::LineEnds;
 use super::patience::{Clock, Patience};
 use super::room::{Budget, Room};
+use super::send_file::SendingFrom;
 use super::service::Peer;
 use super::settings::MIN_PROGRESS_BYTES;
 use super::shown_path::shortened;
@@ -62,6 +63,8 @@ pub struct Connection {
     pub metrics: Arc<Metrics>,
     /// What its answers may hold of memory.
     pub room: Rc<Room>,
+    /// Plain connections of HTTP/1 alone.
+    pub sending_from: SendingFrom,
     client: OnceCell<Arc<ClientCertificate>>,
     clock: Rc<Clock>,
     phase: Cell<Phase>,
@@ -101,6 +104,7 @@ impl Connection {
             room: Room::new(budget),
             phase: Cell::new(if peer.secure { Phase::Handshake } else { Phase::Head }),
             peer,
+            sending_from: SendingFrom::default(),
             client: OnceCell::new(),
             clock,
             since: Cell::new(now),
@@ -218,6 +222,7 @@ impl Connection {
     }
 
     pub fn on_flushed(&self) {
+        self.sending_from.forget();
         if self.unflushed.replace(false) && self.requests() == 0 {
             self.since.set(self.clock.now());
         }

@@ -26,6 +26,7 @@ pub mod refusal;
 pub mod request_body;
 pub mod response_body;
 pub mod room;
+pub mod send_file;
 pub mod serve;
 pub mod server;
 pub mod service;

@@ -14,6 +14,7 @@ use super::connection::RunningRequest;
 use super::room::Piece;
 use super::service::Pulled;
 use crate::base::error::Error;
+use crate::base::mapped_file::MappedFile;
 
 pub struct ResponseBody<B> {
     /// None: empty.
@@ -58,8 +59,8 @@ impl<B: Pulled> Pulled for ResponseBody<B> {
         self.source.as_ref().map_or(0, Pulled::at_hand)
     }
 
-    fn costs_memory(&self) -> bool {
-        self.source.as_ref().is_some_and(Pulled::costs_memory)
+    fn mapped(&self) -> Option<MappedFile> {
+        self.source.as_ref().and_then(Pulled::mapped)
     }
 }
 
@@ -73,8 +74,18 @@ impl<B: Body<Data = Bytes, Error = Error> + Pulled + Unpin> Body for ResponseBod
         let next = ready!(self.poll_bytes(cx));
         Poll::Ready(next.map(|bytes| {
             let bytes = bytes?;
-            let counts = self.costs_memory() && bytes.is_unique();
-            Ok(Frame::data(if counts { self.request.connection().room.hold(bytes) } else { Piece::free(bytes) }))
+            let connection = self.request.connection();
+            let piece = match self.mapped() {
+                Some(file) => {
+                    if !connection.peer.secure {
+                        connection.sending_from.note(file);
+                    }
+                    Piece::free(bytes)
+                }
+                None if bytes.is_unique() => connection.room.hold(bytes),
+                None => Piece::free(bytes),
+            };
+            Ok(Frame::data(piece))
         }))
     }
 

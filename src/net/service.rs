@@ -10,6 +10,7 @@ use http::{Request, Response};
 use super::client_certificate::ClientCertificate;
 use super::request_body::RequestBody;
 use crate::base::error::Error;
+use crate::base::mapped_file::MappedFile;
 use crate::telemetry::metrics::Door;
 
 /// One per worker thread; it need be neither `Send` nor `Sync`, nor do its futures.
@@ -31,9 +32,9 @@ pub trait Pulled {
         0
     }
 
-    /// Whether its pieces cost memory; slices of mapped files don't.
-    fn costs_memory(&self) -> bool {
-        true
+    /// The file that the piece which came last is a slice of. None: it costs memory.
+    fn mapped(&self) -> Option<MappedFile> {
+        None
     }
 }
 

@@ -98,7 +98,7 @@ where
         if sending.rest.is_empty() {
             match poll_fn(|cx| sending.poll_piece(cx)).await? {
                 Some(Ok(piece)) => {
-                    sending.counts = sending.body.costs_memory() && piece.is_unique();
+                    sending.counts = sending.body.mapped().is_none() && piece.is_unique();
                     sending.rest = piece;
                 }
                 Some(Err(_)) => {

@@ -22,6 +22,7 @@ use tokio_rustls::server::TlsStream;
 
 use super::connection::Connection;
 use super::room::Room;
+use super::send_file::poll_send;
 use super::settings::MAX_LINGER_BYTES;
 
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
@@ -112,7 +113,7 @@ impl Wire {
             self.interim = CONTINUE;
         }
         while !self.interim.is_empty() {
-            let n = ready!(self.stream.poll_write(&self.connection.room, cx, &[io::IoSlice::new(self.interim)]))?;
+            let n = ready!(self.stream.poll_write(&self.connection, cx, &[io::IoSlice::new(self.interim)]))?;
             if n == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
@@ -162,15 +163,16 @@ impl AsyncRead for Stream {
 }
 
 impl Stream {
-    fn poll_write(&mut self, room: &Room, cx: &mut Context<'_>, slices: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
+    fn poll_write(&mut self, connection: &Connection, cx: &mut Context<'_>, slices: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
         match self {
+            Stream::Plain(tcp) if let Some(found) = connection.sending_from.find(slices) => poll_send(tcp, cx, slices, &found),
             // Of one slice, the rest of a body as a rule, tokio knows from a short write that the socket is full; of several it would
             // ask the system once more.
             Stream::Plain(tcp) => match slices {
                 [one] => Pin::new(tcp).poll_write(cx, one),
                 _ => Pin::new(tcp).poll_write_vectored(cx, slices),
             },
-            Stream::Tls(tls) => poll_encrypt(tls, room, cx, slices),
+            Stream::Tls(tls) => poll_encrypt(tls, &connection.room, cx, slices),
         }
     }
 
@@ -235,7 +237,7 @@ impl AsyncWrite for Wire {
         let wire = &mut *self;
         wire.connection.before_write();
         ready!(wire.poll_interim(cx))?;
-        let n = ready!(wire.stream.poll_write(&wire.connection.room, cx, &[io::IoSlice::new(bytes)]))?;
+        let n = ready!(wire.stream.poll_write(&wire.connection, cx, &[io::IoSlice::new(bytes)]))?;
         wire.connection.on_written(n);
         Poll::Ready(Ok(n))
     }
@@ -244,7 +246,7 @@ impl AsyncWrite for Wire {
         let wire = &mut *self;
         wire.connection.before_write();
         ready!(wire.poll_interim(cx))?;
-        let n = ready!(wire.stream.poll_write(&wire.connection.room, cx, slices))?;
+        let n = ready!(wire.stream.poll_write(&wire.connection, cx, slices))?;
         wire.connection.on_written(n);
         Poll::Ready(Ok(n))
     }

@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 
 use crate::base::error::Result;
+use crate::base::mapped_file::MappedFile;
 use crate::files::{FileBody, SealedBody};
 
 /// The bytes of (a range of) one version.
@@ -29,9 +30,9 @@ pub trait BodySource: Send {
         0
     }
 
-    /// Whether its pieces cost memory; slices of mapped files don't.
-    fn costs_memory(&self) -> bool {
-        true
+    /// The file that the piece which came last is a slice of. None: it costs memory.
+    fn mapped(&self) -> Option<MappedFile> {
+        None
     }
 }
 
@@ -52,8 +53,8 @@ impl BodySource for FileBody {
         FileBody::at_hand(self)
     }
 
-    fn costs_memory(&self) -> bool {
-        !self.is_mapped()
+    fn mapped(&self) -> Option<MappedFile> {
+        FileBody::mapped(self)
     }
 }
 

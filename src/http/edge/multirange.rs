@@ -14,6 +14,7 @@ use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
 
 use crate::auth::grant::Grant;
 use crate::base::error::{Error, Result};
+use crate::base::mapped_file::MappedFile;
 use crate::base::range::{ByteRange, RangeSpec};
 use crate::http::body::ResponseBody;
 use crate::http::isolation;
@@ -149,8 +150,8 @@ impl BodySource for Parts {
         self.pieces.iter().map(|p| if let Piece::Source(source) = p { source.at_hand() } else { 0 }).sum()
     }
 
-    fn costs_memory(&self) -> bool {
-        self.pieces.front().is_none_or(|p| if let Piece::Source(source) = p { source.costs_memory() } else { true })
+    fn mapped(&self) -> Option<MappedFile> {
+        if let Some(Piece::Source(source)) = self.pieces.front() { source.mapped() } else { None }
     }
 }
 
