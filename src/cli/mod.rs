@@ -13,6 +13,7 @@ mod encryption;
 mod events;
 mod export;
 mod fsck;
+mod generation;
 mod import;
 mod inspect;
 mod key;
@@ -30,6 +31,7 @@ mod serve;
 mod side;
 mod snapshot;
 mod sync;
+mod table;
 mod tenant;
 mod usage;
 
@@ -92,6 +94,9 @@ enum Command {
     Fsck(fsck::Fsck),
     /// A link to an object in the operator's name: a presigned URL, CloudFront's URL or cookies, or a path token
     Presign(presign::Presign),
+    /// Generated media: what was spent on it, and requests to providers that wait for a decision
+    #[command(subcommand)]
+    Generation(generation::GenerationCommand),
     /// Files of providers of generated media
     #[command(subcommand)]
     Providers(providers::ProvidersCommand),
@@ -204,6 +209,7 @@ fn carry_out(arguments: Arguments) -> Result<(), Failure> {
             Some(Command::Fsck(command)) => fsck::run(&command, &config),
             Some(Command::Presign(command)) => presign::run(command, config).await,
             Some(Command::Inspect(command)) => inspect::run(command, config).await,
+            Some(Command::Generation(command)) => generation::run(command, config).await,
             Some(Command::Providers(command)) => providers::run(command, config),
             Some(Command::Poster(command)) => poster::run(command, config).await,
             Some(Command::Compare(command)) => compare::run(command, config).await,

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::Failure;
 use super::admin_client::AdminClient;
+use super::table::{aligned, text};
 use crate::config::Config;
 
 #[derive(Args)]
@@ -144,34 +145,6 @@ fn stored(document: &Value) -> String {
     }
     let more = if document["more"].as_bool() == Some(true) { "there are more: ask for one tenant\n" } else { "" };
     format!("{}{more}", aligned(&rows, 4))
-}
-
-fn text(value: &Value) -> String {
-    match value {
-        Value::Null => "-".into(),
-        Value::String(text) if text.is_empty() => "-".into(),
-        // Clients name runs: what they wrote does not steer a terminal.
-        Value::String(text) => text.chars().map(|c| if c.is_control() { '?' } else { c }).collect(),
-        other => other.to_string(),
-    }
-}
-
-/// The first columns to the left, numbers to the right.
-fn aligned(rows: &[Vec<String>], names: usize) -> String {
-    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
-    let width = |n: usize| rows.iter().filter_map(|row| row.get(n)).map(|cell| cell.chars().count()).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..columns).map(width).collect();
-    let mut out = String::new();
-    for row in rows {
-        let cells = row.iter().zip(&widths).enumerate().map(
-            |(n, (cell, width))| {
-                if n < names { format!("{cell:<width$}") } else { format!("{cell:>width$}") }
-            },
-        );
-        out.push_str(cells.collect::<Vec<_>>().join("  ").trim_end());
-        out.push('\n');
-    }
-    out
 }
 
 #[cfg(test)]

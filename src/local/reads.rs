@@ -28,6 +28,8 @@ use crate::origin::{Body, ReadBy};
 
 /// A version that keeps being replaced between its look-up and its opening: more tries than a busy key needs.
 pub const TRIES: usize = 4;
+/// Of smaller ones more fit into memory than files stay open.
+const SENT_FROM_FILES: u64 = 256 * 1024;
 
 impl Shared {
     pub async fn stat(self: &Arc<Self>, bucket: &BucketName, key: &ObjectKey) -> Result<Option<SharedObject>> {
@@ -46,7 +48,7 @@ impl Shared {
             return slice(body, range).map(Body::Memory);
         }
         // What fits into memory is better served from there: `open` brings it in. What lies under a key is opened on other threads.
-        if entry.info.size <= self.hot.body_bytes || entry.held.is_some() {
+        if self.fits(&entry, by) || entry.held.is_some() {
             return None;
         }
         let spans = self.spans(&entry, range)?;
@@ -77,6 +79,13 @@ impl Shared {
         Err(unreadable(std::io::Error::other("a body's file is missing: run `tidegate fsck`")))
     }
 
+    /// Whether its body is served from memory, once it is read again. What the kernel sends from a file of its own is not: that takes no
+    /// copy at all.
+    fn fits(&self, entry: &Entry, by: ReadBy) -> bool {
+        let sent = by == ReadBy::Kernel && entry.held.is_none() && matches!(entry.place, BodyPlace::File { .. });
+        entry.info.size <= self.hot.body_bytes && !(sent && entry.info.size >= SENT_FROM_FILES)
+    }
+
     /// None: the place is gone.
     async fn open_entry(
         self: &Arc<Self>,
@@ -90,7 +99,7 @@ impl Shared {
         if let Some(body) = &entry.body {
             return Ok(slice(body, range).map(Body::Memory));
         }
-        let small = entry.info.size <= self.hot.body_bytes;
+        let small = self.fits(entry, by);
         // The cache holds what keys show, and nothing else of them.
         let customers = entry.info.encryption.as_ref().is_some_and(Encryption::is_customers);
         let keep = small && !customers && of.version == VersionSelector::Current && entry.read_again();

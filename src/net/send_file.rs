@@ -99,3 +99,100 @@ fn poll_io(tcp: &TcpStream, cx: &mut Context<'_>, mut send: impl FnMut() -> io::
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::future::poll_fn;
+    use std::io::Write;
+    use std::sync::Arc;
+
+    use tokio::io::AsyncReadExt;
+    use tokio::net::TcpListener;
+
+    /// The map holds zeros where the file holds `content`: what arrives tells where it came from.
+    fn mapped(content: &[u8], map: &[u8]) -> MappedFile {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(content).unwrap();
+        MappedFile::new(Arc::new(file), map)
+    }
+
+    async fn pair() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        (listener.accept().await.unwrap().0, client)
+    }
+
+    #[tokio::test]
+    async fn a_head_and_a_file_arrive_whole_and_in_order() {
+        let content: Vec<u8> = (0..5_000_003u32).map(|i| (i >> 3) as u8).collect();
+        let (map, head, tail) = (vec![0; content.len()], vec![b'h'; 700], vec![b't'; 40_000]);
+        let sending = SendingFrom::default();
+        sending.note(mapped(&content, &map));
+        let (server, mut client) = pair().await;
+        let reader = tokio::spawn(async move {
+            let mut got = Vec::new();
+            client.read_to_end(&mut got).await.unwrap();
+            got
+        });
+        let mut left: Vec<&[u8]> = vec![&head, &map[10..], &tail];
+        while !left.is_empty() {
+            let slices: Vec<_> = left.iter().map(|part| IoSlice::new(part)).collect();
+            let mut sent = match sending.find(&slices) {
+                Some(found) => poll_fn(|cx| poll_send(&server, cx, &slices, &found)).await.unwrap(),
+                None => {
+                    server.writable().await.unwrap();
+                    server.try_write_vectored(&slices).unwrap_or(0)
+                }
+            };
+            while let Some(first) = left.first_mut() {
+                let part = sent.min(first.len());
+                sent -= part;
+                *first = &first[part..];
+                if !first.is_empty() {
+                    break;
+                }
+                left.remove(0);
+            }
+        }
+        drop(server);
+        let got = reader.await.unwrap();
+        assert_eq!(got.len(), head.len() + content.len() - 10 + tail.len());
+        assert!(got.starts_with(&head) && got.ends_with(&tail));
+        // The last slice of a file that is too short to be worth it is copied: zeros.
+        let file = &got[head.len()..got.len() - tail.len()];
+        let copied = file.iter().rev().take_while(|byte| **byte == 0).count();
+        assert!(copied < LEAST + 8, "{copied} bytes did not come from the file");
+        assert!(file[..file.len() - copied] == content[10..content.len() - copied]);
+    }
+
+    #[tokio::test]
+    async fn a_file_that_was_cut_breaks_the_connection() {
+        let map = vec![0; 200_000];
+        let (sending, (server, _client)) = (SendingFrom::default(), pair().await);
+        sending.note(mapped(&[1; 50_000], &map));
+        let whole = [IoSlice::new(&map)];
+        let found = sending.find(&whole).unwrap();
+        assert_eq!(poll_fn(|cx| poll_send(&server, cx, &whole, &found)).await.unwrap(), 50_000);
+        let rest = [IoSlice::new(&map[50_000..])];
+        let found = sending.find(&rest).unwrap();
+        let answer = poll_fn(|cx| poll_send(&server, cx, &rest, &found)).await;
+        assert_eq!(answer.unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+    }
+
+    #[test]
+    fn only_large_slices_of_the_newest_files_are_found() {
+        let maps: Vec<_> = (0..FILES + 1).map(|_| vec![0u8; LEAST]).collect();
+        let sending = SendingFrom::default();
+        let is_found = |map: &[u8]| sending.find(&[IoSlice::new(b"head"), IoSlice::new(map)]).is_some_and(|found| found.before == 1);
+        for map in &maps {
+            assert!(!is_found(map));
+            sending.note(mapped(b"", map));
+            sending.note(mapped(b"", map));
+            assert!(is_found(map) && !is_found(&map[1..]));
+        }
+        assert_eq!(maps.iter().map(|map| is_found(map)).collect::<Vec<_>>(), [false, true, true, true, true]);
+        sending.forget();
+        assert!(!maps.iter().any(|map| is_found(map)));
+    }
+}

@@ -31,7 +31,7 @@ from openapi_spec_validator import validate
 
 HERE = Path(__file__).resolve().parent
 BUCKET = "alice-media"
-TOOLS = {"write_artifact", "read_artifact", "list_artifacts", "presign_upload", "presign", "optimize", "job_status", "usage"}
+TOOLS = {"write_artifact", "read_artifact", "list_artifacts", "presign_upload", "presign", "optimize", "generate", "job_status", "usage"}
 
 passed = failed = 0
 

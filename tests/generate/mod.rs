@@ -12,7 +12,7 @@ use self::maker::{Maker, Mood};
 use crate::fetch::{ended, place};
 use crate::jobs::{acme, api, bravo, denied, json, operator};
 use crate::support::binary::{Place, Running};
-use crate::support::client::Client;
+use crate::support::client::{Client, Request, Sign};
 
 const KEYS: [&str; 9] = [
     "MESHY_API_KEY",
@@ -72,6 +72,13 @@ fn done(running: &Running, job: &str) -> Value {
 fn dead(running: &Running, job: &str, reason: &str) {
     let job = ended(running, job);
     assert!(job["state"] == "dead" && job["reason"].as_str().unwrap().contains(reason), "{reason}: {job:#}");
+}
+
+/// The same asked for by a model's tool.
+fn by_model(running: &Running, arguments: &Value) -> Value {
+    let call = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": { "name": "generate", "arguments": arguments } });
+    let request = Request::new("POST", "/-/mcp").header("content-type", "application/json").body(call.to_string());
+    json(&Client::new(running.s3).send(&request, Sign::Header(&acme())).expect(200))["result"].clone()
 }
 
 fn spent(running: &Running) -> Value {
@@ -173,6 +180,15 @@ fn the_next_provider_is_asked_after_a_failure_and_not_after_moderation() {
     assert_eq!(done(&running, &failed)["provider"], "veo");
     assert_eq!(done(&running, &begin(&running, &json!({ "kind": "bgm" })))["provider"], "elevenlabs");
     assert_eq!(done(&running, &begin(&running, &json!({ "kind": "image" })))["provider"], "own");
+    let first =
+        by_model(&running, &json!({ "kind": "image", "bucket": "media", "run": "run-1", "prompt": "a fox", "idempotency_key": "once" }));
+    assert_eq!((&first["isError"], &first["structuredContent"]["new"]), (&json!(false), &json!(true)), "{first}");
+    let job = first["structuredContent"]["job"].as_str().unwrap();
+    assert_eq!(done(&running, job)["provider"], "own");
+    let again =
+        by_model(&running, &json!({ "kind": "image", "bucket": "media", "run": "run-1", "prompt": "a fox", "idempotency_key": "once" }));
+    assert_eq!((&again["structuredContent"]["new"], again["structuredContent"]["job"].as_str()), (&json!(false), Some(job)));
+    assert_eq!(by_model(&running, &json!({ "kind": "smell", "bucket": "media", "run": "run-1", "prompt": "a fox" }))["isError"], true);
     // Kling makes 5 and 10 s, veo 4, 6 and 8: none of both, so what fails has no next.
     let alone = video(json!({ "duration": 5 }));
     dead(&running, &alone, "every provider failed: kling: it answered 400");
@@ -247,8 +263,25 @@ fn what_may_have_been_paid_is_never_paid_again_silently() {
     api(&running, &acme(), "POST", &path(&held[1]), &[], r#"{"decision": "give_up"}"#).expect(200);
     dead(&running, &held[1], "submit-unknown");
     let taken = maker.taken("veo");
-    api(&running, &acme(), "POST", &path(&held[2]), &[], r#"{"decision": "again"}"#).expect(200);
+    // The operator does the same by hand.
+    let by_hand = |arguments: &[&str]| {
+        let done = place.command(arguments).env("TIDEGATE_ADMIN_LISTEN", running.admin.to_string()).output().unwrap();
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        String::from_utf8(done.stdout).unwrap()
+    };
+    let shown = by_hand(&["generation", "held"]);
+    assert!(shown.lines().count() == 2 && shown.contains(&held[2]) && shown.contains("veo"), "{shown}");
+    let decided = by_hand(&["generation", "decide", &held[2], "again"]);
+    assert!(decided.contains("of acme"), "{decided}");
     done(&running, &held[2]);
+    assert_eq!(by_hand(&["generation", "held"]), "no request waits for a decision\n");
+    let shown = by_hand(&["generation", "spent", "--tenant", "acme"]);
+    let all = spent(&running);
+    assert_eq!(shown.lines().count(), 3 + all["lines"].as_array().unwrap().len(), "{shown}");
+    let cost = all["total"]["cost"].as_u64().unwrap();
+    assert!(shown.ends_with(&format!("{}.{:06}\n", cost / 1_000_000, cost % 1_000_000)), "{shown} {all:#}");
+    assert!(!place.run(&["generation", "decide", "x/y", "again"]).status.success());
+    assert!(!place.run(&["generation", "decide", &held[2], "taken"]).status.success());
     assert_eq!(maker.taken("veo"), taken + 1);
     assert!(running.stop().success());
 }

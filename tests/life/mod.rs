@@ -9,6 +9,7 @@ mod continues;
 mod doctor;
 mod drain;
 mod half_closed;
+mod large;
 mod lifecycle;
 mod memory;
 mod private;

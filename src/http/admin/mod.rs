@@ -28,6 +28,9 @@
 //! POST   /-/admin/v1/events/forget         the same: they are forgotten for good
 //! GET    /-/admin/v1/encryption            keys, their versions, and how much needs each
 //! POST   /-/admin/v1/encryption/rotate     the store's own key gets a new version
+//! GET    /-/admin/v1/generation            requests to providers of which nobody knows whether they were taken
+//! POST   /-/admin/v1/generation/JOB        {"decision": "again"}: as the tenants' /-/v1/generate/JOB/resolve
+//! POST   /-/admin/v1/generation/spent      {"tenant": "acme", "month": "2026-11"}
 //! POST   /-/admin/v1/reload
 //! POST   /-/admin/v1/path-tokens/rotate
 //! POST   /-/admin/v1/presign               as the tenants' /-/v1/presign
@@ -37,6 +40,7 @@
 
 mod encryption;
 mod events;
+mod generation;
 mod lifecycle;
 mod route;
 mod tenants;
@@ -122,7 +126,7 @@ async fn answer(gateway: &Gateway, visit: &Visit, request: Request<RequestBody>,
 fn no_such_command() -> Error {
     Error::new(
         ErrorKind::NotFound,
-        "There is no such command: keys, tenants, snapshot, sync, repair, backfill, lifecycle, usage, stored, recount, events, encryption, reload, path-tokens/rotate and presign are.",
+        "There is no such command: keys, tenants, snapshot, sync, repair, backfill, lifecycle, usage, stored, recount, events, encryption, generation, reload, path-tokens/rotate and presign are.",
     )
 }
 
@@ -187,6 +191,9 @@ async fn carry_out(exchange: &mut Exchange<'_>, grant: &OperatorGrant, command: 
         Command::RotateEncryption => encryption::rotate(exchange, grant).await,
         Command::ListTenants | Command::MakeTenant | Command::ChangeTenant | Command::RemoveTenant => {
             tenants::carry_out(exchange, grant, command, id).await
+        }
+        Command::HeldGeneration | Command::SpentOnGeneration | Command::DecideGeneration => {
+            generation::carry_out(exchange, command, id).await
         }
     }
 }

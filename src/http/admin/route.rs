@@ -34,6 +34,9 @@ pub enum Command {
     MakeTenant,
     ChangeTenant,
     RemoveTenant,
+    HeldGeneration,
+    SpentOnGeneration,
+    DecideGeneration,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,6 +95,9 @@ pub fn route<'p>(method: &Method, path: &'p str) -> Operation<'p> {
         (&Method::POST, "tenants", "") => Some(Command::MakeTenant),
         (&Method::PATCH, "tenants", _) => Some(Command::ChangeTenant),
         (&Method::DELETE, "tenants", _) => Some(Command::RemoveTenant),
+        (&Method::GET, "generation", "") => Some(Command::HeldGeneration),
+        (&Method::POST, "generation", "spent") => Some(Command::SpentOnGeneration),
+        (&Method::POST, "generation", _) => Some(Command::DecideGeneration),
         _ => None,
     };
     Operation::Command(command, rest)
@@ -124,11 +130,12 @@ impl Operation<'_> {
             Command::Snapshot | Command::Sync | Command::Repair | Command::Backfill | Command::Lifecycle | Command::Recount => {
                 Kind::Setting
             }
-            Command::ReplayEvents | Command::ForgetEvents => Kind::Setting,
+            Command::ReplayEvents | Command::ForgetEvents | Command::DecideGeneration => Kind::Setting,
             // What signs a link says so itself.
             Command::Presign => return None,
             Command::ListKeys | Command::ListTenants | Command::LastLifecycle | Command::Usage | Command::Stored => return None,
             Command::Webhooks | Command::DeadEvents | Command::EncryptionKeys => return None,
+            Command::HeldGeneration | Command::SpentOnGeneration => return None,
         })
     }
 }
@@ -162,6 +169,9 @@ impl Command {
             Command::MakeTenant => ("MakeTenant", "ADMIN.POST.TENANTS"),
             Command::ChangeTenant => ("ChangeTenant", "ADMIN.PATCH.TENANT"),
             Command::RemoveTenant => ("RemoveTenant", "ADMIN.DELETE.TENANT"),
+            Command::HeldGeneration => ("ListHeldGeneration", "ADMIN.GET.GENERATION"),
+            Command::SpentOnGeneration => ("GetSpentOnGeneration", "ADMIN.POST.GENERATION_SPENT"),
+            Command::DecideGeneration => ("DecideGeneration", "ADMIN.POST.GENERATION"),
         }
     }
 }
@@ -204,6 +214,9 @@ mod tests {
             (Method::POST, "/-/admin/v1/tenants", Operation::Command(Some(Command::MakeTenant), "")),
             (Method::PATCH, "/-/admin/v1/tenants/acme", Operation::Command(Some(Command::ChangeTenant), "acme")),
             (Method::DELETE, "/-/admin/v1/tenants/acme", Operation::Command(Some(Command::RemoveTenant), "acme")),
+            (Method::GET, "/-/admin/v1/generation", Operation::Command(Some(Command::HeldGeneration), "")),
+            (Method::POST, "/-/admin/v1/generation/spent", Operation::Command(Some(Command::SpentOnGeneration), "spent")),
+            (Method::POST, "/-/admin/v1/generation/JOB", Operation::Command(Some(Command::DecideGeneration), "JOB")),
         ];
         for (n, (method, path, operation)) in all.iter().enumerate() {
             assert_eq!(route(method, path), *operation, "{path}");

@@ -26,7 +26,14 @@ use crate::usage::period::{self, Month};
 use crate::vault::wanted::Wanted;
 
 pub async fn generate(exchange: &mut Exchange<'_>) -> Result<Answer> {
-    let mut request: Map<String, Value> = parse(exchange).await?;
+    let request: Map<String, Value> = parse(exchange).await?;
+    let mut answer = respond::json(&ask(exchange, request).await?)?;
+    *answer.status_mut() = StatusCode::ACCEPTED;
+    Ok(answer)
+}
+
+/// Makes the job, and tells which it is.
+pub async fn ask(exchange: &Exchange<'_>, mut request: Map<String, Value>) -> Result<Value> {
     let mut text = |name: &str| match request.remove(name) {
         None | Some(Value::Null) => Ok(None),
         Some(Value::String(text)) => Ok(Some(text)),
@@ -47,9 +54,7 @@ pub async fn generate(exchange: &mut Exchange<'_>) -> Result<Answer> {
     let grant = exchange.on_object(Action::Generate, &document.bucket, &pattern).await?;
     let asked_by = exchange.caller.access_key.clone();
     let enqueued = exchange.gateway.ops.generate(&grant, document, idempotency_key, asked_by).await?;
-    let mut answer = respond::json(&json!({ "job": enqueued.id.to_string(), "new": enqueued.is_new }))?;
-    *answer.status_mut() = StatusCode::ACCEPTED;
-    Ok(answer)
+    Ok(json!({ "job": enqueued.id.to_string(), "new": enqueued.is_new }))
 }
 
 pub fn undecided(exchange: &Exchange<'_>) -> Result<Answer> {
@@ -78,9 +83,14 @@ pub async fn resolve(exchange: &mut Exchange<'_>, id: JobId) -> Result<Answer> {
 }
 
 pub async fn spent(exchange: &Exchange<'_>) -> Result<Answer> {
+    spent_in(exchange, exchange.query.value("month"), exchange.query.value("tenant")).await
+}
+
+/// `month`: this one without it. `tenant`: whom the operator asks for.
+pub async fn spent_in(exchange: &Exchange<'_>, month: Option<&str>, tenant: Option<&str>) -> Result<Answer> {
     let grant = &exchange.authorize_service(Action::GetUsage)?;
-    let tenant = exchange.query.value("tenant").map(TenantId::parse).transpose()?;
-    let month = match exchange.query.value("month") {
+    let tenant = tenant.map(TenantId::parse).transpose()?;
+    let month = match month {
         Some(text) => Month::parse(text).ok_or_else(|| wrong("month is a month of UTC such as 2026-11.".into()))?,
         None => Month::of_day(period::day(Timestamp::now())),
     };

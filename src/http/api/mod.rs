@@ -39,7 +39,7 @@ pub mod assets;
 mod content;
 mod events;
 mod fetch;
-mod generate;
+pub mod generate;
 mod input;
 pub mod jobs;
 pub mod presign;

@@ -9,7 +9,7 @@ use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::listed::listed;
 use crate::base::names::{BucketName, ObjectKey};
 use crate::http::api::artifacts::{self, Create};
-use crate::http::api::{assets, jobs, presign};
+use crate::http::api::{assets, generate, jobs, presign};
 use crate::http::exchange::Exchange;
 use crate::http::mcp::fault::Fault;
 use crate::http::mcp::resources::{self, MAX_INLINE};
@@ -30,6 +30,7 @@ listed! {
         PresignUpload,
         Presign,
         Optimize,
+        Generate,
         JobStatus,
         Usage,
     }
@@ -44,6 +45,7 @@ impl Tool {
             Tool::PresignUpload => "presign_upload",
             Tool::Presign => "presign",
             Tool::Optimize => "optimize",
+            Tool::Generate => "generate",
             Tool::JobStatus => "job_status",
             Tool::Usage => "usage",
         }
@@ -109,6 +111,7 @@ async fn used(exchange: &mut Exchange<'_>, tool: Tool, arguments: Map<String, Va
             Ok(serde_json::to_value(link).map_err(Error::internal)?.into())
         }
         Tool::Optimize => optimize(exchange, arguments).await,
+        Tool::Generate => Ok(generate::ask(exchange, arguments).await?.into()),
         Tool::JobStatus => job_status(exchange, read(arguments)?).await,
         Tool::Usage => usage(exchange, read(arguments)?).await,
     }

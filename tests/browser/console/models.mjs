@@ -49,7 +49,7 @@ export async function models(stage) {
     await stage.shot(page, "make-smaller");
     await stage.accessible(page);
     await page.getByRole("button", { name: "Make them" }).click();
-    await page.getByText("The variants are made").waitFor({ timeout: 150_000 });
+    await page.getByText("The variants are made").waitFor({ timeout: 300_000 }); // the worker gives way to everybody
     await page.getByRole("link", { name: "draco", exact: true }).waitFor();
     await page.getByText(/% less/).first().waitFor();
     await page.waitForFunction(() => document.querySelector('[data-key="grid.glb"] .thumbnail > img:only-child')?.naturalWidth > 0);
