@@ -1,10 +1,10 @@
 //! The book of what is spent on providers: an entry for each request that costs, written before it is sent.
 //!
 //! An entry is whole each time it is written, under a key of its own, so that it counts once however often it is read; the rows are in the
-//! journal of usage. In memory: the entries of jobs that have not ended well, and what each tenant spent this month.
+//! journal of usage. In memory: the entries of jobs that have not ended well, and what each tenant spent in the last months.
 //! Invariants: no request is sent without its entry; an entry whose request was sent and whose answer was lost says so until somebody decides.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
@@ -21,6 +21,8 @@ use crate::vault::template::Values;
 
 /// Jobs that were given up and may be begun anew stay in memory up to this number.
 const MAX_JOBS: usize = 10_000;
+/// Months whose sums are kept. Two, because a request may end in the month after its own, and a clock may go back over the border.
+const MONTHS: usize = 2;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -91,17 +93,17 @@ pub struct Book {
 #[derive(Default)]
 struct Inner {
     jobs: HashMap<String, Vec<Entry>>,
-    month: Option<Month>,
-    spent: HashMap<TenantId, u64>,
+    /// By the first day of the month that an entry was made in.
+    spent: BTreeMap<u32, HashMap<TenantId, u64>>,
 }
 
 impl Book {
     /// Blocks: it reads what was written.
-    pub fn open(usage: Usage, now: Timestamp) -> Result<Book> {
+    pub fn open(usage: Usage) -> Result<Book> {
         let mut inner = Inner::default();
         usage.spent(0..u32::MAX, &mut |row| {
             let entry: Entry = serde_json::from_slice(row).map_err(Error::internal)?;
-            inner.count(&entry, None, now);
+            inner.count(&entry, None);
             inner.jobs.entry(entry.job.clone()).or_default().push(entry);
             Ok(())
         })?;
@@ -138,7 +140,7 @@ impl Book {
         spawn_blocking(move || usage.keep_spent(&key, &value)).await.map_err(Error::internal)??;
         let mut inner = self.lock();
         let before = inner.jobs.get(&entry.job).and_then(|all| all.iter().find(|e| e.number == entry.number)).cloned();
-        inner.count(&entry, before.as_ref(), Timestamp::now());
+        inner.count(&entry, before.as_ref());
         if entry.is_last {
             inner.jobs.remove(&entry.job);
             return Ok(());
@@ -173,24 +175,16 @@ impl Book {
 }
 
 impl Inner {
-    fn spent_in(&mut self, tenant: &TenantId, at: Timestamp) -> u64 {
-        self.turn_to(Month::of_day(period::day(at)));
-        self.spent.get(tenant).copied().unwrap_or(0)
-    }
-
-    fn turn_to(&mut self, month: Month) {
-        if self.month != Some(month) {
-            self.spent.clear();
-            self.month = Some(month);
-        }
+    fn spent_in(&self, tenant: &TenantId, at: Timestamp) -> u64 {
+        self.spent.get(&month_of(period::day(at))).and_then(|spent| spent.get(tenant)).copied().unwrap_or(0)
     }
 
     /// An entry belongs to the month that it was made in.
-    fn count(&mut self, entry: &Entry, before: Option<&Entry>, now: Timestamp) {
-        self.turn_to(Month::of_day(period::day(now)));
-        if self.month == Some(Month::of_day(entry.day())) {
-            let spent = self.spent.entry(entry.tenant.clone()).or_default();
-            *spent = spent.saturating_sub(before.map_or(0, Entry::cost)).saturating_add(entry.cost());
+    fn count(&mut self, entry: &Entry, before: Option<&Entry>) {
+        let spent = self.spent.entry(month_of(entry.day())).or_default().entry(entry.tenant.clone()).or_default();
+        *spent = spent.saturating_sub(before.map_or(0, Entry::cost)).saturating_add(entry.cost());
+        if self.spent.len() > MONTHS {
+            self.spent.pop_first();
         }
     }
 
@@ -206,6 +200,119 @@ impl Inner {
         old.truncate(self.jobs.len().saturating_sub(MAX_JOBS * 9 / 10));
         for (_, job) in old {
             self.jobs.remove(&job);
+        }
+    }
+}
+
+/// The month of a day, by its first day.
+fn month_of(day: u32) -> u32 {
+    Month::of_day(day).first_day()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::telemetry::usage::Usage as Gauges;
+    use crate::usage::settings::Settings;
+
+    /// 2026-11-30, 22:00.
+    const EVENING: u64 = 1_796_076_000;
+
+    fn usage(dir: &TempDir) -> Usage {
+        Usage::open(Settings { dir: dir.path().join("usage"), ..Settings::default() }, Gauges::default()).unwrap()
+    }
+
+    fn entry(job: u32, tenant: u8, hours: u64, estimated: u64) -> Entry {
+        Entry {
+            job: format!("job-{job}"),
+            number: 0,
+            tenant: TenantId::parse(&format!("t{tenant}")).unwrap(),
+            run: "r".into(),
+            provider: "maker".into(),
+            kind: MediaKind::Image,
+            model: "m".into(),
+            step: "make".into(),
+            at: Timestamp::from_secs(EVENING + hours * 3600),
+            state: State::Intent,
+            estimated,
+            billed: None,
+            values: Values::default(),
+            reason: None,
+            is_last: false,
+        }
+    }
+
+    #[derive(Debug, Clone)]
+    enum Deed {
+        Begin {
+            tenant: u8,
+            hours: u64,
+            estimated: u64,
+        },
+        /// One that was begun before.
+        Set {
+            which: usize,
+            state: usize,
+            billed: Option<u64>,
+        },
+        Restart,
+    }
+
+    fn deeds() -> impl Strategy<Value = Vec<Deed>> {
+        let begin = (0u8..2, 0u64..5, 0u64..40).prop_map(|(tenant, hours, estimated)| Deed::Begin { tenant, hours, estimated });
+        let set = (any::<usize>(), 0usize..6, prop::option::of(0u64..60));
+        let set = set.prop_map(|(which, state, billed)| Deed::Set { which, state, billed });
+        prop::collection::vec(prop_oneof![4 => begin, 4 => set, 1 => Just(Deed::Restart)], 1..40)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+
+        /// Beside a list of all entries, over the end of a month and over restarts: nothing begins that is expected to go over the
+        /// budget, and what is left is exactly what the entries of that month leave.
+        #[test]
+        fn a_budget_is_what_the_entries_leave_of_it(deeds in deeds()) {
+            const BUDGET: u64 = 100;
+            let states = [State::Intent, State::Running, State::Done, State::Failed, State::Unknown, State::Void];
+            let dir = tempfile::tempdir().unwrap();
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            let mut kept = usage(&dir);
+            let mut book = Book::open(kept.clone()).unwrap();
+            let mut all: Vec<Entry> = Vec::new();
+            for (n, deed) in deeds.into_iter().enumerate() {
+                match deed {
+                    Deed::Begin { tenant, hours, estimated } => {
+                        let entry = entry(n as u32, tenant, hours, estimated);
+                        let same = |e: &&Entry| e.tenant == entry.tenant && month_of(e.day()) == month_of(entry.day());
+                        let spent: u64 = all.iter().filter(same).map(Entry::cost).sum();
+                        let left = BUDGET.saturating_sub(spent);
+                        let expected = if estimated > left { Err(left) } else { Ok(()) };
+                        prop_assert_eq!(runtime.block_on(book.begin(entry.clone(), Some(BUDGET))).unwrap(), expected);
+                        if expected.is_ok() {
+                            all.push(entry);
+                        }
+                    }
+                    Deed::Set { which, state, billed } if !all.is_empty() => {
+                        let n = which % all.len();
+                        (all[n].state, all[n].billed) = (states[state], billed);
+                        runtime.block_on(book.set(all[n].clone())).unwrap();
+                    }
+                    Deed::Set { .. } => {}
+                    Deed::Restart => {
+                        kept.close();
+                        kept = usage(&dir);
+                        book = Book::open(kept.clone()).unwrap();
+                    }
+                }
+                let mut held: Vec<_> = all.iter().filter(|e| e.state == State::Unknown).map(|e| e.job.clone()).collect();
+                let mut told: Vec<_> = book.unknown(None).into_iter().map(|e| e.job).collect();
+                held.sort();
+                told.sort();
+                prop_assert_eq!(told, held);
+            }
         }
     }
 }

@@ -126,7 +126,7 @@ impl Generation {
                 return Err(vec![format!("generate.{}: there is no provider {unknown:?} in {}", kind.name(), settings.folder.display())]);
             }
         }
-        let book = Book::open(usage, Timestamp::now()).map_err(|e| vec![format!("what was spent on providers can't be read: {e}")])?;
+        let book = Book::open(usage).map_err(|e| vec![format!("what was spent on providers can't be read: {e}")])?;
         Ok(Generation(Arc::new(Inner { vault, settings, reach, book, seats: Mutex::default() })))
     }
 
