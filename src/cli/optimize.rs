@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use super::Failure;
 use crate::config::Config;
 use crate::media::optimize::manifest::MANIFEST;
-use crate::media::optimize::recipe::{Bounds, Lods, Poster, Recipe, Step, parse_colour};
+use crate::media::optimize::recipe::{Bounds, Lods, MAX_TEXTURE, Poster, Recipe, Step, Textures, parse_colour};
 use crate::media::pool::{self, Answer, Pool};
 use crate::media::wire::Task;
 use crate::origin::Body;
@@ -43,6 +43,15 @@ pub struct Optimize {
     /// As --ssim, of levels of detail
     #[arg(long, value_name = "SSIM", default_value_t = Lods::default().bounds.ssim)]
     lod_ssim: f64,
+    /// Sides of textures in pixels, at most
+    #[arg(long, value_name = "PIXELS", default_value_t = Textures::default().max, value_parser = clap::value_parser!(u32).range(4..=i64::from(MAX_TEXTURE)))]
+    texture_max: u32,
+    /// As --psnr, of the step ktx2
+    #[arg(long, value_name = "DB", default_value_t = Textures::default().bounds.psnr)]
+    texture_psnr: f64,
+    /// As --ssim, of the step ktx2
+    #[arg(long, value_name = "SSIM", default_value_t = Textures::default().bounds.ssim)]
+    texture_ssim: f64,
     /// Pack by KHR_meshopt_compression, which fewer programs read than EXT_meshopt_compression
     #[arg(long)]
     khr_meshopt: bool,
@@ -100,6 +109,7 @@ async fn work(pool: &Pool, command: &Optimize, content: Vec<u8>) -> Result<Answe
     let poster = Poster { side: command.size, background: command.background, ..Poster::default() };
     let mut recipe = Recipe::new(command.steps.clone(), Bounds { psnr: command.psnr, ssim: command.ssim }, poster);
     recipe.lods = Lods { error: command.lod_error, bounds: Bounds { psnr: command.lod_psnr, ssim: command.lod_ssim } };
+    recipe.textures = Textures { max: command.texture_max, bounds: Bounds { psnr: command.texture_psnr, ssim: command.texture_ssim } };
     recipe.khr_meshopt = command.khr_meshopt;
     let task = Task::Optimize { name: file.file_stem().unwrap_or_default().to_string_lossy().into_owned(), recipe };
     let (tell, mut told) = mpsc::unbounded_channel::<String>();

@@ -8,13 +8,13 @@ use super::value::{Taken, Value};
 use crate::base::layout::{ARTIFACT_TYPES, artifact_type_of};
 use crate::base::lifecycle::pattern::PrefixPattern;
 use crate::base::names::BucketName;
-use crate::media::optimize::recipe::{Bounds, Lods, Picture, Poster, Recipe, Step, parse_colour};
+use crate::media::optimize::recipe::{Bounds, Lods, MAX_TEXTURE, Picture, Poster, Recipe, Step, Textures, parse_colour};
 use crate::media::render::MAX_POSTER_SIDE;
 use crate::ops::renditions::settings::{Rule, Settings};
 
 /// Each is asked of every write of a model.
 const MAX_RULES: usize = 1000;
-const KEYS: [&str; 16] = [
+const KEYS: [&str; 19] = [
     "name",
     "bucket",
     "prefix",
@@ -27,6 +27,9 @@ const KEYS: [&str; 16] = [
     "lod_error",
     "lod_psnr",
     "lod_ssim",
+    "texture_max",
+    "texture_psnr",
+    "texture_ssim",
     "khr_meshopt",
     "poster_size",
     "poster_background",
@@ -44,6 +47,7 @@ struct Said {
     steps: Vec<Step>,
     bounds: Bounds,
     lods: Lods,
+    textures: Textures,
     khr_meshopt: bool,
     poster: Poster,
 }
@@ -73,14 +77,15 @@ fn take_one(reader: &mut Reader<'_>, key: &str, at: usize, fields: &DeTable<'_>)
         steps: Step::USUAL.to_vec(),
         bounds: Bounds::default(),
         lods: Lods::default(),
+        textures: Textures::default(),
         khr_meshopt: false,
         poster: Poster::default(),
     };
     reader.take_fields(key, fields, &KEYS, |name, value| said.take(name, value));
     let has_name = reader.has_all(key, at, fields, &["name"]);
-    let Said { name, buckets, prefix, artifact_types, tag, max_bytes, steps, bounds, lods, khr_meshopt, poster } = said;
+    let Said { name, buckets, prefix, artifact_types, tag, max_bytes, steps, bounds, lods, textures, khr_meshopt, poster } = said;
     let mut recipe = Recipe::new(steps, bounds, poster);
-    (recipe.lods, recipe.khr_meshopt) = (lods, khr_meshopt);
+    (recipe.lods, recipe.textures, recipe.khr_meshopt) = (lods, textures, khr_meshopt);
     (has_name && reader.faults.len() == faults).then_some(Rule { name, buckets, prefix, artifact_types, tag, max_bytes, recipe })
 }
 
@@ -114,8 +119,12 @@ impl Said {
                 self.steps = steps.collect::<Taken<_>>()?;
                 (!self.steps.is_empty()).then_some(()).ok_or_else(|| format!("expected {expected}: the rule does nothing"))?;
             }
-            "psnr" | "ssim" | "lod_psnr" | "lod_ssim" => {
-                let bounds = if name.starts_with("lod_") { &mut self.lods.bounds } else { &mut self.bounds };
+            "psnr" | "ssim" | "lod_psnr" | "lod_ssim" | "texture_psnr" | "texture_ssim" => {
+                let bounds = match name.split_once('_') {
+                    Some(("lod", _)) => &mut self.lods.bounds,
+                    Some(_) => &mut self.textures.bounds,
+                    None => &mut self.bounds,
+                };
                 let bound = if name.ends_with("psnr") { &mut bounds.psnr } else { &mut bounds.ssim };
                 *bound = value.decimal()?;
                 bounds.are_sound().then_some(()).ok_or("expected decibels from 0 to 99 for psnr, and 0 to 1 for ssim")?;
@@ -123,6 +132,10 @@ impl Said {
             "lod_error" => {
                 self.lods.error = value.decimal()?;
                 self.lods.are_sound().then_some(()).ok_or("expected more than 0, and 1 at most")?;
+            }
+            "texture_max" => {
+                self.textures.max = value.positive()?;
+                self.textures.are_sound().then_some(()).ok_or_else(|| format!("expected 4 to {MAX_TEXTURE} pixels"))?;
             }
             "khr_meshopt" => self.khr_meshopt = value.flag()?,
             "poster_size" => {
@@ -158,13 +171,16 @@ mod tests {
     fn rules_say_which_models_and_into_what() {
         let text = "[[optimize_rule]]\nname = \"cars\"\nbucket = \"media\"\nprefix = \"*/runs/\"\nartifact = \"model_3d\"\ntag = \"small=yes\"\n\
                     steps = [\"poster\", \"draco\"]\npsnr = 40\nssim = 0.9\nposter_size = 64\nposter_background = \"#20242a\"\n\
-                    poster_format = \"png\"\nmax_size = \"1MiB\"\nlod_error = 0.5\nlod_psnr = 20\nkhr_meshopt = true\n[[optimize_rule]]\nname = \"all\"\n";
+                    poster_format = \"png\"\nmax_size = \"1MiB\"\nlod_error = 0.5\nlod_psnr = 20\n\
+                    texture_max = 1024\ntexture_ssim = 0.5\nkhr_meshopt = true\n[[optimize_rule]]\nname = \"all\"\n";
         let rules = read(text).unwrap();
         let (cars, all) = (&rules[0], &rules[1]);
         assert_eq!((cars.recipe.steps(), cars.recipe.bounds), (&[Step::Draco, Step::Poster][..], Bounds { psnr: 40.0, ssim: 0.9 }));
         assert_eq!(cars.recipe.poster, Poster { side: 64, background: Some([0x20, 0x24, 0x2a]), picture: Picture::Png });
         let lods = Lods { error: 0.5, bounds: Bounds { psnr: 20.0, ..Lods::default().bounds } };
         assert_eq!((cars.recipe.lods, cars.recipe.khr_meshopt), (lods, true));
+        let usual = Textures::default();
+        assert_eq!(cars.recipe.textures, Textures { max: 1024, bounds: Bounds { ssim: 0.5, ..usual.bounds } });
         assert_eq!(all.recipe, Recipe::new(Step::USUAL.to_vec(), Bounds::default(), Poster::default()));
         let (media, other) = (BucketName::parse("media").unwrap(), BucketName::parse("other").unwrap());
         let key = |text: &str| ObjectKey::parse(text).unwrap();
@@ -186,6 +202,7 @@ mod tests {
             (format!("{rule}lod_error = 0\n"), "optimize_rule[0].lod_error: expected more than 0"),
             (format!("{rule}ssim = \"high\"\n"), "optimize_rule[0].ssim: expected a number"),
             (format!("{rule}poster_size = 1025\n"), "optimize_rule[0].poster_size: expected at most 1024"),
+            (format!("{rule}texture_max = 9000\n"), "optimize_rule[0].texture_max: expected 4 to 8192"),
             (format!("{rule}tag = \"small\"\n"), "optimize_rule[0].tag: expected a tag such as"),
         ] {
             let found = read(&text).unwrap_err();

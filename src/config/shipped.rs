@@ -92,12 +92,15 @@ const SITES: &str = "\
 # artifact = \"model_3d\"             # the third part of tenant/run/type/file, or a list
 # tag = \"optimize=yes\"             # that the object has when it is written
 # max_size = \"64MiB\"
-# steps = [\"draco\", \"poster\"]     # left out: lossless, draco, poster. Others: meshopt, lod1, lod2, lod3
+# steps = [\"draco\", \"poster\"]     # left out: lossless, draco, poster. Others: meshopt, ktx2, lod1, lod2, lod3
 # psnr = 45.0                         # decibels that a result must have, seen from every side
 # ssim = 0.99                         # and this
 # lod_error = 0.01                    # how far lod1 may lie from the original, in parts of its longest side; lod2 twice, lod3 four times
 # lod_psnr = 24.0                     # as psnr, of levels of detail: that they are others is seen
 # lod_ssim = 0.8
+# texture_max = 2048                  # pixels of a side, in the step ktx2
+# texture_psnr = 36.0                 # as psnr, of the step ktx2
+# texture_ssim = 0.96
 # khr_meshopt = false                 # true: KHR_meshopt_compression, which fewer programs read than EXT_meshopt_compression
 # poster_size = 512
 # poster_background = \"#20242a\"    # left out: clear

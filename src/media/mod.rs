@@ -5,12 +5,14 @@
 //! render           models as pictures, and how alike two look
 //! optimize         a model -> smaller ones that look the same, its poster, and a manifest
 //! unpack           geometry that an extension keeps, as plain accessors
+//! ktx2, basis      textures for graphics cards: their files, and their encoder and transcoder
 //! mesh_codec       the codecs and the simplifier of meshoptimizer, safely
 //! worker, sandbox  the process that does it: the same binary, without rights
 //! pool, wire       the gateway's side, and what both say to each other
 //! ```
 //! A layer beside `variants`: it takes bodies of an origin, and `ops` decides for whom. No transform reads or writes a file.
 
+mod basis;
 pub mod bytes;
 pub mod format;
 mod formats;
@@ -18,6 +20,7 @@ mod found;
 pub mod glb;
 pub mod inspect;
 pub mod json;
+mod ktx2;
 mod mesh_codec;
 pub mod model;
 pub mod optimize;

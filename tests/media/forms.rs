@@ -162,6 +162,110 @@ fn levels_of_detail_state_an_error_that_they_keep() {
     assert_all_is_there(&document(&files[source(&manifest, "lod1")["url"].as_str().unwrap()]), &document(&original));
 }
 
+/// A grid with a picture on it as its colour, its normals, and its roughness.
+fn textured(side: u32, change: impl FnOnce(&mut Value)) -> Vec<u8> {
+    // As a photograph has it, so that PNG can't make it small.
+    let noise = |n: u32| {
+        let mixed = n.wrapping_mul(0x9e37_79b1);
+        ((mixed ^ (mixed >> 15)).wrapping_mul(0x85eb_ca6b) >> 24) as u8
+    };
+    let picture = |of: &dyn Fn(u32, u32) -> [u8; 3]| {
+        let mut out = Vec::new();
+        let mut encoder = png::Encoder::new(&mut out, side, side);
+        encoder.set_color(png::ColorType::Rgb);
+        let pixels: Vec<u8> = (0..side * side).flat_map(|n| of(n % side, n / side)).collect();
+        encoder.write_header().unwrap().write_image_data(&pixels).unwrap();
+        out
+    };
+    let colour =
+        picture(&|x, y| [(x * 127 / side) as u8 + noise(y * side + x) / 16, (y * 127 / side) as u8 + noise(x * side + y) / 16, 90]);
+    let normal = picture(&|x, y| [112 + noise(y * side + x) / 8, 112 + noise(x * side + y) / 8, 240 + noise(x * 7 + y * 977) / 16]);
+    let surface = picture(&|x, y| [noise(x * 977 + y * 31), 128 + noise(y * side + x) / 8, noise(x * 3 + y * 641)]);
+    let plain = grid_of(20, one_mesh);
+    let container = glb::Glb::parse(&plain).unwrap();
+    let (mut document, mut bin): (Value, _) = (serde_json::from_slice(container.json).unwrap(), container.bin.unwrap().to_vec());
+    (document["images"], document["textures"]) = (json!([]), json!([]));
+    for (n, bytes) in [colour, normal, surface].iter().enumerate() {
+        bin.resize(bin.len().next_multiple_of(4), 0);
+        let view = json!({ "buffer": 0, "byteOffset": bin.len(), "byteLength": bytes.len() });
+        bin.extend_from_slice(bytes);
+        let mut add = |to: &str, what: Value| {
+            let all = document[to].as_array_mut().unwrap();
+            all.push(what);
+            all.len() - 1
+        };
+        let view = add("bufferViews", view);
+        add("images", json!({ "bufferView": view, "mimeType": "image/png", "name": format!("picture {n}") }));
+        add("textures", json!({ "source": n, "extras": n }));
+    }
+    document["materials"] = json!([{
+        "pbrMetallicRoughness": { "baseColorTexture": { "index": 0 }, "metallicRoughnessTexture": { "index": 2 }, "metallicFactor": 0 },
+        "normalTexture": { "index": 1 },
+    }]);
+    document["meshes"][0]["primitives"][0]["material"] = json!(0);
+    document["buffers"][0]["byteLength"] = json!(bin.len());
+    change(&mut document);
+    glb::write(&document.to_string(), &bin).unwrap()
+}
+
+#[test]
+fn pictures_become_textures_that_look_the_same() {
+    let place = Place::new();
+    let original = textured(128, |_| {});
+    let steps = ["--steps", "ktx2", "--texture-psnr", "28", "--texture-ssim", "0.8"];
+    let (manifest, files) = optimized_with(&place, "grid.glb", &original, &steps);
+    assert_eq!(optimized_with(&place, "grid.glb", &original, &steps).1, files, "the same bytes each time");
+    let made = source(&manifest, "ktx2");
+    let bytes = &files[made["url"].as_str().unwrap()];
+    assert!(bytes.len() < original.len() && made["psnr"].as_f64().unwrap() > 28.0, "{made}");
+    let (after, before) = (document(bytes), document(&original));
+    assert!(after["extensionsRequired"] == json!(["KHR_texture_basisu"]) && after["materials"] == before["materials"], "{after}");
+    let textures = made["textures"].as_array().unwrap();
+    assert!(!textures.is_empty() && made["gpu_bytes"].as_u64() < manifest["source"]["gpu_bytes"].as_u64(), "{made}");
+    let colour = textures.iter().find(|t| t["image"] == 0).unwrap();
+    assert_eq!((&colour["form"], &colour["width"], &colour["levels"]), (&json!("ETC1S"), &json!(128), &json!(8)), "{made}");
+    for texture in textures {
+        let n = texture["image"].as_u64().unwrap() as usize;
+        assert_eq!(after["images"][n]["mimeType"], "image/ktx2");
+        assert_eq!(after["textures"][n], json!({ "extras": n, "extensions": { "KHR_texture_basisu": { "source": n } } }));
+    }
+    // Everything that reads models reads these.
+    std::fs::write(place.path("made.glb"), bytes).unwrap();
+    assert!(place.run(&["inspect", "made.glb"]).status.success());
+    assert!(place.run(&["poster", "made.glb", "-o", "made.webp", "--size", "32"]).status.success());
+    let alike = |a: &str, b: &str| place.run(&["compare", a, b, "--psnr", "28", "--ssim", "0.8"]).status.success();
+    assert!(alike("grid.glb", "made.glb"));
+    // Sabotage is seen: another texture as the colour.
+    let container = glb::Glb::parse(bytes).unwrap();
+    let mut swapped = after.clone();
+    swapped["materials"][0]["pbrMetallicRoughness"]["baseColorTexture"]["index"] = json!(1);
+    std::fs::write(place.path("swapped.glb"), glb::write(&swapped.to_string(), container.bin.unwrap()).unwrap()).unwrap();
+    assert!(!alike("grid.glb", "swapped.glb"));
+    // The proof decides.
+    let (manifest, _) = optimized_with(&place, "grid.glb", &original, &["--steps", "ktx2", "--texture-psnr", "99"]);
+    assert_eq!((&manifest["refused"][0]["variant"], &manifest["refused"][0]["bounds"]["psnr"]), (&json!("ktx2"), &json!(99.0)));
+}
+
+#[test]
+fn pictures_that_can_not_be_textures_are_left_and_told() {
+    let place = Place::new();
+    let two_uses = textured(64, |d| d["materials"][0]["emissiveTexture"] = json!({ "index": 2 }));
+    let (manifest, _) = optimized_with(&place, "two.glb", &two_uses, &["--steps", "ktx2", "--texture-psnr", "0", "--texture-ssim", "0"]);
+    assert!(manifest["skipped"].to_string().contains("a colour in one place"), "{manifest}");
+    // A texture that lies: a reason, and never the end of the worker.
+    let (_, files) =
+        optimized_with(&place, "whole.glb", &textured(64, |_| {}), &["--steps", "ktx2", "--texture-psnr", "0", "--texture-ssim", "0"]);
+    let whole = files.iter().find(|(name, _)| name.ends_with(".glb")).unwrap().1;
+    let at = whole.windows(5).position(|w| w == b"\xabKTX ").unwrap();
+    for n in (12..400).step_by(31) {
+        let mut turned = whole.clone();
+        turned[at + n] ^= 0x55;
+        std::fs::write(place.path("turned.glb"), turned).unwrap();
+        let done = place.run(&["poster", "turned.glb", "-o", "turned.webp", "--size", "32"]);
+        assert!(!String::from_utf8_lossy(&done.stderr).contains("worker"), "{n}: {done:?}");
+    }
+}
+
 #[test]
 fn what_forms_can_not_change_is_left_and_told() {
     let place = Place::new();

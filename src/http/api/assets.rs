@@ -20,7 +20,7 @@ use crate::http::api::input;
 use crate::http::api::jobs::seconds;
 use crate::http::exchange::Exchange;
 use crate::http::respond::{self, Answer};
-use crate::media::optimize::recipe::{Bounds, Lods, Picture, Poster, Recipe, Step, parse_colour};
+use crate::media::optimize::recipe::{Bounds, Lods, MAX_TEXTURE, Picture, Poster, Recipe, Step, Textures, parse_colour};
 use crate::media::render::MAX_POSTER_SIDE;
 use crate::ops::media::is_media;
 use crate::ops::renditions::{Manifest, place};
@@ -101,6 +101,7 @@ pub struct Wanted {
     psnr: Option<f64>,
     ssim: Option<f64>,
     lods: Option<WantedLods>,
+    textures: Option<WantedTextures>,
     khr_meshopt: Option<bool>,
     poster: Option<WantedPoster>,
 }
@@ -111,6 +112,14 @@ struct WantedLods {
     psnr: Option<f64>,
     ssim: Option<f64>,
     error: Option<f64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WantedTextures {
+    psnr: Option<f64>,
+    ssim: Option<f64>,
+    max: Option<u32>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -153,6 +162,7 @@ impl Wanted {
         let bounds = bounds(self.psnr, self.ssim, Bounds::default())?;
         let mut recipe = Recipe::new(steps, bounds, self.poster.unwrap_or_default().poster()?);
         recipe.lods = self.lods.unwrap_or_default().lods()?;
+        recipe.textures = self.textures.unwrap_or_default().textures()?;
         recipe.khr_meshopt = self.khr_meshopt.unwrap_or_default();
         Ok(recipe)
     }
@@ -176,6 +186,14 @@ impl WantedLods {
         let lods = Lods { bounds: bounds(self.psnr, self.ssim, usual.bounds)?, error: self.error.unwrap_or(usual.error) };
         let wrong = || invalid("The error of lods is a part of a model's side: more than 0, and 1 at most.".to_owned());
         lods.are_sound().then_some(lods).ok_or_else(wrong)
+    }
+}
+
+impl WantedTextures {
+    fn textures(self) -> Result<Textures> {
+        let usual = Textures::default();
+        let textures = Textures { bounds: bounds(self.psnr, self.ssim, usual.bounds)?, max: self.max.unwrap_or(usual.max) };
+        textures.are_sound().then_some(textures).ok_or_else(|| invalid(format!("The max of textures is 4 to {MAX_TEXTURE} pixels.")))
     }
 }
 

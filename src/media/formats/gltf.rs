@@ -9,6 +9,7 @@ use crate::media::formats::picture;
 use crate::media::found::Found;
 use crate::media::glb::Glb;
 use crate::media::json::Json;
+use crate::media::ktx2;
 use crate::media::model::{Component, Layout, Model, data, length};
 
 /// More is slow on the devices that most players have.
@@ -297,8 +298,9 @@ fn images(model: &Model<'_>, found: &mut Found) -> Looked<()> {
         match picture::sides(bytes) {
             Ok((width, height)) => {
                 largest = largest.max(width.max(height));
-                // With its smaller levels it is a third more.
-                total = total.saturating_add(width.saturating_mul(height).saturating_mul(16) / 3);
+                // Four bytes a pixel, or one where it stays packed; with its smaller levels it is a third more.
+                let bytes_of_four = if bytes.starts_with(&ktx2::MAGIC) { 4 } else { 16 };
+                total = total.saturating_add(width.saturating_mul(height).saturating_mul(bytes_of_four) / 3);
             }
             Err(fault) => found.fault(format!("image {n}: {fault}")),
         }

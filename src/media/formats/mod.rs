@@ -12,7 +12,7 @@ mod ktx2;
 mod mp3;
 mod ogg;
 mod openexr;
-mod picture;
+pub(super) mod picture;
 mod png;
 mod radiance;
 mod sound;

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use super::{File, Making, Variant, draco, lod, meshopt};
+use super::{File, Making, Variant, draco, lod, meshopt, textures};
 use crate::base::inspection::{Fact, Inspection};
 use crate::media::format::Format;
 use crate::media::json::Json;
@@ -51,7 +51,7 @@ pub(super) fn files(making: Making<'_>, name: &str) -> Vec<File> {
         "skipped": skipped,
         "recipe": recipe,
         "made": recipe.fingerprint(&hash),
-        "tools": { "tidegate": env!("CARGO_PKG_VERSION"), "draco": draco::TOOL, "meshopt": meshopt::TOOL, "lod": lod::TOOL },
+        "tools": { "tidegate": env!("CARGO_PKG_VERSION"), "draco": draco::TOOL, "meshopt": meshopt::TOOL, "lod": lod::TOOL, "ktx2": textures::TOOL },
     });
     let mut bytes = serde_json::to_vec_pretty(&manifest).unwrap_or_default();
     bytes.push(b'\n');

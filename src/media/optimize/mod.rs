@@ -3,6 +3,7 @@
 //! ```text
 //! scene, geometry     a document taken apart, and the vertices and triangles of one primitive
 //! draco, meshopt      the same triangles in fewer bytes
+//! textures            its pictures, for graphics cards
 //! lod, distance       fewer triangles, and how far these lie from what they stand for
 //! looks, manifest     the proof, and what is said of it all
 //! ```
@@ -20,6 +21,7 @@ pub mod manifest;
 mod meshopt;
 pub mod recipe;
 pub(super) mod scene;
+mod textures;
 
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -132,6 +134,7 @@ impl Making<'_> {
                 }
                 Step::Draco => self.draco(scene.clone(), under)?,
                 Step::Meshopt => self.meshopt(scene.clone(), under)?,
+                Step::Ktx2 => self.textures(scene.clone(), under)?,
                 Step::Lod1 | Step::Lod2 | Step::Lod3 => {
                     self.lod(scene.clone(), *step, triangles, under)?;
                     let made = self.variants.last().filter(|made| made.name == step.name());
@@ -157,6 +160,16 @@ impl Making<'_> {
             Some(done) => self.take_packed(scene, Step::Meshopt, done.position_error, under),
             None => self.nothing(Step::Meshopt, "none of its geometry can be packed"),
         }
+    }
+
+    fn textures(&mut self, mut scene: Scene, under: usize) -> Result<(), String> {
+        let made = textures::encode(&mut scene, self.recipe.textures.max, &mut self.skipped, self.told);
+        if made.is_empty() {
+            return self.nothing(Step::Ktx2, "none of its pictures becomes a smaller texture");
+        }
+        scene.prune();
+        let measured = vec![("textures", json!(made))];
+        self.take(&scene, Made { step: Step::Ktx2, measured, bounds: Some(self.recipe.textures.bounds), triangles_under: None, under })
     }
 
     fn take_packed(&mut self, mut scene: Scene, step: Step, position_error: f64, under: usize) -> Result<(), String> {

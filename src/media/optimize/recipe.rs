@@ -18,6 +18,7 @@ listed! {
         Lossless,
         Draco,
         Meshopt,
+        Ktx2,
         Lod1,
         Lod2,
         Lod3,
@@ -35,6 +36,7 @@ impl Step {
             Step::Lossless => "lossless",
             Step::Draco => "draco",
             Step::Meshopt => "meshopt",
+            Step::Ktx2 => "ktx2",
             Step::Lod1 => "lod1",
             Step::Lod2 => "lod2",
             Step::Lod3 => "lod3",
@@ -130,6 +132,30 @@ impl Default for Lods {
     }
 }
 
+/// Of textures.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Textures {
+    /// Of a lossy code of pictures more is seen than of one of geometry.
+    pub bounds: Bounds,
+    /// Of a side, in pixels.
+    pub max: u32,
+}
+
+/// A texture's side at most.
+pub const MAX_TEXTURE: u32 = 8192;
+
+impl Textures {
+    pub fn are_sound(self) -> bool {
+        self.bounds.are_sound() && (4..=MAX_TEXTURE).contains(&self.max)
+    }
+}
+
+impl Default for Textures {
+    fn default() -> Self {
+        Textures { bounds: Bounds { psnr: 36.0, ssim: 0.96 }, max: 2048 }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Recipe {
     steps: Vec<Step>,
@@ -138,6 +164,8 @@ pub struct Recipe {
     pub poster: Poster,
     #[serde(default, skip_serializing_if = "is_usual")]
     pub lods: Lods,
+    #[serde(default, skip_serializing_if = "is_usual")]
+    pub textures: Textures,
     /// Whether streams are those of KHR_meshopt_compression, which fewer programs read.
     #[serde(default, skip_serializing_if = "is_usual")]
     pub khr_meshopt: bool,
@@ -153,7 +181,7 @@ impl Recipe {
     pub fn new(mut steps: Vec<Step>, bounds: Bounds, poster: Poster) -> Self {
         steps.sort();
         steps.dedup();
-        Recipe { steps, bounds, poster, lods: Lods::default(), khr_meshopt: false }
+        Recipe { steps, bounds, poster, lods: Lods::default(), textures: Textures::default(), khr_meshopt: false }
     }
 
     /// This, and the steps of that.

@@ -12,7 +12,7 @@ mod compare;
 mod elements;
 mod linear;
 mod material;
-mod picture;
+pub(super) mod picture;
 mod raster;
 mod scene;
 mod shade;

@@ -10,6 +10,7 @@ use zune_jpeg::zune_core::options::DecoderOptions;
 
 use super::linear::{V2, V4};
 use crate::media::bytes::Looked;
+use crate::media::{basis, ktx2};
 
 const MAX_PIXELS: usize = 32 << 20;
 const MAX_SIDE: usize = 16_384;
@@ -28,7 +29,8 @@ impl Pixels {
             [0x89, b'P', b'N', b'G', ..] => png(bytes),
             [0xff, 0xd8, ..] => jpeg(bytes),
             [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => webp(bytes),
-            _ => Err("it is neither PNG, JPEG nor WebP".to_owned()),
+            _ if bytes.starts_with(&ktx2::MAGIC) => of_texture(bytes),
+            _ => Err("it is neither PNG, JPEG, WebP nor KTX 2.0".to_owned()),
         }
     }
 
@@ -113,6 +115,15 @@ fn webp(bytes: &[u8]) -> Looked<Pixels> {
     let mut samples = vec![0; decoder.output_buffer_size().ok_or("its WebP is too large")?];
     decoder.read_image(&mut samples).map_err(wrong)?;
     Pixels::of(width as usize, height as usize, if decoder.has_alpha() { 4 } else { 3 }, &samples)
+}
+
+/// Its largest level: smaller ones are made here, as of every picture.
+fn of_texture(bytes: &[u8]) -> Looked<Pixels> {
+    let texture = ktx2::read(bytes, 1)?;
+    let level = texture.levels.first().ok_or("its KTX 2.0 has no level")?;
+    let (width, height) = (level.width as usize, level.height as usize);
+    check(width, height)?;
+    Pixels::of(width, height, 4, &basis::decode(&texture)?)
 }
 
 /// What the numbers of a picture are.
