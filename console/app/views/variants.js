@@ -18,6 +18,7 @@ const STEPS = [
   ["lossless", "Without loss: what is there twice is shared, and what nothing leads to is gone", true],
   ["draco", "Draco: geometry in a fraction of its bytes, proved to look alike", true],
   ["meshopt", "Meshopt: geometry and animations packed, and unpacked far quicker than Draco", false],
+  ["ktx2", "KTX2: textures that stay small in a graphics card", false],
   ["lod1", "A level of detail with about half of the triangles", false],
   ["lod2", "One with about a quarter", false],
   ["lod3", "One with about a tenth", false],
