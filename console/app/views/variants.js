@@ -2,7 +2,7 @@
 
 import { h } from "../lib/dom.js";
 import { bytes, number } from "../lib/format.js";
-import { api } from "../lib/http.js";
+import { api, Refused } from "../lib/http.js";
 import { placeOf } from "../lib/router.js";
 import { encodePath } from "../lib/sigv4.js";
 import { button } from "../ui/button.js";
@@ -96,8 +96,15 @@ function optimize(bucket, key, changed) {
 /** Tells when the job has ended; it goes on by itself. */
 async function follow(id, changed) {
   for (let look = 0; look < MOST_LOOKS; look += 1) {
-    const job = await api(`jobs/${id}`, { query: { wait: PATIENCE } }).catch(() => null);
-    if (!job) return;
+    let job;
+    try {
+      job = await api(`jobs/${id}`, { query: { wait: PATIENCE } });
+    } catch (fault) {
+      // Out of reach or busy for a while: the job goes on meanwhile.
+      if (!(fault instanceof Refused) || (fault.status !== 0 && fault.status !== 429 && fault.status < 500)) return;
+      await new Promise((resolve) => setTimeout(resolve, Math.min(500 * 2 ** look, 20_000)));
+      continue;
+    }
     if (job.state === "done") {
       toast("The variants are made");
       changed();
