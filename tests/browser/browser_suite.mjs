@@ -237,10 +237,11 @@ await check("decoders: hash-named ones are kept for a year, types are right, str
 
 /** Asks without the browser's cache until a variant is there: small bodies have one at once, large ones when the background made it. */
 async function untilCompressed(address) {
-  for (let n = 0; n < 300; n++) {
+  // What makes it gives way to whoever asks.
+  for (let n = 0; n < 120; n++) {
     const { headers } = await see(address, { cache: "no-store" });
     if (headers["content-encoding"]) return headers;
-    await new Promise((next) => setTimeout(next, 100));
+    await new Promise((next) => setTimeout(next, 500));
   }
   throw new Error(`no variant of ${address}`);
 }

@@ -123,6 +123,9 @@ function element(tag, attributes) {
 }
 
 /** The browser's own times of a URL, oldest first. Another origin's are zero unless it allows them to be seen. */
+// A browser keeps 250 of them, and no more from then on.
+performance.setResourceTimingBufferSize(10_000);
+
 function timings(url) {
   return performance.getEntriesByName(url).map(({ requestStart, responseStart, transferSize, encodedBodySize, decodedBodySize }) => (
     { requestStart, responseStart, transferSize, encodedBodySize, decodedBodySize }));
