@@ -122,10 +122,10 @@ function element(tag, attributes) {
   });
 }
 
-/** The browser's own times of a URL, oldest first. Another origin's are zero unless it allows them to be seen. */
-// A browser keeps 250 of them, and no more from then on.
+// A browser keeps the times of 250 requests, and of no more from then on.
 performance.setResourceTimingBufferSize(10_000);
 
+/** The browser's own times of a URL, oldest first. Another origin's are zero unless it allows them to be seen. */
 function timings(url) {
   return performance.getEntriesByName(url).map(({ requestStart, responseStart, transferSize, encodedBodySize, decodedBodySize }) => (
     { requestStart, responseStart, transferSize, encodedBodySize, decodedBodySize }));
