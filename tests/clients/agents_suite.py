@@ -3,7 +3,7 @@ examples of docs/skills.md, each as it stands there, and the OpenAPI document: v
 
     python agents_suite.py [--binary PATH]
 
-Ends with `agents: N passed, N failed` and that as its exit status.
+Ends with status 1 where a check failed.
 """
 
 import argparse
@@ -20,6 +20,7 @@ from urllib.parse import quote
 
 import boto3
 import gateway
+from checks import Checks, same
 import httpx2
 from botocore.auth import S3SigV4Auth
 from botocore.awsrequest import AWSRequest
@@ -33,22 +34,11 @@ HERE = Path(__file__).resolve().parent
 BUCKET = "alice-media"
 TOOLS = {"write_artifact", "read_artifact", "list_artifacts", "presign_upload", "presign", "optimize", "generate", "job_status", "usage"}
 
-passed = failed = 0
+checks = Checks("agents")
 
 
 def check(name, body):
-    global passed, failed
-    try:
-        body()
-        passed += 1
-        print(f"ok   agents: {name}", flush=True)
-    except Exception as fault:
-        failed += 1
-        print(f"FAIL agents: {name}: {type(fault).__name__} {fault}"[:1500], flush=True)
-
-
-def same(got, want):
-    assert got == want, f"got {got!r}, want {want!r}"
+    checks(name)(body)
 
 
 def bearer(endpoint):
@@ -243,8 +233,7 @@ def main():
         if server and server.process.poll() is None:
             server.stop()
         shutil.rmtree(folder, ignore_errors=True)
-    print(f"agents: {passed} passed, {failed} failed", flush=True)
-    sys.exit(1 if failed else 0)
+    checks.finish()
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ in a CI job or a pod, and get their sessions from a gateway of its own; boto3's 
 
     python sts_suite.py [--binary PATH]
 
-An identity provider on this machine signs the tokens, by openssl. Ends with `sts: N passed, N failed` and that as its exit status.
+An identity provider on this machine signs the tokens, by openssl. Ends with status 1 where a check failed.
 """
 
 import argparse
@@ -23,6 +23,7 @@ from pathlib import Path
 import boto3
 import botocore.exceptions
 import gateway
+from checks import Checks, same
 
 ROLE = "arn:aws:iam::alice:role/ci"
 READ_AND_WRITE = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": ["s3:GetObject", "s3:PutObject", "s3:ListBucket"], "Resource": ["arn:aws:s3:::alice-media", "arn:aws:s3:::alice-media/ci/*"]}]}
@@ -77,18 +78,11 @@ class Provider:
         return f"{signed}.{encoded(signature)}"
 
 
-passed = failed = 0
+checks = Checks("sts")
 
 
 def check(name, body):
-    global passed, failed
-    try:
-        body()
-        passed += 1
-        print(f"ok   sts: {name}", flush=True)
-    except Exception as fault:
-        failed += 1
-        print(f"FAIL sts: {name}: {type(fault).__name__} {fault}"[:1000], flush=True)
+    checks(name)(body)
 
 
 def refused(code, call, *given, **named):
@@ -98,10 +92,6 @@ def refused(code, call, *given, **named):
         assert fault.response["Error"]["Code"] == code, fault
         return
     raise AssertionError(f"not refused with {code}")
-
-
-def same(got, want):
-    assert got == want, f"got {got!r}, want {want!r}"
 
 
 def main():
@@ -129,8 +119,7 @@ def main():
         if server and server.process.poll() is None:
             server.stop()
         shutil.rmtree(folder, ignore_errors=True)
-    print(f"sts: {passed} passed, {failed} failed", flush=True)
-    sys.exit(1 if failed else 0)
+    checks.finish()
 
 
 SECRETS = []
