@@ -4,7 +4,7 @@ use crate::base::inspection::{Fact, Finding, Inspection, MAX_FINDING_CHARS, MAX_
 use crate::media::format::Format;
 
 /// Raised whenever an inspector would say something else of the same bytes.
-pub const INSPECTOR: u16 = 1;
+pub const INSPECTOR: u16 = 2;
 
 #[derive(Debug, Default)]
 pub struct Found {
