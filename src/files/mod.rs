@@ -3,7 +3,7 @@
 //! Not here: which file holds what (`local` knows), HTTP. Called by `local`, and by whatever else keeps sealed files.
 //!
 //! Invariants: files given here are never written and never cut, only unlinked; an open or mapped one stays valid.
-//! Nobody here touches a mapped byte, so a disk error can't become a SIGBUS: the kernel answers EFAULT to `writev`.
+//! Nobody here touches a mapped byte, so a disk error can't become a SIGBUS: `sendfile` and `writev` answer with an error.
 //! A reactor thread never waits for a disk: it asks first, and hands cold reads to a blocking thread.
 //!
 //! Limits: `Settings::open_files` files stay open and mapped; a body in flight holds one more.

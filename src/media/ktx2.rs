@@ -18,7 +18,7 @@ const UASTC_RGBA: u8 = 3;
 const ETC1S_AAA: u8 = 15;
 const BASIS_LZ: u32 = 1;
 const ZSTANDARD: u32 = 2;
-/// The same bytes on every machine; above it is slow, and hardly smaller.
+/// The highest below zstd's "ultra" levels, which take more memory on both sides.
 const ZSTD_LEVEL: i32 = 19;
 const UASTC_BLOCK: usize = 16;
 
