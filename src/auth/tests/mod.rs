@@ -12,6 +12,7 @@ mod injective;
 mod oracle;
 mod path_tokens;
 mod policies;
+mod policy_cost;
 mod rewrites;
 mod sessions;
 mod tags;

@@ -1,10 +1,10 @@
-//! Bodies under keys: everything that can be done with an object, with nothing of it in the clear on the disk; damage, rotation and
-//! lost keys.
+//! Bodies under keys: everything that can be done with an object, with nothing of it in the clear on the disk; damage, and customers' own
+//! keys.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::model::{collect_garbage, copy_tree, files};
+use super::model::{collect_garbage, files};
 use super::multipart::{complete_of, part, upload_of};
 use super::*;
 use crate::base::crypt::chunks::{CHUNK, sealed_len};
@@ -17,11 +17,11 @@ use crate::base::object_ref::ObjectRef;
 use crate::ingest::{Expect, Staging, receive};
 use crate::local::fsck::{self, Options};
 use crate::local::sealed::Sealing;
-use crate::origin::{Announced, CopyObject, EncryptionKeys};
+use crate::origin::{Announced, CopyObject};
 
 const MIB: usize = 1024 * 1024;
 
-fn keys(names: &[&str], versions: &[u32]) -> NamedKeys {
+pub fn keys(names: &[&str], versions: &[u32]) -> NamedKeys {
     let named = names.iter().map(|name| {
         let mut all = Versions::default();
         versions.iter().for_each(|n| all.add(*n, [*n as u8 ^ name.len() as u8; 32]));
@@ -30,11 +30,11 @@ fn keys(names: &[&str], versions: &[u32]) -> NamedKeys {
     NamedKeys::new(named.collect::<BTreeMap<_, _>>())
 }
 
-fn kms(name: &str) -> Encryption {
+pub fn kms(name: &str) -> Encryption {
     Encryption::Kms(Kms { key: KeyName::parse(name).unwrap(), context: None, bucket_key: false }.into())
 }
 
-fn customer(byte: u8) -> Encryption {
+pub fn customer(byte: u8) -> Encryption {
     Encryption::Customer(Some(Arc::new(CustomerKey::new([byte; 32], Md5([byte; 16])))))
 }
 
@@ -42,7 +42,7 @@ fn ways() -> [Encryption; 3] {
     [Encryption::S3, kms("k1"), customer(1)]
 }
 
-fn store(dir: &Path) -> Settings {
+pub fn store(dir: &Path) -> Settings {
     let sealing = Sealing::new(b"operator-secret", None).unwrap();
     Settings { inline_limit: 4096, encryption_keys: keys(&["k1", "k22"], &[1]), sealing, ..settings(dir) }
 }
@@ -69,7 +69,7 @@ async fn taken_in(body: &[u8], staging: &Staging) -> Received {
 }
 
 /// As the door does it: staged as it will lie.
-async fn put_as(local: &Local, key: &str, body: &[u8], of: &Encryption) -> SharedObject {
+pub async fn put_as(local: &Local, key: &str, body: &[u8], of: &Encryption) -> SharedObject {
     let put = put_of(local, "media", key, b"");
     let staging = local.staging_for(&Announced {
         bucket: &put.bucket,
@@ -88,7 +88,7 @@ async fn put_as(local: &Local, key: &str, body: &[u8], of: &Encryption) -> Share
     local.put(PutObject { received, encryption: Some(of.clone()), ..put }, Quota::default()).await.unwrap().object
 }
 
-async fn upload_as(local: &Local, key: &str, parts: &[Vec<u8>], of: &Encryption) -> SharedObject {
+pub async fn upload_as(local: &Local, key: &str, parts: &[Vec<u8>], of: &Encryption) -> SharedObject {
     let upload = Upload { encryption: Some(of.clone()), ..upload_of(key, &format!("upload-of-{key}"), None) };
     let begun = local.create_upload(upload.clone()).await.unwrap();
     assert_eq!(begun.encryption.as_ref().map(Encryption::without_key), Some(of.without_key()));
@@ -107,13 +107,13 @@ async fn stat(local: &Local, key: &str) -> SharedObject {
 }
 
 /// The object as who has the key sees it.
-async fn seen(local: &Local, key: &str, of: &Encryption) -> SharedObject {
+pub async fn seen(local: &Local, key: &str, of: &Encryption) -> SharedObject {
     let object = stat(local, key).await;
     assert_eq!(object.encryption.as_ref(), Some(&of.without_key()));
     Arc::new(ObjectInfo { encryption: Some(of.clone()), ..ObjectInfo::clone(&object) })
 }
 
-async fn read(local: &Arc<Local>, key: &str, object: &SharedObject, range: ByteRange) -> Result<Vec<u8>> {
+pub async fn read(local: &Arc<Local>, key: &str, object: &SharedObject, range: ByteRange) -> Result<Vec<u8>> {
     let (bucket, key) = (bucket_name("media"), object_key(key));
     let of = ObjectRef::current(&bucket, &key);
     let body = match local.open_hot(of, object, range, ReadBy::Kernel) {
@@ -123,7 +123,7 @@ async fn read(local: &Arc<Local>, key: &str, object: &SharedObject, range: ByteR
     collect(body).await
 }
 
-async fn whole(local: &Arc<Local>, key: &str, of: &Encryption) -> Vec<u8> {
+pub async fn whole(local: &Arc<Local>, key: &str, of: &Encryption) -> Vec<u8> {
     let object = seen(local, key, of).await;
     read(local, key, &object, ByteRange { start: 0, end: object.size }).await.unwrap()
 }
@@ -363,162 +363,4 @@ async fn what_is_damaged_moved_or_cut_off_is_found() {
 fn private_write(path: &Path, bytes: &[u8]) {
     std::fs::remove_file(path).unwrap();
     std::fs::write(path, bytes).unwrap();
-}
-
-async fn wait_for_uses(local: &Local, expected: &[(&str, u32)]) {
-    loop {
-        let uses = crate::local::own_key::uses(&local.shared.index().unwrap()).unwrap();
-        if uses.iter().map(|(name, version, _)| (name.as_str(), *version)).eq(expected.iter().copied()) {
-            return;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-    }
-}
-
-#[tokio::test]
-async fn data_keys_are_wrapped_anew_while_it_serves_and_then_the_old_version_can_go() {
-    let dir = tempfile::tempdir().unwrap();
-    let interval = std::time::Duration::from_millis(20);
-    let with = |versions: &[u32]| Settings { encryption_keys: keys(&["k1"], versions), upkeep_interval: interval, ..store(dir.path()) };
-    let local = Local::open(with(&[1])).unwrap();
-    make_bucket(&local, "media").await;
-    for n in 0..200 {
-        put_as(&local, &format!("k{n}"), &bytes_of(n % 150, 100 + 40 * n as usize), &kms("k1")).await;
-    }
-    upload_as(&local, "parts", &[bytes_of(1, 5 * MIB), bytes_of(2, 10)], &kms("k1")).await;
-    put_as(&local, "customers", &bytes_of(3, 5000), &customer(1)).await;
-    let upload = Upload { encryption: Some(kms("k1")), ..upload_of("begun", "begun", None) };
-    local.create_upload(upload.clone()).await.unwrap();
-    let sent = part(&local, &upload, 1, b"before").await;
-    wait_for_uses(&local, &[("k1", 1)]).await;
-    local.close();
-    let local = Local::open(with(&[1, 2])).unwrap();
-    for n in 0..50 {
-        put_as(&local, &format!("k{n}"), &bytes_of(n, 300), &kms("k1")).await;
-        assert_eq!(whole(&local, &format!("k{}", 199 - n), &kms("k1")).await.len(), 100 + 40 * (199 - n as usize));
-    }
-    wait_for_uses(&local, &[("k1", 2)]).await;
-    local.close();
-    // Nothing is lost without it.
-    let local = Local::open(with(&[2])).unwrap();
-    for n in 0..200 {
-        let body = if n < 50 { bytes_of(n, 300) } else { bytes_of(n % 150, 100 + 40 * n as usize) };
-        assert_eq!(whole(&local, &format!("k{n}"), &kms("k1")).await, body);
-    }
-    assert_eq!(whole(&local, "parts", &kms("k1")).await.len(), 5 * MIB + 10);
-    assert_eq!(whole(&local, "customers", &customer(1)).await, bytes_of(3, 5000));
-    local.complete_upload(complete_of(&upload, &[sent]), Quota::default()).await.unwrap();
-    assert_eq!(whole(&local, "begun", &kms("k1")).await, b"before");
-    local.close();
-    assert!(fsck::fsck(&with(&[2]), Options { verify: true, repair: false }).unwrap().is_clean());
-    // A start without a key that is needed.
-    let refused = Local::open(Settings { encryption_keys: keys(&["k2"], &[2]), ..with(&[2]) }).err().unwrap();
-    assert!(refused.to_string().contains("encryption.allow_missing_keys"), "{refused}");
-}
-
-#[tokio::test]
-async fn keys_are_rotated_and_a_lost_one_is_told() {
-    let dir = tempfile::tempdir().unwrap();
-    let with = |versions: &[u32]| Settings { encryption_keys: keys(&["k1"], versions), ..store(dir.path()) };
-    let local = Local::open(with(&[1])).unwrap();
-    make_bucket(&local, "media").await;
-    put_as(&local, "old", &bytes_of(1, 10_000), &kms("k1")).await;
-    put(&local, "media", "plain", b"plain").await.unwrap();
-    local.close();
-    // Only in the copy the old version is lost.
-    copy_tree(&dir.path().join("data"), &dir.path().join("lost/data"));
-    let local = Local::open(with(&[1, 2])).unwrap();
-    put_as(&local, "new", &bytes_of(2, 10_000), &kms("k1")).await;
-    // The same content under the new version: its data key is wrapped anew.
-    put_as(&local, "same", &bytes_of(1, 10_000), &kms("k1")).await;
-    assert_eq!(files(&local).len(), 2);
-    for (key, n) in [("old", 1), ("new", 2), ("same", 1)] {
-        assert_eq!(whole(&local, key, &kms("k1")).await, bytes_of(n, 10_000));
-    }
-    local.close();
-    let lost = Settings { encryption_keys: keys(&["k1"], &[2]), ..store(&dir.path().join("lost")) };
-    let lost = Local::open(Settings { allow_missing_keys: true, ..lost }).unwrap();
-    let object = seen(&lost, "old", &kms("k1")).await;
-    let refused = read(&lost, "old", &object, ByteRange { start: 0, end: 5 }).await.unwrap_err();
-    assert_eq!(refused.kind(), ErrorKind::KmsDisabled);
-    assert_eq!(get(&lost, "media", "plain").await.unwrap().unwrap(), b"plain", "nothing else breaks");
-    put_as(&lost, "again", &bytes_of(1, 10_000), &kms("k1")).await;
-    assert_eq!(whole(&lost, "again", &kms("k1")).await, bytes_of(1, 10_000));
-    lost.close();
-}
-
-/// The one that only damages what its object needs.
-#[tokio::test]
-async fn a_damaged_data_key_holds_up_no_other() {
-    let dir = tempfile::tempdir().unwrap();
-    let interval = std::time::Duration::from_millis(20);
-    let local = Local::open(Settings { upkeep_interval: interval, ..store(dir.path()) }).unwrap();
-    make_bucket(&local, "media").await;
-    for n in 0..100 {
-        put_as(&local, &format!("k{n:02}"), &bytes_of(n, 300), &Encryption::S3).await;
-    }
-    let damage = |txn: &mut crate::local::txn::Txn<'_>| {
-        let (bucket, key) = (bucket_name("media"), object_key("k00"));
-        let mut row = crate::local::rows::ObjectRow::clone(&*txn.object(&bucket, &key)?.unwrap());
-        let mut bytes = row.tail.envelope.unwrap().encode()?;
-        *bytes.last_mut().unwrap() ^= 1;
-        row.tail.envelope = Some(crate::base::crypt::Envelope::decode(&bytes)?);
-        txn.set_object(&bucket, &key, Arc::new(row))
-    };
-    local.shared.queue.submit(damage).await.unwrap();
-    assert_eq!(local.rotate_own().await.unwrap(), 2);
-    loop {
-        let states = local.key_states().await.unwrap();
-        let own = states.keys.iter().find(|key| key.name.is_none()).unwrap();
-        assert_eq!((own.newest(), own.versions.iter().map(|v| v.needed_by).sum::<u64>()), (Some(2), 100));
-        if own.stale() == 1 && states.unreadable == 1 && !states.is_wrapping {
-            break;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-    }
-    // What is whole is read, and what is damaged is told.
-    assert_eq!(whole(&local, "k99", &Encryption::S3).await, bytes_of(99, 300));
-    let object = seen(&local, "k00", &Encryption::S3).await;
-    assert!(read(&local, "k00", &object, ByteRange { start: 0, end: 5 }).await.is_err());
-    local.close();
-}
-
-#[tokio::test]
-async fn a_key_is_on_record_before_anything_needs_it() {
-    use crate::local::needed_keys::{Needed, read};
-    let dir = tempfile::tempdir().unwrap();
-    let local = Local::open(store(dir.path())).unwrap();
-    make_bucket(&local, "media").await;
-    let folder = dir.path().join("data");
-    let of = |key: &str| Needed { key: key.into(), version: 1 };
-    put_as(&local, "own", b"x", &Encryption::S3).await;
-    assert_eq!(read(&folder).unwrap(), []);
-    put_as(&local, "a", b"x", &kms("k1")).await;
-    let upload = Upload { encryption: Some(kms("k22")), ..upload_of("b", "b", None) };
-    local.create_upload(upload.clone()).await.unwrap();
-    assert_eq!(read(&folder).unwrap(), [of("k1"), of("k22")]);
-    delete(&local, "media", "a").await.unwrap();
-    assert_eq!(read(&folder).unwrap(), [of("k22")]);
-    local.close();
-    // It is derived.
-    std::fs::write(folder.join("needed-keys.json"), "damaged").unwrap();
-    let local = Local::open(store(dir.path())).unwrap();
-    assert_eq!(read(&folder).unwrap(), [of("k22")]);
-    // What can't be noted is not written.
-    std::fs::create_dir(folder.join("needed-keys.tmp")).unwrap();
-    let put = put_of(&local, "media", "c", b"x");
-    let refused = local.put(PutObject { encryption: Some(kms("k1")), ..put }, Quota::default()).await.unwrap_err();
-    assert_eq!(refused.kind(), ErrorKind::LocalUnavailable);
-    assert!(get(&local, "media", "c").await.unwrap().is_none());
-    std::fs::remove_dir(folder.join("needed-keys.tmp")).unwrap();
-    put_as(&local, "c", b"x", &kms("k1")).await;
-    assert_eq!(read(&folder).unwrap(), [of("k1"), of("k22")]);
-    delete(&local, "media", "c").await.unwrap();
-    local.abort_upload(&upload.bucket, &upload.key, &upload.id).await.unwrap();
-    local.close();
-    // Also where nothing is needed.
-    std::fs::write(folder.join("needed-keys.json"), "damaged").unwrap();
-    let local = Local::open(store(dir.path())).unwrap();
-    assert_eq!(read(&folder).unwrap(), []);
-    local.close();
 }

@@ -12,6 +12,7 @@ mod locks;
 mod model;
 mod multipart;
 mod references;
+mod rotation;
 mod scopes;
 mod versions;
 
